@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The log: one event a line, `event key=value key="value with spaces"`, stable names, no secrets.
+//
+// Goes to standard error (with time, program and pid in front) or to syslog. A write is one system call, so lines of several
+// processes never mix. Safe to call from helper threads. Every event name has its entry in doc/man/postern-log.7.
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace postern::base {
+
+enum class Severity { debug, info, notice, warning, error, critical };
+
+// One value of a log line, already as text.
+struct Field {
+  std::string key;
+  std::string value;
+  Field(std::string_view k, std::string_view v) : key(k), value(v) {}
+  Field(std::string_view k, const char* v) : key(k), value(v) {}
+  Field(std::string_view k, const std::string& v) : key(k), value(v) {}
+  template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
+  Field(std::string_view k, Number v) : key(k), value(std::to_string(v)) {}
+};
+using Fields = std::vector<Field>;
+
+enum class Destination { standard_error, syslog };
+
+// Where lines go from now on. `program` stands in front ("posternd smtp[2]"); lines below `least` are dropped. With syslog
+// the facility is mail. Default before the first call: standard error, from info on.
+void configure_log(Destination destination, std::string_view program, Severity least);
+
+// Changes the place of standard-error lines to `descriptor` (a log file opened by the master; not owned). For SIGUSR1.
+void set_log_descriptor(int descriptor);
+
+// Writes one line. Values with spaces, quotes or control bytes are quoted; control bytes become \xNN; a value is cut at 512 bytes.
+void log_event(Severity severity, std::string_view event, const Fields& fields = {});
+
+// True if a line of this severity would be written: ask before building costly fields.
+bool log_enabled(Severity severity);
+
+// The value as log lines show it, quoted if it must be.
+std::string quoted_for_log(std::string_view value);
+
+// "debug" … "critical"; severity_from() is the reverse, false for any other word.
+std::string_view to_string(Severity severity);
+bool severity_from(std::string_view word, Severity& severity);
+
+}  // namespace postern::base

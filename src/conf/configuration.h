@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// postern.conf as plain typed structs. What the file says is checked here once; nobody behind it checks again.
+//
+// Every setting has its row in the one table of all settings (conf/settings.cc): name, type, default, limits, unit, reloadable or
+// not. The manual page postern.conf(5) and the shipped example follow that table.
+#include "base/log.h"
+#include "net/address.h"
+#include "net/address_list.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace postern::conf {
+
+// Where in the administrator's text something stands, for messages about it.
+struct Place {
+  std::string file;
+  int line = 0;
+};
+
+enum class Module : std::uint8_t { smtp, lmtp, pop3 };
+inline constexpr std::size_t kModules = 3;
+// "smtp", "lmtp", "pop3": the names of the groups under `listeners`.
+std::string_view to_string(Module module);
+
+// Which of the machine's addresses a socket row takes (listeners.md L-5).
+struct LocalAddress {
+  enum class Kind : std::uint8_t { all, all_ipv4, all_ipv6, one } kind = Kind::all;
+  net::Address address;  // for `one`
+  std::string scope;     // "eth0" of fe80::1%eth0, else empty
+  [[nodiscard]] std::string to_string() const;  // "all", "0.0.0.0", "::", or the address
+  friend bool operator==(const LocalAddress&, const LocalAddress&) = default;
+};
+
+enum class InitTls : std::uint8_t { off, on, ext };
+enum class Restriction : std::uint8_t { none, grant, deny };
+
+struct SocketRow {
+  std::uint16_t port = 0;  // 0: the row does not exist (listeners.md L-7)
+  LocalAddress address;
+  InitTls init_tls = InitTls::off;  // `on` and `ext` are refused by the check until TLS is there
+  Restriction restriction = Restriction::none;
+  net::AddressList addresses;
+  std::string channel;  // initial source channel; empty: by port (access-control.md 3.2)
+  Place place;
+};
+
+struct Listener {
+  Module module = Module::smtp;
+  unsigned maximum_connections = 0;                        // M; 0: no sockets
+  unsigned connections_per_address = 0;                    // 0: no limit
+  unsigned reserve_for_clients = 0;                        // R
+  std::optional<unsigned> connections_per_client_address;  // empty: the same limit
+  unsigned ipv4_prefix = 32;
+  unsigned ipv6_prefix = 64;
+  bool refusal_reply = true;  // false: silent (L-26)
+  std::chrono::seconds idle_time{300};
+  std::chrono::seconds login_time{60};  // until login, where there is one
+  std::vector<SocketRow> sockets;
+  Place place;
+};
+
+struct SmtpLimits {
+  std::uint64_t message_bytes = 50 * 1024 * 1024;
+  std::size_t command_bytes = 2048;      // without CRLF; RFC 5321 4.5.3.1.4 asks for 512, extensions for more
+  std::size_t text_line_bytes = 100000;  // without CRLF; RFC 5321 4.5.3.1.6 asks for 998, the world sends more
+  unsigned recipients = 1000;            // a message
+  unsigned errors = 20;                  // bad commands a session, then 421
+  unsigned messages = 1000;              // a session, then 421
+  unsigned received_fields = 50;         // loop detection
+  std::chrono::seconds data_time{3600};  // one whole message
+};
+
+struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
+  unsigned connections_per_address = 2;
+  std::uint64_t message_bytes = 1024 * 1024;
+  unsigned recipients = 10;
+  std::chrono::seconds idle_time{60};
+};
+
+struct Spool {
+  std::uint64_t segment_bytes = 32 * 1024 * 1024;
+  std::uint64_t large_message_bytes = 1024 * 1024;       // from this size on a message is a file of its own
+  std::uint64_t minimum_free_bytes = 64 * 1024 * 1024;   // below: 452 at MAIL FROM
+  unsigned backlog_messages = 20000;                     // not yet delivered; above: 451 at MAIL FROM
+};
+
+struct Delivery {
+  enum class Sync : std::uint8_t { automatic, file_system, each_file } sync = Sync::automatic;
+  unsigned batch_messages = 256;
+  unsigned attempts_alone = 3;                             // marks until plain keep (design: poison)
+  std::chrono::milliseconds script_time{2000};             // CPU a run
+  std::chrono::seconds retry_first{60};                    // then doubled
+  std::chrono::seconds retry_most{3600};
+};
+
+struct Pop3Limits {
+  std::size_t command_bytes = 512;
+  unsigned errors = 20;
+  unsigned login_failures = 3;  // a session
+  std::size_t messages = 100000;
+};
+
+struct Children {
+  unsigned smtp = 0;      // 0: one a core
+  unsigned pop3 = 1;
+  unsigned delivery = 0;  // 0: one a core
+  std::chrono::seconds age{86400};       // then replaced
+  std::uint64_t sessions = 1000000;      // served, then replaced
+};
+
+struct Users {
+  std::string network = "postern";
+  std::string mail = "postern-mail";
+  std::string directory = "postern-dir";
+};
+
+struct Log {
+  base::Destination destination = base::Destination::syslog;
+  base::Severity least = base::Severity::info;
+  std::string file;  // with standard_error as destination: append there instead; empty: standard error itself
+  bool admissions = false;  // a line at each admission too (L-49)
+};
+
+// One line of `channels` or `rewrite` (access-control.md 3.2, 3.3); policy/ reads it.
+struct TextLine {
+  std::string text;
+  Place place;
+};
+
+struct AccessOptions {
+  unsigned access_errors = 0;  // 2.7
+  bool access_orcpt = false;   // 2.5
+  char probe_bar_char = '_';   // 2.1
+  unsigned log_connection = 0;
+};
+
+struct Configuration {
+  unsigned format = 1;
+  std::string host_name;       // in greetings and Received; default: the machine's
+  std::string base_directory;  // spool/, mail/, directory/, run/ are below it
+  std::string tables_directory;  // where postern-compile writes tables.db; default: the configuration's own directory
+  net::AddressList client_addresses;  // L-48; default 127.0.0.0/8 and ::1
+  net::AddressList cluster_members;   // L-19
+  net::AddressList never_block;       // L-50
+  net::AddressList smtp_blacklist;    // L-14
+  std::vector<Listener> listeners;
+  std::uint32_t connection_table_sessions = 65536;
+  std::chrono::seconds grace_time{30};  // for sessions at stop
+  SmtpLimits smtp;
+  RestrictedLimits restricted;
+  Spool spool;
+  Delivery delivery;
+  Pop3Limits pop3;
+  Children children;
+  Users users;
+  Log log;
+  AccessOptions access;
+  std::vector<TextLine> channels;
+  std::vector<TextLine> rewrite;
+  std::string recipient_delimiter;       // sub-addressing; empty: none
+};
+
+// A mistake: "postern.conf:12: listeners.smtp.sockets[0].port: expected 0 to 65535, found 70000".
+struct Mistake {
+  Place place;
+  std::string setting;
+  std::string text;
+  bool warning = false;
+  [[nodiscard]] std::string to_string() const;
+};
+
+struct Loaded {
+  Configuration configuration;
+  std::vector<Mistake> mistakes;  // all of them; usable only if none but warnings
+  std::string flattened;          // the text with every @include put in, for the children (with `# file line` marks kept by load_flattened)
+  [[nodiscard]] bool usable() const;
+};
+
+// Reads and checks `path` and all that it includes. A file that can't be read, or a mistake of syntax, is a mistake like others.
+Loaded load(const std::string& path);
+// The same from text: what a child reads from its sealed memory file, and what tests and fuzzers use.
+Loaded load_text(std::string_view text, const std::string& name);
+
+}  // namespace postern::conf

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += libpostern_conf.a
+libpostern_conf_a_SOURCES =

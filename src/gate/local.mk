@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += libpostern_gate.a
+libpostern_gate_a_SOURCES =

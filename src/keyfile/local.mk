@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += libpostern_keyfile.a
+libpostern_keyfile_a_SOURCES =

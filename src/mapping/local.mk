@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += libpostern_mapping.a
+libpostern_mapping_a_SOURCES =

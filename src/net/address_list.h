@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Lists of addresses as administrators write them (listeners.md section 2): elements, ranges, prefixes, `!`, comments.
+// Compiled once into disjoint intervals; a test takes logarithmic time. Copies share the compiled form.
+#include "net/address.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::net {
+
+class AddressList {
+ public:
+  struct Mistake {
+    int line = 0;  // in the text, from 1
+    std::string element;
+    std::string text;
+  };
+  struct Compiled;
+  // Gives the text of another list for `#name`, or nothing if there is none.
+  using Resolver = std::function<std::optional<std::string>(std::string_view name)>;
+
+  // The empty list: contains nothing.
+  AddressList();
+  // Compiles `text`. All mistakes are reported, in which case the list is empty. `allow_names`: whether `#@pattern`
+  // lines may stand in it (they never match here, A-12). Limits: 1 MiB, 100,000 lines (0.1).
+  static AddressList compile(std::string_view text, std::vector<Mistake>& mistakes, bool allow_names = false, const Resolver& resolver = {});
+
+  [[nodiscard]] bool contains(const Address& address) const;
+  // The text exactly as given.
+  [[nodiscard]] const std::string& text() const;
+  // True if no line adds anything.
+  [[nodiscard]] bool empty() const;
+
+ private:
+  std::shared_ptr<const Compiled> compiled_;
+};
+
+}  // namespace postern::net

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/frames.h"
+
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace postern::net {
+namespace {
+
+Result<sockaddr_un> unix_address(int directory, const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  if (path.size() >= sizeof address.sun_path) return Error{Kind::invalid, "socket name is too long: " + name};
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+}  // namespace
+
+std::string frame(const boost::json::object& message) {
+  const std::string text = boost::json::serialize(message);
+  const auto size = static_cast<std::uint32_t>(text.size());
+  std::string out;
+  out.reserve(4 + text.size());
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift);
+  return out += text;
+}
+
+Result<boost::json::object> FrameReader::next() {
+  if (buffer_.size() < 4) return Error{Kind::not_found, "frame is not complete"};
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(buffer_[i]);
+  if (size > kMaxFrameBytes) return Error{Kind::invalid, "frame is too long"};
+  if (buffer_.size() < 4 + size) return Error{Kind::not_found, "frame is not complete"};
+  boost::system::error_code error;
+  boost::json::value value = boost::json::parse(std::string_view(buffer_).substr(4, size), error);
+  buffer_.erase(0, 4 + size);
+  if (error || !value.is_object()) return Error{Kind::invalid, "frame is not a JSON object"};
+  return std::move(value.as_object());
+}
+
+Awaitable<Result<boost::json::object>> read_frame(asio::local::stream_protocol::socket& socket, FrameReader& reader) {
+  std::array<char, 8192> piece;
+  for (;;) {
+    auto message = reader.next();
+    if (message || message.error().kind != Kind::not_found) co_return message;
+    boost::system::error_code error;
+    const std::size_t got = co_await socket.async_read_some(asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return Error{Kind::permanent, "read frame: " + error.message()};
+    reader.feed(std::string_view(piece.data(), got));
+  }
+}
+
+Awaitable<Result<void>> write_frame(asio::local::stream_protocol::socket& socket, boost::json::object message) {
+  const std::string bytes = frame(message);
+  boost::system::error_code error;
+  co_await asio::async_write(socket, asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, error));
+  if (error) co_return Error{Kind::permanent, "write frame: " + error.message()};
+  co_return Result<void>();
+}
+
+Result<boost::json::object> ask(int directory, const std::string& name, const boost::json::object& request, std::chrono::seconds limit) {
+  auto socket = connect_unix(directory, name);
+  if (!socket) return socket.error();
+  const timeval patience{limit.count(), 0};
+  ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(socket->get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  const std::string bytes = frame(request);
+  for (std::string_view left = bytes; !left.empty();) {
+    const ssize_t sent = ::send(socket->get(), left.data(), left.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return Error{Kind::temporary, system_error(errno, "ask " + name).what};
+    left.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  FrameReader reader;
+  std::array<char, 8192> piece;
+  for (;;) {
+    auto answer = reader.next();
+    if (answer || answer.error().kind != Kind::not_found) return answer;
+    const ssize_t got = ::recv(socket->get(), piece.data(), piece.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Error{Kind::temporary, system_error(errno, "answer from " + name).what};
+    if (got == 0) return Error{Kind::temporary, "answer from " + name + ": connection was closed"};
+    reader.feed(std::string_view(piece.data(), static_cast<std::size_t>(got)));
+  }
+}
+
+Result<base::Descriptor> connect_unix(int directory, const std::string& name) {
+  auto address = unix_address(directory, name);
+  if (!address) return address.error();
+  base::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return system_error(errno, "socket");
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
+    const int saved = errno;
+    const Error error = system_error(saved, "connect to " + name);
+    return Error{saved == EACCES || saved == EPERM ? Kind::denied : Kind::temporary, error.what};
+  }
+  return socket;
+}
+
+Result<base::Descriptor> listen_unix(int directory, const std::string& name, mode_t mode) {
+  auto address = unix_address(directory, name);
+  if (!address) return address.error();
+  ::unlinkat(directory, name.c_str(), 0);
+  base::Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return system_error(errno, "socket");
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
+    return system_error(errno, "bind " + name);
+  if (::fchmodat(directory, name.c_str(), mode, 0) != 0) return system_error(errno, "permissions of " + name);
+  if (::listen(socket.get(), 1024) != 0) return system_error(errno, "listen on " + name);
+  return socket;
+}
+
+}  // namespace postern::net

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/stream.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace postern::net {
+namespace {
+
+// One read takes at most this much; a message of 10 KB comes in one.
+constexpr std::size_t kReadBytes = 16384;
+
+Error connection_error(int error_number, const char* doing) {
+  const bool lost = error_number == EPIPE || error_number == ECONNRESET || error_number == ENOTCONN;
+  return {lost ? Kind::permanent : Kind::temporary, system_error(error_number, doing).what};
+}
+
+}  // namespace
+
+TimeLimits::TimeLimits(asio::io_context& io, std::chrono::milliseconds tick) : timer_(io), tick_(tick) {}
+
+void TimeLimits::start() {
+  timer_.expires_after(tick_);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    tick();
+    start();
+  });
+}
+
+void TimeLimits::stop() { timer_.cancel(); }
+
+void TimeLimits::tick() {
+  const auto now = std::chrono::steady_clock::now();
+  for (SocketStream* stream : streams_)
+    if (stream->deadline_ <= now) stream->expire();
+}
+
+SocketStream::SocketStream(asio::io_context& io, base::Descriptor socket, TimeLimits& limits)
+    : socket_(io, socket.release()), limits_(limits) {
+  limits_.streams_.insert(this);
+}
+
+SocketStream::~SocketStream() { limits_.streams_.erase(this); }
+
+void SocketStream::set_time_limit(std::chrono::milliseconds limit) {
+  deadline_ = std::chrono::steady_clock::now() + limit;
+  expired_ = false;
+}
+
+void SocketStream::expire() {
+  expired_ = true;
+  deadline_ = std::chrono::steady_clock::time_point::max();
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void SocketStream::abort() {
+  aborted_ = true;
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) {
+  for (;;) {
+    const ssize_t got = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
+    if (got >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(got));
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
+    return connection_error(errno, "read");
+  }
+}
+
+Awaitable<Result<void>> SocketStream::wait(asio::posix::stream_descriptor::wait_type what) {
+  if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+  boost::system::error_code error;
+  co_await socket_.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
+  if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+  if (aborted_ || error) co_return Error{Kind::temporary, "stream was closed"};
+  co_return Result<void>();
+}
+
+Awaitable<Result<void>> SocketStream::wait_readable() { return wait(asio::posix::stream_descriptor::wait_read); }
+
+Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return connection_error(errno, "write");
+    auto ready = co_await wait(asio::posix::stream_descriptor::wait_write);
+    if (!ready) co_return ready.error();
+  }
+  co_return Result<void>();
+}
+
+Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_t most_bytes) {
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+  set_time_limit(limit);
+  std::array<char, 4096> dropped;
+  std::size_t total = 0;
+  while (total < most_bytes) {
+    auto got = try_read(dropped);
+    if (!got) co_return;
+    if (!got->has_value()) {
+      auto ready = co_await wait_readable();
+      if (!ready) co_return;
+      continue;
+    }
+    if (**got == 0) co_return;
+    total += **got;
+  }
+}
+
+Awaitable<Result<bool>> Input::fill() {
+  if (taken_ > 0) {
+    buffer_.erase(0, taken_);
+    taken_ = 0;
+  }
+  for (;;) {
+    // Read beside the session's own memory first: most sessions have nothing to say most of the time.
+    std::size_t count = 0;
+    {
+      static thread_local std::array<char, kReadBytes> common;
+      auto got = stream_.try_read(common);
+      if (!got) co_return got.error();
+      if (got->has_value()) {
+        count = **got;
+        buffer_.append(common.data(), count);
+        co_return count > 0;
+      }
+    }
+    auto ready = co_await stream_.wait_readable();
+    if (!ready) co_return ready.error();
+  }
+}
+
+void Input::release_if_empty() {
+  if (taken_ < buffer_.size()) return;
+  taken_ = 0;
+  // Kept while it is small; given back when a large burst is over.
+  if (buffer_.capacity() > 512) buffer_ = std::string();
+  else buffer_.clear();
+}
+
+Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t limit_bytes) {
+  line.clear();
+  std::size_t scanned = 0;      // of what is buffered, from taken_
+  std::size_t discarded = 0;    // of this line, when it is too long
+  bool bad = false;
+  for (;;) {
+    const auto end = buffer_.find('\n', taken_ + scanned);
+    if (end == std::string::npos) {
+      scanned = buffer_.size() - taken_;
+      if (scanned > limit_bytes + 1) {
+        const std::string_view seen = std::string_view(buffer_).substr(taken_);
+        // The last byte may be the CR of the line's end.
+        bad = bad || seen.substr(0, seen.size() - 1).find('\r') != std::string_view::npos || seen.find('\0') != std::string_view::npos;
+        discarded += scanned - 1;
+        taken_ += scanned - 1;
+        scanned = 1;
+        if (discarded > kDiscardBytes) {
+          discard_buffered();
+          co_return Line::garbage;
+        }
+      }
+      auto more = co_await fill();
+      if (!more) co_return more.error();
+      if (!*more) co_return Line::end;
+      continue;
+    }
+    const std::string_view text = std::string_view(buffer_).substr(taken_, end - taken_);
+    const bool crlf = !text.empty() && text.back() == '\r';
+    const std::string_view content = crlf ? text.substr(0, text.size() - 1) : text;
+    bad = bad || !crlf || content.find('\r') != std::string_view::npos || content.find('\0') != std::string_view::npos;
+    const bool too_long = discarded > 0 || content.size() > limit_bytes;
+    if (!bad && !too_long) line.assign(content);
+    taken_ = end + 1;
+    release_if_empty();
+    if (bad) co_return Line::garbage;
+    co_return too_long ? Line::too_long : Line::complete;
+  }
+}
+
+Awaitable<Result<std::string_view>> Input::read_some() {
+  if (taken_ >= buffer_.size()) {
+    release_if_empty();
+    auto more = co_await fill();
+    if (!more) co_return more.error();
+  }
+  co_return std::string_view(buffer_).substr(taken_);
+}
+
+void Input::consume(std::size_t count) {
+  taken_ += count;
+  release_if_empty();
+}
+
+void Input::discard_buffered() {
+  taken_ = buffer_.size();
+  release_if_empty();
+}
+
+Result<std::optional<std::size_t>> ScriptedStream::try_read(std::span<char> into) {
+  if (next_ == pieces_.size()) return std::optional<std::size_t>(0);
+  std::string& piece = pieces_[next_];
+  const std::size_t count = std::min(into.size(), piece.size());
+  piece.copy(into.data(), count);
+  piece.erase(0, count);
+  if (piece.empty()) ++next_;
+  return std::optional<std::size_t>(count);
+}
+
+Awaitable<Result<void>> ScriptedStream::wait_readable() {
+  if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+  co_return Result<void>();
+}
+
+Awaitable<Result<void>> ScriptedStream::write(std::string_view bytes) {
+  written_.append(bytes);
+  co_return Result<void>();
+}
+
+}  // namespace postern::net

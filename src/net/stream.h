@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a session reads and writes: a byte stream with a time limit. A session is written against Stream and driven by a
+// socket in the server, by a script in unit tests (ScriptedStream), by TLS later.
+//
+// Memory: an idle session holds no input buffer. Input waits for readability first and takes memory only for what came.
+#include "net/asio.h"
+
+#include "base/descriptor.h"
+#include "net/address.h"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace postern::net {
+
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // Reads what is there without waiting: bytes read (0: end of the stream), nothing if there is nothing yet.
+  virtual Result<std::optional<std::size_t>> try_read(std::span<char> into) = 0;
+  // Waits until reading makes sense. Error when the time limit is over (expired() is then true) or the stream was closed.
+  virtual Awaitable<Result<void>> wait_readable() = 0;
+  // Writes all of `bytes`, which must stay alive until it returns. Errors as above; Kind::permanent if the peer is gone.
+  virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;
+  // From now on each wait may last this long, counted anew from each call of set_time_limit().
+  virtual void set_time_limit(std::chrono::milliseconds limit) = 0;
+  [[nodiscard]] virtual bool expired() const = 0;
+  // Ends every wait with an error, now and later. Callable from outside the session's coroutine.
+  virtual void abort() = 0;
+};
+
+class SocketStream;
+
+// Ends waits that last too long: one timer for all streams of a process, not one a stream. Precision: one tick.
+class TimeLimits {
+ public:
+  explicit TimeLimits(asio::io_context& io, std::chrono::milliseconds tick = std::chrono::milliseconds(250));
+  void start();
+  void stop();
+
+ private:
+  friend class SocketStream;
+  void tick();
+  asio::steady_timer timer_;
+  std::chrono::milliseconds tick_;
+  std::set<SocketStream*> streams_;
+};
+
+// A connected, non-blocking TCP or Unix stream socket.
+class SocketStream final : public Stream {
+ public:
+  // Takes the socket over; `limits` must outlive the stream.
+  SocketStream(asio::io_context& io, base::Descriptor socket, TimeLimits& limits);
+  ~SocketStream() override;
+
+  Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
+  Awaitable<Result<void>> wait_readable() override;
+  Awaitable<Result<void>> write(std::string_view bytes) override;
+  void set_time_limit(std::chrono::milliseconds limit) override;
+  [[nodiscard]] bool expired() const override { return expired_; }
+  void abort() override;
+
+  // Ends the connection so that what was written last arrives: shutdown for writing, then reads and discards until the end,
+  // at most `limit` long and `most_bytes` many (listeners.md L-27). The socket stays open until destruction.
+  Awaitable<void> linger(std::chrono::milliseconds limit, std::size_t most_bytes);
+  [[nodiscard]] int native_handle() { return socket_.native_handle(); }
+
+ private:
+  friend class TimeLimits;
+  void expire();
+  Awaitable<Result<void>> wait(asio::posix::stream_descriptor::wait_type what);
+
+  asio::posix::stream_descriptor socket_;
+  TimeLimits& limits_;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
+  bool expired_ = false;
+  bool aborted_ = false;
+};
+
+// Buffered reading with the strictness that mail needs: only CRLF ends a line (RFC 5321 section 2.3.8).
+class Input {
+ public:
+  explicit Input(Stream& stream) : stream_(stream) {}
+
+  enum class Line {
+    complete,   // `line` is the text without CRLF
+    end,        // the peer has closed; what stood in front of the end is dropped
+    too_long,   // longer than the limit; discarded up to its CRLF, at most kDiscardBytes (then: garbage)
+    garbage,    // a bare CR, a bare LF, or NUL in it: discarded up to the next LF
+  };
+  static constexpr std::size_t kDiscardBytes = 65536;
+  // Reads one line of at most `limit_bytes` (without CRLF) into `line`. Error: time limit, connection lost.
+  Awaitable<Result<Line>> read_line(std::string& line, std::size_t limit_bytes);
+
+  // Bytes that are there; waits for at least one. Empty at the end of the stream. Valid until the next call of any method.
+  Awaitable<Result<std::string_view>> read_some();
+  // Takes the first `count` of what read_some() showed.
+  void consume(std::size_t count);
+
+  // True if a complete line, or anything else, is already buffered: replies may be held back (RFC 2920 section 3.2).
+  [[nodiscard]] bool has_buffered() const { return taken_ < buffer_.size(); }
+  // Forgets everything that is buffered: STARTTLS, AUTH with a layer (hardening.md 3).
+  void discard_buffered();
+
+ private:
+  // Reads more behind what is buffered; false at the end of the stream.
+  Awaitable<Result<bool>> fill();
+  void release_if_empty();
+
+  Stream& stream_;
+  std::string buffer_;
+  std::size_t taken_ = 0;
+};
+
+// A stream for tests: gives the pieces in order, then the end; keeps all that is written.
+class ScriptedStream final : public Stream {
+ public:
+  explicit ScriptedStream(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
+  Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
+  Awaitable<Result<void>> wait_readable() override;
+  Awaitable<Result<void>> write(std::string_view bytes) override;
+  void set_time_limit(std::chrono::milliseconds) override {}
+  [[nodiscard]] bool expired() const override { return false; }
+  void abort() override { aborted_ = true; }
+  [[nodiscard]] const std::string& written() const { return written_; }
+
+ private:
+  std::vector<std::string> pieces_;
+  std::size_t next_ = 0;
+  std::string written_;
+  bool aborted_ = false;
+};
+
+}  // namespace postern::net

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += libpostern_spool.a
+libpostern_spool_a_SOURCES =

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# One CppUnit program per folder of src/; it links only what that folder may include (doc/design/layers.md).
+EXTRA_DIST += tests/unit/main.cc
+include tests/unit/base/local.mk
+include tests/unit/net/local.mk
+include tests/unit/conf/local.mk
+include tests/unit/keyfile/local.mk
+include tests/unit/mapping/local.mk
+include tests/unit/mail/local.mk
+include tests/unit/sieve/local.mk
+include tests/unit/spool/local.mk
+include tests/unit/store/local.mk
+include tests/unit/directory/local.mk
+include tests/unit/policy/local.mk
+include tests/unit/gate/local.mk
+include tests/unit/service/local.mk
+include tests/unit/master/local.mk
+include tests/unit/smtp/local.mk
+include tests/unit/pop3/local.mk
+include tests/unit/delivery/local.mk
+include tests/unit/queue/local.mk
