@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// posternctl's commands: one table (posternctl.cc), one file a group of commands (ctl_*.cc).
+#include "base/descriptor.h"
+#include "conf/configuration.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace postern::tools {
+
+// Exit statuses: 0 done, 1 it could not be done (or: no match), 2 wrong usage or configuration, 3 needs a restart.
+inline constexpr int kDone = 0, kFailed = 1, kUsage = 2, kRestart = 3;
+
+// What every command gets. The configuration is read only when a command asks for it: some need neither server nor file.
+struct Context {
+  std::string configuration_path;  // --config
+  bool json = false;               // --json
+  // Loads the configuration; on mistakes prints all of them to standard error and exits with kUsage.
+  std::function<const conf::Configuration&()> configuration;
+  // The opened base directory; on failure prints why and exits with kFailed.
+  std::function<int()> base_directory;
+};
+
+struct Command {
+  const char* name;       // "account"
+  const char* arguments;  // "add|passwd|list|remove …", for the help
+  const char* summary;    // one line
+  int (*run)(const Context& context, const std::vector<std::string>& arguments);
+};
+
+// Prints rows under headings, columns aligned, to standard output.
+void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
+
+// ctl_server.cc
+int run_status(const Context&, const std::vector<std::string>&);
+int run_sessions(const Context&, const std::vector<std::string>&);
+int run_reload(const Context&, const std::vector<std::string>&);
+int run_stop(const Context&, const std::vector<std::string>&);
+// ctl_accounts.cc
+int run_domain(const Context&, const std::vector<std::string>&);
+int run_account(const Context&, const std::vector<std::string>&);
+// ctl_tables.cc
+int run_probe(const Context&, const std::vector<std::string>&);
+int run_match(const Context&, const std::vector<std::string>&);
+int run_compile(const Context&, const std::vector<std::string>&);
+
+}  // namespace postern::tools
