@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # POSTERN_PROG_CXX
-# Sets CXX to the first of $CXX, g++, clang++ that gets build-aux/coroutine_check.cc right (doc/design/coroutines.md).
+# Sets CXX to the first of $CXX, g++, clang++ that gets build-aux/coroutine_check.cc right (doc/design/architecture.md, Coroutines).
 AC_DEFUN([POSTERN_PROG_CXX], [
   AC_MSG_CHECKING([for a C++20 compiler that gets coroutines right])
   postern_cxx=
