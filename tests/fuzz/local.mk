@@ -1,1 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
+# libFuzzer harnesses, one for each parser of foreign bytes; built with ./configure --enable-fuzzing.
+# NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
+FUZZ_TARGETS =
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus
+if FUZZING
+
+# A new target goes here:
+#   FUZZ_TARGETS += tests/fuzz/NAME_fuzz
+#   tests_fuzz_NAME_fuzz_SOURCES = tests/fuzz/NAME_fuzz.cc
+#   tests_fuzz_NAME_fuzz_LDADD = libpostern_….a libpostern_base.a
+#   tests_fuzz_NAME_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+# Keep this last: programs above are built by a plain `make`.
+noinst_PROGRAMS += $(FUZZ_TARGETS)
+endif FUZZING
