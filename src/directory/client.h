@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The way from every child to the directory child: one connection, any number of questions under way on it, answers matched
+// by number, and a bounded cache.
+//
+// The cache holds what was found and what was not, keyed by (kind of question, name); it is valid while the directory's
+// generation in shared memory stands still, and is emptied as a whole when that moves. The generation is read before a
+// question is sent, so an answer that crosses a change is never kept. Verifications are not cached.
+//
+// Failure: the directory away (reconnected at the next question, at most once every 100 ms), an answer later than the time
+// limit, too many questions under way: Kind::temporary. A bad frame from the directory ends the connection.
+// Limits: ClientSettings. One thread only: that of the io_context.
+#include "directory/directory.h"
+#include "directory/generation.h"
+
+#include <chrono>
+#include <cstddef>
+
+namespace postern::directory {
+
+struct ClientSettings {
+  std::chrono::milliseconds time_limit{5000};        // for one question, waiting included
+  std::size_t cache_entries = 20000;
+  std::size_t cache_bytes = 32 * 1024 * 1024;        // names and records, filters included
+  std::size_t questions = 10000;                     // under way at once
+  std::string socket = "run/directory.sock";         // below the base directory
+};
+
+class Client final : public Lookups {
+ public:
+  // `base_directory` (not owned) and `generations` must outlive the client.
+  Client(net::asio::io_context& io, int base_directory, const Generations& generations, ClientSettings settings = {});
+  // Questions under way end with Kind::temporary.
+  ~Client() override;
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  net::Awaitable<Result<bool>> is_local_domain(std::string name) override;
+  net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) override;
+  net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
+  net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
+                                             net::Address client) override;
+
+  // For tests and status: answers in the cache, questions sent so far.
+  [[nodiscard]] std::size_t cached() const;
+  [[nodiscard]] std::uint64_t asked() const;
+
+  class State;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace postern::directory
