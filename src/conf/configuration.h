@@ -103,6 +103,14 @@ struct Pop3Limits {
   unsigned errors = 20;
   unsigned login_failures = 3;  // a session
   std::size_t messages = 100000;
+  std::chrono::seconds failure_delay{2};  // before the answer to a failed login
+  net::AddressList clear_text_login;      // who may send a password without TLS; default 127.0.0.0/8 and ::1
+};
+
+struct DirectoryLimits {
+  unsigned verify_threads = 0;    // helper threads for passwords; 0: one a core
+  unsigned verify_queue = 256;    // verifications that wait for one; beyond it: try again later
+  unsigned connections = 1024;    // from our own processes and from tools
 };
 
 struct Children {
@@ -156,6 +164,7 @@ struct Configuration {
   Spool spool;
   Delivery delivery;
   Pop3Limits pop3;
+  DirectoryLimits directory;
   Children children;
   Users users;
   Log log;
