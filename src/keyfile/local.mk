@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_keyfile.a
-libpostern_keyfile_a_SOURCES =
+libpostern_keyfile_a_SOURCES = \
+  src/keyfile/compiled.h \
+  src/keyfile/store.h

@@ -1,3 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_mapping.a
-libpostern_mapping_a_SOURCES =
+libpostern_mapping_a_SOURCES = \
+  src/mapping/access_result.h \
+  src/mapping/loader.h \
+  src/mapping/tables.h
