@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The master: binds the sockets, owns the shared memory, starts, watches and replaces the children. It parses nothing that came
+// from the network, and takes nothing on trust that a child says or writes.
+//
+// It knows roles only by the table that posternd.cc gives it, so it needs neither spool nor directory:
+//
+//   auto master = master::Master::open(std::move(options));          // lock, users, directories below the base directory
+//   (*master)->add_resource({"spool-state", …, release, …});
+//   (*master)->add_descriptor("notices-read", …, {"delivery"});
+//   return (*master)->run();
+//
+// Failure: open() says why and nothing has been started. run() returns the exit status. Orders (signals, control socket) and what
+// they do: posternd(8), doc/design/processes.md.
+#include "base/descriptor.h"
+#include "base/shared_memory.h"
+#include "conf/configuration.h"
+
+#include <boost/json/object.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace postern::master {
+
+// Most children at a time over all roles; child numbers are below it.
+inline constexpr unsigned kMaximumChildren = 256;
+
+struct Role {
+  enum class User { network, mail, directory };
+  std::string name;
+  User user = User::network;
+  // How many children the configuration wants; 0: none.
+  std::function<unsigned(const conf::Configuration&)> count;
+  // Modules whose sockets it accepts from. Not empty: it serves sessions, and is started only if one of them has a listener.
+  std::vector<conf::Module> modules;
+};
+
+// Shared memory that every child gets by this name, with what the master must do about it.
+struct SharedResource {
+  std::string name;
+  base::SharedMemory memory;
+  // Gives back what the child held. Called after the child has been reaped; must not wait without bound.
+  std::function<void(unsigned child, std::uint64_t incarnation)> release;
+  // For the watch over its lock; both or none. `holder`: process id of the lock's present holder, 0 if none. `check`: takes the lock
+  // and gives it back (repairing what it must) and says whether that was possible within `patience`. A child that keeps others
+  // from the lock for 500 ms is ended.
+  std::function<int()> holder;
+  std::function<bool(std::chrono::milliseconds patience)> check;
+};
+
+struct Options {
+  std::string configuration_path;
+  conf::Loaded loaded;  // read from it and usable
+  std::vector<Role> roles;
+  // Called once: `failure` is empty when all sockets that can be bound are bound and all children are at work.
+  std::function<void(const std::string& failure)> ready;
+  // Called when a new image of the tables has been handed to the children: raises the shared generation number.
+  std::function<void()> tables_changed;
+  // May add to the answer to `posternctl status` (backlog).
+  std::function<void(boost::json::object& status)> add_to_status;
+  // Further checks of a configuration that the conf folder can't make (channels, rewrite rules): appends mistakes.
+  std::function<void(const conf::Configuration&, std::vector<conf::Mistake>&)> check;
+};
+
+class Master {
+ public:
+  // Locks run/master.pid (Kind::denied with the other master's pid if there is one), finds the users, makes the directories.
+  static Result<std::unique_ptr<Master>> open(Options options);
+  ~Master();
+
+  [[nodiscard]] int base_directory() const;
+  // Becomes owner of what is below the base directory when the master runs as root: for sockets and files that posternd.cc makes.
+  struct Owner {
+    unsigned uid, gid;
+  };
+  [[nodiscard]] Owner owner(Role::User user) const;
+
+  void add_resource(SharedResource resource);
+  // Hands `descriptor` by `name` to the children of `roles` (empty: all).
+  void add_descriptor(std::string name, base::Descriptor descriptor, std::vector<std::string> roles);
+
+  // Serves until it is told to stop. Returns the exit status.
+  int run();
+
+ private:
+  struct State;
+  explicit Master(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The descriptor of the running program's own file, opened once at start: children execute exactly it.
+Result<base::Descriptor> open_own_program();
+
+}  // namespace postern::master
