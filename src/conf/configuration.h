@@ -33,8 +33,13 @@ struct LocalAddress {
   net::Address address;  // for `one`
   std::string scope;     // "eth0" of fe80::1%eth0, else empty
   [[nodiscard]] std::string to_string() const;  // "all", "0.0.0.0", "::", or the address
+  // "all", or an address in any spelling; normal form (L-6). Kind::invalid with the reason.
+  static Result<LocalAddress> parse(std::string_view text);
   friend bool operator==(const LocalAddress&, const LocalAddress&) = default;
 };
+
+// True if two TCP sockets on one port can't exist side by side (the table of L-5).
+bool overlap(const LocalAddress& a, const LocalAddress& b);
 
 enum class InitTls : std::uint8_t { off, on, ext };
 enum class Restriction : std::uint8_t { none, grant, deny };
@@ -73,6 +78,16 @@ struct SmtpLimits {
   unsigned messages = 1000;              // a session, then 421
   unsigned received_fields = 50;         // loop detection
   std::chrono::seconds data_time{3600};  // one whole message
+};
+
+// What holds for the gate of every listener (listeners.md 0.1).
+struct Gate {
+  std::chrono::milliseconds linger_time{1000};  // for a refused connection to take its message (L-27)
+  std::uint64_t linger_bytes = 64 * 1024;       // input discarded meanwhile
+  unsigned lingering = 256;                     // such connections at a time, a listener
+  unsigned listen_queue = 1024;                 // asked for in listen(2)
+  std::chrono::seconds socket_retry{30};        // a socket that could not be opened is tried again (L-9)
+  std::chrono::seconds refusal_sums{60};        // refusals are summed up in the log (L-49)
 };
 
 struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
@@ -157,7 +172,8 @@ struct Configuration {
   net::AddressList never_block;       // L-50
   net::AddressList smtp_blacklist;    // L-14
   std::vector<Listener> listeners;
-  std::uint32_t connection_table_sessions = 65536;
+  std::uint32_t connection_table_sessions = 65536;  // room for the sum of all maxima (L-36)
+  Gate gate;
   std::chrono::seconds grace_time{30};  // for sessions at stop
   SmtpLimits smtp;
   RestrictedLimits restricted;
@@ -186,13 +202,33 @@ struct Mistake {
 struct Loaded {
   Configuration configuration;
   std::vector<Mistake> mistakes;  // all of them; usable only if none but warnings
-  std::string flattened;          // the text with every @include put in, for the children (with `# file line` marks kept by load_flattened)
+  // The text with every @include put in, with marks from which load_text() finds file and line again, and with the defaults
+  // that depend on machine and place (host name, directories): read again anywhere, it gives the same configuration. Empty
+  // if not usable.
+  std::string flattened;
   [[nodiscard]] bool usable() const;
 };
 
-// Reads and checks `path` and all that it includes. A file that can't be read, or a mistake of syntax, is a mistake like others.
+// Limits of the text: all files together, files that include each other, nesting of groups.
+inline constexpr std::size_t kMaxTextBytes = 16 * 1024 * 1024;
+inline constexpr unsigned kMaxIncludeDepth = 10;
+inline constexpr unsigned kMaxIncludedFiles = 1000;
+
+// Reads and checks `path` and all that it includes (`@include "name"` on a line of its own; a relative name is relative to
+// the directory of `path`). A file that can't be read, or a mistake of syntax, is a mistake like others.
 Loaded load(const std::string& path);
-// The same from text: what a child reads from its sealed memory file, and what tests and fuzzers use.
+// The same from text that stands for a file `name`; and what a child reads from its sealed memory file (Loaded::flattened).
 Loaded load_text(std::string_view text, const std::string& name);
+
+// What a reload from one checked configuration to another changes, as names of settings.
+struct Difference {
+  std::vector<std::string> restart;       // can't change in a running server: such a reload is refused
+  std::vector<std::string> new_children;  // taken over by children started from now on: the master replaces the present ones
+  std::vector<std::string> running;       // handed to the running children
+};
+Difference reload_difference(const Configuration& old_one, const Configuration& new_one);
+
+// The listener of `module`, or nullptr if the configuration has none (or its maximum is 0).
+const Listener* find_listener(const Configuration& configuration, Module module);
 
 }  // namespace postern::conf
