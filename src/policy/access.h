@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The access tables at their moments: at connect, MAIL FROM and RCPT TO (access-control.md sections 2 to 4).
+//
+// Each answer explains itself: it carries a Verdict for every table that was asked (table, line, probe, generation of the compiled
+// tables), in that order; if the answer is a refusal, the last of them decided. All tables that exist are asked; the first
+// refusal ends the checking of an address; results add up (2.8).
+//
+// A site without compiled tables is closed: 451 4.3.5 at MAIL FROM. With tables but without ORIG_SEND_ACCESS, the first entry of the
+// shipped one holds: nobody relays from tcp_local to tcp_local (3.4).
+// Recipients whose mail would have to go to another host get 451 4.4.0 after the tables had their say: this version doesn't send.
+//
+// Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
+// Call-outs known to templates: postern:client. All others fail.
+#include "base/verdict.h"
+#include "directory/directory.h"
+#include "mail/envelope.h"
+#include "mapping/access_result.h"
+#include "mapping/tables.h"
+#include "net/address.h"
+#include "policy/site.h"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace postern::policy {
+
+// What the tables see of a session.
+struct SessionFacts {
+  std::string id;              // for the log
+  net::Endpoint local, remote;
+  std::string source_channel;
+  std::string helo;            // as the client gave it
+  bool extended = false;       // EHLO (or LHLO)
+  bool lmtp = false;
+  std::string cipher;          // empty: no TLS
+  std::string authenticated;   // canonical address; empty: no AUTH
+  [[nodiscard]] bool tls() const { return !cipher.empty(); }
+};
+
+struct Reply {
+  int code = 250;
+  std::string status;  // "5.7.1"
+  std::string text;
+};
+
+// Side effects of flags; those of several tables add up.
+struct Effects {
+  bool bit_bucket = false;   // $B
+  bool held = false;         // $H
+  bool discarded = false;    // $V
+  bool jettisoned = false;   // $Z
+  bool no_vacation = false;  // $!
+  std::vector<std::string> header_fields;     // $A
+  std::vector<std::string> conversion_tags;   // $G
+  // $D: before the reply to each later command of the transaction, and before this reply. The latest that is not zero counts.
+  std::optional<std::chrono::milliseconds> delay_transaction, delay_reply;
+  void add(const mapping::AccessResult& result);
+  void add(const Effects& others);
+};
+
+struct Decision {
+  bool accepted = true;
+  Reply reply;                    // if not accepted
+  std::vector<Verdict> verdicts;  // in the order of asking
+  Effects effects;
+};
+
+struct PortDecision {
+  bool accepted = true;
+  std::string text;        // refused: for the client, followed by CRLF; empty: close without a word
+  bool restricted = false; // $W
+  bool matched = false;    // an entry fitted: built-in DNS lists are not asked then (2.2)
+  std::string auth_rules;  // name of the AUTH rule set
+  Verdict verdict;
+};
+
+struct SenderDecision : Decision {
+  std::string reverse_path;  // canonical, or as $J said; empty: the null reverse-path
+  std::optional<std::uint64_t> message_bytes, recipients, recipient_cutoff;  // $S
+};
+
+struct RecipientDecision : Decision {
+  // Accepted: where the message goes to; never empty unless effects.bit_bucket.
+  std::vector<mail::Recipient> recipients;
+};
+
+// The tables and rules of one moment. A value: copies are cheap and share what is below.
+class Access {
+ public:
+  // `directory` must outlive every copy.
+  Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory);
+
+  // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe).
+  [[nodiscard]] net::Awaitable<PortDecision> port_access(net::Endpoint local, net::Endpoint remote, bool listener) const;
+  // The source channel of a session that begins on channel `initial` (3.2, step 2).
+  [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote) const;
+
+  [[nodiscard]] const Site& site() const { return *site_; }
+  [[nodiscard]] const mapping::Tables& tables() const { return tables_; }
+  [[nodiscard]] directory::Lookups& directory() const { return *directory_; }
+
+ private:
+  std::shared_ptr<const Site> site_;
+  mapping::Tables tables_;
+  directory::Lookups* directory_;
+};
+
+// The checks of one mail transaction, all by the tables of the moment of its MAIL FROM. Must outlive each call.
+class TransactionAccess {
+ public:
+  TransactionAccess(Access access, std::shared_ptr<const SessionFacts> session);
+
+  // MAIL FROM; `local_part` without quotes. Both empty: the null reverse-path. To be called once, first.
+  net::Awaitable<SenderDecision> mail_from(std::string local_part, std::string domain, std::string as_given);
+
+  struct Ask {
+    std::string local_part;  // without quotes
+    std::string domain;      // empty: <Postmaster> (RFC 5321 section 4.5.1)
+    std::string as_given;    // for the reply
+    std::string orcpt;
+    bool notify_success = false, notify_failure = false, notify_delay = false;  // as NOTIFY said
+  };
+  net::Awaitable<RecipientDecision> recipient(Ask ask);
+
+ private:
+  struct Final;
+  struct Asked;
+  net::Awaitable<Asked> ask(const char* table, std::string probe, mapping::Flags flags);
+  net::Awaitable<bool> check_step(bool original, std::string channel, std::string address, std::string orcpt, mapping::Flags flags,
+                                  std::string as_given, RecipientDecision& decision, Effects& effects);
+  net::Awaitable<Result<bool>> expand(std::string address, unsigned round, std::vector<Final>& into, unsigned& count, std::string& reason);
+
+  Access access_;
+  std::shared_ptr<const SessionFacts> session_;
+  std::string reverse_path_;
+};
+
+// The one place where decisions are logged: refusals at notice, the others at debug, one line for each table that was asked.
+void log_decision(std::string_view moment, const SessionFacts& session, const Decision& decision);
+void log_decision(const net::Endpoint& remote, const PortDecision& decision);
+
+}  // namespace postern::policy

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// An SMTP or LMTP session: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (enhanced status codes), 3030
+// (CHUNKING; BINARYMIME is not offered), 6531 (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its parameters get 555.
+//
+// The session is one coroutine that reads from top to bottom like its RFC. It knows no socket: it runs over net::Stream, and asks
+// everything else of Services, so that unit tests and fuzzers drive it without a network.
+//
+// Promises: only CRLF ends a line, only CRLF.CRLF ends DATA; a bare CR, a bare LF or NUL anywhere ends the session with a 5xx
+// (hardening.md 3). A transaction is an object: whatever ends it leaves a new, empty one. "250" to a message means that
+// Services::commit() said it is on stable storage.
+//
+// Limits: conf::SmtpLimits, conf::RestrictedLimits, conf::Spool. Memory: some kilobytes, and of the message at most
+// spool.large_message_bytes and one read more.
+#include "conf/configuration.h"
+#include "net/stream.h"
+#include "policy/access.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace postern::smtp {
+
+// A message that is too large for the journal, on its way into a file of its own. Removed by the destructor unless committed.
+class LargeText {
+ public:
+  virtual ~LargeText() = default;
+  virtual Result<void> append(std::string_view bytes) = 0;
+};
+
+// What a session needs of the process around it.
+class Services {
+ public:
+  virtual ~Services() = default;
+  // The configuration, tables and directory in force now.
+  virtual std::shared_ptr<const conf::Configuration> configuration() = 0;
+  virtual policy::Access access() = 0;
+  // Whether new mail can be taken: Kind::temporary with a reason if the backlog is too long, Kind::permanent (of all things) never.
+  virtual Result<void> backlog() = 0;
+  // Whether there is room on the disk for it.
+  virtual Result<void> room() = 0;
+  virtual std::string new_message_id() = 0;
+  // Puts the message on stable storage and tells the delivery. An error: it is not there, and never will be delivered.
+  virtual net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) = 0;
+  virtual Result<std::unique_ptr<LargeText>> begin_large() = 0;
+  virtual net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text) = 0;
+};
+
+// What is known of a session before its first byte.
+struct SessionInfo {
+  conf::Module module = conf::Module::smtp;  // smtp or lmtp
+  net::Endpoint local, remote;
+  std::string initial_channel;               // policy::initial_channel()
+  std::string id;                            // for the log
+  bool restricted = false;                   // PORT_ACCESS said $W
+};
+
+// How somebody outside asks a session to come to its end: what is under way is finished, an idle session ends at once with 421.
+class FinishRequest {
+ public:
+  // Callable at any time, from the session's thread.
+  void ask();
+  [[nodiscard]] bool asked() const { return asked_; }
+
+ private:
+  friend class Session;
+  bool asked_ = false;
+  std::function<void()> wake_;
+};
+
+// One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.
+// `stream`, `services` and `finish` must outlive it.
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, FinishRequest& finish);
+
+}  // namespace postern::smtp
