@@ -16,7 +16,6 @@
 #include "net/stream.h"
 #include "policy/access.h"
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -36,10 +35,10 @@ class Services {
   // The configuration, tables and directory in force now.
   virtual std::shared_ptr<const conf::Configuration> configuration() = 0;
   virtual policy::Access access() = 0;
-  // Whether new mail can be taken: Kind::temporary with a reason if the backlog is too long, Kind::permanent (of all things) never.
-  virtual Result<void> backlog() = 0;
-  // Whether there is room on the disk for it.
-  virtual Result<void> room() = 0;
+  // Whether new mail can be taken, asked at MAIL FROM. Errors (with a reason for the log): the delivery is too far behind (451
+  // 4.3.2), or the disk is short of room (452 4.3.1).
+  virtual Result<void> check_backlog() = 0;
+  virtual Result<void> check_room() = 0;
   virtual std::string new_message_id() = 0;
   // Puts the message on stable storage and tells the delivery. An error: it is not there, and never will be delivered.
   virtual net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) = 0;
@@ -56,21 +55,22 @@ struct SessionInfo {
   bool restricted = false;                   // PORT_ACCESS said $W
 };
 
-// How somebody outside asks a session to come to its end: what is under way is finished, an idle session ends at once with 421.
-class FinishRequest {
+// Who watches over the session from outside: the service, for which this is the way to end idle sessions and to show the others.
+class Watch {
  public:
-  // Callable at any time, from the session's thread.
-  void ask();
-  [[nodiscard]] bool asked() const { return asked_; }
-
- private:
-  friend class Session;
-  bool asked_ = false;
-  std::function<void()> wake_;
+  virtual ~Watch() = default;
+  // The process finishes: say goodbye (421) at the next chance, begin nothing new.
+  [[nodiscard]] virtual bool finishing() const { return false; }
+  // True while nothing is under way that the peer counts on. The stream of such a session may be aborted when the process
+  // finishes; it still says 421.
+  virtual void set_idle(bool) {}
+  // What the session does now ("RCPT TO"), and at its end why it ended ("quit", "time limit").
+  virtual void describe(std::string_view) {}
+  virtual void set_end_reason(std::string_view) {}
 };
 
 // One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.
-// `stream`, `services` and `finish` must outlive it.
-net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, FinishRequest& finish);
+// `stream`, `services` and `watch` must outlive it.
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
 
 }  // namespace postern::smtp
