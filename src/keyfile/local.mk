@@ -2,4 +2,4 @@
 noinst_LIBRARIES += libpostern_keyfile.a
 libpostern_keyfile_a_SOURCES = \
   src/keyfile/compiled.h \
-  src/keyfile/store.h
+  src/keyfile/store.h src/keyfile/store.cc
