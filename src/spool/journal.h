@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The spool: what has been accepted and is not yet finished. Its one promise: a message that was answered "250" is found again
+// after any crash, until somebody has noted that nothing is left to do for it.
+//
+// Below the spool directory: journal/ (segments and the notes beside them), large/ (messages too large for a segment),
+// deferred/ (what has to wait), corrupt/ (what could not be read). Formats and recovery: doc/design/journal.md.
+#include "spool/deferred.h"
+#include "spool/journal_reader.h"
+#include "spool/journal_writer.h"
+#include "spool/large_message.h"
+#include "spool/position.h"
+#include "spool/shared_state.h"

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Finds and reads the records of all writers' segments, and notes which of them are finished.
+//
+// Every process that works on records has one reader. It keeps, for each segment, how far it has looked and which whole records
+// are not finished, so scan() costs a few reads when nothing is new. It sees records of live writers, never half a record.
+// What became of a record is noted in a file beside the segment, which all readers append to and each reads incrementally.
+//
+// A record that can't be read is copied to spool/corrupt, logged, counted and set aside; reading goes on behind it. The torn end
+// that a crash leaves behind was never answered "250": it is skipped.
+//
+// Failure: Result. Limits: a record is at most a segment long, a large message at most kLargestMessageBytes. One thread at a time.
+#include "base/files.h"
+#include "mail/envelope.h"
+#include "spool/position.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::spool {
+
+inline constexpr std::uint64_t kLargestMessageBytes = std::uint64_t{1} << 31;
+
+// A record as read. Move only; message() lives as long as the record.
+class Record {
+ public:
+  Position position;
+  mail::Envelope envelope;
+  bool pending = false;    // and not yet accepted
+  std::string large_name;  // file in spool/large, empty if the message stood in the journal
+  // The whole message with CRLF line ends, as the session took it.
+  [[nodiscard]] std::string_view message() const { return {buffer_.get() + message_at_, message_bytes_}; }
+
+ private:
+  friend class JournalReader;
+  std::unique_ptr<char[]> buffer_;
+  std::size_t message_at_ = 0, message_bytes_ = 0;
+};
+
+class JournalReader {
+ public:
+  // `spool_directory` must hold journal/, large/ and corrupt/, or they are made.
+  static Result<JournalReader> open(base::Files& files, int spool_directory);
+  JournalReader(JournalReader&&) noexcept;
+  JournalReader& operator=(JournalReader&&) noexcept;
+  ~JournalReader();
+
+  // Kind::not_found: there is no such record any more (its segment has been recycled, so it was finished), or not yet.
+  // Kind::corrupt: it doesn't read back; scan() will set it aside. Kind::temporary: the disk would not say.
+  Result<Record> read(const Position& position);
+
+  // All whole records of live generations that are not marked finished, oldest segment first, at most `limit`; the same ones
+  // again until they are marked. Pending records without a verdict are left out.
+  Result<std::vector<Position>> scan(std::size_t limit);
+  // How many unfinished records the last scan() saw, however small its limit was.
+  [[nodiscard]] std::size_t unfinished() const;
+
+  // True if the record has been marked finished (by anybody, as far as this reader has looked) or its segment recycled.
+  bool finished(const Position& position);
+
+  // Notes that nothing is left to do for these records, and removes their large messages. What happened to the messages must be durable
+  // before. The notes need no sync of their own: one that gets lost leads to a replay, and the store recognises
+  // what it has by name; sync_marks() shortens the time in which that can happen.
+  // On error the notes that could not be written are kept and tried again at the next call (also with no positions): keep the claims
+  // until it succeeds, or another child works on the records again.
+  Result<void> mark_finished(std::span<const Position> positions);
+  // A pending record's verdict was "take it": from now on it is a record like others. The note is synced before it returns, since
+  // "250" rests on it. (A refused one is marked finished.)
+  Result<void> mark_accepted(const Position& position);
+  // Makes the notes of this reader durable. Cheap when there are none; worth calling once a second.
+  Result<void> sync_marks();
+
+  // Removes files of spool/large that neither an unfinished record nor a deferred message names and nobody is writing.
+  // Returns how many. Call it at start, after scan().
+  Result<std::size_t> remove_orphaned_large_messages();
+
+  // Records and regions this reader found unreadable and set aside since it was opened.
+  [[nodiscard]] std::uint64_t corrupt_found() const;
+
+ private:
+  class Implementation;
+  explicit JournalReader(std::unique_ptr<Implementation> implementation);
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace postern::spool

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A message that is too large for the journal: streamed to a file of its own in spool/large, which its record then names.
+//
+// A session creates one, appends what it receives (page cache only; the sync is the writer's, on a helper thread), and gives it to
+// JournalWriter::append_large(). The destructor removes the file unless its record has been committed. While the object
+// lives it holds a lock (flock) on the file, so that nobody takes it for an orphan.
+//
+// Failure: Kind::temporary, for instance when the disk is full; the object is then good for nothing but its destructor.
+#include "base/files.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace postern::spool {
+
+class LargeMessage {
+ public:
+  // A new, empty file for the message with this id (mail/message_id.h). `spool_directory` is only used in this call.
+  static Result<LargeMessage> create(base::Files& files, int spool_directory, const std::string& message_id);
+
+  LargeMessage(LargeMessage&& other) noexcept;
+  LargeMessage& operator=(LargeMessage&& other) noexcept;
+  ~LargeMessage();
+
+  // Adds to the end.
+  Result<void> append(std::string_view bytes);
+
+  [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
+  [[nodiscard]] std::uint32_t checksum() const { return checksum_; }  // CRC32C of all bytes
+  [[nodiscard]] const std::string& name() const { return name_; }     // below spool/large
+  // Makes content and name durable; the writer calls it before it appends the record.
+  Result<void> sync();
+  // The record stands: the file stays.
+  void commit() { committed_ = true; }
+
+ private:
+  LargeMessage() = default;
+  base::Files* files_ = nullptr;
+  base::Descriptor directory_, file_;
+  std::string name_;
+  std::uint64_t size_bytes_ = 0;
+  std::uint32_t checksum_ = 0;
+  bool committed_ = false;
+};
+
+}  // namespace postern::spool

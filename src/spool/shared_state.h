@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Who works on which record, in memory that the master creates and the children map: claims, suspects, the backlog.
+//
+// Notices and scans are hints; whoever works on a record has claimed it here. The master calls release_child() after waitpid(), which frees
+// what the dead child held and makes suspects of it: a suspect is worked on alone, and only a child that dies while it works
+// on one record alone leaves a mark (attempts) on it. After `attempts_alone` marks delivery goes on without filters.
+//
+// Failure: none that a caller must handle; a process that dies inside the lock leaves it recoverable, the next one repairs the table.
+// If the lock can't be had for some seconds, a claim is not granted. Limits: capacity claims and suspects together;
+// beyond it claims are not granted (the scan comes back to the record).
+#include "base/clock.h"
+#include "base/shared_memory.h"
+#include "spool/position.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace postern::spool {
+
+struct Claim {
+  bool granted = false;
+  bool must_be_alone = false;   // was held by a child that died: finish or put back everything else, then call work_alone()
+  std::uint32_t attempts = 0;   // children that died while they worked on it alone
+};
+
+class SharedState {
+ public:
+  // New memory, for the master. Its birth counts as a death (see suspicious()): what earlier processes did is not known.
+  static Result<SharedState> create(std::size_t capacity = 65536);
+  // The same memory in a child, from the descriptor it inherited.
+  static Result<SharedState> attach(base::SharedMemory memory);
+
+  [[nodiscard]] const base::SharedMemory& memory() const { return memory_; }
+
+  // Claims a record for `child` (its number in the master's table). Not granted: somebody has it, or see above.
+  Claim claim(const Position& position, unsigned child);
+  // The attempt mark of a claim that must be alone: call it before the work starts, with no other claim held.
+  void work_alone(const Position& position, unsigned child);
+  // The record is finished and marked so: claim and marks are forgotten.
+  void release(const Position& position, unsigned child);
+  // Gives the claim back without having finished; a suspect stays one, with its marks.
+  void put_back(const Position& position, unsigned child);
+  // For the master: the child is dead. Its claims are freed and become suspects. Returns how many there were.
+  std::size_t release_child(unsigned child);
+  [[nodiscard]] std::size_t claims_of(unsigned child) const;
+
+  // Whether a message received at that time may have been delivered already without a note of it: received before the last
+  // death of a child that delivers (or the start), or in what the clock now calls the future. The store must then look
+  // for an earlier delivery of the same name.
+  [[nodiscard]] bool suspicious(base::WallTime received) const;
+  // For the master, when a child that delivers has died.
+  void note_death();
+  [[nodiscard]] base::WallTime last_death() const;
+
+  // The backlog: messages accepted and not yet finished. Counted by whoever accepts or finishes; corrected after a
+  // complete scan, so that a crash between the two counts does not last.
+  void add_accepted(std::uint64_t messages = 1);
+  void add_finished(std::uint64_t messages);
+  void correct_backlog(std::uint64_t unfinished);
+  [[nodiscard]] std::uint64_t backlog() const;
+  // Totals since the start, and records set aside as unreadable.
+  struct Totals {
+    std::uint64_t accepted = 0, finished = 0, corrupt = 0;
+  };
+  void add_corrupt(std::uint64_t records);
+  [[nodiscard]] Totals totals() const;
+
+ private:
+  struct Shape;
+  struct Entry;
+  explicit SharedState(base::SharedMemory memory, std::size_t capacity) : memory_(std::move(memory)), capacity_(capacity) {}
+  [[nodiscard]] Shape& shape() const;
+  [[nodiscard]] Entry* entries() const;
+  [[nodiscard]] bool lock() const;
+  void unlock() const;
+  void repair() const;
+  [[nodiscard]] Entry* find(const Position& position) const;
+  Entry* insert(const Position& position) const;
+  void erase(Entry* entry) const;
+
+  base::SharedMemory memory_;
+  std::size_t capacity_ = 0;  // ours: what stands in shared memory is not trusted
+};
+
+}  // namespace postern::spool
