@@ -48,7 +48,7 @@ struct Envelope {
 
 // Length-prefixed, versioned bytes; never lines (hardening.md 3: encoded control characters). Described in doc/design/journal.md.
 std::string encode(const Envelope& envelope);
-// Kind::corrupt for anything that encode() of a known version did not write. Bounded: at most `bytes` is ever allocated.
+// Kind::corrupt for anything that encode() of a known version did not write. Memory is bounded by a small multiple of the input.
 Result<Envelope> decode_envelope(std::string_view bytes);
 
 }  // namespace postern::mail

@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/mail/mail_test
+tests_unit_mail_mail_test_SOURCES = tests/unit/main.cc \
+  tests/unit/mail/address_test.cc \
+  tests/unit/mail/envelope_test.cc
+tests_unit_mail_mail_test_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(CPPUNIT_LIBS)

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes (doc/design/envelope.md): magic, version, then every field of the struct in a fixed order. Numbers are little endian; a
+// text is four bytes length and its bytes; a list is four bytes count and its elements.
+#include "mail/envelope.h"
+
+namespace postern::mail {
+
+namespace {
+
+constexpr std::string_view kMagic = "PEnv";
+constexpr char kVersion = 1;
+constexpr std::size_t kLeastText = 4;       // bytes of an empty text
+constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;
+
+enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kEnvelopeFlags = 63 };
+enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kNotifyFlags = 7 };
+
+class Writer {
+ public:
+  template <class Number>
+  void number(Number value) {
+    for (std::size_t i = 0; i < sizeof(Number); ++i) out_ += static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i));
+  }
+  void text(std::string_view value) {
+    number(static_cast<std::uint32_t>(value.size()));
+    out_.append(value);
+  }
+  void texts(const std::vector<std::string>& values) {
+    number(static_cast<std::uint32_t>(values.size()));
+    for (const auto& value : values) text(value);
+  }
+  std::string out_;
+};
+
+// Takes from the front; after the first shortage nothing more is taken and good() is false.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+  [[nodiscard]] bool good() const { return good_; }
+  [[nodiscard]] bool at_end() const { return rest_.empty(); }
+  template <class Number>
+  Number number() {
+    std::uint64_t value = 0;
+    const std::string_view bytes = take(sizeof(Number));
+    for (std::size_t i = 0; i < bytes.size(); ++i) value |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+    return static_cast<Number>(value);
+  }
+  std::string text() { return std::string(take(number<std::uint32_t>())); }
+  // A count of elements of at least `least_bytes` each: never more than the remaining bytes can hold.
+  std::uint32_t count(std::size_t least_bytes) {
+    const auto found = number<std::uint32_t>();
+    if (found > rest_.size() / least_bytes) {
+      good_ = false;
+      return 0;
+    }
+    return found;
+  }
+  std::vector<std::string> texts() {
+    std::vector<std::string> values;
+    for (std::uint32_t left = count(kLeastText); left > 0 && good_; --left) values.push_back(text());
+    return values;
+  }
+  unsigned flags(unsigned known) {
+    const unsigned found = number<std::uint8_t>();
+    if ((found & ~known) != 0) good_ = false;
+    return found;
+  }
+  std::string_view take(std::size_t bytes) {
+    if (!good_ || bytes > rest_.size()) {
+      good_ = false;
+      return {};
+    }
+    const std::string_view taken = rest_.substr(0, bytes);
+    rest_.remove_prefix(bytes);
+    return taken;
+  }
+
+ private:
+  std::string_view rest_;
+  bool good_ = true;
+};
+
+}  // namespace
+
+std::string encode(const Envelope& envelope) {
+  Writer out;
+  out.out_.append(kMagic);
+  out.out_ += kVersion;
+  out.text(envelope.id);
+  out.number(static_cast<std::uint64_t>(base::to_microseconds(envelope.received)));
+  out.text(envelope.reverse_path);
+  out.text(envelope.source_channel);
+  out.text(envelope.client_address);
+  out.text(envelope.helo);
+  out.text(envelope.authenticated);
+  out.text(envelope.protocol);
+  out.text(envelope.envelope_id);
+  out.number(static_cast<std::uint8_t>((envelope.body_8bit ? kBody8bit : 0U) | (envelope.smtputf8 ? kSmtpUtf8 : 0U) | (envelope.held ? kHeld : 0U) |
+                                       (envelope.discarded ? kDiscarded : 0U) | (envelope.jettisoned ? kJettisoned : 0U) |
+                                       (envelope.no_vacation ? kNoVacation : 0U)));
+  out.texts(envelope.added_header_fields);
+  out.texts(envelope.conversion_tags);
+  out.number(envelope.attempts);
+  out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
+  for (const Recipient& recipient : envelope.recipients) {
+    out.text(recipient.address);
+    out.text(recipient.original);
+    out.text(recipient.orcpt);
+    out.text(recipient.destination_channel);
+    out.text(recipient.account);
+    out.text(recipient.detail);
+    out.texts(recipient.conversion_tags);
+    out.number(static_cast<std::uint8_t>((recipient.notify_success ? kSuccess : 0U) | (recipient.notify_failure ? kFailure : 0U) |
+                                         (recipient.notify_delay ? kDelay : 0U)));
+  }
+  return std::move(out.out_);
+}
+
+Result<Envelope> decode_envelope(std::string_view bytes) {
+  Reader in(bytes);
+  if (in.take(kMagic.size()) != kMagic) return Error{Kind::corrupt, "no envelope"};
+  if (const auto version = in.number<std::uint8_t>(); version != kVersion)
+    return Error{Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
+  Envelope envelope;
+  envelope.id = in.text();
+  envelope.received = base::from_microseconds(static_cast<std::int64_t>(in.number<std::uint64_t>()));
+  envelope.reverse_path = in.text();
+  envelope.source_channel = in.text();
+  envelope.client_address = in.text();
+  envelope.helo = in.text();
+  envelope.authenticated = in.text();
+  envelope.protocol = in.text();
+  envelope.envelope_id = in.text();
+  const unsigned flags = in.flags(kEnvelopeFlags);
+  envelope.body_8bit = (flags & kBody8bit) != 0;
+  envelope.smtputf8 = (flags & kSmtpUtf8) != 0;
+  envelope.held = (flags & kHeld) != 0;
+  envelope.discarded = (flags & kDiscarded) != 0;
+  envelope.jettisoned = (flags & kJettisoned) != 0;
+  envelope.no_vacation = (flags & kNoVacation) != 0;
+  envelope.added_header_fields = in.texts();
+  envelope.conversion_tags = in.texts();
+  envelope.attempts = in.number<std::uint32_t>();
+  const std::uint32_t recipients = in.count(kLeastRecipient);
+  for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {
+    Recipient& recipient = envelope.recipients.emplace_back();
+    recipient.address = in.text();
+    recipient.original = in.text();
+    recipient.orcpt = in.text();
+    recipient.destination_channel = in.text();
+    recipient.account = in.text();
+    recipient.detail = in.text();
+    recipient.conversion_tags = in.texts();
+    const unsigned notify = in.flags(kNotifyFlags);
+    recipient.notify_success = (notify & kSuccess) != 0;
+    recipient.notify_failure = (notify & kFailure) != 0;
+    recipient.notify_delay = (notify & kDelay) != 0;
+  }
+  if (!in.good()) return Error{Kind::corrupt, "envelope is damaged"};
+  if (!in.at_end()) return Error{Kind::corrupt, "bytes behind the envelope"};
+  return envelope;
+}
+
+}  // namespace postern::mail

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mail/envelope.h"
+
+#include "mail/message_id.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <set>
+
+using namespace postern;
+using namespace postern::mail;
+
+namespace {
+
+Envelope full() {
+  Envelope envelope;
+  envelope.id = new_message_id(3);
+  envelope.received = base::from_microseconds(1795000000123456);
+  envelope.reverse_path = "a@example.com";
+  envelope.source_channel = "tcp_local";
+  envelope.client_address = "192.0.2.1";
+  envelope.helo = std::string("x\0y\r\n", 5);
+  envelope.authenticated = "b@example.com";
+  envelope.protocol = "UTF8SMTP";
+  envelope.envelope_id = "QQ314159";
+  envelope.body_8bit = envelope.held = envelope.jettisoned = true;
+  envelope.added_header_fields = {"X-One: 1", ""};
+  envelope.conversion_tags = {"scan"};
+  envelope.attempts = 7;
+  Recipient recipient;
+  recipient.address = recipient.original = "c@example.net";
+  recipient.account = "c@example.net";
+  recipient.destination_channel = "ims-ms";
+  recipient.detail = "lists";
+  recipient.conversion_tags = {"x", "y"};
+  recipient.notify_success = true;
+  recipient.notify_failure = false;
+  envelope.recipients = {recipient, Recipient{}};
+  return envelope;
+}
+
+class EnvelopeTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(EnvelopeTest);
+  CPPUNIT_TEST(reads_back_what_was_written);
+  CPPUNIT_TEST(a_cut_envelope_is_corrupt);
+  CPPUNIT_TEST(a_changed_count_is_corrupt_and_takes_no_memory);
+  CPPUNIT_TEST(another_version_is_corrupt);
+  CPPUNIT_TEST(message_ids_are_unique_and_sorted);
+  CPPUNIT_TEST(derived_ids_are_the_same_each_time);
+  CPPUNIT_TEST_SUITE_END();
+
+  void reads_back_what_was_written() {
+    for (const Envelope& envelope : {full(), Envelope{}}) {
+      const auto back = decode_envelope(encode(envelope));
+      CPPUNIT_ASSERT(back.has_value());
+      CPPUNIT_ASSERT(envelope == *back);
+    }
+  }
+
+  void a_cut_envelope_is_corrupt() {
+    const std::string bytes = encode(full());
+    for (std::size_t length = 0; length < bytes.size(); ++length) {
+      const auto got = decode_envelope(std::string_view(bytes).substr(0, length));
+      CPPUNIT_ASSERT(!got.has_value());
+      CPPUNIT_ASSERT(got.error().kind == Kind::corrupt);
+    }
+    CPPUNIT_ASSERT(!decode_envelope(bytes + '\0'));
+  }
+
+  void a_changed_count_is_corrupt_and_takes_no_memory() {
+    const std::string good = encode(full());
+    for (std::size_t at = 5; at < good.size(); ++at) {
+      std::string bytes = good;
+      bytes[at] = '\xff';
+      static_cast<void>(decode_envelope(bytes));  // whatever it says, it must say it
+    }
+    std::string bytes = encode(Envelope{});
+    for (std::size_t i = 1; i <= 4; ++i) bytes[bytes.size() - i] = '\xff';  // the count of recipients
+    CPPUNIT_ASSERT(!decode_envelope(bytes));
+  }
+
+  void another_version_is_corrupt() {
+    std::string bytes = encode(Envelope{});
+    bytes[4] = 2;
+    CPPUNIT_ASSERT(!decode_envelope(bytes));
+    CPPUNIT_ASSERT(!decode_envelope(""));
+    CPPUNIT_ASSERT(!decode_envelope("PEnv"));
+  }
+
+  void message_ids_are_unique_and_sorted() {
+    std::set<std::string> seen;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string id = new_message_id(static_cast<unsigned>(i));
+      CPPUNIT_ASSERT(is_message_id(id));
+      CPPUNIT_ASSERT(seen.insert(id).second);
+    }
+    const std::string earlier = new_message_id(0).substr(0, 11);
+    CPPUNIT_ASSERT(earlier <= new_message_id(0).substr(0, 11));
+    for (const std::string_view bad : {"", "x", "0123456789abcdefghijklmnopqr", "0123456789abcdefghijklmno/", "0123456789ABCDEFGHIJKLMNOP"})
+      CPPUNIT_ASSERT(!is_message_id(bad));
+  }
+
+  void derived_ids_are_the_same_each_time() {
+    const std::string id = new_message_id(1);
+    std::set<std::string> seen{id};
+    for (unsigned recipient = 0; recipient < 50; ++recipient)
+      for (unsigned action = 0; action < 50; ++action) {
+        const std::string derived = derived_message_id(id, recipient, action);
+        CPPUNIT_ASSERT(is_message_id(derived));
+        CPPUNIT_ASSERT(seen.insert(derived).second);
+        CPPUNIT_ASSERT_EQUAL(derived, derived_message_id(id, recipient, action));
+      }
+    CPPUNIT_ASSERT(is_message_id(derived_message_id("short", 0, 0)));
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(EnvelopeTest);
+
+}  // namespace
