@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_delivery.a
-libpostern_delivery_a_SOURCES =
+libpostern_delivery_a_SOURCES = \
+  src/delivery/deliverer.h src/delivery/deliverer.cc \
+  src/delivery/scripts.h src/delivery/scripts.cc
 libpostern_delivery_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_delivery_a_OBJECTS): $(ASIO_PCH)

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libpostern_net.a
 libpostern_net_a_SOURCES = \
   src/net/address.h src/net/address.cc \
   src/net/asio.h src/net/asio.cc \
+  src/net/await_callback.h \
   src/net/frames.h src/net/frames.cc \
   src/net/stream.h src/net/stream.cc
 libpostern_net_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

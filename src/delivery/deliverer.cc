@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "delivery/deliverer.h"
+
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "mail/message.h"
+#include "mail/message_id.h"
+
+#include <algorithm>
+#include <array>
+
+namespace postern::delivery {
+namespace {
+
+using base::Severity;
+using mail::Recipient;
+using net::Awaitable;
+
+// Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
+constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
+
+// What the engine asks while it runs a recipient's scripts.
+class FilterHost final : public sieve::Host {
+ public:
+  FilterHost(store::Store& store, const directory::Account& account, const std::string& delimiter)
+      : store_(store), account_(account), delimiter_(delimiter) {}
+  bool mailbox_exists(const std::string& name) override {
+    auto exists = store_.folder_exists(account_.mailbox_directory, name == "INBOX" ? "" : name);
+    return exists && *exists;
+  }
+  std::string_view sub_address_delimiters() override { return delimiter_; }
+
+ private:
+  store::Store& store_;
+  const directory::Account& account_;
+  const std::string& delimiter_;
+};
+
+const std::string* source_for(const std::vector<std::pair<std::string, FilterText>>& filters, const std::string& channel,
+                              std::string& name) {
+  for (const auto& [filter_channel, text] : filters)
+    if (filter_channel == channel) {
+      name = text.name;
+      return &text.source;
+    }
+  return nullptr;
+}
+
+}  // namespace
+
+std::string maildir_flags(const std::vector<std::string>& flags) {
+  static constexpr std::pair<std::string_view, char> kLetters[] = {
+      {"\\Draft", 'D'}, {"\\Flagged", 'F'}, {"\\Answered", 'R'}, {"\\Seen", 'S'}, {"\\Deleted", 'T'}};
+  std::string letters;
+  for (const auto& system_flag : kLetters)
+    if (std::any_of(flags.begin(), flags.end(), [&](const std::string& flag) { return base::equal_ignoring_case(flag, system_flag.first); }))
+      letters += system_flag.second;
+  return letters;
+}
+
+struct Deliverer::Job {
+  spool::Position position;
+  std::uint32_t deaths = 0;  // children that died while they worked on this record alone
+  std::optional<spool::Record> record;
+  std::optional<store::Text> text;
+  std::unique_ptr<mail::MessageView> view;
+  bool suspicious = false;
+  bool unfinished = false;  // leave the record as it is: another attempt must come
+  std::vector<std::size_t> put_off;  // recipients for deferred/
+};
+
+struct Deliverer::RecipientOutcome {
+  bool put_off = false;
+  std::string reason;
+};
+
+Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), settings_(std::move(settings)) {}
+
+Deliverer::~Deliverer() = default;
+
+void Deliverer::set_settings(DelivererSettings settings) { settings_ = std::move(settings); }
+
+Awaitable<void> Deliverer::work(std::vector<spool::Position> positions) {
+  std::vector<Job> together, alone;
+  for (const spool::Position& position : positions) {
+    if (parts_.reader.finished(position)) continue;
+    const spool::Claim claim = parts_.state.claim(position, settings_.child);
+    if (!claim.granted) continue;
+    // Asked again under the claim: whoever had it before may have finished meanwhile.
+    if (parts_.reader.finished(position)) {
+      parts_.state.release(position, settings_.child);
+      continue;
+    }
+    Job job;
+    job.position = position;
+    job.deaths = claim.attempts;
+    (claim.must_be_alone ? alone : together).push_back(std::move(job));
+  }
+  if (!together.empty()) co_await work_on(std::move(together));
+  for (Job& job : alone) {
+    parts_.state.work_alone(job.position, settings_.child);
+    std::vector<Job> one;
+    one.push_back(std::move(job));
+    co_await work_on(std::move(one));
+  }
+}
+
+Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
+  auto next = jobs.begin();
+  while (next != jobs.end()) {
+    std::vector<Job> group;
+    store::Batch batch = parts_.store.begin_batch();
+    std::chrono::microseconds script_time{0};
+    for (; next != jobs.end() && script_time < settings_.batch_script_time; ++next) {
+      co_await deliver(*next, batch, script_time);
+      group.push_back(std::move(*next));
+    }
+    POSTERN_KILL_POINT("before-store-sync");
+    auto stored = batch.commit();
+    POSTERN_KILL_POINT("after-store-sync");
+    if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
+    conclude(group, stored.has_value());
+  }
+}
+
+void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
+  std::vector<spool::Position> finished;
+  for (Job& job : jobs) {
+    if (!stored || job.unfinished || (!job.put_off.empty() && !put_off(job))) {
+      parts_.state.put_back(job.position, settings_.child);
+      continue;
+    }
+    finished.push_back(job.position);
+  }
+  // Files that were not promised may be there all the same: whoever comes next must look.
+  if (!stored) parts_.state.note_death();
+  finished.insert(finished.end(), unmarked_.begin(), unmarked_.end());
+  const std::size_t already_given = unmarked_.size();
+  unmarked_.clear();
+  if (finished.empty()) return;
+  const std::span<const spool::Position> fresh(finished.data(), finished.size() - already_given);
+  if (auto marked = parts_.reader.mark_finished(fresh); !marked) {
+    base::log_event(Severity::error, "delivery-not-marked", {{"reason", marked.error().what}, {"messages", finished.size()}});
+    unmarked_ = std::move(finished);
+    return;
+  }
+  for (const spool::Position& position : finished) parts_.state.release(position, settings_.child);
+  parts_.state.add_finished(finished.size());
+  counters_.messages += finished.size();
+}
+
+bool Deliverer::put_off(Job& job) {
+  mail::Envelope envelope = job.record->envelope;
+  std::vector<Recipient> left;
+  for (const std::size_t index : job.put_off) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  base::WallTime next = base::wall_now();
+  if (envelope.held) {
+    // Nobody but the administrator ends this wait.
+    next += std::chrono::years(100);
+  } else {
+    const auto doubled = settings_.retry_first * (std::int64_t{1} << std::min<std::uint32_t>(envelope.attempts, 20));
+    next += std::min<std::chrono::seconds>(doubled, settings_.retry_most);
+  }
+  ++envelope.attempts;
+  auto put = parts_.deferred.put(envelope, job.record->message(), next, job.suspicious);
+  if (!put) {
+    base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
+    return false;
+  }
+  ++counters_.deferred;
+  base::log_event(Severity::notice, "deferred",
+                  {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"attempts", envelope.attempts}, {"next", base::iso8601(next)}});
+  return true;
+}
+
+Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time) {
+  auto record = parts_.reader.read(job.position);
+  if (!record) {
+    // Gone: it was finished. Corrupt: the scan sets it aside. Anything else: later.
+    if (record.error().kind != Kind::not_found)
+      base::log_event(Severity::error, "record-not-read", {{"record", spool::to_string(job.position)}, {"reason", record.error().what}});
+    job.unfinished = true;
+    co_return;
+  }
+  job.record.emplace(std::move(*record));
+  const mail::Envelope& envelope = job.record->envelope;
+  job.suspicious = job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
+
+  if (envelope.jettisoned || envelope.discarded) {
+    ++counters_.discarded;
+    base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"by", envelope.jettisoned ? "jettison" : "access-table"}});
+    co_return;
+  }
+  if (envelope.held && envelope.attempts == 0) {
+    for (std::size_t index = 0; index < envelope.recipients.size(); ++index) job.put_off.push_back(index);
+    base::log_event(Severity::notice, "held", {{"id", envelope.id}});
+    co_return;
+  }
+  if (job.deaths >= settings_.attempts_alone)
+    base::log_event(Severity::warning, "filters-skipped", {{"id", envelope.id}, {"deaths", job.deaths}});
+  for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
+    RecipientOutcome outcome = co_await deliver_to(job, index, batch, script_time);
+    ++counters_.recipients;
+    if (!outcome.put_off) continue;
+    job.put_off.push_back(index);
+    base::log_event(Severity::warning, "delivery-put-off",
+                    {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
+  }
+  // A recipient's files may be many bytes; what scripts looked at is not needed any more.
+  job.view.reset();
+  job.text.reset();
+}
+
+Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directory::Account& account, const std::string& folder,
+                             const std::vector<std::string>& flags, bool create, store::Batch& batch) {
+  const mail::Envelope& envelope = job.record->envelope;
+  if (!job.text) {
+    std::vector<std::string_view> pieces;
+    const std::string return_path = "Return-Path: <" + envelope.reverse_path + ">\r\n";
+    pieces.push_back(return_path);
+    std::string added;
+    for (const std::string& field : envelope.added_header_fields) added += base::printable(field, 2048) + "\r\n";
+    pieces.push_back(added);
+    pieces.push_back(job.record->message());
+    job.text.emplace(pieces);
+  }
+  store::NewMessage message;
+  message.account_directory = account.mailbox_directory;
+  message.folder = folder == "INBOX" ? "" : folder;
+  message.create_folder = create;
+  message.message_id = envelope.id;
+  message.recipient_key = recipient.address;
+  message.flags = maildir_flags(flags);
+  message.received = envelope.received;
+  message.suspicious = job.suspicious;
+  auto added = batch.add(message, *job.text);
+  if (!added) return added.error();
+  ++counters_.filed;
+  if (base::log_enabled(Severity::info))
+    base::log_event(Severity::info, "delivered",
+                    {{"id", envelope.id},
+                     {"from", envelope.reverse_path},
+                     {"recipient", recipient.address},
+                     {"mailbox", account.name},
+                     {"folder", folder.empty() ? "INBOX" : folder},
+                     {"bytes", job.text->crlf_bytes()},
+                     {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
+  return {};
+}
+
+Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size_t index, store::Batch& batch,
+                                                             std::chrono::microseconds& script_time) {
+  const mail::Envelope& envelope = job.record->envelope;
+  const Recipient& recipient = envelope.recipients[index];
+  if (recipient.destination_channel == "bitbucket") {
+    base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"recipient", recipient.address}, {"by", "bitbucket"}});
+    co_return RecipientOutcome{};
+  }
+  if (recipient.account.empty()) co_return RecipientOutcome{true, "nothing here serves channel " + recipient.destination_channel};
+  auto account = co_await parts_.directory.account(recipient.account);
+  if (!account) co_return RecipientOutcome{true, account.error().what};
+  if (*account == nullptr) co_return RecipientOutcome{true, "there is no account " + recipient.account + " any more"};
+
+  std::vector<sieve::LevelScript> scripts;
+  if (job.deaths < settings_.attempts_alone) {
+    auto domain = co_await parts_.directory.domain(recipient.account.substr(recipient.account.rfind('@') + 1));
+    if (!domain) co_return RecipientOutcome{true, domain.error().what};
+    scripts_.add(sieve::Level::server_before, settings_.server_before.name, settings_.server_before.source, scripts);
+    scripts_.add(sieve::Level::user, "filter of " + recipient.account, (*account)->filter, scripts);
+    if (*domain != nullptr) scripts_.add(sieve::Level::domain, "filter of " + (*domain)->name, (*domain)->filter, scripts);
+    std::string name;
+    if (const std::string* source = source_for(settings_.destination_filters, recipient.destination_channel, name))
+      scripts_.add(sieve::Level::destination_channel, name, *source, scripts);
+    if (const std::string* source = source_for(settings_.source_filters, envelope.source_channel, name))
+      scripts_.add(sieve::Level::source_channel, name, *source, scripts);
+    scripts_.add(sieve::Level::server, settings_.server.name, settings_.server.source, scripts);
+  }
+
+  sieve::Decision decision;
+  if (scripts.empty()) {
+    decision.actions.push_back({.implicit = true});
+  } else {
+    if (!job.view) job.view = std::make_unique<mail::MessageView>(job.record->message());
+    FilterHost host(parts_.store, **account, settings_.recipient_delimiter);
+    sieve::Limits limits;
+    limits.cpu_time = settings_.script_time;
+    sieve::LevelSettings levels;
+    levels.server_before_may_discard = settings_.server_before_may_discard;
+    const sieve::EnvelopeView view{envelope.reverse_path, recipient.address, recipient.original, envelope.authenticated};
+    decision = sieve::decide(scripts, *job.view, view, host, limits, levels);
+    script_time += decision.cpu_used;
+  }
+  for (const sieve::LevelError& error : decision.errors) {
+    ++counters_.filter_errors;
+    base::log_event(Severity::warning, "filter-error",
+                    {{"id", envelope.id}, {"recipient", recipient.address}, {"level", sieve::to_string(error.level)}, {"script", error.script},
+                     {"line", error.line}, {"column", error.column}, {"reason", error.text}});
+  }
+  if (!scripts.empty() && base::log_enabled(Severity::info)) {
+    std::string actions;
+    for (const sieve::Action& action : decision.actions) actions += (actions.empty() ? "" : ", ") + sieve::to_string(action);
+    base::log_event(Severity::info, "filtered",
+                    {{"id", envelope.id}, {"recipient", recipient.address},
+                     {"decided_by", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}, {"actions", actions}});
+  }
+
+  bool in_mailbox = false;   // a failure behind it can't lose the message
+  bool failed = false;
+  bool forwarded_or_stored = false;
+  std::vector<std::string> folders;  // a message is filed in one folder once
+  for (std::size_t number = 0; number < decision.actions.size() && !failed; ++number) {
+    const sieve::Action& action = decision.actions[number];
+    using ActionKind = sieve::Action::Kind;
+    if (action.kind == ActionKind::discard || action.kind == ActionKind::jettison) continue;
+    Result<void> done;
+    if (action.kind == ActionKind::redirect) {
+      done = co_await redirect(job, index, number, action.target);
+      if (done) ++counters_.redirected;
+    } else {
+      const std::string folder = action.kind == ActionKind::keep ? "INBOX" : action.target;
+      if (std::find(folders.begin(), folders.end(), folder) != folders.end()) continue;
+      done = file(job, recipient, **account, folder, action.flags, action.create || settings_.create_folders, batch);
+      if (done) {
+        folders.push_back(folder);
+        in_mailbox = true;
+      }
+    }
+    if (done) {
+      forwarded_or_stored = true;
+      continue;
+    }
+    failed = true;
+    ++counters_.filter_errors;
+    base::log_event(Severity::warning, "action-failed",
+                    {{"id", envelope.id}, {"recipient", recipient.address}, {"action", sieve::to_string(action)}, {"reason", done.error().what}});
+  }
+  if (failed && !in_mailbox) {
+    auto kept = file(job, recipient, **account, "INBOX", {}, true, batch);
+    if (!kept) co_return RecipientOutcome{true, kept.error().what};
+    co_return RecipientOutcome{};
+  }
+  if (!forwarded_or_stored && !failed) {
+    ++counters_.discarded;
+    base::log_event(Severity::info, "discarded",
+                    {{"id", envelope.id}, {"recipient", recipient.address},
+                     {"by", decision.jettisoned ? "jettison" : "discard"},
+                     {"level", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}});
+  }
+  co_return RecipientOutcome{};
+}
+
+Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::size_t action, std::string target) {
+  const mail::Envelope& envelope = job.record->envelope;
+  const Recipient& recipient = envelope.recipients[index];
+  if (!job.view) job.view = std::make_unique<mail::MessageView>(job.record->message());
+  std::vector<std::size_t> fields;
+  job.view->find("Received", fields);
+  if (fields.size() > settings_.received_fields) co_return Error{Kind::permanent, "the message has been on its way too long"};
+  fields.clear();
+  job.view->find(kRedirectedField, fields);
+  for (const std::size_t field : fields)
+    if (base::equal_ignoring_case(job.view->value(field), recipient.address))
+      co_return Error{Kind::permanent, "the message has been redirected by this address before"};
+
+  auto recipients = co_await parts_.resolve(target);
+  if (!recipients) co_return recipients.error();
+  mail::Envelope next = envelope;
+  next.id = mail::derived_message_id(envelope.id, static_cast<unsigned>(index), static_cast<unsigned>(action));
+  next.recipients = std::move(*recipients);
+  next.added_header_fields.clear();
+  next.conversion_tags.clear();
+  // The same generated message may have been sent on and delivered before a crash: its store must look for it.
+  next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
+  std::string text = std::string(kRedirectedField) + ": " + recipient.address + "\r\n";
+  for (const std::string& field : envelope.added_header_fields) text += base::printable(field, 2048) + "\r\n";
+  text += job.record->message();
+  auto submitted = co_await parts_.submit(next, std::move(text));
+  if (!submitted) co_return submitted.error();
+  base::log_event(Severity::info, "redirected",
+                  {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", next.id}});
+  co_return Result<void>();
+}
+
+}  // namespace postern::delivery

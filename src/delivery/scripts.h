@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The filter programs of all levels, compiled once for each different text.
+//
+// A text that does not compile is remembered as well, with its first mistake, so that a broken script costs no more than a good
+// one. Limits: kMostPrograms texts of kMostBytes together; beyond it the cache begins anew.
+#include "sieve/levels.h"
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace postern::delivery {
+
+class Scripts {
+ public:
+  static constexpr std::size_t kMostPrograms = 2000;
+  static constexpr std::size_t kMostBytes = 64 * 1024 * 1024;
+
+  // Appends the script `source` of `level` to `scripts`; nothing if `source` is empty. `name` is for the log.
+  void add(sieve::Level level, const std::string& name, const std::string& source, std::vector<sieve::LevelScript>& scripts);
+  [[nodiscard]] std::size_t cached() const { return programs_.size(); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const sieve::Program> program;
+    std::string problem;
+  };
+  const Entry& compiled(const std::string& source, bool system_script);
+  std::unordered_map<std::string, Entry> programs_;  // key: 's' or 'u', then the text
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace postern::delivery
