@@ -1,1 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
+# End-to-end tests run against an installed server: tests/e2e/run_all, or all of it by ./runtests.
+EXTRA_DIST += tests/e2e
