@@ -2,6 +2,7 @@
 #include "keyfile/store.h"
 
 #include "base/files.h"
+#include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 #include <fcntl.h>
@@ -16,25 +17,9 @@
 
 using namespace postern;
 using keyfile::Store;
+using test::Scratch;
 
 namespace {
-
-// A directory that goes with the test.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = std::filesystem::temp_directory_path().string() + "/postern-keyfile-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-    directory_ = base::Descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Scratch() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] int get() const { return directory_.get(); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  base::Descriptor directory_;
-};
 
 class StoreTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(StoreTest);
