@@ -261,7 +261,16 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   if (recipient.account.empty()) co_return RecipientOutcome{true, "nothing here serves channel " + recipient.destination_channel};
   auto account = co_await parts_.directory.account(recipient.account);
   if (!account) co_return RecipientOutcome{true, account.error().what};
-  if (*account == nullptr) co_return RecipientOutcome{true, "there is no account " + recipient.account + " any more"};
+  if (*account == nullptr) {
+    // RFC 5321 section 4.5.1: mail to postmaster is taken always. Without an account of that name it waits in the mailbox that the
+    // account gets when somebody makes it.
+    if (!recipient.account.starts_with("postmaster@"))
+      co_return RecipientOutcome{true, "there is no account " + recipient.account + " any more"};
+    auto postmaster = std::make_shared<directory::Account>();
+    postmaster->name = recipient.account;
+    postmaster->mailbox_directory = directory::mailbox_directory_for(recipient.account);
+    *account = std::move(postmaster);
+  }
 
   std::vector<sieve::LevelScript> scripts;
   if (job.deaths < settings_.attempts_alone) {

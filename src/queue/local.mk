@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_queue.a
-libpostern_queue_a_SOURCES =
+libpostern_queue_a_SOURCES = src/queue/requeue.h src/queue/requeue.cc
 libpostern_queue_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_queue_a_OBJECTS): $(ASIO_PCH)

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/queue.h"
+
+#include "base/log.h"
+#include "queue/requeue.h"
+#include "roles/submitter.h"
+
+namespace postern::roles {
+namespace {
+
+net::Awaitable<void> serve(queue::Requeue& requeue) {
+  net::asio::steady_timer timer(co_await net::asio::this_coro::executor);
+  for (;;) {
+    const auto wait = co_await requeue.run();
+    timer.expires_after(wait);
+    co_await timer.async_wait(net::asio::use_awaitable);
+  }
+}
+
+int failed(const Error& error) {
+  base::log_event(base::Severity::error, "role-not-started", {{"role", "queue"}, {"reason", error.what}});
+  return 1;
+}
+
+}  // namespace
+
+int run_queue(service::Start& start) {
+  net::asio::io_context io(1);
+  auto submitter = Submitter::open(start);
+  if (!submitter) return failed(submitter.error());
+  auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
+  if (!deferred) return failed(deferred.error());
+  service::ControlLink link(io, start);
+  queue::Requeue requeue(*deferred, [&](mail::Envelope envelope, std::string message) {
+    return (*submitter)->submit(std::move(envelope), std::move(message));
+  });
+  net::asio::co_spawn(io, serve(requeue), net::asio::detached);
+  link.ready();
+  io.run();
+  (*submitter)->finish();
+  return 0;
+}
+
+}  // namespace postern::roles

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/submitter.h"
+
+#include "base/kill_point.h"
+#include "net/await_callback.h"
+
+#include <sys/socket.h>
+
+#include <functional>
+
+namespace postern::roles {
+
+using net::Awaitable;
+
+Result<std::unique_ptr<Submitter>> Submitter::open(service::Start& start) {
+  auto spool = base::open_directory(start.get("base"), "spool");
+  if (!spool) return spool.error();
+  auto memory = start.map("spool-state", true);
+  if (!memory) return memory.error().in("spool state");
+  auto state = spool::SharedState::attach(std::move(*memory));
+  if (!state) return state.error();
+  base::Descriptor notices = start.take("notices-write");
+  if (!notices) return Error{Kind::invalid, "no socket for notices was handed over"};
+  const conf::Spool& settings = start.configuration->spool;
+  return std::unique_ptr<Submitter>(
+      new Submitter(std::move(*spool), std::move(notices), std::move(*state),
+                    {settings.segment_bytes, settings.large_message_bytes, settings.minimum_free_bytes}, start.number));
+}
+
+Submitter::~Submitter() { finish(); }
+
+Result<void> Submitter::prepare() {
+  if (writer_) return {};
+  auto writer = spool::JournalWriter::open(base::system_files(), spool_.get(), settings_, child_);
+  if (!writer) return writer.error();
+  writer_ = std::move(*writer);
+  return {};
+}
+
+Result<void> Submitter::conclude(const Result<spool::Position>& position) {
+  if (!position) return position.error();
+  POSTERN_KILL_POINT("before-250");
+  state_.add_accepted();
+  const std::string notice = spool::encode_notice(*position);
+  // Full, or nobody there: the scan finds the record.
+  [[maybe_unused]] const auto sent = ::send(notices_.get(), notice.data(), notice.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return {};
+}
+
+Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
+  if (auto ready = prepare(); !ready) co_return ready.error();
+  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message](spool::JournalWriter::Done done) {
+    writer_->append(std::move(envelope), std::move(message), std::move(done));
+  };
+  const auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  co_return conclude(position);
+}
+
+Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::LargeMessage file) {
+  if (auto ready = prepare(); !ready) co_return ready.error();
+  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file](spool::JournalWriter::Done done) {
+    writer_->append_large(std::move(envelope), std::move(file), std::move(done));
+  };
+  const auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  co_return conclude(position);
+}
+
+Result<void> Submitter::room() {
+  if (auto ready = prepare(); !ready) return ready.error();
+  return writer_->room();
+}
+
+void Submitter::finish() {
+  if (writer_) writer_->finish();
+}
+
+}  // namespace postern::roles

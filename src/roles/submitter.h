@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The one way of a message into the journal, for every role that takes or makes messages: append, wait until it is on stable
+// storage, count it, tell the delivery children.
+//
+// The notice is a hint: if the socket is full it is dropped, and the scan finds the record.
+// Failure: Kind::temporary with the reason; the message is then not accepted.
+#include "net/asio.h"
+
+#include "conf/configuration.h"
+#include "service/child.h"
+#include "spool/journal.h"
+
+#include <memory>
+#include <string>
+
+namespace postern::roles {
+
+class Submitter {
+ public:
+  // Takes "notices-write" over. Opens nothing yet.
+  static Result<std::unique_ptr<Submitter>> open(service::Start& start);
+  ~Submitter();
+
+  // Opens the journal's writer unless it is open: at start for a role that needs it for certain, else at the first message.
+  Result<void> prepare();
+  net::Awaitable<Result<void>> submit(mail::Envelope envelope, std::string message);
+  net::Awaitable<Result<void>> submit_large(mail::Envelope envelope, spool::LargeMessage file);
+  // Whether a message would be taken now (JournalWriter::room()).
+  Result<void> room();
+  // Waits until everything under way has been answered.
+  void finish();
+
+  [[nodiscard]] spool::SharedState& state() { return state_; }
+  // Descriptor of the spool directory, owned here.
+  [[nodiscard]] int spool_directory() const { return spool_.get(); }
+
+ private:
+  Submitter(base::Descriptor spool, base::Descriptor notices, spool::SharedState state, spool::JournalSettings settings, unsigned child)
+      : spool_(std::move(spool)), notices_(std::move(notices)), state_(std::move(state)), settings_(settings), child_(child) {}
+  Result<void> conclude(const Result<spool::Position>& position);
+
+  base::Descriptor spool_, notices_;
+  spool::SharedState state_;
+  spool::JournalSettings settings_;
+  unsigned child_;
+  std::unique_ptr<spool::JournalWriter> writer_;
+};
+
+}  // namespace postern::roles

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "delivery/deliverer.h"
+
+#include "base/files.h"
+#include "directory/fixed.h"
+#include "mail/message_id.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <sstream>
+
+namespace postern::delivery {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A spool, a store and a directory in a scratch folder, and a deliverer that works on them.
+class Site {
+ public:
+  Site() {
+    char name[] = "/tmp/postern-delivery-XXXXXX";
+    root_ = ::mkdtemp(name);
+    fs::create_directory(root_ / "spool");
+    fs::create_directory(root_ / "mail");
+    spool_ = base::Descriptor(::open((root_ / "spool").c_str(), O_RDONLY | O_DIRECTORY));
+    mail_ = base::Descriptor(::open((root_ / "mail").c_str(), O_RDONLY | O_DIRECTORY));
+    spool::JournalSettings settings;
+    settings.segment_bytes = 1024 * 1024;
+    settings.large_message_bytes = 256 * 1024;
+    settings.minimum_free_bytes = 0;
+    writer_ = std::move(spool::JournalWriter::open(base::system_files(), spool_.get(), settings, 1).value());
+    directory_.add_domain("example.com");
+  }
+  ~Site() {
+    writer_->finish();
+    fs::remove_all(root_);
+  }
+
+  void account(const std::string& name, const std::string& filter = {}) { directory_.add_account(name, {}, filter); }
+
+  // Appends a message from s@example.org to these accounts; the header has `extra` in it.
+  spool::Position append(const std::vector<std::string>& accounts, const std::string& extra = {},
+                         const std::function<void(mail::Envelope&)>& change = {}) {
+    mail::Envelope envelope;
+    envelope.id = mail::new_message_id(1);
+    envelope.received = base::wall_now();
+    envelope.reverse_path = "s@example.org";
+    envelope.source_channel = "tcp_local";
+    for (const std::string& name : accounts) {
+      mail::Recipient recipient;
+      recipient.address = recipient.original = recipient.account = name;
+      recipient.destination_channel = "ims-ms";
+      envelope.recipients.push_back(recipient);
+    }
+    if (change) change(envelope);
+    last_id_ = envelope.id;
+    std::promise<Result<spool::Position>> done;
+    writer_->append(envelope, "From: s@example.org\r\nSubject: test\r\n" + extra + "\r\nbody\r\n",
+                    [&](Result<spool::Position> position) { done.set_value(std::move(position)); });
+    return done.get_future().get().value();
+  }
+
+  // One deliverer's life: works on `positions`, then ends.
+  Deliverer::Counters work(const std::vector<spool::Position>& positions) {
+    auto reader = spool::JournalReader::open(base::system_files(), spool_.get()).value();
+    auto deferred = spool::Deferred::open(base::system_files(), spool_.get()).value();
+    auto store = store::Store::open(base::system_files(), mail_.get()).value();
+    DelivererParts parts{reader, state_, deferred, store, directory_,
+                         [this](mail::Envelope envelope, std::string text) -> net::Awaitable<Result<void>> {
+                           if (submit_fails_) co_return Error{Kind::temporary, "no room"};
+                           submitted_.emplace_back(std::move(envelope), std::move(text));
+                           co_return Result<void>();
+                         },
+                         [](std::string address) -> net::Awaitable<Result<std::vector<mail::Recipient>>> {
+                           if (!address.ends_with("@example.com")) co_return Error{Kind::permanent, "not local"};
+                           mail::Recipient recipient;
+                           recipient.address = recipient.account = address;
+                           recipient.destination_channel = "ims-ms";
+                           co_return std::vector<mail::Recipient>{recipient};
+                         }};
+    Deliverer deliverer(parts, settings_);
+    net::asio::io_context io(1);
+    net::asio::co_spawn(io, deliverer.work(positions), net::asio::detached);
+    io.run();
+    deferred_ = deferred.list(100).value().size();
+    unfinished_ = reader.scan(100).value().size();
+    return deliverer.counters();
+  }
+
+  // Number of messages in a folder ("" or ".Lists") of an account ("example.com/a").
+  std::size_t count(const std::string& account, const std::string& folder = {}) const {
+    std::size_t files = 0;
+    for (const char* part : {"new", "cur"}) {
+      const fs::path path = root_ / "mail" / account / folder / part;
+      if (fs::exists(path)) files += static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator()));
+    }
+    return files;
+  }
+  fs::path only_file(const std::string& account, const std::string& folder = {}) const {
+    return fs::directory_iterator(root_ / "mail" / account / folder / "new")->path();
+  }
+
+  DelivererSettings settings_{.child = 7};
+  spool::SharedState state_ = spool::SharedState::create(1024).value();
+  std::vector<std::pair<mail::Envelope, std::string>> submitted_;
+  bool submit_fails_ = false;
+  directory::FixedDirectory directory_;
+  std::size_t deferred_ = 0, unfinished_ = 0;
+  std::string last_id_;
+
+ private:
+  fs::path root_;
+  base::Descriptor spool_, mail_;
+  std::unique_ptr<spool::JournalWriter> writer_;
+};
+
+std::string content(const fs::path& path) {
+  std::ifstream in(path);
+  std::stringstream all;
+  all << in.rdbuf();
+  return all.str();
+}
+
+class DelivererTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(DelivererTest);
+  CPPUNIT_TEST(plain_message_reaches_the_inbox_with_its_return_path);
+  CPPUNIT_TEST(recipients_without_filters_share_one_file);
+  CPPUNIT_TEST(record_is_delivered_once_however_often_it_is_offered);
+  CPPUNIT_TEST(levels_decide_in_their_order);
+  CPPUNIT_TEST(broken_script_keeps_the_message);
+  CPPUNIT_TEST(unknown_account_and_absent_directory_put_the_message_off);
+  CPPUNIT_TEST(postmaster_needs_no_account);
+  CPPUNIT_TEST(redirect_goes_to_the_journal_with_a_derived_id);
+  CPPUNIT_TEST(redirect_that_fails_keeps_the_message);
+  CPPUNIT_TEST(redirect_ends_where_it_has_been_before);
+  CPPUNIT_TEST(fileinto_that_fails_keeps_the_message);
+  CPPUNIT_TEST(message_that_killed_often_is_delivered_without_filters);
+  CPPUNIT_TEST(held_message_waits_and_discarded_one_goes);
+  CPPUNIT_TEST_SUITE_END();
+
+  void plain_message_reaches_the_inbox_with_its_return_path() {
+    Site site;
+    site.account("a@example.com");
+    site.work({site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.added_header_fields = {"X-Seen: yes"}; })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+    const std::string text = content(site.only_file("example.com/a"));
+    CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("Return-Path: <s@example.org>\nX-Seen: yes\nFrom: s@example.org\n"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void recipients_without_filters_share_one_file() {
+    Site site;
+    site.account("a@example.com");
+    site.account("b@example.com");
+    site.work({site.append({"a@example.com", "b@example.com"})});
+    struct stat status {};
+    CPPUNIT_ASSERT_EQUAL(0, ::stat(site.only_file("example.com/a").c_str(), &status));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, static_cast<std::size_t>(status.st_nlink));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/b"));
+  }
+
+  void record_is_delivered_once_however_often_it_is_offered() {
+    Site site;
+    site.account("a@example.com");
+    const spool::Position position = site.append({"a@example.com"});
+    site.work({position, position});
+    site.work({position});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  // access-control.md 11.4, FI1 to FI7.
+  void levels_decide_in_their_order() {
+    struct {
+      const char *name, *user, *channel, *server;
+      std::size_t inbox, bulk;
+    } rows[] = {
+        {"FI1", "keep;", "", "discard;", 1, 0},
+        {"FI2", "keep;", "", "require \"vnd.postern.jettison\"; jettison;", 0, 0},
+        {"FI3", "", "require \"fileinto\"; fileinto \"Bulk\";", "discard;", 0, 1},
+        {"FI4", "if false { keep; }", "", "discard;", 0, 0},
+        {"FI5", "stop;", "", "discard;", 0, 0},
+        {"FI6", "discard;", "keep;", "", 0, 0},
+        {"FI7", "hold;", "", "", 1, 0},
+    };
+    for (const auto& row : rows) {
+      Site site;
+      site.account("a@example.com", row.user);
+      site.settings_.destination_filters = {{"ims-ms", {"channel.filter", row.channel}}};
+      site.settings_.server = {"system.filter", row.server};
+      site.work({site.append({"a@example.com"})});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.inbox, site.count("example.com/a"));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.bulk, site.count("example.com/a", ".Bulk"));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::size_t{0}, site.unfinished_);
+    }
+  }
+
+  void broken_script_keeps_the_message() {
+    Site site;
+    site.account("a@example.com", "if header { keep }");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, site.work({site.append({"a@example.com"})}).filter_errors);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  void unknown_account_and_absent_directory_put_the_message_off() {
+    for (const bool down : {false, true}) {
+      Site site;
+      site.account("a@example.com");
+      site.directory_.set_down(down);
+      site.work({site.append({down ? "a@example.com" : "nobody@example.com"})});
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    }
+  }
+
+  void postmaster_needs_no_account() {
+    Site site;
+    site.work({site.append({"postmaster@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/postmaster"));
+  }
+
+  void redirect_goes_to_the_journal_with_a_derived_id() {
+    Site site;
+    site.account("a@example.com", "redirect \"b@example.com\";");
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
+    const auto& [envelope, text] = site.submitted_.front();
+    CPPUNIT_ASSERT_EQUAL(mail::derived_message_id(site.last_id_, 0, 0), envelope.id);
+    CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), envelope.recipients.front().address);
+    CPPUNIT_ASSERT_EQUAL(std::string("s@example.org"), envelope.reverse_path);
+    CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("X-Postern-Redirected: a@example.com\r\nFrom:"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
+  }
+
+  void redirect_that_fails_keeps_the_message() {
+    for (const char* target : {"x@example.net", "b@example.com"}) {
+      Site site;
+      site.submit_fails_ = true;
+      site.account("a@example.com", std::string("redirect \"") + target + "\";");
+      site.work({site.append({"a@example.com"})});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(target, std::size_t{1}, site.count("example.com/a"));
+      CPPUNIT_ASSERT(site.submitted_.empty());
+    }
+  }
+
+  void redirect_ends_where_it_has_been_before() {
+    Site site;
+    site.account("a@example.com", "redirect \"b@example.com\";");
+    site.work({site.append({"a@example.com"}, "X-Postern-Redirected: A@example.com\r\n")});
+    CPPUNIT_ASSERT(site.submitted_.empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  void fileinto_that_fails_keeps_the_message() {
+    Site site;
+    site.settings_.create_folders = false;
+    site.account("a@example.com", "require \"fileinto\"; fileinto \"Missing\";");
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  void message_that_killed_often_is_delivered_without_filters() {
+    Site site;
+    site.account("a@example.com", "discard;");
+    const spool::Position position = site.append({"a@example.com"});
+    for (int death = 0; death < 3; ++death) {
+      // A child that dies while it works on the record alone leaves a mark on it; the first one did not work alone.
+      if (death == 0) {
+        site.state_.claim(position, 3);
+        site.state_.release_child(3);
+      }
+      CPPUNIT_ASSERT(site.state_.claim(position, 3).must_be_alone);
+      site.state_.work_alone(position, 3);
+      site.state_.release_child(3);
+    }
+    site.work({position});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  void held_message_waits_and_discarded_one_goes() {
+    Site site;
+    site.account("a@example.com");
+    site.work({site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.held = true; }),
+               site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.discarded = true; })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(DelivererTest);
+
+}  // namespace
+}  // namespace postern::delivery
