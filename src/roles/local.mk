@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a role does from its start to its end: takes what it inherited, drops privileges, wires the parts together.
 noinst_LIBRARIES += libpostern_roles.a
-libpostern_roles_a_SOURCES =
+libpostern_roles_a_SOURCES = \
+  src/roles/queue.h src/roles/queue.cc \
+  src/roles/submitter.h src/roles/submitter.cc
 libpostern_roles_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_roles_a_OBJECTS): $(ASIO_PCH)
