@@ -2,5 +2,11 @@
 noinst_LIBRARIES += libpostern_mail.a
 libpostern_mail_a_SOURCES = \
   src/mail/address.h src/mail/address.cc src/mail/address_list.cc \
+  src/mail/charset.h src/mail/charset.cc \
+  src/mail/date.h src/mail/date.cc \
   src/mail/envelope.h src/mail/envelope.cc \
-  src/mail/message_id.h src/mail/message_id.cc
+  src/mail/header.h src/mail/header.cc \
+  src/mail/message.h src/mail/message.cc \
+  src/mail/message_id.h src/mail/message_id.cc \
+  src/mail/part.h src/mail/part.cc \
+  src/mail/received.h src/mail/received.cc

@@ -52,7 +52,7 @@ class MessageView {
   std::string_view text_;
   HeaderLimits limits_;
   std::unique_ptr<Index> index_;
-  const Index& index() const;
+  Index& index() const;
 };
 
 }  // namespace postern::mail

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mail/received.h"
+
+#include "base/text.h"
+#include "mail/address.h"
+#include "mail/header.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace postern::mail {
+
+namespace {
+
+// Text that may stand in a comment: printable ASCII without parentheses and backslashes, cut.
+std::string comment_text(std::string_view text, std::size_t limit) {
+  std::string out(text.substr(0, limit));
+  for (char& c : out)
+    if (c < ' ' || c >= 0x7f || c == '(' || c == ')' || c == '\\') c = '?';
+  return out;
+}
+
+std::string literal(std::string_view address) {
+  const bool v6 = address.find(':') != std::string_view::npos;
+  return (v6 ? "[IPv6:" : "[") + comment_text(address, 80) + "]";
+}
+
+bool fits_a_path(std::string_view address) {
+  return address.size() <= 300 && std::all_of(address.begin(), address.end(), [](char c) { return c >= ' ' && c < 0x7f && c != '<' && c != '>'; });
+}
+
+}  // namespace
+
+std::string protocol_keyword(const ProtocolFacts& facts) {
+  if (!facts.lmtp && !facts.extended) return "SMTP";
+  std::string keyword = facts.smtputf8 ? (facts.lmtp ? "UTF8LMTP" : "UTF8SMTP") : (facts.lmtp ? "LMTP" : "ESMTP");
+  if (facts.tls) keyword += 'S';
+  if (facts.authenticated) keyword += 'A';
+  return keyword;
+}
+
+std::string received_field(const ReceivedFacts& facts) {
+  std::string out = "Received: from ";
+  const auto name = canonical_domain(facts.helo);
+  if (name) out += *name;
+  else out += facts.client_address.empty() ? std::string("unknown") : literal(facts.client_address);
+  std::string info;
+  if (!facts.client_name.empty())
+    if (const auto host = canonical_domain(facts.client_name)) info = *host;
+  if (!facts.client_address.empty()) info += (info.empty() ? "" : " ") + literal(facts.client_address);
+  if (!info.empty()) out += " (" + info + ")";
+  // What is no name at all is shown in a comment, where it can do no harm.
+  if (!name && !facts.helo.empty()) out += " (helo " + comment_text(facts.helo, 100) + ")";
+  out += "\r\n\tby " + facts.host_name + " with " + facts.protocol;
+  if (!facts.tls.empty()) out += "\r\n\t(" + comment_text(facts.tls, 100) + ")";
+  if (!facts.id.empty()) out += " id " + facts.id;
+  if (!facts.recipient.empty() && fits_a_path(facts.recipient)) out += "\r\n\tfor <" + facts.recipient + ">";
+  out += ";\r\n\t" + base::rfc5322_date(facts.time) + "\r\n";
+  return out;
+}
+
+std::size_t count_received_fields(std::string_view message) {
+  HeaderLimits limits;
+  limits.fields = std::numeric_limits<std::size_t>::max();  // trace fields behind many others count too
+  const Header header = parse_header(message, limits);
+  return static_cast<std::size_t>(std::count_if(header.fields.begin(), header.fields.end(),
+                                                [](const HeaderField& field) { return base::equal_ignoring_case(field.name, "received"); }));
+}
+
+}  // namespace postern::mail
