@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
@@ -260,7 +261,7 @@ Result<void> Store::write(const std::vector<Change>& changes) {
   return {};
 }
 
-Result<void> Store::for_each(std::string_view prefix, const Found& found) {
+Result<void> Store::for_each(std::string_view prefix, const Found& found, std::string_view after) {
   if (auto ready = state_->ready(); !ready) return ready;
   Dbc* opened = nullptr;
   if (const int code = state_->database->cursor(nullptr, &opened, 0); code != 0) return state_->failed(code, "read");
@@ -268,8 +269,10 @@ Result<void> Store::for_each(std::string_view prefix, const Found& found) {
     void operator()(Dbc* cursor) const { cursor->close(); }
   };
   const std::unique_ptr<Dbc, Close> cursor(opened);
-  Dbt key = dbt(prefix), value;
-  int code = cursor->get(&key, &value, prefix.empty() ? DB_FIRST : DB_SET_RANGE);
+  const std::string_view from = std::max(prefix, after);
+  Dbt key = dbt(from), value;
+  int code = cursor->get(&key, &value, from.empty() ? DB_FIRST : DB_SET_RANGE);
+  if (code == 0 && !after.empty() && view(key) == after) code = cursor->get(&key, &value, DB_NEXT);
   while (code == 0 && view(key).starts_with(prefix) && found(view(key), view(value))) code = cursor->get(&key, &value, DB_NEXT);
   // Not failed(): the cursor must be closed before the environment.
   if (code != 0 && code != DB_NOTFOUND) return library_error(code, "read store " + state_->name);

@@ -54,9 +54,9 @@ class Store {
   [[nodiscard]] Result<void> write(const std::vector<Change>& changes);
 
   // Calls `found` for each key that begins with `prefix` (all, if it is empty), in byte order, until it returns false. The views
-  // hold during the call only; `found` must not use the store.
+  // hold during the call only; `found` must not use the store. Keys up to and including `after` are passed over without a look.
   using Found = std::function<bool(std::string_view key, std::string_view value)>;
-  [[nodiscard]] Result<void> for_each(std::string_view prefix, const Found& found);
+  [[nodiscard]] Result<void> for_each(std::string_view prefix, const Found& found, std::string_view after = {});
 
   // The whole content as text: a head line, then `key TAB value` a line; backslash, TAB and bytes outside printable ASCII are
   // written \xNN. UTF-8 is thereby safe in any editor, and a dump compares line by line.
