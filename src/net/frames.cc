@@ -43,7 +43,7 @@ Result<boost::json::object> FrameReader::next() {
   if (buffer_.size() < 4) return Error{Kind::not_found, "frame is not complete"};
   std::size_t size = 0;
   for (std::size_t i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(buffer_[i]);
-  if (size > kMaxFrameBytes) return Error{Kind::invalid, "frame is too long"};
+  if (size > limit_) return Error{Kind::invalid, "frame is too long"};
   if (buffer_.size() < 4 + size) return Error{Kind::not_found, "frame is not complete"};
   boost::system::error_code error;
   boost::json::value value = boost::json::parse(std::string_view(buffer_).substr(4, size), error);

@@ -24,11 +24,14 @@ std::string frame(const boost::json::object& message);
 // Cuts a byte stream into frames.
 class FrameReader {
  public:
+  // `limit_bytes`: the longest frame that is taken.
+  explicit FrameReader(std::size_t limit_bytes = kMaxFrameBytes) : limit_(limit_bytes) {}
   void feed(std::string_view bytes) { buffer_.append(bytes); }
   // The next whole message; Kind::not_found if more bytes are needed; Kind::invalid if the peer must go.
   Result<boost::json::object> next();
 
  private:
+  std::size_t limit_;
   std::string buffer_;
 };
 
