@@ -16,8 +16,8 @@
 
 namespace postern::directory {
 
-// Longest filter script that a record takes.
-inline constexpr std::size_t kMaxFilterBytes = 1024 * 1024;
+// Longest filter script; with the rest of its record it fits the store (keyfile/store.h).
+inline constexpr std::size_t kMaxFilterBytes = 1000000;
 // Longest description of an account.
 inline constexpr std::size_t kMaxDescriptionBytes = 1024;
 // Longest password; libcrypt's own limit is 511.
@@ -74,8 +74,8 @@ class Lookups {
   virtual net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) = 0;
   // Empty if there is no such account.
   virtual net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) = 0;
-  // Checks a password; never answered from a cache. Takes as long for an unknown account as for a wrong password.
-  // `service` ("pop3", "smtp") and `client` are for the log and for later limits.
+  // Checks a password; never answered from a cache. Takes as long for an unknown account as for a wrong password. The account
+  // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                                      net::Address client) = 0;
 };

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_directory.a
 libpostern_directory_a_SOURCES = \
-  src/directory/client.h \
+  src/directory/administration.h src/directory/administration.cc \
+  src/directory/client.h src/directory/client.cc \
+  src/directory/database.h src/directory/database.cc \
   src/directory/directory.h \
   src/directory/fixed.h src/directory/fixed.cc \
   src/directory/generation.h src/directory/generation.cc \
-  src/directory/names.cc
+  src/directory/names.cc \
+  src/directory/password.h src/directory/password.cc \
+  src/directory/protocol.h src/directory/protocol.cc \
+  src/directory/record.h src/directory/record.cc \
+  src/directory/server.h src/directory/server.cc \
+  src/directory/verifier.h src/directory/verifier.cc
 libpostern_directory_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_directory_a_OBJECTS): $(ASIO_PCH)

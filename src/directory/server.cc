@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "directory/server.h"
+
+#include "base/log.h"
+#include "directory/administration.h"
+#include "directory/password.h"
+#include "directory/protocol.h"
+#include "directory/verifier.h"
+#include "net/frames.h"
+
+#include <boost/asio/write.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+namespace postern::directory {
+namespace {
+
+using boost::json::object;
+using UnixSocket = net::asio::local::stream_protocol::socket;
+using UnixAcceptor = net::asio::local::stream_protocol::acceptor;
+
+// Answers that wait for a peer to read them; from here on nothing more is read from it.
+constexpr std::size_t kUnreadBytes = 256 * 1024;
+constexpr std::size_t kConnectionsForAdministrators = 16;
+
+template <class List>
+bool holds(const List& list, uid_t user) {
+  return std::find(list.begin(), list.end(), user) != list.end();
+}
+
+}  // namespace
+
+// One peer. Kept alive by its two coroutines and by verifications under way.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(UnixSocket socket, uid_t user, bool administrator, std::size_t question_bytes)
+      : socket_(std::move(socket)), reader_(question_bytes), room_(socket_.get_executor()), user_(user), administrator_(administrator) {}
+
+  [[nodiscard]] bool administrator() const { return administrator_; }
+  [[nodiscard]] uid_t user() const { return user_; }
+  [[nodiscard]] bool closed() const { return closed_; }
+  UnixSocket& socket() { return socket_; }
+  net::FrameReader& reader() { return reader_; }
+
+  // Queues an answer; it is written when the peer reads.
+  void send(const object& answer) {
+    if (closed_) return;
+    unsent_ += net::frame(answer);
+    if (writing_) return;
+    writing_ = true;
+    net::asio::co_spawn(socket_.get_executor(), write_all(shared_from_this()), net::asio::detached);
+  }
+
+  // Waits until the peer has read enough.
+  net::Awaitable<void> wait_for_room() {
+    while (!closed_ && unsent_.size() > kUnreadBytes) {
+      room_.expires_at(std::chrono::steady_clock::time_point::max());
+      boost::system::error_code ignored;
+      co_await room_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    }
+  }
+
+  void close() {
+    closed_ = true;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    room_.cancel();
+  }
+
+ private:
+  static net::Awaitable<void> write_all(std::shared_ptr<Connection> self) {
+    while (!self->unsent_.empty() && !self->closed_) {
+      const std::string piece = std::exchange(self->unsent_, std::string());
+      self->room_.cancel();
+      boost::system::error_code error;
+      co_await net::asio::async_write(self->socket_, net::asio::buffer(piece), net::asio::redirect_error(net::asio::use_awaitable, error));
+      if (error) self->close();
+    }
+    self->writing_ = false;
+  }
+
+  UnixSocket socket_;
+  net::FrameReader reader_;
+  net::asio::steady_timer room_;
+  std::string unsent_;
+  uid_t user_;
+  bool administrator_;
+  bool writing_ = false;
+  bool closed_ = false;
+};
+
+class Server::State : public std::enable_shared_from_this<Server::State> {
+ public:
+  State(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, ServerSettings settings)
+      : database_(database),
+        generations_(generations),
+        settings_(std::move(settings)),
+        acceptor_(io, net::asio::local::stream_protocol(), listening.release()),
+        pause_(io),
+        verifier_(io, settings_.verify_threads, settings_.verify_queue) {}
+
+  void start() {
+    generations_.raise_directory();
+    net::asio::co_spawn(acceptor_.get_executor(), accept_all(shared_from_this()), net::asio::detached);
+  }
+
+  void stop() {
+    stopped_ = true;
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    pause_.cancel();
+    for (const auto& connection : std::set(connections_)) connection->close();
+  }
+
+  [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+
+ private:
+  static net::Awaitable<void> accept_all(std::shared_ptr<State> self) {
+    while (!self->stopped_) {
+      UnixSocket socket(self->acceptor_.get_executor());
+      boost::system::error_code error;
+      co_await self->acceptor_.async_accept(socket, net::asio::redirect_error(net::asio::use_awaitable, error));
+      if (self->stopped_) co_return;
+      if (error) {
+        // Out of descriptors or memory: what ends by itself needs a moment.
+        base::log_event(base::Severity::error, "directory-accept", {{"error", error.message()}});
+        self->pause_.expires_after(std::chrono::milliseconds(200));
+        co_await self->pause_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, error));
+        continue;
+      }
+      self->admit(std::move(socket));
+    }
+  }
+
+  void admit(UnixSocket socket) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+    const bool administrator = holds(settings_.administrators, peer.uid);
+    if (!administrator && !holds(settings_.users, peer.uid)) {
+      base::log_event(base::Severity::warning, "directory-refused", {{"uid", peer.uid}, {"pid", peer.pid}, {"reason", "user"}});
+      return;
+    }
+    if (connections_.size() >= settings_.connections + (administrator ? kConnectionsForAdministrators : 0)) {
+      base::log_event(base::Severity::warning, "directory-refused", {{"uid", peer.uid}, {"pid", peer.pid}, {"reason", "connections"}});
+      return;
+    }
+    auto connection = std::make_shared<Connection>(std::move(socket), peer.uid, administrator,
+                                                   administrator ? net::kMaxFrameBytes : settings_.question_bytes);
+    connections_.insert(connection);
+    net::asio::co_spawn(acceptor_.get_executor(), serve(shared_from_this(), connection), net::asio::detached);
+  }
+
+  static net::Awaitable<void> serve(std::shared_ptr<State> self, std::shared_ptr<Connection> peer) {
+    try {
+      while (!peer->closed()) {
+        const auto request = co_await net::read_frame(peer->socket(), peer->reader());
+        if (!request) {
+          if (request.error().kind == Kind::invalid)
+            base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", request.error().what}});
+          break;
+        }
+        if (!self->answer(peer, *request)) {
+          base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", "not a question"}});
+          break;
+        }
+        co_await peer->wait_for_room();
+      }
+    } catch (const std::exception& error) {
+      base::log_event(base::Severity::error, "directory-connection", {{"error", error.what()}});
+    }
+    peer->close();
+    self->connections_.erase(peer);
+  }
+
+  // False if this is no question at all and the peer must go.
+  bool answer(const std::shared_ptr<Connection>& peer, const object& request) {
+    const auto id = number_in(request, "id");
+    const auto ask = text_in(request, "ask");
+    if (!id || !ask) return false;
+    if (*ask == "verify") return verify(peer, *id, request);
+    object answer;
+    if (*ask == "domain" || *ask == "account") {
+      const auto name = text_in(request, "name");
+      if (!name) return false;
+      answer = *ask == "domain" ? look_up_domain(*name) : look_up_account(*name);
+    } else if (!peer->administrator()) {
+      answer = error_answer({Kind::denied, "only root and the owner of the base directory may administer"});
+    } else if (auto done = administer(database_, request)) {
+      if (done->changed) {
+        generations_.raise_directory();
+        log_change(*ask, request, peer->user());
+      }
+      answer = std::move(done->answer);
+    } else {
+      answer = error_answer({Kind::invalid, "unknown question"});
+    }
+    answer["id"] = *id;
+    peer->send(answer);
+    return true;
+  }
+
+  static void log_change(const std::string& what, const object& request, uid_t user) {
+    base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
+  }
+
+  object failed(const Error& error) {
+    base::log_event(base::Severity::error, "directory-record", {{"error", error.what}, {"kind", to_string(error.kind)}});
+    // What can't be read is unknown, and unknown is temporary.
+    return error_answer({Kind::temporary, "the record can't be read"});
+  }
+
+  object look_up_domain(const std::string& name) {
+    object answer;
+    answer["found"] = false;
+    const auto canonical = canonical_domain(name);
+    if (!canonical) return answer;
+    const auto domain = database_.domain(*canonical);
+    if (!domain) return failed(domain.error());
+    if (!domain->has_value()) return answer;
+    answer["found"] = true;
+    answer["domain"] = to_json(**domain, true);
+    return answer;
+  }
+
+  object look_up_account(const std::string& name) {
+    object answer;
+    answer["found"] = false;
+    const auto canonical = canonical_account(name);
+    if (!canonical) return answer;
+    const auto record = database_.account(*canonical);
+    if (!record) return failed(record.error());
+    if (!record->has_value()) return answer;
+    answer["found"] = true;
+    answer["account"] = to_json((*record)->account, true);
+    return answer;
+  }
+
+  bool verify(const std::shared_ptr<Connection>& peer, std::uint64_t id, const object& request) {
+    const auto name = text_in(request, "name");
+    const auto hexadecimal = text_in(request, "password_hex");
+    auto password = hexadecimal ? from_hex(*hexadecimal) : std::nullopt;
+    if (!name || !password) return false;
+    const auto canonical = canonical_account(*name);
+    std::optional<AccountRecord> record;
+    if (canonical) {
+      auto found = database_.account(*canonical);
+      if (!found) {
+        object answer = failed(found.error());
+        answer["id"] = id;
+        peer->send(answer);
+        return true;
+      }
+      record = std::move(*found);
+    }
+    std::string hash = record ? record->password_hash : std::string();
+    auto account = record ? std::make_shared<const Account>(std::move(record->account)) : nullptr;
+    const bool taken = verifier_.submit(std::move(*password), std::move(hash), [peer, id, account](Verifier::Outcome outcome) {
+      object answer;
+      if (outcome == Verifier::Outcome::too_late) {
+        answer = error_answer({Kind::temporary, "too many logins at once"});
+      } else {
+        const bool matches = outcome == Verifier::Outcome::matches;
+        answer["accepted"] = matches && account && account->enabled;
+        if (!account) answer["reason"] = "unknown";
+        else if (!matches) answer["reason"] = "password";
+        else if (!account->enabled) answer["reason"] = "disabled";
+        else answer["account"] = to_json(*account, false);
+      }
+      answer["id"] = id;
+      peer->send(answer);
+    });
+    if (!taken) {
+      object answer = error_answer({Kind::temporary, "too many logins at once"});
+      answer["id"] = id;
+      peer->send(answer);
+    }
+    return true;
+  }
+
+  Database& database_;
+  Generations& generations_;
+  ServerSettings settings_;
+  UnixAcceptor acceptor_;
+  net::asio::steady_timer pause_;
+  std::set<std::shared_ptr<Connection>> connections_;
+  bool stopped_ = false;
+  Verifier verifier_;  // last: its threads end first
+};
+
+Server::Server(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, ServerSettings settings)
+    : state_(std::make_shared<State>(io, std::move(listening), database, generations, std::move(settings))) {}
+
+Server::~Server() { stop(); }
+void Server::start() { state_->start(); }
+void Server::stop() { state_->stop(); }
+std::size_t Server::connections() const { return state_->connections(); }
+
+}  // namespace postern::directory

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Helper threads that check passwords, so that a storm of logins never keeps other questions waiting.
+//
+// The queue is bounded: beyond it submit() says no, and the peer is told to try again. A check that waited so long that nobody
+// waits for its answer any more is dropped without being made. Threads run at lower priority than the rest of the process.
+#include "net/asio.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace postern::directory {
+
+class Verifier {
+ public:
+  enum class Outcome { matches, differs, too_late };
+  using Done = std::function<void(Outcome)>;
+
+  // `threads` 0: one a core. `patience`: how long a check may wait for its turn.
+  Verifier(net::asio::io_context& io, unsigned threads, std::size_t queue, std::chrono::milliseconds patience = std::chrono::seconds(4));
+  // Drops what waits, finishes what runs.
+  ~Verifier();
+  Verifier(const Verifier&) = delete;
+  Verifier& operator=(const Verifier&) = delete;
+
+  // Checks `password` against `hash` on a helper thread, then calls `done` on the io_context. An empty hash: the check is made
+  // against a hash of the default kind that no password gives. False: the queue is full, `done` will not be called.
+  bool submit(std::string password, std::string hash, Done done);
+
+  [[nodiscard]] std::size_t waiting();
+
+ private:
+  struct Task {
+    std::string password, hash;
+    Done done;
+    std::chrono::steady_clock::time_point until;
+  };
+  void work();
+
+  net::asio::io_context& io_;
+  const std::size_t queue_;
+  const std::chrono::milliseconds patience_;
+  std::string dummy_hash_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Task> tasks_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace postern::directory

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "directory/client.h"
+#include "directory/database.h"
+#include "directory/password.h"
+#include "directory/protocol.h"
+#include "directory/server.h"
+#include "directory/verifier.h"
+#include "net/frames.h"
+#include "temporary_directory.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+namespace {
+
+using namespace postern;
+using namespace postern::directory;
+using namespace std::chrono_literals;
+namespace asio = net::asio;
+
+// A directory with one domain and two accounts, and a client of it, in one thread.
+struct Site {
+  test::TemporaryDirectory place;
+  asio::io_context io{1};
+  Generations generations = Generations::create().value();
+  std::unique_ptr<Database> database;
+  std::unique_ptr<Server> server;
+  std::unique_ptr<Client> client;
+  ServerSettings settings;
+  ClientSettings client_settings;
+
+  Site() {
+    ::mkdirat(place.get(), "run", 0700);
+    database = std::make_unique<Database>(Database::open(place.get()).value());
+    database->add(Domain{"example.com", "discard;", {}}).value();
+    add("user@example.com", "right", true);
+    add("off@example.com", "right", false);
+    settings.users = settings.administrators = {::getuid()};
+    settings.verify_threads = 1;
+    client_settings.time_limit = 2000ms;
+  }
+  ~Site() {
+    client = nullptr;
+    server = nullptr;
+    io.restart();
+    io.poll();
+  }
+  void add(const std::string& name, const std::string& password, bool enabled) {
+    AccountRecord record;
+    record.account.name = name;
+    record.account.mailbox_directory = mailbox_directory_for(name);
+    record.account.enabled = enabled;
+    record.account.filter = "keep;";
+    record.password_hash = hash_password(password).value();
+    database->add(record).value();
+  }
+  void start() {
+    server = std::make_unique<Server>(io, net::listen_unix(place.get(), "run/directory.sock", 0600).value(), *database, generations, settings);
+    server->start();
+  }
+  void connect() { client = std::make_unique<Client>(io, place.get(), generations, client_settings); }
+
+  template <class T>
+  T run(asio::awaitable<T> work) {
+    std::optional<T> result;
+    std::exception_ptr failed;
+    asio::co_spawn(io, std::move(work), [&](std::exception_ptr error, T value) {
+      failed = error;
+      result = std::move(value);
+      io.stop();
+    });
+    io.restart();
+    io.run_for(20s);
+    if (failed) std::rethrow_exception(failed);
+    CPPUNIT_ASSERT_MESSAGE("no result within 20 s", result.has_value());
+    return std::move(*result);
+  }
+  LoginAnswer login(const std::string& name, const std::string& password) {
+    return run(client->verify(name, password, "pop3", net::Address())).value();
+  }
+};
+
+asio::awaitable<std::size_t> count_accepted(Client& client, int logins) {
+  std::size_t busy = 0;
+  int left = logins;
+  asio::steady_timer all(co_await asio::this_coro::executor);
+  all.expires_at(std::chrono::steady_clock::time_point::max());
+  for (int i = 0; i < logins; ++i) {
+    asio::co_spawn(co_await asio::this_coro::executor, client.verify("user@example.com", "right", "pop3", {}),
+                   [&](std::exception_ptr, Result<LoginAnswer> answer) {
+                     if (!answer) ++busy;
+                     if (--left == 0) all.cancel();
+                   });
+  }
+  boost::system::error_code ignored;
+  co_await all.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_return busy;
+}
+
+class ServerTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(ServerTest);
+  CPPUNIT_TEST(finds_domains_and_accounts);
+  CPPUNIT_TEST(verifies_passwords);
+  CPPUNIT_TEST(unknown_accounts_take_as_long_as_wrong_passwords);
+  CPPUNIT_TEST(answers_from_the_cache_until_the_generation_moves);
+  CPPUNIT_TEST(the_cache_is_bounded);
+  CPPUNIT_TEST(a_start_raises_the_generation);
+  CPPUNIT_TEST(a_directory_that_is_away_is_temporary);
+  CPPUNIT_TEST(a_silent_directory_is_temporary_after_the_time_limit);
+  CPPUNIT_TEST(a_client_survives_a_new_directory);
+  CPPUNIT_TEST(too_many_logins_are_temporary);
+  CPPUNIT_TEST(a_bad_frame_ends_that_peer_only);
+  CPPUNIT_TEST(strangers_are_turned_away);
+  CPPUNIT_TEST(only_administrators_change);
+  CPPUNIT_TEST(a_change_is_seen_by_the_next_question);
+  CPPUNIT_TEST(connections_are_bounded);
+  CPPUNIT_TEST_SUITE_END();
+
+  void finds_domains_and_accounts() {
+    Site site;
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->is_local_domain("EXAMPLE.com")).value());
+    CPPUNIT_ASSERT(!site.run(site.client->is_local_domain("example.org")).value());
+    CPPUNIT_ASSERT(!site.run(site.client->is_local_domain("../etc")).value());
+    CPPUNIT_ASSERT_EQUAL(std::string("discard;"), site.run(site.client->domain("example.com")).value()->filter);
+    const auto account = site.run(site.client->account("User@Example.com")).value();
+    CPPUNIT_ASSERT(account != nullptr);
+    CPPUNIT_ASSERT_EQUAL(std::string("example.com/user"), account->mailbox_directory);
+    CPPUNIT_ASSERT_EQUAL(std::string("keep;"), account->filter);
+    CPPUNIT_ASSERT(account->enabled);
+    CPPUNIT_ASSERT(site.run(site.client->account("nobody@example.com")).value() == nullptr);
+    CPPUNIT_ASSERT(site.run(site.client->account("no\r\nbody@example.com")).value() == nullptr);
+    CPPUNIT_ASSERT(site.run(site.client->account("\xff@example.com")).value() == nullptr);
+  }
+
+  void verifies_passwords() {
+    Site site;
+    site.start();
+    site.connect();
+    const struct { const char *name, *password, *reason; } rows[] = {
+        {"user@example.com", "right", ""},           {"USER@Example.com", "right", ""},        {"user@example.com", "wrong", "password"},
+        {"user@example.com", "", "password"},        {"user@example.com", "\xff\xfe", "password"}, {"nobody@example.com", "right", "unknown"},
+        {"user", "right", "unknown"},                {"", "right", "unknown"},                 {"\xff", "right", "unknown"},
+        {"off@example.com", "right", "disabled"},    {"off@example.com", "wrong", "password"},
+    };
+    for (const auto& row : rows) {
+      const LoginAnswer answer = site.login(row.name, row.password);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.reason), answer.reason);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, *row.reason == '\0', answer.accepted);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, answer.accepted, answer.account != nullptr);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("password"), site.login("user@example.com", std::string(5000, 'x')).reason);
+    CPPUNIT_ASSERT_EQUAL(std::string("password"), site.login("user@example.com", std::string("right\0", 6)).reason);
+  }
+
+  void unknown_accounts_take_as_long_as_wrong_passwords() {
+    Site site;
+    site.start();
+    site.connect();
+    const auto median = [&](const char* name) {
+      std::vector<double> times;
+      for (int i = 0; i < 15; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        CPPUNIT_ASSERT(!site.login(name, "wrong").accepted);
+        times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+      }
+      std::sort(times.begin(), times.end());
+      return times[times.size() / 2];
+    };
+    median("user@example.com");
+    const double known = median("user@example.com"), unknown = median("nobody@example.com"), malformed = median("no body");
+    // Other work on the machine disturbs; a check that is left out would be a hundred times faster.
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(known) + " " + std::to_string(unknown), unknown > known * 0.5 && unknown < known * 2);
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(known) + " " + std::to_string(malformed), malformed > known * 0.5 && malformed < known * 2);
+  }
+
+  void answers_from_the_cache_until_the_generation_moves() {
+    Site site;
+    site.start();
+    site.connect();
+    for (int i = 0; i < 5; ++i) {
+      CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value() != nullptr);
+      CPPUNIT_ASSERT(site.run(site.client->account("nobody@example.com")).value() == nullptr);
+      CPPUNIT_ASSERT(site.run(site.client->is_local_domain("example.com")).value());
+    }
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, site.client->asked());
+    // A change behind the server's back is not seen until the generation says so.
+    site.add("nobody@example.com", "x", true);
+    CPPUNIT_ASSERT(site.run(site.client->account("nobody@example.com")).value() == nullptr);
+    site.generations.raise_directory();
+    CPPUNIT_ASSERT(site.run(site.client->account("nobody@example.com")).value() != nullptr);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, site.client->asked());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.client->cached());
+  }
+
+  void the_cache_is_bounded() {
+    Site site;
+    site.client_settings.cache_entries = 10;
+    site.start();
+    site.connect();
+    for (int i = 0; i < 50; ++i) site.run(site.client->account("u" + std::to_string(i) + "@example.com")).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{10}, site.client->cached());
+    // The last ones are there, the first ones are not.
+    const auto before = site.client->asked();
+    site.run(site.client->account("u49@example.com")).value();
+    CPPUNIT_ASSERT_EQUAL(before, site.client->asked());
+    site.run(site.client->account("u0@example.com")).value();
+    CPPUNIT_ASSERT_EQUAL(before + 1, site.client->asked());
+  }
+
+  void a_start_raises_the_generation() {
+    Site site;
+    const auto before = site.generations.directory();
+    site.start();
+    CPPUNIT_ASSERT(site.generations.directory() > before);
+  }
+
+  void a_directory_that_is_away_is_temporary() {
+    Site site;
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(site.run(site.client->is_local_domain("example.com")).error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(site.run(site.client->verify("user@example.com", "right", "pop3", {})).error().kind == Kind::temporary);
+  }
+
+  void a_silent_directory_is_temporary_after_the_time_limit() {
+    Site site;
+    const auto listening = net::listen_unix(site.place.get(), "run/directory.sock", 0600).value();
+    site.client_settings.time_limit = 100ms;
+    site.connect();
+    const auto start = std::chrono::steady_clock::now();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).error().kind == Kind::temporary);
+    const auto took = std::chrono::steady_clock::now() - start;
+    CPPUNIT_ASSERT(took >= 90ms && took < 5s);
+  }
+
+  void a_client_survives_a_new_directory() {
+    Site site;
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value() != nullptr);
+    site.server = nullptr;
+    site.start();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value() != nullptr);
+    CPPUNIT_ASSERT(site.run(site.client->account("off@example.com")).value() != nullptr);
+  }
+
+  void too_many_logins_are_temporary() {
+    Site site;
+    site.settings.verify_queue = 2;
+    site.start();
+    site.connect();
+    // One at work, two waiting; the rest is told to come again.
+    const std::size_t busy = site.run(count_accepted(*site.client, 20));
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(busy), busy >= 1 && busy <= 18);
+    CPPUNIT_ASSERT(site.login("user@example.com", "right").accepted);
+  }
+
+  void a_bad_frame_ends_that_peer_only() {
+    Site site;
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value() != nullptr);
+    const std::string rows[] = {
+        std::string("\xff\xff\xff\xff", 4),
+        std::string("\0\0\0\2[]", 6),
+        std::string("\0\0\0\3{}}", 7),
+        std::string("\0\0\0\2{}", 6),                                       // no question
+        net::frame({{"id", "x"}, {"ask", "account"}}),
+        net::frame({{"id", 1}, {"ask", "account"}}),                        // no name
+        net::frame({{"id", 1}, {"ask", "verify"}, {"name", "x"}}),          // no password
+        net::frame({{"id", 1}, {"ask", "verify"}, {"name", "x"}, {"password_hex", "0"}}),
+    };
+    for (const std::string& bytes : rows) {
+      const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+      CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(bytes.size()), ::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+      site.io.restart();
+      site.io.run_for(50ms);
+      char byte;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(bytes, ssize_t{0}, ::recv(peer.get(), &byte, 1, MSG_DONTWAIT));
+    }
+    CPPUNIT_ASSERT(site.run(site.client->account("off@example.com")).value() != nullptr);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.server->connections());
+  }
+
+  void strangers_are_turned_away() {
+    Site site;
+    site.settings.users = site.settings.administrators = {::getuid() + 1};
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).error().kind == Kind::temporary);
+  }
+
+  void only_administrators_change() {
+    Site site;
+    site.settings.administrators = {};
+    site.start();
+    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    const std::string bytes = net::frame({{"id", 1}, {"ask", "domain-add"}, {"name", "example.org"}});
+    CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
+    site.io.restart();
+    site.io.run_for(50ms);
+    net::FrameReader reader;
+    char piece[4096];
+    const ssize_t got = ::recv(peer.get(), piece, sizeof piece, MSG_DONTWAIT);
+    CPPUNIT_ASSERT(got > 0);
+    reader.feed(std::string_view(piece, static_cast<std::size_t>(got)));
+    CPPUNIT_ASSERT(error_in(reader.next().value())->kind == Kind::denied);
+    CPPUNIT_ASSERT(!site.database->domain("example.org").value());
+  }
+
+  void a_change_is_seen_by_the_next_question() {
+    Site site;
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(!site.run(site.client->is_local_domain("example.org")).value());
+    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    const std::string bytes = net::frame({{"id", 1}, {"ask", "domain-add"}, {"name", "example.org"}});
+    CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
+    site.io.restart();
+    site.io.run_for(100ms);
+    CPPUNIT_ASSERT(site.run(site.client->is_local_domain("example.org")).value());
+  }
+
+  void connections_are_bounded() {
+    Site site;
+    site.settings.administrators = {};
+    site.settings.connections = 3;
+    site.start();
+    std::vector<base::Descriptor> peers;
+    for (int i = 0; i < 6; ++i) peers.push_back(net::connect_unix(site.place.get(), "run/directory.sock").value());
+    site.io.restart();
+    site.io.run_for(50ms);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.server->connections());
+    peers.clear();
+    site.io.restart();
+    site.io.run_for(50ms);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.server->connections());
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(ServerTest);
+
+}  // namespace
