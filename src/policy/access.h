@@ -56,10 +56,11 @@ struct Effects {
   bool no_vacation = false;  // $!
   std::vector<std::string> header_fields;     // $A
   std::vector<std::string> conversion_tags;   // $G
-  // $D: before the reply to each later command of the transaction, and before this reply. The latest that is not zero counts.
-  std::optional<std::chrono::milliseconds> delay_transaction, delay_reply;
+  // $D; zero: none. Before this reply and, unless delay_this_reply_only, before those to all later commands of the transaction.
+  // The latest that is not zero counts.
+  std::chrono::milliseconds delay{0};
+  bool delay_this_reply_only = false;
   void add(const mapping::AccessResult& result);
-  void add(const Effects& others);
 };
 
 struct Decision {
@@ -94,8 +95,9 @@ class Access {
   // `directory` must outlive every copy.
   Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory);
 
-  // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe).
-  [[nodiscard]] net::Awaitable<PortDecision> port_access(net::Endpoint local, net::Endpoint remote, bool listener) const;
+  // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
+  // words depend that are sent if the table can't be trusted (step limit).
+  [[nodiscard]] net::Awaitable<PortDecision> port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const;
   // The source channel of a session that begins on channel `initial` (3.2, step 2).
   [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote) const;
 
@@ -127,17 +129,39 @@ class TransactionAccess {
   net::Awaitable<RecipientDecision> recipient(Ask ask);
 
  private:
-  struct Final;
-  struct Asked;
-  net::Awaitable<Asked> ask(const char* table, std::string probe, mapping::Flags flags);
-  net::Awaitable<bool> check_step(bool original, std::string channel, std::string address, std::string orcpt, mapping::Flags flags,
-                                  std::string as_given, RecipientDecision& decision, Effects& effects);
-  net::Awaitable<Result<bool>> expand(std::string address, unsigned round, std::vector<Final>& into, unsigned& count, std::string& reason);
+  friend net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
+  // An address that alias expansion came to.
+  struct Final {
+    std::string address, channel, account, detail;
+  };
+  // What one table said, and whether that ends the checking of the address.
+  struct Answer {
+    mapping::AccessResult result;
+    bool refused = false;
+    Reply reply;
+  };
+  struct Expansion {
+    std::vector<Final> finals;
+    std::vector<std::string> seen;  // addresses expanded so far, sorted
+    std::optional<Reply> failed;    // the whole recipient must be refused
+    unsigned unknown = 0;           // members that nobody knows
+  };
+  net::Awaitable<Answer> ask(std::string table, std::string probe, mapping::Flags flags, std::string as_given, std::vector<Verdict>& verdicts);
+  // Both tables of one step of 2.8; the first refusal, or the answers' effects in `effects`.
+  net::Awaitable<std::optional<Reply>> ask_step(bool original, const Ask& recipient, std::string channel, std::string address,
+                                                std::vector<Verdict>& verdicts, Effects& effects);
+  net::Awaitable<void> expand(std::string local_part, std::string host, unsigned round, Expansion& expansion);
+  [[nodiscard]] std::string field(std::string_view text) const;
+  [[nodiscard]] std::string connection_fields() const;
 
   Access access_;
   std::shared_ptr<const SessionFacts> session_;
   std::string reverse_path_;
 };
+
+// The final recipients of an address without the access tables: for mail that a filter redirects. Errors: Kind::not_found (nobody of
+// that name here), Kind::permanent (another host, and this version doesn't send), Kind::invalid (no address), Kind::temporary.
+net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
 
 // The one place where decisions are logged: refusals at notice, the others at debug, one line for each table that was asked.
 void log_decision(std::string_view moment, const SessionFacts& session, const Decision& decision);

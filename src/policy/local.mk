@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_policy.a
 libpostern_policy_a_SOURCES = \
-  src/policy/access.h \
-  src/policy/channels.h \
-  src/policy/rewrite.h \
-  src/policy/site.h
+  src/policy/access.h src/policy/access.cc \
+  src/policy/ask.h src/policy/ask.cc \
+  src/policy/channels.h src/policy/channels.cc \
+  src/policy/rewrite.h src/policy/rewrite.cc \
+  src/policy/site.h src/policy/site.cc
 libpostern_policy_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_policy_a_OBJECTS): $(ASIO_PCH)
