@@ -16,6 +16,7 @@
 #include "net/stream.h"
 #include "policy/access.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -42,7 +43,7 @@ class Services {
   virtual std::string new_message_id() = 0;
   // Puts the message on stable storage and tells the delivery. An error: it is not there, and never will be delivered.
   virtual net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) = 0;
-  virtual Result<std::unique_ptr<LargeText>> begin_large() = 0;
+  virtual Result<std::unique_ptr<LargeText>> begin_large(const std::string& message_id) = 0;
   virtual net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text) = 0;
 };
 
@@ -53,6 +54,7 @@ struct SessionInfo {
   std::string initial_channel;               // policy::initial_channel()
   std::string id;                            // for the log
   bool restricted = false;                   // PORT_ACCESS said $W
+  std::chrono::seconds idle_time{300};       // the listener's
 };
 
 // Who watches over the session from outside: the service, for which this is the way to end idle sessions and to show the others.

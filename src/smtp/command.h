@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One line of a client as a command: its verb, its argument, the parameters of MAIL and RCPT (RFC 5321 section 4.1).
+//
+// Failure: what can't be read comes back as the reply to give. Limits: the line is bounded by whoever read it.
+#include "policy/access.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace postern::smtp {
+
+using policy::Reply;
+
+enum class Verb { helo, ehlo, lhlo, mail, rcpt, data, bdat, rset, noop, quit, vrfy, expn, help, not_offered, other_protocol, unknown };
+
+struct Command {
+  Verb verb = Verb::unknown;
+  std::string_view argument;  // behind the verb, without blanks at both ends
+};
+
+// `not_offered`: verbs of extensions that this server doesn't offer (STARTTLS, AUTH, ETRN …) and of old times (SEND …).
+// `other_protocol`: somebody speaks HTTP to us.
+Command parse_command(std::string_view line);
+
+// What stands behind "FROM:" or "TO:" (`keyword`, any case), blanks skipped; nothing if it isn't there.
+std::optional<std::string_view> behind_keyword(std::string_view argument, std::string_view keyword);
+
+struct MailParameters {
+  std::optional<std::uint64_t> size_bytes;  // RFC 1870
+  bool body_8bit = false;                   // RFC 6152
+  bool smtputf8 = false;                    // RFC 6531
+};
+// `text` is what stood behind the path. Without EHLO there are no parameters.
+std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended);
+// No extension that is offered has any; nothing if there are none.
+std::optional<Reply> parse_recipient_parameters(std::string_view text);
+
+struct ChunkCommand {
+  std::uint64_t size_bytes = 0;
+  bool last = false;
+};
+// RFC 3030 section 2.
+std::optional<ChunkCommand> parse_chunk(std::string_view argument);
+
+// The name given with HELO, EHLO or LHLO: the first word. Nothing for one that is empty, longer than 255 bytes, or no printable
+// UTF-8. What it says is not checked: half the world gets it wrong, and it proves nothing.
+std::optional<std::string_view> parse_hello(std::string_view argument);
+
+}  // namespace postern::smtp

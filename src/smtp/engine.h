@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The inside of run_session(): its state, and one function a command.
+//
+// What a client can change is in two places: Hello (until the next HELO, EHLO or LHLO) and Transaction (one object from MAIL to
+// whatever ends it). To reset is to drop the object; no list of fields has to be put back. state_dump() shows both, so that
+// a test can compare a session after RSET with a fresh one.
+#include "smtp/command.h"
+#include "smtp/incoming.h"
+#include "smtp/session.h"
+#include "smtp/text_decoder.h"
+
+#include <optional>
+#include <set>
+#include <string>
+
+namespace postern::smtp {
+
+// The stream of a session with the replies that were not sent yet: they go out together when the session has to wait for input
+// (RFC 2920 section 3.2), and before they become many.
+class ReplyStream final : public net::Stream {
+ public:
+  explicit ReplyStream(net::Stream& stream) : stream_(stream) {}
+  Result<std::optional<std::size_t>> try_read(std::span<char> into) override { return stream_.try_read(into); }
+  net::Awaitable<Result<void>> wait_readable() override;
+  net::Awaitable<Result<void>> write(std::string_view bytes) override { return stream_.write(bytes); }
+  void set_time_limit(std::chrono::milliseconds limit) override { stream_.set_time_limit(limit); }
+  [[nodiscard]] bool expired() const override { return stream_.expired(); }
+  void abort() override { stream_.abort(); }
+
+  void add(std::string_view text) { waiting_ += text; }
+  [[nodiscard]] bool many() const { return waiting_.size() > 8192; }
+  net::Awaitable<Result<void>> flush();
+
+ private:
+  net::Stream& stream_;
+  std::string waiting_;
+};
+
+struct Hello {
+  bool extended = false;  // EHLO or LHLO
+  std::shared_ptr<const policy::SessionFacts> facts;
+};
+
+// From MAIL to whatever ends it.
+struct Transaction {
+  Transaction(policy::Access tables, const std::shared_ptr<const policy::SessionFacts>& facts,
+              std::shared_ptr<const conf::Configuration> settings)
+      : access(std::move(tables), facts), configuration(std::move(settings)) {}
+
+  policy::TransactionAccess access;
+  std::shared_ptr<const conf::Configuration> configuration;
+  mail::Envelope envelope;
+  std::set<std::string> known;             // final recipients, so that nobody gets it twice
+  std::vector<std::string> accepted;       // recipients as the client gave them: LMTP answers each of them
+  unsigned asked = 0;                      // RCPTs, refused ones too
+  std::uint64_t message_bytes = 0;         // limits
+  std::uint64_t recipients = 0;
+  std::optional<std::uint64_t> recipient_cutoff;
+  std::uint64_t declared_bytes = 0;
+  std::vector<std::string> header_fields;  // $A
+  bool bit_bucket = false;                 // of FROM_ACCESS: the whole message
+  std::chrono::milliseconds delay{0};      // before each reply
+  // The text, while it comes in chunks.
+  std::unique_ptr<Incoming> incoming;
+  std::unique_ptr<TextDecoder> chunks;
+  std::uint64_t chunk_count = 0;
+};
+
+class Session {
+ public:
+  Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
+  net::Awaitable<void> run();
+
+  // What the session remembers that a command can have changed, for tests.
+  [[nodiscard]] std::string state_dump() const;
+
+ private:
+  enum class Next { command, close };
+
+  // session.cc
+  net::Awaitable<void> prepare();
+  net::Awaitable<Next> one_command();
+  Next on_hello(Verb verb, std::string_view argument);
+  Next on_verify(std::string_view argument);
+  Next bad_command(int code, std::string_view status, std::string_view text);
+  void reply(int code, std::string_view status, std::string_view text);
+  void reply(const Reply& answer) { reply(answer.code, answer.status, answer.text); }
+  Next close_with(int code, std::string_view status, std::string_view text, std::string_view reason);
+  // $D: waits, the replies given so far going out first. A timer; nothing else waits.
+  net::Awaitable<void> pause(std::chrono::milliseconds delay);
+  net::Awaitable<void> pause_transaction();
+
+  // session_envelope.cc
+  net::Awaitable<Next> on_mail(std::string_view argument);
+  net::Awaitable<Next> on_recipient(std::string_view argument);
+
+  // session_text.cc
+  net::Awaitable<Next> on_data(std::string_view argument);
+  net::Awaitable<Next> on_chunk(std::string_view argument);
+  net::Awaitable<Next> skip_chunk(std::uint64_t size_bytes);
+  // Whether the text may come now, else the reply.
+  [[nodiscard]] std::optional<Reply> not_ready_for_text() const;
+  std::unique_ptr<Incoming> begin_text();
+  // The text is complete: takes the message or refuses it, answers, ends the transaction.
+  net::Awaitable<Next> finish_text(std::unique_ptr<Incoming> incoming, TextDecoder& decoder);
+  void reply_for_text(const Reply& answer, const Transaction& transaction);
+  Next lost(const Error& error);
+
+  [[nodiscard]] bool lmtp() const { return info_.module == conf::Module::lmtp; }
+
+  Services& services_;
+  SessionInfo info_;
+  Watch& watch_;
+  ReplyStream stream_;
+  net::Input input_;
+  std::shared_ptr<const conf::Configuration> configuration_;
+  std::string line_;
+  std::string source_channel_;
+  bool authentication_demanded_ = false;
+  bool blacklisted_ = false;
+  unsigned errors_ = 0;
+  unsigned messages_ = 0;
+  std::optional<Hello> hello_;
+  std::unique_ptr<Transaction> transaction_;
+};
+
+}  // namespace postern::smtp

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "smtp/incoming.h"
+
+#include "base/log.h"
+#include "mail/received.h"
+
+#include <algorithm>
+
+namespace postern::smtp {
+namespace {
+
+constexpr std::size_t kWriteBytes = 65536;
+// What a client announces is believed up to here: memory that is not touched costs nothing, but neither does growing.
+constexpr std::uint64_t kMostReserved = 65536;
+
+}  // namespace
+
+Incoming::Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits)
+    : services_(services), id_(std::move(id)), limits_(limits), text_(std::move(head)), head_bytes_(text_.size()), counted_(text_.size()) {
+  if (expected_bytes > 0) text_.reserve(text_.size() + std::min(expected_bytes, kMostReserved) + 256);
+}
+
+void Incoming::settle() {
+  received_bytes_ += text_.size() - counted_;
+  counted_ = text_.size();
+  if (received_bytes_ > limits_.message_bytes) too_large_ = true;
+  if (too_large_ || failed_) {
+    large_.reset();
+    text_ = std::string();
+    counted_ = 0;
+    return;
+  }
+  if (large_ == nullptr ? text_.size() >= limits_.large_bytes : text_.size() >= kWriteBytes) write_large();
+}
+
+void Incoming::write_large() {
+  if (large_ == nullptr) {
+    loop_ = mail::count_received_fields(text_) > limits_.received_fields + 1;
+    header_checked_ = true;
+    auto file = services_.begin_large(id_);
+    if (!file) {
+      failed_ = file.error();
+    } else {
+      large_ = std::move(*file);
+    }
+  }
+  if (!failed_) {
+    auto written = large_->append(text_);
+    if (!written) failed_ = written.error();
+  }
+  if (failed_) large_.reset();
+  text_.clear();
+  counted_ = 0;
+}
+
+bool Incoming::discarded_enough() const { return too_large_ && received_bytes_ > limits_.message_bytes + kDiscardBytes; }
+
+std::optional<policy::Reply> Incoming::verdict() {
+  settle();
+  if (too_large_) return policy::Reply{552, "5.3.4", "message exceeds " + std::to_string(limits_.message_bytes) + " bytes"};
+  if (large_ != nullptr && !text_.empty()) write_large();
+  if (failed_) {
+    base::log_event(base::Severity::error, "message-not-stored", {{"id", id_}, {"reason", failed_->what}});
+    return policy::Reply{452, "4.3.1", "no room for the message now, try again later"};
+  }
+  // The first field is ours.
+  if (!header_checked_) loop_ = mail::count_received_fields(text_) > limits_.received_fields + 1;
+  if (loop_) return policy::Reply{554, "5.4.6", "too many hops: the message runs in a circle"};
+  return std::nullopt;
+}
+
+}  // namespace postern::smtp

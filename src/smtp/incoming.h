@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A message on its way in: in memory while it is small, in a file of its own from spool.large_message_bytes on, nowhere once it
+// is over the limit.
+//
+// Limits: memory stays below large_message_bytes plus what is appended between two calls of settle(). A message over the limit
+// is read to its end without being kept, up to kDiscardBytes more; then discarded_enough() is true.
+#include "smtp/session.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace postern::smtp {
+
+class Incoming {
+ public:
+  static constexpr std::uint64_t kDiscardBytes = 64 * 1024 * 1024;
+
+  struct Limits {
+    std::uint64_t message_bytes = 0;  // of the client's own text
+    std::uint64_t large_bytes = 0;
+    unsigned received_fields = 0;
+  };
+  // `head`: what stands in front of the client's text. `expected_bytes`: what the client announced, 0 if nothing.
+  Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits);
+
+  // Where the decoder puts text.
+  [[nodiscard]] std::string& text() { return text_; }
+  // After each piece: counts it, and moves it to where it belongs.
+  void settle();
+  [[nodiscard]] bool discarded_enough() const;
+
+  // What is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
+  [[nodiscard]] std::optional<policy::Reply> verdict();
+  [[nodiscard]] const std::string& id() const { return id_; }
+  // Of the whole, head included.
+  [[nodiscard]] std::uint64_t size_bytes() const { return head_bytes_ + received_bytes_; }
+  [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
+  // To be called once, if verdict() found nothing: the message, in memory or in its file.
+  [[nodiscard]] bool is_large() const { return large_ != nullptr; }
+  std::string take_text() { return std::move(text_); }
+  std::unique_ptr<LargeText> take_large() { return std::move(large_); }
+
+ private:
+  void write_large();
+  Services& services_;
+  const std::string id_;
+  const Limits limits_;
+  std::string text_;
+  std::unique_ptr<LargeText> large_;
+  std::uint64_t head_bytes_ = 0;
+  std::uint64_t received_bytes_ = 0;  // of the client's text
+  std::uint64_t counted_ = 0;         // bytes of text_ that are in received_bytes_ (or the head)
+  bool too_large_ = false;
+  bool loop_ = false;
+  bool header_checked_ = false;
+  std::optional<Error> failed_;
+};
+
+}  // namespace postern::smtp

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "smtp/session.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "smtp/engine.h"
+
+namespace postern::smtp {
+namespace {
+
+// For the last words to a client that is slow to read them.
+constexpr std::chrono::seconds kFarewellTime{5};
+// A pause is cut into these, so that it does not keep a process from finishing.
+constexpr std::chrono::milliseconds kPauseSlice{1000};
+
+}  // namespace
+
+net::Awaitable<Result<void>> ReplyStream::flush() {
+  if (waiting_.empty()) co_return Result<void>();
+  auto sent = co_await stream_.write(waiting_);
+  waiting_.clear();
+  if (waiting_.capacity() > 1024) waiting_.shrink_to_fit();
+  co_return sent;
+}
+
+net::Awaitable<Result<void>> ReplyStream::wait_readable() {
+  auto sent = co_await flush();
+  if (!sent) co_return sent.error();
+  co_return co_await stream_.wait_readable();
+}
+
+Session::Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch)
+    : services_(services), info_(std::move(info)), watch_(watch), stream_(stream), input_(stream_), configuration_(services.configuration()) {}
+
+std::string Session::state_dump() const {
+  std::string dump = "hello=";
+  dump += hello_ ? (hello_->extended ? "extended " : "plain ") + hello_->facts->helo : std::string("none");
+  dump += " channel=" + source_channel_ + " transaction=";
+  if (!transaction_) return dump + "none";
+  dump += "from <" + transaction_->envelope.reverse_path + ">";
+  for (const auto& recipient : transaction_->accepted) dump += " to <" + recipient + ">";
+  if (transaction_->incoming) dump += " chunks=" + std::to_string(transaction_->incoming->received_bytes());
+  return dump;
+}
+
+void Session::reply(int code, std::string_view status, std::string_view text) {
+  char number[4] = {static_cast<char>('0' + code / 100), static_cast<char>('0' + code / 10 % 10), static_cast<char>('0' + code % 10), ' '};
+  stream_.add(std::string_view(number, 4));
+  if (!status.empty()) {
+    stream_.add(status);
+    stream_.add(" ");
+  }
+  stream_.add(text);
+  stream_.add("\r\n");
+}
+
+Session::Next Session::close_with(int code, std::string_view status, std::string_view text, std::string_view reason) {
+  reply(code, status, text);
+  watch_.set_end_reason(reason);
+  return Next::close;
+}
+
+Session::Next Session::bad_command(int code, std::string_view status, std::string_view text) {
+  if (++errors_ > configuration_->smtp.errors) return close_with(421, "4.7.0", "too many errors", "too many errors");
+  reply(code, status, text);
+  return Next::command;
+}
+
+net::Awaitable<void> Session::pause(std::chrono::milliseconds delay) {
+  if (delay.count() <= 0) co_return;
+  delay = std::min(delay, mapping::kMaxDelay);
+  auto sent = co_await stream_.flush();
+  if (!sent) co_return;
+  net::asio::steady_timer timer(co_await net::asio::this_coro::executor);
+  while (delay.count() > 0 && !watch_.finishing()) {
+    const auto slice = std::min(delay, kPauseSlice);
+    delay -= slice;
+    timer.expires_after(slice);
+    boost::system::error_code ignored;
+    co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+  }
+}
+
+net::Awaitable<void> Session::pause_transaction() {
+  if (!transaction_ || transaction_->delay.count() == 0) co_return;
+  co_await pause(transaction_->delay);
+}
+
+// What of this session is decided before its first byte: source channel, blacklist (listeners.md L-14).
+net::Awaitable<void> Session::prepare() {
+  const policy::Access access = services_.access();
+  source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address);
+  const policy::Channel* channel = access.site().channels.find(source_channel_);
+  blacklisted_ = !lmtp() && configuration_->smtp_blacklist.contains(info_.remote.address);
+  if (channel == nullptr || channel->authentication == policy::Channel::Authentication::none) co_return;
+  authentication_demanded_ = channel->authentication == policy::Channel::Authentication::demanded;
+  // The second probe (access-control.md 2.2): it names the AUTH rule set, which is logged and has no other effect yet.
+  const policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
+  policy::log_decision(info_.remote, decision);
+}
+
+net::Awaitable<void> Session::run() {
+  co_await prepare();
+  const auto idle_time = info_.restricted ? configuration_->restricted.idle_time : info_.idle_time;
+  stream_.set_time_limit(idle_time);
+  stream_.add("220 " + configuration_->host_name + (lmtp() ? " LMTP" : " ESMTP") + " Postern\r\n");
+  for (;;) {
+    stream_.set_time_limit(idle_time);
+    const Next next = co_await one_command();
+    if (next == Next::close) break;
+    if (!stream_.many()) continue;
+    auto sent = co_await stream_.flush();
+    if (!sent) co_return;
+  }
+  // The limit that ended a wait must not end the farewell too.
+  stream_.set_time_limit(kFarewellTime);
+  auto sent = co_await stream_.flush();
+  if (!sent) co_return;
+}
+
+// The connection failed, or its time was over.
+Session::Next Session::lost(const Error& error) {
+  if (stream_.expired()) return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit");
+  if (watch_.finishing()) return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
+  watch_.set_end_reason(error.what);
+  return Next::close;
+}
+
+net::Awaitable<Session::Next> Session::one_command() {
+  if (watch_.finishing() && !transaction_)
+    co_return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
+  watch_.set_idle(!transaction_);
+  const auto got = co_await input_.read_line(line_, configuration_->smtp.command_bytes);
+  watch_.set_idle(false);
+  if (!got) co_return lost(got.error());
+  switch (*got) {
+    case net::Input::Line::complete: break;
+    case net::Input::Line::end: watch_.set_end_reason("closed by peer"); co_return Next::close;
+    case net::Input::Line::too_long: co_return bad_command(500, "5.5.2", "line too long");
+    case net::Input::Line::garbage:
+      // Where the next command begins is not certain any more (hardening.md 3).
+      co_return close_with(500, "5.5.2", "bare CR, bare LF or NUL, closing connection", "line ends");
+  }
+
+  const Command command = parse_command(line_);
+  switch (command.verb) {
+    case Verb::helo:
+    case Verb::ehlo:
+    case Verb::lhlo: co_return on_hello(command.verb, command.argument);
+    case Verb::mail: co_return co_await on_mail(command.argument);
+    case Verb::rcpt: co_return co_await on_recipient(command.argument);
+    case Verb::data: co_return co_await on_data(command.argument);
+    case Verb::bdat: co_return co_await on_chunk(command.argument);
+    default: break;
+  }
+  co_await pause_transaction();
+  switch (command.verb) {
+    case Verb::rset:
+      if (!command.argument.empty()) co_return bad_command(501, "5.5.4", "RSET takes no argument");
+      transaction_.reset();
+      reply(250, "2.0.0", "Ok");
+      co_return Next::command;
+    case Verb::noop: reply(250, "2.0.0", "Ok"); co_return Next::command;
+    case Verb::quit: co_return close_with(221, "2.0.0", "Bye", "quit");
+    case Verb::vrfy: co_return on_verify(command.argument);
+    case Verb::expn: co_return bad_command(502, "5.5.1", "EXPN is not available");
+    case Verb::help: reply(214, "2.0.0", "See RFC 5321"); co_return Next::command;
+    case Verb::not_offered:
+      if (blacklisted_) co_return bad_command(503, "5.5.1", "not available");  // L-14: AUTH
+      co_return bad_command(502, "5.5.1", "command not available");
+    case Verb::other_protocol: co_return close_with(421, "4.7.0", "this is a mail server", "other protocol");
+    default: co_return bad_command(500, "5.5.2", "command not known");
+  }
+}
+
+Session::Next Session::on_hello(Verb verb, std::string_view argument) {
+  // RFC 2033 section 4.1: LMTP has LHLO and neither of the others.
+  if (lmtp() != (verb == Verb::lhlo)) return bad_command(500, "5.5.1", lmtp() ? "this is LMTP: use LHLO" : "this is SMTP: use EHLO");
+  const auto name = parse_hello(argument);
+  if (!name) return bad_command(501, "5.5.4", "expected a host name");
+  Hello hello;
+  hello.extended = verb != Verb::helo;
+  policy::SessionFacts facts;
+  facts.id = info_.id;
+  facts.local = info_.local;
+  facts.remote = info_.remote;
+  facts.source_channel = source_channel_;
+  facts.helo = *name;
+  facts.extended = hello.extended;
+  facts.lmtp = lmtp();
+  hello.facts = std::make_shared<const policy::SessionFacts>(std::move(facts));
+  // RFC 5321 section 4.1.4: as RSET.
+  transaction_.reset();
+  hello_ = std::move(hello);
+  if (!hello_->extended) {
+    reply(250, "", configuration_->host_name);
+    return Next::command;
+  }
+  const auto limit = info_.restricted ? std::min(configuration_->restricted.message_bytes, configuration_->smtp.message_bytes)
+                                      : configuration_->smtp.message_bytes;
+  stream_.add("250-" + configuration_->host_name + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(limit) +
+              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n");
+  return Next::command;
+}
+
+Session::Next Session::on_verify(std::string_view argument) {
+  if (argument.empty()) return bad_command(501, "5.5.4", "expected an address");
+  // RFC 5321 section 3.5.3: who is here is told nobody; the message itself will be answered.
+  reply(252, "2.1.5", "not verified here, but a message to it will be tried");
+  return Next::command;
+}
+
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch) {
+  Session session(stream, services, std::move(info), watch);
+  co_await session.run();
+}
+
+}  // namespace postern::smtp

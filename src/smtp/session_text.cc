@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// DATA and BDAT, and what becomes of the message behind them.
+#include "base/log.h"
+#include "base/text.h"
+#include "mail/received.h"
+#include "smtp/engine.h"
+
+#include <algorithm>
+
+namespace postern::smtp {
+namespace {
+
+// Chunks beyond this number must carry kSmallChunk bytes on average: each costs a reply (hardening.md 3, small pieces).
+constexpr std::uint64_t kFreeChunks = 100;
+constexpr std::uint64_t kSmallChunk = 256;
+
+}  // namespace
+
+std::optional<Reply> Session::not_ready_for_text() const {
+  if (!transaction_) return Reply{503, "5.5.1", "say MAIL and RCPT first"};
+  if (transaction_->accepted.empty()) return Reply{554, "5.5.1", "no valid recipients"};
+  return std::nullopt;
+}
+
+std::unique_ptr<Incoming> Session::begin_text() {
+  Transaction& transaction = *transaction_;
+  transaction.envelope.id = services_.new_message_id();
+  transaction.envelope.received = base::wall_now();
+  mail::ReceivedFacts facts;
+  facts.helo = transaction.envelope.helo;
+  facts.client_address = transaction.envelope.client_address;
+  facts.host_name = configuration_->host_name;
+  facts.protocol = transaction.envelope.protocol;
+  facts.id = transaction.envelope.id;
+  facts.time = transaction.envelope.received;
+  if (transaction.accepted.size() == 1 && transaction.envelope.recipients.size() == 1)
+    facts.recipient = transaction.envelope.recipients.front().address;
+  std::string head = mail::received_field(facts);
+  for (const std::string& field : transaction.header_fields) head += base::printable(field, 998) + "\r\n";
+  Incoming::Limits limits;
+  limits.message_bytes = transaction.message_bytes;
+  limits.large_bytes = transaction.configuration->spool.large_message_bytes;
+  limits.received_fields = transaction.configuration->smtp.received_fields;
+  return std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
+}
+
+net::Awaitable<Session::Next> Session::on_data(std::string_view argument) {
+  co_await pause_transaction();
+  if (!argument.empty()) co_return bad_command(501, "5.5.4", "DATA takes no argument");
+  if (const auto wrong = not_ready_for_text()) co_return bad_command(wrong->code, wrong->status, wrong->text);
+  if (transaction_->incoming) co_return bad_command(503, "5.5.1", "go on with BDAT");  // RFC 3030 section 2
+  if (transaction_->recipient_cutoff && transaction_->asked > *transaction_->recipient_cutoff) {
+    transaction_.reset();
+    reply(554, "5.5.3", "too many recipients");
+    co_return Next::command;
+  }
+  watch_.describe("DATA");
+  reply(354, "", "End with <CRLF>.<CRLF>");
+  std::unique_ptr<Incoming> incoming = begin_text();
+  TextDecoder decoder(TextDecoder::Form::data, transaction_->configuration->smtp.text_line_bytes);
+  const auto idle_time = std::chrono::duration_cast<std::chrono::milliseconds>(info_.restricted ? configuration_->restricted.idle_time : info_.idle_time);
+  const auto end = base::steady_now() + transaction_->configuration->smtp.data_time;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - base::steady_now());
+    stream_.set_time_limit(std::max(std::min(idle_time, left), std::chrono::milliseconds(1)));
+    const auto piece = co_await input_.read_some();
+    if (!piece) {
+      transaction_.reset();
+      co_return lost(piece.error());
+    }
+    if (piece->empty()) {
+      transaction_.reset();
+      watch_.set_end_reason("closed by peer");
+      co_return Next::close;
+    }
+    const TextDecoder::Fed fed = decoder.feed(*piece, incoming->text());
+    input_.consume(fed.consumed);
+    incoming->settle();
+    if (fed.state == TextDecoder::State::end) break;
+    if (fed.state == TextDecoder::State::garbage) {
+      transaction_.reset();
+      co_return close_with(550, "5.6.11", "bare CR, bare LF or NUL in the message, closing connection", "line ends");
+    }
+    if (incoming->discarded_enough()) {
+      transaction_.reset();
+      co_return close_with(552, "5.3.4", "message far too large, closing connection", "message too large");
+    }
+  }
+  co_return co_await finish_text(std::move(incoming), decoder);
+}
+
+// The bytes of a chunk that nobody wants must be read all the same (RFC 3030 section 2).
+net::Awaitable<Session::Next> Session::skip_chunk(std::uint64_t size_bytes) {
+  while (size_bytes > 0) {
+    const auto piece = co_await input_.read_some();
+    if (!piece) co_return lost(piece.error());
+    if (piece->empty()) {
+      watch_.set_end_reason("closed by peer");
+      co_return Next::close;
+    }
+    const auto count = std::min<std::uint64_t>(size_bytes, piece->size());
+    input_.consume(count);
+    size_bytes -= count;
+  }
+  co_return Next::command;
+}
+
+net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
+  co_await pause_transaction();
+  const auto chunk = parse_chunk(argument);
+  // How many bytes follow is not known, so nothing that follows can be trusted.
+  if (!chunk) co_return close_with(501, "5.5.4", "expected BDAT size [LAST], closing connection", "bad chunk");
+  std::uint64_t left = chunk->size_bytes;
+
+  auto wrong = not_ready_for_text();
+  if (!wrong && transaction_->recipient_cutoff && transaction_->asked > *transaction_->recipient_cutoff) {
+    transaction_.reset();
+    wrong = Reply{554, "5.5.3", "too many recipients"};
+  }
+  if (wrong) {
+    if (left > Incoming::kDiscardBytes) co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
+    const Next next = co_await skip_chunk(left);
+    if (next == Next::close) co_return next;
+    co_return bad_command(wrong->code, wrong->status, wrong->text);
+  }
+
+  Transaction& transaction = *transaction_;
+  watch_.describe("BDAT");
+  if (!transaction.incoming) {
+    transaction.incoming = begin_text();
+    transaction.chunks = std::make_unique<TextDecoder>(TextDecoder::Form::chunks, transaction.configuration->smtp.text_line_bytes);
+  }
+  Incoming& incoming = *transaction.incoming;
+  ++transaction.chunk_count;
+  if (transaction.chunk_count > kFreeChunks && incoming.received_bytes() / transaction.chunk_count < kSmallChunk) {
+    transaction_.reset();
+    co_return close_with(421, "4.7.0", "too many small chunks", "small chunks");
+  }
+  // Not read to be thrown away: what is far beyond the limit.
+  if (left > transaction.message_bytes + Incoming::kDiscardBytes) {
+    transaction_.reset();
+    co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
+  }
+  const auto idle_time = info_.restricted ? configuration_->restricted.idle_time : info_.idle_time;
+  while (left > 0) {
+    stream_.set_time_limit(idle_time);
+    const auto piece = co_await input_.read_some();
+    if (!piece) {
+      transaction_.reset();
+      co_return lost(piece.error());
+    }
+    if (piece->empty()) {
+      transaction_.reset();
+      watch_.set_end_reason("closed by peer");
+      co_return Next::close;
+    }
+    const auto count = std::min<std::uint64_t>(left, piece->size());
+    const TextDecoder::Fed fed = transaction.chunks->feed(piece->substr(0, count), incoming.text());
+    input_.consume(count);
+    left -= count;
+    incoming.settle();
+    if (fed.state == TextDecoder::State::garbage) {
+      transaction_.reset();
+      co_return close_with(550, "5.6.11", "bare CR, bare LF or NUL in the message, closing connection", "line ends");
+    }
+    if (incoming.discarded_enough()) {
+      transaction_.reset();
+      co_return close_with(552, "5.3.4", "message far too large, closing connection", "message too large");
+    }
+  }
+  if (!chunk->last) {
+    reply(250, "2.0.0", std::to_string(chunk->size_bytes) + " octets received");
+    co_return Next::command;
+  }
+  const std::unique_ptr<TextDecoder> decoder = std::move(transaction.chunks);
+  if (!decoder->finish(incoming.text())) {
+    transaction_.reset();
+    co_return close_with(550, "5.6.11", "bare CR at the end of the message, closing connection", "line ends");
+  }
+  co_return co_await finish_text(std::move(transaction.incoming), *decoder);
+}
+
+// RFC 2033 section 4.2: LMTP answers once for each recipient that was accepted.
+void Session::reply_for_text(const Reply& answer, const Transaction& transaction) {
+  const std::size_t count = lmtp() ? transaction.accepted.size() : 1;
+  for (std::size_t i = 0; i < count; ++i) reply(answer);
+}
+
+net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> incoming, TextDecoder& decoder) {
+  // The transaction ends here, whatever becomes of the message.
+  const std::unique_ptr<Transaction> transaction = std::move(transaction_);
+  ++messages_;
+  auto refused = incoming->verdict();
+  if (!refused && decoder.line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
+  const std::string id = incoming->id();
+  const std::uint64_t size = incoming->size_bytes();
+  base::Fields fields;
+  if (base::log_enabled(base::Severity::info))
+    fields = {{"session", info_.id}, {"id", id}, {"client", info_.remote.address.to_string()}, {"from", transaction->envelope.reverse_path},
+              {"size", size}, {"recipients", transaction->envelope.recipients.size()}, {"channel", source_channel_}};
+  if (refused) {
+    co_await pause(transaction->delay);
+    fields.emplace_back("reply", refused->code);
+    fields.emplace_back("status", refused->status);
+    base::log_event(base::Severity::info, "message-refused", fields);
+    reply_for_text(*refused, *transaction);
+    co_return Next::command;
+  }
+  if (transaction->bit_bucket || transaction->envelope.recipients.empty()) {
+    base::log_event(base::Severity::info, "message-thrown-away", fields);
+    co_await pause(transaction->delay);
+    reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
+    co_return Next::command;
+  }
+
+  // Here the mail becomes ours: no "250" before this came back without an error.
+  Result<void> stored;
+  if (incoming->is_large()) {
+    stored = co_await services_.commit_large(std::move(transaction->envelope), incoming->take_large());
+  } else {
+    stored = co_await services_.commit(std::move(transaction->envelope), incoming->take_text());
+  }
+  co_await pause(transaction->delay);
+  if (!stored) {
+    fields.emplace_back("reason", stored.error().what);
+    base::log_event(base::Severity::error, "message-not-stored", fields);
+    const auto room = services_.check_room();
+    if (!room) reply_for_text({452, "4.3.1", "no room for the message now, try again later"}, *transaction);
+    else reply_for_text({451, "4.3.0", "the message could not be stored, try again later"}, *transaction);
+    co_return Next::command;
+  }
+  base::log_event(base::Severity::info, "message-accepted", fields);
+  reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
+  co_return Next::command;
+}
+
+}  // namespace postern::smtp
