@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/rules_in_force.h"
+
+#include "base/log.h"
+
+namespace postern::roles {
+
+RulesInForce::RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory) : directory_(directory) {
+  take_configuration(start.configuration);
+  if (base::Descriptor image = start.take("tables")) take_tables(std::move(image));
+  link.on_tables([this](base::Descriptor image) { take_tables(std::move(image)); });
+  link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) { take_configuration(std::move(configuration)); });
+}
+
+void RulesInForce::take_tables(base::Descriptor image) {
+  auto tables = mapping::Tables::map(std::move(image));
+  if (!tables) {
+    base::log_event(base::Severity::error, "tables-not-taken", {{"reason", tables.error().what}});
+    return;
+  }
+  tables_ = std::move(*tables);
+}
+
+void RulesInForce::take_configuration(std::shared_ptr<const conf::Configuration> configuration) {
+  site_ = policy::Site::from(*configuration);
+  configuration_ = std::move(configuration);
+}
+
+service::PortAccess RulesInForce::port_access() const {
+  return [this](const service::SessionContext& context) -> net::Awaitable<service::PortDecision> {
+    const policy::Access tables = access();
+    const net::Endpoint remote = context.remote;
+    policy::PortDecision decision = co_await tables.port_access(context.module, context.local, remote, true);
+    policy::log_decision(remote, decision);
+    service::PortDecision answer;
+    answer.verdict = std::move(decision.verdict);
+    answer.text_to_send = std::move(decision.text);
+    answer.restricted = decision.restricted;
+    co_return answer;
+  };
+}
+
+}  // namespace postern::roles

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The configuration and the mapping tables that a role goes by now, kept up to date by the orders of the master.
+//
+// Tables and rules change between two events, never within one; whoever needs the same ones for longer takes a copy (access()).
+// Failure: an image of tables that can't be mapped is logged, and the tables in force stay.
+#include "directory/directory.h"
+#include "policy/access.h"
+#include "service/child.h"
+#include "service/stream_service.h"
+
+#include <memory>
+
+namespace postern::roles {
+
+class RulesInForce {
+ public:
+  // Takes "tables" over, if there are any, and listens on the link. All references must outlive it.
+  RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory);
+  RulesInForce(const RulesInForce&) = delete;
+  RulesInForce& operator=(const RulesInForce&) = delete;
+
+  [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
+  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_}; }
+  // The answer of PORT_ACCESS for StreamService; decisions are logged here. Asks this object: it must live as long.
+  [[nodiscard]] service::PortAccess port_access() const;
+
+ private:
+  void take_tables(base::Descriptor image);
+  void take_configuration(std::shared_ptr<const conf::Configuration> configuration);
+
+  directory::Lookups& directory_;
+  std::shared_ptr<const conf::Configuration> configuration_;
+  std::shared_ptr<const policy::Site> site_;
+  mapping::Tables tables_;
+};
+
+}  // namespace postern::roles

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/smtp.h"
+
+#include "base/log.h"
+#include "directory/client.h"
+#include "mail/message_id.h"
+#include "roles/rules_in_force.h"
+#include "roles/submitter.h"
+#include "service/stream_service.h"
+#include "smtp/session.h"
+
+namespace postern::roles {
+namespace {
+
+class LargeFile final : public smtp::LargeText {
+ public:
+  explicit LargeFile(spool::LargeMessage file) : file_(std::move(file)) {}
+  Result<void> append(std::string_view bytes) override { return file_.append(bytes); }
+  spool::LargeMessage take() { return std::move(file_); }
+
+ private:
+  spool::LargeMessage file_;
+};
+
+// What sessions need, as this process has it.
+class ProcessServices final : public smtp::Services {
+ public:
+  ProcessServices(RulesInForce& rules, Submitter& submitter, unsigned child) : rules_(rules), submitter_(submitter), child_(child) {}
+
+  std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
+  policy::Access access() override { return rules_.access(); }
+  Result<void> check_backlog() override {
+    const std::uint64_t waiting = submitter_.state().backlog();
+    const unsigned most = rules_.configuration()->spool.backlog_messages;
+    if (waiting > most)
+      return Error{Kind::temporary, std::to_string(waiting) + " messages wait for delivery, spool.backlog_messages is " + std::to_string(most)};
+    return {};
+  }
+  Result<void> check_room() override { return submitter_.room(); }
+  std::string new_message_id() override { return mail::new_message_id(child_); }
+  net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {
+    return submitter_.submit(std::move(envelope), std::move(message));
+  }
+  Result<std::unique_ptr<smtp::LargeText>> begin_large(const std::string& message_id) override {
+    auto file = spool::LargeMessage::create(base::system_files(), submitter_.spool_directory(), message_id);
+    if (!file) return file.error();
+    return std::unique_ptr<smtp::LargeText>(std::make_unique<LargeFile>(std::move(*file)));
+  }
+  net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text) override {
+    // Every LargeText of this process was made above.
+    return submitter_.submit_large(std::move(envelope), static_cast<LargeFile&>(*text).take());
+  }
+
+ private:
+  RulesInForce& rules_;
+  Submitter& submitter_;
+  unsigned child_;
+};
+
+class ServiceWatch final : public smtp::Watch {
+ public:
+  explicit ServiceWatch(service::SessionContext& context) : context_(context) {}
+  [[nodiscard]] bool finishing() const override { return context_.finishing(); }
+  void set_idle(bool idle) override { context_.idle = idle; }
+  void describe(std::string_view text) override { context_.describe(text); }
+  void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
+
+ private:
+  service::SessionContext& context_;
+};
+
+net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
+  smtp::SessionInfo info;
+  info.module = context.module;
+  info.local = context.local;
+  info.remote = context.remote;
+  info.initial_channel = policy::initial_channel(context.module, *context.row);
+  info.id = context.session_id;
+  info.restricted = context.restricted;
+  info.idle_time = context.listener->idle_time;
+  ServiceWatch watch(context);
+  co_await smtp::run_session(stream, services, std::move(info), watch);
+}
+
+int failed(const Error& error) {
+  base::log_event(base::Severity::error, "role-not-started", {{"role", "smtp"}, {"reason", error.what}});
+  return 1;
+}
+
+}  // namespace
+
+int run_smtp(service::Start& start) {
+  net::asio::io_context io(1);
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
+  auto submitter = Submitter::open(start);
+  if (!submitter) return failed(submitter.error());
+  auto prepared = (*submitter)->prepare();
+  if (!prepared) return failed(prepared.error());
+  directory::Client directory(io, start.get("base"), *generations);
+  service::ControlLink link(io, start);
+  RulesInForce rules(start, link, directory);
+  ProcessServices services(rules, **submitter, start.number);
+  service::StreamService service(
+      io, start, link,
+      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access());
+  auto begun = service.begin();
+  if (!begun) return failed(begun.error());
+  io.run();
+  (*submitter)->finish();
+  return 0;
+}
+
+}  // namespace postern::roles
