@@ -119,7 +119,7 @@ struct Pop3Limits {
   unsigned login_failures = 3;  // a session
   std::size_t messages = 100000;
   std::chrono::seconds failure_delay{2};  // before the answer to a failed login
-  net::AddressList clear_text_login;      // who may send a password without TLS; default 127.0.0.0/8 and ::1
+  net::AddressList clear_text_login;      // who may send a password without TLS; default 127.0.0.1 and ::1
 };
 
 struct DirectoryLimits {

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_net.a
 libpostern_net_a_SOURCES = \
   src/net/address.h src/net/address.cc \
+  src/net/address_list.h src/net/address_list.cc \
   src/net/asio.h src/net/asio.cc \
   src/net/await_callback.h \
   src/net/frames.h src/net/frames.cc \

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conf/configuration.h"
+
+#include "base/text.h"
+#include "conf/settings.h"
+
+#include <algorithm>
+
+namespace postern::conf {
+namespace {
+
+// IFNAMSIZ without its zero.
+constexpr std::size_t kMaxScopeBytes = 15;
+
+const Listener* listener_of(const Configuration& configuration, Module module) {
+  for (const Listener& listener : configuration.listeners)
+    if (listener.module == module) return &listener;
+  return nullptr;
+}
+
+bool is_link_local(const net::Address& address) {
+  return !address.is_ipv4() && static_cast<unsigned char>(address.bytes()[0]) == 0xfe && (static_cast<unsigned char>(address.bytes()[1]) & 0xc0) == 0x80;
+}
+
+bool same_rows(const Listener& a, const Listener& b) {
+  return std::equal(a.sockets.begin(), a.sockets.end(), b.sockets.begin(), b.sockets.end(), [](const SocketRow& x, const SocketRow& y) {
+    return std::all_of(all_settings().begin(), all_settings().end(), [&](const Setting& setting) {
+      if (setting.name.find("[]") == std::string_view::npos) return true;
+      // The table's accessors want something they could write to; same() only reads.
+      SocketRow first = x, second = y;
+      return same(setting, {nullptr, nullptr, &first}, {nullptr, nullptr, &second});
+    });
+  });
+}
+
+}  // namespace
+
+std::string_view to_string(Module module) {
+  switch (module) {
+    case Module::smtp: return "smtp";
+    case Module::lmtp: return "lmtp";
+    case Module::pop3: return "pop3";
+  }
+  return "smtp";
+}
+
+std::string LocalAddress::to_string() const {
+  switch (kind) {
+    case Kind::all: return "all";
+    case Kind::all_ipv4: return "0.0.0.0";
+    case Kind::all_ipv6: return "::";
+    case Kind::one: return address.to_string() + (scope.empty() ? "" : "%" + scope);
+  }
+  return "all";
+}
+
+Result<LocalAddress> LocalAddress::parse(std::string_view text) {
+  text = base::trim(text);
+  LocalAddress local;
+  if (text == "all") return local;
+  const auto percent = text.find('%');
+  if (percent != std::string_view::npos) {
+    const std::string_view scope = text.substr(percent + 1);
+    if (scope.empty() || scope.size() > kMaxScopeBytes || scope.find_first_of(" /%") != std::string_view::npos)
+      return Error{postern::Kind::invalid, "behind % stands the name of a network interface"};
+    local.scope = scope;
+  }
+  auto address = net::Address::parse(text.substr(0, percent));
+  if (!address) return address.error();
+  if (!local.scope.empty() && !is_link_local(*address)) return Error{postern::Kind::invalid, "only a link-local IPv6 address (fe80::...) has a scope"};
+  local.address = *address;
+  if (!address->is_any()) local.kind = Kind::one;
+  else local.kind = address->is_ipv4() ? Kind::all_ipv4 : Kind::all_ipv6;
+  return local;
+}
+
+bool overlap(const LocalAddress& a, const LocalAddress& b) {
+  const auto ipv4 = [](const LocalAddress& one) {
+    return one.kind == LocalAddress::Kind::all_ipv4 || (one.kind == LocalAddress::Kind::one && one.address.is_ipv4());
+  };
+  if (a.kind == LocalAddress::Kind::all || b.kind == LocalAddress::Kind::all) return true;
+  if (ipv4(a) != ipv4(b)) return false;
+  if (a.kind != LocalAddress::Kind::one || b.kind != LocalAddress::Kind::one) return true;
+  return a.address == b.address && a.scope == b.scope;
+}
+
+std::string Mistake::to_string() const {
+  std::string out = place.file;
+  if (place.line > 0) out += ":" + std::to_string(place.line);
+  out += ": ";
+  if (warning) out += "warning: ";
+  if (!setting.empty()) out += setting + ": ";
+  return out + text;
+}
+
+const Listener* find_listener(const Configuration& configuration, Module module) {
+  const Listener* const listener = listener_of(configuration, module);
+  return listener == nullptr || listener->maximum_connections == 0 ? nullptr : listener;
+}
+
+Difference reload_difference(const Configuration& old_one, const Configuration& new_one) {
+  Difference difference;
+  const auto changed = [&](Reload reload, std::string name) {
+    switch (reload) {
+      case Reload::restart: difference.restart.push_back(std::move(name)); return;
+      case Reload::new_children: difference.new_children.push_back(std::move(name)); return;
+      case Reload::running: difference.running.push_back(std::move(name)); return;
+    }
+  };
+  // The table's accessors want something they could write to; same() only reads.
+  Configuration a = old_one, b = new_one;
+  for (const Setting& setting : all_settings())
+    if (!setting.name.starts_with("listeners.") && !same(setting, {&a, nullptr, nullptr}, {&b, nullptr, nullptr}))
+      changed(setting.reload, std::string(setting.name));
+  for (std::size_t i = 0; i < kModules; ++i) {
+    const auto module = static_cast<Module>(i);
+    const std::string name = "listeners." + std::string(conf::to_string(module));
+    Listener none;
+    none.module = module;
+    Listener x = none, y = none;
+    if (const Listener* const one = listener_of(old_one, module)) x = *one;
+    if (const Listener* const one = listener_of(new_one, module)) y = *one;
+    if ((listener_of(old_one, module) == nullptr) != (listener_of(new_one, module) == nullptr)) changed(Reload::running, name);
+    for (const Setting& setting : all_settings()) {
+      if (!setting.name.starts_with("listeners.*.") || setting.name.find("[]") != std::string_view::npos) continue;
+      if (!same(setting, {nullptr, &x, nullptr}, {nullptr, &y, nullptr})) changed(setting.reload, name + std::string(setting.name.substr(11)));
+    }
+    if (!same_rows(x, y)) changed(Reload::running, name + ".sockets");
+  }
+  return difference;
+}
+
+}  // namespace postern::conf

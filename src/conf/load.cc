@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading postern.conf: libconfig++ parses, the table of settings says what may stand where, and every mistake is kept.
+#include "conf/settings.h"
+#include "conf/source.h"
+
+#include "base/text.h"
+
+#include <libconfig.h++>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
+
+namespace postern::conf {
+namespace {
+
+using Node = libconfig::Setting;
+
+// More rows than any machine has ports worth listening on.
+constexpr int kMaxSocketRows = 1000;
+constexpr int kMaxAddressLists = 10'000;
+// Services that listeners.md knows and this version does not have.
+constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "snmp", "radius", "tftp"};
+
+std::string join(const std::string& group, std::string_view name) { return group.empty() ? std::string(name) : group + "." + std::string(name); }
+
+std::string kind_of(const Node& node) {
+  switch (node.getType()) {
+    case Node::TypeGroup: return "a group { }";
+    case Node::TypeArray:
+    case Node::TypeList: return "a list";
+    default: return "a value";
+  }
+}
+
+// Number of single changes that make one word of the other; for "did you mean".
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t k = 0; k < b.size(); ++k) {
+      const std::size_t changed = diagonal + (a[i] == b[k] ? 0 : 1);
+      diagonal = row[k + 1];
+      row[k + 1] = std::min({changed, row[k] + 1, row[k + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// The known name in `group` that looks most like `name`, if any does.
+std::string similar(const std::string& group, std::string_view name) {
+  if (name.size() > 64) return {};
+  std::string best;
+  std::size_t least = name.size() / 3 + 2;
+  const auto consider = [&](std::string_view candidate) {
+    const std::size_t changes = distance(name, candidate);
+    if (changes >= least) return;
+    least = changes;
+    best = candidate;
+  };
+  for (const Setting& setting : all_settings()) {
+    std::string_view rest = setting.name;
+    if (!group.empty()) {
+      if (!rest.starts_with(group + ".")) continue;
+      rest.remove_prefix(group.size() + 1);
+    }
+    rest = rest.substr(0, rest.find_first_of(".["));
+    if (rest != "*") consider(rest);
+  }
+  if (group == "listeners")
+    for (std::size_t module = 0; module < kModules; ++module) consider(to_string(static_cast<Module>(module)));
+  return best;
+}
+
+std::optional<Module> module_from(std::string_view name) {
+  for (std::size_t module = 0; module < kModules; ++module)
+    if (to_string(static_cast<Module>(module)) == name) return static_cast<Module>(module);
+  return std::nullopt;
+}
+
+class Reader {
+ public:
+  Reader(const Source& source, Loaded& loaded) : source_(source), loaded_(loaded), configuration_(loaded.configuration) {}
+
+  void read(const Node& root) {
+    number_strings(root);
+    read_lists(root);
+    scope_.configuration = &configuration_;
+    set_defaults();
+    for (int i = 0; i < root.getLength(); ++i) {
+      const Node& node = root[i];
+      const std::string name = node.getName();
+      if (name == "listeners") read_listeners(node);
+      else if (name != "lists") read_member(node, "", "");
+    }
+    check();
+  }
+
+  void defaults_only() {
+    scope_.configuration = &configuration_;
+    set_defaults();
+  }
+
+ private:
+  void mistake(const Place& place, std::string setting, std::string text, bool warning = false) {
+    loaded_.mistakes.push_back({place, std::move(setting), std::move(text), warning});
+  }
+  Place place(const Node& node) const {
+    // libconfig's line of a value that is no member is that of the word behind it; strings know their own.
+    if (node.getType() == Node::TypeString && node.getName() == nullptr)
+      if (const auto known = string_numbers_.find(address_of(node)); known != string_numbers_.end()) return source_.string_place(known->second, 0);
+    return source_.place(node.getSourceLine());
+  }
+
+  // libconfig keeps the order of the text, so the strings of the tree and of the text are the same row.
+  void number_strings(const Node& node) {
+    if (node.getType() == Node::TypeString) string_numbers_.emplace(address_of(node), string_numbers_.size());
+    if (node.isAggregate())
+      for (int i = 0; i < node.getLength(); ++i) number_strings(node[i]);
+  }
+  static const void* address_of(const Node& node) { return static_cast<const void*>(&node); }
+
+  std::vector<TextLine> lines_of(const Node& node) const {
+    std::vector<TextLine> lines;
+    const std::string text = node.c_str();
+    const auto known = string_numbers_.find(address_of(node));
+    const bool exact = known != string_numbers_.end() && string_numbers_.size() == source_.strings();
+    for (const std::string_view line : base::split(text, '\n'))
+      lines.push_back({std::string(line), exact ? source_.string_place(known->second, lines.size()) : source_.place(node.getSourceLine())});
+    return lines;
+  }
+
+  Value value_of(const Node& node) const {
+    Value value;
+    switch (node.getType()) {
+      case Node::TypeBoolean:
+        value.kind = Value::Kind::boolean;
+        value.boolean = static_cast<bool>(node);
+        break;
+      case Node::TypeInt:
+        value.kind = Value::Kind::integer;
+        value.integer = static_cast<int>(node);
+        break;
+      case Node::TypeInt64:
+        value.kind = Value::Kind::integer;
+        value.integer = static_cast<long long>(node);
+        break;
+      case Node::TypeFloat:
+        value.kind = Value::Kind::real;
+        value.real = static_cast<double>(node);
+        break;
+      case Node::TypeString:
+        value.kind = Value::Kind::text;
+        value.lines = lines_of(node);
+        break;
+      case Node::TypeArray:
+      case Node::TypeList: {
+        value.kind = Value::Kind::texts;
+        for (int i = 0; i < node.getLength(); ++i) {
+          if (node[i].getType() != Node::TypeString) {
+            value.kind = Value::Kind::other;
+            value.found = "a list with something else than texts in it";
+            break;
+          }
+          for (TextLine& line : lines_of(node[i])) value.lines.push_back(std::move(line));
+        }
+        break;
+      }
+      default: value.found = kind_of(node);
+    }
+    return value;
+  }
+
+  // Named lists that others refer to by #name (listeners.md A-11).
+  void read_lists(const Node& root) {
+    if (!root.exists("lists")) return;
+    const Node& group = root["lists"];
+    if (!group.isGroup()) return mistake(place(group), "lists", "expected a group { } of address lists by name, found " + kind_of(group));
+    if (group.getLength() > kMaxAddressLists) return mistake(place(group), "lists", "expected at most " + std::to_string(kMaxAddressLists) + " lists");
+    for (int i = 0; i < group.getLength(); ++i) {
+      const Value value = value_of(group[i]);
+      const std::string shown = join("lists", group[i].getName());
+      if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) {
+        mistake(place(group[i]), shown, "expected addresses: one text with a line for each, or a list of texts, found " + found(value));
+        continue;
+      }
+      std::string text;
+      for (const TextLine& line : value.lines) text += line.text + "\n";
+      if (!lists_.emplace(base::lower(group[i].getName()), std::move(text)).second) mistake(place(group[i]), shown, "a list of this name stands above");
+    }
+    // Each is compiled for its own sake too: a mistake in a list that nobody uses yet is a mistake.
+    const Setting* const as = find_setting("client_addresses");
+    Configuration unused;
+    for (int i = 0; i < group.getLength(); ++i) {
+      const Value value = value_of(group[i]);
+      if (value.kind == Value::Kind::text || value.kind == Value::Kind::texts)
+        assign(*as, {&unused, nullptr, nullptr}, value, place(group[i]), join("lists", group[i].getName()), loaded_.mistakes, resolver());
+    }
+  }
+  net::AddressList::Resolver resolver() const {
+    return [this](std::string_view name) -> std::optional<std::string> {
+      const auto known = lists_.find(std::string(name));
+      if (known == lists_.end()) return std::nullopt;
+      return known->second;
+    };
+  }
+
+  void set_default(const Setting& setting, std::string_view text) {
+    if (text.empty()) return;
+    std::vector<Mistake> wrong;
+    assign(setting, scope_, value_from(setting, text), {}, std::string(setting.name), wrong, resolver());
+    POSTERN_ASSERT(wrong.empty());
+  }
+  void set_defaults() {
+    for (const Setting& setting : all_settings())
+      if (!setting.name.starts_with("listeners.")) set_default(setting, setting.fallback);
+    configuration_.host_name = source_.default_host_name();
+    configuration_.tables_directory = source_.default_directory();
+  }
+
+  // A member of the whole server's groups: `group` as in the table, `shown` as in messages.
+  void read_member(const Node& node, const std::string& group, const std::string& shown_group) {
+    const std::string name = join(group, node.getName());
+    const std::string shown = join(shown_group, node.getName());
+    if (const Setting* const setting = find_setting(name)) {
+      places_[shown] = place(node);
+      return assign(*setting, scope_, value_of(node), place(node), shown, loaded_.mistakes, resolver());
+    }
+    if (is_group(name) && name != "listeners") {
+      if (!node.isGroup()) return mistake(place(node), shown, "expected a group { }, found " + kind_of(node));
+      for (int i = 0; i < node.getLength(); ++i) read_member(node[i], name, shown);
+      return;
+    }
+    const std::string near = similar(group, node.getName());
+    mistake(place(node), shown, "there is no such setting" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+  }
+
+  void read_listeners(const Node& group) {
+    if (!group.isGroup()) return mistake(place(group), "listeners", "expected a group { } with a group for each service, found " + kind_of(group));
+    for (int i = 0; i < group.getLength(); ++i) {
+      const Node& node = group[i];
+      const std::string name = node.getName();
+      const std::string shown = "listeners." + name;
+      const auto module = module_from(name);
+      if (!module) {
+        if (std::find(std::begin(kLaterModules), std::end(kLaterModules), name) != std::end(kLaterModules)) {
+          mistake(place(node), shown, "this service is not available yet in this version");
+        } else {
+          const std::string near = similar("listeners", name);
+          mistake(place(node), shown, "expected a service: smtp, lmtp or pop3" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+        }
+        continue;
+      }
+      if (!node.isGroup()) {
+        mistake(place(node), shown, "expected a group { }, found " + kind_of(node));
+        continue;
+      }
+      read_listener(node, *module, shown);
+    }
+  }
+
+  void read_listener(const Node& group, Module module, const std::string& shown) {
+    Listener listener;
+    listener.module = module;
+    listener.place = place(group);
+    scope_.listener = &listener;
+    for (const Setting& setting : all_settings())
+      if (setting.name.starts_with("listeners.*.") && setting.name.find("[]") == std::string_view::npos) set_default(setting, fallback_for(setting, module));
+    for (int i = 0; i < group.getLength(); ++i)
+      if (std::string_view(group[i].getName()) == "sockets") read_sockets(group[i], listener, shown + ".sockets");
+      else read_member(group[i], "listeners.*", shown);
+    scope_.listener = nullptr;
+    if (listener.maximum_connections > 0 && listener.reserve_for_clients >= listener.maximum_connections)
+      mistake(place_of(shown + ".reserve_for_clients", listener.place), shown + ".reserve_for_clients",
+              "the reserve is not below maximum_connections (" + std::to_string(listener.maximum_connections) + "): only client addresses will ever get in", true);
+    if (listener.maximum_connections > 0 && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
+    configuration_.listeners.push_back(std::move(listener));
+  }
+
+  void read_sockets(const Node& list, Listener& listener, const std::string& shown) {
+    if (list.getType() != Node::TypeList && !(list.getType() == Node::TypeArray && list.getLength() == 0))
+      return mistake(place(list), shown, "expected a list ( { port = ...; }, ... ), found " + kind_of(list));
+    if (list.getLength() > kMaxSocketRows) return mistake(place(list), shown, "expected at most " + std::to_string(kMaxSocketRows) + " sockets");
+    for (int i = 0; i < list.getLength(); ++i) read_socket(list[i], listener, shown + "[" + std::to_string(i) + "]");
+  }
+
+  void read_socket(const Node& group, Listener& listener, const std::string& shown) {
+    if (!group.isGroup()) return mistake(place(group), shown, "expected a group { port = ...; }, found " + kind_of(group));
+    SocketRow row;
+    row.place = place(group);
+    scope_.row = &row;
+    const std::size_t before = loaded_.mistakes.size();
+    const Setting* const port = find_setting("listeners.*.sockets[].port");
+    if (!group.exists("port")) {
+      mistake(row.place, shown + ".port", "expected " + expected(*port) + ", found nothing");
+    } else {
+      read_member(group["port"], "listeners.*.sockets[]", shown);
+      // A row with port 0 does not exist, whatever else it says (listeners.md W-3).
+      if (loaded_.mistakes.size() == before && row.port == 0) {
+        scope_.row = nullptr;
+        return;
+      }
+    }
+    for (int i = 0; i < group.getLength(); ++i)
+      if (std::string_view(group[i].getName()) != "port") read_member(group[i], "listeners.*.sockets[]", shown);
+    scope_.row = nullptr;
+    // A list that is ignored may hold anything (L-13); it is said, though, while it can be seen.
+    if (row.restriction == Restriction::none)
+      for (std::size_t i = before; i < loaded_.mistakes.size(); ++i)
+        if (loaded_.mistakes[i].setting == shown + ".list") loaded_.mistakes[i].warning = true;
+    if (row.init_tls != InitTls::off)
+      mistake(place_of(shown + ".init_tls", row.place), shown + ".init_tls",
+              "expected \"off\", found \"" + std::string(row.init_tls == InitTls::on ? "on" : "ext") + "\": TLS is not available yet in this version");
+    const bool list_is_good = std::none_of(loaded_.mistakes.begin() + static_cast<std::ptrdiff_t>(before), loaded_.mistakes.end(),
+                                           [&](const Mistake& one) { return one.setting == shown + ".list"; });
+    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::grant)
+      mistake(row.place, shown + ".list", "restriction \"grant\" with an empty list: nobody will get in here", true);
+    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::deny)
+      mistake(row.place, shown + ".list", "restriction \"deny\" with an empty list: nobody is kept out", true);
+    if (loaded_.mistakes.size() > before && row.port == 0) return;
+    listener.sockets.push_back(std::move(row));
+  }
+
+  Place place_of(const std::string& shown, const Place& otherwise) const {
+    const auto known = places_.find(shown);
+    return known == places_.end() ? otherwise : known->second;
+  }
+  Place place_of(const std::string& shown) const { return place_of(shown, {source_.name(), 0}); }
+
+  // What no setting can say alone.
+  void check() {
+    check_sockets();
+    check_texts();
+    std::uint64_t sum = 0;
+    for (const Listener& listener : configuration_.listeners) sum += listener.maximum_connections;
+    if (sum > configuration_.connection_table_sessions)
+      mistake(place_of("connection_table_sessions"), "connection_table_sessions",
+              "expected room for the sum of all maximum_connections, " + std::to_string(sum) + ", found " + std::to_string(configuration_.connection_table_sessions));
+    if (configuration_.listeners.empty()) mistake({source_.name(), 0}, "listeners", "no service is listed: nothing will listen", true);
+    if (configuration_.spool.large_message_bytes > configuration_.spool.segment_bytes / 2)
+      mistake(place_of("spool.large_message_bytes", place_of("spool.segment_bytes")), "spool.large_message_bytes",
+              "expected at most half of spool.segment_bytes, " + std::to_string(configuration_.spool.segment_bytes / 2) + ", found " +
+                  std::to_string(configuration_.spool.large_message_bytes));
+    if (configuration_.delivery.retry_first > configuration_.delivery.retry_most)
+      mistake(place_of("delivery.retry_first", place_of("delivery.retry_most")), "delivery.retry_first",
+              "expected at most delivery.retry_most, " + std::to_string(configuration_.delivery.retry_most.count()) + " s, found " +
+                  std::to_string(configuration_.delivery.retry_first.count()) + " s");
+    if (!configuration_.log.file.empty() && configuration_.log.destination == base::Destination::syslog)
+      mistake(place_of("log.file"), "log.file", "has no effect while log.destination is \"syslog\"", true);
+  }
+
+  void check_texts() {
+    const auto is_absolute = [&](const char* name, const std::string& path) {
+      if (!path.starts_with('/')) mistake(place_of(name), name, "expected a path that begins with \"/\", found \"" + base::printable(path, 64) + "\"");
+    };
+    is_absolute("base_directory", configuration_.base_directory);
+    is_absolute("tables_directory", configuration_.tables_directory);
+    if (!configuration_.log.file.empty()) is_absolute("log.file", configuration_.log.file);
+    if (!is_host_name(configuration_.host_name))
+      mistake(place_of("host_name"), "host_name", "expected a host name such as \"mail.example.com\", found \"" + base::printable(configuration_.host_name, 64) + "\"");
+    const auto is_user = [&](const char* name, const std::string& user) {
+      const bool good = std::all_of(user.begin(), user.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '_' || c == '-' || c == '.'; });
+      if (!good) mistake(place_of(name), name, "expected a user's name, found \"" + base::printable(user, 64) + "\"");
+    };
+    is_user("users.network", configuration_.users.network);
+    is_user("users.mail", configuration_.users.mail);
+    is_user("users.directory", configuration_.users.directory);
+    if (configuration_.access.probe_bar_char == '|')
+      mistake(place_of("probe_bar_char"), "probe_bar_char", "expected another character than the one it stands for, found \"|\"");
+    for (const char c : configuration_.recipient_delimiter)
+      if (base::is_alpha(c) || base::is_digit(c) || c == '@' || c == '.' || c == ' ' || c == '"') {
+        mistake(place_of("recipient_delimiter"), "recipient_delimiter", std::string("expected signs such as \"+\", found \"") + c + "\"");
+        break;
+      }
+    for (const Listener& listener : configuration_.listeners)
+      for (const SocketRow& row : listener.sockets)
+        // access-control.md 3.1; `ims-ms` has a hyphen. That the channel exists is checked where channels are read.
+        if (row.channel.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_$-") != std::string::npos)
+          mistake(row.place, "listeners." + std::string(to_string(listener.module)) + ".sockets.channel",
+                  "expected a channel's name (a-z, 0-9, _, $, -), found \"" + base::printable(row.channel, 64) + "\"");
+  }
+
+  // RFC 1123 section 2.1; an underscore is tolerated, since the machine may be called so.
+  static bool is_host_name(std::string_view name) {
+    if (name.empty() || name.size() > 253) return false;
+    for (const std::string_view label : base::split(name, '.')) {
+      if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
+      if (!std::all_of(label.begin(), label.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '_'; })) return false;
+    }
+    return true;
+  }
+
+  // No two TCP sockets of any modules may collide (listeners.md L-3 to L-6): the kernel would not always say so.
+  void check_sockets() {
+    struct Known {
+      const Listener* listener;
+      const SocketRow* row;
+    };
+    std::map<std::uint16_t, std::vector<Known>> by_port;
+    const auto name = [](const Known& one) {
+      return std::string(to_string(one.listener->module)) + " " + one.row->address.to_string() + ":" + std::to_string(one.row->port);
+    };
+    for (const Listener& listener : configuration_.listeners)
+      for (const SocketRow& row : listener.sockets) {
+        auto& others = by_port[row.port];
+        const Known self{&listener, &row};
+        for (const Known& other : others) {
+          if (!overlap(other.row->address, row.address)) continue;
+          std::string why = "both are the same address";
+          for (const Known& one : {other, self})
+            if (other.row->address != row.address && one.row->address.kind != LocalAddress::Kind::one)
+              why = name(one) + " takes all" + (one.row->address.kind == LocalAddress::Kind::all ? "" : one.row->address.kind == LocalAddress::Kind::all_ipv4 ? " IPv4" : " IPv6") + " addresses";
+          mistake(row.place, "listeners." + std::string(to_string(listener.module)) + ".sockets",
+                  "socket " + name(self) + " collides with " + name(other) + " (" + other.row->place.file + ":" + std::to_string(other.row->place.line) + "): " + why);
+        }
+        others.push_back(self);
+      }
+  }
+
+  const Source& source_;
+  Loaded& loaded_;
+  Configuration& configuration_;
+  Scope scope_;
+  std::map<const void*, std::size_t> string_numbers_;
+  std::map<std::string, std::string> lists_;
+  std::map<std::string, Place> places_;  // of the settings that the text has
+};
+
+// Parses; a mistake of syntax is returned with the line in source.text().
+std::optional<unsigned> parse(const Source& source, libconfig::Config& config, std::string& what) {
+  try {
+    // Includes are done already; should libconfig see one all the same, it finds nothing.
+    config.setIncludeDir("/nonexistent");
+    config.readString(source.text());
+    return std::nullopt;
+  } catch (const libconfig::ParseException& error) {
+    what = error.getError() == nullptr ? "syntax error" : error.getError();
+    return static_cast<unsigned>(std::max(error.getLine(), 1));
+  } catch (const libconfig::ConfigException& error) {
+    what = error.what();
+    return 1;
+  }
+}
+
+Mistake syntax_mistake(const Source& source, unsigned line, const std::string& what) {
+  const std::string_view text = base::trim(source.line_text(line));
+  std::string hint = text.empty() ? " (at the end of the text, or just before)" : ": \"" + base::printable(text, 60) + "\", or just before it";
+  return {source.place(line), "", what + hint, false};
+}
+
+void append(std::vector<Mistake>& all, const std::vector<Mistake>& more) {
+  for (const Mistake& one : more)
+    if (std::none_of(all.begin(), all.end(), [&](const Mistake& known) { return known.to_string() == one.to_string(); })) all.push_back(one);
+}
+
+// libconfig stops at its first mistake. So that each included file gets its say, one with a mistake is left out and the rest
+// read again; what stands behind a mistake in the main file is read file by file.
+void find_all_syntax_mistakes(const std::string& path, const Source& first, Loaded& loaded) {
+  std::set<std::string> without;
+  Source source = first;
+  for (;;) {
+    libconfig::Config config;
+    std::string what;
+    const auto line = parse(source, config, what);
+    if (!line) return;
+    const Place place = source.place(*line);
+    const bool elements_left_out = std::any_of(source.included().begin(), source.included().end(),
+                                               [&](const Source::Included& one) { return one.in_list && without.contains(one.file); });
+    // With an element of a list gone, the next complaint may be about the gap.
+    if (!elements_left_out) append(loaded.mistakes, {syntax_mistake(source, *line, what)});
+    if (place.file == path || !without.insert(place.file).second) break;
+    source = Source::from_file(path, without);
+  }
+  for (const Source::Included& included : first.included()) {
+    if (included.in_list || without.contains(included.file)) continue;
+    const Source alone = Source::from_file(included.file, without);
+    libconfig::Config config;
+    std::string what;
+    if (const auto line = parse(alone, config, what)) append(loaded.mistakes, {syntax_mistake(alone, *line, what)});
+  }
+}
+
+Loaded load_source(const Source& source, const std::string& path) {
+  Loaded loaded;
+  loaded.mistakes = source.mistakes();
+  libconfig::Config config;
+  std::string what;
+  Reader reader(source, loaded);
+  if (const auto line = parse(source, config, what)) {
+    // A text that has no end was reported already, and what is left of it is no surprise.
+    if (source.mistakes().empty()) {
+      if (path.empty()) loaded.mistakes.push_back(syntax_mistake(source, *line, what));
+      else find_all_syntax_mistakes(path, source, loaded);
+    }
+    reader.defaults_only();
+  } else {
+    reader.read(config.getRoot());
+  }
+  // In the order in which one goes through the files.
+  std::stable_sort(loaded.mistakes.begin(), loaded.mistakes.end(), [&](const Mistake& a, const Mistake& b) {
+    const auto key = [&](const Mistake& one) { return std::tuple(one.place.file != source.name(), std::string_view(one.place.file), one.place.line); };
+    return key(a) < key(b);
+  });
+  if (loaded.usable()) loaded.flattened = source.flattened();
+  return loaded;
+}
+
+}  // namespace
+
+bool Loaded::usable() const {
+  return std::all_of(mistakes.begin(), mistakes.end(), [](const Mistake& mistake) { return mistake.warning; });
+}
+
+Loaded load(const std::string& path) { return load_source(Source::from_file(path), path); }
+
+Loaded load_text(std::string_view text, const std::string& name) { return load_source(Source::from_text(text, name), ""); }
+
+}  // namespace postern::conf

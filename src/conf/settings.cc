@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conf/settings.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+
+namespace postern::conf {
+namespace {
+
+template <auto Member, auto... Rest>
+auto& follow(auto& object) {
+  auto& inner = object.*Member;
+  if constexpr (sizeof...(Rest) == 0) return inner;
+  else return follow<Rest...>(inner);
+}
+
+template <class Value>
+Target target_of(Value& value) {
+  if constexpr (std::is_enum_v<Value>)
+    return Choice{[&value](std::size_t index) { value = static_cast<Value>(index); }, [&value] { return static_cast<std::size_t>(value); }};
+  else return &value;
+}
+
+// Settings of the whole server, of a listener, of a socket row.
+template <auto... Path>
+Target server(const Scope& scope) { return target_of(follow<Path...>(*scope.configuration)); }
+template <auto... Path>
+Target listener(const Scope& scope) { return target_of(follow<Path...>(*scope.listener)); }
+template <auto... Path>
+Target row(const Scope& scope) { return target_of(follow<Path...>(*scope.row)); }
+
+constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
+constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
+constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
+constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
+using C = Configuration;
+
+// clang-format off
+const Setting kSettings[] = {
+  {"format", Type::number, "1", 1, 1, "", "", running, &server<&C::format>},
+  {"host_name", Type::text, "", 1, 253, "", "", running, &server<&C::host_name>},
+  {"base_directory", Type::text, POSTERN_STATEDIR, 1, 4000, "", "", restart, &server<&C::base_directory>},
+  {"tables_directory", Type::text, "", 1, 4000, "", "", running, &server<&C::tables_directory>},
+  {"client_addresses", Type::address_list, "127.0.0.0/8\n::1", 0, 0, "", "", running, &server<&C::client_addresses>, true},
+  {"cluster_members", Type::address_list, "", 0, 0, "", "", running, &server<&C::cluster_members>},
+  {"never_block", Type::address_list, "", 0, 0, "", "", running, &server<&C::never_block>},
+  {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>},
+  {"connection_table_sessions", Type::number, "65536", 16, 4'000'000, "sessions", "", restart, &server<&C::connection_table_sessions>},
+  {"grace_time", Type::duration, "30", 0, kHour, "s", "", running, &server<&C::grace_time>},
+  {"recipient_delimiter", Type::text, "", 0, 8, "", "", running, &server<&C::recipient_delimiter>},
+  {"access_errors", Type::number, "0", 0, 1, "", "", running, &server<&C::access, &AccessOptions::access_errors>},
+  {"access_orcpt", Type::boolean, "false", 0, 0, "", "", running, &server<&C::access, &AccessOptions::access_orcpt>},
+  {"probe_bar_char", Type::text, "_", 1, 1, "", "", running, &server<&C::access, &AccessOptions::probe_bar_char>},
+  {"log_connection", Type::number, "0", 0, 255, "bits", "", running, &server<&C::access, &AccessOptions::log_connection>},
+  {"channels", Type::lines, "", 0, 0, "", "", running, &server<&C::channels>},
+  {"rewrite", Type::lines, "", 0, 0, "", "", running, &server<&C::rewrite>},
+
+  {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
+  {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
+  {"listeners.*.connections_per_client_address", Type::number, "", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_client_address>},
+  {"listeners.*.reserve_for_clients", Type::number, "20; lmtp: 0", 0, 1'000'000, "connections", "", running, &listener<&Listener::reserve_for_clients>},
+  {"listeners.*.ipv4_prefix", Type::number, "32", 24, 32, "bits", "", running, &listener<&Listener::ipv4_prefix>},
+  {"listeners.*.ipv6_prefix", Type::number, "64", 48, 128, "bits", "", running, &listener<&Listener::ipv6_prefix>},
+  {"listeners.*.refusal_reply", Type::boolean, "true", 0, 0, "", "", running, &listener<&Listener::refusal_reply>},
+  {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
+  {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
+  {"listeners.*.sockets[].port", Type::number, "", 0, 65535, "", "", running, &row<&SocketRow::port>},
+  {"listeners.*.sockets[].address", Type::local_address, "all", 0, 0, "", "", running, &row<&SocketRow::address>},
+  {"listeners.*.sockets[].init_tls", Type::word, "off", 0, 0, "", "off|on|ext", running, &row<&SocketRow::init_tls>},
+  {"listeners.*.sockets[].restriction", Type::word, "none", 0, 0, "", "none|grant|deny", running, &row<&SocketRow::restriction>},
+  {"listeners.*.sockets[].list", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::addresses>},
+  {"listeners.*.sockets[].channel", Type::text, "", 0, 32, "", "", running, &row<&SocketRow::channel>},
+
+  {"gate.linger_time", Type::duration, "1000", 0, 60'000, "ms", "", running, &server<&C::gate, &Gate::linger_time>},
+  {"gate.linger_bytes", Type::size, "64 KiB", 0, 16 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::linger_bytes>},
+  {"gate.lingering", Type::number, "256", 0, 65536, "connections", "", running, &server<&C::gate, &Gate::lingering>},
+  {"gate.listen_queue", Type::number, "1024", 1, 65535, "connections", "", running, &server<&C::gate, &Gate::listen_queue>},
+  {"gate.socket_retry", Type::duration, "30", 1, kHour, "s", "", running, &server<&C::gate, &Gate::socket_retry>},
+  {"gate.refusal_sums", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::gate, &Gate::refusal_sums>},
+
+  {"smtp.message_bytes", Type::size, "50 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::message_bytes>},
+  {"smtp.command_bytes", Type::size, "2048", 512, 64 * kKiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::command_bytes>},
+  {"smtp.text_line_bytes", Type::size, "100000", 998, 16 * kMiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::text_line_bytes>},
+  {"smtp.recipients", Type::number, "1000", 100, 100'000, "recipients", "", running, &server<&C::smtp, &SmtpLimits::recipients>},
+  {"smtp.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::smtp, &SmtpLimits::errors>},
+  {"smtp.messages", Type::number, "1000", 1, 1'000'000'000, "messages", "", running, &server<&C::smtp, &SmtpLimits::messages>},
+  {"smtp.received_fields", Type::number, "50", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
+  {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
+
+  {"restricted.connections_per_address", Type::number, "2", 0, 1'000'000, "connections", "", running, &server<&C::restricted, &RestrictedLimits::connections_per_address>},
+  {"restricted.message_bytes", Type::size, "1 MiB", 1, 4 * kGiB, "bytes", "", running, &server<&C::restricted, &RestrictedLimits::message_bytes>},
+  {"restricted.recipients", Type::number, "10", 1, 100'000, "recipients", "", running, &server<&C::restricted, &RestrictedLimits::recipients>},
+  {"restricted.idle_time", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::restricted, &RestrictedLimits::idle_time>},
+
+  {"pop3.command_bytes", Type::size, "512", 255, 64 * kKiB, "bytes", "", running, &server<&C::pop3, &Pop3Limits::command_bytes>},
+  {"pop3.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::pop3, &Pop3Limits::errors>},
+  {"pop3.login_failures", Type::number, "3", 1, 1000, "logins", "", running, &server<&C::pop3, &Pop3Limits::login_failures>},
+  {"pop3.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::pop3, &Pop3Limits::failure_delay>},
+  {"pop3.messages", Type::number, "100000", 1, 10'000'000, "messages", "", running, &server<&C::pop3, &Pop3Limits::messages>},
+  {"pop3.clear_text_login", Type::address_list, "127.0.0.1\n::1", 0, 0, "", "", running, &server<&C::pop3, &Pop3Limits::clear_text_login>},
+
+  {"spool.segment_bytes", Type::size, "32 MiB", 1 * kMiB, 1 * kGiB, "bytes", "", new_children, &server<&C::spool, &Spool::segment_bytes>},
+  {"spool.large_message_bytes", Type::size, "1 MiB", 64 * kKiB, 256 * kMiB, "bytes", "", new_children, &server<&C::spool, &Spool::large_message_bytes>},
+  {"spool.minimum_free_bytes", Type::size, "64 MiB", 0, 1024 * kGiB, "bytes", "", new_children, &server<&C::spool, &Spool::minimum_free_bytes>},
+  {"spool.backlog_messages", Type::number, "20000", 1, 100'000'000, "messages", "", running, &server<&C::spool, &Spool::backlog_messages>},
+
+  {"delivery.sync", Type::word, "automatic", 0, 0, "", "automatic|file_system|each_file", new_children, &server<&C::delivery, &Delivery::sync>},
+  {"delivery.batch_messages", Type::number, "256", 1, 4096, "messages", "", new_children, &server<&C::delivery, &Delivery::batch_messages>},
+  {"delivery.attempts_alone", Type::number, "3", 1, 100, "attempts", "", new_children, &server<&C::delivery, &Delivery::attempts_alone>},
+  {"delivery.script_time", Type::duration, "2000", 10, 600'000, "ms", "", new_children, &server<&C::delivery, &Delivery::script_time>},
+  {"delivery.retry_first", Type::duration, "60", 1, kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_first>},
+  {"delivery.retry_most", Type::duration, "3600", 1, 7 * kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_most>},
+
+  {"directory.verify_threads", Type::number, "0", 0, 256, "threads", "", new_children, &server<&C::directory, &DirectoryLimits::verify_threads>},
+  {"directory.verify_queue", Type::number, "256", 1, 1'000'000, "logins", "", new_children, &server<&C::directory, &DirectoryLimits::verify_queue>},
+  {"directory.connections", Type::number, "1024", 16, 100'000, "connections", "", new_children, &server<&C::directory, &DirectoryLimits::connections>},
+
+  {"children.smtp", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::smtp>},
+  {"children.pop3", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::pop3>},
+  {"children.delivery", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::delivery>},
+  {"children.age", Type::duration, "86400", 1, 365 * kDay, "s", "", running, &server<&C::children, &Children::age>},
+  {"children.sessions", Type::number, "1000000", 1, 1'000'000'000'000, "sessions", "", running, &server<&C::children, &Children::sessions>},
+
+  {"users.network", Type::text, "postern", 1, 64, "", "", restart, &server<&C::users, &Users::network>},
+  {"users.mail", Type::text, "postern-mail", 1, 64, "", "", restart, &server<&C::users, &Users::mail>},
+  {"users.directory", Type::text, "postern-dir", 1, 64, "", "", restart, &server<&C::users, &Users::directory>},
+
+  {"log.destination", Type::word, "syslog", 0, 0, "", "standard_error|syslog", new_children, &server<&C::log, &Log::destination>},
+  {"log.least", Type::word, "info", 0, 0, "", kSeverities, new_children, &server<&C::log, &Log::least>},
+  {"log.file", Type::text, "", 0, 4000, "", "", new_children, &server<&C::log, &Log::file>},
+  {"log.admissions", Type::boolean, "false", 0, 0, "", "", running, &server<&C::log, &Log::admissions>},
+};
+// clang-format on
+
+struct Unit {
+  std::string_view name;
+  std::uint64_t factor;
+};
+// Durations in milliseconds, sizes in bytes.
+constexpr Unit kDurationUnits[] = {{"ms", 1}, {"s", 1000}, {"min", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+constexpr Unit kSizeUnits[] = {{"B", 1}, {"KiB", kKiB}, {"MiB", kMiB}, {"GiB", kGiB}};
+
+// "50 MiB", "30s": a number, blanks or none, a unit. The result in the smallest unit.
+std::optional<std::uint64_t> with_unit(std::string_view text, std::span<const Unit> units) {
+  text = base::trim(text);
+  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = base::number_from<std::uint64_t>(text.substr(0, digits));
+  const std::string_view name = base::trim(text.substr(digits));
+  const auto unit = std::find_if(units.begin(), units.end(), [&](const Unit& known) { return known.name == name; });
+  std::uint64_t product = 0;
+  if (!number || unit == units.end() || __builtin_mul_overflow(*number, unit->factor, &product)) return std::nullopt;
+  return product;
+}
+
+std::uint64_t milliseconds_in(std::string_view unit) {
+  return std::find_if(std::begin(kDurationUnits), std::end(kDurationUnits), [&](const Unit& known) { return known.name == unit; })->factor;
+}
+
+// The largest unit in which the count is whole: "50 MiB", "10 min".
+std::string in_units(std::uint64_t count, std::span<const Unit> units) {
+  const Unit* best = &units[0];
+  for (const Unit& unit : units)
+    if (count >= unit.factor && count % unit.factor == 0) best = &unit;
+  if (count == 0 && units[0].name == "ms") best = &units[1];
+  return std::to_string(count / best->factor) + " " + std::string(best->name);
+}
+
+const std::string& only_text(const Value& value) {
+  static const std::string nothing;
+  return value.lines.empty() ? nothing : value.lines.front().text;
+}
+
+// The number that `value` means for the setting, in the setting's own unit; nothing if it means none.
+std::optional<std::uint64_t> number_in(const Setting& setting, const Value& value) {
+  if (value.kind == Value::Kind::integer) return value.integer < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(value.integer));
+  if (value.kind != Value::Kind::text || value.lines.size() > 1) return std::nullopt;
+  const std::string_view text = base::trim(only_text(value));
+  if (const auto plain = base::number_from<std::uint64_t>(text)) return plain;
+  if (setting.type == Type::size) return with_unit(text, kSizeUnits);
+  if (setting.type == Type::duration) {
+    const auto count = with_unit(text, kDurationUnits);
+    const auto unit = milliseconds_in(setting.unit);
+    if (count && *count % unit == 0) return *count / unit;
+  }
+  return std::nullopt;
+}
+
+// The text that the value means, line ends included; nothing if it is no text.
+std::optional<std::string> text_in(const Value& value) {
+  if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) return std::nullopt;
+  std::string text;
+  for (std::size_t i = 0; i < value.lines.size(); ++i) text += (i == 0 ? "" : "\n") + value.lines[i].text;
+  return text;
+}
+
+template <class... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+bool is_number(Type type) { return type == Type::number || type == Type::size || type == Type::duration; }
+
+// Puts a number where it belongs; its limits are checked, so it fits.
+void put_number(const Target& target, std::uint64_t number) {
+  std::visit(Overloaded{
+                 [&](unsigned* to) { *to = static_cast<unsigned>(number); },
+                 [&](std::uint16_t* to) { *to = static_cast<std::uint16_t>(number); },
+                 [&](unsigned long* to) { *to = number; },
+                 [&](unsigned long long* to) { *to = number; },
+                 [&](std::optional<unsigned>* to) { *to = static_cast<unsigned>(number); },
+                 [&](std::chrono::seconds* to) { *to = std::chrono::seconds(number); },
+                 [&](std::chrono::milliseconds* to) { *to = std::chrono::milliseconds(number); },
+                 [](const auto&) { POSTERN_ASSERT(!"a setting of type number has another target"); },
+             },
+             target);
+}
+
+void assign_list(const Setting& setting, const Target& target, const Value& value, const Place& place, const std::string& shown,
+                 std::vector<Mistake>& mistakes, const net::AddressList::Resolver& lists) {
+  std::vector<net::AddressList::Mistake> wrong;
+  const auto text = text_in(value);
+  net::AddressList list = net::AddressList::compile(*text, wrong, setting.names_allowed, lists);
+  if (wrong.empty()) {
+    *std::get<net::AddressList*>(target) = std::move(list);
+    return;
+  }
+  for (const auto& one : wrong) {
+    const auto index = static_cast<std::size_t>(one.line) - 1;
+    const bool has_line = one.line > 0 && index < value.lines.size();
+    mistakes.push_back({has_line ? value.lines[index].place : place, shown,
+                        "line " + std::to_string(one.line) + " of the list" + (one.element.empty() ? "" : ", \"" + one.element + "\"") + ": " + one.text});
+  }
+}
+
+}  // namespace
+
+std::span<const Setting> all_settings() { return kSettings; }
+
+const Setting* find_setting(std::string_view name) {
+  const auto all = all_settings();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Setting& setting) { return setting.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+bool is_group(std::string_view group) {
+  const auto all = all_settings();
+  return std::any_of(all.begin(), all.end(), [&](const Setting& setting) {
+    return setting.name.size() > group.size() && setting.name.starts_with(group) && setting.name[group.size()] == '.';
+  });
+}
+
+std::string_view fallback_for(const Setting& setting, Module module) {
+  const auto parts = base::split(setting.fallback, ';');
+  for (const std::string_view part : parts) {
+    const auto colon = part.find(": ");
+    if (colon != std::string_view::npos && base::trim(part.substr(0, colon)) == to_string(module)) return base::trim(part.substr(colon + 2));
+  }
+  return base::trim(parts.front());
+}
+
+Value value_from(const Setting& setting, std::string_view text) {
+  Value value;
+  if (setting.type == Type::boolean) {
+    value.kind = Value::Kind::boolean;
+    value.boolean = text == "true";
+    return value;
+  }
+  value.kind = Value::Kind::text;
+  for (const std::string_view line : base::split(text, '\n')) value.lines.push_back({std::string(line), {}});
+  return value;
+}
+
+std::string expected(const Setting& setting) {
+  switch (setting.type) {
+    case Type::boolean: return "true or false";
+    case Type::number:
+      if (setting.least == setting.most) return std::to_string(setting.least);
+      return "a number from " + std::to_string(setting.least) + " to " + std::to_string(setting.most);
+    case Type::size:
+      return "a size from " + in_units(setting.least, kSizeUnits) + " to " + in_units(setting.most, kSizeUnits) + " (bytes, or text such as \"50 MiB\")";
+    case Type::duration: {
+      const auto unit = milliseconds_in(setting.unit);
+      return "a time from " + in_units(setting.least * unit, kDurationUnits) + " to " + in_units(setting.most * unit, kDurationUnits) + " (" +
+             (setting.unit == "ms" ? "milliseconds, or text such as \"500 ms\")" : "seconds, or text such as \"5 min\")");
+    }
+    case Type::text:
+      if (setting.most == 1) return "one character";
+      return "text of " + std::to_string(setting.least) + " to " + std::to_string(setting.most) + " characters on one line";
+    case Type::word: {
+      std::string words;
+      for (const std::string_view word : base::split(setting.words, '|')) words += (words.empty() ? "" : ", ") + ("\"" + std::string(word) + "\"");
+      return "one of " + words;
+    }
+    case Type::address_list: return "addresses: one text with a line for each, or a list of texts";
+    case Type::lines: return "a list of texts";
+    case Type::local_address: return "\"all\", or one of this machine's addresses";
+  }
+  return "";
+}
+
+std::string found(const Value& value) {
+  switch (value.kind) {
+    case Value::Kind::boolean: return value.boolean ? "true" : "false";
+    case Value::Kind::integer: return std::to_string(value.integer);
+    case Value::Kind::real: {
+      std::string text = std::to_string(value.real);
+      return text;
+    }
+    case Value::Kind::text:
+      return "\"" + base::printable(only_text(value), 64) + (value.lines.size() > 1 || only_text(value).size() > 64 ? "...\"" : "\"");
+    case Value::Kind::texts: return "a list";
+    case Value::Kind::other: return value.found;
+  }
+  return "";
+}
+
+void assign(const Setting& setting, const Scope& scope, const Value& value, const Place& place, const std::string& shown,
+            std::vector<Mistake>& mistakes, const net::AddressList::Resolver& lists) {
+  const Target target = setting.target(scope);
+  const auto refuse = [&](const std::string& reason = {}) {
+    mistakes.push_back({place, shown, "expected " + expected(setting) + ", found " + found(value) + (reason.empty() ? "" : ": " + reason), false});
+  };
+  const bool one_line = value.kind == Value::Kind::text && value.lines.size() <= 1;
+  if (is_number(setting.type)) {
+    const auto number = number_in(setting, value);
+    if (!number || *number < setting.least || *number > setting.most) return refuse();
+    return put_number(target, *number);
+  }
+  switch (setting.type) {
+    case Type::boolean:
+      if (value.kind != Value::Kind::boolean) return refuse();
+      *std::get<bool*>(target) = value.boolean;
+      return;
+    case Type::text: {
+      if (!one_line) return refuse();
+      const std::string& text = only_text(value);
+      if (text.size() < setting.least || text.size() > setting.most) return refuse();
+      if (std::any_of(text.begin(), text.end(), base::is_control)) return refuse("control characters are not allowed");
+      if (char* const* character = std::get_if<char*>(&target)) **character = text.front();
+      else *std::get<std::string*>(target) = text;
+      return;
+    }
+    case Type::word: {
+      if (!one_line) return refuse();
+      const auto words = base::split(setting.words, '|');
+      const auto word = std::find(words.begin(), words.end(), only_text(value));
+      if (word == words.end()) return refuse();
+      std::get<Choice>(target).set(static_cast<std::size_t>(word - words.begin()));
+      return;
+    }
+    case Type::address_list:
+      if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) return refuse();
+      return assign_list(setting, target, value, place, shown, mistakes, lists);
+    case Type::lines: {
+      if (value.kind != Value::Kind::texts) return refuse();
+      *std::get<std::vector<TextLine>*>(target) = value.lines;
+      return;
+    }
+    case Type::local_address: {
+      if (!one_line) return refuse();
+      auto address = LocalAddress::parse(only_text(value));
+      if (!address) return refuse(address.error().what);
+      *std::get<LocalAddress*>(target) = std::move(*address);
+      return;
+    }
+    default: return;
+  }
+}
+
+bool same(const Setting& setting, const Scope& a, const Scope& b) {
+  const Target other_target = setting.target(b);
+  return std::visit(
+      [&](const auto& one) {
+        using Pointer = std::decay_t<decltype(one)>;
+        const auto& other = std::get<Pointer>(other_target);
+        if constexpr (std::is_same_v<Pointer, Choice>) return one.get() == other.get();
+        else if constexpr (std::is_same_v<Pointer, net::AddressList*>) return one->text() == other->text();
+        else if constexpr (std::is_same_v<Pointer, std::vector<TextLine>*>)
+          return std::equal(one->begin(), one->end(), other->begin(), other->end(), [](const TextLine& x, const TextLine& y) { return x.text == y.text; });
+        else return *one == *other;
+      },
+      setting.target(a));
+}
+
+}  // namespace postern::conf

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A typo in each kind of configuration file is named with file, line and what was expected; all of them in one go."""
+from postern_testing import *
+
+site = Site()
+
+
+def checked(text, name="postern.conf"):
+    """What `posternd -t` says about this configuration file; it must refuse it."""
+    path = os.path.join(site.etc, name)
+    with open(path, "w") as file:
+        file.write(text)
+    done = run(program("posternd"), "-t", "--config", path, expect=None)
+    check(done.returncode != 0, "posternd -t refuses it")
+    return done.stdout + done.stderr
+
+
+with open(site.configuration) as file:
+    GOOD = file.read()
+
+
+@case
+def the_right_file_passes():
+    run(program("posternd"), "-t", "--config", site.configuration)
+
+
+@cases_of([
+    ("an unknown setting", "smtpp = 3;\n", ["smtpp"]),
+    ("a misspelt setting in a group", "pop3 = { login_failure = 3; };\n", ["pop3.login_failure"]),
+    ("a number out of range", "smtp = {\n  errors = 0;\n};\n", ["smtp.errors", "0"]),
+    ("text for a number", 'smtp = { errors = "many"; };\n', ["smtp.errors", "many"]),
+    ("a number for text", "recipient_delimiter = 5;\n", ["recipient_delimiter", "5"]),
+    ("a list with a host name", 'smtp_blacklist = "10.0.0.1\\nmail.example.net";\n', ["smtp_blacklist", "mail.example.net"]),
+    ("a network with host bits", 'cluster_members = "10.0.0.5/24";\n', ["cluster_members", "10.0.0.0/24"]),
+    ("a missing semicolon and brace", "smtp = { errors = 5\n", []),
+    ("a wrong word", 'delivery = { sync = "never"; };\n', ["delivery.sync", "automatic"]),
+])
+def a_mistake_in_postern_conf_is_named(text, parts):
+    output = checked(GOOD + text, "wrong.conf")
+    first = GOOD.count("\n") + 1
+    check(re.search(r"wrong\.conf:(%d|%d|%d)\b" % (first, first + 1, first + 2), output), "file and line %d in %r" % (first, output))
+    for part in parts:
+        contains(output, part)
+
+
+@case
+def all_mistakes_are_named_at_once():
+    output = checked(GOOD + 'one = 1;\nsmtp = { errors = -1; };\nthree = "x";\n', "wrong.conf")
+    for part in ("one", "smtp.errors", "three"):
+        contains(output, part)
+
+
+@case
+def a_mistake_in_an_included_file_is_named_with_that_file():
+    with open(os.path.join(site.etc, "more.conf"), "w") as file:
+        file.write("\n\nnonsense = true;\n")
+    contains(checked(GOOD + '@include "more.conf"\n', "wrong.conf"), "more.conf:3")
+
+
+@case
+def a_missing_file_is_named():
+    done = run(program("posternd"), "-t", "--config", "/nonexistent/postern.conf", expect=None)
+    check(done.returncode != 0, "exit status")
+    contains(done.stdout + done.stderr, "/nonexistent/postern.conf")
+
+
+@case
+def posternd_does_not_start_with_a_mistake():
+    with open(os.path.join(site.etc, "wrong.conf"), "w") as file:
+        file.write(GOOD + "nonsense = 1;\n")
+    done = run(program("posternd"), "-f", "--config", os.path.join(site.etc, "wrong.conf"), expect=None, timeout=10)
+    check(done.returncode not in (0, None), "exit status")
+    contains(done.stdout + done.stderr, "nonsense")
+
+
+@cases_of([
+    ("an entry without template", "TABLE\n\n  pattern\n", "E04", 3), ("an unknown sequence", "TABLE\n\n  $?   $Y\n", "E06", 3),
+    ("a field that is not there", "TABLE\n\n  abc   $Y$1\n", "E08", 3), ("a blank line inside a table", "TABLE\n\n  a  $Y\n\n  b  $Y\n", "E01", 5),
+    ("text behind the template", "TABLE\n\n  a  $NNo relaying\n", "E05", 3),
+])
+def a_mistake_in_the_mappings_is_named(text, code, line):
+    done = site.write_mappings(text, expect=2)
+    contains(done.stdout + done.stderr, code)
+    contains(done.stdout + done.stderr, "mappings:%d" % line)
+
+
+@case
+def a_mistake_in_a_sieve_script_is_named():
+    path = os.path.join(site.directory, "wrong.sieve")
+    with open(path, "w") as file:
+        file.write('require "fileinto";\n\nif header :is "subject" { keep; }\n')
+    done = run(program("postern-sieve"), "check", path, expect=None)
+    check(done.returncode != 0, "exit status")
+    contains(done.stdout + done.stderr, "wrong.sieve:3")
+
+
+run_cases()

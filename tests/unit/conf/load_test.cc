@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conf/configuration.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+using namespace postern;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A mistake that a text must give: line, setting, and a part of its words.
+struct Expected {
+  int line;
+  std::string setting, part;
+};
+
+std::string all_mistakes(const conf::Loaded& loaded) {
+  std::string out;
+  for (const auto& mistake : loaded.mistakes) out += mistake.to_string() + "\n";
+  return out;
+}
+
+void has(const conf::Loaded& loaded, const Expected& expected) {
+  for (const auto& mistake : loaded.mistakes)
+    if (mistake.place.line == expected.line && mistake.setting == expected.setting && mistake.text.find(expected.part) != std::string::npos) return;
+  CPPUNIT_FAIL("no mistake in line " + std::to_string(expected.line) + " of " + expected.setting + " with \"" + expected.part + "\" among:\n" + all_mistakes(loaded));
+}
+
+const std::string kSmtp = "listeners : { smtp : { sockets = ( { port = 25; } ); }; };\n";
+
+class LoadTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(LoadTest);
+  CPPUNIT_TEST(an_empty_text_gives_the_defaults);
+  CPPUNIT_TEST(every_kind_of_value_is_read);
+  CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
+  CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
+  CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
+  CPPUNIT_TEST(large_numbers_are_not_cut);
+  CPPUNIT_TEST(ports_are_numbers);
+  CPPUNIT_TEST(a_row_with_port_0_does_not_exist);
+  CPPUNIT_TEST(overlapping_sockets_are_refused_over_all_modules);
+  CPPUNIT_TEST(what_may_stand_side_by_side_does);
+  CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
+  CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
+  CPPUNIT_TEST(tls_is_refused_by_name);
+  CPPUNIT_TEST(named_lists_are_put_in);
+  CPPUNIT_TEST(syntax_mistakes_have_a_line);
+  CPPUNIT_TEST(included_files_keep_their_own_places);
+  CPPUNIT_TEST(the_first_syntax_mistake_of_each_file_is_reported);
+  CPPUNIT_TEST(files_that_can_not_be_read_are_mistakes);
+  CPPUNIT_TEST(flattened_text_gives_the_same_again);
+  CPPUNIT_TEST(text_alone_includes_nothing);
+  CPPUNIT_TEST_SUITE_END();
+
+  std::filesystem::path directory_;
+
+ public:
+  void setUp() override {
+    char name[] = "/tmp/postern-conf-test-XXXXXX";
+    CPPUNIT_ASSERT(::mkdtemp(name) != nullptr);
+    directory_ = name;
+  }
+  void tearDown() override { std::filesystem::remove_all(directory_); }
+
+ private:
+  std::string write(const std::string& name, const std::string& text) {
+    std::ofstream(directory_ / name) << text;
+    return directory_ / name;
+  }
+
+  void an_empty_text_gives_the_defaults() {
+    const auto loaded = conf::load_text("", "empty");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.usable());
+    const auto& c = loaded.configuration;
+    CPPUNIT_ASSERT(c.listeners.empty());
+    CPPUNIT_ASSERT(!c.host_name.empty());
+    CPPUNIT_ASSERT(c.client_addresses.contains(*net::Address::parse("127.0.0.5")));
+    CPPUNIT_ASSERT(c.client_addresses.contains(*net::Address::parse("::1")));
+    CPPUNIT_ASSERT(!c.client_addresses.contains(*net::Address::parse("192.0.2.1")));
+    CPPUNIT_ASSERT(c.pop3.clear_text_login.contains(*net::Address::parse("127.0.0.1")));
+    CPPUNIT_ASSERT(!c.pop3.clear_text_login.contains(*net::Address::parse("127.0.0.2")));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{50} * 1024 * 1024, c.smtp.message_bytes);
+    const auto three = conf::load_text("listeners = { smtp = {}; lmtp = {}; pop3 = {}; };", "three");
+    CPPUNIT_ASSERT(three.usable());
+    const auto& listeners = three.configuration.listeners;
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, listeners.size());
+    CPPUNIT_ASSERT_EQUAL(200U, listeners[0].maximum_connections);
+    CPPUNIT_ASSERT_EQUAL(20U, listeners[0].connections_per_address);
+    CPPUNIT_ASSERT_EQUAL(20U, listeners[0].reserve_for_clients);
+    CPPUNIT_ASSERT(listeners[0].idle_time == 300s);
+    CPPUNIT_ASSERT_EQUAL(100U, listeners[1].maximum_connections);
+    CPPUNIT_ASSERT_EQUAL(0U, listeners[1].connections_per_address);
+    CPPUNIT_ASSERT_EQUAL(0U, listeners[1].reserve_for_clients);
+    CPPUNIT_ASSERT_EQUAL(10U, listeners[2].connections_per_address);
+    CPPUNIT_ASSERT(listeners[2].idle_time == 600s);
+  }
+
+  void every_kind_of_value_is_read() {
+    const auto loaded = conf::load_text(R"(
+      format = 1;
+      host_name = "mail.example.com";
+      base_directory = "/srv/postern"; tables_directory = "/srv/tables";
+      client_addresses = "192.0.2.0/24
+        !192.0.2.66   ; the printer
+        2001:db8::/32";
+      cluster_members = [ "198.51.100.1", "198.51.100.2-198.51.100.9" ];
+      grace_time = "2 min";
+      probe_bar_char = "%";
+      access_orcpt = true;
+      channels = ( "defaults noswitchchannel",
+                   "tcp_local smtp mx" );
+      smtp : { message_bytes = "10 MiB"; command_bytes = 4096; data_time = "1 h"; };
+      delivery : { sync = "each_file"; script_time = "1 s"; };
+      log : { destination = "standard_error"; least = "debug"; file = "/var/log/postern.log"; admissions = true; };
+      listeners : {
+        pop3 : {
+          maximum_connections = 10; connections_per_address = 5; connections_per_client_address = 7; reserve_for_clients = 3;
+          ipv4_prefix = 24; ipv6_prefix = 48; refusal_reply = false; idle_time = "5min";
+          sockets = ( { port = 110; address = "127.0.0.1"; restriction = "grant"; list = "127.0.0.0/8"; },
+                      { port = 1110; address = "::"; channel = "tcp_internal"; } );
+        };
+      };)", "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+    const auto& c = loaded.configuration;
+    CPPUNIT_ASSERT_EQUAL(std::string("mail.example.com"), c.host_name);
+    CPPUNIT_ASSERT_EQUAL(std::string("/srv/tables"), c.tables_directory);
+    CPPUNIT_ASSERT(c.client_addresses.contains(*net::Address::parse("192.0.2.65")));
+    CPPUNIT_ASSERT(!c.client_addresses.contains(*net::Address::parse("192.0.2.66")));
+    CPPUNIT_ASSERT(c.cluster_members.contains(*net::Address::parse("198.51.100.5")));
+    CPPUNIT_ASSERT(c.grace_time == 120s);
+    CPPUNIT_ASSERT_EQUAL('%', c.access.probe_bar_char);
+    CPPUNIT_ASSERT(c.access.access_orcpt);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, c.channels.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local smtp mx"), c.channels[1].text);
+    CPPUNIT_ASSERT_EQUAL(13, c.channels[1].place.line);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{10} * 1024 * 1024, c.smtp.message_bytes);
+    CPPUNIT_ASSERT(c.smtp.data_time == 3600s);
+    CPPUNIT_ASSERT(c.delivery.sync == conf::Delivery::Sync::each_file);
+    CPPUNIT_ASSERT(c.delivery.script_time == 1000ms);
+    CPPUNIT_ASSERT(c.log.destination == base::Destination::standard_error);
+    CPPUNIT_ASSERT(c.log.least == base::Severity::debug);
+    const auto* const pop3 = conf::find_listener(c, conf::Module::pop3);
+    CPPUNIT_ASSERT(pop3 != nullptr && conf::find_listener(c, conf::Module::smtp) == nullptr);
+    CPPUNIT_ASSERT(pop3->connections_per_client_address == 7U && pop3->ipv4_prefix == 24 && !pop3->refusal_reply && pop3->idle_time == 300s);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, pop3->sockets.size());
+    CPPUNIT_ASSERT(pop3->sockets[0].restriction == conf::Restriction::grant);
+    CPPUNIT_ASSERT_EQUAL(std::string("127.0.0.0/8"), pop3->sockets[0].addresses.text());
+    CPPUNIT_ASSERT_EQUAL(21, pop3->sockets[0].place.line);
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_internal"), pop3->sockets[1].channel);
+  }
+
+  void all_mistakes_come_in_one_go_with_their_lines() {
+    const auto loaded = conf::load_text(
+        "format = 2;\n"
+        "grace_tine = 5;\n"
+        "grace_time = \"5 parsecs\";\n"
+        "smtp : { recipients = \"many\"; errors = 0; message_bytes = 1.5; size = 3; };\n"
+        "host_name = \"-bad-\";\n"
+        "base_directory = \"relative\";\n"
+        "access_orcpt = 1;\n"
+        "delivery : { sync = \"often\"; retry_first = \"2 d\"; };\n"
+        "probe_bar_char = \"ab\";\n"
+        "spool = 7;\n"
+        "listeners : {\n"
+        "  smpt : { };\n"
+        "  imap : { };\n"
+        "  smtp : { maximum_connections = -1; sockets = ( { address = \"here\"; }, 7 ); };\n"
+        "};\n"
+        "channels = \"x\";\n"
+        "users : { mail = \"a b\"; };\n",
+        "postern.conf");
+    const Expected rows[] = {
+        {1, "format", "expected 1, found 2"},
+        {2, "grace_tine", "did you mean \"grace_time\"?"},
+        {3, "grace_time", "expected a time from 0 s to 1 h (seconds, or text such as \"5 min\"), found \"5 parsecs\""},
+        {4, "smtp.recipients", "expected a number from 100 to 100000, found \"many\""},
+        {4, "smtp.errors", "found 0"},
+        {4, "smtp.message_bytes", "expected a size from 64 KiB to 4 GiB (bytes, or text such as \"50 MiB\"), found 1.5"},
+        {4, "smtp.size", "there is no such setting"},
+        {5, "host_name", "found \"-bad-\""},
+        {6, "base_directory", "found \"relative\""},
+        {7, "access_orcpt", "expected true or false, found 1"},
+        {8, "delivery.sync", "expected one of \"automatic\", \"file_system\", \"each_file\", found \"often\""},
+        {8, "delivery.retry_first", "expected a time from 1 s to 1 d"},
+        {9, "probe_bar_char", "expected one character"},
+        {10, "spool", "expected a group { }, found a value"},
+        {12, "listeners.smpt", "did you mean \"smtp\"?"},
+        {13, "listeners.imap", "not available yet"},
+        {14, "listeners.smtp.maximum_connections", "found -1"},
+        {14, "listeners.smtp.sockets[0].port", "found nothing"},
+        {14, "listeners.smtp.sockets[0].address", "found \"here\""},
+        {14, "listeners.smtp.sockets[1]", "expected a group"},
+        {16, "channels", "expected a list of texts, found \"x\""},
+        {17, "users.mail", "found \"a b\""},
+    };
+    for (const auto& row : rows) has(loaded, row);
+    CPPUNIT_ASSERT(!loaded.usable());
+    CPPUNIT_ASSERT(loaded.flattened.empty());
+    CPPUNIT_ASSERT_EQUAL(std::string("postern.conf:1: format: expected 1, found 2"), loaded.mistakes.front().to_string());
+  }
+
+  void mistakes_in_lists_name_the_line_that_holds_them() {
+    const auto loaded = conf::load_text(
+        "client_addresses = \"192.0.2.1\n"
+        "127.0.0.5/24\n"
+        "192.0.2.3\";\n"
+        "cluster_members = (\n"
+        "  \"192.0.2.1\",\n"
+        "  \"192.0.2.256\"\n"
+        ");\n"
+        "never_block = \"192.0.2.1\\n\"\n"
+        "              \"10.1\\n\"\n"
+        "              \"::1/129\";\n",
+        "t");
+    has(loaded, {2, "client_addresses", "line 2 of the list, \"127.0.0.5/24\": bits behind the mask are not 0; did you mean 127.0.0.0/24?"});
+    has(loaded, {6, "cluster_members", "192.0.2.256"});
+    has(loaded, {9, "never_block", "line 2 of the list"});
+    has(loaded, {10, "never_block", "line 3 of the list"});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{5}, loaded.mistakes.size());  // with the warning that nothing listens
+  }
+
+  // listeners.md 7, case 23
+  void broken_lists_are_each_reported_in_full() {
+    const auto loaded = conf::load_text(
+        "listeners : { smtp : { sockets = ( { port = 25; restriction = \"grant\"; list = [\n\"10.0.0.0/0\",\n\"10.0.0.0/33\",\n\"::1/129\",\n"
+        "\"10.0.0.9-10.0.0.1\",\n\"10.0.0.1-::1\",\n\"010.0.0.1\",\n\"10.1\",\n\"mail.example.net\",\n\"#@*.example.net\" ]; } ); }; };",
+        "t");
+    for (int line = 2; line <= 10; ++line) has(loaded, {line, "listeners.smtp.sockets[0].list", "line " + std::to_string(line - 1) + " of the list"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{9}, loaded.mistakes.size());
+    // Case 24: in the client list a name pattern may stand, and helps nobody here.
+    const auto client = conf::load_text("client_addresses = \"#@*.example.net\";" + kSmtp, "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(client));
+  }
+
+  void large_numbers_are_not_cut() {
+    // libconfig 1.5 alone reads 4294967297 as 1.
+    const auto loaded = conf::load_text("smtp : { message_bytes = 4294967296; errors = 4294967297; };\nspool : { minimum_free_bytes = 0x1000000000; };\n"
+                                        "children : { sessions = 5000000000L; };\nsmtp2 = 99999999999999999999999;\n", "t");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4294967296}, loaded.configuration.smtp.message_bytes);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0x1000000000}, loaded.configuration.spool.minimum_free_bytes);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{5000000000}, loaded.configuration.children.sessions);
+    has(loaded, {1, "smtp.errors", "found 4294967297"});
+    has(loaded, {4, "", "more than 63 bits"});
+  }
+
+  // listeners.md 7, case 9
+  void ports_are_numbers() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 65536; }, { port = -1; }, { port = \"25x\"; }, { port = \" 25 \"; } ); }; };", "t");
+    for (const char* const row : {"0", "1", "2"})
+      has(loaded, {1, "listeners.smtp.sockets[" + std::string(row) + "].port", "expected a number from 0 to 65535"});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, loaded.mistakes.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, loaded.configuration.listeners[0].sockets.size());
+    CPPUNIT_ASSERT_EQUAL(std::uint16_t{25}, loaded.configuration.listeners[0].sockets[0].port);
+  }
+
+  // Case 8
+  void a_row_with_port_0_does_not_exist() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 0; restriction = \"deny\"; list = \"rubbish\"; init_tls = \"on\"; }, { port = 25; } ); }; };", "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, loaded.configuration.listeners[0].sockets.size());
+  }
+
+  // Cases 1, 2, 5, 6
+  void overlapping_sockets_are_refused_over_all_modules() {
+    const struct {
+      const char *one, *other;
+      const char* part;
+    } rows[] = {
+        {"port = 25;", "port = 25; address = \"192.0.2.1\";", "smtp all:25 takes all addresses"},
+        {"port = 25; address = \"::ffff:127.0.0.1\";", "port = 25; address = \"127.0.0.1\";", "the same address"},
+        {"port = 25; address = \"2001:db8::1\";", "port = 25; address = \"2001:0DB8:0:0::1\";", "the same address"},
+        {"port = 25; address = \"0.0.0.0\";", "port = 25; address = \"192.0.2.1\";", "takes all IPv4 addresses"},
+        {"port = 25; address = \"2001:db8::1\";", "port = 25; address = \"::\";", "takes all IPv6 addresses"},
+    };
+    for (const auto& row : rows)
+      for (const bool other_module : {false, true}) {
+        const std::string text = "listeners : { smtp : { sockets = (\n{ " + std::string(row.one) + " }" + (other_module ? "); }; pop3 : { sockets = (\n" : ",\n") + "{ " + row.other + " } ); }; };";
+        const auto loaded = conf::load_text(text, "t");
+        has(loaded, {3, other_module ? "listeners.pop3.sockets" : "listeners.smtp.sockets", row.part});
+        has(loaded, {3, other_module ? "listeners.pop3.sockets" : "listeners.smtp.sockets", "(t:2)"});
+        has(loaded, {3, other_module ? "listeners.pop3.sockets" : "listeners.smtp.sockets", other_module ? "socket pop3 " : "socket smtp "});
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{1}, loaded.mistakes.size());
+      }
+  }
+
+  // Cases 3, 7
+  void what_may_stand_side_by_side_does() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; address = \"127.0.0.1\"; }, { port = 25; address = \"127.0.0.2\"; }, "
+                                        "{ port = 26; address = \"0.0.0.0\"; }, { port = 26; address = \"::\"; } ); }; };", "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+  }
+
+  // Cases 21 and 51, and the list that is ignored
+  void warnings_do_not_spoil_a_configuration() {
+    const auto loaded = conf::load_text("listeners : { smtp : { maximum_connections = 10; reserve_for_clients = 10; sockets = (\n"
+                                        "{ port = 25; restriction = \"deny\"; list = \"; nobody\"; },\n{ port = 26; restriction = \"grant\"; },\n{ port = 27; list = \"10.1\"; } ); }; };", "t");
+    has(loaded, {1, "listeners.smtp.reserve_for_clients", "only client addresses"});
+    has(loaded, {2, "listeners.smtp.sockets[0].list", "nobody is kept out"});
+    has(loaded, {3, "listeners.smtp.sockets[1].list", "nobody will get in"});
+    has(loaded, {4, "listeners.smtp.sockets[2].list", "four parts"});
+    CPPUNIT_ASSERT(loaded.usable());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, loaded.configuration.listeners[0].sockets.size());
+    CPPUNIT_ASSERT(loaded.mistakes[0].to_string().find("t:1: warning: ") == 0);
+  }
+
+  void the_table_must_hold_the_sum_of_all_maxima() {
+    const auto loaded = conf::load_text("listeners : { smtp : { maximum_connections = 100; }; pop3 : { maximum_connections = 100; }; };\nconnection_table_sessions = 199;", "t");
+    has(loaded, {2, "connection_table_sessions", "expected room for the sum of all maximum_connections, 200, found 199"});
+  }
+
+  void tls_is_refused_by_name() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; }, { port = 465;\n init_tls = \"on\"; }, { port = 26; init_tls = \"ext\"; } ); }; };", "t");
+    has(loaded, {2, "listeners.smtp.sockets[1].init_tls", "TLS is not available yet"});
+    has(loaded, {2, "listeners.smtp.sockets[2].init_tls", "found \"ext\""});
+    CPPUNIT_ASSERT(!loaded.usable());
+  }
+
+  // listeners.md A-11
+  void named_lists_are_put_in() {
+    auto loaded = conf::load_text("lists : { office = \"192.0.2.0/24\\n!192.0.2.9\"; all_ours = [ \"#office\", \"198.51.100.1\" ]; };\n"
+                                  "client_addresses = \"#All_Ours\";" + kSmtp, "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+    const auto& list = loaded.configuration.client_addresses;
+    CPPUNIT_ASSERT(list.contains(*net::Address::parse("192.0.2.1")) && list.contains(*net::Address::parse("198.51.100.1")));
+    CPPUNIT_ASSERT(!list.contains(*net::Address::parse("192.0.2.9")));
+    loaded = conf::load_text("lists : { a = \"#b\";\n b = \"#a\";\n c = \"10.1\"; };\nclient_addresses = \"#nobody\";", "t");
+    has(loaded, {1, "lists.a", "circle"});
+    has(loaded, {2, "lists.b", "circle"});
+    has(loaded, {3, "lists.c", "four parts"});
+    has(loaded, {4, "client_addresses", "no list of this name"});
+  }
+
+  void syntax_mistakes_have_a_line() {
+    const struct {
+      const char* text;
+      int line;
+      const char* part;
+    } rows[] = {
+        {"format = 1;\nhost_name \"x\";\n", 2, "syntax error: \"host_name \"x\";\""},
+        {"format = 1;\nformat = 1;\n", 2, "duplicate setting"},
+        {"format = 1;\n\nhost_name = \"x;\n", 3, "a string begins here"},
+        {"/* never\nclosed", 1, "a comment begins here"},
+        {"a = ((((((((((((((((((((", 1, "nested more than 16 deep"},
+    };
+    for (const auto& row : rows) has(conf::load_text(row.text, "t"), {row.line, "", row.part});
+    has(conf::load_text(std::string_view("format = 1;\n\0", 13), "t"), {2, "", "zero byte"});
+  }
+
+  void included_files_keep_their_own_places() {
+    write("smtp.conf", "# the listener\nsmtp : {\n  maximum_connections = 7;\n  reserve_for_clients = 1;\n  sockets = (\n@include \"rows.conf\"\n  );\n};\n");
+    write("rows.conf", "{ port = 25; },\n{ port = 26; address = \"x\"; }\n");
+    const auto path = write("postern.conf", "format = 1;\nlisteners : {\n  @include \"smtp.conf\"   # here\n};\ngrace_time = 99999;\n");
+    const auto loaded = conf::load(path);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{2}, loaded.mistakes.size());
+    CPPUNIT_ASSERT_EQUAL(std::string(directory_ / "rows.conf") + ":2: listeners.smtp.sockets[1].address: expected \"all\", or one of this machine's addresses, "
+                         "found \"x\": an IPv4 address has four parts: x", loaded.mistakes[1].to_string());
+    CPPUNIT_ASSERT_EQUAL(std::string(path) + ":5", loaded.mistakes[0].place.file + ":" + std::to_string(loaded.mistakes[0].place.line));
+    CPPUNIT_ASSERT_EQUAL(7U, loaded.configuration.listeners.at(0).maximum_connections);
+    CPPUNIT_ASSERT_EQUAL(directory_.string(), loaded.configuration.tables_directory);
+  }
+
+  void the_first_syntax_mistake_of_each_file_is_reported() {
+    write("a.conf", "grace_time = ;\nsmtp = ;\n");
+    write("b.conf", "\n\naccess_errors 1;\n");
+    write("rows.conf", "{ port = 25 },\n{ port : }\n");
+    write("good.conf", "access_orcpt = true;\n");
+    write("late.conf", "\nlog : {\n");
+    const auto path = write("postern.conf", "@include \"a.conf\"\n@include \"good.conf\"\n@include \"b.conf\"\nlisteners : { smtp : { sockets = (\n@include \"rows.conf\"\n); }; };\nformat 1;\n@include \"late.conf\"\n");
+    const auto loaded = conf::load(path);
+    const auto text = all_mistakes(loaded);
+    for (const char* const part : {"/a.conf:1: ", "/b.conf:3: ", "/rows.conf:2: ", "/late.conf:"})
+      CPPUNIT_ASSERT_MESSAGE(text + " lacks " + part, text.find(part) != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("good.conf") == std::string::npos && text.find("a.conf:2") == std::string::npos);
+  }
+
+  void files_that_can_not_be_read_are_mistakes() {
+    CPPUNIT_ASSERT(conf::load(directory_ / "absent.conf").mistakes.at(0).to_string().find("absent.conf: can't read the file: No such file") != std::string::npos);
+    auto loaded = conf::load(write("postern.conf", "format = 1;\n@include \"absent.conf\"\n@include absent\n@include \"postern.conf\" x\n"));
+    has(loaded, {2, "", "No such file"});
+    has(loaded, {3, "", "on a line of its own"});
+    has(loaded, {4, "", "on a line of its own"});
+    loaded = conf::load(write("postern.conf", "@include \"postern.conf\"\n@include \"postern.conf\"\n"));
+    CPPUNIT_ASSERT(!loaded.usable());
+    has(loaded, {1, "", "more than 10 deep"});
+  }
+
+  void flattened_text_gives_the_same_again() {
+    write("more.conf", "# \"more\"\n#@place 7 /etc/passwd\nsmtp : {\n recipients = 123; };\nclient_addresses = \"192.0.2.1\n!192.0.2.1 ; \\\"x\\\"\n\" \"10.0.0.0/8\";");
+    const auto path = write("postern.conf", "format = 1; /* a\n@include \"nothing\"\n */ spool : { minimum_free_bytes = 9999999999; };\n@include \"more.conf\"\n"
+                                            "listeners : {\n smtp : { sockets = ( { port = 25; } ); }; };\nchannels = ( \"a\",\n\"b\"\n);\n");
+    const auto first = conf::load(path);
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(first));
+    const auto again = conf::load_text(first.flattened, "from the master");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(again));
+    const auto difference = conf::reload_difference(first.configuration, again.configuration);
+    CPPUNIT_ASSERT(difference.restart.empty() && difference.new_children.empty() && difference.running.empty());
+    CPPUNIT_ASSERT_EQUAL(first.flattened, again.flattened);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{9999999999}, again.configuration.spool.minimum_free_bytes);
+    for (const auto* const one : {&first, &again}) {
+      CPPUNIT_ASSERT_EQUAL(directory_.string(), one->configuration.tables_directory);
+      CPPUNIT_ASSERT_EQUAL(path, one->configuration.listeners[0].place.file);
+      CPPUNIT_ASSERT_EQUAL(6, one->configuration.listeners[0].place.line);
+      CPPUNIT_ASSERT_EQUAL(7, one->configuration.channels[0].place.line);
+      CPPUNIT_ASSERT_EQUAL(8, one->configuration.channels[1].place.line);
+    }
+    // A mistake that only the child could see would still name the administrator's line.
+    std::string spoilt = first.flattened;
+    spoilt.replace(spoilt.find("123;"), 4, "1;");
+    const auto wrong = conf::load_text(spoilt, "from the master");
+    CPPUNIT_ASSERT_EQUAL(std::string(directory_ / "more.conf") + ":4", wrong.mistakes.at(0).place.file + ":" + std::to_string(wrong.mistakes.at(0).place.line));
+  }
+
+  void text_alone_includes_nothing() {
+    has(conf::load_text("@include \"/etc/hostname\"\n", "t"), {1, "", "not possible here"});
+    const auto first = conf::load_text("", "/etc/postern/postern.conf");
+    CPPUNIT_ASSERT_EQUAL(std::string("/etc/postern"), first.configuration.tables_directory);
+    has(conf::load_text(first.flattened + "@include \"/etc/hostname\"\n", "t"), {1, "", "not possible here"});
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(LoadTest);
+
+}  // namespace
