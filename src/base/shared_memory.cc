@@ -2,6 +2,7 @@
 #include "base/shared_memory.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,6 +88,13 @@ SharedMutex::Locked SharedMutex::lock(std::chrono::milliseconds patience) {
 void SharedMutex::unlock() {
   __atomic_store_n(&holder_, 0, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&mutex_);
+}
+
+int SharedMutex::holder() const {
+  const int process = __atomic_load_n(&holder_, __ATOMIC_RELAXED);
+  if (process != 0) return process;
+  // The futex word of a robust mutex is the holder's thread id (robust_list(2)).
+  return __atomic_load_n(&mutex_.__data.__lock, __ATOMIC_RELAXED) & FUTEX_TID_MASK;
 }
 
 }  // namespace postern::base

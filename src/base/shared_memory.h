@@ -46,8 +46,9 @@ class SharedMutex {
   // Waits at most `patience`. `recovered`: the last holder died inside; the caller must repair what the lock guards.
   [[nodiscard]] Locked lock(std::chrono::milliseconds patience);
   void unlock();
-  // Process id of the present holder, 0 if none; only for the master's watch.
-  [[nodiscard]] int holder() const { return __atomic_load_n(&holder_, __ATOMIC_RELAXED); }
+  // Process id of the present holder, 0 if none; only for the master's watch. Whoever is stopped between taking the lock and
+  // leaving its id is found by the thread id in the lock itself, which is the process id unless a helper thread took it.
+  [[nodiscard]] int holder() const;
 
  private:
   pthread_mutex_t mutex_;

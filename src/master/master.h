@@ -13,7 +13,6 @@
 // Failure: open() says why and nothing has been started. run() returns the exit status. Orders (signals, control socket) and what
 // they do: posternd(8), doc/design/processes.md.
 #include "base/descriptor.h"
-#include "base/shared_memory.h"
 #include "conf/configuration.h"
 
 #include <boost/json/object.hpp>
@@ -38,19 +37,20 @@ struct Role {
   std::function<unsigned(const conf::Configuration&)> count;
   // Modules whose sockets it accepts from. Not empty: it serves sessions, and is started only if one of them has a listener.
   std::vector<conf::Module> modules;
+  // At a stop, roles with a lower figure finish first: 0 those that serve sessions, then those that work for them.
+  unsigned stop_order = 0;
 };
 
-// Shared memory that every child gets by this name, with what the master must do about it.
+// Shared memory that every child gets by this name, with what the master must do about it. The connection table
+// ("connections") is the master's own and need not be added.
 struct SharedResource {
   std::string name;
-  base::SharedMemory memory;
+  base::Descriptor memory;
   // Gives back what the child held. Called after the child has been reaped; must not wait without bound.
   std::function<void(unsigned child, std::uint64_t incarnation)> release;
-  // For the watch over its lock; both or none. `holder`: process id of the lock's present holder, 0 if none. `check`: takes the lock
-  // and gives it back (repairing what it must) and says whether that was possible within `patience`. A child that keeps others
-  // from the lock for 500 ms is ended.
+  // For the watch over its lock, may be empty: process id of the lock's present holder, 0 if none. A child that is found to hold
+  // the lock for 500 ms is ended, so that a stopped process does not stop all others.
   std::function<int()> holder;
-  std::function<bool(std::chrono::milliseconds patience)> check;
 };
 
 struct Options {

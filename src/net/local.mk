@@ -6,6 +6,7 @@ libpostern_net_a_SOURCES = \
   src/net/asio.h src/net/asio.cc \
   src/net/await_callback.h \
   src/net/frames.h src/net/frames.cc \
+  src/net/orders.h src/net/orders.cc \
   src/net/stream.h src/net/stream.cc
 libpostern_net_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 

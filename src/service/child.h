@@ -2,7 +2,7 @@
 #pragma once
 // The beginning of every child of posternd, and its one link to the master.
 //
-// A child is executed afresh with nothing but its control socket. posternd.cc then does, in this order: receive_start(),
+// A child is executed afresh with nothing but its control socket. run_child() then does, in this order: receive_start(),
 // drop_privileges(), warm_up(), confine(), and calls the role's function, declared as `int run_ROLE(service::Start&)` in
 // roles/ROLE.h. So a role's function runs confined from its first line. What it returns is the child's exit status (0: done).
 //
@@ -16,7 +16,7 @@
 //     return 0;
 //   }
 //
-// Messages between master and child: doc/design/processes.md.
+// Messages between master and child: net/orders.h, doc/design/processes.md.
 #include "net/asio.h"
 
 #include "base/descriptor.h"
@@ -30,6 +30,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,8 +39,6 @@ namespace postern::service {
 
 // Where the control socket stands after the execution.
 inline constexpr int kControlDescriptor = 3;
-// Longest message on it in either direction; the master cuts a child off that sends longer ones.
-inline constexpr std::size_t kControlMessageBytes = 65536;
 
 // One kernel socket that the master listens on. A row for all addresses has two of them.
 struct ListeningSocket {
@@ -98,6 +97,17 @@ Result<void> confine(std::string_view role);
 
 // For tests: the names of the system calls that `role` may make.
 std::vector<std::string> allowed_system_calls(std::string_view role);
+
+// All of it: what `posternd --child` does. Returns the exit status.
+struct RoleMain {
+  std::string_view name;
+  int (*run)(Start& start);
+};
+int run_child(std::span<const RoleMain> roles);
+
+// The loader's answer to the master instead of ready(): the sealed image of the tables that it made, or why it refuses the file.
+Result<void> answer_image(const Start& start, int image);
+Result<void> answer_refusal(const Start& start, std::string_view why);
 
 // The child's end of the control socket. Reads from construction on; handlers run on the io_context's thread, in the order in
 // which they were added. A handler must not destroy the link.

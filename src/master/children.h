@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Processes of ours: executing them, talking to them, noticing their end.
+//
+// A child that breaks the rules of its control socket (too long, too many, malformed) is cut off and ended; nothing of what it
+// says is believed beyond "I am ready", "done with order n", "replace me".
+#include "net/asio.h"
+
+#include "base/descriptor.h"
+#include "master/site.h"
+#include "net/orders.h"
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace postern::master {
+
+using Named = std::vector<std::pair<std::string, int>>;  // descriptors with the names that the child knows them by
+
+struct Child {
+  enum class Phase { starting, working, leaving };
+
+  explicit Child(net::asio::io_context& io) : control(io) {}
+
+  unsigned number = 0;
+  std::uint64_t incarnation = 0;
+  std::string role;
+  pid_t pid = 0;
+  Phase phase = Phase::starting;
+  std::chrono::steady_clock::time_point started, ready_at;
+  // Not before then, SIGKILL; the greatest value: no limit.
+  std::chrono::steady_clock::time_point kill_at = std::chrono::steady_clock::time_point::max();
+  bool killed = false;           // by us
+  std::uint64_t done = 0;        // last order that it reported as carried out
+  std::uint64_t generation = 0;  // of the configuration that it was started with
+  bool wants_replacement = false;
+  unsigned replaces = 0;         // pid of the child that it is the successor of; 0: none
+  std::vector<net::Order> answers;  // of a loader
+  bool linked = true;            // its end of the control socket is open
+  // Reports that it may still make; refilled by the second.
+  unsigned allowance = 0;
+  net::asio::posix::stream_descriptor control;
+};
+
+class Children {
+ public:
+  struct Handlers {
+    std::function<void(Child&)> ready;
+    std::function<void(Child&)> wants_replacement;
+    // It has been reaped; `status` as from waitpid(2). The child object goes right after.
+    std::function<void(Child&, int status)> died;
+  };
+  Children(net::asio::io_context& io, base::Descriptor program, Handlers handlers);
+
+  struct Start {
+    std::string role;
+    Identity identity;
+    bool change_user = false;
+    std::uint64_t open_files = 0;
+    std::uint64_t generation = 0;
+    Named descriptors;
+  };
+  // Executes a child and sends it its start, all but "begin"; begin() completes it. An error: nothing runs.
+  Result<Child*> start(const Start& start);
+  Result<void> begin(Child& child);
+
+  // Sends an order; one whose queue is full does not read and is ended. Returns whether it was sent.
+  bool send(Child& child, boost::json::object order, const Named& descriptors = {});
+  void signal(Child& child, int number);
+  // Tells it to finish; SIGKILL at `kill_at` (none: never).
+  void finish(Child& child, std::chrono::milliseconds grace, std::optional<std::chrono::milliseconds> kill_after);
+
+  // After SIGCHLD: reaps whoever is dead and calls the handler.
+  void reap();
+  // Every second: refills the allowances, ends those whose time is over.
+  void each_second();
+
+  [[nodiscard]] std::map<unsigned, std::unique_ptr<Child>>& all() { return children_; }
+  [[nodiscard]] Child* by_pid(pid_t pid);
+  [[nodiscard]] std::size_t count(const std::string& role, bool with_leaving) const;
+  // A number for an order that children answer with "done".
+  std::uint64_t next_sequence() { return ++sequence_; }
+
+ private:
+  void listen(Child& child);
+  void read(Child& child);
+  void cut_off(Child& child, std::string_view why);
+
+  net::asio::io_context& io_;
+  base::Descriptor program_;
+  Handlers handlers_;
+  std::map<unsigned, std::unique_ptr<Child>> children_;  // by number
+  std::uint64_t incarnation_;
+  std::uint64_t sequence_ = 0;
+};
+
+}  // namespace postern::master

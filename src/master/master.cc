@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.h"
+
+#include "master/master.h"
+
+#include "base/log.h"
+#include "master/notify.h"
+#include "master/state.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace postern::master {
+namespace {
+
+using namespace std::chrono_literals;
+using base::Severity;
+
+// Children of a killed master need up to a second to let go of its sockets: L-9.
+constexpr auto kEagerTime = 5s;
+constexpr auto kEagerRetry = 200ms;
+// All children must be at work within this time of the start, else it has failed.
+constexpr auto kStartTime = 30s;
+constexpr auto kFirstTablesTime = 20s;
+constexpr auto kLoaderRetry = 30s;
+// A lock that one process holds this long stops all others.
+constexpr auto kLockTime = 500ms;
+constexpr auto kLockLook = 250ms, kLockLookCloser = 50ms;
+// Roles that serve no sessions: how long they may take to put down what they do.
+constexpr auto kWorkerGrace = 10s;
+constexpr auto kKillAfterGrace = 2s;
+// Sockets named in one message.
+constexpr std::size_t kSocketsAMessage = 100;
+// Descriptors beside sessions: journal, log, libraries, lingering refusals.
+constexpr std::uint64_t kSpareFiles = 2048;
+constexpr std::size_t kLargestImage = std::size_t{4} << 30;
+
+std::string how_it_ended(int status) {
+  if (WIFEXITED(status)) return "exit status " + std::to_string(WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
+  return "unknown";
+}
+
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+}  // namespace
+
+Master::State::State(Options o, Site s, base::Descriptor program)
+    : options(std::move(o)),
+      site(std::move(s)),
+      children(io, std::move(program),
+               {[this](Child& child) { on_ready(child); },
+                [this](Child& child) {
+                  if (auto* const role = role_named(child.role)) ensure(*role);
+                },
+                [this](Child& child, int status) { on_death(child, status); }}),
+      signals(io),
+      second(io),
+      lock_timer(io) {
+  for (auto& role : options.roles) roles.emplace_back(io, role);
+}
+
+// ---- configuration and log
+
+Result<void> Master::State::take_configuration(conf::Loaded loaded) {
+  auto file = base::sealed_memory_file("postern.conf", loaded.flattened);
+  if (!file) return file.error().in("configuration for children");
+  configuration = std::move(loaded.configuration);
+  configuration_file = std::move(*file);
+  ++generation;
+  if (table)
+    for (const auto& listener : configuration.listeners)
+      table->set_prefixes(listener.module, {listener.ipv4_prefix, listener.ipv6_prefix});
+  return {};
+}
+
+void Master::State::open_log_file() {
+  const auto& log = configuration.log;
+  if (log.destination == base::Destination::standard_error && !log.file.empty()) {
+    base::Descriptor file(::open(log.file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+    if (file) {
+      base::set_log_descriptor(file.get());
+      log_file = std::move(file);
+    } else {
+      const int saved = errno;
+      base::log_event(Severity::error, "log-file-not-opened", {{"error", system_error(saved, "open " + log.file).what}});
+    }
+  } else {
+    base::set_log_descriptor(STDERR_FILENO);
+    log_file.reset();
+  }
+  base::configure_log(log.destination, "posternd", log.least);
+}
+
+void Master::State::reopen_log() {
+  open_log_file();
+  Named file;
+  if (log_file.valid()) file.emplace_back("log", log_file.get());
+  broadcast({{"order", "log"}}, file);
+  base::log_event(Severity::notice, "log-reopened");
+}
+
+// ---- sockets
+
+bool Master::State::try_socket(Bound& bound) {
+  bound.tried = base::steady_now();
+  bool no_such_family = false;
+  auto socket = open_socket(bound.wanted, configuration.gate.listen_queue, no_such_family);
+  if (socket) {
+    bound.socket = std::move(*socket);
+    bound.error.clear();
+    base::log_event(Severity::info, "socket-listening", {{"socket", bound.wanted.to_string()}});
+    return true;
+  }
+  bound.absent = no_such_family && bound.wanted.row.kind == conf::LocalAddress::Kind::all;
+  const bool news = bound.error != socket.error().what;
+  bound.error = socket.error().what;
+  if (news && !bound.absent)
+    base::log_event(Severity::error, "socket-not-listening", {{"socket", bound.wanted.to_string()}, {"error", bound.error}});
+  return false;
+}
+
+void Master::State::try_sockets() {
+  const auto now = base::steady_now();
+  const auto patience = now - started < kEagerTime ? std::chrono::steady_clock::duration(kEagerRetry)
+                                                   : std::chrono::steady_clock::duration(configuration.gate.socket_retry);
+  std::vector<const Bound*> opened;
+  for (auto& bound : sockets)
+    if (!bound.socket.valid() && !bound.absent && now - bound.tried >= patience && try_socket(bound)) opened.push_back(&bound);
+  give_sockets(opened);
+}
+
+void Master::State::give_sockets_to(Child& child, const std::vector<const Bound*>& opened) {
+  auto* const role = role_named(child.role);
+  if (role == nullptr) return;
+  std::vector<const Bound*> own;
+  for (const Bound* const bound : opened)
+    if (bound->socket.valid() && role_of(bound->wanted.module) == role) own.push_back(bound);
+  for (std::size_t from = 0; from < own.size(); from += kSocketsAMessage) {
+    boost::json::array rows;
+    Named descriptors;
+    for (std::size_t i = from; i < std::min(own.size(), from + kSocketsAMessage); ++i) {
+      rows.push_back(boost::json::object{{"id", own[i]->id},
+                                         {"module", conf::to_string(own[i]->wanted.module)},
+                                         {"port", own[i]->wanted.port},
+                                         {"address", own[i]->wanted.row.to_string()}});
+      descriptors.emplace_back("socket", own[i]->socket.get());
+    }
+    children.send(child, {{"order", "sockets"}, {"sockets", std::move(rows)}}, descriptors);
+  }
+}
+
+void Master::State::give_sockets(const std::vector<const Bound*>& opened) {
+  if (opened.empty()) return;
+  for (auto& [number, child] : children.all())
+    if (child->phase != Child::Phase::leaving) give_sockets_to(*child, opened);
+  // A role may have had nothing to do until now.
+  if (!starting) ensure_all();
+}
+
+// ---- roles and children
+
+RoleState* Master::State::role_of(conf::Module module) {
+  for (auto& role : roles)
+    if (std::find(role.role.modules.begin(), role.role.modules.end(), module) != role.role.modules.end()) return &role;
+  return nullptr;
+}
+
+RoleState* Master::State::role_named(const std::string& name) {
+  for (auto& role : roles)
+    if (role.role.name == name) return &role;
+  return nullptr;
+}
+
+unsigned Master::State::wanted_children(const Role& role) const {
+  if (!role.modules.empty()) {
+    const bool has_listener = std::any_of(sockets.begin(), sockets.end(), [&](const Bound& bound) {
+      return std::find(role.modules.begin(), role.modules.end(), bound.wanted.module) != role.modules.end();
+    });
+    if (!has_listener) return 0;
+  }
+  return std::min(role.count(configuration), kMaximumChildren / 4);
+}
+
+Named Master::State::common_descriptors() {
+  Named named{{"configuration", configuration_file.get()}};
+  if (log_file.valid()) named.emplace_back("log", log_file.get());
+  return named;
+}
+
+Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
+  Children::Start start;
+  start.role = role.role.name;
+  start.identity = site.of(role.role.user);
+  start.change_user = site.root;
+  start.open_files = kSpareFiles + (role.role.modules.empty() ? 0 : configuration.connection_table_sessions);
+  start.generation = generation;
+  start.descriptors = common_descriptors();
+  start.descriptors.emplace_back("base", site.base.get());
+  for (const auto& resource : resources) start.descriptors.emplace_back(resource.name, resource.memory.get());
+  start.descriptors.emplace_back("connections", table->descriptor());
+  if (tables.image.valid()) start.descriptors.emplace_back("tables", tables.image.get());
+  for (const auto& entry : handed)
+    if (entry.roles.empty() || std::find(entry.roles.begin(), entry.roles.end(), role.role.name) != entry.roles.end())
+      start.descriptors.emplace_back(entry.name, entry.descriptor.get());
+  auto child = children.start(start);
+  if (!child) {
+    base::log_event(Severity::error, "child-not-started", {{"role", role.role.name}, {"error", child.error().what}});
+    return child.error();
+  }
+  (*child)->replaces = replaces;
+  std::vector<const Bound*> all;
+  for (const auto& bound : sockets) all.push_back(&bound);
+  give_sockets_to(**child, all);
+  if (auto begun = children.begin(**child); !begun) return begun.error();
+  return *child;
+}
+
+void Master::State::ensure(RoleState& role) {
+  if (stopping || role.waiting) return;
+  const auto start_later = [&](std::chrono::milliseconds wait) {
+    role.waiting = true;
+    role.timer.expires_after(wait);
+    role.timer.async_wait([this, &role](const boost::system::error_code& error) {
+      role.waiting = false;
+      if (!error) ensure(role);
+    });
+  };
+  const unsigned wanted = wanted_children(role.role);
+  std::vector<Child*> present;
+  bool successor_starting = false;
+  for (auto& [number, child] : children.all()) {
+    if (child->role != role.role.name || child->phase == Child::Phase::leaving) continue;
+    if (child->replaces != 0) successor_starting = true;
+    else present.push_back(child.get());
+  }
+  for (std::size_t count = present.size(); count < wanted; ++count)
+    if (!start_child(role, 0)) return start_later(role.back_off.died(0ms));
+  // Too many, after a reload: the ones started last go.
+  while (present.size() > wanted) {
+    Child& surplus = *present.back();
+    present.pop_back();
+    children.finish(surplus, role.role.modules.empty() ? kWorkerGrace : 0ms,
+                    role.role.modules.empty() ? std::optional<std::chrono::milliseconds>(kWorkerGrace + kKillAfterGrace) : std::nullopt);
+  }
+  for (Child* const child : present) {
+    if (!child->wants_replacement) continue;
+    if (role.role.modules.empty()) {
+      // What it holds alone (locks, claims) must be free before its successor can begin; that one is started at its death.
+      children.finish(*child, kWorkerGrace, kWorkerGrace + kKillAfterGrace);
+      return;
+    }
+    if (!successor_starting && !start_child(role, static_cast<unsigned>(child->pid))) return start_later(role.back_off.died(0ms));
+    return;  // one at a time
+  }
+}
+
+void Master::State::ensure_all() {
+  for (auto& role : roles) ensure(role);
+}
+
+void Master::State::on_ready(Child& child) {
+  base::log_event(Severity::info, "child-ready", {{"role", child.role}, {"child", child.pid}});
+  if (child.replaces == 0) return;
+  Child* const old = children.by_pid(static_cast<pid_t>(child.replaces));
+  child.replaces = 0;
+  // It finishes its sessions in their own time.
+  if (old != nullptr && old->role == child.role) children.finish(*old, 0ms, std::nullopt);
+  if (auto* const role = role_named(child.role)) ensure(*role);
+}
+
+void Master::State::on_death(Child& child, int status) {
+  // First what it held, so that nobody waits for it (L-31).
+  unsigned sessions = 0;
+  if (child.role != "loader") {
+    sessions = table->release_child({child.number, child.incarnation});
+    for (const auto& resource : resources)
+      if (resource.release) resource.release(child.number, child.incarnation);
+  }
+  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  const bool expected = child.phase == Child::Phase::leaving || stopping || child.role == "loader";
+  base::log_event(clean && expected ? Severity::info : Severity::warning, clean && expected ? "child-ended" : "child-died",
+                  {{"role", child.role}, {"child", child.pid}, {"how", how_it_ended(status)}, {"sessions", sessions}});
+  if (child.role == "loader") return take_answer(child, status);
+  for (auto& [number, other] : children.all())
+    if (other->replaces == static_cast<unsigned>(child.pid)) other->replaces = 0;
+  if (!clean || !expected) broadcast({{"order", "rescan"}});
+  auto* const role = role_named(child.role);
+  if (role == nullptr || stopping) return;
+  if (expected && clean) return ensure(*role);
+  const auto worked = child.ready_at.time_since_epoch().count() == 0
+                          ? 0ms
+                          : std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - child.ready_at);
+  const auto wait = role->back_off.died(worked);
+  if (wait == 0ms) return ensure(*role);
+  if (role->waiting) return;
+  base::log_event(Severity::warning, "child-replaced-later", {{"role", child.role}, {"milliseconds", wait.count()}});
+  role->waiting = true;
+  role->timer.expires_after(wait);
+  role->timer.async_wait([this, role](const boost::system::error_code& error) {
+    role->waiting = false;
+    if (!error) ensure(*role);
+  });
+}
+
+void Master::State::broadcast(const boost::json::object& order, const Named& descriptors) {
+  for (auto& [number, child] : children.all())
+    if (child->role != "loader" && child->linked) children.send(*child, order, descriptors);
+}
+
+net::Awaitable<bool> Master::State::all_done(std::vector<unsigned> asked, std::uint64_t sequence, std::chrono::milliseconds limit) {
+  const auto until = base::steady_now() + limit;
+  for (;;) {
+    const bool waits = std::any_of(asked.begin(), asked.end(), [&](unsigned number) {
+      const auto found = children.all().find(number);
+      return found != children.all().end() && found->second->linked && found->second->done < sequence;
+    });
+    if (!waits) co_return true;
+    if (base::steady_now() >= until) co_return false;
+    co_await pause(2ms);
+  }
+}
+
+// ---- tables
+
+void Master::State::check_tables() {
+  if (tables.loader != 0 || stopping || configuration.tables_directory.empty()) return;
+  const std::string path = configuration.tables_directory + "/tables.db";
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return;  // none yet, or just being replaced: what there is stays in force
+  if (tables.seen_any && same_file(status, tables.seen) && (tables.retry.time_since_epoch().count() == 0 || base::steady_now() < tables.retry))
+    return;
+  base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+  tables.seen = status;
+  tables.seen_any = true;
+  tables.retry = {};
+  start_loader(std::move(file));
+}
+
+void Master::State::start_loader(base::Descriptor file) {
+  Children::Start start;
+  start.role = "loader";
+  start.identity = site.network;
+  start.change_user = site.root;
+  start.open_files = 64;
+  start.descriptors = common_descriptors();
+  start.descriptors.emplace_back("compiled", file.get());
+  auto child = children.start(start);
+  if (child) {
+    tables.loader = (*child)->pid;
+    if (children.begin(**child)) return;
+  }
+  tables.retry = base::steady_now() + kLoaderRetry;
+}
+
+void Master::State::take_answer(Child& loader, int status) {
+  if (loader.pid != tables.loader) return;
+  tables.loader = 0;
+  std::string failure = "loader ended: " + how_it_ended(status);
+  for (auto& answer : loader.answers) {
+    if (answer.name() == "refused") {
+      failure = std::string(answer.text("why").value_or("without a reason"));
+      continue;
+    }
+    base::Descriptor image = answer.take("image");
+    struct stat size {};
+    if (!image.valid() || !base::is_sealed(image.get()) || ::fstat(image.get(), &size) != 0 || size.st_size <= 0 ||
+        static_cast<std::size_t>(size.st_size) > kLargestImage) {
+      failure = "loader's image is not usable";
+      continue;
+    }
+    tables.image = std::move(image);
+    ++tables.generation;
+    tables.loaded = base::iso8601(base::wall_now());
+    tables.error.clear();
+    broadcast({{"order", "tables"}}, {{"tables", tables.image.get()}});
+    if (options.tables_changed) options.tables_changed();
+    base::log_event(Severity::notice, "tables-loaded", {{"generation", tables.generation}, {"bytes", size.st_size}});
+    return;
+  }
+  if (loader.answers.empty()) tables.retry = base::steady_now() + kLoaderRetry;
+  tables.error = failure;
+  base::log_event(Severity::error, "tables-refused",
+                  {{"file", configuration.tables_directory + "/tables.db"}, {"error", failure},
+                   {"in-force", tables.image.valid() ? "the tables loaded before" : "none"}});
+}
+
+// ---- time and signals
+
+net::Awaitable<void> Master::State::pause(std::chrono::milliseconds time) {
+  net::asio::steady_timer timer(io, time);
+  boost::system::error_code ignored;
+  co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+}
+
+void Master::State::each_second() {
+  const bool eager = base::steady_now() - started < kEagerTime;
+  second.expires_after(eager ? std::chrono::milliseconds(kEagerRetry) : 1000ms);
+  second.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    children.each_second();
+    if (!stopping && !reloading) try_sockets();
+    check_tables();
+    each_second();
+  });
+}
+
+void Master::State::watch_locks() {
+  bool held = false;
+  const auto now = base::steady_now();
+  for (auto& lock : locks) {
+    const int process = lock.holder();
+    held = held || process != 0;
+    if (process != lock.process) {
+      lock.process = process;
+      lock.since = now;
+    }
+    if (process == 0 || now - lock.since < kLockTime) continue;
+    // What stands there was written by a child: only a child of ours is ever ended for it.
+    Child* const child = children.by_pid(process);
+    lock.since = now;
+    if (child == nullptr || child->killed) continue;
+    base::log_event(Severity::error, "lock-held-too-long", {{"lock", lock.name}, {"role", child->role}, {"child", child->pid}});
+    children.signal(*child, SIGKILL);
+  }
+  lock_timer.expires_after(held ? kLockLookCloser : kLockLook);
+  lock_timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) watch_locks();
+  });
+}
+
+void Master::State::wait_for_signal() {
+  signals.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    on_signal(number);
+    wait_for_signal();
+  });
+}
+
+void Master::State::on_signal(int number) {
+  switch (number) {
+    case SIGCHLD:
+      children.reap();
+      break;
+    case SIGHUP:
+      if (!stopping)
+        net::asio::co_spawn(
+            io, [](State& self) -> net::Awaitable<void> { [[maybe_unused]] const auto outcome = co_await self.reload(); }(*this),
+            net::asio::detached);
+      break;
+    case SIGUSR1:
+      reopen_log();
+      break;
+    case SIGTERM:
+    case SIGINT:
+      net::asio::co_spawn(io, stop(), net::asio::detached);
+      break;
+    default:
+      break;
+  }
+}
+
+// ---- start and stop
+
+net::Awaitable<void> Master::State::start() {
+  for (const auto& wanted : wanted_sockets(configuration)) {
+    Bound bound;
+    bound.id = ++next_socket;
+    bound.wanted = wanted;
+    try_socket(bound);
+    sockets.push_back(std::move(bound));
+  }
+  // Sessions should not begin without the tables that decide about them.
+  check_tables();
+  const auto tables_until = base::steady_now() + kFirstTablesTime;
+  while (tables.loader != 0 && base::steady_now() < tables_until && !stopping) co_await pause(5ms);
+  if (!stopping) ensure_all();
+  const auto until = base::steady_now() + kStartTime;
+  std::string missing;
+  while (!stopping) {
+    missing.clear();
+    for (const auto& role : roles) {
+      std::size_t working = 0;
+      for (const auto& [number, child] : children.all())
+        if (child->role == role.role.name && child->phase == Child::Phase::working) ++working;
+      if (working < wanted_children(role.role)) missing += (missing.empty() ? "" : ", ") + role.role.name;
+    }
+    if (missing.empty() || base::steady_now() >= until) break;
+    co_await pause(5ms);
+  }
+  starting = false;
+  if (stopping || !missing.empty()) {
+    const std::string failure = stopping ? "told to stop" : "no child came to work in the role: " + missing + " (the log says why)";
+    base::log_event(Severity::critical, "start-failed", {{"error", failure}});
+    if (options.ready) options.ready(failure);
+    if (!stopping) {
+      exit_status = 1;
+      co_await stop();
+    }
+    co_return;
+  }
+  std::size_t listening = 0, failed = 0;
+  for (const auto& bound : sockets) (bound.socket.valid() ? listening : failed) += bound.absent ? 0 : 1;
+  base::log_event(Severity::notice, "started",
+                  {{"version", PACKAGE_VERSION}, {"base", configuration.base_directory}, {"sockets", listening}, {"not-listening", failed},
+                   {"children", children.all().size()}});
+  notify_manager("READY=1\nSTATUS=" + std::to_string(listening) + " sockets listening");
+  if (options.ready) options.ready({});
+}
+
+net::Awaitable<void> Master::State::stop() {
+  if (stopping) {
+    co_return;
+  }
+  stopping = true;
+  notify_manager("STOPPING=1");
+  const auto began = base::steady_now();
+  const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(configuration.grace_time);
+  base::log_event(Severity::notice, "stopping", {{"grace-seconds", configuration.grace_time.count()}});
+  for (auto& role : roles) role.timer.cancel();
+  // New connections are the next server's. Those in the queue would be cut by the shutdown, so the children take them first.
+  std::vector<std::uint32_t> ids;
+  for (const auto& bound : sockets)
+    if (bound.socket.valid()) ids.push_back(bound.id);
+  co_await let_go(std::move(ids), 200ms);
+  std::set<unsigned> orders;
+  for (const auto& role : roles) orders.insert(role.role.stop_order);
+  for (const unsigned order : orders) {
+    const bool sessions = order == *orders.begin();
+    const auto time = sessions ? grace : std::min(grace, std::chrono::duration_cast<std::chrono::milliseconds>(kWorkerGrace));
+    const auto in_order = [&](const Child& child) {
+      const auto* const role = role_named(child.role);
+      return role == nullptr || role->role.stop_order == order;
+    };
+    for (auto& [number, child] : children.all())
+      if (in_order(*child)) children.finish(*child, std::max(time, 1ms), time + kKillAfterGrace);
+    while (std::any_of(children.all().begin(), children.all().end(), [&](const auto& entry) { return in_order(*entry.second); }))
+      co_await pause(5ms);
+  }
+  base::log_event(Severity::notice, "stopped",
+                  {{"seconds", std::chrono::duration_cast<std::chrono::seconds>(base::steady_now() - began).count()}});
+  ended = true;
+  io.stop();
+}
+
+int Master::State::run() {
+  ::signal(SIGPIPE, SIG_IGN);
+  for (const int number : {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals.add(number);
+  wait_for_signal();
+  locks.push_back({"connections", [this] { return table->lock_holder(); }, 0, {}});
+  for (const auto& resource : resources)
+    if (resource.holder) locks.push_back({resource.name, resource.holder, 0, {}});
+  if (auto opened = open_control_socket(); !opened) {
+    base::log_event(Severity::critical, "start-failed", {{"error", opened.error().what}});
+    if (options.ready) options.ready(opened.error().what);
+    return 1;
+  }
+  net::asio::co_spawn(io, start(), net::asio::detached);
+  each_second();
+  watch_locks();
+  while (!ended) {
+    // An exception here is a defect or a lack of memory: it must not end the one process that watches all others.
+    try {
+      io.run();
+    } catch (const std::exception& error) {
+      base::log_event(Severity::critical, "master-failed", {{"error", error.what()}});
+    }
+  }
+  control.reset();
+  ::unlinkat(site.run.get(), "control.sock", 0);
+  return exit_status;
+}
+
+// ---- the outside
+
+Result<std::unique_ptr<Master>> Master::open(Options options) {
+  POSTERN_ASSERT(options.loaded.usable());
+  auto program = open_own_program();
+  if (!program) return program.error();
+  auto site = prepare_site(options.loaded.configuration);
+  if (!site) return site.error();
+  conf::Loaded loaded = std::move(options.loaded);
+  auto state = std::make_unique<State>(std::move(options), std::move(*site), std::move(*program));
+  auto memory = gate::ConnectionTable::create(loaded.configuration.connection_table_sessions);
+  if (!memory) return memory.error().in("connection table");
+  auto table = gate::ConnectionTable::attach(std::move(*memory));
+  if (!table) return table.error().in("connection table");
+  state->table.emplace(std::move(*table));
+  if (auto taken = state->take_configuration(std::move(loaded)); !taken) return taken.error();
+  state->open_log_file();
+  if (!state->site.root)
+    base::log_event(Severity::notice, "not-root", {{"uid", ::geteuid()}, {"consequence", "all roles run as this user; no separation"}});
+  return std::unique_ptr<Master>(new Master(std::move(state)));
+}
+
+Master::Master(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Master::~Master() = default;
+
+int Master::base_directory() const { return state_->site.base.get(); }
+
+Master::Owner Master::owner(Role::User user) const {
+  const Identity& identity = state_->site.of(user);
+  return {identity.uid, identity.gid};
+}
+
+void Master::add_resource(SharedResource resource) { state_->resources.push_back(std::move(resource)); }
+
+void Master::add_descriptor(std::string name, base::Descriptor descriptor, std::vector<std::string> roles) {
+  state_->handed.push_back({std::move(name), std::move(descriptor), std::move(roles)});
+}
+
+int Master::run() { return state_->run(); }
+
+}  // namespace postern::master

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// SIGHUP: the new configuration is taken over as a whole, or not at all (listeners.md L-40 to L-45).
+#include "base/log.h"
+#include "master/notify.h"
+#include "master/state.h"
+
+#include <boost/json/array.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace postern::master {
+namespace {
+
+using namespace std::chrono_literals;
+using base::Severity;
+
+// How long children may take to empty the queue of a socket. The gap in which an overlapping one is not open yet is at most
+// 100 ms (L-42); a stopped child is not waited for any longer (L-44).
+constexpr auto kGap = 80ms;
+// How long children may take to say that they have the new configuration. A new setting takes effect within a second.
+constexpr auto kTaken = 1000ms;
+constexpr std::size_t kIdsAMessage = 1000;
+
+}  // namespace
+
+net::Awaitable<void> Master::State::let_go(std::vector<std::uint32_t> ids, std::chrono::milliseconds limit) {
+  if (ids.empty()) co_return;
+  const auto named = [&](std::uint32_t id) { return std::find(ids.begin(), ids.end(), id) != ids.end(); };
+  for (const auto& bound : sockets)
+    if (named(bound.id) && bound.socket.valid()) stop_queueing(bound.socket.get());
+  const std::uint64_t sequence = children.next_sequence();
+  std::vector<unsigned> asked;
+  for (auto& [number, child] : children.all()) {
+    const auto* const role = role_named(child->role);
+    if (role == nullptr || role->role.modules.empty() || child->phase == Child::Phase::leaving) continue;
+    bool sent = true;
+    for (std::size_t from = 0; from < ids.size() && sent; from += kIdsAMessage) {
+      boost::json::array some;
+      for (std::size_t i = from; i < std::min(ids.size(), from + kIdsAMessage); ++i) some.emplace_back(ids[i]);
+      sent = children.send(*child, {{"order", "remove"}, {"ids", std::move(some)}, {"sequence", sequence}});
+    }
+    // One that is still starting reads its orders later; it never accepted.
+    if (sent && child->phase == Child::Phase::working) asked.push_back(number);
+  }
+  co_await all_done(std::move(asked), sequence, limit);
+  for (auto& bound : sockets) {
+    if (!named(bound.id) || !bound.socket.valid()) continue;
+    // Closing would leave the port open in every child; this ends it for all, stopped ones too.
+    ::shutdown(bound.socket.get(), SHUT_RDWR);
+    bound.socket.reset();
+  }
+}
+
+net::Awaitable<ReloadOutcome> Master::State::reload() {
+  if (stopping || starting || reloading) {
+    ReloadOutcome refused;
+    refused.mistakes.push_back(stopping ? "the server is stopping" : starting ? "the server is starting" : "another reload is under way");
+    // A signal must not get lost: it is obeyed when what is under way is over.
+    reload_again = !stopping;
+    if (starting) {
+      while (starting) co_await pause(50ms);
+      if (reload_again && !stopping && !reloading) {
+        reload_again = false;
+        refused = co_await reload();
+      }
+    }
+    co_return refused;
+  }
+  ReloadOutcome outcome;
+  do {
+    reload_again = false;
+    reloading = true;
+    notify_reloading();
+    outcome = co_await reload_now();
+    reloading = false;
+    notify_manager("READY=1");
+  } while (reload_again && !stopping);
+  co_return outcome;
+}
+
+net::Awaitable<ReloadOutcome> Master::State::reload_now() {
+  ReloadOutcome outcome;
+  const auto refuse = [&] {
+    for (const auto& mistake : outcome.mistakes) base::log_event(Severity::error, "reload-refused", {{"mistake", mistake}});
+  };
+  conf::Loaded loaded = conf::load(options.configuration_path);
+  if (loaded.usable() && options.check) options.check(loaded.configuration, loaded.mistakes);
+  if (!loaded.usable()) {
+    for (const auto& mistake : loaded.mistakes)
+      if (!mistake.warning) outcome.mistakes.push_back(mistake.to_string());
+    refuse();
+    co_return outcome;
+  }
+  for (const auto& mistake : loaded.mistakes) base::log_event(Severity::warning, "configuration-warning", {{"warning", mistake.to_string()}});
+  const conf::Difference difference = conf::reload_difference(configuration, loaded.configuration);
+  if (!difference.restart.empty()) {
+    outcome.needs_restart = true;
+    for (const auto& setting : difference.restart) outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
+  }
+  Site users;
+  if (auto found = find_users(loaded.configuration.users, users); !found) outcome.mistakes.push_back(found.error().what);
+  if (!outcome.mistakes.empty()) {
+    refuse();
+    co_return outcome;
+  }
+
+  std::vector<Wanted> present;
+  for (const auto& bound : sockets) present.push_back(bound.wanted);
+  const std::vector<Wanted> wanted = wanted_sockets(loaded.configuration);
+  const Plan plan = plan_change(present, wanted);
+  std::vector<Bound> fresh;
+  const auto open = [&](std::size_t index) {
+    Bound bound;
+    bound.id = ++next_socket;
+    bound.wanted = wanted[index];
+    bound.tried = base::steady_now();
+    bool no_such_family = false;
+    auto socket = open_socket(bound.wanted, loaded.configuration.gate.listen_queue, no_such_family);
+    bound.absent = !socket && no_such_family && bound.wanted.row.kind == conf::LocalAddress::Kind::all;
+    if (!socket && !bound.absent) {
+      outcome.mistakes.push_back(socket.error().what);
+      return;
+    }
+    if (socket) bound.socket = std::move(*socket);
+    else bound.error = socket.error().what;
+    fresh.push_back(std::move(bound));
+  };
+  for (const std::size_t index : plan.opened) open(index);
+  if (!outcome.mistakes.empty()) {
+    refuse();
+    co_return outcome;
+  }
+  if (!plan.removed_first.empty()) {
+    std::vector<std::uint32_t> ids;
+    std::vector<std::size_t> were_open;
+    for (const std::size_t index : plan.removed_first) {
+      if (!sockets[index].socket.valid()) continue;
+      ids.push_back(sockets[index].id);
+      were_open.push_back(index);
+    }
+    co_await let_go(std::move(ids), kGap);
+    for (const std::size_t index : plan.opened_after) open(index);
+    if (!outcome.mistakes.empty()) {
+      // Back to what was: the new ones go first, they may stand in the way.
+      fresh.clear();
+      std::vector<const Bound*> restored;
+      for (const std::size_t index : were_open) {
+        sockets[index].id = ++next_socket;
+        if (try_socket(sockets[index])) restored.push_back(&sockets[index]);
+      }
+      give_sockets(restored);
+      refuse();
+      co_return outcome;
+    }
+  }
+
+  // From here on nothing can fail any more.
+  for (const auto& setting : difference.running) outcome.changed.push_back(setting);
+  for (const auto& setting : difference.new_children) outcome.changed.push_back(setting);
+  std::vector<std::uint32_t> gone;
+  for (const std::size_t index : plan.removed)
+    if (sockets[index].socket.valid()) gone.push_back(sockets[index].id);
+  for (const auto* const list : {&plan.removed, &plan.removed_first})
+    for (const std::size_t index : *list) outcome.changed.push_back("closed " + present[index].to_string());
+  co_await let_go(std::move(gone), kGap);
+  if (auto taken = take_configuration(std::move(loaded)); !taken) {
+    // Only without memory. Sockets may differ from the configuration then; the next reload puts that right.
+    outcome.mistakes.push_back(taken.error().what);
+    refuse();
+    co_return outcome;
+  }
+  site.network = users.network;
+  site.mail = users.mail;
+  site.directory = users.directory;
+  open_log_file();
+  std::vector<Bound> now_bound;
+  for (const auto& pair : plan.kept) now_bound.push_back(std::move(sockets[pair.present]));
+  std::vector<std::uint32_t> new_ids;
+  for (auto& bound : fresh) {
+    if (bound.socket.valid()) outcome.changed.push_back("opened " + bound.wanted.to_string());
+    new_ids.push_back(bound.id);
+    now_bound.push_back(std::move(bound));
+  }
+  sockets = std::move(now_bound);
+  std::vector<const Bound*> opened;
+  for (auto& bound : sockets) {
+    const bool is_new = std::find(new_ids.begin(), new_ids.end(), bound.id) != new_ids.end();
+    // A row that could not be opened before is tried again at each reload (L-9); that it fails again is no news.
+    if (is_new ? bound.socket.valid() : (!bound.socket.valid() && !bound.absent && try_socket(bound))) opened.push_back(&bound);
+  }
+
+  const std::uint64_t sequence = children.next_sequence();
+  std::vector<unsigned> asked;
+  for (auto& [number, child] : children.all()) {
+    if (child->role == "loader" || !child->linked) continue;
+    if (children.send(*child, {{"order", "configuration"}, {"sequence", sequence}}, common_descriptors()) &&
+        child->phase == Child::Phase::working)
+      asked.push_back(number);
+  }
+  give_sockets(opened);
+  if (!difference.new_children.empty())
+    for (auto& [number, child] : children.all())
+      if (child->phase != Child::Phase::leaving && child->generation < generation) child->wants_replacement = true;
+  ensure_all();
+  const bool all = co_await all_done(std::move(asked), sequence, kTaken);
+  if (!all) base::log_event(Severity::warning, "reload-not-taken-by-all", {{"limit-milliseconds", kTaken.count()}});
+  outcome.done = true;
+  std::string changed;
+  for (const auto& change : outcome.changed) changed += (changed.empty() ? "" : ", ") + change;
+  base::log_event(Severity::notice, "reloaded", {{"generation", generation}, {"changed", changed.empty() ? "nothing" : changed}});
+  co_return outcome;
+}
+
+}  // namespace postern::master

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "master/site.h"
+
+#include "base/files.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace postern::master {
+namespace {
+
+Result<Identity> find_user(const std::string& name) {
+  errno = 0;
+  const passwd* const entry = ::getpwnam(name.c_str());
+  if (entry == nullptr)
+    return Error{Kind::not_found, "user " + name + " does not exist: useradd --system --no-create-home --gid postern " + name +
+                                      " (the group: groupadd --system postern)"};
+  if (entry->pw_uid == 0 || entry->pw_gid == 0) return Error{Kind::denied, "user " + name + " is root, or in root's group"};
+  return Identity{entry->pw_uid, entry->pw_gid};
+}
+
+// Makes `name` below `parent` if it is missing and gives it its owner and mode.
+Result<base::Descriptor> keep_directory(int parent, const std::string& name, bool root, const Identity& owner, mode_t mode) {
+  if (::mkdirat(parent, name.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, "make directory " + name);
+  base::Descriptor directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory) return system_error(errno, "open directory " + name);
+  struct stat status {};
+  if (::fstat(directory.get(), &status) != 0) return system_error(errno, "directory " + name);
+  if (root && (status.st_uid != owner.uid || status.st_gid != owner.gid) && ::fchown(directory.get(), owner.uid, owner.gid) != 0)
+    return system_error(errno, "owner of directory " + name);
+  // A change of owner may have taken the set-group-id bit away.
+  if (::fstat(directory.get(), &status) != 0) return system_error(errno, "directory " + name);
+  // Without root the directory may be another's, who has seen to it.
+  if ((status.st_mode & 07777) != mode && (root || status.st_uid == ::geteuid()) && ::fchmod(directory.get(), mode) != 0)
+    return system_error(errno, "mode of directory " + name);
+  return directory;
+}
+
+Result<base::Descriptor> take_lock(int run) {
+  base::Descriptor lock(::openat(run, "master.pid", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!lock) return system_error(errno, "open run/master.pid");
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    auto pid = base::read_all(lock.get(), 64);
+    std::string text = pid ? *pid : std::string("unknown");
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return Error{Kind::denied, "another master runs for this base directory: pid " + text};
+  }
+  const std::string own = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), own.data(), own.size(), 0) != static_cast<ssize_t>(own.size()))
+    return system_error(errno, "write run/master.pid");
+  return lock;
+}
+
+}  // namespace
+
+const Identity& Site::of(Role::User user) const {
+  switch (user) {
+    case Role::User::network: return network;
+    case Role::User::mail: return mail;
+    case Role::User::directory: return directory;
+  }
+  return network;
+}
+
+Result<void> find_users(const conf::Users& users, Site& site) {
+  site.root = ::geteuid() == 0;
+  if (!site.root) {
+    site.network = site.mail = site.directory = {::geteuid(), ::getegid()};
+    return {};
+  }
+  const struct {
+    const std::string& name;
+    Identity& identity;
+  } wanted[] = {{users.network, site.network}, {users.mail, site.mail}, {users.directory, site.directory}};
+  for (const auto& [name, identity] : wanted) {
+    auto found = find_user(name);
+    if (!found) return found.error();
+    identity = *found;
+  }
+  if (site.mail.gid != site.network.gid || site.directory.gid != site.network.gid)
+    return Error{Kind::invalid, "users " + users.network + ", " + users.mail + " and " + users.directory + " must have the same primary group"};
+  return {};
+}
+
+Result<Site> prepare_site(const conf::Configuration& configuration) {
+  Site site;
+  if (auto found = find_users(configuration.users, site); !found) return found.error();
+  const std::string& path = configuration.base_directory;
+  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return system_error(errno, "make base directory " + path);
+  site.base = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!site.base) return system_error(errno, "open base directory " + path);
+
+  const Identity own{::geteuid(), ::getegid()};
+  auto run = keep_directory(site.base.get(), "run", site.root, {own.uid, site.network.gid}, 0755);
+  if (!run) return run.error().in(path);
+  site.run = std::move(*run);
+  // Before anything else is touched: what stands there may belong to a running master.
+  auto lock = take_lock(site.run.get());
+  if (!lock) return lock.error().in(path);
+  site.lock = std::move(*lock);
+
+  auto spool = keep_directory(site.base.get(), "spool", site.root, site.network, 02770);
+  if (!spool) return spool.error().in(path);
+  for (const char* const name : {"journal", "large", "deferred", "corrupt"})
+    if (auto made = keep_directory(spool->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool");
+  if (auto made = keep_directory(site.base.get(), "mail", site.root, site.mail, 0700); !made) return made.error().in(path);
+  if (auto made = keep_directory(site.base.get(), "directory", site.root, site.directory, 0700); !made) return made.error().in(path);
+  return site;
+}
+
+}  // namespace postern::master

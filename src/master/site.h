@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What must stand before a master can work: the system users, the directories below the base directory, and the lock that keeps
+// a second master away (listeners.md L-10).
+#include "base/descriptor.h"
+#include "conf/configuration.h"
+#include "master/master.h"
+
+#include <sys/types.h>
+
+namespace postern::master {
+
+struct Identity {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct Site {
+  bool root = false;  // false: everything runs as the one user there is
+  Identity network, mail, directory;
+  base::Descriptor base;  // the base directory
+  base::Descriptor run;   // run/ below it
+  base::Descriptor lock;  // run/master.pid, locked as long as the master lives
+
+  [[nodiscard]] const Identity& of(Role::User user) const;
+};
+
+// Finds the users. Kind::not_found names the one that is missing and how to make it.
+Result<void> find_users(const conf::Users& users, Site& site);
+
+// Everything: users, directories with owners and modes, lock. Kind::denied with the pid if another master has the lock.
+Result<Site> prepare_site(const conf::Configuration& configuration);
+
+}  // namespace postern::master

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "master/sockets.h"
+
+#include <linux/filter.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace postern::master {
+
+std::string Wanted::to_string() const {
+  std::string where = row.kind == conf::LocalAddress::Kind::all ? net::Endpoint{address, port}.to_string() : row.to_string();
+  if (row.kind != conf::LocalAddress::Kind::all)
+    where = where.find(':') == std::string::npos ? where + ":" + std::to_string(port) : "[" + where + "]:" + std::to_string(port);
+  return std::string(conf::to_string(module)) + " " + where;
+}
+
+std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration) {
+  using Kind = conf::LocalAddress::Kind;
+  const net::Address any4, any6 = net::Address::ipv6({});
+  std::vector<Wanted> wanted;
+  for (const auto& listener : configuration.listeners) {
+    if (listener.maximum_connections == 0) continue;
+    for (const auto& row : listener.sockets) {
+      if (row.port == 0) continue;
+      const auto add = [&](const net::Address& address) { wanted.push_back({listener.module, row.port, row.address, address}); };
+      if (row.address.kind == Kind::all || row.address.kind == Kind::all_ipv4) add(any4);
+      if (row.address.kind == Kind::all || row.address.kind == Kind::all_ipv6) add(any6);
+      if (row.address.kind == Kind::one) add(row.address.address);
+    }
+  }
+  return wanted;
+}
+
+Result<base::Descriptor> open_socket(const Wanted& wanted, unsigned queue, bool& no_such_family) {
+  no_such_family = false;
+  const std::string doing = "listen on " + wanted.to_string();
+  sockaddr_storage address{};
+  const socklen_t length = wanted.address.to_sockaddr(wanted.port, address);
+  if (!wanted.row.scope.empty() && address.ss_family == AF_INET6) {
+    const unsigned index = ::if_nametoindex(wanted.row.scope.c_str());
+    if (index == 0) return system_error(errno, doing);
+    reinterpret_cast<sockaddr_in6&>(address).sin6_scope_id = index;
+  }
+  base::Descriptor socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) {
+    const int saved = errno;
+    no_such_family = saved == EAFNOSUPPORT;
+    return system_error(saved, doing);
+  }
+  const int on = 1;
+  const auto set = [&](int level, int option) { return ::setsockopt(socket.get(), level, option, &on, sizeof on) == 0; };
+  // Never SO_REUSEPORT: with it the kernel lets two programs share the port (listeners.md L-4, L-7).
+  if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_KEEPALIVE) || !set(IPPROTO_TCP, TCP_NODELAY) ||
+      (address.ss_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)))
+    return system_error(errno, doing);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    const int saved = errno;
+    no_such_family = saved == EADDRNOTAVAIL && address.ss_family == AF_INET6 && wanted.address.is_any();
+    return system_error(saved, doing);
+  }
+  if (::listen(socket.get(), static_cast<int>(queue)) != 0) return system_error(errno, doing);
+  return socket;
+}
+
+void stop_queueing(int socket) {
+  // A filter that drops every packet. Connections that are complete already have none; a newcomer's SYN gets no answer, is sent
+  // again a second later and then finds the port closed, or its successor.
+  sock_filter drop[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+  const sock_fprog program{1, drop};
+  ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+Plan plan_change(const std::vector<Wanted>& present, const std::vector<Wanted>& wanted) {
+  Plan plan;
+  std::vector<bool> stays(present.size(), false);
+  std::vector<std::size_t> fresh;
+  for (std::size_t w = 0; w < wanted.size(); ++w) {
+    const auto found = std::find(present.begin(), present.end(), wanted[w]);
+    if (found == present.end()) {
+      fresh.push_back(w);
+      continue;
+    }
+    const auto p = static_cast<std::size_t>(found - present.begin());
+    stays[p] = true;
+    plan.kept.push_back({p, w});
+  }
+  const auto collide = [&](std::size_t p, std::size_t w) {
+    return present[p].port == wanted[w].port && present[p].address.family() == wanted[w].address.family() &&
+           (present[p].address == wanted[w].address || present[p].address.is_any() || wanted[w].address.is_any());
+  };
+  for (std::size_t p = 0; p < present.size(); ++p) {
+    if (stays[p]) continue;
+    const bool in_the_way = std::any_of(fresh.begin(), fresh.end(), [&](std::size_t w) { return collide(p, w); });
+    (in_the_way ? plan.removed_first : plan.removed).push_back(p);
+  }
+  for (const std::size_t w : fresh) {
+    const bool must_wait =
+        std::any_of(plan.removed_first.begin(), plan.removed_first.end(), [&](std::size_t p) { return collide(p, w); });
+    (must_wait ? plan.opened_after : plan.opened).push_back(w);
+  }
+  return plan;
+}
+
+}  // namespace postern::master

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Inside of master/: everything the master knows, and its work in three files: master.cc (start, watch, stop), reload.cc,
+// status.cc (control socket).
+#include "master/master.h"
+
+#include "base/clock.h"
+#include "gate/connection_table.h"
+#include "master/back_off.h"
+#include "master/children.h"
+#include "master/site.h"
+#include "master/sockets.h"
+#include "net/asio.h"
+
+#include <sys/stat.h>
+
+#include <deque>
+#include <list>
+#include <optional>
+#include <set>
+
+namespace postern::master {
+
+// A socket of the configuration, open or not.
+struct Bound {
+  std::uint32_t id = 0;
+  Wanted wanted;
+  base::Descriptor socket;  // invalid: not listening
+  std::string error;        // why not
+  bool absent = false;      // half of a row for all addresses, of a family that this machine has not
+  std::chrono::steady_clock::time_point tried;
+};
+
+struct RoleState {
+  RoleState(net::asio::io_context& io, Role r) : role(std::move(r)), timer(io) {}
+  Role role;
+  BackOff back_off;
+  net::asio::steady_timer timer;  // until the next child may be started
+  bool waiting = false;
+};
+
+struct Handed {
+  std::string name;
+  base::Descriptor descriptor;
+  std::vector<std::string> roles;  // empty: all
+};
+
+// Who holds a shared lock, and since when.
+struct LockWatch {
+  std::string name;
+  std::function<int()> holder;
+  int process = 0;
+  std::chrono::steady_clock::time_point since;
+};
+
+struct Tables {
+  base::Descriptor image;  // sealed; invalid: none yet
+  std::uint64_t generation = 0;
+  std::string loaded;      // when, for status
+  std::string error;       // of the newest file, if it was refused
+  struct stat seen {};     // the file that was loaded or refused last
+  bool seen_any = false;
+  pid_t loader = 0;
+  std::chrono::steady_clock::time_point retry{};  // after a loader that died
+};
+
+struct ReloadOutcome {
+  bool done = false;
+  bool needs_restart = false;
+  std::vector<std::string> mistakes;  // why not
+  std::vector<std::string> changed;   // settings, sockets
+};
+
+struct Master::State {
+  State(Options o, Site s, base::Descriptor program);
+
+  // master.cc
+  int run();
+  net::Awaitable<void> start();
+  net::Awaitable<void> stop();
+  net::Awaitable<void> pause(std::chrono::milliseconds time);
+  void wait_for_signal();
+  void on_signal(int number);
+  void each_second();
+  void watch_locks();
+  void open_log_file();
+  void reopen_log();
+  Result<void> take_configuration(conf::Loaded loaded);
+  void try_sockets();
+  bool try_socket(Bound& bound);
+  void give_sockets(const std::vector<const Bound*>& opened);
+  void give_sockets_to(Child& child, const std::vector<const Bound*>& sockets);
+  [[nodiscard]] RoleState* role_of(conf::Module module);
+  [[nodiscard]] RoleState* role_named(const std::string& name);
+  [[nodiscard]] unsigned wanted_children(const Role& role) const;
+  Result<Child*> start_child(RoleState& role, unsigned replaces);
+  // Brings the number of a role's children to what the configuration wants, and replaces those that want it.
+  void ensure(RoleState& role);
+  void ensure_all();
+  void on_ready(Child& child);
+  void on_death(Child& child, int status);
+  void broadcast(const boost::json::object& order, const Named& descriptors = {});
+  void check_tables();
+  void start_loader(base::Descriptor file);
+  void take_answer(Child& loader, int status);
+  [[nodiscard]] Named common_descriptors();
+  // Waits until all of `asked` (child numbers) have carried out order `sequence`, are gone, or `limit` is over.
+  net::Awaitable<bool> all_done(std::vector<unsigned> asked, std::uint64_t sequence, std::chrono::milliseconds limit);
+
+  // reload.cc
+  net::Awaitable<ReloadOutcome> reload();
+  net::Awaitable<ReloadOutcome> reload_now();
+  // Takes sockets out of service: children accept what waits, then the sockets are shut down for all processes (L-43, L-44).
+  net::Awaitable<void> let_go(std::vector<std::uint32_t> ids, std::chrono::milliseconds limit);
+
+  // status.cc
+  Result<void> open_control_socket();
+  net::Awaitable<void> accept_control();
+  net::Awaitable<void> serve_control(net::asio::local::stream_protocol::socket socket);
+  [[nodiscard]] boost::json::object status();
+  [[nodiscard]] boost::json::object sessions();
+
+  Options options;
+  Site site;
+  net::asio::io_context io{1};
+  Children children;
+  net::asio::signal_set signals;
+  net::asio::steady_timer second, lock_timer;
+  std::optional<net::asio::local::stream_protocol::acceptor> control;
+  unsigned control_connections = 0;
+
+  conf::Configuration configuration;
+  base::Descriptor configuration_file;  // the sealed text that children read
+  std::uint64_t generation = 0;         // of the configuration
+  base::Descriptor log_file;
+  std::list<RoleState> roles;
+  std::vector<SharedResource> resources;
+  std::vector<Handed> handed;
+  std::vector<LockWatch> locks;
+  std::vector<Bound> sockets;
+  std::uint32_t next_socket = 0;
+  Tables tables;
+  std::optional<gate::ConnectionTable> table;
+  std::chrono::steady_clock::time_point started = base::steady_now();
+  std::string started_text = base::iso8601(base::wall_now());
+  bool starting = true;
+  bool stopping = false;
+  bool reloading = false;
+  bool reload_again = false;
+  bool ended = false;
+  int exit_status = 0;
+};
+
+}  // namespace postern::master

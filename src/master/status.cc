@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// run/control.sock: what posternctl asks and orders. Only root and the master's own user may (SO_PEERCRED).
+#include "config.h"
+
+#include "base/log.h"
+#include "master/state.h"
+#include "net/frames.h"
+
+#include <boost/json/array.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace postern::master {
+namespace {
+
+using namespace std::chrono_literals;
+using boost::json::array;
+using boost::json::object;
+
+// Connections at a time; they are the administrator's own.
+constexpr unsigned kControlConnections = 16;
+// Lines in lists; `posternctl status` says how many there are in all.
+constexpr std::size_t kMostSessions = 100000, kMostAddresses = 1000;
+
+std::int64_t seconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration_cast<std::chrono::seconds>(base::steady_now() - then).count();
+}
+
+std::string_view to_string(Child::Phase phase) {
+  switch (phase) {
+    case Child::Phase::starting: return "starting";
+    case Child::Phase::working: return "working";
+    case Child::Phase::leaving: return "finishing";
+  }
+  return "starting";
+}
+
+}  // namespace
+
+Result<void> Master::State::open_control_socket() {
+  auto socket = net::listen_unix(site.run.get(), "control.sock", 0600);
+  if (!socket) return socket.error();
+  control.emplace(io, net::asio::local::stream_protocol(), socket->release());
+  net::asio::co_spawn(io, accept_control(), net::asio::detached);
+  return {};
+}
+
+net::Awaitable<void> Master::State::accept_control() {
+  for (;;) {
+    boost::system::error_code error;
+    net::asio::local::stream_protocol::socket socket = co_await control->async_accept(net::asio::redirect_error(net::asio::use_awaitable, error));
+    if (error == net::asio::error::operation_aborted) co_return;
+    if (error) {
+      co_await pause(200ms);
+      continue;
+    }
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    const bool known = ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    if (!known || (peer.uid != 0 && peer.uid != ::geteuid())) {
+      base::log_event(base::Severity::warning, "control-denied", {{"uid", peer.uid}});
+      continue;
+    }
+    if (control_connections >= kControlConnections) continue;
+    net::asio::co_spawn(io, serve_control(std::move(socket)), net::asio::detached);
+  }
+}
+
+net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_protocol::socket socket) {
+  struct Counted {
+    unsigned& count;
+    explicit Counted(unsigned& c) : count(c) { ++count; }
+    ~Counted() { --count; }
+  } counted(control_connections);
+  net::FrameReader reader;
+  for (;;) {
+    auto request = co_await net::read_frame(socket, reader);
+    if (!request) co_return;
+    const auto* const command = request->if_contains("command");
+    const std::string name = command != nullptr && command->is_string() ? std::string(command->get_string()) : std::string();
+    object answer;
+    if (name == "status") {
+      answer = status();
+    } else if (name == "sessions") {
+      answer = sessions();
+    } else if (name == "reload") {
+      const ReloadOutcome outcome = co_await reload();
+      array mistakes, changed;
+      for (const auto& mistake : outcome.mistakes) mistakes.emplace_back(mistake);
+      for (const auto& change : outcome.changed) changed.emplace_back(change);
+      answer = {{"done", outcome.done}, {"needs_restart", outcome.needs_restart}, {"mistakes", std::move(mistakes)}, {"changed", std::move(changed)}};
+    } else if (name == "stop") {
+      // The connection ends when the master does: that is how the asker knows.
+      base::log_event(base::Severity::notice, "stop-ordered");
+      net::asio::co_spawn(io, stop(), net::asio::detached);
+      answer = {{"done", true}, {"grace_seconds", configuration.grace_time.count()}};
+    } else {
+      answer = {{"error", "unknown command"}};
+    }
+    auto written = co_await net::write_frame(socket, std::move(answer));
+    if (!written) co_return;
+  }
+}
+
+object Master::State::status() {
+  object answer{{"version", PACKAGE_VERSION},
+                {"pid", ::getpid()},
+                {"state", stopping ? "stopping" : starting ? "starting" : reloading ? "reloading" : "running"},
+                {"since", started_text},
+                {"seconds", seconds_since(started)},
+                {"base_directory", configuration.base_directory},
+                {"configuration", options.configuration_path},
+                {"configuration_generation", generation}};
+  object about_tables{{"generation", tables.generation}, {"loaded", tables.loaded}};
+  if (!tables.error.empty()) about_tables["error"] = tables.error;
+  answer["tables"] = std::move(about_tables);
+
+  array listeners;
+  for (const auto& listener : configuration.listeners) {
+    const gate::ListenerCounts counts = table->counts(listener.module);
+    object refused;
+    for (std::size_t i = 0; i < gate::kReasons; ++i)
+      if (counts.refused[i] != 0) refused[gate::to_string(static_cast<gate::Reason>(i))] = counts.refused[i];
+    array rows;
+    for (const auto& bound : sockets) {
+      if (bound.wanted.module != listener.module || bound.absent) continue;
+      object row{{"port", bound.wanted.port},
+                 {"row", bound.wanted.row.to_string()},
+                 {"address", bound.wanted.address.to_string()},
+                 {"state", bound.socket.valid() ? "listening" : "not listening"}};
+      if (!bound.error.empty()) row["error"] = bound.error;
+      rows.push_back(std::move(row));
+    }
+    listeners.push_back(object{{"module", conf::to_string(listener.module)},
+                               {"maximum", listener.maximum_connections},
+                               {"reserve", listener.reserve_for_clients},
+                               {"per_address", listener.connections_per_address},
+                               {"active", counts.active},
+                               {"clients", counts.clients},
+                               {"admitted", counts.admitted},
+                               {"refused", std::move(refused)},
+                               {"sockets", std::move(rows)}});
+  }
+  answer["listeners"] = std::move(listeners);
+
+  array processes;
+  for (const auto& [number, child] : children.all()) {
+    const gate::ChildCounts counts = table->child({child->number, child->incarnation});
+    processes.push_back(object{{"role", child->role},
+                               {"pid", child->pid},
+                               {"number", child->number},
+                               {"state", to_string(child->phase)},
+                               {"sessions", counts.held},
+                               {"served", counts.served},
+                               {"seconds", seconds_since(child->started)}});
+  }
+  answer["children"] = std::move(processes);
+
+  array addresses;
+  for (const auto& entry : table->addresses(kMostAddresses))
+    addresses.push_back(object{{"module", conf::to_string(entry.module)}, {"address", entry.address.to_string()}, {"connections", entry.connections}});
+  answer["addresses"] = std::move(addresses);
+  if (options.add_to_status) options.add_to_status(answer);
+  return answer;
+}
+
+object Master::State::sessions() {
+  array list;
+  const auto now = base::to_microseconds(base::wall_now());
+  for (const auto& entry : table->sessions(kMostSessions)) {
+    int pid = 0;
+    const auto found = children.all().find(entry.owner.child);
+    if (found != children.all().end() && found->second->incarnation == entry.owner.incarnation) pid = found->second->pid;
+    list.push_back(object{{"module", conf::to_string(entry.module)},
+                          {"remote", entry.remote.to_string()},
+                          {"local", entry.local.to_string()},
+                          {"client", entry.is_client},
+                          {"restricted", entry.restricted},
+                          {"pid", pid},
+                          {"seconds", std::max<std::int64_t>(0, (now - entry.since_microseconds) / 1'000'000)},
+                          {"doing", entry.description}});
+  }
+  return {{"sessions", std::move(list)}};
+}
+
+}  // namespace postern::master

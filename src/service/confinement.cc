@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.h"
+
+#include "service/child.h"
+
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+namespace postern::service {
+namespace {
+
+// Every process: memory, threads (no new processes: clone() is limited below), time, signals, waiting, its own descriptors.
+constexpr const char* kCommon[] = {
+    "arch_prctl", "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "close_range", "dup", "dup2", "dup3", "epoll_create1",
+    "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2", "exit", "exit_group", "fcntl", "fstat", "futex", "getcpu", "getegid", "geteuid",
+    "getgid", "getpid", "getppid", "getpriority", "getrandom", "getrlimit", "getrusage", "gettid", "gettimeofday", "getuid", "lseek",
+    "madvise", "membarrier", "memfd_create", "mlock", "mremap", "munlock", "munmap", "nanosleep", "newfstatat", "pipe2", "poll", "ppoll",
+    "pread64", "preadv", "prlimit64", "pselect6", "pwrite64", "pwritev", "read", "readv", "restart_syscall", "rseq", "rt_sigaction",
+    "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "sched_getaffinity", "sched_getparam",
+    "sched_getscheduler", "sched_yield", "select", "set_robust_list", "set_tid_address", "sigaltstack", "stat", "statx", "sysinfo",
+    "time", "timer_create", "timer_delete", "timer_settime", "timerfd_create", "timerfd_gettime", "timerfd_settime", "uname", "write", "writev",
+    // messages to the master and to syslog
+    "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
+    "ftruncate"};
+
+// Roles that keep files: spool, mailboxes, directory.
+constexpr const char* kFiles[] = {
+    "access", "chdir", "copy_file_range", "creat", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown",
+    "fchownat", "fdatasync", "flock", "fstatfs", "fsync", "getcwd", "getdents64", "link", "linkat", "lstat", "mkdir", "mkdirat", "msync", "open",
+    "openat", "openat2", "readlink", "readlinkat", "rename", "renameat", "renameat2", "rmdir", "sendfile", "statfs", "symlinkat", "sync_file_range",
+    "syncfs", "truncate", "umask", "unlink", "unlinkat", "utimensat"};
+
+// Roles that talk over sockets. socket() itself is limited below.
+constexpr const char* kSockets[] = {"accept", "accept4", "bind", "connect", "listen", "socketpair"};
+
+std::vector<const char*> list_of(std::string_view role) {
+  std::vector<const char*> names(std::begin(kCommon), std::end(kCommon));
+  // The loader reads one descriptor and answers with another one.
+  if (role != "loader") {
+    names.insert(names.end(), std::begin(kFiles), std::end(kFiles));
+    names.insert(names.end(), std::begin(kSockets), std::end(kSockets));
+  }
+  return names;
+}
+
+scmp_arg_cmp equal(unsigned argument, scmp_datum_t value) { return {argument, SCMP_CMP_EQ, value, 0}; }
+// True if the bits of `mask` are those of `value`.
+scmp_arg_cmp bits(unsigned argument, scmp_datum_t mask, scmp_datum_t value) { return {argument, SCMP_CMP_MASKED_EQ, mask, value}; }
+
+struct FreeFilter {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+
+}  // namespace
+
+std::vector<std::string> allowed_system_calls(std::string_view role) {
+  const auto names = list_of(role);
+  return {names.begin(), names.end()};
+}
+
+#ifdef POSTERN_SANITIZED
+
+Result<void> confine(std::string_view role) {
+  base::log_event(base::Severity::notice, "not-confined", {{"role", role}, {"reason", "built with sanitizers"}});
+  return {};
+}
+
+#else
+
+Result<void> confine(std::string_view role) {
+  const std::unique_ptr<void, FreeFilter> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
+  if (!filter) return Error{Kind::temporary, "confinement could not be prepared"};
+  // Refusals stand in the kernel's log with pid and number of the call; an old kernel without that still confines.
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_LOG, 1);
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+
+  int failed = 0;
+  const auto allow = [&](const char* name, auto... conditions) {
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) return;  // this machine has no such call
+    const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, sizeof...(conditions), conditions...);
+    if (added < 0 && added != -EDOM) failed = added;  // EDOM: exists on another architecture only
+  };
+  for (const char* name : list_of(role)) allow(name);
+
+  // Threads, but no processes. clone3() hides its flags from the filter; without it libc takes clone().
+  allow("clone", bits(0, CLONE_THREAD, CLONE_THREAD));
+  seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+  // Memory is for data: what a broken session writes is never executed.
+  allow("mmap", bits(2, PROT_EXEC, 0));
+  allow("mprotect", bits(2, PROT_EXEC, 0));
+  // Signals to itself only: abort() and the kill points of the tests.
+  const auto self = static_cast<scmp_datum_t>(::getpid());
+  allow("tgkill", equal(0, self));
+  allow("kill", equal(0, self));
+  for (const scmp_datum_t request : {FIONBIO, FIONREAD, FIOCLEX, TCGETS}) allow("ioctl", equal(1, request));
+  for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: libc names its memory */})
+    allow("prctl", equal(0, static_cast<scmp_datum_t>(option)));
+  if (role != "loader") {
+    // No raw and no packet sockets. SOCK_NONBLOCK and SOCK_CLOEXEC stand in the upper bits of the type.
+    for (const int family : {AF_UNIX, AF_INET, AF_INET6})
+      for (const int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET})
+        allow("socket", equal(0, static_cast<scmp_datum_t>(family)), bits(1, 0xf, static_cast<scmp_datum_t>(type)));
+  } else {
+    // Reading only.
+    allow("openat", bits(2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+  }
+  if (failed != 0) return system_error(-failed, "confinement rule");
+  if (const int loaded = seccomp_load(filter.get()); loaded < 0) return system_error(-loaded, "confinement");
+  return {};
+}
+
+#endif
+
+}  // namespace postern::service
