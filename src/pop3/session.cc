@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pop3/session.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "pop3/text.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+
+namespace postern::pop3 {
+namespace {
+
+using base::Severity;
+
+// Answers are gathered up to this size before they are written.
+constexpr std::size_t kWriteBytes = 32 * 1024;
+constexpr std::size_t kMaxUserBytes = 320;
+
+enum class State { authorization, transaction };
+
+struct Command {
+  std::string keyword;       // upper case
+  std::string_view argument; // behind the first space, as it was sent
+};
+
+Command parse(std::string_view line) {
+  const auto space = line.find(' ');
+  Command command;
+  command.keyword = base::upper(line.substr(0, space));
+  if (space != std::string_view::npos) command.argument = line.substr(space + 1);
+  return command;
+}
+
+class Session {
+ public:
+  Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch)
+      : stream_(stream), input_(stream), services_(services), watch_(watch), info_(std::move(info)), configuration_(services.configuration()) {}
+
+  net::Awaitable<void> run() {
+    const auto begin = std::chrono::steady_clock::now();
+    login_until_ = begin + info_.login_time;
+    ok("Postern POP3 at " + configuration_->host_name);
+    try {
+      co_await serve();
+    } catch (const std::exception& error) {
+      base::log_event(Severity::error, "pop3-failure", {{"session", info_.id}, {"error", error.what()}});
+      end_reason_ = "failure";
+    }
+    inbox_ = nullptr;
+    watch_.set_end_reason(end_reason_);
+    if (!account_.empty()) {
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin).count();
+      base::log_event(Severity::info, "pop3-session",
+                      {{"account", account_}, {"client", info_.remote.address.to_string()}, {"reason", end_reason_}, {"retrieved", retrieved_},
+                       {"retrieved_bytes", retrieved_bytes_}, {"removed", removed_}, {"seconds", seconds}, {"session", info_.id}});
+    }
+  }
+
+ private:
+  // Reads commands until something ends the session. What was said last is written here.
+  net::Awaitable<void> serve() {
+    std::string line;
+    while (!over_) {
+      if (!input_.has_buffered() || out_.size() >= kWriteBytes) {
+        if (auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
+      }
+      if (watch_.finishing() && nothing_marked()) {
+        co_await say_goodbye();
+        co_return;
+      }
+      set_read_limit();
+      watch_.set_idle(nothing_marked());
+      const auto read = co_await input_.read_line(line, configuration_->pop3.command_bytes);
+      watch_.set_idle(false);
+      if (!read) {
+        if (watch_.finishing() && !stream_.expired()) co_await say_goodbye();
+        else end_with(read.error());
+        co_return;
+      }
+      switch (*read) {
+        case net::Input::Line::end:
+          end_reason_ = "closed";
+          co_return;
+        case net::Input::Line::garbage:
+          error("bare CR, bare LF or NUL; goodbye");
+          end_reason_ = "line ends";
+          over_ = true;
+          break;
+        case net::Input::Line::too_long:
+          bad("command line too long");
+          break;
+        case net::Input::Line::complete:
+          co_await obey(line);
+          break;
+      }
+    }
+    // No time limit of its own: that of the last command still runs.
+    const auto flushed = co_await flush();
+    if (!flushed) end_with(flushed.error());
+  }
+
+  net::Awaitable<void> obey(std::string line) {
+    const Command command = parse(line);
+    struct Row {
+      std::string_view keyword;
+      bool authorization, transaction;
+      net::Awaitable<void> (Session::*run)(std::string_view);
+    };
+    static constexpr std::array<Row, 13> rows = {{
+        {"CAPA", true, true, &Session::capa},  {"USER", true, false, &Session::user}, {"PASS", true, false, &Session::pass},
+        {"QUIT", true, true, &Session::quit},  {"STAT", false, true, &Session::stat}, {"LIST", false, true, &Session::list},
+        {"RETR", false, true, &Session::retr}, {"DELE", false, true, &Session::dele}, {"NOOP", false, true, &Session::noop},
+        {"RSET", false, true, &Session::rset}, {"TOP", false, true, &Session::top},   {"UIDL", false, true, &Session::uidl},
+        {"STLS", true, false, &Session::stls},
+    }};
+    for (const Row& row : rows) {
+      if (row.keyword != command.keyword) continue;
+      const bool allowed = state_ == State::authorization ? row.authorization : row.transaction;
+      if (!allowed) {
+        bad(state_ == State::authorization ? "log in first" : "not after login");
+        co_return;
+      }
+      co_await (this->*row.run)(command.argument);
+      co_return;
+    }
+    bad("unknown command");
+  }
+
+  // Answers.
+  void ok(std::string_view text) { add("+OK ", text); }
+  void error(std::string_view text) { add("-ERR ", text); }
+  void add(std::string_view status, std::string_view text) {
+    out_ += status;
+    out_ += text;
+    out_ += "\r\n";
+  }
+  // For what no honest client sends often.
+  void bad(std::string_view text) {
+    if (++errors_ >= configuration_->pop3.errors) {
+      error("too many bad commands; goodbye");
+      end_reason_ = "too many errors";
+      over_ = true;
+      return;
+    }
+    error(text);
+  }
+
+  net::Awaitable<Result<void>> flush() {
+    if (out_.empty()) co_return Result<void>();
+    set_write_limit();
+    auto written = co_await stream_.write(out_);
+    // An idle session holds no buffer.
+    out_ = std::string();
+    co_return written;
+  }
+  // In the middle of a long answer. False: the connection is broken, and the session over.
+  net::Awaitable<bool> flush_if_large() {
+    if (out_.size() < kWriteBytes) co_return true;
+    const auto flushed = co_await flush();
+    if (!flushed) end_with(flushed.error());
+    co_return flushed.has_value();
+  }
+
+  void set_read_limit() {
+    std::chrono::milliseconds limit = info_.idle_time;
+    if (state_ == State::authorization) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(login_until_ - std::chrono::steady_clock::now());
+      limit = std::clamp(left, std::chrono::milliseconds(0), limit);
+    }
+    stream_.set_time_limit(limit);
+  }
+  void set_write_limit() { stream_.set_time_limit(info_.idle_time); }
+
+  // RFC 1939 section 3: when the time is over, the connection is closed without an answer and without removing anything.
+  void end_with(const Error& why) {
+    over_ = true;
+    end_reason_ = stream_.expired() ? "time limit" : why.kind == Kind::permanent ? "closed" : "aborted";
+  }
+
+  net::Awaitable<void> say_goodbye() {
+    over_ = true;
+    end_reason_ = "shutdown";
+    error("[SYS/TEMP] the server is shutting down; goodbye");
+    const auto flushed = co_await flush();
+    static_cast<void>(flushed);
+  }
+
+  // AUTHORIZATION.
+  [[nodiscard]] bool may_send_password() const { return configuration_->pop3.clear_text_login.contains(info_.remote.address); }
+
+  // RFC 2449 section 5. The same before and after login but for USER, as section 6.3 has it.
+  net::Awaitable<void> capa(std::string_view argument) {
+    if (!argument.empty()) co_return bad("CAPA takes no argument");
+    ok("capabilities follow");
+    out_ += "TOP\r\nUIDL\r\n";
+    if (may_send_password()) out_ += "USER\r\n";
+    out_ += "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION Postern\r\n.\r\n";
+  }
+
+  net::Awaitable<void> stls(std::string_view) {
+    bad("TLS is not available");
+    co_return;
+  }
+
+  net::Awaitable<void> user(std::string_view argument) {
+    user_.reset();
+    if (!may_send_password()) co_return error("[SYS/PERM] passwords are not accepted from your network address without TLS");
+    const std::string_view name = base::trim(argument);
+    if (name.empty() || name.size() > kMaxUserBytes) co_return bad("USER takes the name of an account");
+    user_ = std::string(name);
+    // Whether there is such an account is nobody's business.
+    ok("now PASS");
+  }
+
+  net::Awaitable<void> pass(std::string_view argument) {
+    if (!may_send_password()) co_return error("[SYS/PERM] passwords are not accepted from your network address without TLS");
+    if (!user_) co_return bad("USER comes first");
+    const std::string name = *std::exchange(user_, std::nullopt);
+    // Everything behind the space is the password, spaces included (RFC 1939 section 7).
+    std::string password(argument);
+    const auto answer = co_await services_.directory().verify(name, std::move(password), "pop3", info_.remote.address);
+    if (!answer) {
+      log_failed(name, "directory: " + answer.error().what);
+      co_return error("[SYS/TEMP] the account can't be checked now");
+    }
+    if (!answer->accepted) {
+      log_failed(name, answer->reason);
+      co_await refuse_login();
+      co_return;
+    }
+    auto inbox = co_await services_.open_inbox(answer->account->mailbox_directory);
+    if (!inbox) {
+      if (inbox.error().kind == Kind::denied) {
+        log_failed(name, "in use");
+        co_return error("[IN-USE] another session has the mailbox");
+      }
+      base::log_event(Severity::error, "pop3-mailbox",
+                      {{"account", answer->account->name}, {"error", inbox.error().what}, {"session", info_.id}});
+      co_return error("[SYS/TEMP] the mailbox can't be opened now");
+    }
+    inbox_ = std::move(*inbox);
+    account_ = answer->account->name;
+    marked_.assign(inbox_->messages().size(), false);
+    state_ = State::transaction;
+    watch_.describe(account_);
+    base::log_event(Severity::info, "pop3-login",
+                    {{"account", account_}, {"client", info_.remote.address.to_string()}, {"messages", marked_.size()}, {"session", info_.id}});
+    ok(totals());
+  }
+
+  // RFC 3206 section 4: AUTH tells the client that the password is the matter, and not the server.
+  net::Awaitable<void> refuse_login() {
+    if (const auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
+    if (configuration_->pop3.failure_delay.count() > 0) {
+      const auto executor = co_await net::asio::this_coro::executor;
+      net::asio::steady_timer delay(executor);
+      delay.expires_after(configuration_->pop3.failure_delay);
+      boost::system::error_code ignored;
+      co_await delay.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    }
+    error("[AUTH] name or password is wrong");
+    if (++login_failures_ >= configuration_->pop3.login_failures) {
+      end_reason_ = "login failures";
+      over_ = true;
+    }
+  }
+
+  void log_failed(const std::string& name, std::string_view reason) {
+    base::log_event(Severity::notice, "pop3-login-failed",
+                    {{"name", name}, {"client", info_.remote.address.to_string()}, {"reason", reason}, {"session", info_.id}});
+  }
+
+  // TRANSACTION.
+  [[nodiscard]] bool nothing_marked() const { return marked_count_ == 0; }
+
+  [[nodiscard]] std::string totals() const {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < marked_.size(); ++i)
+      if (!marked_[i]) bytes += inbox_->messages()[i].size_bytes;
+    return std::to_string(marked_.size() - marked_count_) + " " + std::to_string(bytes);
+  }
+
+  // The index of the message that `text` names; otherwise the answer is written and nothing returned.
+  std::optional<std::size_t> message(std::string_view text) {
+    const auto number = base::number_from<std::size_t>(text);
+    if (!number || *number == 0 || *number > marked_.size()) {
+      error("no such message");
+      return std::nullopt;
+    }
+    if (marked_[*number - 1]) {
+      error("message " + std::to_string(*number) + " is marked for removal");
+      return std::nullopt;
+    }
+    return *number - 1;
+  }
+
+  net::Awaitable<void> stat(std::string_view argument) {
+    if (!base::trim(argument).empty()) co_return bad("STAT takes no argument");
+    ok(totals());
+  }
+
+  net::Awaitable<void> noop(std::string_view) {
+    ok("");
+    co_return;
+  }
+
+  net::Awaitable<void> rset(std::string_view argument) {
+    if (!base::trim(argument).empty()) co_return bad("RSET takes no argument");
+    marked_.assign(marked_.size(), false);
+    marked_count_ = 0;
+    ok(totals());
+  }
+
+  net::Awaitable<void> dele(std::string_view argument) {
+    const auto index = message(base::trim(argument));
+    if (!index) co_return;
+    marked_[*index] = true;
+    ++marked_count_;
+    ok("message " + std::to_string(*index + 1) + " will be removed at QUIT");
+  }
+
+  static std::string scan_line(std::size_t index, const Message& message) {
+    return std::to_string(index + 1) + " " + std::to_string(message.size_bytes);
+  }
+  static std::string unique_line(std::size_t index, const Message& message) { return std::to_string(index + 1) + " " + message.unique_id; }
+
+  net::Awaitable<void> list(std::string_view argument) { return listing(argument, scan_line); }
+  net::Awaitable<void> uidl(std::string_view argument) { return listing(argument, unique_line); }
+
+  net::Awaitable<void> listing(std::string_view argument, std::string (*line)(std::size_t, const Message&)) {
+    argument = base::trim(argument);
+    if (!argument.empty()) {
+      if (const auto index = message(argument)) ok(line(*index, inbox_->messages()[*index]));
+      co_return;
+    }
+    ok(totals());
+    for (std::size_t i = 0; i < marked_.size(); ++i) {
+      if (marked_[i]) continue;
+      out_ += line(i, inbox_->messages()[i]);
+      out_ += "\r\n";
+      const bool more = co_await flush_if_large();
+      if (!more) co_return;
+    }
+    out_ += ".\r\n";
+  }
+
+  net::Awaitable<void> retr(std::string_view argument) {
+    const auto index = message(base::trim(argument));
+    if (!index) co_return;
+    const bool sent = co_await send_text(*index, std::nullopt);
+    if (!sent) co_return;
+    ++retrieved_;
+  }
+
+  net::Awaitable<void> top(std::string_view argument) {
+    const std::string_view both = base::trim(argument);
+    const auto space = both.find(' ');
+    const auto lines = space == std::string_view::npos ? std::nullopt : base::number_from<std::uint64_t>(base::trim(both.substr(space)));
+    if (!lines) co_return bad("TOP takes a message and a number of lines");
+    const auto index = message(both.substr(0, space));
+    if (!index) co_return;
+    const bool sent = co_await send_text(*index, lines);
+    static_cast<void>(sent);
+  }
+
+  // A message, or its header and the first lines of its body. False if it did not go out whole.
+  net::Awaitable<bool> send_text(std::size_t index, std::optional<std::uint64_t> body_lines) {
+    auto reader = co_await inbox_->read(index);
+    if (!reader) {
+      if (reader.error().kind == Kind::not_found) {
+        error("the message was removed by another program");
+      } else {
+        log_unreadable(index, reader.error());
+        error("[SYS/TEMP] the message can't be read now");
+      }
+      co_return false;
+    }
+    ok(std::to_string(inbox_->messages()[index].size_bytes) + " octets");
+    TextWriter text(body_lines);
+    for (;;) {
+      const auto piece = co_await (*reader)->next();
+      if (!piece) {
+        // "+OK" is out already: only a connection that breaks tells the client that this was not all.
+        log_unreadable(index, piece.error());
+        out_.clear();
+        over_ = true;
+        end_reason_ = "mailbox";
+        co_return false;
+      }
+      if (piece->empty()) break;
+      if (!body_lines) retrieved_bytes_ += piece->size();
+      const bool wanted = text.append(*piece, out_);
+      const bool more = co_await flush_if_large();
+      if (!more) co_return false;
+      if (!wanted) break;
+    }
+    text.finish(out_);
+    co_return true;
+  }
+
+  void log_unreadable(std::size_t index, const Error& why) {
+    base::log_event(Severity::error, "pop3-message",
+                    {{"account", account_}, {"message", inbox_->messages()[index].unique_id}, {"error", why.what}, {"session", info_.id}});
+  }
+
+  // UPDATE, if somebody is logged in (RFC 1939 section 6).
+  net::Awaitable<void> quit(std::string_view) {
+    over_ = true;
+    end_reason_ = "quit";
+    if (state_ == State::authorization) co_return ok("goodbye");
+    std::vector<std::size_t> indexes;
+    for (std::size_t i = 0; i < marked_.size(); ++i)
+      if (marked_[i]) indexes.push_back(i);
+    bool removed = true;
+    if (!indexes.empty()) {
+      const std::size_t count = indexes.size();
+      const auto done = co_await inbox_->remove(std::move(indexes));
+      removed = done.has_value();
+      if (removed) removed_ = count;
+      else base::log_event(Severity::error, "pop3-remove", {{"account", account_}, {"error", done.error().what}, {"session", info_.id}});
+    }
+    // The next session of this client may begin as soon as it has read the answer.
+    inbox_ = nullptr;
+    if (removed) ok("goodbye");
+    else error("[SYS/TEMP] some messages were not removed");
+  }
+
+  net::Stream& stream_;
+  net::Input input_;
+  Services& services_;
+  Watch& watch_;
+  const SessionInfo info_;
+  const std::shared_ptr<const conf::Configuration> configuration_;
+  std::chrono::steady_clock::time_point login_until_;
+
+  State state_ = State::authorization;
+  bool over_ = false;
+  std::string end_reason_ = "closed";
+  std::string out_;
+  unsigned errors_ = 0, login_failures_ = 0;
+  std::optional<std::string> user_;
+
+  std::string account_;
+  std::unique_ptr<Inbox> inbox_;
+  std::vector<bool> marked_;      // for removal at QUIT
+  std::size_t marked_count_ = 0;
+  std::uint64_t retrieved_ = 0, retrieved_bytes_ = 0, removed_ = 0;
+};
+
+}  // namespace
+
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch) {
+  Session session(stream, services, std::move(info), watch);
+  co_await session.run();
+}
+
+}  // namespace postern::pop3

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A POP3 session: RFC 1939 (USER and PASS; no APOP), 2449 (CAPA, response codes, pipelining), 3206 (SYS and AUTH codes).
+//
+// The session is one coroutine that knows no socket and no disk: it runs over net::Stream and asks everything else of Services,
+// so that unit tests and fuzzers drive it without either.
+//
+// Promises: only CRLF ends a command; a bare CR, a bare LF or NUL ends the session. A mailbox belongs to one session at a time.
+// Messages are removed at QUIT and never otherwise: a connection that breaks, or a time limit, removes nothing. A password is
+// taken without TLS only from addresses on pop3.clear_text_login, and is never logged. Whether an account exists shows neither
+// in an answer nor in its time.
+//
+// Departures: no answer at all for commands of the wrong state beyond -ERR; RFC 1939's time limit of ten minutes is the
+// listener's idle_time, which the administrator may shorten.
+//
+// Memory: a message goes out in pieces of about 64 KiB, the next one is read when the last one is with the kernel.
+#include "conf/configuration.h"
+#include "directory/directory.h"
+#include "net/stream.h"
+#include "store/mailbox.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::pop3 {
+
+// One message on its way out, with CRLF line ends.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  // The next piece, empty at the end; valid until the next call.
+  virtual net::Awaitable<Result<std::string_view>> next() = 0;
+};
+
+using Message = store::Mailbox::Message;
+
+// A mailbox that this session has for itself, as it was when it was opened. Let go of by its destructor.
+class Inbox {
+ public:
+  virtual ~Inbox() = default;
+  [[nodiscard]] virtual const std::vector<Message>& messages() const = 0;
+  // Kind::not_found: somebody else has removed it.
+  virtual net::Awaitable<Result<std::unique_ptr<Reader>>> read(std::size_t index) = 0;
+  // Removes for good, durably; on an error some may be left.
+  virtual net::Awaitable<Result<void>> remove(std::vector<std::size_t> indexes) = 0;
+};
+
+// What a session needs of the process around it.
+class Services {
+ public:
+  virtual ~Services() = default;
+  virtual std::shared_ptr<const conf::Configuration> configuration() = 0;
+  virtual directory::Lookups& directory() = 0;
+  // Kind::denied: another session has the mailbox.
+  virtual net::Awaitable<Result<std::unique_ptr<Inbox>>> open_inbox(std::string mailbox_directory) = 0;
+};
+
+// What is known of a session before its first byte.
+struct SessionInfo {
+  net::Endpoint local, remote;
+  std::string id;                        // for the log
+  std::chrono::seconds idle_time{600};   // between two commands, and for a peer that does not read
+  std::chrono::seconds login_time{60};   // from the greeting to the login
+};
+
+// Who watches over the session from outside (the service).
+class Watch {
+ public:
+  virtual ~Watch() = default;
+  // The process finishes: say goodbye at the next chance.
+  [[nodiscard]] virtual bool finishing() const { return false; }
+  // True while the session waits for a command and nothing is marked for removal. The stream of such a session may be aborted
+  // when the process finishes; it still says so.
+  virtual void set_idle(bool) {}
+  virtual void describe(std::string_view) {}
+  virtual void set_end_reason(std::string_view) {}
+};
+
+// One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.
+// `stream`, `services` and `watch` must outlive it.
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
+
+}  // namespace postern::pop3

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fake_site.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <numeric>
+
+namespace {
+
+using namespace postern;
+using test::FakeSite;
+
+const std::string kOne = "Subject: one\r\n\r\nline 1\r\nline 2\r\nline 3\r\n";
+const std::string kTwo = "Subject: two\r\n\r\n.dot\r\n";
+
+std::string first_word(std::string_view line) { return std::string(line.substr(0, line.find_first_of(" \r"))); }
+
+class SessionTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(SessionTest);
+  CPPUNIT_TEST(a_whole_session);
+  CPPUNIT_TEST(every_command_in_every_state);
+  CPPUNIT_TEST(logins);
+  CPPUNIT_TEST(clear_text_logins_are_for_some_addresses);
+  CPPUNIT_TEST(passwords_may_have_spaces);
+  CPPUNIT_TEST(login_failures_end_the_session);
+  CPPUNIT_TEST(a_mailbox_is_for_one_session);
+  CPPUNIT_TEST(capabilities);
+  CPPUNIT_TEST(listings);
+  CPPUNIT_TEST(retrieving);
+  CPPUNIT_TEST(top);
+  CPPUNIT_TEST(removal_at_quit_only);
+  CPPUNIT_TEST(what_fails_at_quit_is_said);
+  CPPUNIT_TEST(a_read_error_ends_the_session_without_the_last_line);
+  CPPUNIT_TEST(lines_are_strict);
+  CPPUNIT_TEST(too_many_errors);
+  CPPUNIT_TEST(pieces_do_not_matter);
+  CPPUNIT_TEST(long_answers_come_whole);
+  CPPUNIT_TEST(goodbye_when_the_process_finishes);
+  CPPUNIT_TEST_SUITE_END();
+
+  static void fill(FakeSite& site) { site.mailbox().texts = {kOne, kTwo}; }
+
+  void a_whole_session() {
+    FakeSite site;
+    fill(site);
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK Postern POP3 at pop.example.com\r\n"
+                                     "+OK now PASS\r\n"
+                                     "+OK 2 62\r\n"
+                                     "+OK 2 62\r\n"
+                                     "+OK 2 62\r\n1 40\r\n2 22\r\n.\r\n"
+                                     "+OK 40 octets\r\nSubject: one\r\n\r\nline 1\r\nline 2\r\nline 3\r\n.\r\n"
+                                     "+OK message 1 will be removed at QUIT\r\n"
+                                     "+OK 22 octets\r\nSubject: two\r\n\r\n..dot\r\n.\r\n"
+                                     "+OK goodbye\r\n"),
+                         site.talk({"user user@example.com\r\n", "pass pass word\r\n", "stat\r\n", "list\r\n", "retr 1\r\n", "dele 1\r\n",
+                                    "retr 2\r\n", "quit\r\n", "never read\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("quit"), site.watch.end_reason);
+    CPPUNIT_ASSERT_EQUAL(std::string("user@example.com"), site.watch.described);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.mailbox().texts.size());
+    CPPUNIT_ASSERT(!site.mailbox().in_use);
+  }
+
+  void every_command_in_every_state() {
+    const struct { const char *command, *before, *after; } rows[] = {
+        {"CAPA", "+OK", "+OK"},           {"capa", "+OK", "+OK"},          {"CAPA x", "-ERR", "-ERR"},
+        {"USER user@example.com", "+OK", "-ERR"}, {"USER", "-ERR", "-ERR"},        {"USER ", "-ERR", "-ERR"},
+        {"PASS x", "-ERR", "-ERR"},       {"PASS", "-ERR", "-ERR"},        {"QUIT", "+OK", "+OK"},
+        {"STAT", "-ERR", "+OK"},          {"STAT 1", "-ERR", "-ERR"},      {"STAT ", "-ERR", "+OK"},
+        {"LIST", "-ERR", "+OK"},          {"LIST 1", "-ERR", "+OK"},       {"LIST 2", "-ERR", "+OK"},
+        {"LIST 3", "-ERR", "-ERR"},       {"LIST 0", "-ERR", "-ERR"},      {"LIST -1", "-ERR", "-ERR"},
+        {"LIST +1", "-ERR", "-ERR"},      {"LIST 1 2", "-ERR", "-ERR"},    {"LIST x", "-ERR", "-ERR"},
+        {"LIST 99999999999999999999", "-ERR", "-ERR"},                     {"LIST ", "-ERR", "+OK"},
+        {"UIDL", "-ERR", "+OK"},          {"UIDL 1", "-ERR", "+OK"},       {"UIDL 3", "-ERR", "-ERR"},
+        {"RETR 1", "-ERR", "+OK"},        {"RETR 3", "-ERR", "-ERR"},      {"RETR", "-ERR", "-ERR"},
+        {"DELE 1", "-ERR", "+OK"},        {"DELE 3", "-ERR", "-ERR"},      {"DELE", "-ERR", "-ERR"},
+        {"NOOP", "-ERR", "+OK"},          {"RSET", "-ERR", "+OK"},         {"RSET 1", "-ERR", "-ERR"},
+        {"TOP 1 0", "-ERR", "+OK"},       {"TOP 1", "-ERR", "-ERR"},       {"TOP", "-ERR", "-ERR"},
+        {"TOP 1 -1", "-ERR", "-ERR"},     {"TOP 3 1", "-ERR", "-ERR"},     {"TOP 1 1 1", "-ERR", "-ERR"},
+        {"APOP user digest", "-ERR", "-ERR"},                              {"STLS", "-ERR", "-ERR"},
+        {"AUTH", "-ERR", "-ERR"},         {"", "-ERR", "-ERR"},            {" ", "-ERR", "-ERR"},
+        {" STAT", "-ERR", "-ERR"},        {"STATX", "-ERR", "-ERR"},       {"\tSTAT", "-ERR", "-ERR"},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      fill(site);
+      const std::string line = std::string(row.command) + "\r\n";
+      const std::string greeting_and_answer = site.talk({line});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.command, std::string(row.before), first_word(greeting_and_answer.substr(greeting_and_answer.find('\n') + 1)));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.command, std::string(row.after), first_word(site.talk_in({line})));
+    }
+  }
+
+  void logins() {
+    const struct { const char *name, *password, *answer; } rows[] = {
+        {"user@example.com", "pass word", "+OK 0 0"},
+        {"USER@Example.COM", "pass word", "+OK 0 0"},
+        {"user@example.com", "pass", "-ERR [AUTH] name or password is wrong"},
+        {"user@example.com", "", "-ERR [AUTH] name or password is wrong"},
+        {"nobody@example.com", "pass word", "-ERR [AUTH] name or password is wrong"},
+        {"user", "pass word", "-ERR [AUTH] name or password is wrong"},
+        {"off@example.com", "pass word", "-ERR [AUTH] name or password is wrong"},
+        {"\xff\xfe", "\xff", "-ERR [AUTH] name or password is wrong"},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      const std::string got = site.talk({std::string("USER ") + row.name + "\r\nPASS " + row.password + "\r\n"});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, "+OK Postern POP3 at pop.example.com\r\n+OK now PASS\r\n" + std::string(row.answer) + "\r\n", got);
+    }
+    FakeSite site;
+    site.accounts.set_down(true);
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}).ends_with("-ERR [SYS/TEMP] the account can't be checked now\r\n"));
+    site.accounts.set_down(false);
+    site.mailbox().unreadable = true;
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}).ends_with("-ERR [SYS/TEMP] the mailbox can't be opened now\r\n"));
+    // A second PASS needs a second USER.
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS x\r\nPASS pass word\r\n"}).ends_with("-ERR USER comes first\r\n"));
+  }
+
+  void clear_text_logins_are_for_some_addresses() {
+    FakeSite site;
+    for (const char* client : {"192.0.2.1", "2001:db8::1", "128.0.0.1"}) {
+      const std::string got = site.talk({"CAPA\r\nUSER user@example.com\r\nPASS pass word\r\nSTAT\r\n"}, client);
+      CPPUNIT_ASSERT_MESSAGE(got, got.find("\r\nUSER\r\n") == std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(got, got.ends_with("-ERR [SYS/PERM] passwords are not accepted from your network address without TLS\r\n"
+                                                "-ERR [SYS/PERM] passwords are not accepted from your network address without TLS\r\n"
+                                                "-ERR log in first\r\n"));
+    }
+    for (const char* client : {"127.0.0.1", "127.9.9.9", "::1"})
+      CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}, client).ends_with("+OK 0 0\r\n"));
+  }
+
+  void passwords_may_have_spaces() {
+    FakeSite site;
+    site.accounts.add_account("blank@example.com", " two  spaces ");
+    CPPUNIT_ASSERT(site.talk({"USER blank@example.com\r\nPASS  two  spaces \r\n"}).ends_with("+OK 0 0\r\n"));
+    CPPUNIT_ASSERT(site.talk({"USER blank@example.com\r\nPASS two  spaces\r\n"}).ends_with("name or password is wrong\r\n"));
+  }
+
+  void login_failures_end_the_session() {
+    FakeSite site;
+    site.settings().pop3.login_failures = 2;
+    const std::string attempt = "USER user@example.com\r\nPASS x\r\n";
+    const std::string got = site.talk({attempt + attempt + attempt});
+    CPPUNIT_ASSERT_EQUAL(std::string("login failures"), site.watch.end_reason);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, static_cast<std::size_t>(std::count(got.begin(), got.end(), '[')));
+  }
+
+  void a_mailbox_is_for_one_session() {
+    FakeSite site;
+    site.mailbox().in_use = true;
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\nSTAT\r\n"})
+                       .ends_with("-ERR [IN-USE] another session has the mailbox\r\n-ERR log in first\r\n"));
+    site.mailbox().in_use = false;
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}).ends_with("+OK 0 0\r\n"));
+    CPPUNIT_ASSERT(!site.mailbox().in_use);
+  }
+
+  void capabilities() {
+    FakeSite site;
+    const std::string want = "+OK capabilities follow\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
+                             "IMPLEMENTATION Postern\r\n.\r\n";
+    CPPUNIT_ASSERT(site.talk({"CAPA\r\n"}).ends_with(want));
+    CPPUNIT_ASSERT_EQUAL(want, site.talk_in({"CAPA\r\n"}));
+  }
+
+  void listings() {
+    FakeSite site;
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK 0 0\r\n+OK 0 0\r\n.\r\n+OK 0 0\r\n.\r\n-ERR no such message\r\n"), site.talk_in({"STAT\r\nLIST\r\nUIDL\r\nLIST 1\r\n"}));
+    fill(site);
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK 2 22\r\n+OK 2 id22-2\r\n+OK 2 62\r\n1 id40-1\r\n2 id22-2\r\n.\r\n"), site.talk_in({"LIST 2\r\nUIDL 2\r\nUIDL\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK message 1 will be removed at QUIT\r\n+OK 1 22\r\n+OK 1 22\r\n2 22\r\n.\r\n+OK 1 22\r\n2 id22-2\r\n.\r\n"
+                                     "-ERR message 1 is marked for removal\r\n-ERR message 1 is marked for removal\r\n"),
+                         site.talk_in({"DELE 1\r\nSTAT\r\nLIST\r\nUIDL\r\nLIST 1\r\nUIDL 1\r\n"}));
+  }
+
+  void retrieving() {
+    FakeSite site;
+    fill(site);
+    site.mailbox().gone = {0};
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR the message was removed by another program\r\n+OK 22 octets\r\nSubject: two\r\n\r\n..dot\r\n.\r\n"
+                                     "+OK message 2 will be removed at QUIT\r\n-ERR message 2 is marked for removal\r\n"
+                                     "-ERR message 2 is marked for removal\r\n-ERR message 2 is marked for removal\r\n"),
+                         site.talk_in({"RETR 1\r\nRETR 2\r\nDELE 2\r\nRETR 2\r\nTOP 2 0\r\nDELE 2\r\n"}));
+  }
+
+  void top() {
+    FakeSite site;
+    fill(site);
+    const struct { const char *command; std::string want; } rows[] = {
+        {"TOP 1 0", "Subject: one\r\n\r\n"},
+        {"TOP 1 1", "Subject: one\r\n\r\nline 1\r\n"},
+        {"TOP 1 3", kOne},
+        {"TOP 1 4", kOne},
+        {"TOP 1 18446744073709551615", kOne},
+        {"TOP 1  2 ", "Subject: one\r\n\r\nline 1\r\nline 2\r\n"},
+        {"TOP 2 1", "Subject: two\r\n\r\n..dot\r\n"},
+    };
+    for (const auto& row : rows) {
+      const std::string got = site.talk_in({std::string(row.command) + "\r\n"});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.command, row.want + ".\r\n", got.substr(got.find('\n') + 1));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR"), first_word(site.talk_in({"TOP 1 18446744073709551616\r\n"})));
+  }
+
+  void removal_at_quit_only() {
+    const struct { const char* what; const char* script; std::size_t left; } rows[] = {
+        {"QUIT removes", "DELE 1\r\nQUIT\r\n", 1},
+        {"both", "DELE 1\r\nDELE 2\r\nQUIT\r\n", 0},
+        {"the connection breaks", "DELE 1\r\n", 2},
+        {"RSET forgets", "DELE 1\r\nRSET\r\nQUIT\r\n", 2},
+        {"RSET, then another", "DELE 1\r\nRSET\r\nDELE 2\r\nQUIT\r\n", 1},
+        {"bad line end", "DELE 1\r\nQUIT\n", 2},
+        {"cut short", "DELE 1\r\nQUIT", 2},
+        {"nothing marked", "QUIT\r\n", 2},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      fill(site);
+      site.talk_in({row.script});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.left, site.mailbox().texts.size());
+      CPPUNIT_ASSERT_MESSAGE(row.what, !site.mailbox().in_use);
+    }
+  }
+
+  void what_fails_at_quit_is_said() {
+    FakeSite site;
+    fill(site);
+    site.mailbox().sticks = true;
+    CPPUNIT_ASSERT(site.talk_in({"DELE 1\r\nQUIT\r\n"}).ends_with("-ERR [SYS/TEMP] some messages were not removed\r\n"));
+    CPPUNIT_ASSERT(site.talk_in({"QUIT\r\n"}).ends_with("+OK goodbye\r\n"));
+  }
+
+  void a_read_error_ends_the_session_without_the_last_line() {
+    FakeSite site;
+    fill(site);
+    site.mailbox().breaks_at = 20;
+    const std::string got = site.talk_in({"RETR 1\r\n", "QUIT\r\n"});
+    CPPUNIT_ASSERT_MESSAGE(got, !got.ends_with(".\r\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("mailbox"), site.watch.end_reason);
+  }
+
+  void lines_are_strict() {
+    for (const std::string& bytes : {std::string("STAT\n"), std::string("ST\rAT\r\n"), std::string("STAT\r\r\n"), std::string("STAT\0\r\n", 7)}) {
+      FakeSite site;
+      const std::string got = site.talk_in({bytes, "STAT\r\n"});
+      CPPUNIT_ASSERT_EQUAL(std::string("-ERR bare CR, bare LF or NUL; goodbye\r\n"), got);
+      CPPUNIT_ASSERT_EQUAL(std::string("line ends"), site.watch.end_reason);
+    }
+    FakeSite site;
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR command line too long\r\n+OK 0 0\r\n"), site.talk_in({"NOOP " + std::string(508, 'x') + "\r\nSTAT\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK \r\n+OK 0 0\r\n"), site.talk_in({"NOOP " + std::string(507, 'x') + "\r\nSTAT\r\n"}));
+  }
+
+  void too_many_errors() {
+    FakeSite site;
+    site.settings().pop3.errors = 3;
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR unknown command\r\n-ERR unknown command\r\n-ERR too many bad commands; goodbye\r\n"),
+                         site.talk_in({"A\r\nB\r\nC\r\nSTAT\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("too many errors"), site.watch.end_reason);
+  }
+
+  void pieces_do_not_matter() {
+    const std::string script = "USER user@example.com\r\nPASS pass word\r\nLIST\r\nRETR 1\r\nTOP 2 1\r\nDELE 2\r\nSTAT\r\nQUIT\r\n";
+    FakeSite whole;
+    fill(whole);
+    const std::string want = whole.talk({script});
+    for (std::size_t size = 1; size < 40; size += 3) {
+      FakeSite site;
+      fill(site);
+      site.piece = size;
+      std::vector<std::string> pieces;
+      for (std::size_t at = 0; at < script.size(); at += size) pieces.push_back(script.substr(at, size));
+      CPPUNIT_ASSERT_EQUAL(want, site.talk(pieces));
+    }
+  }
+
+  void long_answers_come_whole() {
+    FakeSite site;
+    site.piece = 65536;
+    std::string big = "Subject: big\r\n\r\n";
+    for (int i = 0; i < 20000; ++i) big += ".line " + std::to_string(i) + "\r\n";
+    site.mailbox().texts.assign(3000, "A: b\r\n\r\n");
+    site.mailbox().texts.push_back(big);
+    const std::string got = site.talk_in({"RETR 3001\r\nLIST\r\nUIDL\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{3 + 20002 + 3001 + 3001 + 3}, std::count(got.begin(), got.end(), '\n'));
+    // Commands without an end do not gather answers without a bound.
+    std::string many;
+    for (int i = 0; i < 50000; ++i) many += "STAT\r\n";
+    const std::string answers = site.talk_in({"S" + many.substr(1)});
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{50000}, std::count(answers.begin(), answers.end(), '\n'));
+  }
+
+  void goodbye_when_the_process_finishes() {
+    FakeSite site;
+    site.watch.finish = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK Postern POP3 at pop.example.com\r\n-ERR [SYS/TEMP] the server is shutting down; goodbye\r\n"), site.talk({"STAT\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("shutdown"), site.watch.end_reason);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(SessionTest);
+
+}  // namespace
