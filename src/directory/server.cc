@@ -101,7 +101,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
         settings_(std::move(settings)),
         acceptor_(io, net::asio::local::stream_protocol(), listening.release()),
         pause_(io),
-        verifier_(io, settings_.verify_threads, settings_.verify_queue) {}
+        verifier_(std::make_unique<Verifier>(io, settings_.verify_threads, settings_.verify_queue)) {}
 
   void start() {
     generations_.raise_directory();
@@ -114,6 +114,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     acceptor_.close(ignored);
     pause_.cancel();
     for (const auto& connection : std::set(connections_)) connection->close();
+    // Its threads speak to the io_context, which may be gone before this object is.
+    verifier_ = nullptr;
   }
 
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
@@ -259,7 +261,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     }
     std::string hash = record ? record->password_hash : std::string();
     auto account = record ? std::make_shared<const Account>(std::move(record->account)) : nullptr;
-    const bool taken = verifier_.submit(std::move(*password), std::move(hash), [peer, id, account](Verifier::Outcome outcome) {
+    const bool taken = verifier_ && verifier_->submit(std::move(*password), std::move(hash), [peer, id, account](Verifier::Outcome outcome) {
       object answer;
       if (outcome == Verifier::Outcome::too_late) {
         answer = error_answer({Kind::temporary, "too many logins at once"});
@@ -289,7 +291,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   net::asio::steady_timer pause_;
   std::set<std::shared_ptr<Connection>> connections_;
   bool stopped_ = false;
-  Verifier verifier_;  // last: its threads end first
+  std::unique_ptr<Verifier> verifier_;  // none once stopped
 };
 
 Server::Server(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, ServerSettings settings)

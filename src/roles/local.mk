@@ -2,6 +2,8 @@
 # What a role does from its start to its end: takes what it inherited, drops privileges, wires the parts together.
 noinst_LIBRARIES += libpostern_roles.a
 libpostern_roles_a_SOURCES = \
+  src/roles/directory.h src/roles/directory.cc \
+  src/roles/pop3.h src/roles/pop3.cc \
   src/roles/queue.h src/roles/queue.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/smtp.h src/roles/smtp.cc \

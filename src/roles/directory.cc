@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/directory.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "directory/database.h"
+#include "directory/server.h"
+
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+#include <vector>
+
+namespace postern::roles {
+namespace {
+
+// How long the database may be another process's. Less than what the master grants a child for its start.
+constexpr std::chrono::seconds kLockPatience{10};
+
+int failed(const Error& error) {
+  base::log_event(base::Severity::error, "role-not-started", {{"role", "directory"}, {"reason", error.what}});
+  return 1;
+}
+
+std::optional<uid_t> user_of(const std::string& name) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(16384);
+  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return std::nullopt;
+  return entry.pw_uid;
+}
+
+// Our own users may ask; root and the owner of the base directory may administer.
+Result<directory::ServerSettings> settings_from(const service::Start& start, int base_directory) {
+  directory::ServerSettings settings;
+  settings.users = {::getuid()};
+  if (start.change_user) {
+    for (const std::string* name : {&start.configuration->users.network, &start.configuration->users.mail}) {
+      const auto user = user_of(*name);
+      if (!user) return Error{Kind::temporary, "there is no user " + *name};
+      settings.users.push_back(*user);
+    }
+  }
+  struct stat status{};
+  if (::fstat(base_directory, &status) != 0) return system_error(errno, "base directory");
+  settings.administrators = {0, status.st_uid};
+  const auto& limits = start.configuration->directory;
+  settings.verify_threads = limits.verify_threads;
+  settings.verify_queue = limits.verify_queue;
+  settings.connections = limits.connections;
+  return settings;
+}
+
+Result<directory::Database> open_database(int place) {
+  const auto until = std::chrono::steady_clock::now() + kLockPatience;
+  for (;;) {
+    auto database = directory::Database::open(place);
+    if (database || database.error().kind != Kind::denied || std::chrono::steady_clock::now() > until) return database;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+}  // namespace
+
+int run_directory(service::Start& start) {
+  const auto place = base::open_directory(start.get("base"), "directory");
+  if (!place) return failed(place.error());
+  auto settings = settings_from(start, start.get("base"));
+  if (!settings) return failed(settings.error());
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
+  base::Descriptor listening = start.take("directory-listen");
+  if (!listening) return failed({Kind::permanent, "no socket was handed over"});
+  auto database = open_database(place->get());
+  if (!database) return failed(database.error());
+
+  net::asio::io_context io(1);
+  service::ControlLink link(io, start);
+  directory::Server server(io, std::move(listening), *database, *generations, std::move(*settings));
+  server.start();
+  link.ready();
+  io.run();
+  return 0;
+}
+
+}  // namespace postern::roles

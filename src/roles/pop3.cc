@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/pop3.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "directory/client.h"
+#include "pop3/inbox.h"
+#include "pop3/session.h"
+#include "roles/rules_in_force.h"
+#include "service/stream_service.h"
+
+namespace postern::roles {
+namespace {
+
+// What sessions need, as this process has it.
+class ProcessServices final : public pop3::Services {
+ public:
+  ProcessServices(RulesInForce& rules, directory::Lookups& directory, pop3::Inboxes& inboxes)
+      : rules_(rules), directory_(directory), inboxes_(inboxes) {}
+  std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
+  directory::Lookups& directory() override { return directory_; }
+  net::Awaitable<Result<std::unique_ptr<pop3::Inbox>>> open_inbox(std::string mailbox_directory) override {
+    return inboxes_.open(std::move(mailbox_directory), rules_.configuration()->pop3.messages);
+  }
+
+ private:
+  RulesInForce& rules_;
+  directory::Lookups& directory_;
+  pop3::Inboxes& inboxes_;
+};
+
+class ServiceWatch final : public pop3::Watch {
+ public:
+  explicit ServiceWatch(service::SessionContext& context) : context_(context) {}
+  [[nodiscard]] bool finishing() const override { return context_.finishing(); }
+  void set_idle(bool idle) override { context_.idle = idle; }
+  void describe(std::string_view text) override { context_.describe(text); }
+  void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
+
+ private:
+  service::SessionContext& context_;
+};
+
+net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
+  pop3::SessionInfo info;
+  info.local = context.local;
+  info.remote = context.remote;
+  info.id = context.session_id;
+  info.idle_time = context.listener->idle_time;
+  info.login_time = context.listener->login_time;
+  ServiceWatch watch(context);
+  co_await pop3::run_session(stream, services, std::move(info), watch);
+}
+
+int failed(const Error& error) {
+  base::log_event(base::Severity::error, "role-not-started", {{"role", "pop3"}, {"reason", error.what}});
+  return 1;
+}
+
+}  // namespace
+
+int run_pop3(service::Start& start) {
+  net::asio::io_context io(1);
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
+  const auto mail = base::open_directory(start.get("base"), "mail");
+  if (!mail) return failed(mail.error());
+  directory::Client directory(io, start.get("base"), *generations);
+  service::ControlLink link(io, start);
+  RulesInForce rules(start, link, directory);
+  pop3::Inboxes inboxes(io, base::system_files(), mail->get());
+  ProcessServices services(rules, directory, inboxes);
+  service::StreamService service(
+      io, start, link,
+      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access());
+  auto begun = service.begin();
+  if (!begun) return failed(begun.error());
+  io.run();
+  return 0;
+}
+
+}  // namespace postern::roles
