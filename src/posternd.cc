@@ -1,2 +1,298 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+// posternd: the server (posternd(8)). Here stands the one table of roles: what each is called, as whom it runs, what it serves,
+// and the function that it is.
+#include "config.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "conf/configuration.h"
+#include "directory/generation.h"
+#include "mapping/loader.h"
+#include "master/master.h"
+#include "net/frames.h"
+#include "policy/channels.h"
+#include "policy/rewrite.h"
+#include "roles/loader.h"
+#include "roles/queue.h"
+#include "roles/smtp.h"
+#include "service/child.h"
+#include "spool/shared_state.h"
+
+#include <boost/json/object.hpp>
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+namespace postern {
+namespace {
+
+// Exit statuses, as posternd(8) has them.
+constexpr int kDone = 0, kFailed = 1, kUsage = 2;
+
+// How long the starter waits for the children to come to work; the master gives up before.
+constexpr std::chrono::seconds kStartPatience(60);
+
+unsigned cores() { return std::max(1U, std::thread::hardware_concurrency()); }
+unsigned one_a_core(unsigned configured) { return configured == 0 ? cores() : configured; }
+
+// The table of roles. A role without `count` is started by the master itself when there is work for it.
+struct RoleEntry {
+  const char* name;
+  int (*run)(service::Start& start);
+  master::Role::User user;
+  unsigned (*count)(const conf::Configuration& configuration);
+  std::vector<conf::Module> modules;
+  unsigned stop_order;
+};
+
+const std::vector<RoleEntry>& role_table() {
+  using User = master::Role::User;
+  using Configuration = conf::Configuration;
+  static const std::vector<RoleEntry> table{
+      {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
+       {conf::Module::smtp, conf::Module::lmtp}, 0},
+      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
+      {"loader", roles::run_loader, User::network, nullptr, {}, 0},
+  };
+  return table;
+}
+
+int run_child() {
+  std::vector<service::RoleMain> mains;
+  for (const auto& entry : role_table()) mains.push_back({entry.name, entry.run});
+  return service::run_child(mains);
+}
+
+// What other folders can say about a configuration beyond what conf/ checks.
+void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
+  const auto channels = policy::Channels::parse(configuration.channels, mistakes);
+  policy::RewriteRules::parse(configuration.rewrite, channels, mistakes);
+}
+
+void print(const std::vector<conf::Mistake>& mistakes) {
+  for (const auto& mistake : mistakes) std::cerr << (mistake.warning ? "warning: " : "") << mistake.to_string() << "\n";
+}
+
+conf::Loaded load(const std::string& path) {
+  conf::Loaded loaded = conf::load(path);
+  if (loaded.usable()) check_policy(loaded.configuration, loaded.mistakes);
+  return loaded;
+}
+
+// -t: everything that can be said without starting.
+int check(const std::string& path) {
+  const conf::Loaded loaded = load(path);
+  print(loaded.mistakes);
+  bool usable = loaded.usable();
+  if (usable) {
+    const std::string tables = loaded.configuration.tables_directory + "/tables.db";
+    const base::Descriptor file(::open(tables.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.valid()) {
+      std::cerr << "warning: " << system_error(errno, "access tables " + tables).what << "; run postern-compile\n";
+    } else if (auto image = mapping::load(file.get()); !image) {
+      std::cerr << tables << ": " << image.error().what << "\n";
+      usable = false;
+    }
+  }
+  std::cout << path << ": " << (usable ? "correct" : "not usable") << "\n";
+  return usable ? kDone : kFailed;
+}
+
+// Tells the process that waits for the start how it went.
+class Starter {
+ public:
+  // Forks; only the new process returns. The one that was called waits until the new one reports, then exits.
+  static Starter leave_terminal() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+      std::perror("posternd: pipe");
+      ::_exit(kFailed);
+    }
+    const pid_t pid = ::fork();
+    if (pid < 0) {
+      std::perror("posternd: fork");
+      ::_exit(kFailed);
+    }
+    if (pid > 0) {
+      ::close(ends[1]);
+      wait_for_report(ends[0]);
+    }
+    ::close(ends[0]);
+    ::setsid();
+    if (::chdir("/") != 0) std::perror("posternd: chdir /");
+    Starter starter;
+    starter.pipe_ = base::Descriptor(ends[1]);
+    return starter;
+  }
+
+  // Empty: all is well. Afterwards nothing is written to the terminal, unless the log goes there.
+  void report(const std::string& failure, bool keep_standard_error) {
+    if (!pipe_.valid()) return;
+    const std::string text = failure.empty() ? "+" : "-" + failure;
+    [[maybe_unused]] const auto written = ::write(pipe_.get(), text.data(), text.size());
+    pipe_.reset();
+    const base::Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null.valid()) return;
+    ::dup2(null.get(), STDIN_FILENO);
+    ::dup2(null.get(), STDOUT_FILENO);
+    if (!keep_standard_error) ::dup2(null.get(), STDERR_FILENO);
+  }
+
+ private:
+  [[noreturn]] static void wait_for_report(int pipe) {
+    ::alarm(static_cast<unsigned>(kStartPatience.count()));
+    std::string report;
+    char piece[512];
+    for (;;) {
+      const ssize_t got = ::read(pipe, piece, sizeof piece);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      report.append(piece, static_cast<std::size_t>(got));
+      if (report == "+") break;
+    }
+    if (report == "+") ::_exit(kDone);
+    // Without a report the reason has been printed already, before the end.
+    if (!report.empty()) std::cerr << "posternd: start failed: " << report.substr(1) << std::endl;
+    ::_exit(kFailed);
+  }
+
+  base::Descriptor pipe_;
+};
+
+// The socket on which the directory child is asked: processes of the site's group may.
+Result<base::Descriptor> directory_socket(const master::Master& master) {
+  auto run = base::open_directory(master.base_directory(), "run");
+  if (!run) return run.error();
+  auto socket = net::listen_unix(run->get(), "directory.sock", 0660);
+  if (!socket) return socket.error();
+  if (::geteuid() == 0 &&
+      ::fchownat(run->get(), "directory.sock", 0, master.owner(master::Role::User::network).gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return system_error(errno, "owner of run/directory.sock");
+  return socket;
+}
+
+int serve(const std::string& path, bool foreground) {
+  // Before the fork: a relative name means the directory of the caller.
+  std::string whole = path;
+  if (char* const resolved = ::realpath(path.c_str(), nullptr)) {
+    whole = resolved;
+    std::free(resolved);
+  }
+  conf::Loaded loaded = load(whole);
+  print(loaded.mistakes);
+  if (!loaded.usable()) {
+    std::cerr << "posternd: " << path << " is not usable\n";
+    return kUsage;
+  }
+  const bool keep_standard_error = loaded.configuration.log.destination == base::Destination::standard_error && loaded.configuration.log.file.empty();
+  Starter starter;
+  if (!foreground) starter = Starter::leave_terminal();
+
+  const auto fail = [](const Error& error) {
+    std::cerr << "posternd: " << error.what << std::endl;
+    return kFailed;
+  };
+  auto state = spool::SharedState::create();
+  if (!state) return fail(state.error());
+  auto generations = directory::Generations::create();
+  if (!generations) return fail(generations.error());
+
+  master::Options options;
+  options.configuration_path = whole;
+  options.loaded = std::move(loaded);
+  for (const auto& entry : role_table())
+    if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order});
+  options.ready = [&](const std::string& failure) { starter.report(failure, keep_standard_error); };
+  options.tables_changed = [&] { generations->raise_tables(); };
+  options.check = check_policy;
+  options.add_to_status = [&](boost::json::object& status) {
+    const auto totals = state->totals();
+    status["spool"] = boost::json::object{
+        {"backlog", state->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+  };
+  auto opened = master::Master::open(std::move(options));
+  if (!opened) return fail(opened.error());
+  master::Master& master = **opened;
+
+  auto state_memory = base::Descriptor(::fcntl(state->memory().descriptor(), F_DUPFD_CLOEXEC, 3));
+  auto generations_memory = base::Descriptor(::fcntl(generations->descriptor(), F_DUPFD_CLOEXEC, 3));
+  if (!state_memory.valid() || !generations_memory.valid()) return fail(system_error(errno, "duplicate descriptor"));
+  master.add_resource({"spool-state", std::move(state_memory),
+                       [&](unsigned child, std::uint64_t) {
+                         // Whatever it was: a child that had claims delivers, and may have delivered without noting it.
+                         if (state->release_child(child) > 0) state->note_death();
+                       },
+                       {}});
+  master.add_resource({"generations", std::move(generations_memory), {}, {}});
+  auto notices = base::socket_pair(SOCK_DGRAM);
+  if (!notices) return fail(notices.error());
+  for (const int end : {notices->first.get(), notices->second.get()})
+    if (auto set = base::set_nonblocking(end, true); !set) return fail(set.error());
+  master.add_descriptor("notices-read", std::move(notices->first), {"delivery"});
+  master.add_descriptor("notices-write", std::move(notices->second), {"smtp", "delivery", "queue"});
+  auto directory = directory_socket(master);
+  if (!directory) return fail(directory.error());
+  master.add_descriptor("directory-listen", std::move(*directory), {"directory"});
+  return master.run();
+}
+
+constexpr const char* kHelp =
+    "Usage: posternd [-c FILE] [-f | -t]\n\n"
+    "  -c, --config FILE   configuration (default: " POSTERN_SYSCONFDIR "/postern.conf)\n"
+    "  -f, --foreground    stay in the foreground; without it posternd returns when it serves\n"
+    "  -t, --test          check configuration and access tables, then exit\n"
+    "      --version       print the version\n"
+    "  -h, --help          this text\n\n"
+    "Exit status: 0 done, 1 the start failed (-t: something is wrong), 2 wrong usage or configuration.\n"
+    "Signals: HUP reload, TERM stop, USR1 reopen the log. More: posternd(8)\n";
+
+int run(int count, char** arguments) {
+  if (count == 2 && std::strcmp(arguments[1], "--child") == 0) return run_child();
+  static constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
+                                        {"foreground", no_argument, nullptr, 'f'},
+                                        {"test", no_argument, nullptr, 't'},
+                                        {"version", no_argument, nullptr, 'V'},
+                                        {"help", no_argument, nullptr, 'h'},
+                                        {nullptr, 0, nullptr, 0}};
+  std::string path = POSTERN_SYSCONFDIR "/postern.conf";
+  bool foreground = false, test = false;
+  for (int letter; (letter = ::getopt_long(count, arguments, "c:fth", kOptions, nullptr)) != -1;) {
+    switch (letter) {
+      case 'c': path = optarg; break;
+      case 'f': foreground = true; break;
+      case 't': test = true; break;
+      case 'V': std::puts("posternd " PACKAGE_VERSION); return kDone;
+      case 'h': std::fputs(kHelp, stdout); return kDone;
+      default: std::fputs("Try: posternd --help\n", stderr); return kUsage;
+    }
+  }
+  if (optind != count) {
+    std::cerr << "posternd: takes no argument: " << arguments[optind] << "\nTry: posternd --help\n";
+    return kUsage;
+  }
+  return test ? check(path) : serve(path, foreground);
+}
+
+}  // namespace
+}  // namespace postern
+
+int main(int count, char** arguments) {
+  try {
+    return postern::run(count, arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "posternd: " << error.what() << std::endl;
+    return postern::kFailed;
+  }
+}

@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+sbin_PROGRAMS += posternctl
+posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_server.cc
+posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+posternctl_LDADD = libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS)
+$(posternctl_OBJECTS): $(ASIO_PCH)

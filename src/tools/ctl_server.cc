@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternctl status, sessions, reload, stop: questions and orders to the running master over run/control.sock.
+#include "tools/posternctl.h"
+
+#include "net/frames.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <iostream>
+
+namespace postern::tools {
+namespace {
+
+using boost::json::object;
+using boost::json::value;
+
+constexpr const char* kSocket = "run/control.sock";
+// A reload waits for the children, an answer for nobody.
+constexpr std::chrono::seconds kPatience(30);
+
+int fail(const Error& error) {
+  if (error.kind == Kind::denied) std::cerr << "posternctl: only root and the server's own user may do this (" << error.what << ")\n";
+  else std::cerr << "posternctl: posternd does not answer: is it running with this configuration? (" << error.what << ")\n";
+  return kFailed;
+}
+
+int wrong_usage(const char* command) {
+  std::cerr << "posternctl: " << command << " takes no argument\n";
+  return kUsage;
+}
+
+Result<object> ask(const Context& context, const char* command) {
+  return net::ask(context.base_directory(), kSocket, object{{"command", command}}, kPatience);
+}
+
+// What the master sends is checked as it is used: another version may run.
+std::string text(const object& from, std::string_view key) {
+  const value* const found = from.if_contains(key);
+  if (found == nullptr) return "-";
+  if (found->is_string()) return std::string(found->get_string());
+  return boost::json::serialize(*found);
+}
+
+bool truth(const object& from, std::string_view key) {
+  const value* const found = from.if_contains(key);
+  return found != nullptr && found->is_bool() && found->get_bool();
+}
+
+template <class Visit>
+void each(const object& from, std::string_view key, Visit visit) {
+  const value* const found = from.if_contains(key);
+  if (found == nullptr || !found->is_array()) return;
+  for (const value& entry : found->get_array())
+    if (entry.is_object()) visit(entry.get_object());
+}
+
+std::vector<std::string> texts(const object& from, std::string_view key) {
+  std::vector<std::string> list;
+  const value* const found = from.if_contains(key);
+  if (found == nullptr || !found->is_array()) return list;
+  for (const value& entry : found->get_array())
+    if (entry.is_string()) list.emplace_back(entry.get_string());
+  return list;
+}
+
+// "3 d 4 h", "5 min 6 s".
+std::string duration(const object& from, std::string_view key) {
+  const value* const found = from.if_contains(key);
+  boost::system::error_code error;
+  const auto seconds = found == nullptr ? 0 : found->to_number<std::int64_t>(error);
+  if (found == nullptr || error) return "-";
+  if (seconds >= 86400) return std::to_string(seconds / 86400) + " d " + std::to_string(seconds % 86400 / 3600) + " h";
+  if (seconds >= 3600) return std::to_string(seconds / 3600) + " h " + std::to_string(seconds % 3600 / 60) + " min";
+  if (seconds >= 60) return std::to_string(seconds / 60) + " min " + std::to_string(seconds % 60) + " s";
+  return std::to_string(seconds) + " s";
+}
+
+void print_json(const object& answer) { std::puts(boost::json::serialize(answer).c_str()); }
+
+}  // namespace
+
+int run_status(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return wrong_usage("status");
+  auto answer = ask(context, "status");
+  if (!answer) return fail(answer.error());
+  if (context.json) {
+    print_json(*answer);
+    return kDone;
+  }
+  std::printf("posternd %s, pid %s, %s for %s\n", text(*answer, "version").c_str(), text(*answer, "pid").c_str(), text(*answer, "state").c_str(),
+              duration(*answer, "seconds").c_str());
+  std::printf("base directory %s, configuration %s\n", text(*answer, "base_directory").c_str(), text(*answer, "configuration").c_str());
+  if (const value* const tables = answer->if_contains("tables"); tables != nullptr && tables->is_object()) {
+    const object& about = tables->get_object();
+    if (text(about, "loaded").empty()) std::puts("access tables: none loaded");
+    else std::printf("access tables: generation %s, loaded %s\n", text(about, "generation").c_str(), text(about, "loaded").c_str());
+    if (about.contains("error")) std::printf("access tables: the present file is REFUSED: %s\n", text(about, "error").c_str());
+  }
+  if (const value* const spool = answer->if_contains("spool"); spool != nullptr && spool->is_object()) {
+    std::string line = "spool:";
+    for (const auto& entry : spool->get_object())
+      line += " " + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+    std::puts(line.c_str());
+  }
+
+  std::vector<std::vector<std::string>> listeners, sockets, children;
+  each(*answer, "listeners", [&](const object& listener) {
+    std::string refused;
+    if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
+      for (const auto& entry : reasons->get_object())
+        refused += (refused.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+    listeners.push_back({text(listener, "module"), text(listener, "maximum"), text(listener, "reserve"), text(listener, "per_address"),
+                         text(listener, "active"), text(listener, "clients"), text(listener, "admitted"), refused.empty() ? "-" : refused});
+    each(listener, "sockets", [&](const object& socket) {
+      sockets.push_back({text(listener, "module"), text(socket, "port"), text(socket, "row"), text(socket, "address"), text(socket, "state"),
+                         socket.contains("error") ? text(socket, "error") : ""});
+    });
+  });
+  each(*answer, "children", [&](const object& child) {
+    children.push_back({text(child, "role"), text(child, "pid"), text(child, "state"), text(child, "sessions"), text(child, "served"),
+                        duration(child, "seconds")});
+  });
+  std::puts("");
+  print_table({"LISTENER", "MAXIMUM", "RESERVE", "PER ADDRESS", "ACTIVE", "CLIENTS", "ADMITTED", "REFUSED"}, listeners);
+  std::puts("");
+  print_table({"LISTENER", "PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, sockets);
+  std::puts("");
+  print_table({"CHILD", "PID", "STATE", "SESSIONS", "SERVED", "AGE"}, children);
+  return kDone;
+}
+
+int run_sessions(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return wrong_usage("sessions");
+  auto answer = ask(context, "sessions");
+  if (!answer) return fail(answer.error());
+  if (context.json) {
+    print_json(*answer);
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows;
+  each(*answer, "sessions", [&](const object& session) {
+    rows.push_back({text(session, "module"), text(session, "remote"), text(session, "local"), truth(session, "client") ? "yes" : "no",
+                    truth(session, "restricted") ? "yes" : "no", text(session, "pid"), duration(session, "seconds"), text(session, "doing")});
+  });
+  print_table({"LISTENER", "REMOTE", "LOCAL", "CLIENT", "RESTRICTED", "PID", "AGE", "DOING"}, rows);
+  return kDone;
+}
+
+int run_reload(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return wrong_usage("reload");
+  // The base directory is read from the new file: its mistakes are reported here already, and the master is not bothered.
+  auto answer = ask(context, "reload");
+  if (!answer) return fail(answer.error());
+  const bool done = truth(*answer, "done");
+  if (context.json) {
+    print_json(*answer);
+  } else if (done) {
+    const auto changed = texts(*answer, "changed");
+    std::puts(changed.empty() ? "reloaded; nothing has changed" : "reloaded:");
+    for (const auto& change : changed) std::printf("  %s\n", change.c_str());
+  } else {
+    std::cerr << "not reloaded, the old configuration stays in force:\n";
+    for (const auto& mistake : texts(*answer, "mistakes")) std::cerr << "  " << mistake << "\n";
+  }
+  if (done) return kDone;
+  return truth(*answer, "needs_restart") ? kRestart : kFailed;
+}
+
+int run_stop(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return wrong_usage("stop");
+  auto socket = net::connect_unix(context.base_directory(), kSocket);
+  if (!socket) return fail(socket.error());
+  const std::string request = net::frame(object{{"command", "stop"}});
+  if (::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
+    return fail({Kind::temporary, "the order could not be sent"});
+  // The answer comes at once; the connection ends when the master does.
+  net::FrameReader reader;
+  std::array<char, 4096> piece;
+  bool answered = false;
+  for (;;) {
+    const ssize_t got = ::recv(socket->get(), piece.data(), piece.size(), 0);
+    if (got <= 0) break;
+    reader.feed(std::string_view(piece.data(), static_cast<std::size_t>(got)));
+    auto answer = reader.next();
+    if (!answer) continue;
+    answered = true;
+    if (context.json) print_json(*answer);
+    else std::printf("stopping, at most %s s\n", text(*answer, "grace_seconds").c_str());
+    std::fflush(stdout);
+  }
+  if (!answered) return fail({Kind::temporary, "no answer"});
+  if (!context.json) std::puts("stopped");
+  return kDone;
+}
+
+}  // namespace postern::tools

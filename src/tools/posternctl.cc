@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternctl: the administrator's one command (posternctl(8)).
+#include "config.h"
+
+#include "tools/posternctl.h"
+
+#include "base/files.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+
+namespace postern::tools {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", run_status},
+    {"sessions", "", "the present sessions", run_sessions},
+    {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
+    {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},
+};
+
+void print_help(std::FILE* to) {
+  std::fputs("Usage: posternctl [--config FILE] [--json] COMMAND [ARGUMENT …]\n\nCommands:\n", to);
+  std::size_t width = std::string_view("help [COMMAND]").size();
+  const auto left = [](const Command& command) {
+    return std::string(command.name) + (command.arguments[0] == '\0' ? "" : " ") + command.arguments;
+  };
+  for (const auto& command : kCommands) width = std::max(width, left(command).size());
+  width = std::min<std::size_t>(width, 36);
+  for (const auto& command : kCommands) {
+    const std::string text = left(command);
+    std::fprintf(to, "  %-*s  %s\n", static_cast<int>(width), text.c_str(), command.summary);
+  }
+  std::fprintf(to,
+               "  %-*s  %s\n\nOptions:\n"
+               "  -c, --config FILE   configuration of the server (default: %s/postern.conf)\n"
+               "      --json          machine-readable answers\n"
+               "      --version       print the version\n"
+               "  -h, --help          this text\n\n"
+               "Exit status: 0 done, 1 it could not be done (or: no match), 2 wrong usage or configuration, 3 needs a restart.\n"
+               "More: posternctl(8)\n",
+               static_cast<int>(width), "help [COMMAND]", "this text, or one command's", POSTERN_SYSCONFDIR);
+}
+
+const Command* find(std::string_view name) {
+  for (const auto& command : kCommands)
+    if (command.name == name) return &command;
+  return nullptr;
+}
+
+int print_command_help(const Command& command) {
+  std::printf("Usage: posternctl %s%s%s\n  %s\n", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary);
+  return kDone;
+}
+
+// Columns as a terminal shows them: one for each character of UTF-8, not for each byte.
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+int run(const std::vector<std::string>& arguments) {
+  Context context;
+  context.configuration_path = POSTERN_SYSCONFDIR "/postern.conf";
+  std::optional<std::string> name;
+  std::vector<std::string> rest;
+  bool help = false, options = true;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (options && argument == "--") {
+      options = false;
+      if (name) rest.push_back(argument);
+    } else if (options && argument == "--json") {
+      context.json = true;
+    } else if (options && (argument == "--config" || (argument == "-c" && !name))) {
+      if (++i == arguments.size()) {
+        std::cerr << "posternctl: " << argument << " wants a file\n";
+        return kUsage;
+      }
+      context.configuration_path = arguments[i];
+    } else if (options && argument.starts_with("--config=")) {
+      context.configuration_path = argument.substr(9);
+    } else if (options && (argument == "--help" || argument == "-h")) {
+      help = true;
+    } else if (options && !name && argument == "--version") {
+      std::puts("posternctl " PACKAGE_VERSION);
+      return kDone;
+    } else if (!name) {
+      if (options && argument.starts_with("-")) {
+        std::cerr << "posternctl: there is no option " << argument << "; try: posternctl --help\n";
+        return kUsage;
+      }
+      name = argument;
+    } else {
+      rest.push_back(argument);
+    }
+  }
+  if (!name || *name == "help") {
+    if (name && !rest.empty()) {
+      if (const Command* const command = find(rest[0])) return print_command_help(*command);
+      std::cerr << "posternctl: there is no command " << rest[0] << "\n";
+      return kUsage;
+    }
+    if (!name && !help) {
+      print_help(stderr);
+      return kUsage;
+    }
+    print_help(stdout);
+    return kDone;
+  }
+  const Command* const command = find(*name);
+  if (command == nullptr) {
+    std::cerr << "posternctl: there is no command " << *name << "; try: posternctl help\n";
+    return kUsage;
+  }
+  if (help) return print_command_help(*command);
+
+  std::optional<conf::Configuration> loaded;
+  base::Descriptor base_directory;
+  context.configuration = [&]() -> const conf::Configuration& {
+    if (!loaded) {
+      conf::Loaded read = conf::load(context.configuration_path);
+      if (!read.usable()) {
+        for (const auto& mistake : read.mistakes)
+          if (!mistake.warning) std::cerr << mistake.to_string() << "\n";
+        std::exit(kUsage);
+      }
+      loaded = std::move(read.configuration);
+    }
+    return *loaded;
+  };
+  context.base_directory = [&]() {
+    if (!base_directory.valid()) {
+      const std::string& path = context.configuration().base_directory;
+      base_directory = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!base_directory.valid()) {
+        const int saved = errno;
+        std::cerr << "posternctl: " << system_error(saved, "base directory " + path).what << "\n";
+        std::exit(kFailed);
+      }
+    }
+    return base_directory.get();
+  };
+  return command->run(context, rest);
+}
+
+}  // namespace
+
+void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& heading : headings) widths.push_back(columns(heading));
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+  const auto print = [&](const std::vector<std::string>& row) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - columns(row[i]) + 2, ' ');
+    }
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    std::puts(line.c_str());
+  };
+  print(headings);
+  for (const auto& row : rows) print(row);
+}
+
+}  // namespace postern::tools
+
+int main(int count, char** arguments) {
+  try {
+    return postern::tools::run({arguments + 1, arguments + count});
+  } catch (const std::exception& error) {
+    std::cerr << "posternctl: " << error.what() << "\n";
+    return postern::tools::kFailed;
+  }
+}
