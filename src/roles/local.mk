@@ -5,6 +5,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/directory.h src/roles/directory.cc \
   src/roles/loader.h src/roles/loader.cc \
   src/roles/pop3.h src/roles/pop3.cc \
+  src/roles/delivery.h src/roles/delivery.cc \
   src/roles/queue.h src/roles/queue.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/smtp.h src/roles/smtp.cc \

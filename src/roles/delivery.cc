@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/delivery.h"
+
+#include "base/log.h"
+#include "delivery/deliverer.h"
+#include "directory/client.h"
+#include "policy/access.h"
+#include "roles/rules_in_force.h"
+#include "roles/submitter.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <memory>
+
+namespace postern::roles {
+namespace {
+
+namespace asio = net::asio;
+using base::Severity;
+using net::Awaitable;
+
+// How long records may wait that no notice announced and no death gave reason to look for.
+constexpr std::chrono::milliseconds kScanInterval{2000};
+// Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
+constexpr std::chrono::milliseconds kMarksInterval{1000};
+
+store::StoreSettings store_settings(const conf::Configuration& configuration) {
+  store::StoreSettings settings;
+  switch (configuration.delivery.sync) {
+    case conf::Delivery::Sync::automatic: settings.sync = store::StoreSettings::Sync::automatic; break;
+    case conf::Delivery::Sync::file_system: settings.sync = store::StoreSettings::Sync::file_system; break;
+    case conf::Delivery::Sync::each_file: settings.sync = store::StoreSettings::Sync::each_file; break;
+  }
+  return settings;
+}
+
+delivery::DelivererSettings deliverer_settings(const conf::Configuration& configuration, unsigned child) {
+  delivery::DelivererSettings settings;
+  settings.child = child;
+  settings.attempts_alone = configuration.delivery.attempts_alone;
+  settings.script_time = configuration.delivery.script_time;
+  settings.retry_first = configuration.delivery.retry_first;
+  settings.retry_most = configuration.delivery.retry_most;
+  settings.recipient_delimiter = configuration.recipient_delimiter;
+  settings.received_fields = configuration.smtp.received_fields;
+  return settings;
+}
+
+class DeliveryRole {
+ public:
+  DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
+               spool::Deferred deferred, store::Store store, directory::Generations generations, base::Descriptor notices)
+      : io_(io),
+        child_(start.number),
+        base_(start.take("base")),
+        submitter_(std::move(submitter)),
+        reader_(std::move(reader)),
+        deferred_(std::move(deferred)),
+        store_(std::move(store)),
+        generations_(std::move(generations)),
+        directory_(io, base_.get(), generations_),
+        rules_(start, link, directory_),
+        deliverer_({reader_, submitter_->state(), deferred_, store_, directory_,
+                    [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
+                    [this](std::string address) { return resolve(std::move(address)); }},
+                   deliverer_settings(*start.configuration, start.number)),
+        batch_messages_(start.configuration->delivery.batch_messages),
+        wake_(io),
+        notices_(io, notices.release()) {}
+
+  void begin(service::ControlLink& link) {
+    link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
+      deliverer_.set_settings(deliverer_settings(*configuration, child_));
+      batch_messages_ = configuration->delivery.batch_messages;
+    });
+    link.on_rescan([this] {
+      scan_due_ = true;
+      wake_.cancel();
+    });
+    // What has been claimed is brought to its end: a death would make suspects of it.
+    link.on_finish([this](std::chrono::milliseconds) {
+      finishing_ = true;
+      wake_.cancel();
+      if (!working_) io_.stop();
+    });
+    asio::co_spawn(io_, listen(), asio::detached);
+    asio::co_spawn(io_, serve(), asio::detached);
+  }
+
+  void end() {
+    [[maybe_unused]] const auto synced = reader_.sync_marks();
+    submitter_->finish();
+  }
+
+ private:
+  // Wakes the worker when a notice has come; the worker reads them, all that wait at once.
+  Awaitable<void> listen() {
+    for (;;) {
+      co_await notices_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+      notices_wait_ = true;
+      wake_.cancel();
+      // Until the worker has been there; waiting again at once would find the same notices.
+      asio::steady_timer& read = notices_read_.emplace(io_, std::chrono::steady_clock::time_point::max());
+      boost::system::error_code ignored;
+      co_await read.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+  }
+
+  std::vector<spool::Position> take_notices() {
+    std::vector<spool::Position> positions;
+    std::array<char, 64> datagram;
+    while (positions.size() < batch_messages_) {
+      const ssize_t got = ::recv(notices_.native_handle(), datagram.data(), datagram.size(), MSG_DONTWAIT);
+      if (got < 0) {
+        notices_wait_ = false;
+        break;
+      }
+      if (auto position = spool::decode_notice(std::string_view(datagram.data(), static_cast<std::size_t>(got)))) positions.push_back(*position);
+    }
+    if (!notices_wait_ && notices_read_) notices_read_->cancel();
+    return positions;
+  }
+
+  Awaitable<void> serve() {
+    auto next_scan = base::steady_now();
+    auto next_marks = base::steady_now() + kMarksInterval;
+    while (!finishing_) {
+      working_ = true;
+      if (notices_wait_) {
+        std::vector<spool::Position> positions = take_notices();
+        if (!positions.empty()) co_await deliverer_.work(std::move(positions));
+      }
+      if (scan_due_ || base::steady_now() >= next_scan) {
+        scan_due_ = false;
+        co_await scan();
+        next_scan = base::steady_now() + kScanInterval;
+      }
+      if (base::steady_now() >= next_marks) {
+        if (auto synced = reader_.sync_marks(); !synced) base::log_event(Severity::error, "marks-not-synced", {{"reason", synced.error().what}});
+        next_marks = base::steady_now() + kMarksInterval;
+      }
+      working_ = false;
+      if (notices_wait_ || scan_due_ || finishing_) {
+        // Orders of the master come in between.
+        co_await asio::post(io_, asio::use_awaitable);
+        continue;
+      }
+      wake_.expires_at(std::min(next_scan, next_marks));
+      boost::system::error_code ignored;
+      co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    io_.stop();
+  }
+
+  Awaitable<void> scan() {
+    const std::uint64_t corrupt_before = reader_.corrupt_found();
+    auto positions = reader_.scan(batch_messages_);
+    if (!positions) {
+      base::log_event(Severity::error, "journal-not-scanned", {{"reason", positions.error().what}});
+      co_return;
+    }
+    if (const std::uint64_t found = reader_.corrupt_found() - corrupt_before; found > 0) submitter_->state().add_corrupt(found);
+    submitter_->state().correct_backlog(reader_.unfinished());
+    if (!orphans_removed_) {
+      orphans_removed_ = true;
+      auto removed = reader_.remove_orphaned_large_messages();
+      if (removed && *removed > 0) base::log_event(Severity::notice, "orphans-removed", {{"files", *removed}});
+    }
+    if (!positions->empty()) co_await deliverer_.work(std::move(*positions));
+  }
+
+  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
+    co_return co_await policy::resolve(rules_.access(), std::move(address));
+  }
+
+  asio::io_context& io_;
+  unsigned child_;
+  base::Descriptor base_;
+  std::unique_ptr<Submitter> submitter_;
+  spool::JournalReader reader_;
+  spool::Deferred deferred_;
+  store::Store store_;
+  directory::Generations generations_;
+  directory::Client directory_;
+  RulesInForce rules_;
+  delivery::Deliverer deliverer_;
+  std::size_t batch_messages_;
+  asio::steady_timer wake_;
+  asio::posix::stream_descriptor notices_;
+  std::optional<asio::steady_timer> notices_read_;
+  bool notices_wait_ = false, scan_due_ = true, finishing_ = false, working_ = false, orphans_removed_ = false;
+};
+
+int failed(const Error& error) {
+  base::log_event(Severity::error, "role-not-started", {{"role", "delivery"}, {"reason", error.what}});
+  return 1;
+}
+
+}  // namespace
+
+int run_delivery(service::Start& start) {
+  asio::io_context io(1);
+  auto submitter = Submitter::open(start);
+  if (!submitter) return failed(submitter.error());
+  const int spool = (*submitter)->spool_directory();
+  auto reader = spool::JournalReader::open(base::system_files(), spool);
+  if (!reader) return failed(reader.error());
+  auto deferred = spool::Deferred::open(base::system_files(), spool);
+  if (!deferred) return failed(deferred.error());
+  auto mail = base::open_directory(start.get("base"), "mail");
+  if (!mail) return failed(mail.error());
+  auto store = store::Store::open(base::system_files(), mail->get(), store_settings(*start.configuration));
+  if (!store) return failed(store.error());
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
+  base::Descriptor notices = start.take("notices-read");
+  if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
+
+  service::ControlLink link(io, start);
+  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*deferred), std::move(*store), std::move(*generations),
+                    std::move(notices));
+  role.begin(link);
+  link.ready();
+  io.run();
+  role.end();
+  return 0;
+}
+
+}  // namespace postern::roles
