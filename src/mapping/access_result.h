@@ -26,6 +26,8 @@ enum class AccessTable {
 };
 // By name, any case; OBSERVE_X counts as X.
 AccessTable access_table(std::string_view name);
+// The flags that take an argument, in the order in which the arguments are read; N stands for N and F.
+std::string_view reading_order(AccessTable table);
 
 // A single delay is cut at 300 s (2.7).
 inline constexpr std::chrono::milliseconds kMaxDelay{300'000};

@@ -1,6 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_mapping.a
 libpostern_mapping_a_SOURCES = \
-  src/mapping/access_result.h \
+  src/mapping/access_result.h src/mapping/access_result.cc \
+  src/mapping/address.h src/mapping/address.cc \
+  src/mapping/code.h \
+  src/mapping/compile.h src/mapping/compile.cc \
+  src/mapping/evaluation.cc \
+  src/mapping/image.h src/mapping/image.cc \
+  src/mapping/keys.h src/mapping/keys.cc \
+  src/mapping/lint.h src/mapping/lint.cc \
   src/mapping/loader.h \
-  src/mapping/tables.h
+  src/mapping/message.h \
+  src/mapping/pattern.h src/mapping/pattern.cc \
+  src/mapping/source.h src/mapping/source.cc \
+  src/mapping/tables.h src/mapping/tables.cc \
+  src/mapping/template.h src/mapping/template.cc

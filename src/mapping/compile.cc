@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mapping/compile.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "mapping/code.h"
+#include "mapping/lint.h"
+#include "mapping/loader.h"
+#include "mapping/pattern.h"
+#include "mapping/template.h"
+
+#include <algorithm>
+#include <set>
+
+namespace postern::mapping {
+namespace {
+
+constexpr std::size_t kMaxTables = 65535;
+constexpr std::size_t kMaxValueBytes = std::size_t{64} << 10;
+// Where encode_entry() puts the key.
+constexpr std::size_t kKeyOffset = 6, kKeyBytes = 11;
+
+// How often each key occurs, roughly: one counter for many keys. A wrong count costs a comparison, never an answer.
+class KeyCounts {
+ public:
+  void add(const Key& key) {
+    if (counts_.empty()) counts_.resize(kCounters);
+    std::uint32_t& count = counts_[key.hash % kCounters];
+    if (count != UINT32_MAX) ++count;
+  }
+  [[nodiscard]] std::uint32_t of(const Key& key) const { return counts_.empty() ? 0 : counts_[key.hash % kCounters]; }
+  void clear() { std::fill(counts_.begin(), counts_.end(), 0); }
+
+ private:
+  static constexpr std::size_t kCounters = std::size_t{1} << 21;
+  std::vector<std::uint32_t> counts_;
+};
+
+std::string big_endian(std::uint64_t value, int bytes) {
+  std::string out;
+  for (int i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i) & 0xff);
+  return out;
+}
+
+class Compiler final : public SourceHandler {
+ public:
+  explicit Compiler(const CompileInput& input)
+      : input_(input), lint_([this](const char* code, std::uint16_t file, std::uint32_t line, std::string text) { message(code, file, line, std::move(text)); }) {}
+
+  Compilation run() {
+    if (!input_.mappings.empty()) {
+      read_mappings(input_.mappings, input_.read, *this);
+      leave_table();
+      if (input_.lint) lint_.finish();
+    }
+    if (!input_.general.empty()) general();
+    if (!input_.aliases.empty()) aliases();
+    return std::move(out_);
+  }
+
+  void file(std::uint16_t file, const std::string& path) override {
+    if (out_.files.size() <= file) out_.files.resize(file + std::size_t{1});
+    out_.files[file] = path;
+  }
+
+  void table(std::string_view name, std::uint16_t file, std::uint32_t line) override {
+    leave_table();
+    if (!names_.insert(base::lower(name)).second) message("E03", file, line, "table " + std::string(name) + " is there twice");
+    if (out_.tables.size() == kMaxTables) message("E10", file, line, "more than " + std::to_string(kMaxTables) + " tables");
+    if (out_.tables.size() >= kMaxTables) out_.tables.pop_back();
+    out_.tables.push_back({std::string(name), line, file, {}, {}});
+    if (input_.lint) lint_.table(name, file, line);
+  }
+
+  void entry(std::string_view pattern_text, std::string_view template_text, std::uint16_t file, std::uint32_t line) override {
+    const Pattern pattern = parse_pattern(pattern_text);
+    report(pattern.findings, file, line);
+    const Template expansion = parse_template(template_text, pattern.fields);
+    // With a broken pattern the fields are not known, so what is said of them may be wrong.
+    if (pattern.good()) report(expansion.findings, file, line);
+    if (!pattern.good() || !expansion.good() || out_.tables.empty()) return;
+    if (input_.lint) lint_.entry(pattern_text, pattern, expansion, file, line);
+    for (const Key& key : pattern_keys(pattern.code)) counts_.add(key);
+    Compilation::Table& table = out_.tables.back();
+    table.offsets.push_back(table.records.size());
+    table.records += encode_entry({line, file, {}, pattern.code, expansion.code});
+  }
+
+  void message(const char* code, std::uint16_t file, std::uint32_t line, std::string text) override {
+    const std::string& path = file < out_.files.size() && !out_.files[file].empty() ? out_.files[file] : input_.mappings;
+    add_message({code, path, static_cast<int>(line), std::move(text)});
+  }
+
+  void progress(std::uint64_t done_bytes, std::uint64_t all_bytes) override {
+    if (input_.progress) input_.progress(done_bytes, all_bytes);
+  }
+
+ private:
+  void add_message(Message message) {
+    if (message.is_error()) ++out_.errors;
+    if (message.is_warning()) ++out_.warnings;
+    if (out_.messages.size() < kMaxMessages) out_.messages.push_back(std::move(message));
+  }
+
+  void report(const Findings& findings, std::uint16_t file, std::uint32_t line) {
+    for (const Finding& finding : findings)
+      if (finding.code[0] == 'E' || input_.lint) message(finding.code.c_str(), file, line, finding.text);
+  }
+
+  // Now that it is known how often each key occurs in the table, every entry gets the rarest of its own.
+  void leave_table() {
+    if (out_.tables.empty()) return;
+    Compilation::Table& table = out_.tables.back();
+    for (const std::uint64_t offset : table.offsets) {
+      const auto entry = decode_entry(std::string_view(table.records).substr(offset));
+      Key best;
+      std::uint32_t best_count = UINT32_MAX;
+      for (const Key& key : pattern_keys(entry->pattern))
+        if (const std::uint32_t count = counts_.of(key); best.kind == KeyKind::none || count < best_count) {
+          best = key;
+          best_count = count;
+        }
+      CodeWriter bytes;
+      bytes.u8(static_cast<std::uint8_t>(best.kind));
+      bytes.u16(best.parameter);
+      bytes.u64(best.hash);
+      table.records.replace(offset + kKeyOffset, kKeyBytes, bytes.bytes());
+    }
+    counts_.clear();
+  }
+
+  // Calls `line` for each line that is no comment and not blank; lines that begin with a blank belong to the one before, if wanted.
+  template <class Line>
+  void text_lines(const std::string& path, std::string_view comments, bool continued_by_blank, const Line& take) {
+    auto content = input_.read(path);
+    if (!content) return add_message({"E11", path, 0, "cannot read: " + content.error().what});
+    std::string_view text = *content;
+    std::string pending;
+    int number = 0, first = 0;
+    const auto flush = [&] {
+      if (first != 0) take(std::string_view(pending), first);
+      first = 0;
+    };
+    while (!text.empty()) {
+      const std::size_t end = text.find('\n');
+      std::string_view line = text.substr(0, end);
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+      ++number;
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      if (line.find('\0') != std::string_view::npos) {
+        add_message({"E16", path, number, "NUL byte in the line"});
+        continue;
+      }
+      if (base::trim(line).empty() || comments.find(line[0]) != std::string_view::npos) continue;
+      if (continued_by_blank && first != 0 && (line[0] == ' ' || line[0] == '\t')) {
+        pending += line;
+        continue;
+      }
+      flush();
+      pending = line;
+      first = number;
+    }
+    flush();
+  }
+
+  void general() {
+    text_lines(input_.general, "!", false, [&](std::string_view line, int number) {
+      const std::size_t blank = line.find_first_of(" \t");
+      const std::string key = base::lower(line.substr(0, blank));
+      const std::string_view value = blank == std::string_view::npos ? std::string_view() : base::trim(line.substr(blank));
+      if (key.empty()) return add_message({"E16", input_.general, number, "the line begins with a blank: a key begins in column 1"});
+      if (key.size() > kMaxPatternText || value.size() > kMaxTemplateText) return add_message({"E10", input_.general, number, "key or value is too long"});
+      if (!out_.general.emplace(key, value).second) add_message({"E16", input_.general, number, "key " + key + " is there twice"});
+    });
+  }
+
+  void aliases() {
+    text_lines(input_.aliases, "!#", true, [&](std::string_view line, int number) {
+      const auto wrong = [&](std::string text) { add_message({"E16", input_.aliases, number, std::move(text)}); };
+      // The first colon or comma outside quotes counts.
+      const auto find = [&](char wanted, std::size_t from) {
+        bool quoted = false;
+        for (std::size_t i = from; i < line.size(); ++i) {
+          if (line[i] == '\\' && quoted) ++i;
+          else if (line[i] == '"') quoted = !quoted;
+          else if (line[i] == wanted && !quoted) return i;
+        }
+        return std::string_view::npos;
+      };
+      const std::size_t colon = find(':', 0);
+      if (colon == std::string_view::npos) return wrong("no colon after the name");
+      const std::string name = base::lower(base::trim(line.substr(0, colon)));
+      if (name.empty() || name.size() > 320) return wrong("no name, or a very long one, before the colon");
+      std::string targets;
+      for (std::size_t start = colon + 1; start <= line.size();) {
+        const std::size_t comma = std::min(find(',', start), line.size());
+        const std::string_view target = base::trim(line.substr(start, comma - start));
+        start = comma + 1;
+        if (target.empty()) {
+          if (comma < line.size()) return wrong("empty target");
+          break;
+        }
+        if (target.find_first_of(" \t") != std::string_view::npos && target.find('"') == std::string_view::npos)
+          return wrong("blank in target \"" + std::string(target) + "\": targets are separated by commas");
+        if (!targets.empty()) targets += '\0';
+        targets += target;
+      }
+      if (targets.empty()) return wrong("no target after the colon");
+      if (targets.size() > kMaxValueBytes) return wrong("more than 64 KiB of targets");
+      if (!out_.aliases.emplace(name, targets).second) wrong("alias " + name + " is there twice");
+    });
+  }
+
+  const CompileInput& input_;
+  Compilation out_;
+  Lint lint_;
+  std::set<std::string> names_;
+  KeyCounts counts_;
+};
+
+}  // namespace
+
+std::string Message::to_string() const {
+  const char* kind = is_error() ? "error" : is_warning() ? "warning" : "note";
+  std::string out = file;
+  if (line != 0) out += ":" + std::to_string(line);
+  return out + ": " + kind + " " + code + ": " + text;
+}
+
+std::string_view Compilation::Table::record(std::size_t entry) const {
+  const std::uint64_t start = offsets[entry], end = entry + 1 < offsets.size() ? offsets[entry + 1] : records.size();
+  return std::string_view(records).substr(start, end - start);
+}
+
+std::size_t Compilation::entries() const {
+  std::size_t count = 0;
+  for (const Table& table : tables) count += table.offsets.size();
+  return count;
+}
+
+Compilation compile(const CompileInput& input) { return Compiler(input).run(); }
+
+Result<std::string> lay_out(const Compilation& compilation, std::uint64_t generation, std::int64_t built_microseconds) {
+  ImageBuilder builder;
+  for (const std::string& file : compilation.files) builder.add_file(file);
+  for (std::size_t number = 0; number < compilation.tables.size(); ++number) {
+    const Compilation::Table& table = compilation.tables[number];
+    builder.add_table(table.name, table.line, table.file);
+    for (std::size_t entry = 0; entry < table.offsets.size(); ++entry) builder.add_entry(number, table.record(entry));
+  }
+  for (const auto& [key, value] : compilation.general) builder.add_general(key, value);
+  for (const auto& [name, targets] : compilation.aliases) builder.add_alias(name, targets);
+  return builder.finish(generation, built_microseconds);
+}
+
+// Records, in the order of their keys: A<name> alias, F<number> file, G<key> general table, T<number> table, e<table><entry> entry.
+Result<keyfile::CompiledHeader> write_tables(const Compilation& compilation, int directory, const std::string& name, mode_t mode,
+                                             std::uint64_t generation, bool replace) {
+  POSTERN_ASSERT(compilation.good());
+  auto alias = compilation.aliases.begin();
+  auto general = compilation.general.begin();
+  std::size_t file = 0, table = 0, entry_table = 0, entry = 0;
+  std::string key_buffer, value_buffer;
+  const auto next = [&](std::string_view& key, std::string_view& value) {
+    if (alias != compilation.aliases.end()) {
+      key_buffer = "A" + alias->first;
+      value = alias->second;
+      ++alias;
+    } else if (file < compilation.files.size()) {
+      key_buffer = "F" + big_endian(file, 2);
+      value = compilation.files[file];
+      ++file;
+    } else if (general != compilation.general.end()) {
+      key_buffer = "G" + general->first;
+      value = general->second;
+      ++general;
+    } else if (table < compilation.tables.size()) {
+      key_buffer = "T" + big_endian(table, 2);
+      CodeWriter record;
+      record.u32(compilation.tables[table].line);
+      record.u16(compilation.tables[table].file);
+      record.text(compilation.tables[table].name);
+      value_buffer = record.take();
+      value = value_buffer;
+      ++table;
+    } else {
+      while (entry_table < compilation.tables.size() && entry == compilation.tables[entry_table].offsets.size()) {
+        ++entry_table;
+        entry = 0;
+      }
+      if (entry_table == compilation.tables.size()) return false;
+      key_buffer = "e" + big_endian(entry_table, 2) + big_endian(entry, 4);
+      value = compilation.tables[entry_table].record(entry);
+      ++entry;
+    }
+    key = key_buffer;
+    return true;
+  };
+  return keyfile::write_compiled(directory, name, mode, {generation, base::to_microseconds(base::wall_now()), 0}, replace, next);
+}
+
+Result<std::string> image_of_compiled(int compiled_file) {
+  ImageBuilder builder;
+  bool good = true;
+  auto header = keyfile::read_compiled(compiled_file, [&](std::string_view key, std::string_view value) {
+    const std::string_view rest = key.substr(1);
+    switch (key[0]) {
+      case 'A': builder.add_alias(rest, value); break;
+      case 'F': builder.add_file(value); break;
+      case 'G': builder.add_general(rest, value); break;
+      case 'T': {
+        CodeReader in(value);
+        const std::uint32_t line = in.u32();
+        const std::uint16_t file = in.u16();
+        builder.add_table(in.text(), line, file);
+        good = in.good();
+        break;
+      }
+      case 'e':
+        good = rest.size() == 6 &&
+               builder.add_entry(std::size_t{static_cast<unsigned char>(rest[0])} << 8 | static_cast<unsigned char>(rest[1]), value);
+        break;
+      default: good = false;
+    }
+    return good;
+  });
+  if (!header) return header.error();
+  if (!good) return Error{Kind::corrupt, "compiled tables: a record that makes no sense"};
+  return builder.finish(header->generation, header->built_microseconds);
+}
+
+Result<base::Descriptor> load(int compiled_file) {
+  auto image = image_of_compiled(compiled_file);
+  if (!image) return image.error();
+  return base::sealed_memory_file("postern-tables", *image);
+}
+
+}  // namespace postern::mapping

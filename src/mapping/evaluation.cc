@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/random.h"
+#include "base/text.h"
+#include "mapping/code.h"
+#include "mapping/image.h"
+#include "mapping/pattern.h"
+#include "mapping/tables.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <utility>
+
+namespace postern::mapping {
+namespace {
+
+// access-control.md 1.7: so many restarts with a string that did not shrink.
+constexpr int kMaxRestarts = 10;
+constexpr std::size_t kMaxUrlBytes = 1024;
+// An answer from outside, or a string that grows in `$C` after `$C`, must not fill the memory.
+constexpr std::size_t kMaxTextBytes = 64 * 1024;
+// What finding the candidates for a new string counts, beside its length.
+constexpr std::uint64_t kScanSteps = 50;
+// Each question costs somebody's time.
+constexpr int kMaxQuestions = 100;
+
+// The entries of a table that may match the current string, from some entry on, in source order: a merge of the lists that
+// the string's keys lead to and of the list of entries without a key.
+class Candidates {
+ public:
+  void start(const Image& image, const Image::Table& table, std::string_view probe, std::uint32_t from) {
+    lists_.clear();
+    hashes_.clear();
+    probe_keys(probe, table.shape, hashes_);
+    std::sort(hashes_.begin(), hashes_.end());
+    hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
+    for (const std::uint64_t hash : hashes_) add(image, image.under(table, hash), from);
+    add(image, {table.always_at, table.always}, from);
+    std::make_heap(lists_.begin(), lists_.end(), later);
+  }
+
+  // The next entry number, or nothing.
+  std::optional<std::uint32_t> next(const Image& image) {
+    if (lists_.empty()) return std::nullopt;
+    std::pop_heap(lists_.begin(), lists_.end(), later);
+    List& list = lists_.back();
+    const std::uint32_t entry = list.entry;
+    if (++list.index < list.postings.count && image.posting(list.postings.at, list.index) > entry) {
+      list.entry = image.posting(list.postings.at, list.index);
+      std::push_heap(lists_.begin(), lists_.end(), later);
+    } else {
+      lists_.pop_back();
+    }
+    return entry;
+  }
+
+ private:
+  struct List {
+    std::uint32_t entry;  // its smallest number that was not given out
+    std::uint32_t index;
+    Image::Postings postings;
+  };
+  static bool later(const List& a, const List& b) { return a.entry > b.entry; }
+
+  void add(const Image& image, Image::Postings postings, std::uint32_t from) {
+    std::uint32_t low = 0, high = postings.count;
+    while (low < high) {
+      const std::uint32_t middle = low + (high - low) / 2;
+      if (image.posting(postings.at, middle) < from) low = middle + 1;
+      else high = middle;
+    }
+    if (low < postings.count) lists_.push_back({image.posting(postings.at, low), low, postings});
+  }
+
+  std::vector<List> lists_;  // a heap, smallest entry first
+  std::vector<std::uint64_t> hashes_;
+};
+
+std::string folded(std::string_view text, char fold) {
+  if (fold == '\\') return base::lower(text);
+  if (fold == '^') return base::upper(text);
+  return std::string(text);
+}
+
+// RFC 4515 section 3.
+std::string escaped_for_filter(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '*': out += "\\2a"; break;
+      case '(': out += "\\28"; break;
+      case ')': out += "\\29"; break;
+      case '\\': out += "\\5c"; break;
+      case '\0': out += "\\00"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+struct Evaluation::Machine {
+  // One table at work. The tables that it calls stand behind it.
+  struct Frame {
+    const Image::Table* table = nullptr;
+    std::string current;
+    Flags input, raised;
+    bool matched = false;
+    std::uint32_t line = 0, file = 0;
+    // Where the scan stands.
+    Candidates candidates;
+    std::uint32_t position = 0;
+    bool fresh = true;           // the candidates are to be found anew from `position` on
+    std::size_t pass_began_with = 0;
+    int restarts = 0;
+    bool one_more_pass = false;  // $L
+    // The entry that matched last, while its template runs.
+    bool expanding = false;
+    std::string_view code;
+    std::size_t at = 0;
+    Match match;
+    std::string out;
+    Flags entry_flags;
+    char fold = '_', control = ' ';
+    bool ldap = false;
+    std::size_t trace_line = 0;
+  };
+
+  Tables tables;
+  bool trace = false;
+  Mapped mapped;
+  std::deque<Frame> frames;
+  std::uint64_t steps = 0;
+  bool finished = false, asking = false;
+  int questions = 0;
+  Question question;
+
+  const Image& image() const { return *tables.image_; }
+
+  void push(const Image::Table* table, std::string probe, Flags input) {
+    Frame& frame = frames.emplace_back();
+    frame.table = table;
+    frame.current = std::move(probe);
+    frame.input = input;
+    frame.pass_began_with = frame.current.size();
+  }
+
+  State run() {
+    while (!finished && !asking) {
+      if (frames.back().expanding) expand();
+      else scan();
+    }
+    return finished ? State::finished : State::asks;
+  }
+
+  // Looks for the next entry that matches, and starts its template.
+  void scan() {
+    Frame& frame = frames.back();
+    if (frame.fresh) {
+      if (!spend(kScanSteps + frame.current.size() / 4)) return;
+      frame.candidates.start(image(), *frame.table, frame.current, frame.position);
+      frame.fresh = false;
+    }
+    while (const auto number = frame.candidates.next(image())) {
+      frame.position = *number + 1;
+      const auto entry = image().entry(*frame.table, *number);
+      if (!entry) continue;
+      const std::uint64_t left = kMaxEvaluationSteps - std::min(steps, kMaxEvaluationSteps);
+      frame.match = match(entry->pattern, frame.current, std::min(kMaxMatchSteps, left));
+      if (trace) note(frame, *entry);
+      if (frame.match.gave_up) mapped.step_limit_exceeded = true;
+      if (!spend(frame.match.steps)) return;
+      if (!frame.match.matched) continue;
+      frame.matched = true;
+      frame.line = entry->line;
+      frame.file = entry->file;
+      frame.expanding = true;
+      frame.code = entry->expansion;
+      frame.at = 0;
+      frame.out.clear();
+      frame.entry_flags = {};
+      frame.fold = '_';
+      frame.ldap = false;
+      frame.control = ' ';
+      return;
+    }
+    // The end of the table: perhaps one more pass.
+    if (frame.one_more_pass && restart(frame)) return;
+    end_frame();
+  }
+
+  void note(Frame& frame, const EntryRecord& entry) {
+    TraceLine line;
+    line.depth = static_cast<int>(frames.size()) - 1;
+    line.table = frame.table->name;
+    line.file = image().file(entry.file);
+    line.line = static_cast<int>(entry.line);
+    line.matched = frame.match.matched;
+    if (frame.match.gave_up) line.reason = "given up after " + std::to_string(frame.match.steps) + " steps";
+    if (line.matched)
+      for (int i = 0; i < std::min(frame.match.fields, kReachableFields); ++i) line.fields.emplace_back(field(frame, i));
+    frame.trace_line = mapped.trace.size();
+    mapped.trace.push_back(std::move(line));
+  }
+
+  std::string_view field(const Frame& frame, int number) const {
+    if (number >= frame.match.fields || number >= kReachableFields) return {};
+    const FieldSpan span = frame.match.field[static_cast<std::size_t>(number)];
+    return std::string_view(frame.current).substr(span.start, span.length);
+  }
+
+  // From the first entry again, unless the loop guard objects.
+  bool restart(Frame& frame) {
+    frame.one_more_pass = false;
+    if (frame.current.size() >= frame.pass_began_with) {
+      if (++frame.restarts > kMaxRestarts) return false;
+    } else {
+      frame.restarts = 0;
+    }
+    frame.pass_began_with = frame.current.size();
+    frame.position = 0;
+    frame.fresh = true;
+    return true;
+  }
+
+  // What follows an entry, by the last control letter that was read.
+  void entry_done(bool success, std::string reason = {}) {
+    Frame& frame = frames.back();
+    frame.expanding = false;
+    if (trace) {
+      TraceLine& line = mapped.trace[frame.trace_line];
+      line.expansion = frame.out;
+      line.failed = !success;
+      line.reason = std::move(reason);
+      line.control = frame.control;
+    }
+    if (success) {
+      frame.fresh = frame.fresh || frame.out != frame.current;
+      frame.current = std::move(frame.out);
+      frame.out = {};
+      frame.raised.add(frame.entry_flags);
+    }
+    frame.one_more_pass = frame.control == 'L';
+    switch (frame.control) {
+      case 'C':
+      case 'L': return;
+      case 'R':
+        if (restart(frame)) return;
+        break;
+      default: break;
+    }
+    end_frame();
+  }
+
+  void end_frame() {
+    Frame done = std::move(frames.back());
+    frames.pop_back();
+    if (frames.empty()) {
+      mapped.matched = done.matched;
+      mapped.output = std::move(done.current);
+      mapped.flags = done.raised;
+      mapped.line = static_cast<int>(done.line);
+      mapped.file = image().file(done.file);
+      if (!done.matched) mapped.file.clear();
+      finished = true;
+      return;
+    }
+    // Back in the template that called: its text counts if the called table said yes.
+    if (done.raised.has_either_case('Y') || done.raised.has_either_case('T')) substitute(done.current);
+    else entry_done(false, "table " + std::string(done.table->name) + " did not answer Y");
+  }
+
+  // Counts work. False if that was too much: then the evaluation has ended, and its result says so.
+  bool spend(std::uint64_t count) {
+    steps += count;
+    if (steps < kMaxEvaluationSteps) return true;
+    mapped.step_limit_exceeded = true;
+    while (frames.size() > 1) frames.pop_back();
+    frames.back().matched = false;
+    frames.back().raised = {};
+    end_frame();
+    return false;
+  }
+
+  void append(Frame& frame, std::string_view text) { frame.out += folded(text, frame.fold); }
+
+  // Text that a sequence gave goes into the output; the template goes on.
+  void substitute(std::string_view text) {
+    Frame& frame = frames.back();
+    steps += text.size() / 16;
+    const std::string cased = folded(text, frame.fold);
+    frame.out += frame.ldap ? escaped_for_filter(cased) : cased;
+    if (frame.out.size() > kMaxTextBytes) entry_done(false, "the text grew past " + std::to_string(kMaxTextBytes) + " bytes");
+  }
+
+  std::string argument(const Frame& frame, CodeReader& in, bool escape = false) const {
+    CodeReader inner(in.text());
+    std::string out;
+    while (!inner.at_end()) {
+      switch (static_cast<TemplateOp>(inner.u8())) {
+        case TemplateOp::text: out += inner.text(); break;
+        case TemplateOp::field: {
+          const std::string_view text = field(frame, inner.u8());
+          if (escape) out += escaped_for_filter(text);
+          else out += text;
+          break;
+        }
+        default: return out;
+      }
+    }
+    return out;
+  }
+
+  static std::string percent_text(double percent) {
+    std::string text = std::to_string(percent);
+    while (text.ends_with('0')) text.pop_back();
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+  }
+
+  // Runs the template until it ends, fails, substitutes, calls a table or asks the outside. Whatever may end the entry is the last
+  // thing done here, as the frame may be gone after it.
+  void expand() {
+    Frame& frame = frames.back();
+    for (;;) {
+      if (!spend(1)) return;
+      CodeReader in(frame.code, frame.at);
+      if (in.at_end()) return entry_done(true);
+      const auto operation = static_cast<TemplateOp>(in.u8());
+      switch (operation) {
+        case TemplateOp::text:
+          append(frame, in.text());
+          if (frame.out.size() > kMaxTextBytes) return entry_done(false, "the text grew past " + std::to_string(kMaxTextBytes) + " bytes");
+          break;
+        case TemplateOp::field: {
+          const int number = in.u8();
+          frame.at = in.position();
+          return substitute(field(frame, number));
+        }
+        case TemplateOp::fold: frame.fold = static_cast<char>(in.u8()); break;
+        case TemplateOp::ldap: frame.ldap = true; break;
+        case TemplateOp::control: frame.control = static_cast<char>(in.u8()); break;
+        case TemplateOp::stop:
+          frame.control = 'E';
+          return entry_done(true);
+        case TemplateOp::flag: frame.entry_flags.add(static_cast<char>(in.u8())); break;
+        case TemplateOp::random: {
+          const std::uint64_t bits = in.u64();
+          double percent = 0;
+          std::memcpy(&percent, &bits, sizeof percent);
+          const double drawn = static_cast<double>(base::random_u64() >> 11) * 0x1p-53 * 100;
+          if (!(drawn < percent)) return entry_done(false, "chance of " + percent_text(percent) + " percent");
+          break;
+        }
+        case TemplateOp::if_set:
+        case TemplateOp::if_clear: {
+          const char flag = static_cast<char>(in.u8());
+          const bool set = frame.input.has(flag);
+          if (set != (operation == TemplateOp::if_set)) return entry_done(false, std::string("input flag ") + flag + (set ? " is set" : " is clear"));
+          break;
+        }
+        case TemplateOp::call: {
+          const std::string name = argument(frame, in);
+          std::string probe = argument(frame, in);
+          frame.at = in.position();
+          const Image::Table* table = image().find(name);
+          if (table == nullptr) return entry_done(false, "no table " + name);
+          if (frames.size() > static_cast<std::size_t>(kMaxNesting)) return entry_done(false, "tables call each other more than " + std::to_string(kMaxNesting) + " deep");
+          push(table, std::move(probe), {});
+          return;
+        }
+        case TemplateOp::general: {
+          const std::string key = argument(frame, in);
+          frame.at = in.position();
+          const auto value = image().general(key);
+          if (!value) return entry_done(false, "no key " + key + " in the general table");
+          return substitute(*value);
+        }
+        case TemplateOp::call_out:
+          question = {};
+          question.kind = Question::Kind::call_out;
+          question.name = argument(frame, in);
+          question.routine = argument(frame, in);
+          question.argument = argument(frame, in);
+          return ask(frame, in);
+        case TemplateOp::url:
+          question = {};
+          question.kind = Question::Kind::url;
+          question.argument = argument(frame, in, frame.ldap);
+          if (question.argument.size() > kMaxUrlBytes) return entry_done(false, "URL longer than " + std::to_string(kMaxUrlBytes) + " bytes");
+          return ask(frame, in);
+        case TemplateOp::sequence: {
+          question = {};
+          question.kind = Question::Kind::sequence;
+          question.name = argument(frame, in);
+          const std::string radix = argument(frame, in), width = argument(frame, in), modulus = argument(frame, in);
+          const auto number = [](const std::string& text, std::uint64_t otherwise) {
+            return text.empty() ? std::optional<std::uint64_t>(otherwise) : base::number_from<std::uint64_t>(text);
+          };
+          const auto r = number(radix, 10), w = number(width, 0), m = number(modulus, 0);
+          if (!r || *r < 2 || *r > 36 || !w || *w > 256 || !m) return entry_done(false, "numbers of the sequence");
+          question.radix = static_cast<unsigned>(*r);
+          question.width = static_cast<unsigned>(*w);
+          question.modulus = *m;
+          return ask(frame, in);
+        }
+        case TemplateOp::attribute:
+          question = {};
+          question.kind = Question::Kind::attribute;
+          question.name = argument(frame, in);
+          question.routine = argument(frame, in);
+          return ask(frame, in);
+        default: return entry_done(false, "damaged template");
+      }
+      if (!in.good()) return entry_done(false, "damaged template");
+      frame.at = in.position();
+    }
+  }
+
+  void ask(Frame& frame, const CodeReader& in) {
+    if (++questions > kMaxQuestions) return entry_done(false, "more than " + std::to_string(kMaxQuestions) + " questions to the outside");
+    frame.at = in.position();
+    asking = true;
+  }
+
+  void answer(std::optional<std::string> text) {
+    if (!asking) return;
+    asking = false;
+    if (text && text->size() <= kMaxTextBytes) substitute(*text);
+    else entry_done(false, text ? "the answer from outside is too long" : "nothing found outside");
+  }
+};
+
+Evaluation::Evaluation(const Tables& tables, std::string_view table, std::string probe, Flags input, bool trace)
+    : machine_(std::make_unique<Machine>()) {
+  machine_->tables = tables;
+  machine_->trace = trace;
+  const Image::Table* found = tables.image_ ? tables.image_->find(table) : nullptr;
+  if (found == nullptr || probe.size() > kMaxProbeBytes) {
+    machine_->finished = true;
+    machine_->mapped.step_limit_exceeded = found != nullptr;
+    machine_->mapped.output = std::move(probe);
+    return;
+  }
+  machine_->push(found, std::move(probe), input);
+}
+
+Evaluation::Evaluation(Evaluation&&) noexcept = default;
+Evaluation& Evaluation::operator=(Evaluation&&) noexcept = default;
+Evaluation::~Evaluation() = default;
+
+Evaluation::State Evaluation::run() { return machine_->run(); }
+const Question& Evaluation::question() const { return machine_->question; }
+void Evaluation::answer(std::optional<std::string> text) { machine_->answer(std::move(text)); }
+const Mapped& Evaluation::result() const { return machine_->mapped; }
+Mapped Evaluation::take_result() { return std::move(machine_->mapped); }
+
+Mapped evaluate(const Tables& tables, std::string_view table, std::string probe, Flags input, bool trace) {
+  Evaluation evaluation(tables, table, std::move(probe), input, trace);
+  while (evaluation.run() == Evaluation::State::asks) evaluation.answer(std::nullopt);
+  return evaluation.take_result();
+}
+
+}  // namespace postern::mapping

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mapping/lint.h"
+
+#include "base/text.h"
+#include "mapping/access_result.h"
+#include "mapping/code.h"
+
+#include <algorithm>
+#include <array>
+
+namespace postern::mapping {
+namespace {
+
+// Flags that a table knows, besides Y, N and F.
+std::string_view known_flags(AccessTable table) {
+  switch (table) {
+    case AccessTable::port: return "<>TUW";
+    case AccessTable::from: return "BHVZ!UJK<>DTAGSX,";
+    case AccessTable::recipient: return "BHVZU<>DTAGX,";
+    case AccessTable::login: return "<>D";
+    case AccessTable::none: break;
+  }
+  return {};
+}
+// Flags that some access table knows; raising one of them in another table is a mistake, others are the site's own business.
+constexpr std::string_view kAllAccessFlags = "BHVZ!UJKI<>DTAGSX,W";
+
+bool raises(const Flags& flags, char flag) {
+  if (flag == 'N') return flags.has_either_case('N') || flags.has_either_case('F');
+  return flags.has(flag);
+}
+
+// Probes of an access table have this many bars: over SMTP, and where there is no connection.
+struct Bars {
+  int most = 0, least = 0;
+};
+Bars bars_of(std::string_view table) {
+  if (table == "PORT_ACCESS") return {4, 4};
+  if (table == "FROM_ACCESS") return {9, 5};
+  // One more with access_orcpt.
+  if (table == "SEND_ACCESS" || table == "ORIG_SEND_ACCESS") return {4, 3};
+  if (table == "MAIL_ACCESS" || table == "ORIG_MAIL_ACCESS") return {11, 6};
+  if (table == "LOGIN_ACCESS") return {4, 4};
+  if (table == "INTERNAL_IP") return {0, 0};
+  return {-1, -1};
+}
+
+constexpr std::array<std::string_view, 12> kKnownTables = {"PORT_ACCESS", "INTERNAL_IP", "FROM_ACCESS",  "ORIG_SEND_ACCESS", "ORIG_MAIL_ACCESS", "SEND_ACCESS",
+                                                           "MAIL_ACCESS", "FORWARD",     "REVERSE", "LOGIN_ACCESS",     "CONVERSIONS",      "IP_ACCESS"};
+
+std::string letters_of(std::string_view name) {
+  std::string out;
+  for (const char c : name)
+    if (base::is_alpha(c)) out += base::ascii_upper(c);
+  return out;
+}
+
+// Whether one differs from the other by at most one letter put in, left out, changed or swapped with its neighbour.
+bool nearly_equal(std::string_view a, std::string_view b) {
+  if (a.size() < b.size()) std::swap(a, b);
+  if (a.size() - b.size() > 1) return false;
+  std::size_t i = 0;
+  while (i < b.size() && a[i] == b[i]) ++i;
+  if (a.size() > b.size()) return a.substr(i + 1) == b.substr(i);
+  if (i == b.size() || a.substr(i + 1) == b.substr(i + 1)) return true;
+  return i + 1 < a.size() && a[i] == b[i + 1] && a[i + 1] == b[i] && a.substr(i + 2) == b.substr(i + 2);
+}
+
+// What can be said of a pattern's code for the checks below.
+struct PatternFacts {
+  bool matches_all = false;     // nothing but any-wildcards, one of them `*`
+  bool has_star = false;        // a `*` of any character, or a set with the bar in it
+  int bars = 0;                 // in literals
+  std::size_t literal_bytes = 0;
+  bool simple = true;           // only literals and wildcards
+};
+
+PatternFacts facts_of(std::string_view code) {
+  PatternFacts facts;
+  bool only_stars = true;
+  CodeReader in(code);
+  while (!in.at_end()) {
+    switch (static_cast<PatternOp>(in.u8())) {
+      case PatternOp::literal: {
+        const std::string_view text = in.text();
+        facts.literal_bytes += text.size();
+        facts.bars += static_cast<int>(std::count(text.begin(), text.end(), '|'));
+        only_stars = false;
+        break;
+      }
+      case PatternOp::wildcard: {
+        const std::uint8_t bits = in.u8();
+        const auto character_class = static_cast<CharacterClass>(in.u8());
+        const bool many = (bits & WildcardBits::many) != 0;
+        if (character_class == CharacterClass::set) {
+          const std::string_view set = in.raw(32);
+          if (many && set.size() == 32 && (static_cast<unsigned char>(set['|' / 8]) >> '|' % 8 & 1) != 0) facts.has_star = true;
+        }
+        if (many && character_class == CharacterClass::any) facts.has_star = true;
+        else only_stars = false;
+        break;
+      }
+      case PatternOp::block4:
+        in.raw(9);
+        facts.simple = only_stars = false;
+        break;
+      case PatternOp::block6:
+        in.raw(18);
+        facts.simple = only_stars = false;
+        break;
+      case PatternOp::back:
+        in.raw(2);
+        facts.simple = only_stars = false;
+        // A back match can stand for text with bars in it.
+        facts.has_star = true;
+        break;
+      default: return facts;
+    }
+  }
+  facts.matches_all = only_stars && !code.empty();
+  return facts;
+}
+
+// A probe by which a stranger asks to relay.
+constexpr std::string_view kRelayProbe = "tcp_local|stranger@outside.invalid|tcp_local|somebody@elsewhere.invalid";
+
+bool has_reply_code(std::string_view text) {
+  if (text.starts_with("-ERR ") || text.starts_with("* BYE ") || text.starts_with("BYE ")) return true;
+  return text.size() >= 4 && base::is_digit(text[0]) && base::is_digit(text[1]) && base::is_digit(text[2]) && text[3] == ' ';
+}
+
+bool is_integer(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  return !text.empty() && text.size() < 10 && std::all_of(text.begin(), text.end(), base::is_digit);
+}
+
+}  // namespace
+
+void Lint::table(std::string_view name, std::uint16_t file, std::uint32_t line) {
+  leave_table();
+  name_ = base::upper(name);
+  tables_.insert(name_);
+  std::string_view plain = name_;
+  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) != kKnownTables.end()) return;
+  for (const std::string_view known : kKnownTables)
+    if (nearly_equal(letters_of(plain), letters_of(known))) {
+      emit_("W14", file, line, "table " + std::string(name) + " is not one that Postern asks; did you mean " + std::string(known) + "?");
+      break;
+    }
+}
+
+void Lint::leave_table() {
+  catch_all_ = {};
+  unreachable_reported_ = false;
+  unguarded_ = {};
+}
+
+void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Template& expansion, std::uint16_t file, std::uint32_t line) {
+  const Place place{file, line};
+  const PatternFacts facts = facts_of(pattern.code);
+  const TemplateFacts& said = expansion.facts;
+
+  if (catch_all_.line != 0 && !unreachable_reported_) {
+    warn("W01", place, "this and all further entries of the table are never reached: line " + std::to_string(catch_all_.line) + " matches everything and ends");
+    unreachable_reported_ = true;
+  }
+  if (facts.matches_all && !said.any_continuing && catch_all_.line == 0) catch_all_ = place;
+  if (unguarded_.line != 0) {
+    warn("W05", unguarded_, "when this entry fails, the table ends here without an answer: put $C before what can fail, and $E after it");
+    unguarded_ = {};
+  }
+  if (said.unguarded_failure) unguarded_ = place;
+  if (said.control_after_failure) warn("W03", place, "$C, $L or $R to the right of a sequence that can fail is not read when it fails");
+  for (const char flag : {'Y', 'N', 'F'})
+    if (said.raised_before_failure.has_either_case(flag)) {
+      warn("W04", place, std::string("flag ") + flag + " to the left of a sequence that can fail is dropped when it fails");
+      break;
+    }
+  for (const std::string& called : said.called_tables) calls_.emplace(base::upper(called), place);
+
+  // Output at least as long as the input: as much literal text, and each field once or more.
+  if (said.control == 'R' && facts.simple) {
+    std::size_t literal = 0;
+    std::set<int> used;
+    for (const TemplateFacts::Piece& piece : said.output) {
+      literal += piece.text.size();
+      if (piece.field >= 0) used.insert(piece.field);
+    }
+    if (literal >= facts.literal_bytes && used.size() >= static_cast<std::size_t>(pattern.fields))
+      warn("W12", place, "$R, but the output is not shorter than the input: this may go round in a loop");
+  }
+  check_flags(expansion, place);
+  check_arguments(expansion, place);
+  check_bars(pattern.code, pattern_text, place);
+
+  std::string_view plain = name_;
+  if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") &&
+      (base::upper(pattern_text).find("|SMTP|") != std::string::npos))
+    warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");
+  if (name_ == "ORIG_SEND_ACCESS" && raises(said.raised, 'N') && match(pattern.code, kRelayProbe, kMaxMatchSteps).matched) relaying_refused_ = true;
+}
+
+void Lint::check_flags(const Template& expansion, const Place& place) {
+  const AccessTable table = access_table(name_);
+  if (table == AccessTable::none) return;
+  for (const char flag : expansion.facts.raised.letters()) {
+    if (kAllAccessFlags.find(flag) == std::string_view::npos || known_flags(table).find(flag) != std::string_view::npos) continue;
+    // $I is known to the original everywhere and supported nowhere.
+    warn("E13", place, std::string("flag $") + flag + " has no meaning in " + name_);
+  }
+}
+
+void Lint::check_arguments(const Template& expansion, const Place& place) {
+  const AccessTable table = access_table(name_);
+  const TemplateFacts& said = expansion.facts;
+  // Where the scan goes on, the output is the next string and not yet the arguments.
+  if (table == AccessTable::none || said.control == 'C' || said.control == 'L' || said.control == 'R') return;
+  std::string flags;
+  for (const char flag : reading_order(table))
+    if (raises(said.raised, flag)) flags += flag;
+  const bool some_output = !said.output.empty();
+  if (flags.empty()) {
+    const bool takes_text = table == AccessTable::port && said.raised.has_either_case('Y');
+    if (some_output && !takes_text) warn("W07", place, "text that no flag takes");
+    return;
+  }
+  // Arguments as far as they are constant: up to the first substitution.
+  std::string constant;
+  bool all_constant = true;
+  for (const TemplateFacts::Piece& piece : said.output) {
+    if (!piece.constant) {
+      all_constant = false;
+      break;
+    }
+    constant += piece.text;
+  }
+  std::string_view rest = constant;
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    const bool last = i + 1 == flags.size();
+    const std::size_t bar = last ? std::string_view::npos : rest.find('|');
+    if (bar == std::string_view::npos && !all_constant) {
+      // The argument may go on with what is substituted. The start of a refusal text is enough to see its code.
+      if (last && flags[i] == 'N' && table == AccessTable::port && rest.size() >= 4 && !has_reply_code(rest))
+        warn("W06", place, "the refusal text must begin with the reply code (421 or 5xx, -ERR, * BYE): nothing is put in front of it");
+      return;
+    }
+    const std::string_view argument = rest.substr(0, bar);
+    rest = bar == std::string_view::npos ? std::string_view() : rest.substr(bar + 1);
+    switch (flags[i]) {
+      case 'D':
+      case 'U':
+        if (!argument.empty() && !is_integer(argument)) warn("E14", place, std::string("$") + flags[i] + " takes an integer, not \"" + std::string(argument) + "\"");
+        if (argument.empty() && flags[i] == 'D') warn("E14", place, "$D without its integer");
+        break;
+      case 'X':
+        if (!status_from(argument)) warn("E14", place, "$X takes a status code of class 4 or 5 (4.7.1), not \"" + std::string(argument) + "\"");
+        break;
+      case 'S': {
+        const auto parts = base::split(argument, ',');
+        const bool good = parts.size() <= 3 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) { return is_integer(base::trim(part)); });
+        if (!good) warn("E14", place, "$S takes one to three integers, not \"" + std::string(argument) + "\"");
+        break;
+      }
+      case 'N':
+        if (table == AccessTable::port && !argument.empty() && !has_reply_code(argument))
+          warn("W06", place, "the refusal text must begin with the reply code (421 or 5xx, -ERR, * BYE): nothing is put in front of it");
+        break;
+      default: break;
+    }
+  }
+}
+
+void Lint::check_bars(std::string_view code, std::string_view pattern_text, const Place& place) {
+  std::string_view plain = name_;
+  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const Bars bars = bars_of(plain);
+  if (bars.most < 0) return;
+  const PatternFacts facts = facts_of(code);
+  if (facts.bars > bars.most)
+    warn("W13", place, "\"" + std::string(pattern_text) + "\" has " + std::to_string(facts.bars) + " bars, a probe of " + name_ + " at most " + std::to_string(bars.most));
+  else if (facts.bars < bars.least && !facts.has_star)
+    warn("W13", place, "\"" + std::string(pattern_text) + "\" has " + std::to_string(facts.bars) + " bars and no * to span the rest, a probe of " + name_ + " at least " +
+                           std::to_string(bars.least));
+}
+
+void Lint::finish() {
+  leave_table();
+  for (const auto& [called, place] : calls_)
+    if (!tables_.contains(called)) warn("W02", place, "table " + called + " is called but does not exist");
+  if (!tables_.contains("ORIG_SEND_ACCESS")) {
+    emit_("W09", 0, 0, "no table ORIG_SEND_ACCESS: Postern refuses to relay for strangers by itself");
+  } else if (!relaying_refused_) {
+    emit_("W09", 0, 0, "no entry of ORIG_SEND_ACCESS refuses tcp_local|…|tcp_local|…: this is an open relay");
+  }
+}
+
+}  // namespace postern::mapping

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The checks of entries in their tables: errors E13 and E14, warnings W01 to W15 as far as they are about more than syntax
+// (access-control.md 5.2). A lint never changes what is compiled.
+#include "mapping/pattern.h"
+#include "mapping/template.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::mapping {
+
+class Lint {
+ public:
+  using Emit = std::function<void(const char* code, std::uint16_t file, std::uint32_t line, std::string text)>;
+  explicit Lint(Emit emit) : emit_(std::move(emit)) {}
+
+  void table(std::string_view name, std::uint16_t file, std::uint32_t line);
+  void entry(std::string_view pattern_text, const Pattern& pattern, const Template& expansion, std::uint16_t file, std::uint32_t line);
+  // After the last table: W02, W09. `files` names where the whole is missing.
+  void finish();
+
+ private:
+  struct Place {
+    std::uint16_t file = 0;
+    std::uint32_t line = 0;
+  };
+  void leave_table();
+  void check_flags(const Template& expansion, const Place& place);
+  void check_arguments(const Template& expansion, const Place& place);
+  void check_bars(std::string_view code, std::string_view pattern_text, const Place& place);
+  void warn(const char* code, const Place& place, std::string text) { emit_(code, place.file, place.line, std::move(text)); }
+
+  Emit emit_;
+  std::string name_;                 // of the present table, upper case
+  Place catch_all_;                  // line 0: none yet
+  bool unreachable_reported_ = false;
+  Place unguarded_;                  // W05 waits for a next entry; line 0: none
+  std::set<std::string> tables_;     // upper case
+  std::map<std::string, Place> calls_;
+  bool relaying_refused_ = false;
+};
+
+}  // namespace postern::mapping
