@@ -7,11 +7,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <ctime>
 #include <string>
 
 namespace postern::base {
+namespace {
+
+// The process's own id without a system call for each lock; a forked child asks again.
+std::atomic<int> g_process{0};
+
+int process_id() {
+  int id = g_process.load(std::memory_order_relaxed);
+  if (id != 0) return id;
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { g_process.store(0, std::memory_order_relaxed); });
+  id = ::getpid();
+  if (registered == 0) g_process.store(id, std::memory_order_relaxed);
+  return id;
+}
+
+}  // namespace
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept
     : file_(std::move(other.file_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -74,14 +90,14 @@ SharedMutex::Locked SharedMutex::lock(std::chrono::milliseconds patience) {
     }
     got = pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until);
   }
-  if (got == ETIMEDOUT) return Locked::timed_out;
   if (got == EOWNERDEAD) {
     pthread_mutex_consistent(&mutex_);
-    __atomic_store_n(&holder_, ::getpid(), __ATOMIC_RELAXED);
+    __atomic_store_n(&holder_, process_id(), __ATOMIC_RELAXED);
     return Locked::recovered;
   }
-  POSTERN_ASSERT(got == 0);
-  __atomic_store_n(&holder_, ::getpid(), __ATOMIC_RELAXED);
+  // Whatever a broken process wrote over the mutex is no reason to end with it: then nobody gets the lock.
+  if (got != 0) return Locked::timed_out;
+  __atomic_store_n(&holder_, process_id(), __ATOMIC_RELAXED);
   return Locked::clean;
 }
 
