@@ -164,6 +164,8 @@ class ConnectionTable {
   // ends it (which makes the lock recoverable).
   [[nodiscard]] int lock_holder() const;
   [[nodiscard]] int descriptor() const { return memory_.descriptor(); }
+  // The lock itself, for tests that stop or die inside it.
+  [[nodiscard]] base::SharedMutex& lock_for_tests() const;
 
  private:
   struct Layout;

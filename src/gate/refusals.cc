@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gate/refusals.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <algorithm>
+
+namespace postern::gate {
+namespace {
+
+// In the texts: %h our host name, %a the remote address, %n the limit, and the body's length is right as it stands.
+struct Words {
+  std::string_view service;
+  std::string_view per_address;
+  std::string_view full;  // full, reserve, or the table out of reach
+};
+
+constexpr std::string_view kHttpTooMany =
+    "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
+constexpr std::string_view kHttpFull =
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
+
+// RFC 4511 section 4.4.1: ExtendedResponse of message id 0 with the name of Notice of Disconnection, 1.3.6.1.4.1.1466.20036.
+#define POSTERN_LDAP_NOTICE(code) "\x30\x24\x02\x01\x00\x78\x1f\x0a\x01" code "\x04\x00\x04\x00\x8a\x16" "1.3.6.1.4.1.1466.20036"
+constexpr std::string_view kLdapBusy{POSTERN_LDAP_NOTICE("\x33"), 38};
+constexpr std::string_view kLdapUnavailable{POSTERN_LDAP_NOTICE("\x34"), 38};
+#undef POSTERN_LDAP_NOTICE
+
+// listeners.md L-26. A service that is not here, like SIP, is told nothing.
+constexpr Words kWords[] = {
+    {"smtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n"},
+    {"lmtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n"},
+    {"pop3", "-ERR [SYS/TEMP] too many connections from %a\r\n", "-ERR [SYS/TEMP] too many connections, try again later\r\n"},
+    {"imap", "* BYE [ALERT] too many connections from %a (limit %n)\r\n", "* BYE [UNAVAILABLE] too many connections, try again later\r\n"},
+    {"http_admin", kHttpTooMany, kHttpFull},
+    {"http_user", kHttpTooMany, kHttpFull},
+    {"ldap", kLdapBusy, kLdapUnavailable},
+    {"managesieve", "BYE (TRYLATER) \"too many connections from %a\"\r\n", "BYE (TRYLATER) \"too many connections, try again later\"\r\n"},
+    {"ftp", "421 too many connections from %a\r\n", "421 too many connections, try again later\r\n"},
+    {"pwd", "500 too many connections from %a\r\n", "500 too many connections, try again later\r\n"},
+    {"acap", "* BYE \"too many connections from %a\"\r\n", "* BYE \"too many connections, try again later\"\r\n"},
+};
+
+std::string filled_in(std::string_view words, std::string_view host_name, const net::Address& remote, unsigned limit) {
+  std::string out;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] != '%' || i + 1 == words.size()) {
+      out += words[i];
+      continue;
+    }
+    switch (words[++i]) {
+      case 'h': out += host_name; break;
+      case 'a': out += remote.to_string(); break;
+      case 'n': out += std::to_string(limit); break;
+      default: break;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string refusal_reply(std::string_view service, Reason reason, std::string_view host_name, const net::Address& remote, unsigned limit) {
+  const bool per_address = reason == Reason::per_address;
+  if (!per_address && reason != Reason::full && reason != Reason::reserved && reason != Reason::unavailable) return {};
+  const auto* const words = std::find_if(std::begin(kWords), std::end(kWords), [&](const Words& row) { return row.service == service; });
+  if (words == std::end(kWords)) return {};
+  // No row of LDAP's bytes holds a percent sign.
+  return filled_in(per_address ? words->per_address : words->full, host_name, remote, limit);
+}
+
+std::string refusal_reply(const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row, const Decision& decision,
+                          const net::Address& remote) {
+  if (row.init_tls == conf::InitTls::on || !listener.refusal_reply) return {};
+  return refusal_reply(conf::to_string(listener.module), decision.reason, configuration.host_name, remote, decision.limit);
+}
+
+void RefusalLog::note(conf::Module module, const net::Address& key, const net::Endpoint& remote, const net::Endpoint& local, const Decision& decision, Time now) {
+  Key kind{module, decision.reason, false, key};
+  auto known = sums_.find(kind);
+  if (known == sums_.end() && sums_.size() >= kKinds) {
+    // An attack from everywhere must not fill the memory: what finds no room is summed up together.
+    kind = {module, decision.reason, true, {}};
+    known = sums_.find(kind);
+    if (known == sums_.end()) {
+      sums_.emplace(kind, Sum{now, 1});
+      return;
+    }
+  }
+  if (known != sums_.end()) {
+    ++known->second.count;
+    return;
+  }
+  sums_.emplace(kind, Sum{now, 0});
+  base::Fields fields{{"service", conf::to_string(module)}, {"reason", to_string(decision.reason)}, {"remote", remote.to_string()}, {"local", local.to_string()}};
+  if (decision.limit > 0) {
+    fields.emplace_back("count", decision.count);
+    fields.emplace_back("limit", decision.limit);
+  }
+  for (auto& field : log_fields(decision.verdict)) fields.push_back(std::move(field));
+  base::log_event(base::Severity::notice, "connection-refused", fields);
+}
+
+void RefusalLog::write(const Key& key, const Sum& sum, std::chrono::seconds seconds) {
+  base::log_event(base::Severity::notice, "connections-refused",
+                  {{"service", conf::to_string(key.module)},
+                   {"reason", to_string(key.reason)},
+                   {"remote", key.others ? "others" : key.address.to_string()},
+                   {"count", sum.count},
+                   {"seconds", seconds.count()}});
+}
+
+void RefusalLog::write_sums(Time now) {
+  for (auto at = sums_.begin(); at != sums_.end();) {
+    auto& [key, sum] = *at;
+    if (now - sum.since < period_) {
+      ++at;
+    } else if (sum.count == 0) {
+      at = sums_.erase(at);
+    } else {
+      write(key, sum, std::chrono::duration_cast<std::chrono::seconds>(now - sum.since));
+      sum = {now, 0};
+      ++at;
+    }
+  }
+}
+
+void RefusalLog::finish() {
+  const Time now = base::steady_now();
+  for (const auto& [key, sum] : sums_)
+    if (sum.count > 0) write(key, sum, std::chrono::duration_cast<std::chrono::seconds>(now - sum.since));
+  sums_.clear();
+}
+
+net::Address counting_key(const conf::Listener& listener, const net::Address& address) {
+  return address.prefix(address.is_ipv4() ? listener.ipv4_prefix : listener.ipv6_prefix);
+}
+
+}  // namespace postern::gate

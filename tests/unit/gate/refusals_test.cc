@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gate/refusals.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+
+using namespace postern;
+using namespace std::chrono_literals;
+using gate::Reason;
+
+namespace {
+
+class RefusalsTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(RefusalsTest);
+  CPPUNIT_TEST(replies_are_those_of_the_protocol);
+  CPPUNIT_TEST(http_replies_have_the_right_length);
+  CPPUNIT_TEST(ldap_gets_a_notice_of_disconnection);
+  CPPUNIT_TEST(who_must_be_silent_is_silent);
+  CPPUNIT_TEST(the_first_refusal_is_logged_at_once_and_the_rest_as_a_sum);
+  CPPUNIT_TEST(an_attack_from_everywhere_takes_no_memory);
+  CPPUNIT_TEST_SUITE_END();
+
+  const net::Address remote_ = *net::Address::parse("2001:db8::7");
+
+  void replies_are_those_of_the_protocol() {
+    const struct {
+      const char* service;
+      Reason reason;
+      const char* want;
+    } rows[] = {
+        {"smtp", Reason::per_address, "421 4.7.0 mail.example.com too many connections from 2001:db8::7\r\n"},
+        {"smtp", Reason::full, "421 4.3.2 mail.example.com too many connections, try again later\r\n"},
+        {"smtp", Reason::reserved, "421 4.3.2 mail.example.com too many connections, try again later\r\n"},
+        {"smtp", Reason::unavailable, "421 4.3.2 mail.example.com too many connections, try again later\r\n"},
+        {"lmtp", Reason::full, "421 4.3.2 mail.example.com too many connections, try again later\r\n"},
+        {"pop3", Reason::per_address, "-ERR [SYS/TEMP] too many connections from 2001:db8::7\r\n"},
+        {"pop3", Reason::reserved, "-ERR [SYS/TEMP] too many connections, try again later\r\n"},
+        {"imap", Reason::per_address, "* BYE [ALERT] too many connections from 2001:db8::7 (limit 12)\r\n"},
+        {"imap", Reason::full, "* BYE [UNAVAILABLE] too many connections, try again later\r\n"},
+        {"managesieve", Reason::full, "BYE (TRYLATER) \"too many connections, try again later\"\r\n"},
+        {"sip", Reason::full, ""},
+        {"smtp", Reason::restricted, ""},
+        {"smtp", Reason::blocked, ""},
+        {"smtp", Reason::proxy_untrusted, ""},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL(std::string(row.want), gate::refusal_reply(row.service, row.reason, "mail.example.com", remote_, 12));
+  }
+
+  void http_replies_have_the_right_length() {
+    for (const Reason reason : {Reason::per_address, Reason::full}) {
+      const std::string reply = gate::refusal_reply("http_user", reason, "h", remote_, 1);
+      CPPUNIT_ASSERT_EQUAL(std::string(reason == Reason::full ? "HTTP/1.1 503" : "HTTP/1.1 429"), reply.substr(0, 12));
+      CPPUNIT_ASSERT(reply.find("\r\nRetry-After: 30\r\n") != std::string::npos && reply.find("\r\nContent-Length: 21\r\n") != std::string::npos);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{21}, reply.size() - reply.find("\r\n\r\n") - 4);
+    }
+  }
+
+  void ldap_gets_a_notice_of_disconnection() {
+    for (const Reason reason : {Reason::per_address, Reason::full}) {
+      const std::string reply = gate::refusal_reply("ldap", reason, "h", remote_, 1);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{38}, reply.size());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{36}, static_cast<std::size_t>(reply[1]));
+      CPPUNIT_ASSERT_EQUAL(reason == Reason::full ? 52 : 51, static_cast<int>(reply[9]));
+      CPPUNIT_ASSERT_EQUAL(std::string("1.3.6.1.4.1.1466.20036"), reply.substr(16));
+    }
+  }
+
+  void who_must_be_silent_is_silent() {
+    auto c = conf::load_text("host_name = \"h\"; listeners : { smtp : { sockets = ( { port = 25; } ); }; };", "t").configuration;
+    gate::Decision decision;
+    decision.reason = Reason::full;
+    auto& listener = c.listeners[0];
+    auto& row = listener.sockets[0];
+    CPPUNIT_ASSERT_EQUAL(std::string("421 4.3.2 h too many connections, try again later\r\n"), gate::refusal_reply(c, listener, row, decision, remote_));
+    row.init_tls = conf::InitTls::ext;
+    CPPUNIT_ASSERT(!gate::refusal_reply(c, listener, row, decision, remote_).empty());
+    row.init_tls = conf::InitTls::on;
+    CPPUNIT_ASSERT(gate::refusal_reply(c, listener, row, decision, remote_).empty());
+    row.init_tls = conf::InitTls::off;
+    listener.refusal_reply = false;
+    CPPUNIT_ASSERT(gate::refusal_reply(c, listener, row, decision, remote_).empty());
+  }
+
+  // What the log got since the last call.
+  base::Descriptor log_;
+  std::string logged() {
+    const std::string all = *base::read_all(log_.get(), 100'000'000);
+    CPPUNIT_ASSERT_EQUAL(0, ::ftruncate(log_.get(), 0));
+    ::lseek(log_.get(), 0, SEEK_SET);
+    return all;
+  }
+  static auto lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+ public:
+  void setUp() override {
+    char name[] = "/tmp/postern-log-test-XXXXXX";
+    log_ = base::Descriptor(::mkstemp(name));
+    ::unlink(name);
+    base::set_log_descriptor(log_.get());
+  }
+  void tearDown() override { base::set_log_descriptor(STDERR_FILENO); }
+
+ private:
+  void the_first_refusal_is_logged_at_once_and_the_rest_as_a_sum() {
+    gate::RefusalLog log;
+    const gate::RefusalLog::Time start{};
+    const net::Endpoint from{remote_, 4711}, to{*net::Address::parse("192.0.2.1"), 25};
+    const auto key = remote_.prefix(64);
+    gate::Decision decision;
+    decision.reason = Reason::per_address;
+    decision.count = decision.limit = 20;
+    decision.verdict.answer = Verdict::Answer::deny;
+    decision.verdict.table = "listeners.smtp.connections_per_address";
+    decision.verdict.line = 12;
+    for (int i = 0; i < 100; ++i) log.note(conf::Module::smtp, key, from, to, decision, start + std::chrono::milliseconds(i));
+    std::string text = logged();
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(text, 1L, static_cast<long>(lines(text)));
+    for (const char* const part : {"connection-refused service=smtp reason=per-address remote=[2001:db8::7]:4711 local=192.0.2.1:25 count=20 limit=20", "listeners.smtp.connections_per_address", "line=12"})
+      CPPUNIT_ASSERT_MESSAGE(text + part, text.find(part) != std::string::npos);
+    log.write_sums(start + 59s);
+    CPPUNIT_ASSERT_EQUAL(std::string(), logged());
+    log.write_sums(start + 60s);
+    text = logged();
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("connections-refused service=smtp reason=per-address remote=2001:db8:: count=99 seconds=60\n") != std::string::npos);
+    // Another kind is another line; a kind that was quiet for a period is new again.
+    decision.reason = Reason::full;
+    log.note(conf::Module::smtp, key, from, to, decision, start + 61s);
+    CPPUNIT_ASSERT_EQUAL(1L, static_cast<long>(lines(logged())));
+    log.write_sums(start + 121s);
+    log.write_sums(start + 181s);
+    CPPUNIT_ASSERT_EQUAL(std::string(), logged());
+    log.note(conf::Module::smtp, key, from, to, decision, start + 182s);
+    log.note(conf::Module::smtp, key, from, to, decision, start + 182s);
+    CPPUNIT_ASSERT_EQUAL(1L, static_cast<long>(lines(logged())));
+    log.finish();
+    CPPUNIT_ASSERT_EQUAL(1L, static_cast<long>(lines(logged())));
+  }
+
+  void an_attack_from_everywhere_takes_no_memory() {
+    gate::RefusalLog log;
+    const gate::RefusalLog::Time start{};
+    gate::Decision decision;
+    decision.reason = Reason::full;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+      const auto address = net::Address::ipv4(0x0a000000 + i);
+      log.note(conf::Module::smtp, address, {address, 1}, {address, 25}, decision, start);
+    }
+    CPPUNIT_ASSERT_EQUAL(static_cast<long>(gate::RefusalLog::kKinds), static_cast<long>(lines(logged())));
+    log.write_sums(start + 60s);
+    const std::string text = logged();
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(text, 1L, static_cast<long>(lines(text)));
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("remote=others count=5904 ") != std::string::npos);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(RefusalsTest);
+
+}  // namespace
