@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 
@@ -49,6 +51,29 @@ class SystemFiles final : public Files {
     }
     return {};
   }
+  Result<void> write_gather_at(int file, std::span<const std::string_view> pieces, std::uint64_t offset) override {
+    std::array<iovec, 512> vectors;  // the kernel takes 1024 (IOV_MAX)
+    std::size_t next = 0, skip = 0;  // the first piece not wholly written, and how much of it is
+    while (true) {
+      std::size_t count = 0;
+      for (std::size_t at = next; at < pieces.size() && count < vectors.size(); ++at) {
+        const std::string_view piece = pieces[at].substr(at == next ? skip : 0);
+        // writev(2) takes what it only reads as a pointer to non-const.
+        if (!piece.empty()) vectors[count++] = {const_cast<char*>(piece.data()), piece.size()};
+      }
+      if (count == 0) return {};
+      const ssize_t written = ::pwritev(file, vectors.data(), static_cast<int>(count), static_cast<off_t>(offset));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return system_error(errno, "write");
+      offset += static_cast<std::uint64_t>(written);
+      for (std::size_t left = static_cast<std::size_t>(written) + skip; next < pieces.size(); ++next) {
+        skip = left;
+        if (left < pieces[next].size()) break;
+        left -= pieces[next].size();
+        skip = 0;
+      }
+    }
+  }
   Result<void> append(int file, std::string_view bytes) override {
     ssize_t written = 0;
     do written = ::write(file, bytes.data(), bytes.size());
@@ -83,6 +108,14 @@ class SystemFiles final : public Files {
 };
 
 }  // namespace
+
+Result<void> Files::write_gather_at(int file, std::span<const std::string_view> pieces, std::uint64_t offset) {
+  for (const std::string_view piece : pieces) {
+    if (auto written = write_at(file, piece, offset); !written) return written;
+    offset += piece.size();
+  }
+  return {};
+}
 
 Files& system_files() {
   static SystemFiles files;

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ class Files {
   virtual Result<Descriptor> open(int directory, const std::string& name, int flags, mode_t mode = 0600) = 0;
   // Writes all of `bytes` at `offset`.
   virtual Result<void> write_at(int file, std::string_view bytes, std::uint64_t offset) = 0;
+  // Writes all pieces, one after another, from `offset` on, without copying them together. Empty pieces are allowed.
+  virtual Result<void> write_gather_at(int file, std::span<const std::string_view> pieces, std::uint64_t offset);
   // Appends all of `bytes` with one write call on a descriptor opened with O_APPEND (short writes are an error).
   virtual Result<void> append(int file, std::string_view bytes) = 0;
   virtual Result<void> truncate(int file, std::uint64_t size) = 0;
