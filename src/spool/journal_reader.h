@@ -53,7 +53,7 @@ class JournalReader {
   // Kind::corrupt: it doesn't read back; scan() will set it aside. Kind::temporary: the disk would not say.
   Result<Record> read(const Position& position);
 
-  // All whole records of live generations that are not marked finished, oldest segment first, at most `limit`; the same ones
+  // All whole records of live generations that are not marked finished, at most `limit`; the same ones
   // again until they are marked. Pending records without a verdict are left out.
   Result<std::vector<Position>> scan(std::size_t limit);
   // How many unfinished records the last scan() saw, however small its limit was.
@@ -74,7 +74,7 @@ class JournalReader {
   // Makes the notes of this reader durable. Cheap when there are none; worth calling once a second.
   Result<void> sync_marks();
 
-  // Removes files of spool/large that neither an unfinished record nor a deferred message names and nobody is writing.
+  // Removes files of spool/large that no unfinished record names and nobody is writing.
   // Returns how many. Call it at start, after scan().
   Result<std::size_t> remove_orphaned_large_messages();
 

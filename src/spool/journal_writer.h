@@ -26,7 +26,7 @@ namespace postern::spool {
 
 struct JournalSettings {
   std::uint64_t segment_bytes = 32 * 1024 * 1024;      // at least 64 KiB
-  std::uint64_t large_message_bytes = 1024 * 1024;     // from this size on a file of its own; at most half a segment is used
+  std::uint64_t large_message_bytes = 1024 * 1024;     // from this size on a file of its own; at most 4 MiB and half a segment count
   std::uint64_t minimum_free_bytes = 64 * 1024 * 1024; // less free space: room() fails
 };
 
@@ -53,7 +53,8 @@ class JournalWriter {
   // For MAIL FROM. Cheap: free space is looked at once a second at most.
   [[nodiscard]] virtual Result<void> room() = 0;
 
-  // Waits until everything under way has been answered, then lets go of the segments. Later appends are refused.
+  // Waits until everything under way has been answered, then lets go of the segments. What is appended from its start on
+  // is refused, by a callback from within append().
   virtual void finish() = 0;
 
   struct Counters {

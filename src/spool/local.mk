@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_spool.a
 libpostern_spool_a_SOURCES = \
-  src/spool/deferred.h \
+  src/spool/bytes.h \
+  src/spool/deferred.h src/spool/deferred.cc \
   src/spool/journal.h \
-  src/spool/journal_reader.h \
-  src/spool/journal_writer.h \
-  src/spool/large_message.h \
-  src/spool/position.h \
-  src/spool/shared_state.h
+  src/spool/journal_reader.h src/spool/journal_reader.cc \
+  src/spool/journal_writer.h src/spool/journal_writer.cc \
+  src/spool/large_message.h src/spool/large_message.cc \
+  src/spool/position.h src/spool/position.cc \
+  src/spool/segment_format.h src/spool/segment_format.cc \
+  src/spool/segment_scan.h src/spool/segment_scan.cc \
+  src/spool/shared_state.h src/spool/shared_state.cc

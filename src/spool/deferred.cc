@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/deferred.h"
+
+#include "base/crc32c.h"
+#include "base/kill_point.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "spool/bytes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+namespace postern::spool {
+namespace {
+
+// The file: 32 bytes of header (magic, version, lengths, check sums), envelope, message.
+constexpr std::string_view kMagic = "PSTNDEFR";
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHeaderBytes = 32;
+constexpr std::size_t kMostFileBytes = std::size_t{1} << 31;
+constexpr std::size_t kMostEntries = 1000000;
+
+std::int64_t seconds_of(base::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+bool is_id(std::string_view id) {
+  return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
+    return base::is_digit(c) || base::is_alpha(c);
+  });
+}
+
+// "<id>.<seconds>"
+DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt) {
+  const std::int64_t seconds = std::max<std::int64_t>(0, seconds_of(next_attempt));
+  return {id + "." + std::to_string(seconds), id, base::WallTime(std::chrono::seconds(seconds))};
+}
+
+std::optional<DeferredEntry> entry_from(const std::string& name) {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string::npos || !is_id(std::string_view(name).substr(0, dot))) return std::nullopt;
+  const auto seconds = base::number_from<std::uint32_t>(std::string_view(name).substr(dot + 1));
+  if (!seconds) return std::nullopt;
+  return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds))};
+}
+
+// Files that a crash left half-written. Nobody takes an hour to write one.
+void remove_leftovers(base::Files& files, int directory) {
+  auto names = base::list_directory(directory, kMostEntries);
+  if (!names) return;
+  const auto old = seconds_of(base::wall_now()) - 3600;
+  for (const std::string& name : *names) {
+    struct stat status {};
+    if (name.front() != '.' || ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (status.st_mtim.tv_sec < old) [[maybe_unused]] const auto removed = files.unlink(directory, name);
+  }
+}
+
+bool earlier(const DeferredEntry& a, const DeferredEntry& b) {
+  return std::pair(a.next_attempt, std::string_view(a.id)) < std::pair(b.next_attempt, std::string_view(b.id));
+}
+
+}  // namespace
+
+Result<Deferred> Deferred::open(base::Files& files, int spool_directory) {
+  auto directory = base::make_and_open_directory(files, spool_directory, "deferred", 02770);
+  if (!directory) return directory.error().in("spool");
+  auto corrupt = base::make_and_open_directory(files, spool_directory, "corrupt", 02770);
+  if (!corrupt) return corrupt.error().in("spool");
+  remove_leftovers(files, directory->get());
+  return Deferred(files, std::move(*directory), std::move(*corrupt));
+}
+
+Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_view message, base::WallTime next_attempt,
+                                    bool replaces_earlier) {
+  if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
+  std::vector<DeferredEntry> before;
+  if (replaces_earlier) {
+    auto all = list(kMostEntries);
+    if (!all) return all.error();
+    std::copy_if(all->begin(), all->end(), std::back_inserter(before), [&](const auto& entry) { return entry.id == envelope.id; });
+  }
+  DeferredEntry entry = entry_for(envelope.id, next_attempt);
+  const std::string encoded = mail::encode(envelope);
+  std::array<char, kHeaderBytes> header{};
+  std::copy(kMagic.begin(), kMagic.end(), header.begin());
+  put32(&header[8], kVersion);
+  put32(&header[12], static_cast<std::uint32_t>(encoded.size()));
+  put64(&header[16], message.size());
+  put32(&header[24], base::crc32c(message, base::crc32c(encoded)));
+  put32(&header[28], base::crc32c({header.data(), 28}));
+  const std::string temporary = "." + base::random_name();
+  auto file = files_->open(directory_.get(), temporary, O_WRONLY | O_CREAT | O_EXCL, 0660);
+  if (!file) return file.error().in("defer");
+  const std::array<std::string_view, 3> pieces{std::string_view(header.data(), header.size()), encoded, message};
+  auto done = files_->write_gather_at(file->get(), pieces, 0);
+  if (done) done = files_->sync(file->get());
+  if (done) done = files_->rename(directory_.get(), temporary, directory_.get(), entry.name);
+  if (!done) {
+    [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), temporary);
+    return done.error().in("defer");
+  }
+  if (done = files_->sync_directory(directory_.get()); !done) return done.error().in("defer");
+  POSTERN_KILL_POINT("deferred-written");
+  for (const DeferredEntry& old : before)
+    if (old.name != entry.name)
+      if (auto removed = remove(old); !removed && removed.error().kind != Kind::not_found) return removed.error();
+  return entry;
+}
+
+Result<DeferredEntry> Deferred::postpone(const DeferredEntry& entry, const mail::Envelope& envelope, std::string_view message,
+                                         base::WallTime next_attempt) {
+  auto later = put(envelope, message, next_attempt, false);
+  if (!later || later->name == entry.name) return later;
+  if (auto removed = remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
+  return later;
+}
+
+Result<std::vector<DeferredEntry>> Deferred::list(std::size_t limit) const {
+  auto names = base::list_directory(directory_.get(), kMostEntries);
+  if (!names) return names.error().in("list deferred messages");
+  std::vector<DeferredEntry> entries;
+  for (const std::string& name : *names)
+    if (auto entry = entry_from(name)) entries.push_back(std::move(*entry));
+  std::sort(entries.begin(), entries.end(), earlier);
+  if (entries.size() > limit) entries.resize(limit);
+  return entries;
+}
+
+Result<std::vector<DeferredEntry>> Deferred::due(base::WallTime now, std::size_t limit, base::WallTime* next) const {
+  auto entries = list(kMostEntries);
+  if (!entries) return entries.error();
+  const auto waiting = std::find_if(entries->begin(), entries->end(), [now](const auto& entry) { return entry.next_attempt > now; });
+  if (next != nullptr && waiting != entries->end()) *next = waiting->next_attempt;
+  entries->erase(waiting, entries->end());
+  if (entries->size() > limit) entries->resize(limit);
+  return entries;
+}
+
+Result<Deferred::Message> Deferred::read(const DeferredEntry& entry) const {
+  auto bytes = base::read_file(directory_.get(), entry.name, kMostFileBytes);
+  if (!bytes) return bytes.error().in("deferred message");
+  const std::string_view all = *bytes;
+  const Error corrupt{Kind::corrupt, "deferred message " + entry.name + " is damaged"};
+  if (all.size() < kHeaderBytes || all.substr(0, 8) != kMagic || get32(&all[28]) != base::crc32c(all.substr(0, 28))) return corrupt;
+  if (get32(&all[8]) != kVersion) return Error{Kind::invalid, "deferred message " + entry.name + " is of an unknown version"};
+  const std::uint64_t envelope_bytes = get32(&all[12]), message_bytes = get64(&all[16]);
+  if (message_bytes > all.size() || kHeaderBytes + envelope_bytes + message_bytes != all.size()) return corrupt;
+  if (base::crc32c(all.substr(kHeaderBytes)) != get32(&all[24])) return corrupt;
+  auto envelope = mail::decode_envelope(all.substr(kHeaderBytes, envelope_bytes));
+  if (!envelope) return envelope.error().in("deferred message " + entry.name);
+  Message message{std::move(*envelope), std::move(*bytes)};
+  message.message.erase(0, kHeaderBytes + envelope_bytes);
+  return message;
+}
+
+Result<void> Deferred::remove(const DeferredEntry& entry) { return files_->unlink(directory_.get(), entry.name); }
+
+Result<void> Deferred::set_aside(const DeferredEntry& entry, std::string_view why) {
+  if (auto moved = files_->rename(directory_.get(), entry.name, corrupt_.get(), "deferred-" + entry.name); !moved) return moved;
+  if (auto synced = files_->sync_directory(corrupt_.get()); !synced) return synced;
+  base::log_event(base::Severity::error, "deferred_corrupt", {{"name", entry.name}, {"reason", why}});
+  return {};
+}
+
+}  // namespace postern::spool

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/segment_scan.h"
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "spool/bytes.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace postern::spool {
+namespace {
+constexpr std::size_t kChunkBytes = 256 * 1024;
+}  // namespace
+
+std::size_t read_available(int file, char* to, std::size_t size, std::uint64_t offset) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::pread(file, to + done, size - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+Result<SegmentHeader> read_segment_header(int file, std::uint32_t number, bool* recovered) {
+  std::array<char, 1024> bytes;
+  const std::size_t got = read_available(file, bytes.data(), bytes.size(), 0);
+  auto header = decode_segment_header({bytes.data(), got});
+  if (header) {
+    if (header->number != number) return Error{Kind::corrupt, "segment " + segment_name(number) + " has another segment's header"};
+    return header;
+  }
+  if (header.error().kind == Kind::invalid) return header;
+  std::array<char, kRecordHeaderBytes> first;
+  if (read_available(file, first.data(), first.size(), kFirstRecord) == first.size()) {
+    const SegmentHeader likely{number, get32(&first[16]), get64(&first[8])};
+    if (likely.generation != 0 && decode_record_header({first.data(), first.size()}, likely, kFirstRecord, kMostSegmentBytes)) {
+      if (recovered != nullptr) *recovered = true;
+      return likely;
+    }
+  }
+  return header.error().in(segment_name(number));
+}
+
+void Marks::reset(std::uint32_t generation, std::uint64_t segment_bytes) {
+  generation_ = generation;
+  segment_bytes_ = segment_bytes;
+  read_to_ = 0;
+  finished_.assign(static_cast<std::size_t>(segment_bytes / (kRecordAlignment * 64) + 1), 0);
+  accepted_.clear();
+}
+
+void Marks::set_finished(std::uint64_t offset) {
+  if (offset >= segment_bytes_ || offset % kRecordAlignment != 0) return;
+  const std::uint64_t bit = offset / kRecordAlignment;
+  finished_[bit / 64] |= std::uint64_t{1} << bit % 64;
+}
+
+bool Marks::finished(std::uint64_t offset) const {
+  if (offset >= segment_bytes_ || offset % kRecordAlignment != 0) return false;
+  const std::uint64_t bit = offset / kRecordAlignment;
+  return (finished_[bit / 64] >> bit % 64 & 1) != 0;
+}
+
+bool Marks::accepted(std::uint64_t offset) const {
+  return std::find(accepted_.begin(), accepted_.end(), offset) != accepted_.end();
+}
+
+void Marks::take(std::string_view bytes, std::size_t& used) {
+  used = 0;
+  for (std::size_t at = 0; at + kMarkBytes <= bytes.size();) {
+    const auto mark = decode_mark(bytes.substr(at, kMarkBytes));
+    if (!mark) {
+      ++at;  // a short append has shifted what follows: any byte may start the next note
+      continue;
+    }
+    at += kMarkBytes;
+    used = at;
+    if (mark->generation != generation_) continue;
+    if (mark->kind == MarkKind::finished) {
+      set_finished(mark->offset);
+    } else if (mark->offset < segment_bytes_ && !accepted(mark->offset)) {
+      accepted_.push_back(mark->offset);
+    }
+  }
+}
+
+void Marks::refresh(int marks_file) {
+  std::string bytes(4096, '\0');
+  std::uint64_t from = read_to_;
+  while (true) {
+    const std::size_t got = read_available(marks_file, bytes.data(), bytes.size(), from);
+    std::size_t used = 0;
+    take(std::string_view(bytes).substr(0, got), used);
+    if (used > 0) read_to_ = from + used;
+    if (got < bytes.size()) return;
+    // What is behind the last whole note may be the front of one; damaged bytes are passed over, but looked at again next time.
+    from += used > 0 ? used : got - (kMarkBytes - 1);
+    if (bytes.size() < kChunkBytes) bytes.resize(bytes.size() * 4);
+  }
+}
+
+void SegmentScan::reset(const SegmentHeader& header, std::uint64_t segment_bytes, bool unwatched) {
+  header_ = header;
+  size_ = segment_bytes;
+  next_ = kFirstRecord;
+  batch_ = 0;
+  unwatched_ = unwatched;
+  ended_ = false;
+  stuck_ = 0;
+  stuck_at_ = 0;
+}
+
+std::optional<RecordHeader> SegmentScan::header_at(int file, std::uint64_t offset) const {
+  std::array<char, kRecordHeaderBytes> bytes;
+  if (read_available(file, bytes.data(), bytes.size(), offset) != bytes.size()) return std::nullopt;
+  return decode_record_header({bytes.data(), bytes.size()}, header_, offset, size_);
+}
+
+bool SegmentScan::body_is_whole(int file, const RecordHeader& record) {
+  std::uint64_t at = record.offset + kRecordHeaderBytes, left = record.content_bytes();
+  std::uint32_t checksum = 0;
+  while (left > 0) {
+    const auto chunk = static_cast<std::size_t>(std::min<std::uint64_t>(left, kChunkBytes));
+    if (buffer_.size() < chunk) buffer_.resize(chunk);
+    if (read_available(file, buffer_.data(), chunk, at) != chunk) return false;
+    checksum = base::crc32c({buffer_.data(), chunk}, checksum);
+    at += chunk;
+    left -= chunk;
+  }
+  return checksum == record.body_checksum;
+}
+
+bool SegmentScan::zeros(int file, std::uint64_t from, std::uint64_t to) {
+  const auto size = static_cast<std::size_t>(std::min(to, size_) - from);
+  if (buffer_.size() < size) buffer_.resize(size);
+  if (read_available(file, buffer_.data(), size, from) != size) return false;
+  return std::all_of(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c == '\0'; });
+}
+
+// The first readable record at or behind `from`, within a batch's length; or the first that starts a block, however far away.
+std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from) {
+  std::optional<RecordHeader> at_block;
+  for (std::uint64_t block = round_up(from, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
+    if ((at_block = header_at(file, block))) break;
+  const std::uint64_t until = std::min({size_, from + kMostBatchBytes, at_block ? at_block->offset : size_});
+  char secret[8];
+  put64(secret, header_.secret);
+  for (std::uint64_t chunk = from; chunk < until; chunk += kChunkBytes) {
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes + kRecordHeaderBytes, until - chunk));
+    if (buffer_.size() < size) buffer_.resize(size);
+    const std::string_view bytes(buffer_.data(), read_available(file, buffer_.data(), size, chunk));
+    for (std::size_t at = bytes.find({secret, 8}); at != std::string_view::npos; at = bytes.find({secret, 8}, at + 1)) {
+      if (at < 8 || (chunk + at - 8) % kRecordAlignment != 0) continue;  // the secret stands 8 bytes behind the start
+      if (auto record = header_at(file, chunk + at - 8)) return record;
+    }
+  }
+  return at_block;
+}
+
+std::uint32_t SegmentScan::highest_batch(int file) {
+  std::uint32_t highest = 0;
+  for (std::uint64_t block = round_up(next_, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
+    if (const auto record = header_at(file, block)) highest = std::max(highest, record->batch);
+  return highest;
+}
+
+void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole,
+                          std::vector<Unreadable>& unreadable) {
+  while (next_ + kRecordHeaderBytes <= size_) {
+    if (const auto record = header_at(file, next_)) {
+      if (!marks.finished(next_)) {
+        if (body_is_whole(file, *record)) {
+          whole.push_back(*record);
+        } else {
+          // Being written just now, torn by a crash, or damaged. The last only if a later batch proves that this one was synced;
+          // that proof reads a header in each block, so it is not looked for each time.
+          stuck_ = stuck_at_ == next_ ? stuck_ + 1 : 0;
+          stuck_at_ = next_;
+          const bool look = closed || unwatched_ || stuck_ % 64 == 63;
+          const bool proven = look && highest_batch(file) > record->batch;
+          if (!proven && !closed) return;
+          unreadable.push_back({next_, record->end() - next_, !proven});
+        }
+      }
+      batch_ = record->batch;
+      next_ = round_up(record->end(), kRecordAlignment);
+      continue;
+    }
+    const std::uint64_t block = round_up(next_, kBlockBytes);
+    if (block != next_ && zeros(file, next_, block)) {  // the end of a batch
+      next_ = block;
+      continue;
+    }
+    // No readable record: the end of what has been written, or damage. While the writer lives and we have followed it
+    // from its start, it is the end: what it wrote is in the page cache and reads as it was written.
+    if (!closed && !unwatched_) return;
+    unwatched_ = false;
+    const auto found = find_from(file, next_ + kRecordAlignment);
+    if (!found) break;
+    const std::uint32_t lost_batch = block == next_ ? batch_ + 1 : batch_;
+    const bool torn = std::max(found->batch, highest_batch(file)) <= lost_batch;
+    if (torn && !closed) {
+      unwatched_ = true;
+      return;
+    }
+    if (!marks.finished(next_)) unreadable.push_back({next_, found->offset - next_, torn});
+    next_ = found->offset;
+  }
+  if (closed) ended_ = true;
+}
+
+Result<void> set_aside(base::Files& files, int corrupt_directory, int segment_file, const SegmentHeader& header,
+                       const Unreadable& region, bool& first) {
+  const std::string name = std::to_string(header.number) + "-" + std::to_string(header.generation) + "-" + std::to_string(region.offset);
+  first = false;
+  auto copy = files.open(corrupt_directory, name, O_WRONLY | O_CREAT | O_EXCL, 0660);
+  if (!copy) {
+    if (copy.error().kind == Kind::invalid) return {};
+    return copy.error().in("set aside an unreadable record");
+  }
+  std::string bytes(kChunkBytes, '\0');
+  Result<void> done;
+  for (std::uint64_t at = 0; at < region.length && done; at += bytes.size()) {
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), region.length - at));
+    const std::size_t got = read_available(segment_file, bytes.data(), size, region.offset + at);
+    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(got), bytes.begin() + static_cast<std::ptrdiff_t>(size), '\0');
+    done = files.write_at(copy->get(), std::string_view(bytes).substr(0, size), at);
+  }
+  if (done) done = files.sync(copy->get());
+  if (done) done = files.sync_directory(corrupt_directory);
+  if (!done) {
+    [[maybe_unused]] const auto removed = files.unlink(corrupt_directory, name);
+    return done.error().in("set aside an unreadable record");
+  }
+  first = true;
+  base::log_event(region.torn ? base::Severity::notice : base::Severity::error,
+                  region.torn ? "journal_torn_end" : "journal_record_corrupt",
+                  {{"segment", header.number}, {"generation", header.generation}, {"offset", region.offset},
+                   {"bytes", region.length}, {"copy", "spool/corrupt/" + name}});
+  return {};
+}
+
+}  // namespace postern::spool

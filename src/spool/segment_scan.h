@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Walks through one segment and the notes beside it: which whole records are there, which are finished, what can't be read.
+//
+// Used by readers (again and again, while a writer appends) and by a writer that wants to recycle a segment. Everything read is taken
+// as hostile; sizes are checked before they are used. Failure: a block that the disk will not read counts as unreadable bytes.
+#include "base/files.h"
+#include "spool/segment_format.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace postern::spool {
+
+// Most bytes that one batch may have; how far a readable record is searched for behind unreadable bytes.
+inline constexpr std::uint64_t kMostBatchBytes = 8 * 1024 * 1024;
+
+// Reads up to `size` bytes at `offset`; fewer at the end of the file or where the disk fails. Returns how many.
+std::size_t read_available(int file, char* to, std::size_t size, std::uint64_t offset);
+
+// The header of the opened segment `number`. If both copies are damaged, it is recovered from the first record
+// (`recovered` is set), which stands where nobody but the writer can put bytes.
+Result<SegmentHeader> read_segment_header(int file, std::uint32_t number, bool* recovered = nullptr);
+
+// The notes of one segment's present generation, read incrementally.
+class Marks {
+ public:
+  // Forgets everything: for a new generation of a segment of this size.
+  void reset(std::uint32_t generation, std::uint64_t segment_bytes);
+  // Reads what others have appended since. Damaged bytes are skipped.
+  void refresh(int marks_file);
+  void set_finished(std::uint64_t offset);
+  [[nodiscard]] bool finished(std::uint64_t offset) const;
+  [[nodiscard]] bool accepted(std::uint64_t offset) const;
+  void take(std::string_view bytes, std::size_t& used);  // for refresh() and the fuzzer: marks in `bytes`; behind the last whole one is `used`
+
+ private:
+  std::uint32_t generation_ = 0;
+  std::uint64_t segment_bytes_ = 0;
+  std::uint64_t read_to_ = 0;
+  std::vector<std::uint64_t> finished_;  // a bit for each place where a record can start (8-aligned)
+  std::vector<std::uint64_t> accepted_;  // offsets, few
+};
+
+// Bytes that should have been a record. `torn`: the end that a crash left, never answered "250".
+struct Unreadable {
+  std::uint64_t offset = 0, length = 0;
+  bool torn = false;
+};
+
+class SegmentScan {
+ public:
+  // Starts again at the first record. `unwatched`: nobody has followed this generation from its start, so unreadable bytes may lie
+  // between its records although its writer lives.
+  void reset(const SegmentHeader& header, std::uint64_t segment_bytes, bool unwatched);
+  // Goes on from where it stopped and adds whole records that are not marked finished to `whole`, unreadable bytes that are not marked
+  // finished to `unreadable`. `closed`: nobody is writing this segment any more.
+  void advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable);
+  // True when a closed segment has been walked through: nothing will come any more.
+  [[nodiscard]] bool ended() const { return ended_; }
+  [[nodiscard]] const SegmentHeader& header() const { return header_; }
+
+ private:
+  [[nodiscard]] std::optional<RecordHeader> header_at(int file, std::uint64_t offset) const;
+  bool body_is_whole(int file, const RecordHeader& record);
+  bool zeros(int file, std::uint64_t from, std::uint64_t to);
+  std::optional<RecordHeader> find_from(int file, std::uint64_t from);
+  std::uint32_t highest_batch(int file);
+
+  SegmentHeader header_;
+  std::uint64_t size_ = 0, next_ = kFirstRecord;
+  std::uint32_t batch_ = 0;  // of the last record seen
+  bool unwatched_ = true, ended_ = false;
+  unsigned stuck_ = 0;       // how often advance() stopped at the same unreadable record
+  std::uint64_t stuck_at_ = 0;
+  std::string buffer_;
+};
+
+// Copies unreadable bytes to a file of their own in `corrupt_directory` (spool/corrupt), durably, with a log line. Done as well if somebody else
+// was faster: `first` says whether it was us.
+Result<void> set_aside(base::Files& files, int corrupt_directory, int segment_file, const SegmentHeader& header,
+                       const Unreadable& region, bool& first);
+
+}  // namespace postern::spool
