@@ -187,6 +187,7 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
           const bool look = closed || unwatched_ || stuck_ % 64 == 63;
           const bool proven = look && highest_batch(file) > record->batch;
           if (!proven && !closed) return;
+          if (proven && body_is_whole(file, *record)) continue;  // both batches were written while we looked: once more
           unreadable.push_back({next_, record->end() - next_, !proven});
         }
       }
@@ -205,12 +206,13 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
     unwatched_ = false;
     const auto found = find_from(file, next_ + kRecordAlignment);
     if (!found) break;
-    const std::uint32_t lost_batch = block == next_ ? batch_ + 1 : batch_;
-    const bool torn = std::max(found->batch, highest_batch(file)) <= lost_batch;
-    if (torn && !closed) {
+    if (header_at(file, next_)) {  // written while we looked
       unwatched_ = true;
-      return;
+      continue;
     }
+    // A writer's bytes appear in order, so behind a live writer this is damage. In a closed segment it may be the last batch.
+    const std::uint32_t lost_batch = block == next_ && found->batch != batch_ ? batch_ + 1 : batch_;
+    const bool torn = closed && std::max(found->batch, highest_batch(file)) <= lost_batch;
     if (!marks.finished(next_)) unreadable.push_back({next_, found->offset - next_, torn});
     next_ = found->offset;
   }

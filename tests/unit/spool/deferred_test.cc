@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/deferred.h"
+
+#include "tests/unit/spool/scratch.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <fstream>
+
+namespace postern::spool {
+
+using test::envelope;
+using test::Scratch;
+
+class DeferredTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(DeferredTest);
+  CPPUNIT_TEST(a_message_reads_back_and_goes);
+  CPPUNIT_TEST(what_is_due_comes_in_order);
+  CPPUNIT_TEST(a_replay_waits_once);
+  CPPUNIT_TEST(postponing_moves_it);
+  CPPUNIT_TEST(damage_is_noticed_and_set_aside);
+  CPPUNIT_TEST(an_id_cannot_lead_out);
+  CPPUNIT_TEST_SUITE_END();
+
+  static base::WallTime at(int seconds) { return base::WallTime(std::chrono::seconds(seconds)); }
+
+  void a_message_reads_back_and_goes() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto sent = envelope("id1");
+    const auto entry = deferred.put(sent, "text\r\n", at(1000), false).value();
+    const auto message = deferred.read(entry).value();
+    CPPUNIT_ASSERT(message.envelope == sent);
+    CPPUNIT_ASSERT_EQUAL(std::string("text\r\n"), message.message);
+    CPPUNIT_ASSERT(deferred.remove(entry));
+    CPPUNIT_ASSERT(deferred.list(10).value().empty());
+  }
+  void what_is_due_comes_in_order() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    for (const auto& [id, time] : {std::pair{"c", 3000}, {"a", 900}, {"b", 1000}, {"d", 4000}})
+      CPPUNIT_ASSERT(deferred.put(envelope(id), "x", at(time), false));
+    base::WallTime next{};
+    const auto due = deferred.due(at(1000), 10, &next).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, due.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("a"), due[0].id);
+    CPPUNIT_ASSERT_EQUAL(std::string("b"), due[1].id);
+    CPPUNIT_ASSERT(next == at(3000));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, deferred.due(at(9000), 1).value().size());
+  }
+  void a_replay_waits_once() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(1), false));
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(2), true));
+    const auto all = deferred.list(10).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
+    CPPUNIT_ASSERT(all[0].next_attempt == at(2));
+  }
+  void postponing_moves_it() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(1), false).value();
+    auto fewer = envelope("a");
+    fewer.attempts = 1;
+    CPPUNIT_ASSERT(deferred.postpone(entry, fewer, "x", at(60)));
+    const auto all = deferred.list(10).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
+    CPPUNIT_ASSERT_EQUAL(1U, deferred.read(all[0]).value().envelope.attempts);
+  }
+  void damage_is_noticed_and_set_aside() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto entry = deferred.put(envelope("a"), "some text", at(1), false).value();
+    {
+      std::fstream file(scratch.path / "deferred" / entry.name);
+      file.seekp(-1, std::ios::end);
+      file.put('T');
+    }
+    const auto read = deferred.read(entry);
+    CPPUNIT_ASSERT(!read && read.error().kind == Kind::corrupt);
+    CPPUNIT_ASSERT(deferred.set_aside(entry, "damaged"));
+    CPPUNIT_ASSERT(deferred.list(10).value().empty());
+    CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "corrupt" / ("deferred-" + entry.name)));
+  }
+  void an_id_cannot_lead_out() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    for (const char* id : {"", "..", "a/b", "../x", "."}) CPPUNIT_ASSERT(!deferred.put(envelope(id), "x", at(1), false));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(DeferredTest);
+
+}  // namespace postern::spool

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/journal.h"
+
+#include "spool/segment_format.h"
+#include "tests/unit/spool/scratch.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <set>
+#include <thread>
+
+namespace postern::spool {
+
+using test::Answers;
+using test::append_one;
+using test::envelope;
+using test::Scratch;
+using test::small_settings;
+
+class JournalTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(JournalTest);
+  CPPUNIT_TEST(a_message_reads_back);
+  CPPUNIT_TEST(many_at_once_share_syncs_and_all_are_found);
+  CPPUNIT_TEST(a_reader_sees_what_a_live_writer_adds);
+  CPPUNIT_TEST(marks_are_seen_by_other_readers);
+  CPPUNIT_TEST(finished_segments_are_recycled);
+  CPPUNIT_TEST(unfinished_segments_are_not);
+  CPPUNIT_TEST(a_dead_writers_segment_is_taken_over);
+  CPPUNIT_TEST(a_live_writers_segment_is_left_alone);
+  CPPUNIT_TEST(a_position_of_an_earlier_generation_is_not_found);
+  CPPUNIT_TEST(a_damaged_record_is_set_aside_and_the_rest_is_read);
+  CPPUNIT_TEST(a_damaged_record_header_costs_one_record);
+  CPPUNIT_TEST(a_torn_end_is_no_record);
+  CPPUNIT_TEST(both_headers_lost_costs_nothing);
+  CPPUNIT_TEST(a_message_cannot_pass_for_a_record);
+  CPPUNIT_TEST(a_large_message_has_a_file_until_it_is_finished);
+  CPPUNIT_TEST(an_abandoned_large_message_leaves_nothing);
+  CPPUNIT_TEST(orphans_go_and_others_stay);
+  CPPUNIT_TEST(pending_counts_only_when_accepted);
+  CPPUNIT_TEST(an_envelope_beyond_all_bounds_is_refused);
+  CPPUNIT_TEST(after_the_end_nothing_is_taken);
+  CPPUNIT_TEST(too_little_room_is_said_at_once);
+  CPPUNIT_TEST(readers_never_see_half_a_record);
+  CPPUNIT_TEST_SUITE_END();
+
+  static std::unique_ptr<JournalWriter> writer(const Scratch& scratch, const JournalSettings& settings = small_settings()) {
+    return JournalWriter::open(base::system_files(), scratch.directory.get(), settings, 0).value();
+  }
+  static JournalReader reader(const Scratch& scratch) {
+    return JournalReader::open(base::system_files(), scratch.directory.get()).value();
+  }
+  static std::size_t segments(const Scratch& scratch) {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(scratch.path / "journal")) count += entry.path().extension() == ".segment";
+    return count;
+  }
+  static void damage(const Scratch& scratch, const Position& position, std::uint64_t behind) {
+    const base::Descriptor file(::open((scratch.path / "journal" / segment_name(position.segment)).c_str(), O_RDWR));
+    char byte = 0;
+    CPPUNIT_ASSERT(::pread(file.get(), &byte, 1, static_cast<off_t>(position.offset + behind)) == 1);
+    byte = static_cast<char>(byte ^ 0x55);
+    CPPUNIT_ASSERT(::pwrite(file.get(), &byte, 1, static_cast<off_t>(position.offset + behind)) == 1);
+  }
+  static std::size_t files_in(const Scratch& scratch, const char* name) {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.path / name)) ++count;
+    return count;
+  }
+
+  void a_message_reads_back() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    for (const std::size_t size : {0UL, 1UL, 7UL, 4096UL, 12000UL}) {
+      const auto sent = envelope("id" + std::to_string(size));
+      Answers answers;
+      out->append(sent, std::string(size, 'm'), answers.next());
+      const Position position = answers.wait()[0].value();
+      const auto record = in.read(position);
+      CPPUNIT_ASSERT(record);
+      CPPUNIT_ASSERT(record->envelope == sent);
+      CPPUNIT_ASSERT_EQUAL(std::string(size, 'm'), std::string(record->message()));
+      CPPUNIT_ASSERT(record->position == position && !record->pending && record->large_name.empty());
+    }
+  }
+  void many_at_once_share_syncs_and_all_are_found() {
+    Scratch scratch;
+    auto out = writer(scratch, small_settings(1024 * 1024));
+    Answers answers;
+    for (int i = 0; i < 1000; ++i) out->append(envelope("m" + std::to_string(i)), std::string(300, 'a'), answers.next());
+    std::set<Position> told;
+    for (const auto& answer : answers.wait()) told.insert(answer.value());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1000}, told.size());
+    CPPUNIT_ASSERT(out->counters().syncs < 500);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, out->counters().waiting);
+    auto in = reader(scratch);
+    const auto found = in.scan(100000).value();
+    CPPUNIT_ASSERT(told == std::set<Position>(found.begin(), found.end()));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1000}, in.unfinished());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{10}, in.scan(10).value().size());
+  }
+  void a_reader_sees_what_a_live_writer_adds() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT(in.scan(10).value().empty());
+    for (std::size_t i = 1; i <= 5; ++i) {
+      const Position position = append_one(*out, "m", "text").value();
+      const auto found = in.scan(10).value();
+      CPPUNIT_ASSERT_EQUAL(i, found.size());
+      CPPUNIT_ASSERT(found.back() == position);
+    }
+  }
+  void marks_are_seen_by_other_readers() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto one = reader(scratch), other = reader(scratch);
+    const Position first = append_one(*out, "a", "1").value(), second = append_one(*out, "b", "2").value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, one.scan(10).value().size());
+    CPPUNIT_ASSERT(!one.finished(first));
+    CPPUNIT_ASSERT(other.mark_finished(std::span(&first, 1)));
+    CPPUNIT_ASSERT(other.sync_marks());
+    CPPUNIT_ASSERT(one.finished(first));
+    CPPUNIT_ASSERT(one.scan(10).value() == std::vector{second});
+    CPPUNIT_ASSERT(other.scan(10).value() == std::vector{second});
+    CPPUNIT_ASSERT(reader(scratch).scan(10).value() == std::vector{second});
+  }
+  void finished_segments_are_recycled() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    for (int i = 0; i < 200; ++i) {
+      const auto position = append_one(*out, "m" + std::to_string(i), std::string(6000, 'x'));
+      CPPUNIT_ASSERT(position);
+      CPPUNIT_ASSERT(in.read(*position));
+      CPPUNIT_ASSERT(in.mark_finished(std::span(&*position, 1)));
+    }
+    CPPUNIT_ASSERT(in.scan(10).value().empty());
+    CPPUNIT_ASSERT(out->counters().segments_recycled > 5);
+    CPPUNIT_ASSERT(segments(scratch) <= 4);
+  }
+  void unfinished_segments_are_not() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    std::set<Position> told;
+    for (int i = 0; i < 50; ++i) told.insert(append_one(*out, "m" + std::to_string(i), std::string(6000, 'x')).value());
+    auto in = reader(scratch);
+    const auto found = in.scan(1000).value();
+    CPPUNIT_ASSERT(told == std::set<Position>(found.begin(), found.end()));
+    for (const Position& position : found) CPPUNIT_ASSERT(in.read(position));
+  }
+  void a_dead_writers_segment_is_taken_over() {
+    Scratch scratch;
+    auto in = reader(scratch);
+    for (int round = 0; round < 6; ++round) {
+      auto out = writer(scratch);
+      const Position position = append_one(*out, "m", "text").value();
+      out.reset();
+      CPPUNIT_ASSERT(in.scan(10).value() == std::vector{position});
+      CPPUNIT_ASSERT(in.mark_finished(std::span(&position, 1)));
+    }
+    CPPUNIT_ASSERT(segments(scratch) <= 3);
+    // One with an unfinished record stays as it is.
+    auto out = writer(scratch);
+    const Position position = append_one(*out, "m", "text").value();
+    out.reset();
+    for (int round = 0; round < 4; ++round) {
+      const Position next = append_one(*writer(scratch), "n", "text").value();
+      CPPUNIT_ASSERT(in.mark_finished(std::span(&next, 1)));
+      CPPUNIT_ASSERT(in.scan(10).value() == std::vector{position});
+    }
+  }
+  void a_live_writers_segment_is_left_alone() {
+    Scratch scratch;
+    auto one = writer(scratch), other = writer(scratch);
+    const Position a = append_one(*one, "a", "1").value(), b = append_one(*other, "b", "2").value();
+    CPPUNIT_ASSERT(a.segment != b.segment);
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, in.scan(10).value().size());
+  }
+  void a_position_of_an_earlier_generation_is_not_found() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    const Position first = append_one(*out, "first", "text").value();
+    CPPUNIT_ASSERT(in.mark_finished(std::span(&first, 1)));
+    out.reset();
+    Position later = first;
+    for (int i = 0; i < 40 && (later.segment != first.segment || later.generation == first.generation); ++i) {
+      out = writer(scratch);
+      later = append_one(*out, "later", "text").value();
+      CPPUNIT_ASSERT(in.mark_finished(std::span(&later, 1)));
+      out.reset();
+    }
+    CPPUNIT_ASSERT_EQUAL(first.segment, later.segment);
+    CPPUNIT_ASSERT(in.read(first).error().kind == Kind::not_found);
+    CPPUNIT_ASSERT(in.finished(first));
+    CPPUNIT_ASSERT(in.read({999, 1, 4096}).error().kind == Kind::not_found);
+    CPPUNIT_ASSERT(in.read({first.segment, later.generation, 4097}).error().kind == Kind::not_found);
+  }
+  void a_damaged_record_is_set_aside_and_the_rest_is_read() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position first = append_one(*out, "a", std::string(500, '1')).value();
+    const Position damaged = append_one(*out, "b", std::string(500, '2')).value();
+    const Position last = append_one(*out, "c", std::string(500, '3')).value();
+    damage(scratch, damaged, kRecordHeaderBytes + 100);
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, last}));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, in.corrupt_found());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, files_in(scratch, "corrupt"));
+    auto other = reader(scratch);  // who comes later neither copies nor counts it again
+    CPPUNIT_ASSERT((other.scan(10).value() == std::vector{first, last}));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, other.corrupt_found());
+    // Read directly, as after a notice.
+    damage(scratch, last, kRecordHeaderBytes + 1);
+    CPPUNIT_ASSERT(other.read(last).error().kind == Kind::corrupt);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, other.corrupt_found());
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first}));
+  }
+  void a_damaged_record_header_costs_one_record() {
+    Scratch scratch;
+    auto out = writer(scratch, small_settings(1024 * 1024));
+    Answers answers;
+    for (int i = 0; i < 100; ++i) out->append(envelope("m" + std::to_string(i)), std::string(700, 'a'), answers.next());
+    std::set<Position> told;
+    for (const auto& answer : answers.wait()) told.insert(answer.value());
+    const Position after = append_one(*out, "after", "x").value();
+    told.insert(after);
+    const Position damaged = *std::next(told.begin(), 50);
+    damage(scratch, damaged, 20);
+    told.erase(damaged);
+    auto in = reader(scratch);
+    const auto found = in.scan(1000).value();
+    CPPUNIT_ASSERT(told == std::set<Position>(found.begin(), found.end()));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, in.corrupt_found());
+    // Once its writer is gone and the rest is finished, the segment can be used again.
+    CPPUNIT_ASSERT(in.mark_finished(found));
+    out.reset();
+    out = writer(scratch, small_settings(1024 * 1024));
+    CPPUNIT_ASSERT(append_one(*out, "n", "x"));
+    CPPUNIT_ASSERT(out->counters().segments_recycled > 0);
+  }
+  void a_torn_end_is_no_record() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position first = append_one(*out, "a", std::string(500, '1')).value();
+    const Position torn = append_one(*out, "b", std::string(5000, '2')).value();
+    damage(scratch, torn, 4096);
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT(in.scan(10).value() == std::vector{first});  // perhaps it is being written
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "corrupt"));
+    out.reset();
+    CPPUNIT_ASSERT(in.scan(10).value() == std::vector{first});
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, in.corrupt_found());
+    CPPUNIT_ASSERT(in.mark_finished(std::span(&first, 1)));
+    out = writer(scratch);
+    CPPUNIT_ASSERT(append_one(*out, "n", "x"));
+  }
+  void both_headers_lost_costs_nothing() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position first = append_one(*out, "a", "1").value(), second = append_one(*out, "b", "2").value();
+    damage(scratch, {first.segment, 0, 0}, 5);
+    damage(scratch, {first.segment, 0, 0}, 520);
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, second}));
+  }
+  void a_message_cannot_pass_for_a_record() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    // A client that could guess everything but the secret puts a record on each block boundary of its message.
+    std::string message(12000, 'x');
+    RecordHeader header;
+    header.generation = append_one(*out, "a", "1").value().generation;
+    header.batch = 100;
+    for (std::uint64_t offset = 12288; offset < 20480; offset += kBlockBytes) {
+      header.offset = offset;
+      encode_record_header(header, &message[offset - 8192 - kRecordHeaderBytes - 300]);
+    }
+    const Position attack = append_one(*out, "b", message).value();
+    damage(scratch, attack, 4);
+    auto in = reader(scratch);
+    const auto found = in.scan(10).value();
+    CPPUNIT_ASSERT(found.size() == 1 && found[0].offset == kFirstRecord);
+  }
+  void a_large_message_has_a_file_until_it_is_finished() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    auto file = LargeMessage::create(base::system_files(), scratch.directory.get(), "big1").value();
+    std::string text;
+    for (int i = 0; i < 100; ++i) {
+      const std::string piece(1000, static_cast<char>('a' + i % 26));
+      CPPUNIT_ASSERT(file.append(piece));
+      text += piece;
+    }
+    Answers answers;
+    out->append_large(envelope("big1"), std::move(file), answers.next());
+    out->append(envelope("big2"), text, answers.next());  // as large, but nobody streamed it
+    const auto results = answers.wait();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, files_in(scratch, "large"));
+    for (const auto& result : results) {
+      const auto record = in.read(result.value());
+      CPPUNIT_ASSERT(record && record->message() == text && !record->large_name.empty());
+      CPPUNIT_ASSERT(in.mark_finished(std::span(&*result, 1)));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "large"));
+  }
+  void an_abandoned_large_message_leaves_nothing() {
+    Scratch scratch;
+    CPPUNIT_ASSERT(LargeMessage::create(base::system_files(), scratch.directory.get(), "gone").value().append("x"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "large"));
+    for (const char* id : {"", "../x", "a/b", ".hidden"})
+      CPPUNIT_ASSERT(!LargeMessage::create(base::system_files(), scratch.directory.get(), id));
+  }
+  void orphans_go_and_others_stay() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position kept = append_one(*out, "kept", std::string(50000, 'k')).value();
+    auto streaming = LargeMessage::create(base::system_files(), scratch.directory.get(), "streaming").value();
+    {
+      auto orphan = LargeMessage::create(base::system_files(), scratch.directory.get(), "orphan").value();
+      orphan.commit();  // as if its process had been killed
+    }
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, in.remove_orphaned_large_messages().value());
+    CPPUNIT_ASSERT(!std::filesystem::exists(scratch.path / "large" / "orphan"));
+    CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "large" / "streaming"));
+    CPPUNIT_ASSERT(in.read(kept));
+  }
+  void pending_counts_only_when_accepted() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch), other = reader(scratch);
+    const Position accepted = append_one(*out, "a", "1", true).value(), refused = append_one(*out, "b", "2", true).value();
+    const Position open = append_one(*out, "c", "3", true).value();
+    CPPUNIT_ASSERT(in.scan(10).value().empty() && in.unfinished() == 0);
+    CPPUNIT_ASSERT(in.read(accepted).value().pending);
+    CPPUNIT_ASSERT(in.mark_accepted(accepted));
+    CPPUNIT_ASSERT(in.mark_finished(std::span(&refused, 1)));
+    CPPUNIT_ASSERT(other.scan(10).value() == std::vector{accepted});
+    CPPUNIT_ASSERT(!other.read(accepted).value().pending && other.read(open).value().pending);
+    CPPUNIT_ASSERT(in.mark_finished(std::span(&accepted, 1)));
+    out.reset();
+    // Its writer is gone: nobody will ever accept it, so it holds up nothing.
+    out = writer(scratch);
+    CPPUNIT_ASSERT(append_one(*out, "n", "x"));
+    CPPUNIT_ASSERT(out->counters().segments_recycled > 0);
+  }
+  void an_envelope_beyond_all_bounds_is_refused() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto huge = envelope("huge");
+    huge.recipients.resize(5000, huge.recipients[0]);
+    Answers answers;
+    out->append(huge, "x", answers.next());
+    CPPUNIT_ASSERT(answers.wait()[0].error().kind == Kind::permanent);
+    CPPUNIT_ASSERT(append_one(*out, "small", "x"));
+  }
+  void after_the_end_nothing_is_taken() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    Answers answers;
+    for (int i = 0; i < 100; ++i) out->append(envelope("m" + std::to_string(i)), std::string(i % 3 == 0 ? 20000 : 100, 'x'), answers.next());
+    out->finish();
+    for (const auto& answer : answers.wait()) CPPUNIT_ASSERT(answer);
+    CPPUNIT_ASSERT(append_one(*out, "late", "x").error().kind == Kind::temporary);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{100}, reader(scratch).scan(1000).value().size());
+  }
+  void too_little_room_is_said_at_once() {
+    Scratch scratch;
+    auto settings = small_settings();
+    settings.minimum_free_bytes = std::uint64_t{1} << 60;
+    auto out = writer(scratch, settings);
+    CPPUNIT_ASSERT(out->room().error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(append_one(*out, "m", "x").error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(writer(scratch)->room());
+  }
+  void readers_never_see_half_a_record() {
+    Scratch scratch;
+    auto out = writer(scratch, small_settings(256 * 1024));
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> delivered{0};
+    std::atomic<bool> wrong{false};
+    // Two children that claim nothing and so both deliver: each record must read back whole and be found until it is marked.
+    auto work = [&] {
+      auto in = reader(scratch);
+      while (!stop.load()) {
+        for (const Position& position : in.scan(64).value()) {
+          const auto record = in.read(position);
+          if (!record) {
+            if (record.error().kind != Kind::not_found) wrong = true;
+            continue;
+          }
+          if (record->message() != std::string(record->message().size(), record->envelope.id[0])) wrong = true;
+          if (!in.mark_finished(std::span(&position, 1))) wrong = true;
+          ++delivered;
+        }
+      }
+      if (in.corrupt_found() != 0) wrong = true;
+    };
+    std::thread one(work), other(work);
+    Answers answers;
+    for (int i = 0; i < 3000; ++i) {
+      const char letter = static_cast<char>('a' + i % 26);
+      out->append(envelope(std::string(1, letter) + std::to_string(i)), std::string(static_cast<std::size_t>(i * 37 % 9000), letter), answers.next());
+      if (i % 100 == 99) answers.wait();
+    }
+    answers.wait();
+    auto in = reader(scratch);
+    for (int i = 0; i < 500 && (in.scan(1).value().empty() ? 0 : 1) != 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    stop = true;
+    one.join();
+    other.join();
+    CPPUNIT_ASSERT(!wrong);
+    CPPUNIT_ASSERT(in.scan(1).value().empty());
+    CPPUNIT_ASSERT(delivered >= 3000);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "corrupt"));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(JournalTest);
+
+}  // namespace postern::spool

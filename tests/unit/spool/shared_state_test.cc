@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/shared_state.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <set>
+
+namespace postern::spool {
+
+class SharedStateTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(SharedStateTest);
+  CPPUNIT_TEST(a_claim_is_granted_once);
+  CPPUNIT_TEST(only_work_alone_leaves_a_mark);
+  CPPUNIT_TEST(a_suspect_keeps_its_marks_when_put_back);
+  CPPUNIT_TEST(a_full_table_grants_nothing);
+  CPPUNIT_TEST(claims_behave_like_a_map);
+  CPPUNIT_TEST(suspicion_follows_deaths_and_odd_clocks);
+  CPPUNIT_TEST(the_backlog_never_shows_below_zero);
+  CPPUNIT_TEST(other_memory_is_refused);
+  CPPUNIT_TEST_SUITE_END();
+
+  static SharedState fresh(std::size_t capacity = 64) { return SharedState::create(capacity).value(); }
+
+  void a_claim_is_granted_once() {
+    auto master = fresh();
+    auto child = SharedState::attach(base::SharedMemory::map(base::Descriptor(::dup(master.memory().descriptor())), true).value()).value();
+    const Position position{1, 2, 4096};
+    CPPUNIT_ASSERT(child.claim(position, 3).granted);
+    CPPUNIT_ASSERT(!master.claim(position, 4).granted);
+    CPPUNIT_ASSERT(!child.claim(position, 3).granted);
+    child.release(position, 4);  // not its own: nothing happens
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, master.claims_of(3));
+    child.release(position, 3);
+    CPPUNIT_ASSERT(master.claim(position, 4).granted);
+  }
+  void only_work_alone_leaves_a_mark() {
+    auto state = fresh();
+    const Position together{1, 1, 4096}, alone{1, 1, 8192};
+    state.claim(together, 5);
+    state.claim(alone, 5);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, state.release_child(5));
+    for (unsigned attempt = 0; attempt < 3; ++attempt) {
+      const Claim claim = state.claim(alone, 6);
+      CPPUNIT_ASSERT(claim.granted && claim.must_be_alone);
+      CPPUNIT_ASSERT_EQUAL(attempt, claim.attempts);
+      state.work_alone(alone, 6);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, state.release_child(6));
+    }
+    const Claim claim = state.claim(together, 6);
+    CPPUNIT_ASSERT(claim.granted && claim.must_be_alone);
+    CPPUNIT_ASSERT_EQUAL(0U, claim.attempts);
+    state.release(together, 6);
+    CPPUNIT_ASSERT(!state.claim(together, 6).must_be_alone);
+  }
+  void a_suspect_keeps_its_marks_when_put_back() {
+    auto state = fresh();
+    const Position position{1, 1, 4096};
+    state.claim(position, 1);
+    state.work_alone(position, 1);
+    state.release_child(1);
+    CPPUNIT_ASSERT_EQUAL(1U, state.claim(position, 2).attempts);
+    state.put_back(position, 2);
+    const Claim claim = state.claim(position, 3);
+    CPPUNIT_ASSERT(claim.granted && claim.must_be_alone);
+    CPPUNIT_ASSERT_EQUAL(1U, claim.attempts);
+  }
+  void a_full_table_grants_nothing() {
+    auto state = fresh(16);
+    unsigned granted = 0;
+    for (std::uint64_t i = 0; i < 40; ++i) granted += state.claim({1, 1, 4096 + 8 * i}, 1).granted;
+    CPPUNIT_ASSERT_EQUAL(14U, granted);
+    state.release({1, 1, 4096}, 1);
+    CPPUNIT_ASSERT(state.claim({9, 9, 4096}, 1).granted);
+  }
+  void claims_behave_like_a_map() {
+    auto state = fresh(128);
+    std::set<std::uint64_t> held;
+    std::uint64_t random = 12345;
+    for (int i = 0; i < 20000; ++i) {
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      const std::uint64_t offset = (random >> 33) % 100 * 8;
+      const Position position{1, 1, offset};
+      if ((random >> 20 & 1) != 0) {
+        CPPUNIT_ASSERT_EQUAL(!held.contains(offset), state.claim(position, 1).granted);
+        held.insert(offset);
+      } else {
+        state.release(position, 1);
+        held.erase(offset);
+      }
+    }
+    CPPUNIT_ASSERT_EQUAL(held.size(), state.claims_of(1));
+  }
+  void suspicion_follows_deaths_and_odd_clocks() {
+    auto state = fresh();
+    const auto now = base::wall_now();
+    CPPUNIT_ASSERT(state.suspicious(now - std::chrono::hours(1)));
+    CPPUNIT_ASSERT(state.suspicious(now + std::chrono::hours(24)));
+    CPPUNIT_ASSERT(state.last_death() <= base::wall_now());
+  }
+  void the_backlog_never_shows_below_zero() {
+    auto state = fresh();
+    state.add_finished(2);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, state.backlog());
+    state.add_accepted(5);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, state.backlog());
+    state.correct_backlog(7);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{7}, state.backlog());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{5}, state.totals().accepted);
+  }
+  void other_memory_is_refused() {
+    CPPUNIT_ASSERT(!SharedState::attach(base::SharedMemory::create("other", 1 << 16).value()));
+    CPPUNIT_ASSERT(!SharedState::attach(base::SharedMemory::create("other", 16).value()));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(SharedStateTest);
+
+}  // namespace postern::spool
