@@ -4,3 +4,7 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 posternctl_LDADD = libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
+
+bin_PROGRAMS += postern-sieve
+postern_sieve_SOURCES = src/tools/postern-sieve.cc
+postern_sieve_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(BOOST_JSON_LIBS)

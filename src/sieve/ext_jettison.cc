@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// vnd.postern.jettison (access-control.md 6.3): removes the message, whatever the scripts of other levels say. For the server's own
+// scripts only.
+#include "sieve/compiler.h"
+#include "sieve/interpreter.h"
+
+namespace postern::sieve {
+
+namespace {
+
+class Jettison : public Step {
+ public:
+  bool perform(Run& run) const override {
+    Action action;
+    action.kind = Action::Kind::jettison;
+    run.act(std::move(action));
+    return true;
+  }
+};
+
+std::unique_ptr<Step> compile_jettison(Compiler&, const Arguments&) { return std::make_unique<Jettison>(); }
+
+}  // namespace
+
+const Extension& jettison_extension() {
+  static const Extension extension = {"vnd.postern.jettison", "Postern", "remove the message whatever other scripts decide", true, {{"jettison", {}, kNoTags, false, compile_jettison}}, {}, {}};
+  return extension;
+}
+
+}  // namespace postern::sieve
