@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 sbin_PROGRAMS += posternctl
-posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_server.cc src/tools/ctl_accounts.cc
+posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_server.cc \
+  src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_directory.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a libpostern_net.a \
-  libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
+posternctl_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
+  $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 
 bin_PROGRAMS += postern-sieve
 postern_sieve_SOURCES = src/tools/postern-sieve.cc
 postern_sieve_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(BOOST_JSON_LIBS)
+
+sbin_PROGRAMS += postern-compile
+postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc
+postern_compile_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
+  $(LIBCONFIG_LIBS) $(DB_LIBS)

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/compile_site.h"
+
+#include "base/files.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "conf/configuration.h"
+#include "mapping/compile.h"
+#include "mapping/tables.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <optional>
+
+namespace postern::tools {
+namespace {
+
+constexpr int kFine = 0, kWarnings = 1, kErrors = 2;
+constexpr mode_t kFileMode = 0644;
+
+struct Options {
+  std::string directory, output;
+  bool check = false, strict = false, stats = false, help = false;
+};
+
+constexpr char kUsageText[] =
+    "Usage: postern-compile [--config DIR] [--output FILE] [--check] [--strict] [--stats]\n"
+    "\n"
+    "Compiles DIR/mappings, DIR/general.txt and DIR/aliases into DIR/tables.db.\n"
+    "  -c, --config DIR   the configuration directory\n"
+    "  -o, --output FILE  write this one file instead, without a number\n"
+    "      --check        write nothing\n"
+    "      --strict       warnings count as errors: exit status 1, nothing is written\n"
+    "      --stats        tables, entries, bytes and times\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "Exit status: 0 fine, 1 warnings with --strict, 2 errors or wrong usage (tables.db stays as it was). More: postern-compile(8)\n";
+
+std::optional<Options> options_from(const std::string& program, const std::string& default_directory, const std::vector<std::string>& arguments) {
+  Options options;
+  options.directory = default_directory;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string name = arguments[i];
+    std::optional<std::string> value;
+    if (const std::size_t equals = name.find('='); name.starts_with("--") && equals != std::string::npos) {
+      value = name.substr(equals + 1);
+      name.resize(equals);
+    }
+    const bool takes_value = name == "--config" || name == "-c" || name == "--output" || name == "-o";
+    if (takes_value && !value) {
+      if (++i == arguments.size()) {
+        std::cerr << program << ": " << name << " needs a value\n";
+        return std::nullopt;
+      }
+      value = arguments[i];
+    }
+    if (takes_value) {
+      (name == "--config" || name == "-c" ? options.directory : options.output) = *value;
+    } else if (!value && name == "--check") {
+      options.check = true;
+    } else if (!value && name == "--strict") {
+      options.strict = true;
+    } else if (!value && name == "--stats") {
+      options.stats = true;
+    } else if (!value && (name == "--help" || name == "-h")) {
+      options.help = true;
+    } else {
+      std::cerr << program << ": unknown argument " << arguments[i] << "\n" << kUsageText;
+      return std::nullopt;
+    }
+  }
+  // The paths of the sources go into the compiled file and from there into the log: they must say where.
+  options.directory = std::filesystem::absolute(options.directory).lexically_normal().string();
+  while (options.directory.size() > 1 && options.directory.ends_with('/')) options.directory.pop_back();
+  return options;
+}
+
+// A directory by its descriptor, and as the user named it.
+struct Place {
+  base::Descriptor descriptor;
+  std::string path;
+  struct stat status {};
+};
+
+Result<Place> open_place(const std::string& path) {
+  Place place;
+  place.path = path;
+  place.descriptor = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!place.descriptor) return system_error(errno, path);
+  if (::fstat(place.descriptor.get(), &place.status) != 0) return system_error(errno, path);
+  return place;
+}
+
+// Root becomes the owner of a directory that is not root's.
+Result<void> become_owner(const Place& place) {
+  if (::geteuid() != 0 || place.status.st_uid == 0) return {};
+  if (::setgroups(0, nullptr) != 0 || ::setgid(place.status.st_gid) != 0 || ::setuid(place.status.st_uid) != 0)
+    return system_error(errno, "become the owner of " + place.path);
+  return {};
+}
+
+// Files of the directory are read through its descriptor: its owner may be unable to pass the directories above it.
+Result<std::string> read_below(const Place& place, const std::string& path) {
+  const std::string prefix = place.path + "/";
+  if (path.starts_with(prefix)) return mapping::read_source_file("/proc/self/fd/" + std::to_string(place.descriptor.get()) + "/" + path.substr(prefix.size()));
+  return mapping::read_source_file(path);
+}
+
+bool is_there(const Place& place, const std::string& name) { return ::faccessat(place.descriptor.get(), name.c_str(), F_OK, 0) == 0; }
+
+// "000017.db" gives 17; 0 for any other name.
+std::uint64_t number_of(std::string_view name) {
+  if (!name.ends_with(".db") || name.size() < 9) return 0;
+  return base::number_from<std::uint64_t>(name.substr(0, name.size() - 3)).value_or(0);
+}
+
+std::string name_of(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  if (digits.size() < 6) digits.insert(0, 6 - digits.size(), '0');
+  return digits + ".db";
+}
+
+std::uint64_t generation_of(int directory, const std::string& name) {
+  const auto file = base::system_files().open(directory, name, O_RDONLY);
+  if (!file) return 0;
+  const auto header = keyfile::check_compiled(file->get());
+  return header ? header->generation : 0;
+}
+
+// Reads back what was written, by the way that the server takes.
+Result<void> prove(int directory, const std::string& name) {
+  auto file = base::system_files().open(directory, name, O_RDONLY);
+  if (!file) return file.error();
+  auto image = mapping::image_of_compiled(file->get());
+  if (!image) return image.error();
+  auto tables = mapping::Tables::from_bytes(std::move(*image));
+  if (!tables) return tables.error();
+  return {};
+}
+
+// Writes the next numbered file and makes it the one in use; returns its number.
+Result<std::uint64_t> install(const mapping::Compilation& compilation, const Place& target) {
+  base::Files& files = base::system_files();
+  const int directory = target.descriptor.get();
+  auto numbered = base::make_and_open_directory(files, directory, "tables", 0755);
+  if (!numbered) return numbered.error();
+  // Two compilers at once take turns.
+  if (::flock(numbered->get(), LOCK_EX) != 0) return system_error(errno, "lock tables");
+  auto names = base::list_directory(numbered->get(), 100'000);
+  if (!names) return names.error();
+  std::uint64_t number = generation_of(directory, "tables.db");
+  for (const std::string& name : *names) number = std::max(number, number_of(name));
+  ++number;
+  const std::string name = name_of(number);
+  if (auto written = mapping::write_tables(compilation, numbered->get(), name, kFileMode, number, false); !written) return written.error();
+  if (auto proved = prove(numbered->get(), name); !proved) {
+    [[maybe_unused]] const auto removed = files.unlink(numbered->get(), name);
+    return proved.error().in("what was written does not read back");
+  }
+  const std::string temporary = ".tables.db." + base::random_name();
+  if (auto linked = files.link(numbered->get(), name, directory, temporary); !linked) return linked.error();
+  if (auto renamed = files.rename(directory, temporary, directory, "tables.db"); !renamed) {
+    [[maybe_unused]] const auto removed = files.unlink(directory, temporary);
+    return renamed.error();
+  }
+  if (auto synced = files.sync_directory(directory); !synced) return synced.error();
+
+  // The oldest go. One that can't be removed is no reason to fail.
+  std::vector<std::uint64_t> numbers{number};
+  for (const std::string& other : *names)
+    if (const std::uint64_t found = number_of(other); found != 0) numbers.push_back(found);
+  std::sort(numbers.begin(), numbers.end(), std::greater<>());
+  for (std::size_t i = kKeptTables; i < numbers.size(); ++i) [[maybe_unused]] const auto removed = files.unlink(numbered->get(), name_of(numbers[i]));
+  return number;
+}
+
+Result<std::uint64_t> write_output(const mapping::Compilation& compilation, const Place& target, const std::string& name) {
+  const std::uint64_t number = generation_of(target.descriptor.get(), name) + 1;
+  if (auto written = mapping::write_tables(compilation, target.descriptor.get(), name, kFileMode, number, true); !written) return written.error();
+  if (auto proved = prove(target.descriptor.get(), name); !proved) return proved.error();
+  return number;
+}
+
+class Progress {
+ public:
+  Progress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+  ~Progress() { clear(); }
+  void show(std::uint64_t done, std::uint64_t all) {
+    if (!terminal_ || all == 0) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(200)) return;
+    last_ = now;
+    shown_ = true;
+    std::fprintf(stderr, "\rreading: %3d %%", static_cast<int>(done * 100 / all));
+  }
+  void show(const char* what) {
+    if (!terminal_ || !shown_) return;
+    std::fprintf(stderr, "\r%-20s", what);
+  }
+  void clear() {
+    if (shown_) std::fprintf(stderr, "\r%-20s\r", "");
+    shown_ = false;
+  }
+
+ private:
+  bool terminal_, shown_ = false;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+
+}  // namespace
+
+int compile_site(const std::string& program, const std::string& default_directory, const std::vector<std::string>& arguments) {
+  const auto options = options_from(program, default_directory, arguments);
+  if (!options) return kErrors;
+  if (options->help) {
+    std::fputs(kUsageText, stdout);
+    return kFine;
+  }
+  const auto fail = [&](const Error& error) {
+    std::cerr << program << ": " << error.what << "\n";
+    return kErrors;
+  };
+  auto source = open_place(options->directory);
+  if (!source) return fail(source.error());
+
+  // Where to: --output, or what postern.conf says, or beside the sources.
+  std::string target_path = options->directory, output_name;
+  if (!options->output.empty()) {
+    const std::size_t slash = options->output.rfind('/');
+    target_path = slash == std::string::npos ? "." : slash == 0 ? "/" : options->output.substr(0, slash);
+    output_name = options->output.substr(slash == std::string::npos ? 0 : slash + 1);
+    if (output_name.empty()) return fail({Kind::invalid, options->output + " is a directory"});
+  } else if (source->status.st_uid == 0 || ::geteuid() != 0) {
+    // Root reads a configuration only from a directory of root's; the owner of another one could have it include what he may not read.
+    if (is_there(*source, "postern.conf")) {
+      const conf::Loaded loaded = conf::load(options->directory + "/postern.conf");
+      for (const auto& mistake : loaded.mistakes)
+        if (!mistake.warning) std::cerr << mistake.to_string() << "\n";
+      if (!loaded.usable()) return fail({Kind::invalid, "postern.conf must be right first: it says where tables.db is"});
+      if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
+    }
+  }
+  auto target = open_place(target_path);
+  if (!target) return fail(target.error());
+  // A source directory that is not root's is not read by root either.
+  if (auto became = become_owner(*source); !became) return fail(became.error());
+
+  const auto started = std::chrono::steady_clock::now();
+  Progress progress;
+  mapping::CompileInput input;
+  input.read = [&](const std::string& path) { return read_below(*source, path); };
+  input.progress = [&](std::uint64_t done, std::uint64_t all) { progress.show(done, all); };
+  if (is_there(*source, "mappings")) input.mappings = options->directory + "/mappings";
+  if (is_there(*source, "general.txt")) input.general = options->directory + "/general.txt";
+  if (is_there(*source, "aliases")) input.aliases = options->directory + "/aliases";
+  const mapping::Compilation compilation = mapping::compile(input);
+  const double compile_seconds = seconds_since(started);
+  progress.clear();
+
+  std::size_t warnings = compilation.warnings;
+  if (input.mappings.empty()) {
+    std::cerr << options->directory << "/mappings: warning W16: there is no such file: the tables are empty\n";
+    ++warnings;
+  }
+  for (const mapping::Message& message : compilation.messages) std::cerr << message.to_string() << "\n";
+  if (compilation.errors + compilation.warnings > mapping::kMaxMessages)
+    std::cerr << program << ": … " << compilation.errors << " errors and " << compilation.warnings << " warnings in all\n";
+  if (!compilation.good()) {
+    std::cerr << program << ": " << compilation.errors << (compilation.errors == 1 ? " error" : " errors") << ": nothing was written\n";
+    return kErrors;
+  }
+  if (options->strict && warnings != 0) {
+    std::cerr << program << ": " << warnings << (warnings == 1 ? " warning" : " warnings") << ": nothing was written\n";
+    return kWarnings;
+  }
+
+  const auto writing = std::chrono::steady_clock::now();
+  std::string result = "fine, nothing was written";
+  if (!options->check) {
+    progress.show("writing");
+    if (auto became = become_owner(*target); !became) return fail(became.error());
+    auto number = output_name.empty() ? install(compilation, *target) : write_output(compilation, *target, output_name);
+    progress.clear();
+    if (!number) return fail(number.error());
+    result = (output_name.empty() ? target->path + "/tables.db" : options->output) + " is number " + std::to_string(*number);
+  }
+  std::cout << result << ": " << compilation.tables.size() << (compilation.tables.size() == 1 ? " table, " : " tables, ") << compilation.entries()
+            << (compilation.entries() == 1 ? " entry\n" : " entries\n");
+  if (options->stats) {
+    std::size_t bytes = 0;
+    for (const auto& table : compilation.tables) {
+      std::printf("%-32s %10zu entries %12zu bytes\n", table.name.c_str(), table.offsets.size(), table.records.size());
+      bytes += table.records.size();
+    }
+    std::printf("%-32s %10zu entries\n%-32s %10zu entries\n", "general.txt", compilation.general.size(), "aliases", compilation.aliases.size());
+    std::printf("%-32s %10zu entries %12zu bytes\n", "all tables", compilation.entries(), bytes);
+    std::printf("read and compiled in %.3f s, written in %.3f s\n", compile_seconds, seconds_since(writing));
+  }
+  return kFine;
+}
+
+}  // namespace postern::tools
