@@ -2,6 +2,7 @@
 #include "directory/administration.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 
@@ -173,7 +174,47 @@ Administered account_list(Database& database, const object& request) {
   return done;
 }
 
+object unreadable(const Error& error) {
+  base::log_event(base::Severity::error, "directory-record", {{"error", error.what}, {"kind", to_string(error.kind)}});
+  return error_answer({Kind::temporary, "the record can't be read"});
+}
+
+object look_up_domain(Database& database, const std::string& name) {
+  object answer;
+  answer["found"] = false;
+  const auto canonical = canonical_domain(name);
+  if (!canonical) return answer;
+  const auto domain = database.domain(*canonical);
+  if (!domain) return unreadable(domain.error());
+  if (!domain->has_value()) return answer;
+  answer["found"] = true;
+  answer["domain"] = to_json(**domain, true);
+  return answer;
+}
+
+object look_up_account(Database& database, const std::string& name) {
+  object answer;
+  answer["found"] = false;
+  const auto canonical = canonical_account(name);
+  if (!canonical) return answer;
+  const auto record = database.account(*canonical);
+  if (!record) return unreadable(record.error());
+  if (!record->has_value()) return answer;
+  answer["found"] = true;
+  answer["account"] = to_json((*record)->account, true);
+  return answer;
+}
+
 }  // namespace
+
+std::optional<object> look_up(Database& database, const object& request) {
+  const auto ask = text_in(request, "ask");
+  const auto name = text_in(request, "name");
+  if (!name) return std::nullopt;
+  if (ask == "domain") return look_up_domain(database, *name);
+  if (ask == "account") return look_up_account(database, *name);
+  return std::nullopt;
+}
 
 std::optional<Administered> administer(Database& database, const object& request) {
   constexpr struct {

@@ -27,4 +27,8 @@ struct Administered {
 // Empty if the question is not one of administration.
 std::optional<Administered> administer(Database& database, const boost::json::object& request);
 
+// {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash. A name that can't be one is not
+// found; a record that can't be read is logged, and an error of Kind::temporary: unknown is not absent. Empty: another question.
+std::optional<boost::json::object> look_up(Database& database, const boost::json::object& request);
+
 }  // namespace postern::directory

@@ -187,9 +187,9 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     if (*ask == "verify") return verify(peer, *id, request);
     object answer;
     if (*ask == "domain" || *ask == "account") {
-      const auto name = text_in(request, "name");
-      if (!name) return false;
-      answer = *ask == "domain" ? look_up_domain(*name) : look_up_account(*name);
+      auto found = look_up(database_, request);
+      if (!found) return false;
+      answer = std::move(*found);
     } else if (!peer->administrator()) {
       answer = error_answer({Kind::denied, "only root and the owner of the base directory may administer"});
     } else if (auto done = administer(database_, request)) {
@@ -210,38 +210,6 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
   }
 
-  object failed(const Error& error) {
-    base::log_event(base::Severity::error, "directory-record", {{"error", error.what}, {"kind", to_string(error.kind)}});
-    // What can't be read is unknown, and unknown is temporary.
-    return error_answer({Kind::temporary, "the record can't be read"});
-  }
-
-  object look_up_domain(const std::string& name) {
-    object answer;
-    answer["found"] = false;
-    const auto canonical = canonical_domain(name);
-    if (!canonical) return answer;
-    const auto domain = database_.domain(*canonical);
-    if (!domain) return failed(domain.error());
-    if (!domain->has_value()) return answer;
-    answer["found"] = true;
-    answer["domain"] = to_json(**domain, true);
-    return answer;
-  }
-
-  object look_up_account(const std::string& name) {
-    object answer;
-    answer["found"] = false;
-    const auto canonical = canonical_account(name);
-    if (!canonical) return answer;
-    const auto record = database_.account(*canonical);
-    if (!record) return failed(record.error());
-    if (!record->has_value()) return answer;
-    answer["found"] = true;
-    answer["account"] = to_json((*record)->account, true);
-    return answer;
-  }
-
   bool verify(const std::shared_ptr<Connection>& peer, std::uint64_t id, const object& request) {
     const auto name = text_in(request, "name");
     const auto hexadecimal = text_in(request, "password_hex");
@@ -252,7 +220,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     if (canonical) {
       auto found = database_.account(*canonical);
       if (!found) {
-        object answer = failed(found.error());
+        base::log_event(base::Severity::error, "directory-record", {{"error", found.error().what}, {"kind", to_string(found.error().kind)}});
+        object answer = error_answer({Kind::temporary, "the record can't be read"});
         answer["id"] = id;
         peer->send(answer);
         return true;

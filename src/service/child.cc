@@ -141,13 +141,12 @@ Result<void> drop_privileges(const Start& start) {
   ::umask(0007);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return system_error(errno, "limit of open files");
-  if (start.change_user && files.rlim_max < start.open_files) files.rlim_max = start.open_files;
-  files.rlim_cur = std::min<rlim_t>(files.rlim_max, std::max<rlim_t>(start.open_files, files.rlim_cur));
-  if (::setrlimit(RLIMIT_NOFILE, &files) != 0) {
-    // A container may forbid root to raise it; then what there is must do, and running out of it is survived (L-47).
-    const int saved = errno;
-    base::log_event(base::Severity::warning, "open-files-limit",
-                    {{"wanted", start.open_files}, {"have", files.rlim_cur}, {"error", system_error(saved, "setrlimit").what}});
+  const rlimit raised{start.open_files, std::max<rlim_t>(files.rlim_max, start.open_files)};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) {
+    // A container may forbid it even to root; then what there is must do, and running out of it is survived (L-47).
+    const rlimit all{std::min<rlim_t>(files.rlim_max, start.open_files), files.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &all) != 0) return system_error(errno, "limit of open files");
+    base::log_event(base::Severity::info, "open-files-limit", {{"wanted", start.open_files}, {"have", all.rlim_cur}});
   }
   const rlimit no_core{0, 0};
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return system_error(errno, "limit of core files");

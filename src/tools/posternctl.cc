@@ -20,11 +20,13 @@
 namespace postern::tools {
 namespace {
 
-constexpr Command kCommands[] = {
+const Command kCommands[] = {
     {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", run_status},
     {"sessions", "", "the present sessions", run_sessions},
     {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
     {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},
+    {"domain", "add|list|remove|filter …", "the mail domains of this server", run_domain, kDomainDetails},
+    {"account", "add|passwd|list|enable|disable|remove|filter …", "accounts, their passwords and filters", run_account, kAccountDetails},
     {"probe", "--table NAME [--flags LETTERS] [--mappings FILE [--general FILE]] [--trace] [STRING]", "what an access table answers, and why; strings from standard input if none is given", run_probe},
     {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match},
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
@@ -60,7 +62,8 @@ const Command* find(std::string_view name) {
 }
 
 int print_command_help(const Command& command) {
-  std::printf("Usage: posternctl %s%s%s\n  %s\n", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary);
+  std::printf("Usage: posternctl %s%s%s\n  %s\n%s", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary,
+              command.details);
   return kDone;
 }
 

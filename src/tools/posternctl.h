@@ -28,6 +28,7 @@ struct Command {
   const char* arguments;  // "add|passwd|list|remove …", for the help
   const char* summary;    // one line
   int (*run)(const Context& context, const std::vector<std::string>& arguments);
+  const char* details = "";  // further lines for `posternctl help COMMAND`
 };
 
 // Prints rows under headings, columns aligned, to standard output.
@@ -41,6 +42,8 @@ int run_stop(const Context&, const std::vector<std::string>&);
 // ctl_accounts.cc
 int run_domain(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);
+extern const char* const kDomainDetails;
+extern const char* const kAccountDetails;
 // ctl_tables.cc
 int run_probe(const Context&, const std::vector<std::string>&);
 int run_match(const Context&, const std::vector<std::string>&);
