@@ -108,6 +108,7 @@ struct Delivery {
   enum class Sync : std::uint8_t { automatic, file_system, each_file } sync = Sync::automatic;
   unsigned batch_messages = 256;
   unsigned attempts_alone = 3;                             // marks until plain keep (design: poison)
+  bool create_folders = true;                              // fileinto makes a folder that is missing
   std::chrono::milliseconds script_time{2000};             // CPU a run
   std::chrono::seconds retry_first{60};                    // then doubled
   std::chrono::seconds retry_most{3600};
@@ -162,6 +163,13 @@ struct AccessOptions {
   unsigned log_connection = 0;
 };
 
+// The administrator's Sieve scripts (access-control.md 6.1): before.filter and system.filter of `directory`, if they are there, and
+// those that `channels` names.
+struct Filters {
+  std::string directory;            // default: the configuration's own directory
+  bool before_may_discard = false;  // before.filter may use discard (6.2)
+};
+
 struct Configuration {
   unsigned format = 1;
   std::string host_name;       // in greetings and Received; default: the machine's
@@ -187,6 +195,8 @@ struct Configuration {
   AccessOptions access;
   std::vector<TextLine> channels;
   std::vector<TextLine> rewrite;
+  Filters filters;
+  std::vector<TextLine> filter_texts;    // what load() found in the filters' files; read it with filter_text()
   std::string recipient_delimiter;       // sub-addressing; empty: none
 };
 
@@ -219,6 +229,13 @@ inline constexpr unsigned kMaxIncludedFiles = 1000;
 Loaded load(const std::string& path);
 // The same from text that stands for a file `name`; and what a child reads from its sealed memory file (Loaded::flattened).
 Loaded load_text(std::string_view text, const std::string& name);
+
+// The path of a filter's file as `channels` or we ourselves name it: without "file://", relative to filters.directory.
+std::string filter_path(const Configuration& configuration, std::string_view name);
+// The text of the filter `path` (as filter_path() gave it), as it was when the configuration was loaded; empty if there is none.
+std::string filter_text(const Configuration& configuration, std::string_view path);
+// Longest filter file.
+inline constexpr std::size_t kMaxFilterFileBytes = 1024 * 1024;
 
 // What a reload from one checked configuration to another changes, as names of settings.
 struct Difference {

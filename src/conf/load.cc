@@ -3,11 +3,17 @@
 #include "conf/settings.h"
 #include "conf/source.h"
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 #include <libconfig.h++>
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <sstream>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -219,6 +225,7 @@ class Reader {
       if (!setting.name.starts_with("listeners.")) set_default(setting, setting.fallback);
     configuration_.host_name = source_.default_host_name();
     configuration_.tables_directory = source_.default_directory();
+    configuration_.filters.directory = source_.default_directory();
   }
 
   // A member of the whole server's groups: `group` as in the table, `shown` as in messages.
@@ -358,6 +365,7 @@ class Reader {
     };
     is_absolute("base_directory", configuration_.base_directory);
     is_absolute("tables_directory", configuration_.tables_directory);
+    is_absolute("filters.directory", configuration_.filters.directory);
     if (!configuration_.log.file.empty()) is_absolute("log.file", configuration_.log.file);
     if (!is_host_name(configuration_.host_name))
       mistake(place_of("host_name"), "host_name", "expected a host name such as \"mail.example.com\", found \"" + base::printable(configuration_.host_name, 64) + "\"");
@@ -508,13 +516,103 @@ Loaded load_source(const Source& source, const std::string& path) {
   return loaded;
 }
 
+// Two words of printable ASCII without quotes and backslashes: what a text of libconfig takes as it is, on one line.
+std::string encode_filter(std::string_view path, std::string_view text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const std::string_view part : {path, std::string_view(" "), text})
+    for (const char c : part) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (part.data() != path.data() && part.data() != text.data()) out += c;
+      else if (byte > 0x20 && byte < 0x7f && c != '"' && c != '\\' && c != '%') out += c;
+      else (out += '%') += {kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  return out;
+}
+
+std::string decode_filter(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(&text[i + 1], &text[i + 1] + 2, byte, 16).ptr == &text[i + 1] + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// Reads the filters' files into the configuration and its flattened text: children have no way to the files themselves.
+void read_filters(Loaded& loaded) {
+  Configuration& configuration = loaded.configuration;
+  if (!configuration.filter_texts.empty()) {
+    loaded.mistakes.push_back({configuration.filter_texts.front().place, "filter_texts", "is made by the server from the filters' files and has no place in a configuration"});
+    return;
+  }
+  struct Wanted {
+    std::string path;
+    bool must_exist;
+    Place place;
+    std::string setting;
+  };
+  std::vector<Wanted> wanted{{filter_path(configuration, "before.filter"), false, {}, "filters.directory"},
+                             {filter_path(configuration, "system.filter"), false, {}, "filters.directory"}};
+  for (std::size_t i = 0; i < configuration.channels.size(); ++i) {
+    const TextLine& line = configuration.channels[i];
+    if (line.text.starts_with('!')) continue;
+    std::istringstream words(line.text);
+    for (std::string word; words >> word;) {
+      word = base::lower(word);
+      if (word != "sourcefilter" && word != "destinationfilter" && word != "channelfilter") continue;
+      std::string name;
+      if (words >> name) wanted.push_back({filter_path(configuration, name), true, line.place, "channels[" + std::to_string(i) + "]"});
+    }
+  }
+  std::string elements;
+  for (const Wanted& one : wanted) {
+    const base::Descriptor file(::open(one.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const int open_error = errno;
+    if (!file && open_error == ENOENT && !one.must_exist) continue;
+    auto text = file ? base::read_all(file.get(), kMaxFilterFileBytes) : Result<std::string>(system_error(open_error, "open"));
+    if (!text) {
+      loaded.mistakes.push_back({one.place, one.setting, "the filter " + one.path + " can't be read: " + text.error().what});
+      continue;
+    }
+    std::string element = encode_filter(one.path, *text);
+    elements += (elements.empty() ? "\"" : ", \"") + element + "\"";
+    configuration.filter_texts.push_back({std::move(element), one.place});
+  }
+  if (!loaded.usable()) loaded.flattened.clear();
+  else if (!elements.empty()) loaded.flattened += "\nfilter_texts = (" + elements + ");\n";
+}
+
 }  // namespace
+
+std::string filter_path(const Configuration& configuration, std::string_view name) {
+  if (name.starts_with("file://")) name.remove_prefix(7);
+  return name.starts_with('/') ? std::string(name) : configuration.filters.directory + "/" + std::string(name);
+}
+
+std::string filter_text(const Configuration& configuration, std::string_view path) {
+  for (const TextLine& line : configuration.filter_texts) {
+    const auto space = line.text.find(' ');
+    if (space != std::string::npos && decode_filter(std::string_view(line.text).substr(0, space)) == path)
+      return decode_filter(std::string_view(line.text).substr(space + 1));
+  }
+  return {};
+}
 
 bool Loaded::usable() const {
   return std::all_of(mistakes.begin(), mistakes.end(), [](const Mistake& mistake) { return mistake.warning; });
 }
 
-Loaded load(const std::string& path) { return load_source(Source::from_file(path), path); }
+Loaded load(const std::string& path) {
+  Loaded loaded = load_source(Source::from_file(path), path);
+  if (loaded.usable()) read_filters(loaded);
+  return loaded;
+}
 
 Loaded load_text(std::string_view text, const std::string& name) { return load_source(Source::from_text(text, name), ""); }
 

@@ -56,6 +56,10 @@ const Setting kSettings[] = {
   {"channels", Type::lines, "", 0, 0, "", "", running, &server<&C::channels>},
   {"rewrite", Type::lines, "", 0, 0, "", "", running, &server<&C::rewrite>},
 
+  {"filters.directory", Type::text, "", 1, 4000, "", "", running, &server<&C::filters, &Filters::directory>},
+  {"filters.before_may_discard", Type::boolean, "false", 0, 0, "", "", running, &server<&C::filters, &Filters::before_may_discard>},
+  {"filter_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::filter_texts>},
+
   {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
   {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
   {"listeners.*.connections_per_client_address", Type::number, "", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_client_address>},
@@ -108,6 +112,7 @@ const Setting kSettings[] = {
   {"delivery.sync", Type::word, "automatic", 0, 0, "", "automatic|file_system|each_file", new_children, &server<&C::delivery, &Delivery::sync>},
   {"delivery.batch_messages", Type::number, "256", 1, 4096, "messages", "", new_children, &server<&C::delivery, &Delivery::batch_messages>},
   {"delivery.attempts_alone", Type::number, "3", 1, 100, "attempts", "", new_children, &server<&C::delivery, &Delivery::attempts_alone>},
+  {"delivery.create_folders", Type::boolean, "true", 0, 0, "", "", running, &server<&C::delivery, &Delivery::create_folders>},
   {"delivery.script_time", Type::duration, "2000", 10, 600'000, "ms", "", new_children, &server<&C::delivery, &Delivery::script_time>},
   {"delivery.retry_first", Type::duration, "60", 1, kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_first>},
   {"delivery.retry_most", Type::duration, "3600", 1, 7 * kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_most>},

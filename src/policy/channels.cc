@@ -47,7 +47,7 @@ std::string_view without_alias(std::string_view name) { return name == "tcp_intr
 struct Given {
   std::optional<Channel::Switching> switching;
   std::optional<Channel::Authentication> authentication;
-  std::optional<std::string> tls_switch, authentication_switch;
+  std::optional<std::string> tls_switch, authentication_switch, source_filter, destination_filter;
   bool alias_local = false;
 };
 
@@ -62,7 +62,12 @@ std::optional<std::string> read_keywords(const std::vector<std::string_view>& li
     else if (word == "maysaslserver") given.authentication = Channel::Authentication::offered;
     else if (word == "mustsaslserver") given.authentication = Channel::Authentication::demanded;
     else if (word == "aliaslocal") given.alias_local = true;
-    else if (word == "saslswitchchannel" || word == "tlsswitchchannel") {
+    else if (word == "nosourcefilter") given.source_filter = "";
+    else if (word == "nodestinationfilter") given.destination_filter = "";
+    else if (word == "sourcefilter" || word == "destinationfilter" || word == "channelfilter") {
+      if (++i == line.size()) return "expected a file's name behind " + word;
+      (word == "sourcefilter" ? given.source_filter : given.destination_filter) = std::string(line[i]);
+    } else if (word == "saslswitchchannel" || word == "tlsswitchchannel") {
       if (++i == line.size() || !Channels::is_name(line[i])) return "expected a channel's name behind " + word;
       (word == "saslswitchchannel" ? given.authentication_switch : given.tls_switch) = std::string(without_alias(line[i]));
     } else if (word != "smtp" && word != "mx" && word != "remotehost" && word != "maytlsserver") {
@@ -80,6 +85,8 @@ Channel make(std::string_view name, const Given& own, const Given& defaults) {
   channel.authentication = own.authentication ? *own.authentication : defaults.authentication.value_or(Channel::Authentication::none);
   channel.tls_switch = own.tls_switch ? *own.tls_switch : defaults.tls_switch.value_or("");
   channel.authentication_switch = own.authentication_switch ? *own.authentication_switch : defaults.authentication_switch.value_or("");
+  channel.source_filter = own.source_filter ? *own.source_filter : defaults.source_filter.value_or("");
+  channel.destination_filter = own.destination_filter ? *own.destination_filter : defaults.destination_filter.value_or("");
   channel.alias_local = own.alias_local || defaults.alias_local || name == "l";
   return channel;
 }

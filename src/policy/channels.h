@@ -22,6 +22,8 @@ struct Channel {
   Authentication authentication = Authentication::none;
   std::string tls_switch;             // channel after STARTTLS; empty: unchanged
   std::string authentication_switch;  // channel after AUTH; empty: unchanged
+  // Sieve scripts for mail that comes in by this channel, and that goes to it (6.1): as named, conf::filter_path() has the path.
+  std::string source_filter, destination_filter;
   bool alias_local = false;           // aliases are expanded for its recipients (always for `l`)
 };
 
@@ -32,6 +34,8 @@ class Channels {
   // The shipped channels with `lines` over them. Mistakes are added to `mistakes`; what could be read is kept.
   static Channels parse(const std::vector<conf::TextLine>& lines, std::vector<conf::Mistake>& mistakes);
 
+  // All channels by name.
+  [[nodiscard]] const std::map<std::string, Channel, std::less<>>& all() const { return channels_; }
   // By name, `tcp_intranet` being another name of `tcp_internal`; null if there is none.
   [[nodiscard]] const Channel* find(std::string_view name) const;
   // Up to 32 of a-z, 0-9, '_', '$', '-' (the hyphen for ims-ms).

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "delivery/deliverer.h"
 #include "directory/client.h"
+#include "policy/channels.h"
 #include "policy/access.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -44,6 +45,20 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   settings.retry_most = configuration.delivery.retry_most;
   settings.recipient_delimiter = configuration.recipient_delimiter;
   settings.received_fields = configuration.smtp.received_fields;
+  settings.create_folders = configuration.delivery.create_folders;
+  settings.server_before_may_discard = configuration.filters.before_may_discard;
+  const auto filter = [&](const std::string& name) {
+    const std::string path = conf::filter_path(configuration, name);
+    return delivery::FilterText{path, conf::filter_text(configuration, path)};
+  };
+  settings.server_before = filter("before.filter");
+  settings.server = filter("system.filter");
+  std::vector<conf::Mistake> checked_already;
+  const auto channels = policy::Channels::parse(configuration.channels, checked_already);
+  for (const auto& [name, channel] : channels.all()) {
+    if (!channel.source_filter.empty()) settings.source_filters.emplace_back(name, filter(channel.source_filter));
+    if (!channel.destination_filter.empty()) settings.destination_filters.emplace_back(name, filter(channel.destination_filter));
+  }
   return settings;
 }
 
