@@ -21,8 +21,9 @@ namespace asio = net::asio;
 using base::Severity;
 using net::Awaitable;
 
-// How long records may wait that no notice announced and no death gave reason to look for.
-constexpr std::chrono::milliseconds kScanInterval{2000};
+// How long records may wait that no notice announced and no death gave reason to look for: the shorter time while there is a
+// backlog (notices are dropped when their socket is full), the longer one when scans find nothing to do.
+constexpr std::chrono::milliseconds kShortestScanInterval{50}, kLongestScanInterval{2000};
 // Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
 constexpr std::chrono::milliseconds kMarksInterval{1000};
 
@@ -139,17 +140,23 @@ class DeliveryRole {
 
   Awaitable<void> serve() {
     auto next_scan = base::steady_now();
+    std::chrono::milliseconds scan_interval = kShortestScanInterval;
     auto next_marks = base::steady_now() + kMarksInterval;
     while (!finishing_) {
       working_ = true;
       if (notices_wait_) {
         std::vector<spool::Position> positions = take_notices();
-        if (!positions.empty()) co_await deliverer_.work(std::move(positions));
+        if (!positions.empty()) {
+          co_await deliverer_.work(std::move(positions));
+          scan_interval = kShortestScanInterval;
+          next_scan = std::min(next_scan, base::steady_now() + scan_interval);
+        }
       }
       if (scan_due_ || base::steady_now() >= next_scan) {
         scan_due_ = false;
-        co_await scan();
-        next_scan = base::steady_now() + kScanInterval;
+        const bool found = co_await scan();
+        scan_interval = found ? kShortestScanInterval : std::min(2 * scan_interval, kLongestScanInterval);
+        next_scan = base::steady_now() + scan_interval;
       }
       if (base::steady_now() >= next_marks) {
         if (auto synced = reader_.sync_marks(); !synced) base::log_event(Severity::error, "marks-not-synced", {{"reason", synced.error().what}});
@@ -168,12 +175,13 @@ class DeliveryRole {
     io_.stop();
   }
 
-  Awaitable<void> scan() {
+  // Looks for records that nobody announced. True if there were some to work on.
+  Awaitable<bool> scan() {
     const std::uint64_t corrupt_before = reader_.corrupt_found();
     auto positions = reader_.scan(batch_messages_);
     if (!positions) {
       base::log_event(Severity::error, "journal-not-scanned", {{"reason", positions.error().what}});
-      co_return;
+      co_return false;
     }
     if (const std::uint64_t found = reader_.corrupt_found() - corrupt_before; found > 0) submitter_->state().add_corrupt(found);
     submitter_->state().correct_backlog(reader_.unfinished());
@@ -182,7 +190,10 @@ class DeliveryRole {
       auto removed = reader_.remove_orphaned_large_messages();
       if (removed && *removed > 0) base::log_event(Severity::notice, "orphans-removed", {{"files", *removed}});
     }
-    if (!positions->empty()) co_await deliverer_.work(std::move(*positions));
+    if (positions->empty()) co_return false;
+    const std::uint64_t finished_before = deliverer_.counters().messages;
+    co_await deliverer_.work(std::move(*positions));
+    co_return deliverer_.counters().messages > finished_before;
   }
 
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
