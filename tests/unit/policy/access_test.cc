@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of access-control.md 11.3 (SM1 …) by their names there, and what sections 2 to 4 say besides.
+#include "policy/access.h"
+
+#include "fixtures.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+using namespace postern;
+using namespace postern::policy;
+
+namespace {
+
+struct World {
+  directory::FixedDirectory directory;
+  conf::Configuration configuration;
+  mapping::Tables tables;
+  std::string source_channel = "tcp_local";
+  std::string authenticated, cipher;
+  bool lmtp = false;
+  std::string from_local = "a", from_domain = "example.net";
+
+  explicit World(const std::string& mappings, const std::string& aliases = {}) : tables(test::tables_from(mappings, aliases)) {
+    configuration.host_name = "mail.example.com";
+    test::fill(directory);
+  }
+
+  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory}; }
+  [[nodiscard]] std::shared_ptr<const SessionFacts> facts() const {
+    SessionFacts facts;
+    facts.id = "test";
+    facts.local = test::endpoint("192.0.2.1", 25);
+    facts.remote = test::endpoint("198.51.100.7", 40312);
+    facts.source_channel = source_channel;
+    facts.helo = "client.example.net";
+    facts.extended = true;
+    facts.lmtp = lmtp;
+    facts.authenticated = authenticated;
+    facts.cipher = cipher;
+    return std::make_shared<const SessionFacts>(facts);
+  }
+
+  SenderDecision mail() {
+    TransactionAccess transaction(access(), facts());
+    return test::run(transaction.mail_from(from_local, from_domain, from_local + "@" + from_domain));
+  }
+
+  RecipientDecision rcpt(const std::string& address, const std::string& orcpt = {}) {
+    TransactionAccess transaction(access(), facts());
+    const auto sender = test::run(transaction.mail_from(from_local, from_domain, from_local + "@" + from_domain));
+    CPPUNIT_ASSERT_MESSAGE(sender.reply.text, sender.accepted);
+    TransactionAccess::Ask ask;
+    const auto at = address.rfind('@');
+    ask.local_part = address.substr(0, at);
+    if (at != std::string::npos) ask.domain = address.substr(at + 1);
+    ask.as_given = address;
+    ask.orcpt = orcpt;
+    return test::run(transaction.recipient(ask));
+  }
+
+  // "250", or the whole reply.
+  static std::string shown(const Decision& decision) {
+    if (decision.accepted) return "250";
+    return std::to_string(decision.reply.code) + " " + decision.reply.status + " " + decision.reply.text;
+  }
+  // "address@channel" of each final recipient.
+  static std::string finals(const RecipientDecision& decision) {
+    std::string text;
+    for (const auto& recipient : decision.recipients)
+      text += (text.empty() ? "" : " ") + recipient.destination_channel + ":" + recipient.address + (recipient.detail.empty() ? "" : "+" + recipient.detail);
+    return text;
+  }
+  static std::string probes(const Decision& decision) {
+    std::string text;
+    for (const auto& verdict : decision.verdicts) text += verdict.table + " " + verdict.probe + "\n";
+    return text;
+  }
+};
+
+constexpr const char* kRelay = "550 5.7.1 Relaying not permitted: ";
+
+}  // namespace
+
+class AccessTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(AccessTest);
+  CPPUNIT_TEST(port_access_rows);
+  CPPUNIT_TEST(source_channel_rows);
+  CPPUNIT_TEST(relay_rows);
+  CPPUNIT_TEST(a_site_that_forgot_its_tables_is_closed);
+  CPPUNIT_TEST(list_rows);
+  CPPUNIT_TEST(reply_rows);
+  CPPUNIT_TEST(probes_are_exact);
+  CPPUNIT_TEST(input_flags_are_raised);
+  CPPUNIT_TEST(sender_rows);
+  CPPUNIT_TEST(every_table_is_asked_until_one_refuses);
+  CPPUNIT_TEST(aliases_lead_to_mailboxes);
+  CPPUNIT_TEST(postmaster_and_abuse_are_always_there);
+  CPPUNIT_TEST(sub_addresses);
+  CPPUNIT_TEST(effects_add_up);
+  CPPUNIT_TEST(trouble_is_temporary);
+  CPPUNIT_TEST(lmtp_is_for_local_users);
+  CPPUNIT_TEST(addresses_resolve_without_tables);
+  CPPUNIT_TEST_SUITE_END();
+
+  void port_access_rows() {
+    struct {
+      const char *name, *table, *client;
+      bool accepted;
+      const char* text;
+    } rows[] = {
+        {"SM1", "PORT_ACCESS\n\n  TCP|*|25|198.51.100.*|*  $N421$ no$ service$ for$ you\n", "198.51.100.7", false, "421 no service for you"},
+        {"SM1 other network", "PORT_ACCESS\n\n  TCP|*|25|198.51.100.*|*  $N421$ no$ service$ for$ you\n", "198.51.101.7", true, ""},
+        {"SM2", "PORT_ACCESS\n\n  *  $N\n", "198.51.100.7", false, ""},
+        {"SM3", "X\n\n  *  $N\n", "198.51.100.7", true, ""},
+        {"flag A is raised", "PORT_ACCESS\n\n  *  $C$:A$Nlistener$E\n  *  $Y\n", "198.51.100.7", false, "listener"},
+        {"internal", "INTERNAL_IP\n\n  198.51.100.7  $Y\n\nPORT_ACCESS\n\n  *|*|*|*|*   $C$|INTERNAL_IP;$3|$Y$E\n  *  $Nno\n", "198.51.100.7", true, ""},
+        {"control bytes", "PORT_ACCESS\n\n  *  $N421$ a\x07\n", "198.51.100.7", false, "421 a "},
+    };
+    for (const auto& row : rows) {
+      World world(row.table);
+      const auto decision = test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint(row.client, 4000), true));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.accepted, decision.accepted);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.text), decision.text);
+    }
+    World world("PORT_ACCESS\n\n  *|*|*|2001:db8::5|*  $C$:S$YEXTERNAL$E\n  *  $W$Y\n");
+    const auto second = test::run(world.access().port_access(conf::Module::smtp, test::endpoint("2001:DB8:0:0::1", 25), test::endpoint("2001:db8:0::5", 7), false));
+    CPPUNIT_ASSERT_EQUAL(std::string("EXTERNAL"), second.auth_rules);
+    CPPUNIT_ASSERT_EQUAL(std::string("TCP|2001:db8::1|25|2001:db8::5|7"), second.verdict.probe);
+    CPPUNIT_ASSERT_EQUAL(3, second.verdict.line);
+    CPPUNIT_ASSERT(!second.restricted);
+    const auto first = test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("192.0.2.9", 7), true));
+    CPPUNIT_ASSERT(first.accepted && first.restricted && first.matched);
+    CPPUNIT_ASSERT(first.verdict.answer == Verdict::Answer::restrict);
+  }
+
+  void source_channel_rows() {
+    World world("INTERNAL_IP\n\n  $(203.0.113.0/24)  $Y\n  ${2001:db8::/32}  $Y\n  *  $N\n");
+    struct {
+      const char *name, *initial, *client, *want;
+    } rows[] = {
+        {"SM4", "tcp_local", "198.51.100.7", "tcp_local"},     {"SM5", "tcp_local", "203.0.113.9", "tcp_internal"},
+        {"IPv6", "tcp_local", "2001:db8::9", "tcp_internal"},  {"IPv6 outside", "tcp_local", "2001:db9::9", "tcp_local"},
+        {"no switching", "tcp_submit", "203.0.113.9", "tcp_submit"}, {"LMTP", "tcp_lmtp", "203.0.113.9", "tcp_lmtp"},
+        {"unknown channel", "tcp_gone", "203.0.113.9", "tcp_gone"},
+    };
+    for (const auto& row : rows)
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), test::run(world.access().source_channel(row.initial, *net::Address::parse(row.client))));
+    world.configuration.channels = {{"tcp_internal noswitchchannel", {}}};
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), test::run(world.access().source_channel("tcp_local", *net::Address::parse("203.0.113.9"))));
+    // A network of friends with a channel of its own.
+    World friends("FRIENDS\n\n  $(203.0.113.0/24)  $Y\n");
+    friends.configuration.channels = {{"tcp_friends smtp allowswitchchannel", {}}};
+    friends.configuration.rewrite = {{"[] $E$R${FRIENDS,$L}$U%[$L]@tcp_friends-daemon", {}}, {". $U%$H$D@tcp_local-daemon", {}}};
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_friends"), test::run(friends.access().source_channel("tcp_local", *net::Address::parse("203.0.113.9"))));
+  }
+
+  void relay_rows() {
+    World world(test::kShippedTables);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM7", kRelay + std::string("x@example.net"), World::shown(world.rcpt("x@example.net")));
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM8", std::string("250"), World::shown(world.rcpt("u1@example.com")));
+    // SM11: allowed by the tables, so it gets as far as the missing relay.
+    for (const char* channel : {"tcp_internal", "tcp_auth"}) {
+      world.source_channel = channel;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE("SM11", std::string("451 4.4.0 this server does not send mail to other hosts yet: x@example.net"),
+                                   World::shown(world.rcpt("x@example.net")));
+    }
+    World unknown(test::kShippedTables);
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.1.1 no such user here: nobody@example.com"), World::shown(unknown.rcpt("nobody@example.com")));
+    // The verdict knows its rule.
+    const auto decision = unknown.rcpt("X@example.net");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, decision.verdicts.size());
+    const Verdict& verdict = decision.verdicts[0];
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS"), verdict.table);
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local|a@example.net|tcp_local|X@example.net"), verdict.probe);
+    CPPUNIT_ASSERT_EQUAL(9, verdict.line);
+    CPPUNIT_ASSERT(verdict.denied());
+    CPPUNIT_ASSERT_EQUAL(unknown.tables.generation(), verdict.generation);
+  }
+
+  void a_site_that_forgot_its_tables_is_closed() {
+    World world("OTHER\n\n  *  $Y\n");
+    CPPUNIT_ASSERT_EQUAL(kRelay + std::string("x@example.net"), World::shown(world.rcpt("x@example.net")));
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.com")));
+    world.tables = {};
+    const auto decision = world.mail();
+    CPPUNIT_ASSERT_EQUAL(451, decision.reply.code);
+    CPPUNIT_ASSERT_EQUAL(std::string("4.3.5"), decision.reply.status);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, decision.verdicts.size());
+  }
+
+  void list_rows() {
+    const std::string list = "list@example.com: u1@example.com, x@example.net\nout@example.com: x@example.net\n";
+    World nine(test::kShippedTables, list);
+    const std::string not_yet = "451 4.4.0 this server does not send mail to other hosts yet: ";
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM9: the tables allow it", not_yet + "list@example.com", World::shown(nine.rcpt("list@example.com")));
+    World ten("ORIG_SEND_ACCESS\n\n  nothing  $Y\n\nSEND_ACCESS\n\n  tcp_local|*|tcp_local|*     $NRelaying$ not$ permitted\n", list);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM10", kRelay + std::string("out@example.com"), World::shown(ten.rcpt("out@example.com")));
+    // One member is refused, the other gets it.
+    const auto decision = ten.rcpt("list@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(decision));
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.com"), World::finals(decision));
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS tcp_local|a@example.net|l|list@example.com\n"
+                                     "SEND_ACCESS tcp_local|a@example.net|ims-ms|u1@example.com\n"
+                                     "SEND_ACCESS tcp_local|a@example.net|tcp_local|x@example.net\n"),
+                         World::probes(decision));
+  }
+
+  void reply_rows() {
+    struct {
+      const char *name, *entry;
+      unsigned access_errors;
+      const char* want;
+    } rows[] = {
+        {"SM12", "*|*|*|*  $N", 0, "550 5.7.1 unknown host or domain: u1@example.com"},
+        {"SM13", "*|*|*|*  $N", 1, "550 5.7.1 you are not allowed to use this address: u1@example.com"},
+        {"SM14", "*|*|*|*  $X4.2.1|$NTry$ tomorrow", 0, "450 4.2.1 Try tomorrow: u1@example.com"},
+        {"class 5", "*|*|*|*  $X5.2.1|$NNever", 0, "550 5.2.1 Never: u1@example.com"},
+        {"class 2", "*|*|*|*  $X2.2.1|$NNever", 0, ""},
+        {"small f", "*|*|*|*  $fNo", 0, "550 5.7.1 No: u1@example.com"},
+        {"yes and no", "*|*|*|*  $Y$NNo", 0, "550 5.7.1 No: u1@example.com"},
+        {"text alone", "*|*|*|*  hello", 0, "250"},
+        {"bar in text", "*|*|*|*  $Na|b", 0, "550 5.7.1 a|b: u1@example.com"},
+    };
+    for (const auto& row : rows) {
+      if (*row.want == '\0') continue;  // the compiler refuses it
+      World world(std::string("SEND_ACCESS\n\n  ") + row.entry + "\n");
+      world.configuration.access.access_errors = row.access_errors;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), World::shown(world.rcpt("u1@example.com")));
+    }
+  }
+
+  void probes_are_exact() {
+    World world("FROM_ACCESS\n\n  x  $Y\n\nORIG_SEND_ACCESS\n\n  x  $Y\n\nORIG_MAIL_ACCESS\n\n  x  $Y\n\nSEND_ACCESS\n\n  x  $Y\n\nMAIL_ACCESS\n\n  x  $Y\n",
+                "u9: u1@Example.COM\n");
+    const std::string connection = "TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/client.example.net|MAIL|";
+    world.from_domain = "EXAMPLE.net";
+    CPPUNIT_ASSERT_EQUAL("FROM_ACCESS " + connection + "tcp_local|a@example.net|\n", World::probes(world.mail()));
+    CPPUNIT_ASSERT_EQUAL("ORIG_SEND_ACCESS tcp_local|a@example.net|l|u9@example.com\n"
+                         "ORIG_MAIL_ACCESS " + connection + "tcp_local|a@example.net|l|u9@example.com\n"
+                         "SEND_ACCESS tcp_local|a@example.net|ims-ms|u1@example.com\n"
+                         "MAIL_ACCESS " + connection + "tcp_local|a@example.net|ims-ms|u1@example.com\n",
+                         World::probes(world.rcpt("u9@example.com")));
+    world.authenticated = "u2@example.com";
+    world.cipher = "TLS_AES";
+    world.source_channel = "tcp_auth";
+    world.from_local = "a|b c";
+    CPPUNIT_ASSERT_EQUAL(std::string("FROM_ACCESS TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/TLS_AES/client.example.net|MAIL|tcp_auth|\"a_b c\"@example.net|u2@example.com\n"),
+                         World::probes(world.mail()));
+    world.from_local = world.from_domain = "";
+    CPPUNIT_ASSERT_EQUAL(std::string("FROM_ACCESS TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/TLS_AES/client.example.net|MAIL|tcp_auth||u2@example.com\n"),
+                         World::probes(world.mail()));
+    World with_orcpt("SEND_ACCESS\n\n  x  $Y\n");
+    with_orcpt.configuration.access.access_orcpt = true;
+    with_orcpt.configuration.access.probe_bar_char = '!';
+    CPPUNIT_ASSERT_EQUAL(std::string("SEND_ACCESS tcp_local|a@example.net|ims-ms|u1@example.com|rfc822;o!p@example.com\n"),
+                         World::probes(with_orcpt.rcpt("u1@example.com", "rfc822;o|p@example.com")));
+  }
+
+  void input_flags_are_raised() {
+    const auto refused_by = [](char flag, bool authenticated, bool lmtp) {
+      World world(std::string("SEND_ACCESS\n\n  *  $C$:") + flag + "$Nraised$E\n  *  $Y\n");
+      if (authenticated) world.authenticated = "u1@example.com";
+      world.lmtp = lmtp;
+      return !world.rcpt("u1@example.com").accepted;
+    };
+    CPPUNIT_ASSERT(refused_by('E', false, false));
+    CPPUNIT_ASSERT(!refused_by('A', false, false));
+    CPPUNIT_ASSERT(refused_by('A', true, false));
+    CPPUNIT_ASSERT(!refused_by('T', true, false));
+    CPPUNIT_ASSERT(!refused_by('L', false, false));
+    CPPUNIT_ASSERT(refused_by('L', false, true));
+    CPPUNIT_ASSERT(!refused_by('S', false, false));
+  }
+
+  void sender_rows() {
+    World world("FROM_ACCESS\n\n  *|SMTP*|MAIL|*|spam@*|  $NGo$ away\n  *|MAIL|*|new@*|  $J$Ynew@example.com\n"
+                "  *|MAIL|*|small@*|  $S1000,2,3$Y\n  *|MAIL|*|list@*|  $!$H$Y\n");
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.mail()));
+    world.from_local = "spam";
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM15", std::string("550 5.7.1 Go away: spam@example.net"), World::shown(world.mail()));
+    world.from_local = "new";
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("AR11", std::string("new@example.com"), world.mail().reverse_path);
+    world.from_local = "small";
+    const auto limited = world.mail();
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1000}, *limited.message_bytes);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, *limited.recipients);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, *limited.recipient_cutoff);
+    world.from_local = "list";
+    CPPUNIT_ASSERT(world.mail().effects.no_vacation && world.mail().effects.held);
+  }
+
+  void every_table_is_asked_until_one_refuses() {
+    World world("ORIG_SEND_ACCESS\n\n  *  $Y\n\nORIG_MAIL_ACCESS\n\n  *  $Y\n\nSEND_ACCESS\n\n  *  $Y\n\nMAIL_ACCESS\n\n  *|u1@*  $Nnot$ you\n  *  $Y\n");
+    const auto decision = world.rcpt("u1@example.com");
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM16", std::string("550 5.7.1 not you: u1@example.com"), World::shown(decision));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, decision.verdicts.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("MAIL_ACCESS"), decision.verdicts.back().table);
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u2@example.com")));
+    World first("ORIG_SEND_ACCESS\n\n  *  $N\n\nORIG_MAIL_ACCESS\n\n  *  $Y\n");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, first.rcpt("u1@example.com").verdicts.size());
+  }
+
+  void aliases_lead_to_mailboxes() {
+    World world(test::kShippedTables,
+                "team@example.com: u1, u2@example.com, u2@example.com\n"
+                "all@example.com: team@example.com, u1@example.org\n"
+                "u1@example.org: u1@example.org, u2@example.org\n"
+                "a@example.com: b@example.com\nb@example.com: a@example.com\n"
+                "gone@example.com: nobody@example.com\n"
+                "half@example.com: nobody@example.com, u1@example.com\n"
+                "info: u1@example.com\n");
+    struct {
+      const char *address, *want, *finals;
+    } rows[] = {
+        {"team@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com"},
+        {"TEAM@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com"},
+        {"all@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com ims-ms:u1@example.org ims-ms:u2@example.org"},
+        {"u1@example.org", "250", "ims-ms:u1@example.org ims-ms:u2@example.org"},
+        {"a@example.com", "550 5.1.1 no such user here: a@example.com", ""},
+        {"gone@example.com", "550 5.1.1 no such user here: gone@example.com", ""},
+        {"half@example.com", "250", "ims-ms:u1@example.com"},
+        {"info@example.org", "250", "ims-ms:u1@example.com"},
+        {"U1@EXAMPLE.com", "250", "ims-ms:u1@example.com"},
+    };
+    for (const auto& row : rows) {
+      const auto decision = world.rcpt(row.address);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
+    }
+    // Ten rounds are followed, not eleven; a thousand addresses, not more.
+    for (const int rounds : {10, 11}) {
+      std::string chain;
+      for (int i = 1; i < rounds; ++i) chain += "c" + std::to_string(i) + "@example.com: c" + std::to_string(i + 1) + "@example.com\n";
+      chain += "c" + std::to_string(rounds) + "@example.com: u1@example.com\n";
+      World deep(test::kShippedTables, chain);
+      CPPUNIT_ASSERT_EQUAL(std::string(rounds == 10 ? "250" : "550 5.4.6 aliases of this address lead in a circle"), World::shown(deep.rcpt("c1@example.com")));
+    }
+    for (const int count : {1000, 1001}) {
+      std::string big = "big@example.com: postmaster+0@example.com";
+      for (int i = 1; i < count; ++i) big += ", postmaster+" + std::to_string(i) + "@example.com";
+      World wide(test::kShippedTables, big + "\n");
+      wide.configuration.recipient_delimiter = "+";
+      CPPUNIT_ASSERT_EQUAL(count == 1000, wide.rcpt("big@example.com").accepted);
+    }
+  }
+
+  void postmaster_and_abuse_are_always_there() {
+    World world(test::kShippedTables);
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:postmaster@example.com"), World::finals(world.rcpt("PostMaster@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:postmaster@example.com"), World::finals(world.rcpt("abuse@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:postmaster@mail.example.com"), World::finals(world.rcpt("Postmaster")));
+    World aliased(test::kShippedTables, "postmaster: u1@example.com\n");
+    for (const char* address : {"postmaster@example.org", "abuse@example.com", "Postmaster"})
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(address, std::string("ims-ms:u1@example.com"), World::finals(aliased.rcpt(address)));
+    World account(test::kShippedTables);
+    account.directory.add_account("abuse@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:abuse@example.com"), World::finals(account.rcpt("abuse@example.com")));
+  }
+
+  void sub_addresses() {
+    World world(test::kShippedTables, "list+exact@example.com: u2@example.com\n");
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.1.1 no such user here: u1+x@example.com"), World::shown(world.rcpt("u1+x@example.com")));
+    world.configuration.recipient_delimiter = "+";
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.com+Lists.x+y"), World::finals(world.rcpt("u1+Lists.x+y@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u2@example.com"), World::finals(world.rcpt("list+exact@example.com")));
+    world.directory.add_account("u1+own@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1+own@example.com"), World::finals(world.rcpt("u1+own@example.com")));
+  }
+
+  void effects_add_up() {
+    World world("ORIG_SEND_ACCESS\n\n  *|u1@*  $H$A$GX-One:$ 1|tag1$Y\n  *|u2@*  $D300|$Nno\n  *  $Y\n\n"
+                "SEND_ACCESS\n\n  *|u1@*  $Z$D$G$Y-200|tag2\n  *  $Y\n",
+                "bin@example.com: u1@example.org\n");
+    const auto decision = world.rcpt("u1@example.com");
+    CPPUNIT_ASSERT(decision.accepted);
+    CPPUNIT_ASSERT(decision.effects.held && decision.effects.jettisoned && !decision.effects.discarded);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, decision.effects.header_fields.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("X-One: 1"), decision.effects.header_fields[0]);
+    CPPUNIT_ASSERT(decision.effects.delay_this_reply_only);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, decision.recipients[0].conversion_tags.size());
+    const auto refused = world.rcpt("u2@example.com");
+    CPPUNIT_ASSERT(!refused.accepted);
+    CPPUNIT_ASSERT(refused.effects.delay == std::chrono::milliseconds(3000) && !refused.effects.delay_this_reply_only);
+    World bucket("SEND_ACCESS\n\n  *|u1@*  $B$Y\n");
+    const auto dropped = bucket.rcpt("u1@example.com");
+    CPPUNIT_ASSERT(dropped.accepted && dropped.recipients.empty() && dropped.effects.bit_bucket);
+  }
+
+  void trouble_is_temporary() {
+    World world(test::kShippedTables);
+    world.directory.set_down(true);
+    CPPUNIT_ASSERT_EQUAL(451, world.mail().reply.code);
+    World slow("SEND_ACCESS\n\n  *a*a*a*a*a*a*a*a*aal*  $Y\n");
+    slow.from_local = std::string(200, 'a');
+    const auto decision = slow.rcpt("u1@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("451 4.7.1 try again later"), World::shown(decision));
+    CPPUNIT_ASSERT(decision.verdicts.back().denied());
+    World endless("PORT_ACCESS\n\n  *%*:*:*:*:*:*:*:*:*:*:*:*:*%*%*25|25*  $Y\n");
+    const auto port = test::run(endless.access().port_access(conf::Module::smtp, test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 25),
+                                                             test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1111", 25), true));
+    CPPUNIT_ASSERT(!port.accepted);
+    CPPUNIT_ASSERT_EQUAL(std::string("421 4.7.1 try again later"), port.text);
+    World long_probe("SEND_ACCESS\n\n  *  $Y\n");
+    long_probe.configuration.access.access_orcpt = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("451 4.7.1 try again later"), World::shown(long_probe.rcpt("u1@example.com", std::string(4096, 'x'))));
+    World nowhere("X\n\n  x $Y\n");
+    nowhere.configuration.rewrite = {{"example.net $U%$D@tcp_local-daemon", {}}, {"loop.example $U@loop.example", {}}};
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.1.2 no way to this host: x@other.example"), World::shown(nowhere.rcpt("x@other.example")));
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.4.6 rewriting rules run in a circle: x@loop.example"), World::shown(nowhere.rcpt("x@loop.example")));
+  }
+
+  void lmtp_is_for_local_users() {
+    World world(test::kShippedTables);
+    world.source_channel = "tcp_lmtp";
+    world.lmtp = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.7.1 LMTP takes mail for local recipients only: x@example.net"), World::shown(world.rcpt("x@example.net")));
+  }
+
+  void addresses_resolve_without_tables() {
+    World world("SEND_ACCESS\n\n  *  $N\n", "team@example.com: u1@example.com, u2@example.com\nout@example.com: x@example.net\n");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, test::run(resolve(world.access(), "team@example.com"))->size());
+    CPPUNIT_ASSERT(test::run(resolve(world.access(), "nobody@example.com")).error().kind == Kind::not_found);
+    CPPUNIT_ASSERT(test::run(resolve(world.access(), "x@example.net")).error().kind == Kind::permanent);
+    CPPUNIT_ASSERT(test::run(resolve(world.access(), "out@example.com")).error().kind == Kind::permanent);
+    CPPUNIT_ASSERT(test::run(resolve(world.access(), "no address")).error().kind == Kind::invalid);
+    world.directory.set_down(true);
+    CPPUNIT_ASSERT(test::run(resolve(world.access(), "u1@example.com")).error().kind == Kind::temporary);
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(AccessTest);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "smtp/command.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <string>
+
+using namespace postern;
+using namespace postern::smtp;
+
+class CommandTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(CommandTest);
+  CPPUNIT_TEST(verbs_are_words_of_any_case);
+  CPPUNIT_TEST(parameters_of_mail);
+  CPPUNIT_TEST(chunk_sizes);
+  CPPUNIT_TEST(hello_names);
+  CPPUNIT_TEST_SUITE_END();
+
+  void verbs_are_words_of_any_case() {
+    struct {
+      std::string_view line;
+      Verb verb;
+      std::string_view argument;
+    } rows[] = {
+        {"MAIL FROM:<>", Verb::mail, "FROM:<>"}, {"mail FROM:<>", Verb::mail, "FROM:<>"}, {"NOOP", Verb::noop, ""}, {"NoOp  x ", Verb::noop, "x"},
+        {"MAILX", Verb::unknown, ""},            {"", Verb::unknown, ""},                  {" NOOP", Verb::unknown, "NOOP"},
+        {"STARTTLS", Verb::not_offered, ""},     {"GET / HTTP/1.1", Verb::other_protocol, "/ HTTP/1.1"},
+    };
+    for (const auto& row : rows) {
+      const Command command = parse_command(row.line);
+      CPPUNIT_ASSERT_MESSAGE(std::string(row.line), command.verb == row.verb);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.line), std::string(row.argument), std::string(command.argument));
+    }
+    CPPUNIT_ASSERT(behind_keyword("from:<a>", "FROM:") == "<a>");
+    CPPUNIT_ASSERT(behind_keyword("FROM: <a>", "FROM:") == "<a>");
+    CPPUNIT_ASSERT(!behind_keyword("FROM <a>", "FROM:"));
+  }
+
+  void parameters_of_mail() {
+    struct {
+      std::string_view text;
+      bool extended;
+      int code;  // 250: fine
+    } rows[] = {
+        {"", false, 250},
+        {" SIZE=10", false, 555},
+        {" SIZE=10", true, 250},
+        {" size=10 body=8bitmime SMTPUTF8", true, 250},
+        {" SIZE=", true, 501},
+        {" SIZE=-1", true, 501},
+        {" SIZE=99999999999999999999", true, 501},
+        {" SIZE=1 SIZE=1", true, 501},
+        {" BODY=7BIT", true, 250},
+        {" BODY=7BIT BODY=7BIT", true, 501},
+        {" BODY=BINARYMIME", true, 555},
+        {" SMTPUTF8=yes", true, 501},
+        {" RET=HDRS", true, 555},
+        {" ENVID=a", true, 555},
+        {" AUTH=<>", true, 555},
+        {" =x", true, 501},
+    };
+    for (const auto& row : rows) {
+      const auto parsed = parse_mail_parameters(row.text, row.extended);
+      const auto* wrong = std::get_if<Reply>(&parsed);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.text), row.code, wrong == nullptr ? 250 : wrong->code);
+    }
+    const auto parsed = std::get<MailParameters>(parse_mail_parameters(" SIZE=10 BODY=8BITMIME", true));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{10}, *parsed.size_bytes);
+    CPPUNIT_ASSERT(parsed.body_8bit && !parsed.smtputf8);
+    CPPUNIT_ASSERT(!parse_recipient_parameters("  "));
+    CPPUNIT_ASSERT_EQUAL(555, parse_recipient_parameters(" NOTIFY=NEVER")->code);
+  }
+
+  void chunk_sizes() {
+    CPPUNIT_ASSERT(parse_chunk("0") && !parse_chunk("0")->last);
+    CPPUNIT_ASSERT(parse_chunk("12 last")->last);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{12}, parse_chunk("12 LAST")->size_bytes);
+    for (const auto* bad : {"", "LAST", "-1", "1x", "1 FIRST", "1 LAST 2", "0x10", "99999999999999999999"}) CPPUNIT_ASSERT_MESSAGE(bad, !parse_chunk(bad));
+  }
+
+  void hello_names() {
+    CPPUNIT_ASSERT(parse_hello("host.example.com") == "host.example.com");
+    CPPUNIT_ASSERT(parse_hello("my_pc and more") == "my_pc");
+    CPPUNIT_ASSERT(parse_hello("[127.0.0.1]"));
+    CPPUNIT_ASSERT(!parse_hello(""));
+    CPPUNIT_ASSERT(!parse_hello(std::string(256, 'a')));
+    CPPUNIT_ASSERT(!parse_hello("a\x01"));
+    CPPUNIT_ASSERT(!parse_hello("\xff"));
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(CommandTest);

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A server in memory around a session: what was accepted lies in a vector, and every trouble can be switched on.
+#include "../policy/fixtures.h"
+#include "smtp/engine.h"
+#include "smtp/session.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace postern::test {
+
+struct Accepted {
+  mail::Envelope envelope;
+  std::string message;
+  bool large = false;
+};
+
+class MemoryServices final : public smtp::Services {
+ public:
+  explicit MemoryServices(const std::string& mappings = kShippedTables, const std::string& aliases = {})
+      : MemoryServices(tables_from(mappings, aliases)) {}
+  explicit MemoryServices(mapping::Tables tables) : tables(std::move(tables)) {
+    settings.host_name = "mail.example.com";
+    fill(directory);
+  }
+
+  std::shared_ptr<const conf::Configuration> configuration() override {
+    if (!shared_) shared_ = std::make_shared<const conf::Configuration>(settings);
+    return shared_;
+  }
+  policy::Access access() override {
+    if (!site_) site_ = policy::Site::from(settings);
+    return {site_, tables, directory};
+  }
+  Result<void> check_backlog() override {
+    if (backlog) return Error{Kind::temporary, "backlog"};
+    return {};
+  }
+  Result<void> check_room() override {
+    if (full) return Error{Kind::temporary, "disk full"};
+    return {};
+  }
+  std::string new_message_id() override { return "id" + std::to_string(++ids_); }
+  net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {
+    if (fails) co_return Error{Kind::temporary, "write error"};
+    accepted.push_back({std::move(envelope), std::move(message), false});
+    co_return Result<void>();
+  }
+
+  class MemoryFile final : public smtp::LargeText {
+   public:
+    explicit MemoryFile(MemoryServices& services) : services_(services) {}
+    Result<void> append(std::string_view bytes) override {
+      if (services_.fails) return Error{Kind::temporary, "write error"};
+      text += bytes;
+      return {};
+    }
+    std::string text;
+
+   private:
+    MemoryServices& services_;
+  };
+  Result<std::unique_ptr<smtp::LargeText>> begin_large(const std::string&) override { return std::unique_ptr<smtp::LargeText>(new MemoryFile(*this)); }
+  net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text) override {
+    if (fails) co_return Error{Kind::temporary, "write error"};
+    accepted.push_back({std::move(envelope), std::move(static_cast<MemoryFile&>(*text).text), true});
+    co_return Result<void>();
+  }
+
+  conf::Configuration settings;  // to be changed before the first session only
+  mapping::Tables tables;
+  directory::FixedDirectory directory;
+  bool backlog = false, full = false, fails = false;
+  std::vector<Accepted> accepted;
+
+ private:
+  std::shared_ptr<const conf::Configuration> shared_;
+  std::shared_ptr<const policy::Site> site_;
+  unsigned ids_ = 0;
+};
+
+inline smtp::SessionInfo session_info(conf::Module module = conf::Module::smtp) {
+  smtp::SessionInfo info;
+  info.module = module;
+  info.local = endpoint("192.0.2.1", module == conf::Module::smtp ? 25 : 24);
+  info.remote = endpoint("198.51.100.7", 40312);
+  info.initial_channel = module == conf::Module::smtp ? "tcp_local" : "tcp_lmtp";
+  info.id = "test";
+  return info;
+}
+
+struct Played {
+  std::string written;  // all replies
+  std::string state;    // after the last command, if the client went away without a word
+};
+
+// A whole session with a client that says these pieces and goes away.
+inline Played play(MemoryServices& services, std::vector<std::string> pieces, smtp::SessionInfo info = session_info()) {
+  std::erase_if(pieces, [](const std::string& piece) { return piece.empty(); });
+  net::ScriptedStream stream(std::move(pieces));
+  smtp::Watch watch;
+  smtp::Session session(stream, services, std::move(info), watch);
+  run(session.run());
+  return {stream.written(), session.state_dump()};
+}
+
+}  // namespace postern::test

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory_services.h"
+
+#include "base/text.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <chrono>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace postern;
+using namespace postern::test;
+using namespace std::string_view_literals;
+
+namespace {
+
+// One line each.
+std::vector<std::string> reply_lines(const std::string& written) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < written.size();) {
+    const auto end = written.find("\r\n", at);
+    CPPUNIT_ASSERT_MESSAGE("a reply without its line end: " + written, end != std::string::npos);
+    lines.push_back(written.substr(at, end - at));
+    at = end + 2;
+  }
+  return lines;
+}
+
+// "220 250 250 354": without the lines of a reply but its last.
+std::string codes(const std::string& written) {
+  std::string text;
+  for (const auto& line : reply_lines(written)) {
+    CPPUNIT_ASSERT_MESSAGE(line, line.size() >= 4);
+    if (line[3] == '-') continue;
+    text += (text.empty() ? "" : " ") + line.substr(0, 3);
+  }
+  return text;
+}
+
+std::string last_line(const std::string& written) { return reply_lines(written).back(); }
+
+const std::string kMessage = "Subject: hello\r\n\r\nbody\r\n";
+const std::string kBegin = "EHLO client.example.net\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\n";
+const std::string kLmtpBegin = "LHLO client.example.net\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\n";
+
+std::string chunk(std::string_view text, bool last) { return "BDAT " + std::to_string(text.size()) + (last ? " LAST\r\n" : "\r\n") + std::string(text); }
+
+}  // namespace
+
+class SessionTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(SessionTest);
+  CPPUNIT_TEST(a_message_is_taken);
+  CPPUNIT_TEST(commands_are_answered);
+  CPPUNIT_TEST(replies_carry_enhanced_codes);
+  CPPUNIT_TEST(pipelining_changes_nothing_but_time);
+  CPPUNIT_TEST(chunks_make_a_message);
+  CPPUNIT_TEST(refused_chunks_are_consumed);
+  CPPUNIT_TEST(no_line_ending_smuggles_a_message);
+  CPPUNIT_TEST(bare_line_ends_in_commands_end_the_session);
+  CPPUNIT_TEST(after_reset_a_session_is_fresh);
+  CPPUNIT_TEST(sizes_are_limited);
+  CPPUNIT_TEST(counts_are_limited);
+  CPPUNIT_TEST(circles_are_found);
+  CPPUNIT_TEST(large_messages_go_to_files);
+  CPPUNIT_TEST(trouble_never_gets_a_250);
+  CPPUNIT_TEST(lmtp_answers_for_each_recipient);
+  CPPUNIT_TEST(blacklisted_peers_are_refused_at_each_recipient);
+  CPPUNIT_TEST(tables_rule_the_session);
+  CPPUNIT_TEST(delays_hold_up_replies);
+  CPPUNIT_TEST(one_set_of_tables_a_transaction);
+  CPPUNIT_TEST(restricted_sessions_have_lower_limits);
+  CPPUNIT_TEST(smtputf8_is_needed_for_utf8);
+  CPPUNIT_TEST_SUITE_END();
+
+  void a_message_is_taken() {
+    MemoryServices services;
+    const auto played = play(services, {kBegin + "DATA\r\n" + "Subject: hello\r\n\r\n..dot\r\nbody\r\n.\r\nQUIT\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250 221"), codes(played.written));
+    CPPUNIT_ASSERT(played.written.find("250 2.0.0 Ok: queued as id1\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    const Accepted& accepted = services.accepted[0];
+    const std::string& message = accepted.message;
+    CPPUNIT_ASSERT(message.starts_with("Received: from client.example.net ([198.51.100.7])"));
+    CPPUNIT_ASSERT(message.ends_with("\r\nSubject: hello\r\n\r\n.dot\r\nbody\r\n"));
+    CPPUNIT_ASSERT(message.find("with ESMTP id id1") != std::string::npos);
+    CPPUNIT_ASSERT(message.find("<u1@example.com>") != std::string::npos);
+    const mail::Envelope& envelope = accepted.envelope;
+    CPPUNIT_ASSERT_EQUAL(std::string("id1"), envelope.id);
+    CPPUNIT_ASSERT_EQUAL(std::string("a@example.net"), envelope.reverse_path);
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), envelope.source_channel);
+    CPPUNIT_ASSERT_EQUAL(std::string("198.51.100.7"), envelope.client_address);
+    CPPUNIT_ASSERT_EQUAL(std::string("client.example.net"), envelope.helo);
+    CPPUNIT_ASSERT_EQUAL(std::string("ESMTP"), envelope.protocol);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, envelope.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("u1@example.com"), envelope.recipients[0].account);
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms"), envelope.recipients[0].destination_channel);
+  }
+
+  void commands_are_answered() {
+    struct {
+      const char *name, *commands, *want;
+    } rows[] = {
+        {"greeting", "", ""},
+        {"hello", "HELO x", "250"},
+        {"no name", "EHLO", "501"},
+        {"not LMTP", "LHLO x", "500"},
+        {"mail too early", "MAIL FROM:<>", "503"},
+        {"rcpt too early", "EHLO x|RCPT TO:<u1@example.com>", "250 503"},
+        {"data too early", "EHLO x|DATA", "250 503"},
+        {"data without recipients", "EHLO x|MAIL FROM:<>|DATA", "250 250 554"},
+        {"all recipients refused", "EHLO x|MAIL FROM:<>|RCPT TO:<x@example.net>|DATA", "250 250 550 554"},
+        {"nested mail", "EHLO x|MAIL FROM:<>|MAIL FROM:<>", "250 250 503"},
+        {"reset", "EHLO x|MAIL FROM:<>|RSET|MAIL FROM:<>", "250 250 250 250"},
+        {"hello resets", "EHLO x|MAIL FROM:<>|EHLO y|RCPT TO:<u1@example.com>", "250 250 250 503"},
+        {"bad hello does not", "EHLO x|MAIL FROM:<>|EHLO|RCPT TO:<u1@example.com>", "250 250 501 250"},
+        {"refused rcpt ends nothing", "EHLO x|MAIL FROM:<>|RCPT TO:<x@example.net>|RCPT TO:<u1@example.com>", "250 250 550 250"},
+        {"bad sender", "EHLO x|MAIL FROM:<a@>|MAIL FROM:a@b|MAIL TO:<a@b>|MAIL", "250 501 501 501 501"},
+        {"blank before the path", "EHLO x|MAIL FROM: <a@example.net>", "250 250"},
+        {"small letters", "ehlo x|mail from:<a@example.net>|rcpt to:<u1@example.com>", "250 250 250"},
+        {"source route", "EHLO x|MAIL FROM:<@a.example,@b.example:a@example.net>", "250 250"},
+        {"parameters", "EHLO x|MAIL FROM:<> SIZE=100 BODY=8BITMIME", "250 250"},
+        {"parameters without EHLO", "HELO x|MAIL FROM:<> SIZE=100", "250 555"},
+        {"unknown parameter", "EHLO x|MAIL FROM:<> RET=FULL", "250 555"},
+        {"recipient parameter", "EHLO x|MAIL FROM:<>|RCPT TO:<u1@example.com> NOTIFY=NEVER", "250 250 555"},
+        {"noop", "NOOP|NOOP with text", "250 250"},
+        {"help", "HELP", "214"},
+        {"vrfy", "VRFY u1|VRFY", "252 501"},
+        {"expn", "EXPN list", "502"},
+        {"not offered", "STARTTLS|AUTH PLAIN|TURN|ETRN x", "502 502 502 502"},
+        {"unknown", "XYZZY|", "500 500"},
+        {"rset with text", "RSET x", "501"},
+        {"quit", "QUIT|NOOP", "221"},
+        {"http", "GET / HTTP/1.1|Host: x", "421"},
+        {"postmaster", "EHLO x|MAIL FROM:<>|RCPT TO:<Postmaster>|RCPT TO:<postmaster@example.com>", "250 250 250 250"},
+        {"relay", "EHLO x|MAIL FROM:<>|RCPT TO:<x@example.net>", "250 250 550"},
+        {"unknown user", "EHLO x|MAIL FROM:<>|RCPT TO:<nobody@example.com>", "250 250 550"},
+        {"data with text", "EHLO x|MAIL FROM:<>|RCPT TO:<u1@example.com>|DATA now", "250 250 250 501"},
+        {"bdat without size", "EHLO x|MAIL FROM:<>|RCPT TO:<u1@example.com>|BDAT|NOOP", "250 250 250 501"},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      std::string text;
+      if (*row.commands != '\0')
+        for (const auto line : base::split(row.commands, '|')) text += std::string(line) + "\r\n";
+      const std::string want = *row.want == '\0' ? "220" : std::string("220 ") + row.want;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, want, codes(play(services, {text}).written));
+      // The same, one byte at a time.
+      std::vector<std::string> bytes;
+      for (const char c : text) bytes.emplace_back(1, c);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, want, codes(play(services, bytes).written));
+    }
+    MemoryServices services;
+    const auto hello = play(services, {"EHLO x\r\n"}).written;
+    for (const char* extension : {"250-PIPELINING", "250-SIZE 52428800", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250 SMTPUTF8"})
+      CPPUNIT_ASSERT_MESSAGE(extension, hello.find(std::string(extension) + "\r\n") != std::string::npos);
+    CPPUNIT_ASSERT(hello.find("BINARYMIME") == std::string::npos && hello.find("DSN") == std::string::npos);
+  }
+
+  void replies_carry_enhanced_codes() {
+    MemoryServices services;
+    const auto written = play(services, {kBegin + "NOOP\r\nVRFY x\r\nXX\r\nHELP\r\nRCPT TO:<x@example.net>\r\nDATA\r\n" + kMessage + ".\r\nRSET\r\nQUIT\r\n"}).written;
+    for (const auto& line : reply_lines(written)) {
+      if (line.starts_with("220") || line.starts_with("354") || line.find("250-") == 0 || line == "250 SMTPUTF8") continue;
+      CPPUNIT_ASSERT_MESSAGE(line, line.size() > 9 && line[4] == line[0] && line[5] == '.');
+    }
+  }
+
+  void pipelining_changes_nothing_but_time() {
+    const std::string text = kBegin + "RCPT TO:<x@example.net>\r\nRCPT TO:<u2@example.com>\r\nDATA\r\n" + kMessage + ".\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.org>\r\n" +
+                             chunk(kMessage, true) + "QUIT\r\n";
+    MemoryServices services;
+    const std::string at_once = play(services, {text}).written;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 354 250 250 250 250 221"), codes(at_once));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, services.accepted.size());
+    for (const std::size_t size : {1, 2, 3, 7, 50}) {
+      MemoryServices again;
+      std::vector<std::string> pieces;
+      for (std::size_t at = 0; at < text.size(); at += size) pieces.push_back(text.substr(at, size));
+      CPPUNIT_ASSERT_EQUAL(at_once, play(again, pieces).written);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{2}, again.accepted.size());
+      CPPUNIT_ASSERT(again.accepted[0].message.ends_with("\r\n" + kMessage));
+      CPPUNIT_ASSERT(again.accepted[1].message.ends_with("\r\n" + kMessage));
+    }
+  }
+
+  void chunks_make_a_message() {
+    struct {
+      const char* name;
+      std::string text, want, message;
+    } rows[] = {
+        {"one", chunk(kMessage, true), "250", kMessage},
+        {"two", chunk("Subject: a\r\n\r\n", false) + chunk("b\r\n", true), "250 250", "Subject: a\r\n\r\nb\r\n"},
+        {"split line end", chunk("Subject: a\r\n\r\nb\r", false) + chunk("\n", true), "250 250", "Subject: a\r\n\r\nb\r\n"},
+        {"empty last", chunk(kMessage, false) + "BDAT 0 LAST\r\n", "250 250", kMessage},
+        {"dots stay", chunk("\r\n..a\r\n.\r\nb\r\n", true), "250", "\r\n..a\r\n.\r\nb\r\n"},
+        {"no last line end", chunk("\r\na", true), "250", "\r\na\r\n"},
+        {"reset between", chunk(kMessage, false) + "RSET\r\nNOOP\r\n", "250 250 250", ""},
+        {"data between", chunk(kMessage, false) + "DATA\r\n", "250 503", ""},
+        {"recipient between", chunk(kMessage, false) + "RCPT TO:<u2@example.com>\r\n" + chunk("", true), "250 503 250", kMessage},
+        {"mail between", chunk(kMessage, false) + "MAIL FROM:<>\r\n" + chunk("", true), "250 503 250", kMessage},
+        {"ends within a line end", chunk("a\r", true) + "NOOP\r\n", "550", ""},
+        {"the next message", chunk(kMessage, true) + "MAIL FROM:<>\r\n" + chunk(kMessage, true), "250 250 554", kMessage},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, "220 250 250 250 " + row.want, codes(play(services, {kBegin + row.text}).written));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::size_t{row.message.empty() ? 0u : 1u}, services.accepted.size());
+      if (!row.message.empty()) CPPUNIT_ASSERT_MESSAGE(row.name, services.accepted[0].message.ends_with("\r\n" + row.message));
+    }
+  }
+
+  void refused_chunks_are_consumed() {
+    const std::string trap = "RSET\r\nMAIL FROM:<evil@example.net>\r\n";
+    struct {
+      const char *name, *begin, *want;
+    } rows[] = {
+        {"no hello", "", "503 503 250"},
+        {"no mail", "EHLO x\r\n", "250 503 503 250"},
+        {"no recipients", "EHLO x\r\nMAIL FROM:<>\r\n", "250 250 554 554 250"},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      const auto played = play(services, {row.begin + chunk(trap, false) + chunk(trap, true) + "NOOP\r\n"});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(played.written));
+    }
+    MemoryServices services;
+    services.settings.smtp.message_bytes = 50;
+    const auto played = play(services, {kBegin + chunk(std::string(100, 'a'), true) + chunk(trap, true) + "NOOP\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 552 503 250"), codes(played.written));
+    // Many tiny pieces.
+    std::string tiny = kBegin;
+    for (int i = 0; i < 1000; ++i) tiny += chunk("a", false);
+    MemoryServices patient;
+    const std::string answers = codes(play(patient, {tiny}).written);
+    CPPUNIT_ASSERT(answers.ends_with("250 421"));
+    CPPUNIT_ASSERT(answers.size() < 500);
+    MemoryServices huge;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 552"), codes(play(huge, {kBegin + "BDAT 999999999999\r\nabc\r\nNOOP\r\n"}).written));
+  }
+
+  void no_line_ending_smuggles_a_message() {
+    const std::string_view endings[] = {
+        "\n.\n"sv, "\n.\r"sv, "\n.\r\n"sv, "\r.\n"sv, "\r.\r"sv, "\r.\r\n"sv, "\r\n.\n"sv, "\r\n.\r"sv, "\r\n\0.\r\n"sv, "\r\n.\0\r\n"sv, "\r\r\n.\r\r\n"sv,
+    };
+    const std::string evil = "MAIL FROM:<evil@example.net>\r\nRCPT TO:<u2@example.com>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n.\r\nQUIT\r\n";
+    for (const auto ending : endings) {
+      const std::string body = "Subject: a\r\n\r\ntext" + std::string(ending) + evil;
+      struct {
+        const char* name;
+        std::string text;
+        conf::Module module;
+        const char* want;
+      } rows[] = {
+          {"DATA", kBegin + "DATA\r\n" + body, conf::Module::smtp, "220 250 250 250 354 550"},
+          {"BDAT", kBegin + chunk(body, true), conf::Module::smtp, "220 250 250 250 550"},
+          {"LMTP", kLmtpBegin + "DATA\r\n" + body, conf::Module::lmtp, "220 250 250 250 354 550"},
+      };
+      for (const auto& row : rows)
+        for (const std::size_t size : {1, 1000}) {
+          MemoryServices services;
+          std::vector<std::string> pieces;
+          for (std::size_t at = 0; at < row.text.size(); at += size) pieces.push_back(row.text.substr(at, size));
+          const auto played = play(services, pieces, session_info(row.module));
+          const std::string what = std::string(row.name) + " " + base::printable(ending);
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(what, std::string(row.want), codes(played.written));
+          CPPUNIT_ASSERT_MESSAGE(what, last_line(played.written).starts_with("550 5.6.11 "));
+          CPPUNIT_ASSERT_MESSAGE(what, services.accepted.empty());
+        }
+    }
+  }
+
+  void bare_line_ends_in_commands_end_the_session() {
+    for (const auto line : {"NOOP\nNOOP\r\n"sv, "NOOP\rNOOP\r\n"sv, "NO\0OP\r\nNOOP\r\n"sv, "NOOP\r\r\n"sv, "\nNOOP\r\n"sv}) {
+      MemoryServices services;
+      const auto written = play(services, {std::string(line)}).written;
+      CPPUNIT_ASSERT_EQUAL(std::string("220 500"), codes(written));
+      CPPUNIT_ASSERT(last_line(written).starts_with("500 5.5.2 "));
+    }
+  }
+
+  // Any sequence of commands, then RSET, equals a fresh session after the same hello: its state, and what it answers.
+  void after_reset_a_session_is_fresh() {
+    const std::vector<std::string> commands = {
+        "MAIL FROM:<a@example.net>\r\n", "MAIL FROM:<a@example.net> SIZE=99999999999\r\n", "MAIL FROM:<b@example.net> SMTPUTF8 BODY=8BITMIME\r\n",
+        "MAIL FROM:<spam@example.net>\r\n", "MAIL FROM:<\r\n", "RCPT TO:<u1@example.com>\r\n", "RCPT TO:<u2@example.com>\r\n",
+        "RCPT TO:<x@example.net>\r\n", "RCPT TO:<nobody@example.com>\r\n", "RCPT TO:<>\r\n", "DATA\r\n", "DATA x\r\n", "NOOP\r\n", "VRFY x\r\n",
+        "XX\r\n", "RSET\r\n", "RSET x\r\n", "EHLO client.example.net\r\n", "EHLO\r\n", "HELO\r\n", "AUTH PLAIN\r\n",
+        chunk(kMessage, false), chunk(kMessage, true), chunk("", true), chunk(std::string(3000, 'x'), false), "HELP\r\n",
+    };
+    const std::string mappings = std::string(kShippedTables) + "FROM_ACCESS\n\n  *|spam@*|  $Nno\n  *|b@*|  $H$A$S9999,1,1$YX-B:$ b\n\n";
+    const auto tables = tables_from(mappings);
+    const std::string hello = "EHLO client.example.net\r\n";
+    const std::string probe = "RCPT TO:<u1@example.com>\r\nDATA\r\nMAIL FROM:<c@example.net>\r\nRCPT TO:<u2@example.com>\r\nRCPT TO:<u1@example.com>\r\n" + chunk("Subject: p\r\n", false) +
+                              chunk("\r\nprobe\r\n", true) + "MAIL FROM:<a@example.net>\r\nNOOP\r\n";
+    const auto settle = [](MemoryServices& services) {
+      services.settings.smtp.message_bytes = 2500;
+      services.settings.smtp.errors = 100000;
+      services.settings.smtp.messages = 100000;
+    };
+    MemoryServices fresh_services(tables);
+    settle(fresh_services);
+    const auto fresh = play(fresh_services, {hello + "RSET\r\n"});
+    const auto fresh_probe = play(fresh_services, {hello + "RSET\r\n" + probe});
+    const std::string want = fresh_probe.written.substr(fresh.written.size());
+    std::mt19937 random(20261121);
+    for (int round = 0; round < 400; ++round) {
+      std::string text = hello;
+      const unsigned count = 1 + random() % 12;
+      for (unsigned i = 0; i < count; ++i) {
+        const std::string& command = commands[random() % commands.size()];
+        text += command;
+        // What follows DATA may be text: if so, here is its end.
+        if (command == "DATA\r\n") text += "NOOP\r\n.\r\n";
+      }
+      text += "RSET\r\n";
+      MemoryServices services(tables);
+      settle(services);
+      const auto after = play(services, {text});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, fresh.state, after.state);
+      MemoryServices probed(tables);
+      settle(probed);
+      const auto dialogue = play(probed, {text + probe});
+      std::string got = dialogue.written.substr(after.written.size());
+      // Only the id of the message differs.
+      const auto id = got.find("queued as ");
+      CPPUNIT_ASSERT_MESSAGE(text + got, id != std::string::npos);
+      got.replace(id, got.find('\r', id) - id, "queued as id1");
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, want, got);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, fresh_probe.state, dialogue.state);
+      const Accepted& last = probed.accepted.back();
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::string("c@example.net"), last.envelope.reverse_path);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::size_t{2}, last.envelope.recipients.size());
+      CPPUNIT_ASSERT_MESSAGE(text, !last.envelope.held && !last.envelope.smtputf8 && !last.envelope.body_8bit);
+      CPPUNIT_ASSERT_MESSAGE(text, last.message.ends_with("+0000\r\nSubject: p\r\n\r\nprobe\r\n") || last.message.find("X-B") == std::string::npos);
+    }
+  }
+
+  void sizes_are_limited() {
+    MemoryServices services;
+    services.settings.smtp.message_bytes = 100;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 552 250"), codes(play(services, {"EHLO x\r\nMAIL FROM:<> SIZE=101\r\nMAIL FROM:<> SIZE=100\r\n"}).written));
+    const std::string exact = std::string(98, 'a') + "\r\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250"), codes(play(services, {kBegin + "DATA\r\n" + exact + ".\r\n"}).written));
+    const auto over = play(services, {kBegin + "DATA\r\n" + "a" + exact + ".\r\nNOOP\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 552 250"), codes(over.written));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    // Discarding has an end.
+    std::vector<std::string> pieces{kBegin + "DATA\r\n"};
+    const std::string line = std::string(9998, 'x') + "\r\n";
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += line;
+    for (int i = 0; i < 80; ++i) pieces.push_back(many);
+    pieces.emplace_back(".\r\nNOOP\r\n");
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 552"), codes(play(services, pieces).written));
+    MemoryServices long_lines;
+    long_lines.settings.smtp.text_line_bytes = 1000;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 554 250"),
+                         codes(play(long_lines, {kBegin + "DATA\r\n" + std::string(1001, 'a') + "\r\n.\r\nNOOP\r\n"}).written));
+    MemoryServices long_command;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 500 250"), codes(play(long_command, {"NOOP " + std::string(2048, 'a') + "\r\nNOOP\r\n"}).written));
+  }
+
+  void counts_are_limited() {
+    MemoryServices errors;
+    errors.settings.smtp.errors = 3;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 500 500 500 421"), codes(play(errors, {"X\r\nX\r\nX\r\nX\r\nNOOP\r\n"}).written));
+    MemoryServices recipients;
+    recipients.settings.smtp.recipients = 2;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 250 452 354 250"),
+                         codes(play(recipients, {kBegin + "RCPT TO:<u2@example.com>\r\nRCPT TO:<u1@example.org>\r\nDATA\r\n" + kMessage + ".\r\n"}).written));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, recipients.accepted.at(0).envelope.recipients.size());
+    MemoryServices messages;
+    messages.settings.smtp.messages = 1;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250 421"), codes(play(messages, {kBegin + "DATA\r\n" + kMessage + ".\r\nMAIL FROM:<>\r\nNOOP\r\n"}).written));
+    // Twice the same recipient: once in the envelope.
+    MemoryServices twice;
+    play(twice, {kBegin + "RCPT TO:<U1@EXAMPLE.COM>\r\nDATA\r\n" + kMessage + ".\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, twice.accepted.at(0).envelope.recipients.size());
+  }
+
+  void circles_are_found() {
+    for (const unsigned fields : {50u, 51u}) {
+      MemoryServices services;
+      std::string header;
+      for (unsigned i = 0; i < fields; ++i) header += "Received: from a by b; now\r\n";
+      const std::string want = fields == 50 ? "250" : "554";
+      CPPUNIT_ASSERT_EQUAL("220 250 250 250 354 " + want, codes(play(services, {kBegin + "DATA\r\n" + header + "\r\nReceived: not this\r\n.\r\n"}).written));
+    }
+  }
+
+  void large_messages_go_to_files() {
+    MemoryServices services;
+    services.settings.spool.large_message_bytes = 100000;
+    std::string text;
+    while (text.size() < 300000) text += "line " + std::to_string(text.size()) + "\r\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250"), codes(play(services, {kBegin + "DATA\r\n" + text + ".\r\n"}).written));
+    CPPUNIT_ASSERT(services.accepted.at(0).large);
+    CPPUNIT_ASSERT(services.accepted[0].message.starts_with("Received: "));
+    CPPUNIT_ASSERT(services.accepted[0].message.ends_with("\r\n" + text));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 250 250"), codes(play(services, {kBegin + chunk(text, false) + chunk(text, true)}).written));
+    CPPUNIT_ASSERT(services.accepted.at(1).large);
+    CPPUNIT_ASSERT(services.accepted[1].message.ends_with("\r\n" + text + text));
+  }
+
+  void trouble_never_gets_a_250() {
+    MemoryServices full;
+    full.full = true;
+    CPPUNIT_ASSERT(last_line(play(full, {"EHLO x\r\nMAIL FROM:<>\r\n"}).written).starts_with("452 4.3.1 "));
+    MemoryServices behind;
+    behind.backlog = true;
+    CPPUNIT_ASSERT(last_line(play(behind, {"EHLO x\r\nMAIL FROM:<>\r\n"}).written).starts_with("451 4.3.2 "));
+    MemoryServices fails;
+    fails.fails = true;
+    CPPUNIT_ASSERT(last_line(play(fails, {kBegin + "DATA\r\n" + kMessage + ".\r\n"}).written).starts_with("451 4.3.0 "));
+    fails.full = false;
+    fails.settings.spool.large_message_bytes = 1;
+    MemoryServices no_tables;
+    no_tables.tables = {};
+    CPPUNIT_ASSERT(last_line(play(no_tables, {"EHLO x\r\nMAIL FROM:<>\r\n"}).written).starts_with("451 4.3.5 "));
+    MemoryServices large;
+    large.settings.spool.large_message_bytes = 10;
+    large.fails = true;
+    CPPUNIT_ASSERT(last_line(play(large, {kBegin + "DATA\r\n" + kMessage + ".\r\n"}).written).starts_with("452 4.3.1 "));
+    MemoryServices down;
+    down.directory.set_down(true);
+    CPPUNIT_ASSERT(last_line(play(down, {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\n"}).written).starts_with("451 4.3.0 "));
+  }
+
+  void lmtp_answers_for_each_recipient() {
+    MemoryServices services;
+    const std::string begin = kLmtpBegin + "RCPT TO:<nobody@example.com>\r\nRCPT TO:<u2@example.com>\r\n";
+    const auto info = session_info(conf::Module::lmtp);
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 354 250 250 221"), codes(play(services, {begin + "DATA\r\n" + kMessage + ".\r\nQUIT\r\n"}, info).written));
+    CPPUNIT_ASSERT_EQUAL(std::string("LMTP"), services.accepted.at(0).envelope.protocol);
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 250 250 221"), codes(play(services, {begin + chunk(kMessage, true) + "QUIT\r\n"}, info).written));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 500 500"), codes(play(services, {"EHLO x\r\nHELO x\r\n"}, info).written));
+    services.fails = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 354 451 451"), codes(play(services, {begin + "DATA\r\n" + kMessage + ".\r\n"}, info).written));
+    CPPUNIT_ASSERT(last_line(play(services, {kLmtpBegin + "RCPT TO:<x@example.net>\r\n"}, info).written).starts_with("550 5.7.1 "));
+  }
+
+  void blacklisted_peers_are_refused_at_each_recipient() {
+    MemoryServices services;
+    std::vector<net::AddressList::Mistake> wrong;
+    services.settings.smtp_blacklist = net::AddressList::compile("198.51.100.0/24", wrong);
+    const auto written = play(services, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<nonsense\r\nDATA\r\nAUTH PLAIN\r\nRSET\r\nNOOP\r\nQUIT\r\n"}).written;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 550 550 554 503 250 250 221"), codes(written));
+    CPPUNIT_ASSERT(written.find("550 5.7.1 no mail is accepted from 198.51.100.7\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250"), codes(play(services, {kLmtpBegin}, session_info(conf::Module::lmtp)).written));
+  }
+
+  void tables_rule_the_session() {
+    MemoryServices services(std::string(kShippedTables) + "FROM_ACCESS\n\n  *|spam@*|  $NGo$ away\n  *|drop@*|  $B$Y\n  *|tag@*|  $A$H$YX-Seen:$ yes\n  *|few@*| $S100000,5,1$Y\n\n");
+    const auto refused = play(services, {"EHLO x\r\nMAIL FROM:<spam@example.net>\r\nRCPT TO:<u1@example.com>\r\n"}).written;
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM15", std::string("220 250 550 503"), codes(refused));
+    CPPUNIT_ASSERT(refused.find("550 5.7.1 Go away: spam@example.net\r\n") != std::string::npos);
+    const auto with = [](const std::string& sender) {
+      return "EHLO x\r\nMAIL FROM:<" + sender + "@example.net>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n" + kMessage + ".\r\n";
+    };
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("SM17", std::string("220 250 250 250 550 354 250"), codes(play(services, {with("a")}).written));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 354 250"), codes(play(services, {with("drop")}).written));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    play(services, {with("tag")});
+    CPPUNIT_ASSERT(services.accepted.at(1).envelope.held);
+    CPPUNIT_ASSERT(services.accepted[1].message.find("\r\nX-Seen: yes\r\nSubject: hello\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("recipient cut-off", std::string("220 250 250 250 550 554"), codes(play(services, {"EHLO x\r\nMAIL FROM:<few@example.net>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<x@example.net>\r\nDATA\r\n"}).written));
+    MemoryServices submission;
+    auto info = session_info();
+    info.initial_channel = "tcp_submit";
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 530"), codes(play(submission, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\n"}, info).written));
+  }
+
+  void delays_hold_up_replies() {
+    MemoryServices services(std::string(kShippedTables) + "SEND_ACCESS\n\n  *|u1@*  $D20|$NNo\n  *  $Y\n\n");
+    const auto began = std::chrono::steady_clock::now();
+    play(services, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u2@example.com>\r\n"});
+    const auto plain = std::chrono::steady_clock::now();
+    CPPUNIT_ASSERT(plain - began < std::chrono::milliseconds(150));
+    play(services, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\n"});
+    const auto once = std::chrono::steady_clock::now();
+    CPPUNIT_ASSERT_MESSAGE("SM18", once - plain >= std::chrono::milliseconds(200));
+    play(services, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\nNOOP\r\n"});
+    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - once >= std::chrono::milliseconds(400));
+  }
+
+  void one_set_of_tables_a_transaction() {
+    MemoryServices services;
+    // New tables come between MAIL and RCPT: they count from the next MAIL on.
+    class Changer final : public smtp::Watch {
+     public:
+      explicit Changer(MemoryServices& services) : services_(services) {}
+      void describe(std::string_view text) override {
+        if (text == "MAIL") services_.tables = tables_from("ORIG_SEND_ACCESS\n\n  *  $Nclosed\n");
+      }
+
+     private:
+      MemoryServices& services_;
+    };
+    Changer watch(services);
+    net::ScriptedStream stream({kBegin + "RSET\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\n"});
+    run(smtp::run_session(stream, services, session_info(), watch));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 250 250 550"), codes(stream.written()));
+  }
+
+  void restricted_sessions_have_lower_limits() {
+    MemoryServices services;
+    services.settings.restricted.recipients = 1;
+    services.settings.restricted.message_bytes = 100;
+    auto info = session_info();
+    info.restricted = true;
+    const auto written = play(services, {"EHLO x\r\nMAIL FROM:<> SIZE=101\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<u2@example.com>\r\n"}, info).written;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 552 250 250 452"), codes(written));
+    CPPUNIT_ASSERT(written.find("250-SIZE 100\r\n") != std::string::npos);
+  }
+
+  void smtputf8_is_needed_for_utf8() {
+    MemoryServices services;
+    services.directory.add_account("j\xc3\xb6rg@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 553 250 250"),
+                         codes(play(services, {"EHLO x\r\nMAIL FROM:<\xc3\xa4@example.net>\r\nMAIL FROM:<\xc3\xa4@example.net> SMTPUTF8\r\nRCPT TO:<j\xc3\xb6rg@example.com>\r\n"}).written));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 553"), codes(play(services, {"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<j\xc3\xb6rg@example.com>\r\n"}).written));
+    play(services, {"EHLO x\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<j\xc3\xb6rg@example.com>\r\nDATA\r\n" + kMessage + ".\r\n"});
+    CPPUNIT_ASSERT(services.accepted.at(0).envelope.smtputf8);
+    CPPUNIT_ASSERT_EQUAL(std::string("UTF8SMTP"), services.accepted[0].envelope.protocol);
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(SessionTest);
