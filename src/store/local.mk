@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_store.a
 libpostern_store_a_SOURCES = \
-  src/store/mailbox.h \
-  src/store/maildir.h
+  src/store/folder.cc \
+  src/store/mailbox.h src/store/mailbox.cc \
+  src/store/maildir.h src/store/maildir.cc \
+  src/store/names.h src/store/names.cc \
+  src/store/text.cc
