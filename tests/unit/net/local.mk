@@ -1,1 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/net/net_test
+tests_unit_net_net_test_SOURCES = tests/unit/main.cc \
+  tests/unit/net/address_list_test.cc \
+  tests/unit/net/address_test.cc \
+  tests/unit/net/frames_test.cc \
+  tests/unit/net/stream_test.cc
+tests_unit_net_net_test_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_unit_net_net_test_LDADD = libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(CPPUNIT_LIBS)
+$(tests_unit_net_net_test_OBJECTS): $(ASIO_PCH)

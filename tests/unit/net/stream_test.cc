@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/stream.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <unistd.h>
+
+using namespace postern;
+using namespace std::chrono_literals;
+using net::Input;
+
+namespace {
+
+// Runs one coroutine to its end.
+template <class Value>
+Value run(net::asio::io_context& io, net::Awaitable<Value> coroutine) {
+  std::optional<Value> result;
+  net::asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr error, Value value) {
+    if (error) std::rethrow_exception(error);
+    result.emplace(std::move(value));
+  });
+  io.restart();
+  io.run();
+  CPPUNIT_ASSERT(result.has_value());
+  return std::move(*result);
+}
+
+char letter(const Result<Input::Line>& line) {
+  if (!line) return '!';
+  switch (*line) {
+    case Input::Line::complete: return 'c';
+    case Input::Line::end: return 'e';
+    case Input::Line::too_long: return 'l';
+    case Input::Line::garbage: return 'g';
+  }
+  return '?';
+}
+
+net::Awaitable<std::string> read_all_lines(Input& input, std::size_t limit) {
+  std::string seen;
+  for (;;) {
+    std::string line;
+    const auto got = co_await input.read_line(line, limit);
+    seen += letter(got);
+    if (got && *got == Input::Line::complete) seen += "[" + line + "]";
+    else CPPUNIT_ASSERT(line.empty());
+    if (!got || *got == Input::Line::end) co_return seen;
+  }
+}
+
+std::string lines_of(std::vector<std::string> pieces, std::size_t limit = 10) {
+  net::asio::io_context io;
+  net::ScriptedStream stream(std::move(pieces));
+  Input input(stream);
+  return run(io, read_all_lines(input, limit));
+}
+
+net::Awaitable<std::string> read_then_discard(Input& input) {
+  std::string line;
+  std::string seen;
+  auto got = co_await input.read_line(line, 100);
+  seen += line + (input.has_buffered() ? "+" : "-");
+  input.discard_buffered();
+  seen += input.has_buffered() ? "+" : "-";
+  got = co_await input.read_line(line, 100);
+  co_return seen + letter(got) + line;
+}
+
+net::Awaitable<std::string> read_mixed(Input& input) {
+  std::string line;
+  auto got = co_await input.read_line(line, 100);
+  std::string seen = line + ":";
+  for (;;) {
+    const auto some = co_await input.read_some();
+    if (!some || some->empty()) co_return seen;
+    seen += *some;
+    seen += "|";
+    const std::size_t count = std::min<std::size_t>(some->size(), 3);
+    input.consume(count);
+  }
+}
+
+net::Awaitable<Result<void>> wait_for_input(net::Stream& stream) {
+  auto ready = co_await stream.wait_readable();
+  co_return ready;
+}
+
+net::Awaitable<Result<void>> write_to(net::Stream& stream, std::string bytes) {
+  auto written = co_await stream.write(bytes);
+  co_return written;
+}
+
+net::Awaitable<int> linger_on(net::SocketStream& stream, std::chrono::milliseconds limit, std::size_t most) {
+  co_await stream.linger(limit, most);
+  co_return 0;
+}
+
+class StreamTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(StreamTest);
+  CPPUNIT_TEST(only_crlf_ends_a_line);
+  CPPUNIT_TEST(the_cut_of_the_pieces_does_not_matter);
+  CPPUNIT_TEST(long_lines_are_discarded_to_their_end);
+  CPPUNIT_TEST(a_line_without_end_is_garbage);
+  CPPUNIT_TEST(discarded_bytes_are_never_read);
+  CPPUNIT_TEST(lines_and_bytes_can_be_mixed);
+  CPPUNIT_TEST(time_limits_end_a_wait);
+  CPPUNIT_TEST(abort_ends_every_wait);
+  CPPUNIT_TEST(a_peer_that_is_gone_is_permanent);
+  CPPUNIT_TEST(lingering_delivers_the_last_words);
+  CPPUNIT_TEST_SUITE_END();
+
+  // RFC 5321 section 2.3.8
+  void only_crlf_ends_a_line() {
+    const struct {
+      std::string bytes, want;
+    } rows[] = {
+        {"", "e"},
+        {"\r\n", "c[]e"},
+        {"one\r\ntwo\r\n", "c[one]c[two]e"},
+        {"one\r\ntw", "c[one]e"},
+        {"one\n", "ge"},
+        {"one\ntwo\r\n", "gc[two]e"},
+        {"a\rb\r\nc\r\n", "gc[c]e"},
+        {"\r\r\n", "ge"},
+        {"\n\r\n", "gc[]e"},
+        {std::string("a\0b\r\n", 5), "ge"},
+        {"0123456789\r\n", "c[0123456789]e"},
+        {"0123456789a\r\nx\r\n", "lc[x]e"},
+        {"0123456789abcdef\n", "ge"},
+        {"0123456789abc\rdef\r\nx\r\n", "gc[x]e"},
+        {"0123456789abcdefgh\r", "e"},
+        {"caf\xc3\xa9\r\n", "c[caf\xc3\xa9]e"},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.bytes, row.want, lines_of({row.bytes}));
+  }
+
+  void the_cut_of_the_pieces_does_not_matter() {
+    const std::string bytes("one\r\n\r\ntwo\nthree\r\n0123456789\r\n0123456789a\r\n0123456789abcdefghijklm\r\n\rx\r\nend\r\nrest", 88);
+    const std::string want = lines_of({bytes});
+    CPPUNIT_ASSERT_EQUAL(std::string("c[one]c[]gc[three]c[0123456789]llgc[end]e"), want);
+    for (std::size_t cut = 1; cut < bytes.size(); ++cut) CPPUNIT_ASSERT_EQUAL(want, lines_of({bytes.substr(0, cut), bytes.substr(cut)}));
+    for (std::size_t size = 1; size < 8; ++size) {
+      std::vector<std::string> pieces;
+      for (std::size_t at = 0; at < bytes.size(); at += size) pieces.push_back(bytes.substr(at, size));
+      CPPUNIT_ASSERT_EQUAL(want, lines_of(std::move(pieces)));
+    }
+  }
+
+  void long_lines_are_discarded_to_their_end() {
+    CPPUNIT_ASSERT_EQUAL(std::string("lc[next]e"), lines_of({std::string(60'000, 'x') + "\r\nnext\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("c[" + std::string(60'000, 'x') + "]e"), lines_of({std::string(60'000, 'x') + "\r\n"}, 60'000));
+  }
+
+  void a_line_without_end_is_garbage() {
+    const std::string seen = lines_of({std::string(200'000, 'x')});
+    CPPUNIT_ASSERT_EQUAL('g', seen.front());
+    CPPUNIT_ASSERT_EQUAL('e', seen.back());
+  }
+
+  // hardening.md 3: nothing that came in clear text survives STARTTLS.
+  void discarded_bytes_are_never_read() {
+    net::asio::io_context io;
+    net::ScriptedStream stream({"STARTTLS\r\nNOOP\r\nQU", "EHLO x\r\n"});
+    Input input(stream);
+    CPPUNIT_ASSERT_EQUAL(std::string("STARTTLS+-cEHLO x"), run(io, read_then_discard(input)));
+  }
+
+  void lines_and_bytes_can_be_mixed() {
+    net::asio::io_context io;
+    net::ScriptedStream stream({"BDAT 7\r\nabc", "defg"});
+    Input input(stream);
+    CPPUNIT_ASSERT_EQUAL(std::string("BDAT 7:abc|defg|g|"), run(io, read_mixed(input)));
+  }
+
+  void time_limits_end_a_wait() {
+    net::asio::io_context io;
+    auto ends = *base::socket_pair(SOCK_STREAM);
+    net::TimeLimits limits(io, 5ms);
+    net::SocketStream stream(io, std::move(ends.first), limits);
+    stream.set_time_limit(30ms);
+    limits.start();
+    const auto before = std::chrono::steady_clock::now();
+    std::optional<Result<void>> got;
+    net::asio::co_spawn(io, wait_for_input(stream), [&](std::exception_ptr, Result<void> value) {
+      got.emplace(std::move(value));
+      limits.stop();
+    });
+    io.run();
+    CPPUNIT_ASSERT(got && !*got && stream.expired());
+    CPPUNIT_ASSERT(got->error().kind == Kind::temporary);
+    const auto took = std::chrono::steady_clock::now() - before;
+    CPPUNIT_ASSERT(took >= 30ms && took < 3s);
+    stream.set_time_limit(1h);
+    CPPUNIT_ASSERT(!stream.expired());
+  }
+
+  void abort_ends_every_wait() {
+    net::asio::io_context io;
+    auto ends = *base::socket_pair(SOCK_STREAM);
+    net::TimeLimits limits(io);
+    net::SocketStream stream(io, std::move(ends.first), limits);
+    net::asio::post(io, [&] { stream.abort(); });
+    CPPUNIT_ASSERT(!run(io, wait_for_input(stream)));
+    CPPUNIT_ASSERT(!stream.expired());
+    CPPUNIT_ASSERT(!run(io, wait_for_input(stream)));
+  }
+
+  void a_peer_that_is_gone_is_permanent() {
+    net::asio::io_context io;
+    auto ends = *base::socket_pair(SOCK_STREAM);
+    net::TimeLimits limits(io);
+    net::SocketStream stream(io, std::move(ends.first), limits);
+    ends.second.reset();
+    char byte = 0;
+    const auto got = stream.try_read({&byte, 1});
+    CPPUNIT_ASSERT(got && *got && **got == 0);
+    const auto written = run(io, write_to(stream, "x"));
+    CPPUNIT_ASSERT(!written && written.error().kind == Kind::permanent);
+  }
+
+  // listeners.md L-27
+  void lingering_delivers_the_last_words() {
+    net::asio::io_context io;
+    auto ends = *base::socket_pair(SOCK_STREAM);
+    net::TimeLimits limits(io, 5ms);
+    limits.start();
+    net::SocketStream stream(io, std::move(ends.first), limits);
+    // The peer has sent more than is ever taken, and does not close: after the bytes, or the time, it is over.
+    const std::string much(20'000, 'x');
+    CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(much.size()), ::write(ends.second.get(), much.data(), much.size()));
+    for (const std::size_t most : {std::size_t{10'000}, std::size_t{100'000}}) {
+      const auto before = std::chrono::steady_clock::now();
+      bool done = false;
+      net::asio::co_spawn(io, linger_on(stream, 50ms, most), [&](std::exception_ptr, int) { done = true; io.stop(); });
+      io.restart();
+      io.run();
+      CPPUNIT_ASSERT(done);
+      CPPUNIT_ASSERT_EQUAL(most > much.size(), std::chrono::steady_clock::now() - before >= 50ms);
+    }
+    char byte = 0;
+    CPPUNIT_ASSERT_EQUAL(ssize_t{0}, ::read(ends.second.get(), &byte, 1));
+    limits.stop();
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(StreamTest);
+
+}  // namespace
