@@ -37,9 +37,10 @@ Result<Address> Address::parse(std::string_view text) {
     if (bracketed) return Error{Kind::invalid, "only an IPv6 address may stand in brackets: " + std::string(text)};
     return parse_ipv4(text);
   }
-  // inet_pton() takes no scope, and leading zeros only as RFC 4291 has them; a dotted tail it reads as decimal.
+  // inet_pton() takes no scope, and leading zeros only as RFC 4291 has them; a dotted tail it reads as decimal. It ends at a
+  // zero byte, so that must not be in the text.
   std::array<std::uint8_t, 16> bytes{};
-  if (text.size() > 45 || ::inet_pton(AF_INET6, std::string(text).c_str(), bytes.data()) != 1)
+  if (text.size() > 45 || text.find('\0') != std::string_view::npos || ::inet_pton(AF_INET6, std::string(text).c_str(), bytes.data()) != 1)
     return Error{Kind::invalid, "not an IP address: " + std::string(text.substr(0, 64))};
   return ipv6(bytes);
 }
