@@ -55,6 +55,7 @@ bool decode_numbers(std::string_view text, std::size_t& at, bool unicode, std::s
       decoded += static_cast<char>(value);
     } else if (value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) {
       if (problem.empty()) problem = "${unicode:} names a character that does not exist";
+      append_utf8(decoded, 0xfffd);
     } else {
       append_utf8(decoded, value);
     }

@@ -182,6 +182,7 @@ void Lexer::quoted_string(Token& token) {
 // "text:" blanks, perhaps a comment, line end; lines up to a lone "."; a leading dot of ".." is dropped.
 void Lexer::multi_line_string(Token& token) {
   token.kind = Token::Kind::string;
+  token.text.clear();
   move(5);
   while (at(0) == ' ' || at(0) == '\t') move(1);
   const auto line_end = source_.find('\n', at_);

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which level decides: access-control.md 6.2, hardening.md 2.
+#include "sieve/levels.h"
+#include "support.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+using namespace postern::sieve;
+using namespace postern::sieve::test;
+
+namespace {
+
+class LevelsTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(LevelsTest);
+  CPPUNIT_TEST(decisions);
+  CPPUNIT_TEST(server_before_may_discard_if_allowed);
+  CPPUNIT_TEST(errors_name_their_script);
+  CPPUNIT_TEST(limits_hold_over_all_levels);
+  CPPUNIT_TEST_SUITE_END();
+
+  static LevelScript script(Level level, std::string_view text) {
+    CompileOptions options;
+    options.system_script = level != Level::user;
+    std::string all = "require [\"fileinto\", \"copy\", \"variables\", \"imap4flags\"";
+    if (options.system_script) all += ", \"vnd.postern.jettison\"";
+    const Compiled compiled = compile(all + "];" + std::string(text), options);
+    return {level, "script of " + std::string(to_string(level)), compiled.program, mistakes_of(compiled)};
+  }
+
+  static std::string shown(const Decision& decision) {
+    std::string out(decision.decided_by ? to_string(*decision.decided_by) : "nobody");
+    out += ":";
+    for (const auto& action : decision.actions) out += " " + to_string(action) + ";";
+    if (decision.jettisoned) out += " jettisoned";
+    if (decision.discarded) out += " discarded";
+    if (!decision.errors.empty()) out += " errors " + std::to_string(decision.errors.size());
+    return out;
+  }
+
+  static Decision decided(const std::vector<LevelScript>& scripts, const LevelSettings& settings = {}, const Limits& limits = {}) {
+    static constexpr std::string_view kMessage = "From: a@example.com\r\nSubject: Hello\r\n\r\nbody\r\n";
+    TestHost host;
+    const postern::mail::MessageView view(kMessage);
+    return decide(scripts, view, kEnvelope, host, limits, settings);
+  }
+
+  void decisions() {
+    constexpr std::string_view kFails = "redirect :copy \"a@b.example\"; set \"m\" \"\"; fileinto \"${m}\";";
+    constexpr std::string_view kBroken = "nonsense;";
+    using Scripts = std::vector<std::pair<Level, std::string_view>>;
+    struct {
+      Scripts scripts;
+      std::string_view want;
+    } rows[] = {
+        {{}, "nobody: keep (implicit);"},
+        {{{Level::user, ""}}, "nobody: keep (implicit);"},
+        {{{Level::user, "stop;"}, {Level::server, "discard;"}}, "server: discarded"},
+        {{{Level::user, "keep;"}, {Level::server, "discard;"}}, "user: keep;"},
+        {{{Level::server, "discard;"}, {Level::user, "keep;"}}, "user: keep;"},
+        {{{Level::user, "fileinto \"A\";"}, {Level::server, "fileinto \"B\";"}}, "user: fileinto \"A\";"},
+        {{{Level::user, "discard;"}, {Level::server, "fileinto \"B\";"}}, "user: discarded"},
+        {{{Level::user, "redirect \"a@b.example\";"}}, "user: redirect \"a@b.example\";"},
+        {{{Level::user, ""}, {Level::domain, "fileinto \"D\";"}, {Level::destination_channel, "discard;"}}, "domain: fileinto \"D\";"},
+        {{{Level::destination_channel, "fileinto \"to\";"}, {Level::source_channel, "fileinto \"from\";"}}, "destination channel: fileinto \"to\";"},
+        {{{Level::source_channel, "fileinto \"from\";"}, {Level::server, "discard;"}}, "source channel: fileinto \"from\";"},
+        // copies of undecided levels stay
+        {{{Level::user, "fileinto :copy \"A\";"}}, "nobody: fileinto \"A\" :copy; keep (implicit);"},
+        {{{Level::user, "fileinto :copy \"A\";"}, {Level::server, "fileinto \"B\";"}}, "server: fileinto \"A\" :copy; fileinto \"B\";"},
+        {{{Level::user, "fileinto :copy \"A\";"}, {Level::server, "discard;"}}, "server: fileinto \"A\" :copy;"},
+        {{{Level::user, "fileinto :copy \"INBOX\";"}}, "nobody: fileinto \"INBOX\";"},
+        {{{Level::user, "addflag \"\\\\Seen\";"}}, "nobody: keep (implicit) :flags [\"\\\\Seen\"];"},
+        // jettison
+        {{{Level::user, "keep;"}, {Level::server, "jettison;"}}, "server: jettisoned"},
+        {{{Level::user, "fileinto \"A\"; redirect \"a@b.example\";"}, {Level::source_channel, "discard; jettison;"}}, "source channel: jettisoned"},
+        {{{Level::user, ""}, {Level::server, "jettison;"}}, "server: jettisoned"},
+        {{{Level::user, "keep;"}, {Level::server, "if false { jettison; }"}}, "user: keep;"},
+        {{{Level::user, "jettison;"}, {Level::server, "keep;"}}, "server: keep; errors 1"},
+        // server-before
+        {{{Level::server_before, "fileinto \"Spam\";"}, {Level::user, "keep;"}}, "server-before: fileinto \"Spam\";"},
+        {{{Level::server_before, "fileinto :copy \"Copy\";"}, {Level::user, "fileinto \"A\";"}}, "user: fileinto \"Copy\" :copy; fileinto \"A\";"},
+        {{{Level::server_before, "discard;"}, {Level::user, "fileinto \"A\";"}}, "user: fileinto \"A\"; errors 1"},
+        {{{Level::server_before, "discard;"}}, "nobody: keep (implicit); errors 1"},
+        // errors: nothing of the script is done, the next level is asked, but nobody may discard
+        {{{Level::user, kFails}}, "nobody: keep (implicit); errors 1"},
+        {{{Level::user, kBroken}}, "nobody: keep (implicit); errors 1"},
+        {{{Level::user, kFails}, {Level::server, "fileinto \"B\";"}}, "server: fileinto \"B\"; errors 1"},
+        {{{Level::user, kFails}, {Level::server, "discard;"}}, "server: keep (implicit); errors 1"},
+        {{{Level::user, kBroken}, {Level::server, "discard;"}}, "server: keep (implicit); errors 1"},
+        {{{Level::user, kFails}, {Level::server, "jettison;"}}, "server: jettisoned errors 1"},
+        {{{Level::user, "discard;"}, {Level::server, kFails}}, "user: discarded"},
+        {{{Level::user, "keep;"}, {Level::server, kBroken}}, "user: keep; errors 1"},
+    };
+    for (const auto& row : rows) {
+      std::vector<LevelScript> scripts;
+      std::string name;
+      for (const auto& [level, text] : row.scripts) {
+        scripts.push_back(script(level, text));
+        name += std::string(to_string(level)) + ": " + std::string(text) + " / ";
+      }
+      std::string want(row.want);
+      const std::string got = shown(decided(scripts));
+      CPPUNIT_ASSERT_MESSAGE(name + "\n want " + want + "\n got  " + got, got == want || got == want + " errors 1");
+    }
+  }
+
+  void server_before_may_discard_if_allowed() {
+    LevelSettings settings;
+    settings.server_before_may_discard = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("server-before: discarded"), shown(decided({script(Level::server_before, "discard;"), script(Level::user, "keep;")}, settings)));
+  }
+
+  void errors_name_their_script() {
+    const Decision decision = decided({script(Level::user, "\n  set \"m\" \"\";\n  fileinto \"${m}\";"), script(Level::server, "nonsense;")});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, decision.errors.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("script of user"), decision.errors[0].script);
+    CPPUNIT_ASSERT_EQUAL(3, decision.errors[0].line);
+    CPPUNIT_ASSERT_EQUAL(3, decision.errors[0].column);
+    CPPUNIT_ASSERT(decision.errors[1].text.find("unknown command") != std::string::npos);
+    CPPUNIT_ASSERT(decision.errors[1].level == Level::server);
+  }
+
+  void limits_hold_over_all_levels() {
+    const std::string copies = "redirect :copy \"a@b.example\"; redirect :copy \"b@b.example\"; redirect :copy \"c@b.example\";";
+    const Decision decision = decided({script(Level::user, copies), script(Level::server, "redirect \"d@b.example\"; redirect \"e@b.example\";")});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, decision.errors.size());
+    CPPUNIT_ASSERT(!decision.decided_by.has_value());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, decision.actions.size());  // three copies and the keep
+    Limits limits;
+    limits.steps = 0;
+    CPPUNIT_ASSERT(decided({script(Level::user, "discard;")}, {}, limits).over_limit);
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(LevelsTest);
+
+}  // namespace
