@@ -12,6 +12,7 @@
 #include "net/frames.h"
 #include "policy/channels.h"
 #include "policy/rewrite.h"
+#include "roles/directory.h"
 #include "roles/loader.h"
 #include "roles/queue.h"
 #include "roles/smtp.h"
@@ -63,6 +64,7 @@ const std::vector<RoleEntry>& role_table() {
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
        {conf::Module::smtp, conf::Module::lmtp}, 0},
+      {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0},
   };
