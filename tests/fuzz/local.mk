@@ -11,6 +11,16 @@ if FUZZING
 #   tests_fuzz_NAME_fuzz_LDADD = libpostern_….a libpostern_base.a
 #   tests_fuzz_NAME_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/directory_record_fuzz
+tests_fuzz_directory_record_fuzz_SOURCES = tests/fuzz/directory_record_fuzz.cc
+tests_fuzz_directory_record_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_directory_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/pop3_fuzz
+tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
+tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_store.a libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 endif FUZZING
