@@ -2,7 +2,7 @@
 # libFuzzer harnesses, one for each parser of foreign bytes; built with ./configure --enable-fuzzing.
 # NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
 FUZZ_TARGETS =
-EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
 if FUZZING
 
 # A new target goes here:
