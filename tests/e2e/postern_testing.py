@@ -312,7 +312,7 @@ class Site:
         return self.compile(expect=expect) if compile else None
 
     def compile(self, expect=0):
-        return run(program("postern-compile"), "--config", self.configuration, expect=expect)
+        return run(program("postern-compile"), "--config", self.etc, expect=expect)
 
     def ctl(self, *arguments, **options):
         return run(program("posternctl"), "--config", self.configuration, *arguments, **options)
@@ -326,9 +326,8 @@ class Site:
         for name, password in self.accounts.items():
             self.add_account(name, password)
 
-    def add_account(self, name, password, script=None):
-        arguments = ["account", "add", name, "--password-from-stdin"]
-        self.ctl(*arguments, input=password + "\n")
+    def add_account(self, name, password):
+        self.ctl("account", "add", name, "--password-file", "-", input=password + "\n")
         self.accounts[name] = password
 
     def account_directory(self, account):
@@ -484,11 +483,8 @@ class Server:
                 raise AssertionError("posternd ended with status %d\n%s" % (self.process.returncode, self.site.log()[-4000:]))
             done = subprocess.run([program("posternctl"), "--config", self.site.configuration, "--json", "status"], stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, text=True)
-            return done.returncode == 0 and self.is_ready(json.loads(done.stdout))
+            return done.returncode == 0 and json.loads(done.stdout)["state"] == "running"
         wait_until(ready, seconds * slow_build(), "posternd is not ready\n" + self.site.log()[-4000:], step=0.05)
-
-    def is_ready(self, status):
-        return True
 
     def alive(self):
         return self.process.poll() is None
@@ -500,10 +496,8 @@ class Server:
 
     @staticmethod
     def role_of(command_line):
-        for role in ("smtp", "pop3", "directory", "delivery", "queue", "loader"):
-            if re.search(r"\b%s\b" % role, command_line.split("postern.conf")[0]):
-                return role
-        return ""
+        match = re.match(r"posternd: (\w+)", command_line)
+        return match.group(1) if match else ""
 
     def pids(self):
         return [self.pid] + self.children()
@@ -524,6 +518,8 @@ class Server:
         self.site.server = None
         self.log_handle.close()
         equal(self.process.returncode, 0, "exit status of posternd")
+        found = self.site.log_lines("ERROR: AddressSanitizer") + self.site.log_lines("runtime error:") + self.site.log_lines("assertion-failed")
+        check(not found, "the log has %s\n%s" % (found[:1], self.site.log()[-6000:]))
         wait_until(lambda: not self._left(mine), 2 * slow_build(), "processes left after the stop: %r" % self._left(mine))
 
     @staticmethod

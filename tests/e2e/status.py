@@ -41,7 +41,7 @@ def domains_and_accounts_can_be_listed_while_the_server_runs_and_while_not():
     listed = site.ctl("account", "list").stdout
     for name in site.accounts:
         contains(listed, name)
-    site.ctl("account", "add", "dora@example.com", "--password-from-stdin", input="dora's secret\n")
+    site.ctl("account", "add", "dora@example.com", "--password-file", "-", input="dora's secret\n")
     site.accounts["dora@example.com"] = "dora's secret"
     site.find_message("dora@example.com", deliver(site, "dora@example.com"))
     pop3(site, "dora@example.com").quit()
