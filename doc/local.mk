@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += doc/man/posternctl-account.8 doc/man/posternctl-domain.8 doc/man/postern-pop3.8
+dist_man_MANS += doc/man/postern.conf.5

@@ -16,6 +16,9 @@ class SettingsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_name_stands_once);
   CPPUNIT_TEST(defaults_are_those_of_the_structs);
   CPPUNIT_TEST(defaults_are_within_their_limits);
+  CPPUNIT_TEST(the_example_is_right_and_shows_the_defaults);
+  CPPUNIT_TEST(the_example_names_every_setting);
+  CPPUNIT_TEST(the_manual_names_every_setting);
   CPPUNIT_TEST_SUITE_END();
 
   void every_name_stands_once() {
@@ -50,6 +53,76 @@ class SettingsTest : public CppUnit::TestFixture {
         conf::assign(setting, {&configuration, &listener, &row}, conf::value_from(setting, text), {}, std::string(setting.name), mistakes, {});
         CPPUNIT_ASSERT_MESSAGE(mistakes.empty() ? "" : mistakes[0].to_string(), mistakes.empty());
       }
+  }
+
+  static std::string read(const std::string& name) {
+    std::ifstream file(std::string(POSTERN_SOURCE_DIR) + "/" + name);
+    CPPUNIT_ASSERT_MESSAGE(name, file.good());
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+  // The last word of a setting's name, as it stands in the file: "port" of "listeners.*.sockets[].port".
+  static std::string last_word(const conf::Setting& setting) { return std::string(setting.name.substr(setting.name.rfind('.') + 1)); }
+  // Made by the server itself, and refused in a file.
+  static bool is_internal(const conf::Setting& setting) { return setting.name == "filter_texts"; }
+
+  static constexpr const char* kExample = "conf/postern.conf";
+  // The example with every default that it shows put in force: a "#" directly in front of a word or brace.
+  static std::string uncommented(const std::string& example) {
+    std::stringstream lines(example);
+    std::string out;
+    for (std::string line; std::getline(lines, line);) {
+      const auto sign = line.find_first_not_of(' ');
+      const bool shown = sign != std::string::npos && line[sign] == '#' && sign + 1 < line.size() && line[sign + 1] != ' ';
+      const bool in_group = sign != std::string::npos && line.compare(sign, 3, "#  ") == 0 && line.compare(sign, 4, "#   ") != 0 && line.back() == ';';
+      if (shown || in_group) line[sign] = ' ';
+      out += line + "\n";
+    }
+    return out;
+  }
+
+  void the_example_is_right_and_shows_the_defaults() {
+    const std::string text = read(kExample);
+    const auto example = conf::load_text(text, kExample);
+    for (const auto& mistake : example.mistakes) CPPUNIT_FAIL(mistake.to_string());
+    auto shown = conf::load_text(uncommented(text), kExample);
+    for (const auto& mistake : shown.mistakes) CPPUNIT_FAIL(mistake.to_string());
+    // All three services, with their defaults.
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, shown.configuration.listeners.size());
+    auto defaults = conf::load_text("listeners = { smtp = { sockets = ( { port = 25; } ); }; pop3 = { sockets = ( { port = 110; } ); }; "
+                                    "lmtp = { sockets = ( { port = 24; address = \"127.0.0.1\"; restriction = \"grant\"; list = \"127.0.0.0/8\"; } ); }; };",
+                                    kExample);
+    const auto difference = conf::reload_difference(defaults.configuration, shown.configuration);
+    for (const auto* const names : {&difference.restart, &difference.new_children, &difference.running})
+      for (const std::string& name : *names) CPPUNIT_FAIL("the example shows another default than the true one: " + name);
+  }
+
+  void the_example_names_every_setting() {
+    const std::string text = read(kExample);
+    for (const auto& setting : conf::all_settings()) {
+      if (is_internal(setting)) continue;
+      CPPUNIT_ASSERT_MESSAGE(std::string(setting.name), text.find(last_word(setting) + " = ") != std::string::npos);
+      const auto group = setting.name.substr(0, setting.name.find('.'));
+      if (group != setting.name) CPPUNIT_ASSERT_MESSAGE(std::string(group), text.find("\n" + std::string(group) + " = {") != std::string::npos);
+    }
+    CPPUNIT_ASSERT(text.find("lists = {") != std::string::npos);
+  }
+
+  // Each setting has an item in the list of its group: ".It Ic message_bytes", in the section or subsection of the group.
+  void the_manual_names_every_setting() {
+    const std::string text = read("doc/man/postern.conf.5");
+    for (const auto& setting : conf::all_settings()) {
+      if (is_internal(setting)) continue;
+      const auto dot = setting.name.rfind('.');
+      const std::string group = dot == std::string_view::npos ? "" : std::string(setting.name.substr(0, dot));
+      const std::string title = group.empty() ? "General settings" : "The group " + group;
+      const auto from = text.find("\n.Ss " + title + "\n");
+      CPPUNIT_ASSERT_MESSAGE("the manual has no part \"" + title + "\"", from != std::string::npos);
+      const auto end = text.find("\n.Ss ", from + 1);
+      const auto at = text.find("\n.It Ic " + last_word(setting) + "\n", from);
+      CPPUNIT_ASSERT_MESSAGE("the manual lacks " + std::string(setting.name), at != std::string::npos && at < end);
+    }
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(SettingsTest);
