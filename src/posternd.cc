@@ -14,6 +14,7 @@
 #include "policy/rewrite.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
+#include "roles/pop3.h"
 #include "roles/queue.h"
 #include "roles/smtp.h"
 #include "service/child.h"
@@ -64,6 +65,7 @@ const std::vector<RoleEntry>& role_table() {
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
        {conf::Module::smtp, conf::Module::lmtp}, 0},
+      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0},
