@@ -3,6 +3,10 @@
 # NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
 FUZZ_TARGETS =
 EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
+
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus
+# mail/ and sieve/
+EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
 if FUZZING
 
 # A new target goes here:
@@ -20,6 +24,23 @@ FUZZ_TARGETS += tests/fuzz/pop3_fuzz
 tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
 tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_store.a libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/address_fuzz
+tests_fuzz_address_fuzz_SOURCES = tests/fuzz/address_fuzz.cc
+tests_fuzz_address_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_address_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/envelope_fuzz
+tests_fuzz_envelope_fuzz_SOURCES = tests/fuzz/envelope_fuzz.cc
+tests_fuzz_envelope_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_envelope_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/message_fuzz
+tests_fuzz_message_fuzz_SOURCES = tests/fuzz/message_fuzz.cc
+tests_fuzz_message_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_message_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/sieve_fuzz
+tests_fuzz_sieve_fuzz_SOURCES = tests/fuzz/sieve_fuzz.cc
+tests_fuzz_sieve_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_sieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)
