@@ -22,7 +22,7 @@ class RulesInForce {
 
   [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
   [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_}; }
-  // The answer of PORT_ACCESS for StreamService; decisions are logged here. Asks this object: it must live as long.
+  // The answer of PORT_ACCESS for StreamService. Asks this object: it must live as long.
   [[nodiscard]] service::PortAccess port_access() const;
 
  private:

@@ -2,6 +2,7 @@
 // DATA and BDAT, and what becomes of the message behind them.
 #include "base/log.h"
 #include "base/text.h"
+#include "mail/header.h"
 #include "mail/received.h"
 #include "smtp/engine.h"
 
@@ -36,7 +37,11 @@ std::unique_ptr<Incoming> Session::begin_text() {
   if (transaction.accepted.size() == 1 && transaction.envelope.recipients.size() == 1)
     facts.recipient = transaction.envelope.recipients.front().address;
   std::string head = mail::received_field(facts);
-  for (const std::string& field : transaction.header_fields) head += base::printable(field, 998) + "\r\n";
+  for (const std::string& field : transaction.header_fields) {
+    const std::string line = base::printable(field, 998);  // RFC 5322 section 2.1.1
+    if (mail::is_field_name(std::string_view(line).substr(0, line.find(':'))) && line.find(':') != std::string::npos) head += line + "\r\n";
+    else base::log_event(base::Severity::warning, "header-line-bad", {{"session", info_.id}, {"text", line}});
+  }
   Incoming::Limits limits;
   limits.message_bytes = transaction.message_bytes;
   limits.large_bytes = transaction.configuration->spool.large_message_bytes;

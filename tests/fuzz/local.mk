@@ -2,11 +2,7 @@
 # libFuzzer harnesses, one for each parser of foreign bytes; built with ./configure --enable-fuzzing.
 # NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
 FUZZ_TARGETS =
-EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
-
-EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus
-# mail/ and sieve/
-EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict # mail/ and sieve/ tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict tests/fuzz/smtp_session.dict
 if FUZZING
 
 # A new target goes here:
@@ -41,6 +37,17 @@ FUZZ_TARGETS += tests/fuzz/sieve_fuzz
 tests_fuzz_sieve_fuzz_SOURCES = tests/fuzz/sieve_fuzz.cc
 tests_fuzz_sieve_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_sieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/smtp_session_fuzz tests/fuzz/smtp_text_fuzz
+tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/unit/policy/fixtures.cc tests/unit/policy/fixtures.h tests/unit/smtp/memory_services.h
+tests_fuzz_smtp_session_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
+  libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(LIBCONFIG_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
+tests_fuzz_smtp_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_smtp_session_fuzz_OBJECTS): $(ASIO_PCH)
+tests_fuzz_smtp_text_fuzz_SOURCES = tests/fuzz/smtp_text_fuzz.cc
+tests_fuzz_smtp_text_fuzz_LDADD = libpostern_smtp.a libpostern_base.a
+tests_fuzz_smtp_text_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)
