@@ -10,8 +10,7 @@
 #include "mapping/loader.h"
 #include "master/master.h"
 #include "net/frames.h"
-#include "policy/channels.h"
-#include "policy/rewrite.h"
+#include "policy/site.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
 #include "roles/pop3.h"
@@ -81,8 +80,7 @@ int run_child() {
 
 // What other folders can say about a configuration beyond what conf/ checks.
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
-  const auto channels = policy::Channels::parse(configuration.channels, mistakes);
-  policy::RewriteRules::parse(configuration.rewrite, channels, mistakes);
+  for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
 }
 
 void print(const std::vector<conf::Mistake>& mistakes) {
