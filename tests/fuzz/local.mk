@@ -2,7 +2,10 @@
 # libFuzzer harnesses, one for each parser of foreign bytes; built with ./configure --enable-fuzzing.
 # NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
 FUZZ_TARGETS =
-EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict # mail/ and sieve/ tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict tests/fuzz/smtp_session.dict
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
+# mail/ and sieve/
+EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
+EXTRA_DIST += tests/fuzz/smtp_session.dict
 if FUZZING
 
 # A new target goes here:
