@@ -21,6 +21,8 @@ constexpr std::size_t kMaxUrlBytes = 1024;
 constexpr std::size_t kMaxTextBytes = 64 * 1024;
 // What finding the candidates for a new string counts, beside its length.
 constexpr std::uint64_t kScanSteps = 50;
+// A restart counts so much, beside its scan: a string that shrinks and grows in turn passes the loop guard for ever.
+constexpr std::uint64_t kRestartSteps = 2000;
 // Each question costs somebody's time.
 constexpr int kMaxQuestions = 100;
 
@@ -213,6 +215,7 @@ struct Evaluation::Machine {
   // From the first entry again, unless the loop guard objects.
   bool restart(Frame& frame) {
     frame.one_more_pass = false;
+    steps += kRestartSteps;
     if (frame.current.size() >= frame.pass_began_with) {
       if (++frame.restarts > kMaxRestarts) return false;
     } else {

@@ -2,6 +2,6 @@
 check_PROGRAMS += tests/unit/mapping/mapping_test
 tests_unit_mapping_mapping_test_SOURCES = tests/unit/main.cc \
   tests/unit/mapping/evaluation_rows.h tests/unit/mapping/evaluation_test.cc \
-  tests/unit/mapping/helpers.h
+  tests/unit/mapping/helpers.h tests/unit/mapping/property_test.cc tests/unit/mapping/reference.h
 tests_unit_mapping_mapping_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS)
 tests_unit_mapping_mapping_test_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(CPPUNIT_LIBS) $(DB_LIBS)
