@@ -168,9 +168,12 @@ class JournalReader::Implementation {
     return {};
   }
 
-  // Removes the large messages of records whose notes stand.
+  // Removes the large messages of records whose notes stand. These notes are synced first: if one got lost in a power loss and the
+  // removal did not, the replay would find a record without its message.
   void remove_large(Segment& segment) {
     if (!segment.unwritten.empty()) return;
+    if (std::none_of(segment.large.begin(), segment.large.end(), [&](const auto& entry) { return segment.marks.finished(entry.first); })) return;
+    if (!files.sync_data(segment.marks_file.get())) return;  // at the next notes
     std::erase_if(segment.large, [&](const auto& entry) {
       if (!segment.marks.finished(entry.first)) return false;
       // What fails here is an orphan for the next start.

@@ -7,3 +7,9 @@ CLEANFILES += tests/bench/smtp_load
 bench: all tests/bench/smtp_load
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/bench $(BENCHFLAGS)
 .PHONY: bench
+
+# Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
+EXTRA_PROGRAMS += tests/bench/journal_bench
+tests_bench_journal_bench_SOURCES = tests/bench/journal_bench.cc
+tests_bench_journal_bench_LDADD = libpostern_store.a libpostern_spool.a libpostern_mail.a libpostern_base.a
+CLEANFILES += tests/bench/journal_bench
