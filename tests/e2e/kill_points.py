@@ -47,7 +47,7 @@ def killed_at(name, time_):
 
 
 def killed(site):
-    return bool(re.search(r"signal[ =\"]*(9|SIGKILL|KILL)", site.log()))
+    return any(re.search(r"signal 9|SIGKILL|[Kk]illed", line) for line in site.log_lines("child-ended"))
 
 
 run_cases()

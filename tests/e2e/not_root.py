@@ -67,6 +67,4 @@ def without_root_everything_runs_as_one_user_and_the_log_says_so():
         site.find_message("anna@example.com", deliver(site))
 
 
-if "--as-user" in sys.argv:
-    del _cases[0]
-run_cases()
+run_cases(only="without_root" if "--as-user" in sys.argv else "")

@@ -19,7 +19,6 @@ run_all sets it), else in the PATH.
 Only loopback addresses are used; the client list holds 127.0.0.1 alone, so 127.0.0.2 and so on are strangers.
 """
 import atexit
-import base64
 import collections
 import contextlib
 import hashlib
@@ -42,7 +41,6 @@ import traceback
 
 CRLF = b"\r\n"
 _cases = []
-_failed_checks = []
 
 
 # ---- cases and checks ------------------------------------------------------------------------------------------------------
@@ -69,10 +67,12 @@ def cases_of(rows):
     return wrap
 
 
-def run_cases(server=None):
-    """Runs the cases in order, prints one line each, then the count; sets the program's exit status."""
+def run_cases(only=""):
+    """Runs the cases in order (those with `only` in their name), prints one line each; the program's exit status follows."""
     passed = failed = skipped = 0
     for one in _cases:
+        if only not in one.__name__:
+            continue
         name = one.__name__.replace("_", " ")
         began = time.monotonic()
         try:
@@ -507,7 +507,7 @@ class Server:
 
     def stop(self, seconds=40):
         """SIGTERM, wait; then no process of the server may be left."""
-        mine = [(pid, process_table()[pid][1]) for pid in self.pids() if pid in process_table()]
+        mine = self._snapshot()
         if self.alive():
             os.kill(self.pid, signal.SIGTERM)
             try:
@@ -522,6 +522,11 @@ class Server:
         check(not found, "the log has %s\n%s" % (found[:1], self.site.log()[-6000:]))
         wait_until(lambda: not self._left(mine), 2 * slow_build(), "processes left after the stop: %r" % self._left(mine))
 
+    def _snapshot(self):
+        """(pid, start time) of the server's processes: a pid alone may be somebody else's by the time one looks again."""
+        table = process_table()
+        return [(pid, table[pid][1]) for pid in [self.pid] + descendants(self.pid, table) if pid in table]
+
     @staticmethod
     def _left(mine):
         table = process_table()
@@ -529,7 +534,7 @@ class Server:
 
     def kill(self):
         """SIGKILL for the master and, once it is gone, whatever of the server is still there after two seconds."""
-        mine = [(pid, process_table()[pid][1]) for pid in self.pids() if pid in process_table()]
+        mine = self._snapshot()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.process.wait()

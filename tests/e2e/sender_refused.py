@@ -8,8 +8,8 @@ FROM_ACCESS
 
   TCP|*|*|*|*|SMTP*|MAIL|*|*@spam.example|*      $NWe$ take$ no$ mail$ from$ there
   TCP|*|*|*|*|SMTP*|MAIL|*|*@later.example|*     $X4.7.1|come$ back$ later$N
-  TCP|*|*|*|*|SMTP*|MAIL|*|*@slow.example|*      $D-50|$Y
-  TCP|*|*|*|*|SMTP*|MAIL|*|*@small.example|*     $S1,2|$Y
+  TCP|*|*|*|*|SMTP*|MAIL|*|*@slow.example|*      $D-50$Y
+  TCP|*|*|*|*|SMTP*|MAIL|*|*@small.example|*     $S1,2$Y
   TCP|*|*|127.0.0.9|*|SMTP*|MAIL|*|*|*           $N
   *                                              $Y
 """

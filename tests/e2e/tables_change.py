@@ -61,7 +61,7 @@ def a_damaged_file_is_refused_and_the_old_tables_stay():
 
 @case
 def probe_shows_result_and_reason():
-    done = site.ctl("probe", "--table", "ORIG_SEND_ACCESS", "tcp_local|a@b.example|tcp_local|c@d.example", expect=None)
+    done = site.ctl("probe", "--trace", "--table", "ORIG_SEND_ACCESS", "tcp_local|a@b.example|tcp_local|c@d.example", expect=None)
     contains(done.stdout, "Relaying not permitted")
     contains(done.stdout, "mappings:")
 
