@@ -7,17 +7,10 @@
 #include <stdexcept>
 
 namespace postern::test {
-namespace {
-
-// Refusals are what these tests are made of; their log lines would hide what a failed test prints.
-[[maybe_unused]] const bool quiet = [] {
-  base::configure_log(base::Destination::standard_error, "test", base::Severity::critical);
-  return true;
-}();
-
-}  // namespace
 
 mapping::Tables tables_from(const std::string& mappings, const std::string& aliases) {
+  // Refusals are what these tests are made of; their log lines would hide what a failed test prints.
+  base::configure_log(base::Destination::standard_error, "test", base::Severity::critical);
   mapping::CompileInput input;
   input.mappings = "mappings";
   if (!aliases.empty()) input.aliases = "aliases";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A server in memory around a session: what was accepted lies in a vector, and every trouble can be switched on.
-#include "../policy/fixtures.h"
+#include "fixtures.h"
 #include "smtp/engine.h"
 #include "smtp/session.h"
 
