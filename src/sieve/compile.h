@@ -35,7 +35,9 @@ struct CompileLimits {
 
 struct CompileOptions {
   CompileLimits limits;
-  bool system_script = false;           // a channel's, a domain's or the server's own: may use the actions that users may not
+  // A channel's, a domain's or the server's own: may require capabilities that are marked system_only in the table of extensions
+  // (access-control.md 6.3). None of those is there yet: jettison is open to all.
+  bool system_script = false;
 };
 
 struct Compiled {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// vnd.postern.jettison (access-control.md 6.3): removes the message, whatever the scripts of other levels say. For the server's own
-// scripts only.
+// vnd.postern.jettison (access-control.md 6.2, 6.3): removes the message, whatever the scripts of other levels say. Any level may.
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -23,7 +22,7 @@ std::unique_ptr<Step> compile_jettison(Compiler&, const Arguments&) { return std
 }  // namespace
 
 const Extension& jettison_extension() {
-  static const Extension extension = {"vnd.postern.jettison", "Postern", "remove the message whatever other scripts decide", true, {{"jettison", {}, kNoTags, false, compile_jettison}}, {}, {}};
+  static const Extension extension = {"vnd.postern.jettison", "Postern", "remove the message whatever other scripts decide", false, {{"jettison", {}, kNoTags, false, compile_jettison}}, {}, {}};
   return extension;
 }
 

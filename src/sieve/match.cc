@@ -168,12 +168,17 @@ void Matcher::prepare() {
 }
 
 bool Matcher::matches(Run& run, std::string_view value) const {
+  std::string_view folded_value = value;
+  if (comparator == Comparator::ascii_casemap && (type == MatchType::contains || type == MatchType::matches)) {
+    fold(value, run.folded);
+    folded_value = run.folded;
+  }
   for (const Key& key : keys)
-    if (matches_key(run, key, value)) return true;
+    if (matches_key(run, key, value, folded_value)) return true;
   return false;
 }
 
-bool Matcher::matches_key(Run& run, const Key& key, std::string_view value) const {
+bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value) const {
   std::string scratch, own_folded;
   const std::string_view text = key.text.value(run, scratch);
   if (!run.spend_text(value.size() + text.size())) return false;
@@ -195,11 +200,6 @@ bool Matcher::matches_key(Run& run, const Key& key, std::string_view value) cons
     if (comparator == Comparator::ascii_casemap) fold(text, own_folded);
     else own_folded = std::string(text);
     folded_key = own_folded;
-  }
-  std::string_view folded_value = value;
-  if (comparator == Comparator::ascii_casemap) {
-    fold(value, run.folded);
-    folded_value = run.folded;
   }
   if (type == MatchType::contains)  // memmem is linear, whatever key and value are
     return folded_key.empty() || ::memmem(folded_value.data(), folded_value.size(), folded_key.data(), folded_key.size()) != nullptr;

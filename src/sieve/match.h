@@ -61,7 +61,7 @@ class Matcher {
   bool matches_count(Run& run, std::size_t count) const;
 
  private:
-  bool matches_key(Run& run, const Key& key, std::string_view value) const;
+  bool matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value) const;
 };
 
 }  // namespace postern::sieve

@@ -41,7 +41,6 @@ SCRIPT and MESSAGE are files; "-" is standard input.
   --envelope-auth ADDRESS  authenticated sender (default: none)
   --mailbox NAME           this mailbox exists; may be given several times (default: INBOX only)
   --delimiters CHARACTERS  what separates user and detail in an address (default: +)
-  --system                 a script of the server, a domain or a channel: it may use the system's own actions
   --cpu-time MILLISECONDS  limit for one run (default: 30000)
   --trace                  print each test and action as it is done (run)
   --json                   machine-readable output
@@ -55,7 +54,7 @@ struct Options {
   std::optional<std::string> from, to;
   std::string authenticated, delimiters = "+";
   std::vector<std::string> mailboxes;
-  bool system = false, trace = false, json = false;
+  bool trace = false, json = false;
   sieve::Limits limits;
 };
 
@@ -123,12 +122,6 @@ boost::json::array to_json(const std::vector<sieve::Mistake>& mistakes) {
   return list;
 }
 
-sieve::Compiled compile(const Options& options, const std::string& source) {
-  sieve::CompileOptions how;
-  how.system_script = options.system;
-  return sieve::compile(source, how);
-}
-
 int check(const Options& options) {
   if (options.files.empty()) wrong_usage("check needs a script");
   int status = kGood;
@@ -136,7 +129,7 @@ int check(const Options& options) {
   for (const std::string& name : options.files) {
     const auto source = read_file(name);
     if (!source) return kUsage;
-    const sieve::Compiled compiled = compile(options, *source);
+    const sieve::Compiled compiled = sieve::compile(*source);
     if (!compiled.program) status = kBad;
     if (options.json) {
       all.push_back({{"script", name}, {"valid", compiled.program != nullptr}, {"mistakes", to_json(compiled.mistakes)}});
@@ -206,7 +199,7 @@ int run(const Options& options) {
   const std::string& name = options.files.front();
   const auto source = read_file(name);
   if (!source) return kUsage;
-  const sieve::Compiled compiled = compile(options, *source);
+  const sieve::Compiled compiled = sieve::compile(*source);
   if (!compiled.program) {
     if (options.json) std::cout << boost::json::serialize(boost::json::object{{"script", name}, {"valid", false}, {"mistakes", to_json(compiled.mistakes)}}) << '\n';
     else print_mistakes(name, *source, compiled.mistakes);
@@ -260,10 +253,10 @@ int list_extensions(const Options& options) {
   boost::json::array list;
   for (const auto& capability : sieve::capabilities()) {
     if (options.json) {
-      list.push_back({{"name", capability.name}, {"standard", capability.standard}, {"summary", capability.summary}, {"system_only", capability.system_only}});
+      list.push_back({{"name", capability.name}, {"standard", capability.standard}, {"summary", capability.summary}});
       continue;
     }
-    std::printf("%-28s %-9s %s%s\n", capability.name.c_str(), capability.standard.c_str(), capability.summary.c_str(), capability.system_only ? " (system scripts only)" : "");
+    std::printf("%-28s %-9s %s\n", capability.name.c_str(), capability.standard.c_str(), capability.summary.c_str());
   }
   if (options.json) std::cout << boost::json::serialize(list) << '\n';
   return kGood;
@@ -283,7 +276,6 @@ Options options_from(const std::vector<std::string>& arguments) {
     else if (word == "--envelope-auth") options.authenticated = envelope_address(value(), false);
     else if (word == "--mailbox") options.mailboxes.push_back(value());
     else if (word == "--delimiters") options.delimiters = value();
-    else if (word == "--system") options.system = true;
     else if (word == "--trace") options.trace = true;
     else if (word == "--json") options.json = true;
     else if (word == "--cpu-time") {

@@ -187,7 +187,6 @@ class LanguageTest : public CppUnit::TestFixture {
         {"require [\"fileinto\",];", "1:21 comma without a string behind it"},
         {"require [\"fileinto\" \"copy\"];", "1:21 expected ',' or ']' in the list of strings, found a string"},
         {"require [fileinto];", "1:10 expected a string, found \"fileinto\""},
-        {"require \"vnd.postern.jettison\";", "1:9 \"vnd.postern.jettison\" is for the server's own scripts only"},
         {"elsif true { }", "1:1 \"elsif\" without an \"if\" in front of it"},
         {"else { }", "1:1 \"else\" without an \"if\" in front of it"},
         {"if true { } keep; else { }", "1:19 \"else\" without an \"if\" in front of it"},
