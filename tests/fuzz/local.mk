@@ -6,6 +6,7 @@ EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
 # mail/ and sieve/
 EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
 EXTRA_DIST += tests/fuzz/smtp_session.dict
+EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 if FUZZING
 
 # A new target goes here:
@@ -52,6 +53,14 @@ $(tests_fuzz_smtp_session_fuzz_OBJECTS): $(ASIO_PCH)
 tests_fuzz_smtp_text_fuzz_SOURCES = tests/fuzz/smtp_text_fuzz.cc
 tests_fuzz_smtp_text_fuzz_LDADD = libpostern_smtp.a libpostern_net.a libpostern_base.a
 tests_fuzz_smtp_text_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/configuration_fuzz tests/fuzz/address_list_fuzz
+tests_fuzz_configuration_fuzz_SOURCES = tests/fuzz/configuration_fuzz.cc
+tests_fuzz_configuration_fuzz_LDADD = libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)
+tests_fuzz_configuration_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+tests_fuzz_address_list_fuzz_SOURCES = tests/fuzz/address_list_fuzz.cc
+tests_fuzz_address_list_fuzz_LDADD = libpostern_net.a libpostern_base.a
+tests_fuzz_address_list_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)
