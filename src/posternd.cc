@@ -11,12 +11,14 @@
 #include "master/master.h"
 #include "net/frames.h"
 #include "policy/site.h"
+#include "roles/delivery.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
 #include "roles/pop3.h"
 #include "roles/queue.h"
 #include "roles/smtp.h"
 #include "service/child.h"
+#include "sieve/compile.h"
 #include "spool/shared_state.h"
 
 #include <boost/json/object.hpp>
@@ -66,6 +68,8 @@ const std::vector<RoleEntry>& role_table() {
        {conf::Module::smtp, conf::Module::lmtp}, 0},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
+      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
+      {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0},
   };
@@ -78,9 +82,20 @@ int run_child() {
   return service::run_child(mains);
 }
 
+// The administrator's Sieve scripts, with the places in their own files.
+void check_filters(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
+  for (const auto& [path, text] : conf::filter_texts(configuration)) {
+    sieve::CompileOptions options;
+    options.system_script = true;
+    for (const auto& mistake : sieve::compile(text, options).mistakes)
+      mistakes.push_back({{path, mistake.line}, "column " + std::to_string(mistake.column), mistake.text, mistake.warning});
+  }
+}
+
 // What other folders can say about a configuration beyond what conf/ checks.
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
+  check_filters(configuration, mistakes);
 }
 
 void print(const std::vector<conf::Mistake>& mistakes) {

@@ -234,6 +234,8 @@ Loaded load_text(std::string_view text, const std::string& name);
 std::string filter_path(const Configuration& configuration, std::string_view name);
 // The text of the filter `path` (as filter_path() gave it), as it was when the configuration was loaded; empty if there is none.
 std::string filter_text(const Configuration& configuration, std::string_view path);
+// All of them: path and text.
+std::vector<std::pair<std::string, std::string>> filter_texts(const Configuration& configuration);
 // Longest filter file.
 inline constexpr std::size_t kMaxFilterFileBytes = 1024 * 1024;
 

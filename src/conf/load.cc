@@ -595,12 +595,18 @@ std::string filter_path(const Configuration& configuration, std::string_view nam
   return name.starts_with('/') ? std::string(name) : configuration.filters.directory + "/" + std::string(name);
 }
 
-std::string filter_text(const Configuration& configuration, std::string_view path) {
+std::vector<std::pair<std::string, std::string>> filter_texts(const Configuration& configuration) {
+  std::vector<std::pair<std::string, std::string>> all;
   for (const TextLine& line : configuration.filter_texts) {
-    const auto space = line.text.find(' ');
-    if (space != std::string::npos && decode_filter(std::string_view(line.text).substr(0, space)) == path)
-      return decode_filter(std::string_view(line.text).substr(space + 1));
+    const auto space = std::min(line.text.find(' '), line.text.size());
+    all.emplace_back(decode_filter(std::string_view(line.text).substr(0, space)), decode_filter(std::string_view(line.text).substr(space).substr(space < line.text.size() ? 1 : 0)));
   }
+  return all;
+}
+
+std::string filter_text(const Configuration& configuration, std::string_view path) {
+  for (auto& [known, text] : filter_texts(configuration))
+    if (known == path) return text;
   return {};
 }
 

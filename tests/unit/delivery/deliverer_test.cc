@@ -36,7 +36,7 @@ class Site {
     settings.segment_bytes = 1024 * 1024;
     settings.large_message_bytes = 256 * 1024;
     settings.minimum_free_bytes = 0;
-    writer_ = std::move(spool::JournalWriter::open(base::system_files(), spool_.get(), settings, 1).value());
+    writer_ = spool::JournalWriter::open(base::system_files(), spool_.get(), settings, 1).value();
     directory_.add_domain("example.com");
   }
   ~Site() {
