@@ -43,11 +43,14 @@ DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt) {
   return {id + "." + std::to_string(seconds), id, base::WallTime(std::chrono::seconds(seconds))};
 }
 
+// The year 9999: held messages wait for a century, and later times would not fit a WallTime.
+constexpr std::int64_t kLastSecond = 253'402'300'799;
+
 std::optional<DeferredEntry> entry_from(const std::string& name) {
   const std::size_t dot = name.rfind('.');
   if (dot == std::string::npos || !is_id(std::string_view(name).substr(0, dot))) return std::nullopt;
-  const auto seconds = base::number_from<std::uint32_t>(std::string_view(name).substr(dot + 1));
-  if (!seconds) return std::nullopt;
+  const auto seconds = base::number_from<std::int64_t>(std::string_view(name).substr(dot + 1));
+  if (!seconds || *seconds < 0 || *seconds > kLastSecond) return std::nullopt;
   return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds))};
 }
 
