@@ -68,7 +68,6 @@ const std::vector<RoleEntry>& role_table() {
        {conf::Module::smtp, conf::Module::lmtp}, 0},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
-      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0},
