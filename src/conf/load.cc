@@ -505,7 +505,12 @@ Loaded load_source(const Source& source, const std::string& path) {
     }
     reader.defaults_only();
   } else {
-    reader.read(config.getRoot());
+    try {
+      reader.read(config.getRoot());
+    } catch (const libconfig::ConfigException& error) {
+      // Types are asked before values, so this is ours; a reload must end in a refusal all the same, never in the master's end.
+      loaded.mistakes.push_back({{source.name(), 0}, "", std::string("can't be read: ") + error.what(), false});
+    }
   }
   // In the order in which one goes through the files.
   std::stable_sort(loaded.mistakes.begin(), loaded.mistakes.end(), [&](const Mistake& a, const Mistake& b) {
