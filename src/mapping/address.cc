@@ -16,7 +16,8 @@ std::optional<std::uint32_t> address4(std::string_view text) {
     unsigned value = 0;
     std::size_t digits = 0;
     while (digits < text.size() && digits < 3 && base::is_digit(text[digits])) value = value * 10 + static_cast<unsigned>(text[digits++] - '0');
-    if (digits == 0 || value > 255) return std::nullopt;
+    // A leading zero means octal to some programs and nothing to others: such text is no address.
+    if (digits == 0 || value > 255 || (digits > 1 && text[0] == '0')) return std::nullopt;
     text.remove_prefix(digits);
     address = address << 8 | value;
     if (part == 3) break;

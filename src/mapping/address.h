@@ -10,7 +10,7 @@ namespace postern::mapping {
 
 using Address6 = std::array<std::uint8_t, 16>;
 
-// Four decimal parts 0 to 255 of at most three digits, always read as decimal. Host order.
+// Four decimal parts 0 to 255 without leading zeros. Host order.
 std::optional<std::uint32_t> address4(std::string_view text);
 std::optional<Address6> address6(std::string_view text);
 

@@ -25,6 +25,7 @@ constexpr std::uint64_t kScanSteps = 50;
 constexpr std::uint64_t kRestartSteps = 2000;
 // Each question costs somebody's time.
 constexpr int kMaxQuestions = 100;
+constexpr std::size_t kMaxTraceLines = 10'000;
 
 // The entries of a table that may match the current string, from some entry on, in source order: a merge of the lists that
 // the string's keys lead to and of the list of entries without a key.
@@ -204,6 +205,8 @@ struct Evaluation::Machine {
       for (int i = 0; i < std::min(frame.match.fields, kReachableFields); ++i) line.fields.emplace_back(field(frame, i));
     frame.trace_line = mapped.trace.size();
     mapped.trace.push_back(std::move(line));
+    // Nobody reads on from here, and a loop could fill the memory.
+    if (mapped.trace.size() == kMaxTraceLines) trace = false;
   }
 
   std::string_view field(const Frame& frame, int number) const {

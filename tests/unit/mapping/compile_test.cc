@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the compiler says about mistakes, and what it reads right: files in, messages out.
+#include "helpers.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <set>
+
+using namespace postern;
+using namespace postern::mapping;
+using namespace postern::test;
+
+namespace {
+
+// All codes with their lines, sorted: "E04:3 W10:5".
+std::string codes(const Compilation& compilation) {
+  std::multiset<std::string> all;
+  for (const Message& message : compilation.messages) all.insert(message.code + ":" + std::to_string(message.line));
+  std::string out;
+  for (const std::string& one : all) out += (out.empty() ? "" : " ") + one;
+  return out;
+}
+
+class CompileTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(CompileTest);
+  CPPUNIT_TEST(reports_errors_with_their_lines);
+  CPPUNIT_TEST(warns_where_the_manual_says);
+  CPPUNIT_TEST(reads_lines_as_the_rules_say);
+  CPPUNIT_TEST(follows_includes);
+  CPPUNIT_TEST(reads_general_table_and_aliases);
+  CPPUNIT_TEST(stops_at_the_limits);
+  CPPUNIT_TEST_SUITE_END();
+
+  void reports_errors_with_their_lines() {
+    struct {
+      const char* source;
+      const char* want;
+    } rows[] = {
+        {"T\n\n  a b\n\n  c d\n", "E01:5"},
+        {"  a b\n", "E01:1"},
+        {"7T\n\n", "E01:1"},
+        {"T x\n\n  a b\n", "E01:1"},
+        {"T\n  a b\n", "E02:1"},
+        {"T\n\n  a b\nU\n\n  c d\n", "E02:4"},
+        {"T\n", "E02:1"},
+        {"T\n\n\nU\n\n", ""},
+        {"T\n\n  a b\n\nt\n\n  a b\n", "E03:5"},
+        {"T\n\n  a\n  b \n", "E04:3 E04:4"},
+        {"T\n\n  a b c\n", "E05:3"},
+        {"T\n\n  $q x\n  a$ x\n  $D x\n  $a% x\n  $[a x\n  $[]* x\n  $[a$ b]* x\n  $@$0* x\n  $[z-a]* x\n", "E04:4 E06:10 E06:11 E06:3 E06:5 E06:6 E06:7 E06:8 E06:9"},
+        {"T\n\n  $(1.2.3/8) x\n  $(1.2.3.4/33) x\n  $<1.2.3.4 x\n  ${::g} x\n  ${::1/129} x\n  $(1.2.3.4/x) x\n", "E07:3 E07:4 E07:5 E07:6 E07:7 E07:8"},
+        {"T\n\n  a $0\n  * $1\n  * $|T;$1|\n  *%%%%%%%%%% $9\n", "E08:3 E08:4 E08:5"},
+        {"T\n\n  * $|T;\n  * ${x\n  * $[x\n  * $]x\n  * $#x\n  * $?5\n  * $}x\n  * $|T|\n", "E09:10 E09:3 E09:4 E09:5 E09:6 E09:7 E09:8 E09:9"},
+        {"T\n\n  $0* x\n  *$1* x\n", "E12:3 E12:4"},
+        {"T\n\n  * $?x?\n  * $?101?\n  * $#f|40#\n  * $&zz&\n", "E14:3 E14:4 E14:5 E14:6"},
+        {"T\n\n  * $(\n  * $+2\n  * $-\n  * $|T;$Y|\n  * ${$|}\n  * x$\n", "E15:3 E15:4 E15:5 E15:6 E15:7 E15:8"},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.source, std::string(row.want), codes(compiled({{"/mappings", row.source}})));
+    const std::string nul("T\n\n  a\0 b\n", 10);
+    CPPUNIT_ASSERT_EQUAL(std::string("E01:3"), codes(compiled({{"/mappings", nul}})));
+    // Flags and arguments of access tables.
+    struct {
+      const char* table;
+      const char* entry;
+      const char* want;
+    } access[] = {
+        {"PORT_ACCESS", "* $N$D30|421$ x", "E13"},   {"PORT_ACCESS", "* $N$S1|421$ x", "E13"}, {"FROM_ACCESS", "* $Ia|b", "E13"},
+        {"SEND_ACCESS", "* $Jx", "E13"},             {"SEND_ACCESS", "* $!", "E13"},           {"SEND_ACCESS", "* $W", "E13"},
+        {"MAIL_ACCESS", "* $N$Dsoon|x", "E14"},      {"MAIL_ACCESS", "* $N$X9.1.1|x", "E14"},  {"MAIL_ACCESS", "* $X4.7.1|$Nx", ""},
+        {"FROM_ACCESS", "* $Sx$Y", "E14"},           {"FROM_ACCESS", "* $S1,2,3$Y", ""},       {"MAIL_ACCESS", "* 30|$N$DNo", ""},
+        {"MAIL_ACCESS", "*|* $D$0|$Nx", ""},         {"OBSERVE_SEND_ACCESS", "* $W", "E13"},   {"FROM_ACCESS", "* $J$K$Ya|b", ""},
+    };
+    for (const auto& row : access) {
+      std::string found;
+      for (const Message& message : compiled({{"/mappings", std::string(row.table) + "\n\n  " + row.entry + "\n"}}, true).messages)
+        if (message.is_error()) found += message.code;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.table) + " " + row.entry, std::string(row.want), found);
+    }
+  }
+
+  void warns_where_the_manual_says() {
+    const std::string relay = "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|* $N\n\n";
+    struct {
+      const char* source;  // comes behind `relay`, five lines further down
+      const char* want;    // without E and with lines counted from the first one of `source`
+    } rows[] = {
+        {"T\n\n  * $Y\n  b c\n  d e\n", "W01:4"},
+        {"T\n\n  * $C$|T;$0|$Y$E\n  b c\n", ""},
+        {"T\n\n  *% $Y\n  b c\n", ""},
+        {"T\n\n  * $C$|NOSUCH;$0|$E\n", "W02:3"},
+        {"T\n\n  a $C$:A$C\n  b c\n", "W03:3"},
+        {"T\n\n  a $C$N$:Ax$E\n  b c\n", "W04:3"},
+        {"T\n\n  a $:Ax\n  b c\n", "W05:3"},
+        {"T\n\n  a $:Ax\n", ""},
+        {"PORT_ACCESS\n\n  TCP|*|*|$(1.2.3.4)|* $Ngo$ away\n  TCP|*|*|1.2.3.5|* $N421$ no\n  TCP|*|*|1.2.3.6|* $N$<log|-ERR$ no\n", "W06:3"},
+        {"SEND_ACCESS\n\n  * $YEXTERNAL\n", "W07:3"},
+        {"PORT_ACCESS\n\n  * $YEXTERNAL\n", ""},
+        {"T\n\n  $(192.0.2.1/24) x\n  ${2001:db8::1/32} x\n  $<192.0.2.1/8> x\n  $(192.0.2.0/24) x\n", "W08:3 W08:4 W08:5"},
+        {"T\n\n  $[^a]* x\n  $[!a]* x\n  $[~a]* x\n  $[a^]* x\n", "W11:3 W11:4 W11:5"},
+        {"T\n\n  * z$0$R\n  *a $0$R\n  *-* $0-$1$R\n", "W12:3 W12:5"},
+        {"SEND_ACCESS\n\n  a|b|c $N\n  a|b|c|d|e|f $N\n  a|b|c* $N\n  a|b|c|d $N\n", "W13:3 W13:4"},
+        {"SENDACCESS\n\n  * $N\n\nORIG_SENDACCESS\n\n  * $N\n\nMY_TABLE\n\n  * $N\n", "W14:1 W14:5"},
+        {"MAIL_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*|* $N\n  TCP|*|25|*|*|SMTP*|MAIL|*|*|*|* $N\n", "W15:3"},
+        {"T\n\n  %%%%%%%%%%% x\n", "N01:3"},
+    };
+    for (const auto& row : rows) {
+      Compilation compilation = compiled({{"/mappings", relay + row.source}}, true);
+      for (Message& message : compilation.messages) message.line -= 4;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.source, std::string(row.want), codes(compilation));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:0"), codes(compiled({{"/mappings", "T\n\n  a b\n"}}, true)));
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:0"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_auth|*|tcp_local|* $N\n"}}, true)));
+    const std::string long_line = "T\n\n  " + std::string(200, 'a') + "  " + std::string(60, 'b') + "\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("W10:3"), codes(compiled({{"/mappings", long_line}})));
+  }
+
+  void reads_lines_as_the_rules_say() {
+    const Compilation compilation = compiled({{"/mappings",
+                                               "! remark\n"
+                                               "COLOURS\r\n"
+                                               "! not the blank line\n"
+                                               " \t \n"
+                                               "  red*        warm\n"
+                                               "! a remark in the middle\n"
+                                               "\tlong\\\n"
+                                               "er  con\\\n"
+                                               "!tinued  \n"
+                                               "  blue        cold$ colour\n"
+                                               "  !x          mark\n"
+                                               "  *           unknown\n"
+                                               "\n\nEMPTY\n\n\n"
+                                               "ROUTES\n\n"
+                                               "  *.lan       $0.example.com"}});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(messages_of(compilation), std::string(), codes(compilation));
+    const Tables tables = tables_through_file(compilation);
+    struct {
+      const char* table;
+      const char* probe;
+      const char* want;
+      int line;
+    } rows[] = {{"colours", "redder", "warm", 5}, {"COLOURS", "longer", "con!tinued", 7}, {"COLOURS", "blue", "cold colour", 10},
+                {"COLOURS", "!X", "mark", 11},    {"COLOURS", "green", "unknown", 12},   {"ROUTES", "a.lan", "a.example.com", 20}};
+    for (const auto& row : rows) {
+      const Mapped mapped = evaluate(tables, row.table, row.probe);
+      CPPUNIT_ASSERT_EQUAL(std::string(row.want), mapped.output);
+      CPPUNIT_ASSERT_EQUAL(row.line, mapped.line);
+      CPPUNIT_ASSERT_EQUAL(std::string("/mappings"), mapped.file);
+    }
+    CPPUNIT_ASSERT(tables.has("empty"));
+    CPPUNIT_ASSERT(!evaluate(tables, "EMPTY", "x").matched);
+    CPPUNIT_ASSERT(!tables.has("NOSUCH"));
+    CPPUNIT_ASSERT(!evaluate(tables, "NOSUCH", "x").matched);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, tables.names().size());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{5}, tables.generation());
+  }
+
+  void follows_includes() {
+    SourceFiles files{{"/mappings", "T\n\n</one\n  c 3\n"}, {"/one", "! first\n  a 1\n</two\n"}, {"/two", "  b 2\n  * 0$C\n"}};
+    const Compilation compilation = compiled(files);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(messages_of(compilation), std::string(), codes(compilation));
+    const Mapped mapped = evaluate(tables_in_memory(compilation), "T", "b");
+    CPPUNIT_ASSERT_EQUAL(std::string("/two"), mapped.file);
+    CPPUNIT_ASSERT_EQUAL(1, mapped.line);
+    CPPUNIT_ASSERT_EQUAL(std::string("E11:2"), codes(compiled({{"/mappings", "T\n</mappings\n\n"}})).substr(0, 5));
+    CPPUNIT_ASSERT_EQUAL(std::string("E11:3"), codes(compiled({{"/mappings", "T\n\n</nosuch\n"}})));
+    CPPUNIT_ASSERT_EQUAL(std::string("E11:3"), codes(compiled({{"/mappings", "T\n\n<relative\n"}})));
+    SourceFiles deep{{"/mappings", "T\n\n</0\n"}};
+    for (int i = 0; i < 12; ++i) deep["/" + std::to_string(i)] = "</" + std::to_string(i + 1) + "\n";
+    deep["/12"] = "  a b\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("E11:1"), codes(compiled(deep)));
+  }
+
+  void reads_general_table_and_aliases() {
+    const Compilation compilation = compiled({{"/mappings", "T\n\n  * <${$0}>\n"},
+                                              {"/general.txt", "! remark\nKey1   a value with  blanks \nempty\n"},
+                                              {"/aliases", "! remark\n# remark\nPostmaster: admin@example.com\nsales@Example.com: a@example.com,\n  \"odd, name\"@example.com\nlist : x@example.net\n"}});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(messages_of(compilation), std::string(), codes(compilation));
+    for (const Tables& tables : {tables_in_memory(compilation), tables_through_file(compilation)}) {
+      CPPUNIT_ASSERT_EQUAL(std::string("<a value with  blanks>"), evaluate(tables, "T", "key1").output);
+      CPPUNIT_ASSERT_EQUAL(std::string("<>"), evaluate(tables, "T", "EMPTY").output);
+      CPPUNIT_ASSERT_EQUAL(std::string("other"), evaluate(tables, "T", "other").output);
+      CPPUNIT_ASSERT(!tables.general("other"));
+      const auto postmaster = tables.alias("postmaster@anything.example");
+      CPPUNIT_ASSERT(postmaster && postmaster->size() == 1 && postmaster->front() == "admin@example.com");
+      const auto sales = tables.alias("SALES@example.com");
+      CPPUNIT_ASSERT(sales && sales->size() == 2 && sales->back() == "\"odd, name\"@example.com");
+      CPPUNIT_ASSERT(!tables.alias("sales@example.net"));
+      CPPUNIT_ASSERT(tables.alias("list@example.net"));
+      CPPUNIT_ASSERT(!tables.alias("nobody@example.net"));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("E16:1 E16:2 E16:3 E16:5 E16:6"),
+                         codes(compiled({{"/aliases", "nocolon\n: x\nempty:\na: b\na: c\nd: e,,f\n"}})));
+    CPPUNIT_ASSERT_EQUAL(std::string("E16:2 E16:3"), codes(compiled({{"/general.txt", "a b\nA c\n d\n"}})));
+  }
+
+  void stops_at_the_limits() {
+    const auto entry = [](std::size_t pattern, std::size_t expansion) {
+      std::string line = std::string(pattern, 'a') + " " + std::string(expansion, 'b'), out = "T\n\n  ";
+      // Continued, so that no physical line is long.
+      for (std::size_t i = 0; i < line.size(); i += 200) out += line.substr(i, 200) + (i + 200 < line.size() ? "\\\n" : "\n");
+      return compiled({{"/mappings", out}});
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(entry(256, 1024)));
+    CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(257, 10)));
+    CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(10, 1025)));
+    CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(10, 5000)));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(CompileTest);
+
+}  // namespace
