@@ -7,6 +7,7 @@ EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
 EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
 EXTRA_DIST += tests/fuzz/smtp_session.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
+EXTRA_DIST += tests/fuzz/mapping_source.dict
 if FUZZING
 
 # A new target goes here:
@@ -61,6 +62,18 @@ tests_fuzz_configuration_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 tests_fuzz_address_list_fuzz_SOURCES = tests/fuzz/address_list_fuzz.cc
 tests_fuzz_address_list_fuzz_LDADD = libpostern_net.a libpostern_base.a
 tests_fuzz_address_list_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/mapping_source_fuzz
+tests_fuzz_mapping_source_fuzz_SOURCES = tests/fuzz/mapping_source_fuzz.cc
+tests_fuzz_mapping_source_fuzz_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+tests_fuzz_mapping_source_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/tables_file_fuzz
+tests_fuzz_tables_file_fuzz_SOURCES = tests/fuzz/tables_file_fuzz.cc
+tests_fuzz_tables_file_fuzz_LDADD = libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+tests_fuzz_tables_file_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/tables_image_fuzz
+tests_fuzz_tables_image_fuzz_SOURCES = tests/fuzz/tables_image_fuzz.cc
+tests_fuzz_tables_image_fuzz_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+tests_fuzz_tables_image_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader of compiled files: refuses what is damaged. The input stands for the whole file; and, with a true trailer behind it,
-// for a file whose sum is right although its content is not (an attacker who can write the file), of which only the trailer
-// check is tried: behind it stands the library, which is asked in the loader only, a process without rights.
+// The reader of compiled files: what is damaged is refused before the library looks at it. (What passes the check sum reaches the
+// library, in the loader only, which is a process without rights.)
 #include "keyfile/compiled.h"
 
 #include "base/descriptor.h"
