@@ -23,7 +23,7 @@ using net::Awaitable;
 
 // How long records may wait that no notice announced and no death gave reason to look for: the shorter time while there is a
 // backlog (notices are dropped when their socket is full), the longer one when scans find nothing to do.
-constexpr std::chrono::milliseconds kShortestScanInterval{50}, kLongestScanInterval{2000};
+constexpr std::chrono::milliseconds kShortestScanInterval{50}, kScanIntervalWithBacklog{500}, kLongestScanInterval{2000};
 // Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
 constexpr std::chrono::milliseconds kMarksInterval{1000};
 
@@ -155,8 +155,10 @@ class DeliveryRole {
       if (scan_due_ || base::steady_now() >= next_scan) {
         scan_due_ = false;
         const bool found = co_await scan();
-        scan_interval = found ? kShortestScanInterval : std::min(2 * scan_interval, kLongestScanInterval);
-        next_scan = base::steady_now() + scan_interval;
+        const auto most = submitter_->state().backlog() > 0 ? kScanIntervalWithBacklog : kLongestScanInterval;
+        scan_interval = found ? kShortestScanInterval : std::min(2 * scan_interval, most);
+        // Where a scan found work there may be more of it.
+        next_scan = found ? base::steady_now() : base::steady_now() + scan_interval;
       }
       if (base::steady_now() >= next_marks) {
         if (auto synced = reader_.sync_marks(); !synced) base::log_event(Severity::error, "marks-not-synced", {{"reason", synced.error().what}});
