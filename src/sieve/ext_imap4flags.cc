@@ -109,12 +109,9 @@ std::unique_ptr<Step> compile_hasflag(Compiler& compiler, const Arguments& argum
   }
   // The keys are flag lists too: "\\Seen \\Flagged" are two of them.
   Argument keys = arguments.last();
-  const bool count = arguments.has("count");
   std::vector<StringItem> split;
   for (const StringItem& item : keys.strings) {
-    const std::size_t before = split.size();
     for_each_word(item.text, [&](std::string_view word) { split.push_back({std::string(word), item.place}); });
-    if (count && split.size() > before + 1) split.resize(before + 1);
   }
   keys.strings = std::move(split);
   step->matcher = compiler.matcher(arguments, keys);

@@ -79,7 +79,7 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
   Decision decision;
   Collector collector(decision, limits);
   bool failed = false;                   // some script did: then nobody may discard
-  std::vector<std::string> keep_flags;   // of the implicit keep, from the level asked last
+  std::vector<std::string> keep_flags;   // of the implicit keep, from the first level that set any
   for (const LevelScript* script : order) {
     if (script->program == nullptr) {
       collector.error(*script, 0, 0, script->problem.empty() ? "script does not compile" : script->problem);
@@ -112,7 +112,7 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     }
     const bool discarded = discards != outcome.actions.end();
     for (Action& action : outcome.actions) collector.add(std::move(action));
-    keep_flags = std::move(outcome.keep_flags);
+    if (keep_flags.empty()) keep_flags = std::move(outcome.keep_flags);
     if (!outcome.decided_explicitly) continue;
     decision.decided_by = script->level;
     if (discarded && failed) collector.keep({});

@@ -68,6 +68,8 @@ class LevelsTest : public CppUnit::TestFixture {
         {{{Level::user, "fileinto :copy \"A\";"}, {Level::server, "discard;"}}, "server: fileinto \"A\" :copy;"},
         {{{Level::user, "fileinto :copy \"INBOX\";"}}, "nobody: fileinto \"INBOX\";"},
         {{{Level::user, "addflag \"\\\\Seen\";"}}, "nobody: keep (implicit) :flags [\"\\\\Seen\"];"},
+        {{{Level::user, "addflag \"\\\\Seen\";"}, {Level::domain, ""}, {Level::server, "addflag \"x\";"}}, "nobody: keep (implicit) :flags [\"\\\\Seen\"];"},
+        {{{Level::user, "addflag \"\\\\Seen\";"}, {Level::server, "keep;"}}, "server: keep;"},
         // jettison
         {{{Level::user, "keep;"}, {Level::server, "jettison;"}}, "server: jettisoned"},
         {{{Level::user, "fileinto \"A\"; redirect \"a@b.example\";"}, {Level::source_channel, "discard; jettison;"}}, "source channel: jettisoned"},
