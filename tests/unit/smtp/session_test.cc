@@ -72,6 +72,8 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(one_set_of_tables_a_transaction);
   CPPUNIT_TEST(restricted_sessions_have_lower_limits);
   CPPUNIT_TEST(smtputf8_is_needed_for_utf8);
+  CPPUNIT_TEST(idle_sessions_are_told_why_they_end);
+  CPPUNIT_TEST(a_finishing_process_finishes_transactions);
   CPPUNIT_TEST_SUITE_END();
 
   void a_message_is_taken() {
@@ -525,6 +527,77 @@ class SessionTest : public CppUnit::TestFixture {
     play(services, {"EHLO x\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<j\xc3\xb6rg@example.com>\r\nDATA\r\n" + kMessage + ".\r\n"});
     CPPUNIT_ASSERT(services.accepted.at(0).envelope.smtputf8);
     CPPUNIT_ASSERT_EQUAL(std::string("UTF8SMTP"), services.accepted[0].envelope.protocol);
+  }
+
+  // Says its piece, then nothing: the next wait ends by time limit or abort.
+  class SilentStream final : public net::Stream {
+   public:
+    SilentStream(std::string piece, bool time_limit) : script_({std::move(piece)}), time_limit_(time_limit) {}
+    Result<std::optional<std::size_t>> try_read(std::span<char> into) override {
+      auto got = script_.try_read(into);
+      if (got && got->has_value() && **got == 0) return std::optional<std::size_t>();
+      return got;
+    }
+    net::Awaitable<Result<void>> wait_readable() override {
+      expired_ = time_limit_;
+      co_return Error{Kind::temporary, "no more"};
+    }
+    net::Awaitable<Result<void>> write(std::string_view bytes) override { return script_.write(bytes); }
+    void set_time_limit(std::chrono::milliseconds) override {}
+    [[nodiscard]] bool expired() const override { return expired_; }
+    void abort() override {}
+    [[nodiscard]] const std::string& written() const { return script_.written(); }
+
+   private:
+    net::ScriptedStream script_;
+    bool time_limit_, expired_ = false;
+  };
+
+  void idle_sessions_are_told_why_they_end() {
+    for (const auto* text : {"NOOP\r\n", "EHLO x\r\nMAIL FROM:<>\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\nhalf",
+                             "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nBDAT 100\r\nhalf", "NOO"}) {
+      MemoryServices services;
+      smtp::Watch watch;
+      SilentStream stream(text, true);
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_MESSAGE(text, last_line(stream.written()).starts_with("421 4.4.2 "));
+      CPPUNIT_ASSERT(services.accepted.empty());
+    }
+  }
+
+  void a_finishing_process_finishes_transactions() {
+    class Finishing final : public smtp::Watch {
+     public:
+      explicit Finishing(std::string at) : at_(std::move(at)) {}
+      [[nodiscard]] bool finishing() const override { return now_; }
+      void describe(std::string_view text) override { now_ |= text == at_; }
+      void set_idle(bool idle) override {
+        idle_ = idle;
+        if (at_.empty() && idle) now_ = true;
+      }
+      void set_end_reason(std::string_view reason) override { reason_ = reason; }
+      bool now_ = false, idle_ = false;
+      std::string reason_;
+
+     private:
+      std::string at_;
+    };
+    const std::string text = kBegin + "DATA\r\n" + kMessage + ".\r\nMAIL FROM:<>\r\n";
+    for (const auto* at : {"MAIL", "RCPT", "DATA"}) {
+      MemoryServices services;
+      Finishing watch(at);
+      net::ScriptedStream stream({text});
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(at, std::string("220 250 250 250 354 250 421"), codes(stream.written()));
+      CPPUNIT_ASSERT(last_line(stream.written()).starts_with("421 4.3.2 "));
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+      CPPUNIT_ASSERT_EQUAL(std::string("shutdown"), watch.reason_);
+    }
+    MemoryServices services;
+    Finishing watch("");
+    SilentStream stream("", false);
+    run(smtp::run_session(stream, services, session_info(), watch));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 421"), codes(stream.written()));
   }
 };
 
