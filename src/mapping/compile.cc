@@ -10,6 +10,7 @@
 #include "mapping/template.h"
 
 #include <algorithm>
+#include <bit>
 #include <set>
 
 namespace postern::mapping {
@@ -20,19 +21,18 @@ constexpr std::size_t kMaxValueBytes = std::size_t{64} << 10;
 // Where encode_entry() puts the key.
 constexpr std::size_t kKeyOffset = 6, kKeyBytes = 11;
 
-// How often each key occurs, roughly: one counter for many keys. A wrong count costs a comparison, never an answer.
+// How often each key occurs in a table, roughly: one counter may stand for several keys. A wrong count costs a comparison, never an answer.
 class KeyCounts {
  public:
+  explicit KeyCounts(std::size_t entries) : counts_(std::min(kMaxCounters, std::bit_ceil(4 * entries + 1))) {}
   void add(const Key& key) {
-    if (counts_.empty()) counts_.resize(kCounters);
-    std::uint32_t& count = counts_[key.hash % kCounters];
+    std::uint32_t& count = counts_[key.hash % counts_.size()];
     if (count != UINT32_MAX) ++count;
   }
-  [[nodiscard]] std::uint32_t of(const Key& key) const { return counts_.empty() ? 0 : counts_[key.hash % kCounters]; }
-  void clear() { std::fill(counts_.begin(), counts_.end(), 0); }
+  [[nodiscard]] std::uint32_t of(const Key& key) const { return counts_[key.hash % counts_.size()]; }
 
  private:
-  static constexpr std::size_t kCounters = std::size_t{1} << 21;
+  static constexpr std::size_t kMaxCounters = std::size_t{1} << 22;
   std::vector<std::uint32_t> counts_;
 };
 
@@ -80,7 +80,6 @@ class Compiler final : public SourceHandler {
     if (pattern.good()) report(expansion.findings, file, line);
     if (!pattern.good() || !expansion.good() || out_.tables.empty()) return;
     if (input_.lint) lint_.entry(pattern_text, pattern, expansion, file, line);
-    for (const Key& key : pattern_keys(pattern.code)) counts_.add(key);
     Compilation::Table& table = out_.tables.back();
     table.offsets.push_back(table.records.size());
     table.records += encode_entry({line, file, {}, pattern.code, expansion.code});
@@ -111,12 +110,15 @@ class Compiler final : public SourceHandler {
   void leave_table() {
     if (out_.tables.empty()) return;
     Compilation::Table& table = out_.tables.back();
+    KeyCounts counts(table.offsets.size());
+    for (std::size_t entry = 0; entry < table.offsets.size(); ++entry)
+      for (const Key& key : pattern_keys(decode_entry(table.record(entry))->pattern)) counts.add(key);
     for (const std::uint64_t offset : table.offsets) {
       const auto entry = decode_entry(std::string_view(table.records).substr(offset));
       Key best;
       std::uint32_t best_count = UINT32_MAX;
       for (const Key& key : pattern_keys(entry->pattern))
-        if (const std::uint32_t count = counts_.of(key); best.kind == KeyKind::none || count < best_count) {
+        if (const std::uint32_t count = counts.of(key); best.kind == KeyKind::none || count < best_count) {
           best = key;
           best_count = count;
         }
@@ -126,7 +128,6 @@ class Compiler final : public SourceHandler {
       bytes.u64(best.hash);
       table.records.replace(offset + kKeyOffset, kKeyBytes, bytes.bytes());
     }
-    counts_.clear();
   }
 
   // Calls `line` for each line that is no comment and not blank; lines that begin with a blank belong to the one before, if wanted.
@@ -215,7 +216,6 @@ class Compiler final : public SourceHandler {
   Compilation out_;
   Lint lint_;
   std::set<std::string> names_;
-  KeyCounts counts_;
 };
 
 }  // namespace
