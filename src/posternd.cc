@@ -66,7 +66,7 @@ const std::vector<RoleEntry>& role_table() {
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
        {conf::Module::smtp, conf::Module::lmtp}, 0},
-      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0},
+      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
@@ -230,6 +230,7 @@ int serve(const std::string& path, bool foreground) {
   options.loaded = std::move(loaded);
   for (const auto& entry : role_table())
     if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order});
+  options.background = !foreground;
   options.ready = [&](const std::string& failure) { starter.report(failure, keep_standard_error); };
   options.tables_changed = [&] { generations->raise_tables(); };
   options.check = check_policy;

@@ -47,7 +47,10 @@ std::vector<std::string> child_environment() {
   if (control == kControlDescriptor) ::fcntl(control, F_SETFD, 0);
   else ::dup2(control, kControlDescriptor);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null >= 0) ::dup2(null, STDIN_FILENO);
+  if (null >= 0) {
+    ::dup2(null, STDIN_FILENO);
+    ::dup2(null, STDOUT_FILENO);
+  }
   ::sigprocmask(SIG_SETMASK, &signals, nullptr);
   ::syscall(SYS_execveat, program, "", arguments, environment, AT_EMPTY_PATH);
   ::_exit(127);
@@ -96,6 +99,7 @@ Result<Child*> Children::start(const Start& start) {
                                {"number", number},
                                {"incarnation", child->incarnation},
                                {"change_user", start.change_user},
+                               {"background", start.background},
                                {"uid", start.identity.uid},
                                {"gid", start.identity.gid},
                                {"open_files", start.open_files}},

@@ -65,6 +65,7 @@ class Children {
     std::string role;
     Identity identity;
     bool change_user = false;
+    bool background = false;
     std::uint64_t open_files = 0;
     std::uint64_t generation = 0;
     Named descriptors;

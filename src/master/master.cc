@@ -205,6 +205,7 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   start.role = role.role.name;
   start.identity = site.of(role.role.user);
   start.change_user = site.root;
+  start.background = options.background;
   start.open_files = kSpareFiles + (role.role.modules.empty() ? 0 : configuration.connection_table_sessions);
   start.generation = generation;
   start.descriptors = common_descriptors();
@@ -355,6 +356,7 @@ void Master::State::start_loader(base::Descriptor file) {
   start.role = "loader";
   start.identity = site.network;
   start.change_user = site.root;
+  start.background = options.background;
   start.open_files = 64;
   start.descriptors = common_descriptors();
   start.descriptors.emplace_back("compiled", file.get());

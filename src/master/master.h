@@ -57,6 +57,8 @@ struct Options {
   std::string configuration_path;
   conf::Loaded loaded;  // read from it and usable
   std::vector<Role> roles;
+  // Whoever started the server waits for it to let go of his output: children keep none of it once their log is open.
+  bool background = false;
   // Called once: `failure` is empty when all sockets that can be bound are bound and all children are at work.
   std::function<void(const std::string& failure)> ready;
   // Called when a new image of the tables has been handed to the children: raises the shared generation number.

@@ -7,6 +7,7 @@
 #include "service/socket_orders.h"
 
 #include <cap-ng.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -34,6 +35,12 @@ Error start_error(std::string text) { return {Kind::invalid, "start message: " +
 base::Descriptor& log_file() {
   static base::Descriptor file;
   return file;
+}
+
+// Whoever started the server may wait for the end of what it writes.
+void leave_standard_error() {
+  const base::Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.valid()) ::dup2(null.get(), STDERR_FILENO);
 }
 
 }  // namespace
@@ -96,7 +103,7 @@ Result<Start> receive_start(int control) {
   Start start;
   start.control = base::Descriptor(control);
   if (auto set = base::set_close_on_exec(control, true); !set) return set.error();
-  bool begun = false;
+  bool begun = false, background = false;
   for (int messages = 0; messages < kStartMessages; ++messages) {
     auto order = net::receive_order(control, true);
     if (!order) return order.error().in("start");
@@ -107,7 +114,9 @@ Result<Start> receive_start(int control) {
       const auto number = order->number("number"), incarnation = order->number("incarnation");
       const auto uid = order->number("uid"), gid = order->number("gid"), files = order->number("open_files");
       const auto* const change = order->body.if_contains("change_user");
-      if (!role || !number || !incarnation || !uid || !gid || !files || change == nullptr || !change->is_bool())
+      const auto* const behind = order->body.if_contains("background");
+      if (!role || !number || !incarnation || !uid || !gid || !files || change == nullptr || !change->is_bool() || behind == nullptr ||
+          !behind->is_bool())
         return start_error("something is missing");
       start.role = *role;
       start.number = static_cast<unsigned>(*number);
@@ -116,6 +125,7 @@ Result<Start> receive_start(int control) {
       start.gid = static_cast<gid_t>(*gid);
       start.open_files = *files;
       start.change_user = change->get_bool();
+      background = behind->get_bool();
       for (auto& [name, descriptor] : order->descriptors) start.descriptors[name] = std::move(descriptor);
     } else if (order->name() == "sockets" && begun) {
       auto sockets = sockets_in(*order);
@@ -126,8 +136,11 @@ Result<Start> receive_start(int control) {
       auto configuration = read_configuration(start.get("configuration"));
       if (!configuration) return configuration.error();
       start.configuration = std::move(*configuration);
-      use_log_file(start.take("log"));
+      base::Descriptor log = start.take("log");
+      const bool log_elsewhere = log.valid() || start.configuration->log.destination == base::Destination::syslog;
+      use_log_file(std::move(log));
       base::configure_log(start.configuration->log.destination, "posternd/" + start.role, start.configuration->log.least);
+      if (background && log_elsewhere) leave_standard_error();
       ::prctl(PR_SET_NAME, ("postern-" + start.role).substr(0, 15).c_str());
       return start;
     } else {

@@ -2,16 +2,19 @@
 // posternctl status, sessions, reload, stop: questions and orders to the running master over run/control.sock.
 #include "tools/posternctl.h"
 
+#include "base/text.h"
 #include "net/frames.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 
@@ -36,8 +39,38 @@ int wrong_usage(const char* command) {
   return kUsage;
 }
 
+// The base directory that a configuration names although it is not usable: found by its line, as a person would.
+std::string base_directory_in(const std::string& path) {
+  const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return {};
+  auto text = base::read_all(file.get(), conf::kMaxTextBytes);
+  if (!text) return {};
+  for (std::string_view line : base::split(*text, '\n')) {
+    line = base::trim(line);
+    if (!line.starts_with("base_directory")) continue;
+    const auto from = line.find('"'), to = line.find('"', from + 1);
+    if (from != std::string_view::npos && to != std::string_view::npos) return std::string(line.substr(from + 1, to - from - 1));
+  }
+  return {};
+}
+
+// The base directory of the server. A mistake in the file must keep nobody from asking the server that runs, or stopping it.
+Result<base::Descriptor> server_directory(const Context& context) {
+  const conf::Loaded loaded = conf::load(context.configuration_path);
+  std::string path = loaded.configuration.base_directory;
+  if (!loaded.usable()) {
+    if (std::string named = base_directory_in(context.configuration_path); !named.empty()) path = std::move(named);
+    std::cerr << "posternctl: " << context.configuration_path << " is not usable as it is; asking the server in " << path << "\n";
+  }
+  base::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) return system_error(errno, "base directory " + path);
+  return directory;
+}
+
 Result<object> ask(const Context& context, const char* command) {
-  return net::ask(context.base_directory(), kSocket, object{{"command", command}}, kPatience);
+  auto directory = server_directory(context);
+  if (!directory) return directory.error();
+  return net::ask(directory->get(), kSocket, object{{"command", command}}, kPatience);
 }
 
 // What the master sends is checked as it is used: another version may run.
@@ -155,7 +188,6 @@ int run_sessions(const Context& context, const std::vector<std::string>& argumen
 
 int run_reload(const Context& context, const std::vector<std::string>& arguments) {
   if (!arguments.empty()) return wrong_usage("reload");
-  // The base directory is read from the new file: its mistakes are reported here already, and the master is not bothered.
   auto answer = ask(context, "reload");
   if (!answer) return fail(answer.error());
   const bool done = truth(*answer, "done");
@@ -175,7 +207,9 @@ int run_reload(const Context& context, const std::vector<std::string>& arguments
 
 int run_stop(const Context& context, const std::vector<std::string>& arguments) {
   if (!arguments.empty()) return wrong_usage("stop");
-  auto socket = net::connect_unix(context.base_directory(), kSocket);
+  auto directory = server_directory(context);
+  if (!directory) return fail(directory.error());
+  auto socket = net::connect_unix(directory->get(), kSocket);
   if (!socket) return fail(socket.error());
   const std::string request = net::frame(object{{"command", "stop"}});
   if (::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))

@@ -40,7 +40,7 @@ class ControlLinkTest : public CppUnit::TestFixture {
                                           {{"order", "finish"}},
                                           {{"order", 1}},
                                           {{"order", "start"}, {"role", "toy"}},
-                                          {{"order", "start"}, {"role", "toy"}, {"number", -1}, {"incarnation", 7}, {"change_user", false},
+                                          {{"order", "start"}, {"role", "toy"}, {"number", -1}, {"incarnation", 7}, {"change_user", false}, {"background", false},
                                            {"uid", 0}, {"gid", 0}, {"open_files", 1}}};
     for (const auto& order : orders) {
       auto ends = base::socket_pair(SOCK_SEQPACKET);
@@ -51,7 +51,7 @@ class ControlLinkTest : public CppUnit::TestFixture {
     const auto file = base::Descriptor(::memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     auto ends = base::socket_pair(SOCK_SEQPACKET);
     CPPUNIT_ASSERT(net::send_order(ends->first.get(),
-                                   {{"order", "start"}, {"role", "toy"}, {"number", 1}, {"incarnation", 7}, {"change_user", false}, {"uid", 0},
+                                   {{"order", "start"}, {"role", "toy"}, {"number", 1}, {"incarnation", 7}, {"change_user", false}, {"background", false}, {"uid", 0},
                                     {"gid", 0}, {"open_files", 1}},
                                    {{"configuration", file.get()}})
                        .has_value());

@@ -56,7 +56,7 @@ class ToyMaster {
   // What the master of the real world sends; then the child's own first step.
   Result<Start> start_child() {
     const base::Descriptor file = configuration_file();
-    send({{"order", "start"}, {"role", "toy"}, {"number", 3}, {"incarnation", 7}, {"change_user", false}, {"uid", 0}, {"gid", 0}, {"open_files", 256}},
+    send({{"order", "start"}, {"role", "toy"}, {"number", 3}, {"incarnation", 7}, {"change_user", false}, {"background", false}, {"uid", 0}, {"gid", 0}, {"open_files", 256}},
          {{"configuration", file.get()}, {"connections", table_->descriptor()}});
     send_socket(1, listening_.get());
     send({{"order", "begin"}});
