@@ -49,7 +49,7 @@ def bytes_one_at_a_time():
 @cases_of([
     ("refused MAIL", b"MAIL FROM:<a@sender.example> SIZE=99999999999\r\n"), ("refused RCPT", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.com>\r\n"),
     ("RSET", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.com>\r\nRSET\r\n"), ("EHLO", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.com>\r\nEHLO x.example\r\n"),
-    ("broken BDAT", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.com>\r\nBDAT x\r\nRSET\r\n"),
+    ("BDAT, then DATA", b"MAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.com>\r\nBDAT 4\r\nab\r\nDATA\r\nRSET\r\n"),
     ("BDAT without recipients", b"MAIL FROM:<a@b.example>\r\nBDAT 5 LAST\r\nabc\r\nRSET\r\n"),
 ])
 def nothing_remains_of_a_transaction_that_ended(commands):
