@@ -93,17 +93,16 @@ void Marks::take(std::string_view bytes, std::size_t& used) {
 }
 
 void Marks::refresh(int marks_file) {
-  std::string bytes(4096, '\0');
+  std::array<char, 4096> bytes;
   std::uint64_t from = read_to_;
   while (true) {
     const std::size_t got = read_available(marks_file, bytes.data(), bytes.size(), from);
     std::size_t used = 0;
-    take(std::string_view(bytes).substr(0, got), used);
+    take({bytes.data(), got}, used);
     if (used > 0) read_to_ = from + used;
     if (got < bytes.size()) return;
     // What is behind the last whole note may be the front of one; damaged bytes are passed over, but looked at again next time.
     from += used > 0 ? used : got - (kMarkBytes - 1);
-    if (bytes.size() < kChunkBytes) bytes.resize(bytes.size() * 4);
   }
 }
 

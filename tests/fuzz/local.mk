@@ -74,6 +74,13 @@ FUZZ_TARGETS += tests/fuzz/tables_image_fuzz
 tests_fuzz_tables_image_fuzz_SOURCES = tests/fuzz/tables_image_fuzz.cc
 tests_fuzz_tables_image_fuzz_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
 tests_fuzz_tables_image_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/journal_segment_fuzz tests/fuzz/journal_marks_fuzz
+tests_fuzz_journal_segment_fuzz_SOURCES = tests/fuzz/journal_segment_fuzz.cc
+tests_fuzz_journal_segment_fuzz_LDADD = libpostern_spool.a libpostern_mail.a libpostern_base.a
+tests_fuzz_journal_segment_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+tests_fuzz_journal_marks_fuzz_SOURCES = tests/fuzz/journal_marks_fuzz.cc
+tests_fuzz_journal_marks_fuzz_LDADD = libpostern_spool.a libpostern_base.a
+tests_fuzz_journal_marks_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)
