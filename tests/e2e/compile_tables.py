@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""postern-compile: mistakes keep the old tables, files are numbered, and root does not write where the owner of a directory points it."""
+import pwd
+import shutil
+import stat
+import tempfile
+
+from postern_testing import *
+
+GOOD = "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|*  $NRelaying$ not$ permitted\n"
+RELAY = "tcp_local|a@example.org|tcp_local|b@example.net"
+
+
+class Tables:
+    """A configuration directory with nothing in it but tables."""
+
+    def __init__(self, text=GOOD):
+        self.path = tempfile.mkdtemp(prefix="postern-tables-")
+        os.chmod(self.path, 0o755)
+        self.write(text)
+
+    def write(self, text):
+        with open(os.path.join(self.path, "mappings"), "w") as file:
+            file.write(text)
+
+    def compile(self, *arguments, expect=0):
+        return run(program("postern-compile"), "--config", self.path, *arguments, expect=expect)
+
+    def names(self):
+        folder = os.path.join(self.path, "tables")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        shutil.rmtree(self.path)
+
+
+@case
+def files_are_numbered_and_the_last_ten_stay():
+    with Tables() as tables:
+        for _ in range(12):
+            tables.compile()
+        equal(tables.names(), ["%06d.db" % number for number in range(3, 13)])
+        check(os.path.samefile(os.path.join(tables.path, "tables.db"), os.path.join(tables.path, "tables", "000012.db")), "tables.db is the last one")
+
+
+@case
+def a_mistake_is_named_and_the_old_file_stays():
+    with Tables() as tables:
+        tables.compile()
+        before = os.stat(os.path.join(tables.path, "tables.db"))
+        tables.write(GOOD + "\nT\n\n  a b\n\nt\n\n  a\n  b c d\n")
+        done = tables.compile(expect=2)
+        for part in ("mappings:9: error E03", "mappings:11: error E04", "mappings:12: error E05"):
+            contains(done.stdout + done.stderr, part)
+        after = os.stat(os.path.join(tables.path, "tables.db"))
+        equal((after.st_ino, after.st_mtime_ns), (before.st_ino, before.st_mtime_ns))
+
+
+@case
+def warnings_count_only_when_they_should():
+    with Tables("T\n\n  a b\n") as tables:
+        contains(tables.compile("--check").stderr, "W09")
+        equal(tables.names(), [])
+        tables.compile("--strict", expect=1)
+        equal(tables.names(), [])
+        tables.compile()
+        equal(tables.names(), ["000001.db"])
+        tables.compile("--nonsense", expect=2)
+
+
+@case
+def probe_needs_neither_server_nor_configuration():
+    with Tables() as tables:
+        done = run(program("posternctl"), "probe", "--mappings", os.path.join(tables.path, "mappings"), "--table", "orig_send_access", RELAY)
+        equal(done.stdout, "matched: yes\noutput: Relaying not permitted\nflags: N\n")
+        run(program("posternctl"), "probe", "--mappings", os.path.join(tables.path, "mappings"), "--table", "ORIG_SEND_ACCESS", "l|a|l|b", expect=1)
+        done = run(program("posternctl"), "match", "$(192.0.2.0/24)|*", "192.0.2.5|tail")
+        equal(done.stdout, "yes\n0=192.0.2.5\n1=tail\n")
+
+
+@case
+def root_becomes_the_owner_of_the_directory():
+    if os.geteuid() != 0:
+        raise Skip("only root can become somebody else")
+    nobody = pwd.getpwnam("nobody")
+    with Tables() as tables:
+        victim = tempfile.mkdtemp(prefix="postern-victim-")
+        try:
+            for path in (tables.path, os.path.join(tables.path, "mappings")):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            # A directory of root's behind a link: nothing may appear there.
+            os.symlink(victim, os.path.join(tables.path, "tables"))
+            tables.compile(expect=2)
+            equal(os.listdir(victim), [])
+            os.unlink(os.path.join(tables.path, "tables"))
+            # A link in place of tables.db is replaced, not followed.
+            target = os.path.join(victim, "file")
+            with open(target, "w") as file:
+                file.write("untouched")
+            os.symlink(target, os.path.join(tables.path, "tables.db"))
+            tables.compile()
+            with open(target) as file:
+                equal(file.read(), "untouched")
+            status = os.lstat(os.path.join(tables.path, "tables.db"))
+            check(stat.S_ISREG(status.st_mode) and status.st_uid == nobody.pw_uid, "tables.db is a file of the owner's")
+            # What only root may read can't be included.
+            os.chmod(target, 0o600)
+            tables.write("T\n\n<%s\n" % target)
+            contains(tables.compile(expect=2).stderr, "E11")
+        finally:
+            shutil.rmtree(victim)
+
+
+run_cases()
