@@ -23,11 +23,17 @@ filler = os.path.join(disk, "filler")
 
 
 def fill(leave):
-    """Takes all but `leave` bytes."""
-    vfs = os.statvfs(disk)
-    free = vfs.f_bavail * vfs.f_frsize
+    """Takes all but `leave` bytes; the server may be taking them at the same moment."""
     with open(filler, "ab") as file:
-        os.posix_fallocate(file.fileno(), file.seek(0, 2), max(free - leave, 1))
+        piece = 16 * MEGABYTE
+        while piece >= 4096:
+            vfs = os.statvfs(disk)
+            piece = min(piece, vfs.f_bavail * vfs.f_frsize - leave)
+            try:
+                if piece >= 4096:
+                    os.posix_fallocate(file.fileno(), file.seek(0, 2), piece)
+            except OSError:
+                piece //= 2
 
 
 def mail_code(text=None):
@@ -46,7 +52,7 @@ def mail_code(text=None):
 def below_the_minimum_mail_from_is_answered_452():
     equal(mail_code()[0], 250)
     fill(leave=8 * MEGABYTE)
-    wait_until(lambda: mail_code()[0] == 452, 5, "452, got %r" % (mail_code(),))
+    wait_until(lambda: [mail_code()[0] for _ in range(6)] == [452] * 6, 10, "452 from every child, got %r" % (mail_code(),))
     contains(mail_code()[1], "4.3.1")
 
 

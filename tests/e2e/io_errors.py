@@ -5,7 +5,7 @@ from postern_load import *
 
 if not program("strace", required=False):
     no_cases_here("strace is not installed")
-site = Site(settings={"spool": {"segment_bytes": 1024 * 1024}, "children": {"smtp": 1, "delivery": 1}, "delivery": {"retry_first": 1, "retry_most": 2}})
+site = Site(settings={"spool": {"segment_bytes": 1024 * 1024, "large_message_bytes": 128 * 1024}, "children": {"smtp": 1, "delivery": 1}, "delivery": {"retry_first": 1, "retry_most": 2}})
 
 
 @contextlib.contextmanager

@@ -69,6 +69,15 @@ def nothing_remains_of_a_transaction_that_ended(commands):
 
 
 @case
+def a_chunk_of_unknown_length_ends_the_session():
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.begin("a@sender.example", "anna@example.com")
+        session.send("BDAT x\r\nRSET\r\nNOOP\r\n")  # what follows may be text: none of it is a command
+        equal(session.rest()[:4], b"501 ")
+
+
+@case
 def too_many_errors_end_the_session():
     with Smtp(site.smtp) as session:
         session.send(b"NONSENSE\r\n" * 60)

@@ -67,15 +67,16 @@ class Load:
         size = chance.choice([0, 100, 3000, 10000, self.largest])
         lines = [b".dot" if chance.random() < 0.05 else b"%032x" % chance.getrandbits(128) * 2 for _ in range(size // 66)]
         body = b"".join(line + CRLF for line in lines)
-        message_id = new_id_of(chance)
+        message_id = new_id("load.example")
         text = stuffed(message(message_id, to=recipients[0], body="") + body) + b".\r\n"
         session.send("MAIL FROM:<load@sender.example>\r\n" + "".join("RCPT TO:<%s>\r\n" % one for one in recipients) + "DATA\r\n")
         codes = [session.reply() for _ in range(len(recipients) + 2)]
         taken = [one for one, reply in zip(recipients, codes[1:-1]) if reply[0] == 250]
-        for code, texts in codes[:-1]:
-            if code >= 400:
-                with self.lock:
-                    self.refused["%d %s" % (code, texts[0])] += 1
+        first_refusal = next((reply for reply in codes[:-1] if reply[0] >= 400), None)  # the others follow from it
+        if first_refusal:
+            with self.lock:
+                self.refused["%d %s" % (first_refusal[0], first_refusal[1][0])] += 1
+            time.sleep(0.01)
         if codes[-1][0] != 354:
             if codes[-1][0] == 421:
                 raise Closed("421")
@@ -129,7 +130,7 @@ class Load:
             time.sleep(0.2)
         twice = [key for key, copies in found.items() if len(copies) > 1]
         damaged = [key for key, digest in promised.items() if key in found and any(copy != digest for copy in found[key])]
-        strange = [key for key in found if key not in promised and key[1] not in self.unanswered and key[1] not in self.accepted]
+        strange = [key for key in found if key[1] not in issued_ids or (key[1] in self.accepted and key not in promised and key[1] not in self.unanswered)]
         report = "%d accepted for %d mailboxes; %d missing, %d twice, %d damaged, %d never sent; refused %r; %d connections broken" % (
             len(self.accepted), len(promised), len(missing), len(twice), len(damaged), len(strange), dict(self.refused), self.broken)
         if missing or twice or damaged or strange:
@@ -137,6 +138,3 @@ class Load:
                 report, missing[:5], twice[:5], damaged[:5], strange[:5], self.site.log()[-6000:]))
         return report
 
-
-def new_id_of(chance):
-    return "%s.%016x@load.example" % (new_id().split("@")[0], chance.getrandbits(64))

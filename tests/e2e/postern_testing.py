@@ -678,12 +678,13 @@ def stuffed(text):
     return re.sub(rb"(?m)^\.", b"..", text)
 
 
-_message_number = [0]
+issued_ids = set()  # every Message-ID that this program has made
 
 
-def new_id():
-    _message_number[0] += 1
-    return "%d.%d.%d@test.example" % (os.getpid(), time.time_ns(), _message_number[0])
+def new_id(domain="test.example"):
+    message_id = "%d.%d.%d@%s" % (os.getpid(), time.time_ns(), random.getrandbits(64), domain)
+    issued_ids.add(message_id)
+    return message_id
 
 
 def message(message_id=None, subject="test", to="anna@example.com", body="Hello.\r\n", sender="sender@sender.example", extra=""):

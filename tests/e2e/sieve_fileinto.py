@@ -5,12 +5,13 @@ from postern_testing import *
 
 site = Site()
 SCRIPT = """\
-require ["fileinto", "envelope", "copy", "mailbox"];
+require ["fileinto", "envelope", "copy", "mailbox", "variables"];
 if header :contains "subject" "[list]" { fileinto :create "Lists/Postern"; stop; }
 if envelope :domain "from" "junk.example" { discard; stop; }
 if header :is "subject" "copy" { fileinto :copy :create "Copies"; }
 if header :is "subject" "both" { fileinto :create "Copies"; keep; }
-if header :is "subject" "error" { fileinto "No such folder"; }
+if header :is "subject" "new" { fileinto "Not yet there"; }
+if header :matches "subject" "into *" { fileinto "${1}"; }
 """
 
 
@@ -45,8 +46,14 @@ def what_is_discarded_is_in_no_folder():
 
 
 @case
-def an_error_at_run_time_keeps_the_message():
-    site.find_message("anna@example.com", deliver(site, subject="error"))
+def a_missing_folder_is_made():
+    site.find_message("anna@example.com", deliver(site, subject="new"), "Not yet there")
+
+
+@cases_of([(name, name) for name in ("../../bert", "a/../../../bert", "..", "/etc", "a//b")])
+def a_folder_that_cannot_be_keeps_the_message(name):
+    site.find_message("anna@example.com", deliver(site, subject="into " + name))
+    site.wait_for_log("filter", "anna@example.com", "line=")
 
 
 @case
