@@ -368,7 +368,7 @@ class Batch::Implementation {
     return synced;
   }
 
-  // All files, in parallel if they are many, then each directory once. False: one could not be opened any more.
+  // All files in parallel, so that they share the file system's commits, then each directory once. False: one could not be opened any more.
   Result<bool> sync_files(std::vector<Written*>& files) {
     for (Written* const written : files) {
       if (written->file) continue;
@@ -391,7 +391,7 @@ class Batch::Implementation {
   template <class Work>
   Result<void> in_parallel(std::size_t count, Work work) {
     const std::size_t threads = std::min<std::size_t>(count, std::max(1U, store_.settings.sync_threads));
-    if (count <= store_.settings.few_files || threads <= 1) {
+    if (threads <= 1) {
       for (std::size_t i = 0; i < count; ++i)
         if (auto done = work(i); !done) return done;
       return {};
