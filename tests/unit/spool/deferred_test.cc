@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spool/deferred.h"
 
-#include "tests/unit/spool/scratch.h"
+#include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 

@@ -2,7 +2,7 @@
 #include "spool/journal.h"
 
 #include "spool/segment_format.h"
-#include "tests/unit/spool/scratch.h"
+#include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 #include <fcntl.h>

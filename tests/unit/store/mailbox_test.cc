@@ -2,7 +2,7 @@
 #include "store/mailbox.h"
 
 #include "store/names.h"
-#include "tests/unit/store/scratch.h"
+#include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/maildir.h"
 
-#include "tests/unit/store/scratch.h"
+#include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 #include <sys/stat.h>
