@@ -93,7 +93,7 @@ void RefusalLog::note(conf::Module module, const net::Address& key, const net::E
     return;
   }
   sums_.emplace(kind, Sum{now, 0});
-  base::Fields fields{{"service", conf::to_string(module)}, {"reason", to_string(decision.reason)}, {"remote", remote.to_string()}, {"local", local.to_string()}};
+  base::Fields fields{{"listener", conf::to_string(module)}, {"reason", to_string(decision.reason)}, {"remote", remote.to_string()}, {"local", local.to_string()}};
   if (decision.limit > 0) {
     fields.emplace_back("count", decision.count);
     fields.emplace_back("limit", decision.limit);
@@ -104,7 +104,7 @@ void RefusalLog::note(conf::Module module, const net::Address& key, const net::E
 
 void RefusalLog::write(const Key& key, const Sum& sum, std::chrono::seconds seconds) {
   base::log_event(base::Severity::notice, "connections-refused",
-                  {{"service", conf::to_string(key.module)},
+                  {{"listener", conf::to_string(key.module)},
                    {"reason", to_string(key.reason)},
                    {"remote", key.others ? "others" : key.address.to_string()},
                    {"count", sum.count},

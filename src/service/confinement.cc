@@ -57,6 +57,8 @@ std::vector<const char*> list_of(std::string_view role) {
   return names;
 }
 
+#ifndef POSTERN_SANITIZED
+
 scmp_arg_cmp equal(unsigned argument, scmp_datum_t value) { return {argument, SCMP_CMP_EQ, value, 0}; }
 // True if the bits of `mask` are those of `value`.
 scmp_arg_cmp bits(unsigned argument, scmp_datum_t mask, scmp_datum_t value) { return {argument, SCMP_CMP_MASKED_EQ, mask, value}; }
@@ -64,6 +66,8 @@ scmp_arg_cmp bits(unsigned argument, scmp_datum_t mask, scmp_datum_t value) { re
 struct FreeFilter {
   void operator()(void* filter) const { seccomp_release(filter); }
 };
+
+#endif
 
 }  // namespace
 

@@ -118,13 +118,13 @@ class RefusalsTest : public CppUnit::TestFixture {
     for (int i = 0; i < 100; ++i) log.note(conf::Module::smtp, key, from, to, decision, start + std::chrono::milliseconds(i));
     std::string text = logged();
     CPPUNIT_ASSERT_EQUAL_MESSAGE(text, 1L, static_cast<long>(lines(text)));
-    for (const char* const part : {"connection-refused service=smtp reason=per-address remote=[2001:db8::7]:4711 local=192.0.2.1:25 count=20 limit=20", "listeners.smtp.connections_per_address", "line=12"})
+    for (const char* const part : {"connection-refused listener=smtp reason=per-address remote=[2001:db8::7]:4711 local=192.0.2.1:25 count=20 limit=20", "listeners.smtp.connections_per_address", "line=12"})
       CPPUNIT_ASSERT_MESSAGE(text + part, text.find(part) != std::string::npos);
     log.write_sums(start + 59s);
     CPPUNIT_ASSERT_EQUAL(std::string(), logged());
     log.write_sums(start + 60s);
     text = logged();
-    CPPUNIT_ASSERT_MESSAGE(text, text.find("connections-refused service=smtp reason=per-address remote=2001:db8:: count=99 seconds=60\n") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("connections-refused listener=smtp reason=per-address remote=2001:db8:: count=99 seconds=60\n") != std::string::npos);
     // Another kind is another line; a kind that was quiet for a period is new again.
     decision.reason = Reason::full;
     log.note(conf::Module::smtp, key, from, to, decision, start + 61s);
