@@ -93,6 +93,10 @@ void Marks::take(std::string_view bytes, std::size_t& used) {
 }
 
 void Marks::refresh(int marks_file) {
+  std::array<char, kMarkBytes> first{};
+  const std::size_t has = read_available(marks_file, first.data(), first.size(), 0);
+  if (read_to_ > 0 && (has < first.size() || first != first_)) read_to_ = 0;
+  if (read_to_ == 0) first_ = first;
   std::array<char, 4096> bytes;
   std::uint64_t from = read_to_;
   while (true) {

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "spool/segment_format.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,7 +30,8 @@ class Marks {
  public:
   // Forgets everything: for a new generation of a segment of this size.
   void reset(std::uint32_t generation, std::uint64_t segment_bytes);
-  // Reads what others have appended since. Damaged bytes are skipped.
+  // Reads what others have appended since. Damaged bytes are skipped. A writer that recycles the segment cuts the file once the new
+  // generation stands; whoever has read the old notes under the new generation notices it here and begins anew.
   void refresh(int marks_file);
   void set_finished(std::uint64_t offset);
   [[nodiscard]] bool finished(std::uint64_t offset) const;
@@ -40,6 +42,7 @@ class Marks {
   std::uint32_t generation_ = 0;
   std::uint64_t segment_bytes_ = 0;
   std::uint64_t read_to_ = 0;
+  std::array<char, kMarkBytes> first_{};  // the file's first note when it was read: another one stands there after a cut
   std::vector<std::uint64_t> finished_;  // a bit for each place where a record can start (8-aligned)
   std::vector<std::uint64_t> accepted_;  // offsets, few
 };

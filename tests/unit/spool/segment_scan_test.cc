@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spool/segment_scan.h"
 
+#include "base/files.h"
+
 #include <cppunit/extensions/HelperMacros.h>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace postern::spool {
 
@@ -10,6 +15,7 @@ class SegmentScanTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_header_survives_the_loss_of_one_sector);
   CPPUNIT_TEST(marks_are_read_behind_damage);
   CPPUNIT_TEST(marks_of_another_generation_do_not_count);
+  CPPUNIT_TEST(marks_that_were_cut_under_the_reader_are_read_anew);
   CPPUNIT_TEST(a_record_header_is_good_at_one_place_only);
   CPPUNIT_TEST(names_read_back);
   CPPUNIT_TEST_SUITE_END();
@@ -53,6 +59,28 @@ class SegmentScanTest : public CppUnit::TestFixture {
     std::size_t used = 0;
     marks.take(bytes, used);
     CPPUNIT_ASSERT(!marks.finished(4096) && !marks.finished(std::uint64_t{1} << 50));
+  }
+  // A reader that looked between the new header and the cut: it read the old notes to their end, and the new ones grow past that
+  // before it looks again.
+  void marks_that_were_cut_under_the_reader_are_read_anew() {
+    for (const std::size_t grown : {std::size_t{1}, std::size_t{20}}) {
+      const base::Descriptor file(::memfd_create("marks", MFD_CLOEXEC));
+      const auto append = [&](std::uint32_t generation, std::size_t count) {
+        std::string bytes;
+        for (std::size_t i = 0; i < count; ++i) encode_mark({generation, 4096 + 8 * i, MarkKind::finished}, bytes);
+        CPPUNIT_ASSERT(base::system_files().append(file.get(), bytes));
+      };
+      append(2, 10);
+      Marks marks;
+      marks.reset(3, 65536);
+      marks.refresh(file.get());
+      CPPUNIT_ASSERT(!marks.finished(4096));
+      CPPUNIT_ASSERT_EQUAL(0, ::ftruncate(file.get(), 0));
+      CPPUNIT_ASSERT_EQUAL(off_t{0}, ::lseek(file.get(), 0, SEEK_SET));
+      append(3, grown);
+      marks.refresh(file.get());
+      for (std::size_t i = 0; i < grown; ++i) CPPUNIT_ASSERT(marks.finished(4096 + 8 * i));
+    }
   }
   void a_record_header_is_good_at_one_place_only() {
     const SegmentHeader segment{1, 9, 42};
