@@ -86,11 +86,15 @@ def run_cases(only=""):
             failed += 1
             print("  FAIL %s" % name)
             print("       " + traceback.format_exc().strip().replace("\n", "\n       "), flush=True)
+            for site in _sites[-2:]:
+                troubles = [line for line in site.log().splitlines() if re.search(r"\] (warning|error|critical): ", line)]
+                print("       the server said: " + "\n         ".join([""] + troubles[-15:]), flush=True)
     _cases.clear()
     _count(passed, failed)
 
 
 _total = [0, 0]
+_sites = []  # all that this program made, for the log of a case that failed
 
 
 def _count(passed, failed):
@@ -276,6 +280,7 @@ class Site:
         self.domains = list(domains)
         self.server = None
         self.extra_environment = {}
+        _sites.append(self)
         os.makedirs(self.base, exist_ok=True)
         os.makedirs(self.etc, exist_ok=True)
         self.settings = merged(self.default_settings(), settings)
