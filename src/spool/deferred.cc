@@ -169,7 +169,7 @@ Result<void> Deferred::remove(const DeferredEntry& entry) { return files_->unlin
 Result<void> Deferred::set_aside(const DeferredEntry& entry, std::string_view why) {
   if (auto moved = files_->rename(directory_.get(), entry.name, corrupt_.get(), "deferred-" + entry.name); !moved) return moved;
   if (auto synced = files_->sync_directory(corrupt_.get()); !synced) return synced;
-  base::log_event(base::Severity::error, "deferred_corrupt", {{"name", entry.name}, {"reason", why}});
+  base::log_event(base::Severity::error, "deferred-corrupt", {{"name", entry.name}, {"reason", why}});
   return {};
 }
 

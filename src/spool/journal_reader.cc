@@ -98,11 +98,11 @@ class JournalReader::Implementation {
     const auto header = read_segment_header(segment.file.get(), number, &recovered);
     if (!header) {
       if (!std::exchange(segment.trouble_logged, true))
-        base::log_event(base::Severity::error, "journal_segment_unreadable", {{"segment", number}, {"reason", header.error().what}});
+        base::log_event(base::Severity::error, "journal-segment-unreadable", {{"segment", number}, {"reason", header.error().what}});
       return;
     }
     if (recovered && !std::exchange(segment.trouble_logged, true))
-      base::log_event(base::Severity::error, "journal_header_corrupt", {{"segment", number}, {"generation", header->generation}});
+      base::log_event(base::Severity::error, "journal-header-corrupt", {{"segment", number}, {"generation", header->generation}});
     if (segment.readable && *header == segment.header) return;
     segment.readable = true;
     segment.header = *header;
@@ -144,7 +144,7 @@ class JournalReader::Implementation {
     if (segment.marks.finished(region.offset)) return true;
     bool first = false;
     if (auto done = set_aside(files, corrupt.get(), segment.file.get(), segment.header, region, first); !done) {
-      base::log_event(base::Severity::error, "journal_set_aside_failed", {{"segment", segment.header.number}, {"offset", region.offset},
+      base::log_event(base::Severity::error, "journal-set-aside-failed", {{"segment", segment.header.number}, {"offset", region.offset},
                                                                           {"reason", done.error().what}});
       return false;  // again at the next scan
     }

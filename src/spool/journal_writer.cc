@@ -336,7 +336,7 @@ class Writer final : public JournalWriter {
   }
 
   void give_up_active(const Error& error, bool sync_failed) {
-    base::log_event(base::Severity::error, "journal_write_failed",
+    base::log_event(base::Severity::error, "journal-write-failed",
                     {{"child", child_number_}, {"segment", active_->header.number}, {"reason", error.what}});
     active_->dead = sync_failed;
     retire_active();
@@ -406,14 +406,14 @@ class Writer final : public JournalWriter {
       ++tries_;
       last_try_ = Clock::now();
       if (segment) {
-        if (!trouble_.empty()) base::log_event(base::Severity::notice, "journal_recovered", {{"child", child_number_}});
+        if (!trouble_.empty()) base::log_event(base::Severity::notice, "journal-recovered", {{"child", child_number_}});
         trouble_.clear();
         spare_ = std::move(*segment);
         changed_.notify_all();
         continue;
       }
       if (trouble_.empty())
-        base::log_event(base::Severity::error, "journal_no_segment", {{"child", child_number_}, {"reason", segment.error().what}});
+        base::log_event(base::Severity::error, "journal-no-segment", {{"child", child_number_}, {"reason", segment.error().what}});
       trouble_ = segment.error().what;
       changed_.notify_all();
       keeper_wanted_.wait_for(lock, kTryAgain, [this] { return hurry_ || stop_keeper_; });
@@ -531,7 +531,7 @@ class Writer final : public JournalWriter {
     }
     if (done) done = files_.truncate(segment.marks_file.get(), 0);
     if (!done) {
-      base::log_event(base::Severity::error, "journal_recycle_failed", {{"segment", next.number}, {"reason", done.error().what}});
+      base::log_event(base::Severity::error, "journal-recycle-failed", {{"segment", next.number}, {"reason", done.error().what}});
       return false;
     }
     segment.header = next;
@@ -553,7 +553,7 @@ class Writer final : public JournalWriter {
   void remove(Segment& segment) {
     auto done = files_.unlink(journal_.get(), segment_name(segment.header.number));
     if (done) done = files_.unlink(journal_.get(), marks_name(segment.header.number));
-    if (!done) base::log_event(base::Severity::warning, "journal_remove_failed", {{"segment", segment.header.number}, {"reason", done.error().what}});
+    if (!done) base::log_event(base::Severity::warning, "journal-remove-failed", {{"segment", segment.header.number}, {"reason", done.error().what}});
   }
 
   // It could not be recycled. After a failed sync we keep its lock for as long as we live, so that nobody uses it.

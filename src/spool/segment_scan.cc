@@ -247,7 +247,7 @@ Result<void> set_aside(base::Files& files, int corrupt_directory, int segment_fi
   }
   first = true;
   base::log_event(region.torn ? base::Severity::notice : base::Severity::error,
-                  region.torn ? "journal_torn_end" : "journal_record_corrupt",
+                  region.torn ? "journal-torn-end" : "journal-record-corrupt",
                   {{"segment", header.number}, {"generation", header.generation}, {"offset", region.offset},
                    {"bytes", region.length}, {"copy", "spool/corrupt/" + name}});
   return {};

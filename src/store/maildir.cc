@@ -362,7 +362,7 @@ class Batch::Implementation {
       // It waited for somebody else's pages.
       system.avoid_until = Clock::now() + settings.avoid_slow_sync;
       ++store_.counters.slow_syncs;
-      base::log_event(base::Severity::notice, "store_sync_slow",
+      base::log_event(base::Severity::notice, "store-sync-slow",
                       {{"milliseconds", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}, {"files", files.size()}});
     }
     return synced;

@@ -86,7 +86,7 @@ def run_cases(only=""):
             failed += 1
             print("  FAIL %s" % name)
             print("       " + traceback.format_exc().strip().replace("\n", "\n       "), flush=True)
-            for site in _sites[-2:]:
+            for site in [site for site in _sites if os.path.exists(site.log_file)][-2:]:
                 troubles = [line for line in site.log().splitlines() if re.search(r"\] (warning|error|critical): ", line)]
                 print("       the server said: " + "\n         ".join([""] + troubles[-15:]), flush=True)
     _cases.clear()
