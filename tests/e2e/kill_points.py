@@ -25,13 +25,24 @@ if not os.path.exists(PLAN) or not built_with_kill_points():
 
 @cases_of([("%s, time %d" % (name, time_), name, time_) for name in points() for time_ in (1, 7)])
 def killed_at(name, time_):
-    site = Site(settings={"spool": {"segment_bytes": 1024 * 1024, "large_message_bytes": 64 * 1024}, "children": {"smtp": 1, "delivery": 1}})
+    site = Site(settings={"spool": {"segment_bytes": 1024 * 1024, "large_message_bytes": 64 * 1024}, "children": {"smtp": 1, "delivery": 1},
+                          "delivery": {"retry_first": 1, "retry_most": 1}})
+    waits = name in ("deferred-written", "after-requeue")  # reached only if messages must wait
     try:
-        # Either the master goes down with its child's blow or it starts the child again, which then dies again: both are legal here.
+        mailbox = os.path.join(site.base, "mail", "example.com")
+        if waits:
+            with site.running():
+                site.find_message("anna@example.com", deliver(site))
+            os.chmod(mailbox, 0)  # the delivery child may not enter it
+        # The child that has been killed is started again and may be killed again.
         site.start(environment={"POSTERN_KILL_POINT": "%s:%d" % (name, time_)}, wait=False)
-        load = Load(site, threads=3, per_session=4, largest=200000)
+        load = Load(site, threads=3, per_session=4, largest=200000 if "large" in name else 60000, patience=1)
         load.start()
-        wait_until(lambda: len(load.accepted) >= 25 or killed(site) or not site.server.alive(), 20 * slow_build(), "the point is reached")
+        enough = 400 if "recycle" in name else 60
+        wait_until(lambda: len(load.accepted) >= enough or killed(site) or not site.server.alive(), 20 * slow_build(), "the point is reached")
+        if waits:
+            wait_until(lambda: killed(site), 4 * slow_build(), "the point is reached")
+            os.chmod(mailbox, 0o700)
         time.sleep(0.3)
         load.stop()
         reached = killed(site) or not site.server.alive()
@@ -47,7 +58,7 @@ def killed_at(name, time_):
 
 
 def killed(site):
-    return any(re.search(r"signal 9|SIGKILL|[Kk]illed", line) for line in site.log_lines("child-ended"))
+    return bool(site.log_lines("child-died", "signal 9"))
 
 
 run_cases()

@@ -11,8 +11,8 @@ ACCOUNTS = list(ACCOUNTS)
 class Load:
     """Threads that send until stop(). Connections that break are opened again; refusals are counted."""
 
-    def __init__(self, site, threads=6, per_session=10, largest=30000, lmtp_too=True, pause=0.0, seed=None):
-        self.site, self.per_session, self.largest, self.pause = site, per_session, largest, pause
+    def __init__(self, site, threads=6, per_session=10, largest=30000, lmtp_too=True, pause=0.0, patience=20, seed=None):
+        self.site, self.per_session, self.largest, self.pause, self.patience = site, per_session, largest, pause, patience
         self.accepted = {}     # Message-ID → (recipients, SHA-256 of the body)
         self.unanswered = set()
         self.refused = collections.Counter()
@@ -49,7 +49,7 @@ class Load:
         chance = random.Random("%d/%d" % (self.seed, index))
         while not self.over.is_set():
             try:
-                with Smtp(self.site.lmtp if lmtp else self.site.smtp, timeout=20) as session:
+                with Smtp(self.site.lmtp if lmtp else self.site.smtp, timeout=self.patience) as session:
                     session.hello(lmtp=lmtp)
                     for _ in range(self.per_session):
                         if self.over.is_set():
