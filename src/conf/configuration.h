@@ -107,6 +107,7 @@ struct Spool {
 struct Delivery {
   enum class Sync : std::uint8_t { automatic, file_system, each_file } sync = Sync::automatic;
   unsigned batch_messages = 256;
+  std::uint64_t batch_bytes = 32 * 1024 * 1024;            // of messages in a batch, before it is synced
   unsigned attempts_alone = 3;                             // marks until plain keep (design: poison)
   bool create_folders = true;                              // fileinto makes a folder that is missing
   std::chrono::milliseconds script_time{2000};             // CPU a run

@@ -111,6 +111,7 @@ const Setting kSettings[] = {
 
   {"delivery.sync", Type::word, "automatic", 0, 0, "", "automatic|file_system|each_file", new_children, &server<&C::delivery, &Delivery::sync>},
   {"delivery.batch_messages", Type::number, "256", 1, 4096, "messages", "", new_children, &server<&C::delivery, &Delivery::batch_messages>},
+  {"delivery.batch_bytes", Type::size, "32 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::delivery, &Delivery::batch_bytes>},
   {"delivery.attempts_alone", Type::number, "3", 1, 100, "attempts", "", new_children, &server<&C::delivery, &Delivery::attempts_alone>},
   {"delivery.create_folders", Type::boolean, "true", 0, 0, "", "", running, &server<&C::delivery, &Delivery::create_folders>},
   {"delivery.script_time", Type::duration, "2000", 10, 600'000, "ms", "", new_children, &server<&C::delivery, &Delivery::script_time>},

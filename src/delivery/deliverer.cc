@@ -7,6 +7,8 @@
 #include "mail/message.h"
 #include "mail/message_id.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <array>
 
@@ -16,6 +18,12 @@ namespace {
 using base::Severity;
 using mail::Recipient;
 using net::Awaitable;
+
+constexpr std::uint64_t kTrimBytes = 8 * 1024 * 1024;
+
+// Where mail goes that was accepted for an account which is no more: a permanent fault of ours must not hide behind retries
+// (hardening.md 1). It is a folder of postmaster's.
+constexpr std::string_view kUndeliverableFolder = "Undeliverable";
 
 // Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
 constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
@@ -59,6 +67,26 @@ std::string maildir_flags(const std::vector<std::string>& flags) {
   return letters;
 }
 
+std::vector<std::string_view> without_return_path(std::string_view message) {
+  std::vector<std::string_view> pieces;
+  std::size_t kept_from = 0, at = 0;
+  bool dropping = false;
+  while (at < message.size()) {
+    const std::size_t end = std::min(message.find('\n', at), message.size() - 1) + 1;
+    const std::string_view line = message.substr(at, end - at);
+    if (line == "\r\n" || line == "\n") break;
+    const bool folded = line.front() == ' ' || line.front() == '\t';
+    const bool drop = folded ? dropping : base::starts_with_ignoring_case(line, "return-path:");
+    if (drop && !dropping) pieces.push_back(message.substr(kept_from, at - kept_from));
+    if (!drop && dropping) kept_from = at;
+    dropping = drop;
+    at = end;
+  }
+  if (dropping) kept_from = at;
+  pieces.push_back(message.substr(kept_from));
+  return pieces;
+}
+
 struct Deliverer::Job {
   spool::Position position;
   std::uint32_t deaths = 0;  // children that died while they worked on this record alone
@@ -68,6 +96,7 @@ struct Deliverer::Job {
   bool suspicious = false;
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;  // recipients for deferred/
+  std::vector<base::Fields> delivered;  // to be logged once it is true
 };
 
 struct Deliverer::RecipientOutcome {
@@ -112,15 +141,21 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     std::vector<Job> group;
     store::Batch batch = parts_.store.begin_batch();
     std::chrono::microseconds script_time{0};
-    for (; next != jobs.end() && script_time < settings_.batch_script_time; ++next) {
+    std::uint64_t bytes = 0;
+    for (; next != jobs.end() && script_time < settings_.batch_script_time && bytes < settings_.batch_bytes; ++next) {
       co_await deliver(*next, batch, script_time);
+      if (next->record) bytes += next->record->message().size();
       group.push_back(std::move(*next));
     }
+    ++counters_.batches;
     POSTERN_KILL_POINT("before-store-sync");
     auto stored = batch.commit();
     POSTERN_KILL_POINT("after-store-sync");
     if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
     conclude(group, stored.has_value());
+    // Large messages came and went: what they took goes back to the system, not to a free list.
+    group.clear();
+    if (bytes >= kTrimBytes) ::malloc_trim(0);
   }
 }
 
@@ -132,6 +167,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
       continue;
     }
     finished.push_back(job.position);
+    for (const base::Fields& fields : job.delivered) base::log_event(Severity::info, "delivered", fields);
   }
   // Files that were not promised may be there all the same: whoever comes next must look.
   if (!stored) parts_.state.note_death();
@@ -223,7 +259,7 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
     std::string added;
     for (const std::string& field : envelope.added_header_fields) added += base::printable(field, 2048) + "\r\n";
     pieces.push_back(added);
-    pieces.push_back(job.record->message());
+    for (const std::string_view piece : without_return_path(job.record->message())) pieces.push_back(piece);
     job.text.emplace(pieces);
   }
   store::NewMessage message;
@@ -239,14 +275,13 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   if (!added) return added.error();
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
-    base::log_event(Severity::info, "delivered",
-                    {{"id", envelope.id},
-                     {"from", envelope.reverse_path},
-                     {"recipient", recipient.address},
-                     {"mailbox", account.name},
-                     {"folder", folder.empty() ? "INBOX" : folder},
-                     {"bytes", job.text->crlf_bytes()},
-                     {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
+    job.delivered.push_back({{"id", envelope.id},
+                             {"from", envelope.reverse_path},
+                             {"recipient", recipient.address},
+                             {"mailbox", account.name},
+                             {"folder", folder},
+                             {"bytes", job.text->crlf_bytes()},
+                             {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
   return {};
 }
 
@@ -264,12 +299,24 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   if (*account == nullptr) {
     // RFC 5321 section 4.5.1: mail to postmaster is taken always. Without an account of that name it waits in the mailbox that the
     // account gets when somebody makes it.
-    if (!recipient.account.starts_with("postmaster@"))
-      co_return RecipientOutcome{true, "there is no account " + recipient.account + " any more"};
-    auto postmaster = std::make_shared<directory::Account>();
-    postmaster->name = recipient.account;
-    postmaster->mailbox_directory = directory::mailbox_directory_for(recipient.account);
-    *account = std::move(postmaster);
+    const std::string postmaster = "postmaster@" + recipient.account.substr(recipient.account.rfind('@') + 1);
+    const bool gone = recipient.account != postmaster;
+    auto owner = gone ? co_await parts_.directory.account(postmaster) : account;
+    if (!owner) co_return RecipientOutcome{true, owner.error().what};
+    if (*owner == nullptr) {
+      auto unclaimed = std::make_shared<directory::Account>();
+      unclaimed->name = postmaster;
+      unclaimed->mailbox_directory = directory::mailbox_directory_for(postmaster);
+      *owner = std::move(unclaimed);
+      base::log_event(Severity::warning, "postmaster-without-account", {{"id", envelope.id}, {"account", postmaster}, {"mailbox", (*owner)->mailbox_directory}});
+    }
+    if (gone) {
+      base::log_event(Severity::error, "account-gone", {{"id", envelope.id}, {"recipient", recipient.address}, {"kept_for", postmaster}});
+      auto kept = file(job, recipient, **owner, std::string(kUndeliverableFolder), {}, true, batch);
+      if (!kept) co_return RecipientOutcome{true, kept.error().what};
+      co_return RecipientOutcome{};
+    }
+    *account = *owner;
   }
 
   std::vector<sieve::LevelScript> scripts;

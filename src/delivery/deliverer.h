@@ -37,6 +37,7 @@ struct DelivererSettings {
   unsigned child = 0;
   unsigned attempts_alone = 3;                   // deaths until a message is delivered by plain keep
   std::chrono::milliseconds script_time{2000};   // CPU, a recipient
+  std::uint64_t batch_bytes = 32 * 1024 * 1024;  // of messages after which a batch is synced: they are held in memory until then
   std::chrono::milliseconds batch_script_time{250};  // CPU of all filters after which a batch is synced, so that nobody waits for a slow script
   std::chrono::seconds retry_first{60}, retry_most{3600};
   bool create_folders = true;                    // fileinto makes a folder that is missing
@@ -72,7 +73,7 @@ class Deliverer {
   net::Awaitable<void> work(std::vector<spool::Position> positions);
 
   struct Counters {
-    std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, filter_errors = 0;
+    std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, filter_errors = 0, batches = 0;
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
@@ -94,6 +95,10 @@ class Deliverer {
   Counters counters_;
   std::vector<spool::Position> unmarked_;  // finished, but the note of it could not be written yet; still claimed
 };
+
+// The pieces of a message that are stored: all but Return-Path fields of its header, which the final delivery makes itself (RFC 5321
+// section 4.4). Views into `message`.
+std::vector<std::string_view> without_return_path(std::string_view message);
 
 // The letters of Maildir for Sieve's system flags ("\\Seen" → 'S'); others are left out, this store has no keywords.
 std::string maildir_flags(const std::vector<std::string>& flags);

@@ -42,6 +42,7 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   settings.child = child;
   settings.attempts_alone = configuration.delivery.attempts_alone;
   settings.script_time = configuration.delivery.script_time;
+  settings.batch_bytes = configuration.delivery.batch_bytes;
   settings.retry_first = configuration.delivery.retry_first;
   settings.retry_most = configuration.delivery.retry_most;
   settings.recipient_delimiter = configuration.recipient_delimiter;
@@ -92,6 +93,7 @@ class DeliveryRole {
     });
     link.on_rescan([this] {
       scan_due_ = true;
+      orphans_removed_ = false;  // the dead may have left a large message half-written
       wake_.cancel();
     });
     // What has been claimed is brought to its end: a death would make suspects of it.
@@ -160,6 +162,11 @@ class DeliveryRole {
         // Where a scan found work there may be more of it.
         next_scan = found ? base::steady_now() : base::steady_now() + scan_interval;
       }
+      // Records are found to be unreadable by scans and by deliveries.
+      if (const std::uint64_t found = reader_.corrupt_found(); found > corrupt_counted_) {
+        submitter_->state().add_corrupt(found - corrupt_counted_);
+        corrupt_counted_ = found;
+      }
       if (base::steady_now() >= next_marks) {
         if (auto synced = reader_.sync_marks(); !synced) base::log_event(Severity::error, "marks-not-synced", {{"reason", synced.error().what}});
         next_marks = base::steady_now() + kMarksInterval;
@@ -179,13 +186,11 @@ class DeliveryRole {
 
   // Looks for records that nobody announced. True if there were some to work on.
   Awaitable<bool> scan() {
-    const std::uint64_t corrupt_before = reader_.corrupt_found();
     auto positions = reader_.scan(batch_messages_);
     if (!positions) {
       base::log_event(Severity::error, "journal-not-scanned", {{"reason", positions.error().what}});
       co_return false;
     }
-    if (const std::uint64_t found = reader_.corrupt_found() - corrupt_before; found > 0) submitter_->state().add_corrupt(found);
     submitter_->state().correct_backlog(reader_.unfinished());
     if (!orphans_removed_) {
       orphans_removed_ = true;
@@ -217,6 +222,7 @@ class DeliveryRole {
   asio::steady_timer wake_;
   asio::posix::stream_descriptor notices_;
   std::optional<asio::steady_timer> notices_read_;
+  std::uint64_t corrupt_counted_ = 0;
   bool notices_wait_ = false, scan_due_ = true, finishing_ = false, working_ = false, orphans_removed_ = false;
 };
 

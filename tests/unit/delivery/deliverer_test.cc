@@ -136,7 +136,10 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(record_is_delivered_once_however_often_it_is_offered);
   CPPUNIT_TEST(levels_decide_in_their_order);
   CPPUNIT_TEST(broken_script_keeps_the_message);
-  CPPUNIT_TEST(unknown_account_and_absent_directory_put_the_message_off);
+  CPPUNIT_TEST(absent_directory_puts_the_message_off);
+  CPPUNIT_TEST(mail_for_an_account_that_is_gone_is_kept_for_postmaster);
+  CPPUNIT_TEST(return_path_of_the_peer_is_dropped);
+  CPPUNIT_TEST(large_messages_make_small_batches);
   CPPUNIT_TEST(postmaster_needs_no_account);
   CPPUNIT_TEST(redirect_goes_to_the_journal_with_a_derived_id);
   CPPUNIT_TEST(redirect_that_fails_keeps_the_message);
@@ -209,15 +212,54 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
   }
 
-  void unknown_account_and_absent_directory_put_the_message_off() {
-    for (const bool down : {false, true}) {
-      Site site;
-      site.account("a@example.com");
-      site.directory_.set_down(down);
-      site.work({site.append({down ? "a@example.com" : "nobody@example.com"})});
-      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
-      CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  void absent_directory_puts_the_message_off() {
+    Site site;
+    site.account("a@example.com");
+    site.directory_.set_down(true);
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void mail_for_an_account_that_is_gone_is_kept_for_postmaster() {
+    Site site;
+    site.work({site.append({"gone@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/postmaster", ".Undeliverable"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.deferred_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void return_path_of_the_peer_is_dropped() {
+    struct {
+      std::string_view message, want;
+    } rows[] = {
+        {"From: a\r\n\r\nReturn-Path: <x>\r\n", "From: a\r\n\r\nReturn-Path: <x>\r\n"},
+        {"Return-Path: <x>\r\nFrom: a\r\n\r\nbody\r\n", "From: a\r\n\r\nbody\r\n"},
+        {"A: 1\r\nreturn-path:\r\n <x>\r\nB: 2\r\nReturn-Path: y\r\n\r\n", "A: 1\r\nB: 2\r\n\r\n"},
+        {"Return-Path: <x>\r\n", ""},
+        {"Return-Path: no end", ""},
+        {"Return-Paths: <x>\r\n", "Return-Paths: <x>\r\n"},
+        {"", ""},
+    };
+    for (const auto& row : rows) {
+      std::string joined;
+      for (const std::string_view piece : without_return_path(row.message)) joined += piece;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.message), std::string(row.want), joined);
     }
+    Site site;
+    site.account("a@example.com");
+    site.work({site.append({"a@example.com"}, "Return-Path: <forged@example.net>\r\n")});
+    CPPUNIT_ASSERT(content(site.only_file("example.com/a")).find("forged") == std::string::npos);
+  }
+
+  void large_messages_make_small_batches() {
+    Site site;
+    site.account("a@example.com");
+    site.settings_.batch_bytes = 100;
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 6; ++i) positions.push_back(site.append({"a@example.com"}));
+    CPPUNIT_ASSERT(site.work(positions).batches >= 2);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, site.count("example.com/a"));
   }
 
   void postmaster_needs_no_account() {
