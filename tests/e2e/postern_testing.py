@@ -117,6 +117,8 @@ def no_cases_here(reason):
 
 
 atexit.register(_finish)
+# Ended from outside, for instance by the time limit of run_all: the server goes too.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def _hook(kind, value, trace):
