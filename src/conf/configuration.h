@@ -74,7 +74,8 @@ struct SmtpLimits {
   std::size_t command_bytes = 2048;      // without CRLF; RFC 5321 4.5.3.1.4 asks for 512, extensions for more
   std::size_t text_line_bytes = 100000;  // without CRLF; RFC 5321 4.5.3.1.6 asks for 998, the world sends more
   unsigned recipients = 1000;            // a message
-  unsigned errors = 20;                  // bad commands a session, then 421
+  unsigned errors = 20;                  // bad commands and refused addresses a session, then 421
+  unsigned idle_commands = 100;          // NOOP, RSET, VRFY, EXPN, HELP between two accepted messages; further ones are errors
   unsigned messages = 1000;              // a session, then 421
   unsigned received_fields = 50;         // loop detection
   std::chrono::seconds data_time{3600};  // one whole message

@@ -88,6 +88,7 @@ const Setting kSettings[] = {
   {"smtp.text_line_bytes", Type::size, "100000", 998, 16 * kMiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::text_line_bytes>},
   {"smtp.recipients", Type::number, "1000", 100, 100'000, "recipients", "", running, &server<&C::smtp, &SmtpLimits::recipients>},
   {"smtp.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::smtp, &SmtpLimits::errors>},
+  {"smtp.idle_commands", Type::number, "100", 1, 1'000'000, "commands", "", running, &server<&C::smtp, &SmtpLimits::idle_commands>},
   {"smtp.messages", Type::number, "1000", 1, 1'000'000'000, "messages", "", running, &server<&C::smtp, &SmtpLimits::messages>},
   {"smtp.received_fields", Type::number, "50", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
   {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
