@@ -2,6 +2,7 @@
 #include "smtp/incoming.h"
 
 #include "base/log.h"
+#include "mail/header.h"
 #include "mail/received.h"
 
 #include <algorithm>
@@ -12,6 +13,8 @@ namespace {
 constexpr std::size_t kWriteBytes = 65536;
 // What a client announces is believed up to here: memory that is not touched costs nothing, but neither does growing.
 constexpr std::uint64_t kMostReserved = 65536;
+// A name of a header field is not longer than a line may be (RFC 5322 section 2.1.1).
+constexpr std::size_t kFieldNameBytes = 998;
 
 }  // namespace
 
@@ -20,7 +23,9 @@ Incoming::Incoming(Services& services, std::string id, std::string head, std::ui
   if (expected_bytes > 0) text_.reserve(text_.size() + std::min(expected_bytes, kMostReserved) + 256);
 }
 
-void Incoming::settle() {
+void Incoming::settle() { settle(false); }
+
+void Incoming::settle(bool whole) {
   received_bytes_ += text_.size() - counted_;
   counted_ = text_.size();
   if (received_bytes_ > limits_.message_bytes) too_large_ = true;
@@ -30,7 +35,29 @@ void Incoming::settle() {
     counted_ = 0;
     return;
   }
+  if (!parted_) part_from_head(whole);
+  if (!parted_) return;
   if (large_ == nullptr ? text_.size() >= limits_.large_bytes : text_.size() >= kWriteBytes) write_large();
+}
+
+void Incoming::part_from_head(bool whole) {
+  const std::string_view text = std::string_view(text_).substr(head_bytes_);
+  if (text.empty()) {
+    parted_ = whole;
+    return;
+  }
+  const auto end = text.substr(0, kFieldNameBytes + 1).find_first_of(":\r\n");
+  if (end == std::string_view::npos && text.size() <= kFieldNameBytes && !whole) return;
+  parted_ = true;
+  if (end == 0 && text[0] != ':') return;  // an empty line: a header without fields
+  if (end != std::string_view::npos && text[end] == ':') {
+    std::string_view name = text.substr(0, end);
+    while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.remove_suffix(1);  // "Name : value", RFC 5322 section 4.5
+    if (mail::is_field_name(name)) return;
+  }
+  text_.insert(head_bytes_, "\r\n");
+  head_bytes_ += 2;
+  counted_ += 2;
 }
 
 void Incoming::write_large() {
@@ -56,7 +83,7 @@ void Incoming::write_large() {
 bool Incoming::discarded_enough() const { return too_large_ && received_bytes_ > limits_.message_bytes + kDiscardBytes; }
 
 std::optional<policy::Reply> Incoming::verdict() {
-  settle();
+  settle(true);
   if (too_large_) return policy::Reply{552, "5.3.4", "message exceeds " + std::to_string(limits_.message_bytes) + " bytes"};
   if (large_ != nullptr && !text_.empty()) write_large();
   if (failed_) {

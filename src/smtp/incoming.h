@@ -3,6 +3,9 @@
 // A message on its way in: in memory while it is small, in a file of its own from spool.large_message_bytes on, nowhere once it
 // is over the limit.
 //
+// Text that begins neither with a header field nor with an empty line is a body without a header (RFC 5322 section 2.1 wants one,
+// the world sends such): an empty line is put in front of it, so that it does not become part of the fields above it.
+//
 // Limits: memory stays below large_message_bytes plus what is appended between two calls of settle(). A message over the limit
 // is read to its end without being kept, up to kDiscardBytes more; then discarded_enough() is true.
 #include "smtp/session.h"
@@ -44,6 +47,9 @@ class Incoming {
   std::unique_ptr<LargeText> take_large() { return std::move(large_); }
 
  private:
+  void settle(bool whole);
+  // Looks at the first line of the client's text, as soon as enough of it is there.
+  void part_from_head(bool whole);
   void write_large();
   Services& services_;
   const std::string id_;
@@ -53,6 +59,7 @@ class Incoming {
   std::uint64_t head_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;  // of the client's text
   std::uint64_t counted_ = 0;         // bytes of text_ that are in received_bytes_ (or the head)
+  bool parted_ = false;               // the first line was looked at
   bool too_large_ = false;
   bool loop_ = false;
   bool header_checked_ = false;

@@ -62,6 +62,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(after_reset_a_session_is_fresh);
   CPPUNIT_TEST(sizes_are_limited);
   CPPUNIT_TEST(counts_are_limited);
+  CPPUNIT_TEST(text_without_a_header_is_parted_from_ours);
   CPPUNIT_TEST(circles_are_found);
   CPPUNIT_TEST(large_messages_go_to_files);
   CPPUNIT_TEST(trouble_never_gets_a_250);
@@ -380,6 +381,53 @@ class SessionTest : public CppUnit::TestFixture {
     MemoryServices twice;
     play(twice, {kBegin + "RCPT TO:<U1@EXAMPLE.COM>\r\nDATA\r\n" + kMessage + ".\r\n"});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, twice.accepted.at(0).envelope.recipients.size());
+  }
+
+  void text_without_a_header_is_parted_from_ours() {
+    const std::string long_name(998, 'n'), too_long_name(999, 'n');
+    struct {
+      const char* name;
+      std::string text;
+      bool parted;
+    } rows[] = {
+        {"a field", "Subject: a\r\n\r\nb\r\n", false},
+        {"a field without a body", "X:\r\n", false},
+        {"a blank before the colon", "Subject : a\r\n\r\nb\r\n", false},
+        {"an empty line", "\r\nSubject: a\r\n", false},
+        {"nothing", "", false},
+        {"the longest name", long_name + ": a\r\n\r\nb\r\n", false},
+        {"plain words", "hello\r\nSubject: not one\r\n", true},
+        {"words and a colon", "hello there: you\r\n", true},
+        {"a colon in front", ": a\r\n", true},
+        {"only a blank before the colon", " : a\r\n", true},
+        {"a line that would continue our field", " with evil; now\r\n\r\nb\r\n", true},
+        {"a tab", "\tb\r\n", true},
+        {"a blank line", "  \r\nSubject: a\r\n", true},
+        {"a mailbox line", "From a@example.net Sat Nov 21 22:00:00 2026\r\nSubject: a\r\n", true},
+        {"eight bits", "\xc3\xa4: a\r\n", true},
+        {"too long a name", too_long_name + ": a\r\n", true},
+        {"a long line", std::string(5000, 'x') + "\r\n", true},
+    };
+    for (const auto& row : rows)
+      for (const std::uint64_t large_bytes : {std::uint64_t{1} << 20, std::uint64_t{1}})
+        for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{100000}})
+          for (const bool chunks : {false, true}) {
+            MemoryServices services;
+            services.settings.spool.large_message_bytes = large_bytes;
+            const std::string all = kBegin + (chunks ? chunk(row.text, true) : "DATA\r\n" + row.text + ".\r\n");
+            std::vector<std::string> pieces;
+            for (std::size_t at = 0; at < all.size(); at += size) pieces.push_back(all.substr(at, size));
+            play(services, pieces);
+            const std::string what = std::string(row.name) + (chunks ? ", chunks of " : ", pieces of ") + std::to_string(size);
+            CPPUNIT_ASSERT_EQUAL_MESSAGE(what, std::size_t{1}, services.accepted.size());
+            const std::string& message = services.accepted[0].message;
+            // Our field ends with its date.
+            CPPUNIT_ASSERT_MESSAGE(what, message.ends_with("+0000\r\n" + std::string(row.parted ? "\r\n" : "") + row.text));
+          }
+    // It is not the client's, and does not count towards the size.
+    MemoryServices services;
+    services.settings.smtp.message_bytes = 7;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250"), codes(play(services, {kBegin + "DATA\r\nhello\r\n.\r\n"}).written));
   }
 
   void circles_are_found() {
