@@ -83,7 +83,12 @@ class Session {
   net::Awaitable<Next> one_command();
   Next on_hello(Verb verb, std::string_view argument);
   Next on_verify(std::string_view argument);
+  // An error in the sense of smtp.errors: the reply, or 421 if it was one too many.
   Next bad_command(int code, std::string_view status, std::string_view text);
+  // A sender or recipient was refused. For good (5xx): an error, so that guessing addresses comes to an end.
+  Next refuse(int code, std::string_view status, std::string_view text);
+  // The reply to a command that brings no message nearer; beyond smtp.idle_commands it is an error.
+  Next idle_command(int code, std::string_view status, std::string_view text);
   void reply(int code, std::string_view status, std::string_view text);
   void reply(const Reply& answer) { reply(answer.code, answer.status, answer.text); }
   Next close_with(int code, std::string_view status, std::string_view text, std::string_view reason);
@@ -120,6 +125,7 @@ class Session {
   bool authentication_demanded_ = false;
   bool blacklisted_ = false;
   unsigned errors_ = 0;
+  unsigned idle_commands_ = 0;  // since the last accepted message
   unsigned messages_ = 0;
   std::optional<Hello> hello_;
   std::unique_ptr<Transaction> transaction_;

@@ -66,6 +66,18 @@ Session::Next Session::bad_command(int code, std::string_view status, std::strin
   return Next::command;
 }
 
+Session::Next Session::refuse(int code, std::string_view status, std::string_view text) {
+  if (code / 100 == 5) return bad_command(code, status, text);
+  reply(code, status, text);
+  return Next::command;
+}
+
+Session::Next Session::idle_command(int code, std::string_view status, std::string_view text) {
+  if (++idle_commands_ > configuration_->smtp.idle_commands) return bad_command(code, status, text);
+  reply(code, status, text);
+  return Next::command;
+}
+
 net::Awaitable<void> Session::pause(std::chrono::milliseconds delay) {
   if (delay.count() <= 0) co_return;
   delay = std::min(delay, mapping::kMaxDelay);
@@ -158,13 +170,14 @@ net::Awaitable<Session::Next> Session::one_command() {
     case Verb::rset:
       if (!command.argument.empty()) co_return bad_command(501, "5.5.4", "RSET takes no argument");
       transaction_.reset();
-      reply(250, "2.0.0", "Ok");
-      co_return Next::command;
-    case Verb::noop: reply(250, "2.0.0", "Ok"); co_return Next::command;
+      co_return idle_command(250, "2.0.0", "Ok");
+    case Verb::noop: co_return idle_command(250, "2.0.0", "Ok");
     case Verb::quit: co_return close_with(221, "2.0.0", "Bye", "quit");
     case Verb::vrfy: co_return on_verify(command.argument);
-    case Verb::expn: co_return bad_command(502, "5.5.1", "EXPN is not available");
-    case Verb::help: reply(214, "2.0.0", "See RFC 5321"); co_return Next::command;
+    case Verb::expn:
+      ++idle_commands_;  // and an error every time
+      co_return bad_command(502, "5.5.1", "EXPN is not available");
+    case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
     case Verb::not_offered:
       if (blacklisted_) co_return bad_command(503, "5.5.1", "not available");  // L-14: AUTH
       co_return bad_command(502, "5.5.1", "command not available");
@@ -206,8 +219,7 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
 Session::Next Session::on_verify(std::string_view argument) {
   if (argument.empty()) return bad_command(501, "5.5.4", "expected an address");
   // RFC 5321 section 3.5.3: who is here is told nobody; the message itself will be answered.
-  reply(252, "2.1.5", "not verified here, but a message to it will be tried");
-  return Next::command;
+  return idle_command(252, "2.1.5", "not verified here, but a message to it will be tried");
 }
 
 net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch) {

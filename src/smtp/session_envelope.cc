@@ -29,8 +29,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (watch_.finishing()) co_return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
   if (messages_ >= configuration_->smtp.messages) co_return close_with(421, "4.7.0", "too many messages in one session", "too many messages");
   if (authentication_demanded_ && hello_->facts->authenticated.empty()) {
-    reply(530, "5.7.0", "authentication required");
-    co_return Next::command;
+    co_return refuse(530, "5.7.0", "authentication required");
   }
 
   const auto text = behind_keyword(argument, "FROM:");
@@ -71,18 +70,13 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
                                                                           as_given(*text, parsed->rest));
   policy::log_decision("MAIL", *hello_->facts, decision);
   co_await pause(decision.effects.delay);
-  if (!decision.accepted) {
-    reply(decision.reply);
-    co_return Next::command;
-  }
+  if (!decision.accepted) co_return refuse(decision.reply.code, decision.reply.status, decision.reply.text);
   // $S may lower the limits, and raise them too: FROM_ACCESS knows better than the configuration whom it speaks of.
   if (decision.message_bytes) transaction->message_bytes = *decision.message_bytes;
   if (decision.recipients) transaction->recipients = *decision.recipients;
   transaction->recipient_cutoff = decision.recipient_cutoff;
-  if (transaction->declared_bytes > transaction->message_bytes) {
-    reply(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
-    co_return Next::command;
-  }
+  if (transaction->declared_bytes > transaction->message_bytes)
+    co_return refuse(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
 
   mail::Envelope& envelope = transaction->envelope;
   envelope.reverse_path = std::move(decision.reverse_path);
@@ -121,8 +115,7 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   }
   if (blacklisted_) {
     co_await pause_transaction();
-    reply(550, "5.7.1", "no mail is accepted from " + info_.remote.address.to_string());
-    co_return Next::command;
+    co_return refuse(550, "5.7.1", "no mail is accepted from " + info_.remote.address.to_string());
   }
   const auto text = behind_keyword(argument, "TO:");
   if (!text) co_return bad_command(501, "5.5.4", "expected RCPT TO:<address>");
@@ -147,10 +140,7 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   const bool own_delay = decision.effects.delay.count() != 0;
   if (own_delay && !decision.effects.delay_this_reply_only) transaction_->delay = decision.effects.delay;
   co_await pause(own_delay ? decision.effects.delay : transaction_->delay);
-  if (!decision.accepted) {
-    reply(decision.reply);
-    co_return Next::command;
-  }
+  if (!decision.accepted) co_return refuse(decision.reply.code, decision.reply.status, decision.reply.text);
   mail::Envelope& envelope = transaction_->envelope;
   envelope.held |= decision.effects.held;
   envelope.discarded |= decision.effects.discarded;

@@ -19,7 +19,8 @@ constexpr std::uint64_t kSmallChunk = 256;
 
 std::optional<Reply> Session::not_ready_for_text() const {
   if (!transaction_) return Reply{503, "5.5.1", "say MAIL and RCPT first"};
-  if (transaction_->accepted.empty()) return Reply{554, "5.5.1", "no valid recipients"};
+  // RFC 2033 section 4.2: LMTP must say 503 here; RFC 5321 section 3.3 leaves SMTP the choice of 554.
+  if (transaction_->accepted.empty()) return Reply{lmtp() ? 503 : 554, "5.5.1", "no valid recipients"};
   return std::nullopt;
 }
 
@@ -212,6 +213,7 @@ net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> inc
     co_return Next::command;
   }
   if (transaction->bit_bucket || transaction->envelope.recipients.empty()) {
+    idle_commands_ = 0;
     base::log_event(base::Severity::info, "message-thrown-away", fields);
     co_await pause(transaction->delay);
     reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
@@ -234,6 +236,7 @@ net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> inc
     else reply_for_text({451, "4.3.0", "the message could not be stored, try again later"}, *transaction);
     co_return Next::command;
   }
+  idle_commands_ = 0;
   base::log_event(base::Severity::info, "message-accepted", fields);
   reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
   co_return Next::command;

@@ -62,6 +62,8 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(after_reset_a_session_is_fresh);
   CPPUNIT_TEST(sizes_are_limited);
   CPPUNIT_TEST(counts_are_limited);
+  CPPUNIT_TEST(refused_addresses_are_errors);
+  CPPUNIT_TEST(idle_commands_are_limited);
   CPPUNIT_TEST(text_without_a_header_is_parted_from_ours);
   CPPUNIT_TEST(circles_are_found);
   CPPUNIT_TEST(large_messages_go_to_files);
@@ -383,6 +385,86 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, twice.accepted.at(0).envelope.recipients.size());
   }
 
+  // Keeps the reason that goes into the log line of the session's end.
+  class Reason final : public smtp::Watch {
+   public:
+    void set_end_reason(std::string_view reason) override { text = reason; }
+    std::string text;
+  };
+
+  void refused_addresses_are_errors() {
+    const std::string mail = "EHLO x\r\nMAIL FROM:<a@example.net>\r\n";
+    const std::string nobody = "RCPT TO:<nobody@example.com>\r\n", relay = "RCPT TO:<x@example.net>\r\n", spam = "MAIL FROM:<spam@example.net>\r\n";
+    const std::string later = "RCPT TO:<u2@example.com>\r\n", large = "MAIL FROM:<> SIZE=99999999999\r\n";
+    struct {
+      const char* name;
+      std::string commands;
+      const char* want;
+      bool ends;
+    } rows[] = {
+        {"unknown users", mail + nobody + nobody + nobody + nobody + "NOOP\r\n", "250 250 550 550 550 421", true},
+        {"relaying", mail + relay + relay + relay + relay + "NOOP\r\n", "250 250 550 550 550 421", true},
+        {"senders", "EHLO x\r\n" + spam + spam + spam + spam + "NOOP\r\n", "250 550 550 550 421", true},
+        {"sizes", "EHLO x\r\n" + large + large + large + large + "NOOP\r\n", "250 552 552 552 421", true},
+        {"with bad commands", mail + nobody + "X\r\n" + nobody + relay + "NOOP\r\n", "250 250 550 500 550 421", true},
+        {"a known one between", mail + nobody + nobody + "RCPT TO:<u1@example.com>\r\n" + nobody + nobody + "NOOP\r\n", "250 250 550 550 250 550 421", true},
+        {"as many as may be", mail + nobody + nobody + nobody + "NOOP\r\n", "250 250 550 550 550 250", false},
+        {"refused for now", mail + later + later + later + later + later + "NOOP\r\n", "250 250 450 450 450 450 450 250", false},
+    };
+    const auto tables = tables_from(std::string(kShippedTables) +
+                                    "FROM_ACCESS\n\n  *|spam@*|  $Nno\n\nSEND_ACCESS\n\n  *|u2@*  $X4.7.1|later$N\n  *  $Y\n\n");
+    for (const auto& row : rows) {
+      MemoryServices services(tables);
+      services.settings.smtp.errors = 3;
+      Reason watch;
+      net::ScriptedStream stream({row.commands});
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(stream.written()));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.ends, last_line(stream.written()).starts_with("421 4.7.0 "));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "closed by peer"), watch.text);
+    }
+    MemoryServices blacklisted;
+    blacklisted.settings.smtp.errors = 2;
+    std::vector<net::AddressList::Mistake> wrong;
+    blacklisted.settings.smtp_blacklist = net::AddressList::compile("198.51.100.0/24", wrong);
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 550 550 421"), codes(play(blacklisted, {mail + nobody + nobody + nobody + "NOOP\r\n"}).written));
+    MemoryServices submission;
+    submission.settings.smtp.errors = 2;
+    auto info = session_info();
+    info.initial_channel = "tcp_submit";
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 530 530 421"), codes(play(submission, {"EHLO x\r\n" + spam + spam + spam + "NOOP\r\n"}, info).written));
+  }
+
+  void idle_commands_are_limited() {
+    const std::string message = "MAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n";
+    struct {
+      const char* name;
+      std::string commands;
+      const char* want;
+      bool ends;
+    } rows[] = {
+        {"noop", "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n", "250 250 250 250 250 421", true},
+        {"rset", "RSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\nQUIT\r\n", "250 250 250 250 250 421", true},
+        {"vrfy", "VRFY a\r\nVRFY b\r\nVRFY c\r\nVRFY d\r\nVRFY e\r\nVRFY f\r\nQUIT\r\n", "252 252 252 252 252 421", true},
+        {"help", "HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nQUIT\r\n", "214 214 214 214 214 421", true},
+        {"mixed", "NOOP\r\nRSET\r\nVRFY a\r\nHELP\r\nEXPN a\r\nNOOP\r\nQUIT\r\n", "250 250 252 214 502 421", true},
+        {"expn is one of them", "EXPN a\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n", "502 250 250 250 421", true},
+        {"as many as may be", "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n", "250 250 250 250 250 221", false},
+        {"a message between", "EHLO x\r\nNOOP\r\nNOOP\r\nNOOP\r\n" + message + "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n",
+         "250 250 250 250 250 250 354 250 250 250 250 250 250 421", true},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      services.settings.smtp.idle_commands = 3;
+      services.settings.smtp.errors = 2;
+      Reason watch;
+      net::ScriptedStream stream({row.commands});
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(stream.written()));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "quit"), watch.text);
+    }
+  }
+
   void text_without_a_header_is_parted_from_ours() {
     const std::string long_name(998, 'n'), too_long_name(999, 'n');
     struct {
@@ -484,6 +566,12 @@ class SessionTest : public CppUnit::TestFixture {
     const auto info = session_info(conf::Module::lmtp);
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 354 250 250 221"), codes(play(services, {begin + "DATA\r\n" + kMessage + ".\r\nQUIT\r\n"}, info).written));
     CPPUNIT_ASSERT_EQUAL(std::string("LMTP"), services.accepted.at(0).envelope.protocol);
+    // RFC 2033 section 4.2: without an accepted recipient DATA must get 503.
+    for (const auto& text : {std::string("DATA\r\n"), chunk(kMessage, true)}) {
+      const auto none = play(services, {"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<nobody@example.com>\r\n" + text}, info).written;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::string("220 250 250 550 503"), codes(none));
+      CPPUNIT_ASSERT_MESSAGE(text, last_line(none).starts_with("503 5.5.1 "));
+    }
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 250 250 221"), codes(play(services, {begin + chunk(kMessage, true) + "QUIT\r\n"}, info).written));
     CPPUNIT_ASSERT_EQUAL(std::string("220 500 500"), codes(play(services, {"EHLO x\r\nHELO x\r\n"}, info).written));
     services.fails = true;
