@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "mapping/aliases.h"
 #include "mapping/code.h"
 #include "mapping/lint.h"
 #include "mapping/loader.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr std::size_t kMaxTables = 65535;
 constexpr std::size_t kMaxValueBytes = std::size_t{64} << 10;
+// Of a circle of aliases, so many names are shown.
+constexpr std::size_t kCircleNames = 10;
 // Where encode_entry() puts the key.
 constexpr std::size_t kKeyOffset = 6, kKeyBytes = 11;
 
@@ -176,6 +179,7 @@ class Compiler final : public SourceHandler {
   }
 
   void aliases() {
+    std::map<std::string_view, int> lines;
     text_lines(input_.aliases, "!#", true, [&](std::string_view line, int number) {
       const auto wrong = [&](std::string text) { add_message({"E16", input_.aliases, number, std::move(text)}); };
       // The first colon or comma outside quotes counts.
@@ -201,15 +205,25 @@ class Compiler final : public SourceHandler {
           if (comma < line.size()) return wrong("empty target");
           break;
         }
-        if (target.find_first_of(" \t") != std::string_view::npos && target.find('"') == std::string_view::npos)
-          return wrong("blank in target \"" + std::string(target) + "\": targets are separated by commas");
+        if (const auto reason = wrong_in_target(target)) return wrong("target " + base::printable(target) + ": " + *reason);
         if (!targets.empty()) targets += '\0';
         targets += target;
       }
       if (targets.empty()) return wrong("no target after the colon");
       if (targets.size() > kMaxValueBytes) return wrong("more than 64 KiB of targets");
-      if (!out_.aliases.emplace(name, targets).second) wrong("alias " + name + " is there twice");
+      const auto [alias, is_new] = out_.aliases.emplace(name, targets);
+      if (!is_new) return wrong("alias " + name + " is there twice");
+      lines[alias->first] = number;
     });
+    if (!input_.lint) return;
+    for (std::vector<std::string_view>& circle : alias_circles(out_.aliases)) {
+      const auto first = std::min_element(circle.begin(), circle.end(), [&](std::string_view a, std::string_view b) { return lines[a] < lines[b]; });
+      std::rotate(circle.begin(), first, circle.end());
+      std::string names;
+      for (std::size_t i = 0; i < std::min(circle.size(), kCircleNames); ++i) names += std::string(circle[i]) + ", ";
+      if (circle.size() > kCircleNames) names += "…, ";
+      add_message({"W17", input_.aliases, lines[circle.front()], "aliases lead in a circle: " + names + std::string(circle.front())});
+    }
   }
 
   const CompileInput& input_;

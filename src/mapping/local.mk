@@ -3,6 +3,7 @@ noinst_LIBRARIES += libpostern_mapping.a
 libpostern_mapping_a_SOURCES = \
   src/mapping/access_result.h src/mapping/access_result.cc \
   src/mapping/address.h src/mapping/address.cc \
+  src/mapping/aliases.h src/mapping/aliases.cc \
   src/mapping/code.h \
   src/mapping/compile.h src/mapping/compile.cc \
   src/mapping/evaluation.cc \

@@ -28,6 +28,8 @@ class CompileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(reads_lines_as_the_rules_say);
   CPPUNIT_TEST(follows_includes);
   CPPUNIT_TEST(reads_general_table_and_aliases);
+  CPPUNIT_TEST(alias_targets_are_addresses_or_local_names);
+  CPPUNIT_TEST(aliases_in_a_circle_are_a_warning);
   CPPUNIT_TEST(stops_at_the_limits);
   CPPUNIT_TEST_SUITE_END();
 
@@ -191,6 +193,89 @@ class CompileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("E16:1 E16:2 E16:3 E16:5 E16:6"),
                          codes(compiled({{"/aliases", "nocolon\n: x\nempty:\na: b\na: c\nd: e,,f\n"}})));
     CPPUNIT_ASSERT_EQUAL(std::string("E16:2 E16:3"), codes(compiled({{"/general.txt", "a b\nA c\n d\n"}})));
+  }
+
+  void alias_targets_are_addresses_or_local_names() {
+    const struct {
+      const char* target;
+      const char* said;  // empty: nothing is wrong
+    } rows[] = {
+        {"admin", ""},
+        {"admin@example.com", ""},
+        {"a.b+c@sub.example.com", ""},
+        {"user@[192.0.2.1]", ""},
+        {"user@[IPv6:2001:db8::1]", ""},
+        {"\"odd, name\"@example.com", ""},
+        {"\"odd, name\"", ""},
+        {"\"a@b\"@example.com", ""},
+        {"grün@bücher.example", ""},
+        {"/G=Ann/S=Bell/@gateway.example", ""},
+        {"x", ""},  // names itself
+        {"|/bin/sh", "a command is no target"},
+        {"|/bin/sh -c id", "a command is no target"},
+        {"\"|/bin/sh -c id\"", "a command is no target"},
+        {"|sh@example.com", "a command is no target"},
+        {":include:/x", "an include is no target"},
+        {"/tmp/x", "a file is no target"},
+        {"\"/tmp/x\"", "a file is no target"},
+        {"a@b@c", "two @"},
+        {"@example.com", "before the @"},
+        {"user@", "behind the @"},
+        {"anna bert", "separated by commas"},
+        {"a@b.example c@d.example", "separated by commas"},
+        {"Anna <anna@example.com>", "separated by commas"},
+        {"<anna@example.com>", "double quotes"},
+        {"\\root", "double quotes"},
+        {"a..b@example.com", "dot"},
+        {"a@example..com", "dot"},
+        {"a@exa!mple.com", "domain"},
+        {"a@[192.0.2.1", "literal"},
+        {"\"open", "quotes"},
+        {"\"\"@example.com", "quotes"},
+        {"\"a\"b@example.com", "behind the quotes"},
+        {"a\x01@example.com", "control"},
+        {"\xff@example.com", "UTF-8"},
+    };
+    for (const auto& row : rows) {
+      const Compilation compilation = compiled({{"/aliases", std::string("! one\nx: good@example.com,\n  ") + row.target + "\n"}}, true);
+      const std::string messages = messages_of(compilation);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.target + (": " + messages), std::string(*row.said != 0 ? "E16:2" : ""), codes(compilation));
+      CPPUNIT_ASSERT_MESSAGE(row.target + (": " + messages), messages.find(row.said) != std::string::npos);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("/aliases:1: error E16: target |/bin/sh: a command is no target: it must be an address or a local name\n"),
+                         messages_of(compiled({{"/aliases", "root: |/bin/sh\n"}})));
+  }
+
+  void aliases_in_a_circle_are_a_warning() {
+    const struct {
+      const char* aliases;
+      const char* found;
+    } rows[] = {
+        {"loop: loop2\nloop2: loop\n", "W17:1"},
+        {"z: a\na: m\nm: Z\n", "W17:1"},
+        {"! the first line of the circle\nb: c\nstart: b\nc: b, d\nd: e\n", "W17:2"},
+        {"self: self\nself2: self2, other\n", ""},
+        {"a: b\nb: c\nc: d@example.com\n", ""},
+        {"a@example.com: b\nb@example.com: a\n", "W17:1"},
+        {"a@example.com: b\nb@example.net: a\n", ""},
+        {"a@example.com: b\nb: a@example.com\n", "W17:1"},
+        {"a: b@example.com\nb@example.com: a@example.com\n", "W17:1"},
+        {"a: b@elsewhere.example\nb: a\n", ""},
+        {"a: b, c\nb: a\nc: a\n", "W17:1 W17:1"},
+        {"shared: x\na: shared\nb: shared\n", ""},
+    };
+    for (const auto& row : rows) {
+      const Compilation compilation = compiled({{"/aliases", row.aliases}}, true);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.aliases + messages_of(compilation), std::string(row.found), codes(compilation));
+      CPPUNIT_ASSERT(compilation.good());
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("/aliases:1: warning W17: aliases lead in a circle: z, a, m, z\n"),
+                         messages_of(compiled({{"/aliases", "z: a\na: m\nm: z\n"}}, true)));
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/aliases", "a: b\nb: a\n"}})));
+    // A chain as long as a file may be needs no stack.
+    std::string chain;
+    for (int i = 0; i < 100'000; ++i) chain += "n" + std::to_string(i) + ": n" + std::to_string((i + 1) % 100'000) + "\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("W17:1"), codes(compiled({{"/aliases", chain}}, true)));
   }
 
   void stops_at_the_limits() {
