@@ -179,7 +179,6 @@ struct Configuration {
   std::string tables_directory;  // where postern-compile writes tables.db; default: the configuration's own directory
   net::AddressList client_addresses;  // L-48; default 127.0.0.0/8 and ::1
   net::AddressList cluster_members;   // L-19
-  net::AddressList never_block;       // L-50
   net::AddressList smtp_blacklist;    // L-14
   std::vector<Listener> listeners;
   std::uint32_t connection_table_sessions = 65536;  // room for the sum of all maxima (L-36)

@@ -44,7 +44,6 @@ const Setting kSettings[] = {
   {"tables_directory", Type::text, "", 1, 4000, "", "", running, &server<&C::tables_directory>},
   {"client_addresses", Type::address_list, "127.0.0.0/8\n::1", 0, 0, "", "", running, &server<&C::client_addresses>, true},
   {"cluster_members", Type::address_list, "", 0, 0, "", "", running, &server<&C::cluster_members>},
-  {"never_block", Type::address_list, "", 0, 0, "", "", running, &server<&C::never_block>},
   {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>},
   {"connection_table_sessions", Type::number, "65536", 16, 4'000'000, "sessions", "", restart, &server<&C::connection_table_sessions>},
   {"grace_time", Type::duration, "30", 0, kHour, "s", "", running, &server<&C::grace_time>},

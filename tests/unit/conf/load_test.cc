@@ -218,14 +218,14 @@ class LoadTest : public CppUnit::TestFixture {
         "  \"192.0.2.1\",\n"
         "  \"192.0.2.256\"\n"
         ");\n"
-        "never_block = \"192.0.2.1\\n\"\n"
-        "              \"10.1\\n\"\n"
+        "smtp_blacklist = \"192.0.2.1\\n\"\n"
+        "                 \"10.1\\n\"\n"
         "              \"::1/129\";\n",
         "t");
     has(loaded, {2, "client_addresses", "line 2 of the list, \"127.0.0.5/24\": bits behind the mask are not 0; did you mean 127.0.0.0/24?"});
     has(loaded, {6, "cluster_members", "192.0.2.256"});
-    has(loaded, {9, "never_block", "line 2 of the list"});
-    has(loaded, {10, "never_block", "line 3 of the list"});
+    has(loaded, {9, "smtp_blacklist", "line 2 of the list"});
+    has(loaded, {10, "smtp_blacklist", "line 3 of the list"});
     CPPUNIT_ASSERT_EQUAL(std::size_t{5}, loaded.mistakes.size());  // with the warning that nothing listens
   }
 
