@@ -373,22 +373,52 @@ std::string mailbox_path(const Context& context, const object& answer) {
   return context.configuration().base_directory + "/mail/" + value_in(answer, "account", "mailbox_directory");
 }
 
+// Whether a mailbox is there that an account of this name would get: mail of an earlier one. "postmaster" has its mailbox before
+// there is an account (RFC 5321 section 4.5.1), so that one is its own.
+Result<bool> finds_a_mailbox(const Context& context, const std::string& name) {
+  if (name.starts_with("postmaster@")) return false;
+  const auto mailbox = base::open_directory(context.base_directory(), "mail/" + directory::mailbox_directory_for(name));
+  if (!mailbox && mailbox.error().kind == Kind::not_found) return false;
+  if (!mailbox) return mailbox.error();
+  const auto entries = base::list_directory(mailbox->get(), 1);
+  if (!entries) return entries.error();
+  return !entries->empty();
+}
+
+// Nothing if `name` may become an account; else why not. Looks before Directory::ask() gives up root, and before anybody types a
+// password.
+Result<void> check_mailbox_of_new_account(const Context& context, Directory& directory, const std::string& name) {
+  const auto found = finds_a_mailbox(context, name);
+  if (found && !*found) return {};
+  // If the account is there, its mailbox is not what is wrong.
+  const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
+  if (!answer) return answer.error();
+  if (const auto* account = answer->if_contains("account"); account != nullptr && account->is_object())
+    return Error{Kind::invalid, "account " + name + " is there already"};
+  const std::string path = context.configuration().base_directory + "/mail/" + directory::mailbox_directory_for(name);
+  if (!found) return Error{Kind::denied, "cannot see whether an earlier account of this name left mail in " + path + ": " + found.error().what};
+  return Error{Kind::invalid, "the mailbox of an earlier account is still there: " + path +
+                                  ": move it away, or give it to the new account with --adopt-mailbox"};
+}
+
 struct PasswordOptions {
   std::string name;
   std::optional<std::string> file;
   std::optional<std::string> description;
   bool generate = false;
+  bool adopt_mailbox = false;
 };
 
 // What stands behind `add` and `passwd`; nothing if it is not right.
-std::optional<PasswordOptions> password_options(const Arguments& arguments, bool takes_description) {
+std::optional<PasswordOptions> password_options(const Arguments& arguments, bool add) {
   PasswordOptions options;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
     const bool has_value = i + 1 < arguments.size();
     if (word == "--generate") options.generate = true;
     else if (word == "--password-file" && has_value) options.file = arguments[++i];
-    else if (word == "--description" && takes_description && has_value) options.description = arguments[++i];
+    else if (word == "--adopt-mailbox" && add) options.adopt_mailbox = true;
+    else if (word == "--description" && add && has_value) options.description = arguments[++i];
     else if (word.starts_with("-") || !options.name.empty()) return std::nullopt;
     else options.name = word;
   }
@@ -400,11 +430,14 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   // Before anybody types a password for a name that can't be.
   const auto name = directory::canonical_account(options.name);
   if (!name) return complain(options.name + ": " + name.error().what);
+  Directory directory(context);
+  if (add && !options.adopt_mailbox) {
+    if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return complain(good.error().what);
+  }
   auto password = new_password(options.file, options.generate);
   if (!password) return complain(password.error().what);
   object request{{"ask", add ? "account-add" : "account-password"}, {"name", *name}, {"password_hash", password->hash}};
   if (options.description) request["description"] = *options.description;
-  Directory directory(context);
   auto answer = directory.ask(std::move(request));
   if (!answer) return complain(answer.error().what);
   if (context.json) {
@@ -432,13 +465,14 @@ const char* const kDomainDetails =
     "  posternctl domain filter NAME FILE | - | --none | --show\n";
 
 const char* const kAccountDetails =
-    "  posternctl account add NAME [--description TEXT] [PASSWORD-OPTION]\n"
+    "  posternctl account add NAME [--description TEXT] [--adopt-mailbox] [PASSWORD-OPTION]\n"
     "  posternctl account passwd NAME [PASSWORD-OPTION]\n"
     "  posternctl account list [DOMAIN]\n"
     "  posternctl account enable | disable NAME\n"
     "  posternctl account remove NAME\n"
     "  posternctl account filter NAME FILE | - | --none | --show\n"
-    "NAME is an address: user@example.com. PASSWORD-OPTION is one of\n"
+    "NAME is an address: user@example.com. --adopt-mailbox: with the mail that an earlier\n"
+    "account of that name has left. PASSWORD-OPTION is one of\n"
     "  --password-file FILE   the first line of FILE (-: of standard input)\n"
     "  --generate             make one and print it\n"
     "and without it the password is asked for, twice.\n";

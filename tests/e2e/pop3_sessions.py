@@ -101,5 +101,54 @@ def capa_and_top_and_pipelining_work():
     check(text.rstrip().split("\r\n")[-1].startswith("+OK"), text[-200:])
 
 
+def add(name, *options, expect=0):
+    return site.ctl("account", "add", name, "--password-file", "-", *options, input="secret\n", expect=expect)
+
+
+def refuses_a_mailbox_that_is_there():
+    """With the server running or not."""
+    mailbox = site.account_directory(account)
+    done = add(account, expect=1)
+    contains(done.stderr, "account %s is there already" % account)
+    site.ctl("account", "remove", account)
+    done = add(account, expect=1)
+    for part in (mailbox, "earlier account", "--adopt-mailbox"):
+        contains(done.stderr, part)
+    check(account not in site.ctl("account", "list").stdout, "nothing was added")
+    os.rename(mailbox, mailbox + ".away")
+    os.mkdir(mailbox)
+    add(account)  # an empty directory holds nobody's mail
+    site.ctl("account", "remove", account)
+    os.rmdir(mailbox)
+    add(account)
+    site.ctl("account", "remove", account)
+    os.rename(mailbox + ".away", mailbox)
+    before = len(site.files(account))
+    check(before > 0, "there is mail")
+    add(account, "--adopt-mailbox")
+    site.accounts[account] = "secret"
+    equal(len(site.files(account)), before)
+
+
+@case
+def a_new_account_does_not_get_the_mail_of_an_earlier_one():
+    refuses_a_mailbox_that_is_there()
+    equal(len(uidl()), len(site.files(account)))
+    # Mail for postmaster arrives before there is such an account.
+    os.makedirs(os.path.join(site.account_directory("postmaster@example.com"), "cur"))
+    add("postmaster@example.com")
+    site.ctl("account", "passwd", account, "--adopt-mailbox", expect=2)
+
+
+@case
+def so_it_is_without_a_server():
+    site.server.stop()
+    try:
+        refuses_a_mailbox_that_is_there()
+    finally:
+        site.start()
+    equal(len(uidl()), len(site.files(account)))
+
+
 with site.running():
     run_cases()
