@@ -35,15 +35,16 @@ struct Options {
 };
 
 constexpr char kUsageText[] =
-    "Usage: postern-compile [--config DIR] [--output FILE] [--check] [--strict] [--stats]\n"
+    "Usage: postern-compile [--config DIR|FILE] [--output FILE] [--check] [--strict] [--stats]\n"
     "\n"
     "Compiles DIR/mappings, DIR/general.txt and DIR/aliases into DIR/tables.db.\n"
-    "  -c, --config DIR   the configuration directory\n"
+    "  -c, --config DIR   the configuration directory, or a file in it (postern.conf)\n"
     "  -o, --output FILE  write this one file instead, without a number\n"
     "      --check        write nothing\n"
     "      --strict       warnings count as errors: exit status 1, nothing is written\n"
     "      --stats        tables, entries, bytes and times\n"
     "  -h, --help         this text\n"
+    "      --version      print the version\n"
     "\n"
     "Exit status: 0 fine, 1 warnings with --strict, 2 errors or wrong usage (tables.db stays as it was). More: postern-compile(8)\n";
 
@@ -83,6 +84,9 @@ std::optional<Options> options_from(const std::string& program, const std::strin
   // The paths of the sources go into the compiled file and from there into the log: they must say where.
   options.directory = std::filesystem::absolute(options.directory).lexically_normal().string();
   while (options.directory.size() > 1 && options.directory.ends_with('/')) options.directory.pop_back();
+  // A file in it, as posternd and posternctl take it, means the directory.
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(options.directory, ignored)) options.directory = std::filesystem::path(options.directory).parent_path().string();
   return options;
 }
 

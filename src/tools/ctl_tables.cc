@@ -169,7 +169,8 @@ void print_result(const mapping::Mapped& mapped, const ProbeOptions& options, co
   for (const mapping::TraceLine& line : mapped.trace) std::cout << trace_text(line) << "\n";
   std::string flags;
   for (const char flag : mapped.flags.letters()) flags += std::string(flags.empty() ? "" : " ") + flag;
-  std::cout << "matched: " << (mapped.matched ? "yes" : "no") << "\noutput: " << mapped.output << "\nflags:" << (flags.empty() ? "" : " ") << flags << "\n";
+  std::cout << "matched: " << (mapped.matched ? "yes" : "no") << "\noutput: " << mapped.output << "\nflags:" << (flags.empty() ? "" : " ") << flags
+            << "\nentry: " << (mapped.matched ? mapped.file + ":" + std::to_string(mapped.line) : "-") << "\n";
   if (mapped.step_limit_exceeded) std::cerr << "posternctl: the step limit was exceeded: an access table answers this with 451 4.7.1\n";
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-sieve: checks Sieve scripts and shows what they would do with a message. Needs no server and no configuration, and
 // carries nothing out.
+#include "config.h"
+
 #include "mail/message.h"
 #include "sieve/compile.h"
 #include "sieve/run.h"
@@ -45,6 +47,7 @@ SCRIPT and MESSAGE are files; "-" is standard input.
   --trace                  print each test and action as it is done (run)
   --json                   machine-readable output
   --help                   this text
+  --version                print the version
 
 Exit status: 0 all is well, 1 a script has mistakes or failed while it ran, 2 wrong usage or unreadable file.
 )";
@@ -302,6 +305,10 @@ int main(int count, char** words) {
   const std::vector<std::string> arguments(words + std::min(count, 1), words + count);
   if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() || (!arguments.empty() && arguments.front() == "help")) {
     std::cout << kHelp;
+    return kGood;
+  }
+  if (!arguments.empty() && arguments.front() == "--version") {
+    std::cout << "postern-sieve " << PACKAGE_VERSION << '\n';
     return kGood;
   }
   if (arguments.empty()) wrong_usage("expected check, run or extensions");

@@ -76,10 +76,45 @@ def warnings_count_only_when_they_should():
 def probe_needs_neither_server_nor_configuration():
     with Tables() as tables:
         done = run(program("posternctl"), "probe", "--mappings", os.path.join(tables.path, "mappings"), "--table", "orig_send_access", RELAY)
-        equal(done.stdout, "matched: yes\noutput: Relaying not permitted\nflags: N\n")
-        run(program("posternctl"), "probe", "--mappings", os.path.join(tables.path, "mappings"), "--table", "ORIG_SEND_ACCESS", "l|a|l|b", expect=1)
+        mappings = os.path.join(tables.path, "mappings")
+        equal(done.stdout, "matched: yes\noutput: Relaying not permitted\nflags: N\nentry: %s:3\n" % mappings)
+        done = run(program("posternctl"), "probe", "--mappings", os.path.join(tables.path, "mappings"), "--table", "ORIG_SEND_ACCESS", "l|a|l|b", expect=1)
+        equal(done.stdout, "matched: no\noutput: l|a|l|b\nflags:\nentry: -\n")
         done = run(program("posternctl"), "match", "$(192.0.2.0/24)|*", "192.0.2.5|tail")
         equal(done.stdout, "yes\n0=192.0.2.5\n1=tail\n")
+
+
+@case
+def aliases_name_addresses_and_nothing_else():
+    with Tables() as tables:
+        tables.compile()
+        path = os.path.join(tables.path, "aliases")
+        with open(path, "w") as file:
+            file.write("root: |/bin/sh\nlist: :include:/x\nfile: /tmp/x\ntwice: a@b@c\n")
+        done = tables.compile(expect=2)
+        for line in range(1, 5):
+            contains(done.stderr, "aliases:%d: error E16: target " % line)
+        equal(tables.names(), ["000001.db"])
+        with open(path, "w") as file:
+            file.write("self: self\nloop: loop2\nloop2: loop\n")
+        contains(tables.compile().stderr, "aliases:2: warning W17: aliases lead in a circle: loop, loop2, loop\n")
+        tables.compile("--strict", expect=1)
+
+
+@case
+def a_file_of_the_directory_will_do_for_config():
+    with Tables() as tables:
+        for name in ("mappings", "postern.conf"):
+            if name == "postern.conf":
+                with open(os.path.join(tables.path, name), "w") as file:
+                    file.write("host_name = \"mail.example.com\";\n")
+            contains(run(program("postern-compile"), "--config", os.path.join(tables.path, name)).stdout, tables.path + "/tables.db is number")
+        run(program("postern-compile"), "--config", os.path.join(tables.path, "missing"), expect=2)
+
+
+@cases_of([(name, name) for name in ("postern-compile", "posternctl", "postern-sieve", "posternd")])
+def version_is_told(name):
+    check(re.fullmatch(re.escape(name) + r" \d\S*\n", run(program(name), "--version").stdout), "name and version")
 
 
 @case
