@@ -37,12 +37,13 @@ using Arguments = std::vector<std::string>;
 constexpr const char* kSocket = "run/directory.sock";
 constexpr std::chrono::seconds kPatience{15};
 
-int complain(const std::string& text, int status = kFailed) {
-  std::cerr << "posternctl: " << text << "\n";
-  return status;
+int complain(const Context& context, const std::string& text) {
+  print_error(context, text);
+  return kFailed;
 }
 
-int wrong_usage(const char* details) {
+int wrong_usage(const Context& context, const char* details) {
+  if (context.json) print_error(context, "wrong usage");
   std::cerr << "usage:\n" << details;
   return kUsage;
 }
@@ -278,21 +279,21 @@ int run_filter(const Context& context, const std::string& kind, const std::strin
   Directory directory(context);
   if (what == "--show") {
     const auto answer = directory.ask({{"ask", kind}, {"name", name}});
-    if (!answer) return complain(answer.error().what);
+    if (!answer) return complain(context, answer.error().what);
     const auto* record = answer->if_contains(kind);
-    if (record == nullptr || !record->is_object()) return complain("there is no " + kind + " " + name);
+    if (record == nullptr || !record->is_object()) return complain(context, "there is no " + kind + " " + name);
     std::cout << directory::text_in(record->get_object(), "filter").value_or("");
     return kDone;
   }
   object request{{"ask", kind + "-filter"}, {"name", name}, {"filter", ""}};
   if (what != "--none") {
     auto source = read_filter(what, kind == "domain");
-    if (!source) return complain(source.error().what);
-    if (source->empty()) return complain("the filter is empty; --none removes one");
+    if (!source) return complain(context, source.error().what);
+    if (source->empty()) return complain(context, "the filter is empty; --none removes one");
     request["filter"] = *source;
   }
   const auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(answer.error().what);
+  if (!answer) return complain(context, answer.error().what);
   if (context.json) print_json(*answer);
   else std::cout << (what == "--none" ? "removed" : "set") << " the filter of " << kind << " " << name << "\n";
   return kDone;
@@ -319,7 +320,7 @@ Result<array> whole_list(Directory& directory, object request, const char* membe
 int list_domains(const Context& context) {
   Directory directory(context);
   const auto list = whole_list(directory, {{"ask", "domain-list"}}, "domains");
-  if (!list) return complain(list.error().what);
+  if (!list) return complain(context, list.error().what);
   if (context.json) {
     print_json(*list);
     return kDone;
@@ -336,7 +337,7 @@ int list_domains(const Context& context) {
 int list_accounts(const Context& context, const std::string& domain) {
   Directory directory(context);
   const auto list = whole_list(directory, {{"ask", "account-list"}, {"domain", domain}}, "accounts");
-  if (!list) return complain(list.error().what);
+  if (!list) return complain(context, list.error().what);
   if (context.json) {
     print_json(*list);
     return kDone;
@@ -357,7 +358,7 @@ int list_accounts(const Context& context, const std::string& domain) {
 int change(const Context& context, object request, const std::function<std::string(const object& answer)>& said) {
   Directory directory(context);
   const auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(answer.error().what);
+  if (!answer) return complain(context, answer.error().what);
   if (context.json) print_json(*answer);
   else std::cout << said(*answer) << "\n";
   return kDone;
@@ -429,17 +430,17 @@ std::optional<PasswordOptions> password_options(const Arguments& arguments, bool
 int set_password(const Context& context, const PasswordOptions& options, bool add) {
   // Before anybody types a password for a name that can't be.
   const auto name = directory::canonical_account(options.name);
-  if (!name) return complain(options.name + ": " + name.error().what);
+  if (!name) return complain(context, options.name + ": " + name.error().what);
   Directory directory(context);
   if (add && !options.adopt_mailbox) {
-    if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return complain(good.error().what);
+    if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return complain(context, good.error().what);
   }
   auto password = new_password(options.file, options.generate);
-  if (!password) return complain(password.error().what);
+  if (!password) return complain(context, password.error().what);
   object request{{"ask", add ? "account-add" : "account-password"}, {"name", *name}, {"password_hash", password->hash}};
   if (options.description) request["description"] = *options.description;
   auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(answer.error().what);
+  if (!answer) return complain(context, answer.error().what);
   if (context.json) {
     if (options.generate) (*answer)["password"] = password->generated;
     print_json(*answer);
@@ -487,14 +488,14 @@ int run_domain(const Context& context, const std::vector<std::string>& arguments
                   [](const object& answer) { return "removed domain " + value_in(answer, "domain", "name"); });
   if (verb == "list" && arguments.size() == 1) return list_domains(context);
   if (verb == "filter" && arguments.size() == 3) return run_filter(context, "domain", arguments[1], arguments[2]);
-  return wrong_usage(kDomainDetails);
+  return wrong_usage(context, kDomainDetails);
 }
 
 int run_account(const Context& context, const std::vector<std::string>& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "add" || verb == "passwd") {
     const auto options = password_options(arguments, verb == "add");
-    return options ? set_password(context, *options, verb == "add") : wrong_usage(kAccountDetails);
+    return options ? set_password(context, *options, verb == "add") : wrong_usage(context, kAccountDetails);
   }
   if (verb == "list" && arguments.size() <= 2) return list_accounts(context, arguments.size() == 2 ? arguments[1] : "");
   if ((verb == "enable" || verb == "disable") && arguments.size() == 2)
@@ -505,7 +506,7 @@ int run_account(const Context& context, const std::vector<std::string>& argument
       return "removed account " + value_in(answer, "account", "name") + "; its mail was kept in " + mailbox_path(context, answer);
     });
   if (verb == "filter" && arguments.size() == 3) return run_filter(context, "account", arguments[1], arguments[2]);
-  return wrong_usage(kAccountDetails);
+  return wrong_usage(context, kAccountDetails);
 }
 
 }  // namespace postern::tools

@@ -28,14 +28,14 @@ constexpr const char* kSocket = "run/control.sock";
 // A reload waits for the children, an answer for nobody.
 constexpr std::chrono::seconds kPatience(30);
 
-int fail(const Error& error) {
-  if (error.kind == Kind::denied) std::cerr << "posternctl: only root and the server's own user may do this (" << error.what << ")\n";
-  else std::cerr << "posternctl: posternd does not answer: is it running with this configuration? (" << error.what << ")\n";
+int fail(const Context& context, const Error& error) {
+  print_error(context, error.kind == Kind::denied ? "only root and the server's own user may do this (" + error.what + ")"
+                                                  : "posternd does not answer: is it running with this configuration? (" + error.what + ")");
   return kFailed;
 }
 
-int wrong_usage(const char* command) {
-  std::cerr << "posternctl: " << command << " takes no argument\n";
+int wrong_usage(const Context& context, const std::string& command) {
+  print_error(context, command + " takes no argument");
   return kUsage;
 }
 
@@ -120,9 +120,9 @@ void print_json(const object& answer) { std::puts(boost::json::serialize(answer)
 }  // namespace
 
 int run_status(const Context& context, const std::vector<std::string>& arguments) {
-  if (!arguments.empty()) return wrong_usage("status");
+  if (!arguments.empty()) return wrong_usage(context, "status");
   auto answer = ask(context, "status");
-  if (!answer) return fail(answer.error());
+  if (!answer) return fail(context, answer.error());
   if (context.json) {
     print_json(*answer);
     return kDone;
@@ -170,9 +170,9 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
 }
 
 int run_sessions(const Context& context, const std::vector<std::string>& arguments) {
-  if (!arguments.empty()) return wrong_usage("sessions");
+  if (!arguments.empty()) return wrong_usage(context, "sessions");
   auto answer = ask(context, "sessions");
-  if (!answer) return fail(answer.error());
+  if (!answer) return fail(context, answer.error());
   if (context.json) {
     print_json(*answer);
     return kDone;
@@ -187,9 +187,9 @@ int run_sessions(const Context& context, const std::vector<std::string>& argumen
 }
 
 int run_reload(const Context& context, const std::vector<std::string>& arguments) {
-  if (!arguments.empty()) return wrong_usage("reload");
+  if (!arguments.empty()) return wrong_usage(context, "reload");
   auto answer = ask(context, "reload");
-  if (!answer) return fail(answer.error());
+  if (!answer) return fail(context, answer.error());
   const bool done = truth(*answer, "done");
   if (context.json) {
     print_json(*answer);
@@ -206,14 +206,14 @@ int run_reload(const Context& context, const std::vector<std::string>& arguments
 }
 
 int run_stop(const Context& context, const std::vector<std::string>& arguments) {
-  if (!arguments.empty()) return wrong_usage("stop");
+  if (!arguments.empty()) return wrong_usage(context, "stop");
   auto directory = server_directory(context);
-  if (!directory) return fail(directory.error());
+  if (!directory) return fail(context, directory.error());
   auto socket = net::connect_unix(directory->get(), kSocket);
-  if (!socket) return fail(socket.error());
+  if (!socket) return fail(context, socket.error());
   const std::string request = net::frame(object{{"command", "stop"}});
   if (::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
-    return fail({Kind::temporary, "the order could not be sent"});
+    return fail(context, {Kind::temporary, "the order could not be sent"});
   // The answer comes at once; the connection ends when the master does.
   net::FrameReader reader;
   std::array<char, 4096> piece;
@@ -229,7 +229,7 @@ int run_stop(const Context& context, const std::vector<std::string>& arguments) 
     else std::printf("stopping, at most %s s\n", text(*answer, "grace_seconds").c_str());
     std::fflush(stdout);
   }
-  if (!answered) return fail({Kind::temporary, "no answer"});
+  if (!answered) return fail(context, {Kind::temporary, "no answer"});
   if (!context.json) std::puts("stopped");
   return kDone;
 }

@@ -7,6 +7,9 @@
 #include "base/files.h"
 #include "base/text.h"
 
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -74,6 +77,11 @@ std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+void print_json_error(const Context& context, const std::string& text) {
+  if (!context.json) return;
+  std::puts(boost::json::serialize(boost::json::object{{"error", text}}).c_str());
+}
+
 int run(const std::vector<std::string>& arguments) {
   Context context;
   context.configuration_path = POSTERN_SYSCONFDIR "/postern.conf";
@@ -136,8 +144,13 @@ int run(const std::vector<std::string>& arguments) {
     if (!loaded) {
       conf::Loaded read = conf::load(context.configuration_path);
       if (!read.usable()) {
+        std::string all;
         for (const auto& mistake : read.mistakes)
-          if (!mistake.warning) std::cerr << mistake.to_string() << "\n";
+          if (!mistake.warning) {
+            std::cerr << mistake.to_string() << "\n";
+            all += (all.empty() ? "" : "\n") + mistake.to_string();
+          }
+        print_json_error(context, all);
         std::exit(kUsage);
       }
       loaded = std::move(read.configuration);
@@ -150,7 +163,7 @@ int run(const std::vector<std::string>& arguments) {
       base_directory = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
       if (!base_directory.valid()) {
         const int saved = errno;
-        std::cerr << "posternctl: " << system_error(saved, "base directory " + path).what << "\n";
+        print_error(context, system_error(saved, "base directory " + path).what);
         std::exit(kFailed);
       }
     }
@@ -160,6 +173,11 @@ int run(const std::vector<std::string>& arguments) {
 }
 
 }  // namespace
+
+void print_error(const Context& context, const std::string& text) {
+  std::cerr << "posternctl: " << text << "\n";
+  print_json_error(context, text);
+}
 
 void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;

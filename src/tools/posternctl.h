@@ -31,6 +31,9 @@ struct Command {
   const char* details = "";  // further lines for `posternctl help COMMAND`
 };
 
+// Says on standard error why something could not be done; with --json also {"error": text} on standard output, for programs.
+void print_error(const Context& context, const std::string& text);
+
 // Prints rows under headings, columns aligned, to standard output.
 void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
 
