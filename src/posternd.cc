@@ -9,6 +9,7 @@
 #include "directory/generation.h"
 #include "mapping/loader.h"
 #include "master/master.h"
+#include "master/site.h"
 #include "net/frames.h"
 #include "policy/site.h"
 #include "roles/delivery.h"
@@ -34,6 +35,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <thread>
@@ -98,7 +100,7 @@ void check_policy(const conf::Configuration& configuration, std::vector<conf::Mi
 }
 
 void print(const std::vector<conf::Mistake>& mistakes) {
-  for (const auto& mistake : mistakes) std::cerr << (mistake.warning ? "warning: " : "") << mistake.to_string() << "\n";
+  for (const auto& mistake : mistakes) std::cerr << mistake.to_string() << "\n";
 }
 
 conf::Loaded load(const std::string& path) {
@@ -109,10 +111,16 @@ conf::Loaded load(const std::string& path) {
 
 // -t: everything that can be said without starting.
 int check(const std::string& path) {
-  const conf::Loaded loaded = load(path);
+  conf::Loaded loaded = load(path);
+  const bool readable = loaded.usable();
+  if (!loaded.configuration.users.network_place.file.empty()) {
+    // The master finds them at its start; for anybody but root they do not matter.
+    master::Site site;
+    for (auto& mistake : master::find_users(loaded.configuration.users, site)) loaded.mistakes.push_back(std::move(mistake));
+  }
   print(loaded.mistakes);
   bool usable = loaded.usable();
-  if (usable) {
+  if (readable) {
     const std::string tables = loaded.configuration.tables_directory + "/tables.db";
     const base::Descriptor file(::open(tables.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.valid()) {
@@ -199,13 +207,53 @@ Result<base::Descriptor> directory_socket(const master::Master& master) {
   return socket;
 }
 
-int serve(const std::string& path, bool foreground) {
+// The file of --pid-file, as start scripts want one. Another than run/master.pid, which lies where the configuration says now, not
+// where it said at the start. Not locked: the script asks the system whether the process is one.
+class PidFile {
+ public:
+  explicit PidFile(std::string path) : path_(std::move(path)) {}
+  PidFile(const PidFile&) = delete;
+  PidFile& operator=(const PidFile&) = delete;
+  ~PidFile() {
+    if (!written_.empty() && content() == written_) ::unlink(path_.c_str());
+  }
+
+  // A server whose mail would flow is not kept from it by this file: the reason goes to the log.
+  void write() {
+    if (path_.empty()) return;
+    const std::string text = std::to_string(::getpid()) + "\n", fresh = path_ + ".new";
+    ::unlink(fresh.c_str());
+    const base::Descriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+    int saved = errno;
+    bool done = file.valid() && ::fchmod(file.get(), 0644) == 0 && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    if (file.valid()) saved = errno;
+    if (done && ::rename(fresh.c_str(), path_.c_str()) != 0) {
+      saved = errno;
+      done = false;
+    }
+    if (done) written_ = text;
+    else base::log_event(base::Severity::warning, "pid-file-not-written", {{"file", path_}, {"error", system_error(saved, "write").what}});
+  }
+
+ private:
+  [[nodiscard]] std::string content() const {
+    const base::Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    auto text = file.valid() ? base::read_all(file.get(), 64) : Result<std::string>(std::string());
+    return text ? *text : std::string();
+  }
+
+  std::string path_, written_;
+};
+
+int serve(const std::string& path, bool foreground, const std::string& pid_path) {
   // Before the fork: a relative name means the directory of the caller.
   std::string whole = path;
   if (char* const resolved = ::realpath(path.c_str(), nullptr)) {
     whole = resolved;
     std::free(resolved);
   }
+  std::error_code ignored;
+  PidFile pid_file(pid_path.empty() ? pid_path : std::filesystem::absolute(pid_path, ignored).string());
   conf::Loaded loaded = load(whole);
   print(loaded.mistakes);
   if (!loaded.usable()) {
@@ -242,6 +290,8 @@ int serve(const std::string& path, bool foreground) {
   auto opened = master::Master::open(std::move(options));
   if (!opened) return fail(opened.error());
   master::Master& master = **opened;
+  // Behind the lock: a server that is refused must not stand in the file of the one that runs.
+  pid_file.write();
 
   auto state_memory = base::Descriptor(::fcntl(state->memory().descriptor(), F_DUPFD_CLOEXEC, 3));
   auto generations_memory = base::Descriptor(::fcntl(generations->descriptor(), F_DUPFD_CLOEXEC, 3));
@@ -266,8 +316,9 @@ int serve(const std::string& path, bool foreground) {
 }
 
 constexpr const char* kHelp =
-    "Usage: posternd [-c FILE] [-f | -t]\n\n"
+    "Usage: posternd [-c FILE] [-p FILE] [-f | -t]\n\n"
     "  -c, --config FILE   configuration (default: " POSTERN_SYSCONFDIR "/postern.conf)\n"
+    "  -p, --pid-file FILE write the master's process id there, for start scripts\n"
     "  -f, --foreground    stay in the foreground; without it posternd returns when it serves\n"
     "  -t, --test          check configuration and access tables, then exit\n"
     "      --version       print the version\n"
@@ -278,16 +329,19 @@ constexpr const char* kHelp =
 int run(int count, char** arguments) {
   if (count == 2 && std::strcmp(arguments[1], "--child") == 0) return run_child();
   static constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
+                                        {"pid-file", required_argument, nullptr, 'p'},
                                         {"foreground", no_argument, nullptr, 'f'},
                                         {"test", no_argument, nullptr, 't'},
                                         {"version", no_argument, nullptr, 'V'},
                                         {"help", no_argument, nullptr, 'h'},
                                         {nullptr, 0, nullptr, 0}};
   std::string path = POSTERN_SYSCONFDIR "/postern.conf";
+  std::string pid_path;
   bool foreground = false, test = false;
-  for (int letter; (letter = ::getopt_long(count, arguments, "c:fth", kOptions, nullptr)) != -1;) {
+  for (int letter; (letter = ::getopt_long(count, arguments, "c:p:fth", kOptions, nullptr)) != -1;) {
     switch (letter) {
       case 'c': path = optarg; break;
+      case 'p': pid_path = optarg; break;
       case 'f': foreground = true; break;
       case 't': test = true; break;
       case 'V': std::puts("posternd " PACKAGE_VERSION); return kDone;
@@ -299,7 +353,7 @@ int run(int count, char** arguments) {
     std::cerr << "posternd: takes no argument: " << arguments[optind] << "\nTry: posternd --help\n";
     return kUsage;
   }
-  return test ? check(path) : serve(path, foreground);
+  return test ? check(path) : serve(path, foreground, pid_path);
 }
 
 }  // namespace

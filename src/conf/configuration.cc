@@ -87,7 +87,7 @@ bool overlap(const LocalAddress& a, const LocalAddress& b) {
 std::string Mistake::to_string() const {
   std::string out = place.file;
   if (place.line > 0) out += ":" + std::to_string(place.line);
-  out += ": ";
+  if (!out.empty()) out += ": ";
   if (warning) out += "warning: ";
   if (!setting.empty()) out += setting + ": ";
   return out + text;

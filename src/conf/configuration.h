@@ -143,6 +143,7 @@ struct Users {
   std::string network = "postern";
   std::string mail = "postern-mail";
   std::string directory = "postern-dir";
+  Place network_place, mail_place, directory_place;  // line 0: the text does not set it; no file: it was not read
 };
 
 struct Log {

@@ -341,6 +341,9 @@ class Reader {
   void check() {
     check_sockets();
     check_texts();
+    configuration_.users.network_place = place_of("users.network");
+    configuration_.users.mail_place = place_of("users.mail");
+    configuration_.users.directory_place = place_of("users.directory");
     std::uint64_t sum = 0;
     for (const Listener& listener : configuration_.listeners) sum += listener.maximum_connections;
     if (sum > configuration_.connection_table_sessions)

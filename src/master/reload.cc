@@ -100,7 +100,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     for (const auto& setting : difference.restart) outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
   }
   Site users;
-  if (auto found = find_users(loaded.configuration.users, users); !found) outcome.mistakes.push_back(found.error().what);
+  for (const auto& mistake : find_users(loaded.configuration.users, users)) outcome.mistakes.push_back(mistake.to_string());
   if (!outcome.mistakes.empty()) {
     refuse();
     co_return outcome;

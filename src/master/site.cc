@@ -18,6 +18,10 @@ namespace {
 Result<Identity> find_user(const std::string& name) {
   errno = 0;
   const passwd* const entry = ::getpwnam(name.c_str());
+  const int saved = errno;
+  // getpwnam(3): these mean that there is no such user, as no error does.
+  if (entry == nullptr && saved != 0 && saved != ENOENT && saved != ESRCH && saved != EBADF && saved != EPERM)
+    return system_error(saved, "look up user " + name);
   if (entry == nullptr)
     return Error{Kind::not_found, "user " + name + " does not exist: useradd --system --no-create-home --gid postern " + name +
                                       " (the group: groupadd --system postern)"};
@@ -68,29 +72,38 @@ const Identity& Site::of(Role::User user) const {
   return network;
 }
 
-Result<void> find_users(const conf::Users& users, Site& site) {
+std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site) {
   site.root = ::geteuid() == 0;
   if (!site.root) {
     site.network = site.mail = site.directory = {::geteuid(), ::getegid()};
     return {};
   }
   const struct {
+    const char* setting;
     const std::string& name;
+    const conf::Place& place;
     Identity& identity;
-  } wanted[] = {{users.network, site.network}, {users.mail, site.mail}, {users.directory, site.directory}};
-  for (const auto& [name, identity] : wanted) {
+  } wanted[] = {{"users.network", users.network, users.network_place, site.network},
+                {"users.mail", users.mail, users.mail_place, site.mail},
+                {"users.directory", users.directory, users.directory_place, site.directory}};
+  std::vector<conf::Mistake> mistakes;
+  for (const auto& [setting, name, place, identity] : wanted) {
     auto found = find_user(name);
-    if (!found) return found.error();
-    identity = *found;
+    if (found) identity = *found;
+    else mistakes.push_back({place, setting, found.error().what, false});
   }
+  if (!mistakes.empty()) return mistakes;
   if (site.mail.gid != site.network.gid || site.directory.gid != site.network.gid)
-    return Error{Kind::invalid, "users " + users.network + ", " + users.mail + " and " + users.directory + " must have the same primary group"};
-  return {};
+    mistakes.push_back({users.network_place, "users",
+                        users.network + ", " + users.mail + " and " + users.directory + " must have the same primary group", false});
+  return mistakes;
 }
 
 Result<Site> prepare_site(const conf::Configuration& configuration) {
   Site site;
-  if (auto found = find_users(configuration.users, site); !found) return found.error();
+  std::string missing;
+  for (const auto& mistake : find_users(configuration.users, site)) missing += (missing.empty() ? "" : "\n") + mistake.to_string();
+  if (!missing.empty()) return Error{Kind::not_found, std::move(missing)};
   const std::string& path = configuration.base_directory;
   if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return system_error(errno, "make base directory " + path);
   site.base = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

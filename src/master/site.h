@@ -8,6 +8,8 @@
 
 #include <sys/types.h>
 
+#include <vector>
+
 namespace postern::master {
 
 struct Identity {
@@ -25,10 +27,11 @@ struct Site {
   [[nodiscard]] const Identity& of(Role::User user) const;
 };
 
-// Finds the users. Kind::not_found names the one that is missing and how to make it.
-Result<void> find_users(const conf::Users& users, Site& site);
+// Finds the users and says whether this process is root. One mistake for each user that is missing (and how to make it) or has
+// root's rights; without root there is nothing to find, and nothing wrong. `site` is complete if there is no mistake.
+std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site);
 
-// Everything: users, directories with owners and modes, lock. Kind::denied with the pid if another master has the lock.
+// Everything: users, directories with owners and modes, lock. Kind::not_found names all users that are not usable; Kind::denied with the pid if another master has the lock.
 Result<Site> prepare_site(const conf::Configuration& configuration);
 
 }  // namespace postern::master

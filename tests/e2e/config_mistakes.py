@@ -59,6 +59,48 @@ def a_mistake_in_an_included_file_is_named_with_that_file():
 
 
 @case
+def all_missing_users_are_named_at_once():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    line = GOOD.count("\n") + 1
+    output = checked(GOOD + 'users = {\n  network = "nosuch";\n  mail = "root";\n  directory = "nosuch-either";\n};\n', "wrong.conf")
+    for offset, setting, found in ((1, "network", "user nosuch does not exist"), (2, "mail", "user root is root"),
+                                   (3, "directory", "user nosuch-either does not exist")):
+        contains(output, "wrong.conf:%d: users.%s: %s" % (line + offset, setting, found))
+    done = run(program("posternd"), "-f", "--config", os.path.join(site.etc, "wrong.conf"), expect=None, timeout=10)
+    check(done.returncode == 1, "exit status of the start")
+    for setting in ("users.network", "users.mail", "users.directory"):
+        contains(done.stdout + done.stderr, setting)
+
+
+@case
+def a_warning_says_so_once():
+    path = os.path.join(site.etc, "warning.conf")
+    with open(path, "w") as file:
+        settings = merged(site.settings, {"log": {"destination": "syslog", "file": "/nonexistent/log"}})
+        file.write("".join("%s = %s;\n" % (key, to_libconfig(value)) for key, value in settings.items()))
+    done = run(program("posternd"), "-t", "--config", path)
+    lines = [line for line in done.stderr.splitlines() if "warning.conf" in line]
+    check(lines, "a warning in %r" % done.stderr)
+    for line in lines:
+        check(line.count("warning:") == 1, "the word once in %r" % line)
+
+
+@case
+def posternctl_answers_a_failure_in_json_too():
+    for command in (["status"], ["sessions"], ["account", "add", "nonsense", "--generate"], ["domain", "remove", "nosuch.example"]):
+        plain = run(program("posternctl"), "--config", site.configuration, *command, expect=None)
+        done = run(program("posternctl"), "--config", site.configuration, "--json", *command, expect=None)
+        check(plain.returncode == done.returncode, "the same exit status of %s" % command)
+        check(done.returncode == 1, "%s fails" % command)
+        check(isinstance(json.loads(done.stdout)["error"], str), "the error in %r" % done.stdout)
+        check(done.stderr.startswith("posternctl: "), "and on standard error")
+    done = run(program("posternctl"), "--config", "/nonexistent/postern.conf", "--json", "account", "list", expect=None)
+    check(done.returncode == 2, "exit status without a configuration")
+    contains(json.loads(done.stdout)["error"], "/nonexistent/postern.conf")
+
+
+@case
 def a_missing_file_is_named():
     done = run(program("posternd"), "-t", "--config", "/nonexistent/postern.conf", expect=None)
     check(done.returncode != 0, "exit status")
