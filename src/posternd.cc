@@ -245,6 +245,14 @@ class PidFile {
   std::string path_, written_;
 };
 
+// One open file for all delivery and queue children of this master: whoever locks it locks it for all of them, and against those
+// of a master that was killed, which may not have noticed yet.
+Result<base::Descriptor> workers_lock(const master::Master& master) {
+  auto run = base::open_directory(master.base_directory(), "run");
+  if (!run) return run.error();
+  return base::system_files().open(run->get(), "workers.lock", O_RDWR | O_CREAT, 0600);
+}
+
 int serve(const std::string& path, bool foreground, const std::string& pid_path) {
   // Before the fork: a relative name means the directory of the caller.
   std::string whole = path;
@@ -299,7 +307,9 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
   master.add_resource({"spool-state", std::move(state_memory),
                        [&](unsigned child, std::uint64_t) {
                          // Whatever it was: a child that had claims delivers, and may have delivered without noting it.
-                         if (state->release_child(child) > 0) state->note_death();
+                         // Noted first, so that nobody takes one of them for fresh.
+                         if (state->claims_of(child) > 0) state->note_death();
+                         state->release_child(child);
                        },
                        {}});
   master.add_resource({"generations", std::move(generations_memory), {}, {}});
@@ -307,6 +317,9 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
   if (!notices) return fail(notices.error());
   for (const int end : {notices->first.get(), notices->second.get()})
     if (auto set = base::set_nonblocking(end, true); !set) return fail(set.error());
+  auto lock = workers_lock(master);
+  if (!lock) return fail(lock.error());
+  master.add_descriptor("workers-lock", std::move(*lock), {"delivery", "queue"});
   master.add_descriptor("notices-read", std::move(notices->first), {"delivery"});
   master.add_descriptor("notices-write", std::move(notices->second), {"smtp", "delivery", "queue"});
   auto directory = directory_socket(master);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/deliverer.h"
 
+#include "base/crc32c.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -94,6 +95,7 @@ struct Deliverer::Job {
   std::optional<store::Text> text;
   std::unique_ptr<mail::MessageView> view;
   bool suspicious = false;
+  bool filed = false;       // a file of it stands in a mailbox, promised or not
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;  // recipients for deferred/
   std::vector<base::Fields> delivered;  // to be logged once it is true
@@ -124,6 +126,7 @@ Awaitable<void> Deliverer::work(std::vector<spool::Position> positions) {
     Job job;
     job.position = position;
     job.deaths = claim.attempts;
+    job.suspicious = claim.must_be_alone;
     (claim.must_be_alone ? alone : together).push_back(std::move(job));
   }
   if (!together.empty()) co_await work_on(std::move(together));
@@ -163,14 +166,14 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   for (Job& job : jobs) {
     if (!stored || job.unfinished || (!job.put_off.empty() && !put_off(job))) {
+      // Files that were not promised may be there all the same: whoever comes next must look.
+      if (job.filed) parts_.state.note_death();
       parts_.state.put_back(job.position, settings_.child);
       continue;
     }
     finished.push_back(job.position);
     for (const base::Fields& fields : job.delivered) base::log_event(Severity::info, "delivered", fields);
   }
-  // Files that were not promised may be there all the same: whoever comes next must look.
-  if (!stored) parts_.state.note_death();
   finished.insert(finished.end(), unmarked_.begin(), unmarked_.end());
   const std::size_t already_given = unmarked_.size();
   unmarked_.clear();
@@ -222,7 +225,7 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
   }
   job.record.emplace(std::move(*record));
   const mail::Envelope& envelope = job.record->envelope;
-  job.suspicious = job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
+  job.suspicious = job.suspicious || job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
 
   if (envelope.jettisoned || envelope.discarded) {
     ++counters_.discarded;
@@ -273,6 +276,7 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   message.suspicious = job.suspicious;
   auto added = batch.add(message, *job.text);
   if (!added) return added.error();
+  job.filed = true;
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
     job.delivered.push_back({{"id", envelope.id},
@@ -366,9 +370,15 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   bool failed = false;
   bool forwarded_or_stored = false;
   std::vector<std::string> folders;  // a message is filed in one folder once
-  for (std::size_t number = 0; number < decision.actions.size() && !failed; ++number) {
+  using ActionKind = sieve::Action::Kind;
+  // Mailboxes first: a recipient that must wait for one has not sent anything on yet, and does so once.
+  std::vector<std::size_t> order;
+  for (const bool redirects : {false, true})
+    for (std::size_t number = 0; number < decision.actions.size(); ++number)
+      if ((decision.actions[number].kind == ActionKind::redirect) == redirects) order.push_back(number);
+  for (const std::size_t number : order) {
+    if (failed) break;
     const sieve::Action& action = decision.actions[number];
-    using ActionKind = sieve::Action::Kind;
     if (action.kind == ActionKind::discard || action.kind == ActionKind::jettison) continue;
     Result<void> done;
     if (action.kind == ActionKind::redirect) {
@@ -423,7 +433,7 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::si
   auto recipients = co_await parts_.resolve(target);
   if (!recipients) co_return recipients.error();
   mail::Envelope next = envelope;
-  next.id = mail::derived_message_id(envelope.id, static_cast<unsigned>(index), static_cast<unsigned>(action));
+  next.id = mail::derived_message_id(envelope.id, base::crc32c(recipient.address), static_cast<unsigned>(action));
   next.recipients = std::move(*recipients);
   next.added_header_fields.clear();
   next.conversion_tags.clear();

@@ -5,6 +5,7 @@ libpostern_net_a_SOURCES = \
   src/net/address_list.h src/net/address_list.cc \
   src/net/asio.h src/net/asio.cc \
   src/net/await_callback.h \
+  src/net/run_for_life.h \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
   src/net/stream.h src/net/stream.cc

@@ -11,6 +11,8 @@ namespace {
 
 // One read takes at most this much; a message of 10 KB comes in one.
 constexpr std::size_t kReadBytes = 16384;
+// So many reads in a row may find bytes before the other sessions of the process get their turn.
+constexpr unsigned kReadsWithoutWait = 4;
 
 Error connection_error(int error_number, const char* doing) {
   const bool lost = error_number == EPIPE || error_number == ECONNRESET || error_number == ENOTCONN;
@@ -125,16 +127,25 @@ Awaitable<Result<bool>> Input::fill() {
   for (;;) {
     // Read beside the session's own memory first: most sessions have nothing to say most of the time.
     std::size_t count = 0;
+    bool at_end = false;
     {
       static thread_local std::array<char, kReadBytes> common;
       auto got = stream_.try_read(common);
       if (!got) co_return got.error();
       if (got->has_value()) {
         count = **got;
+        at_end = count == 0;
         buffer_.append(common.data(), count);
-        co_return count > 0;
       }
     }
+    if (count > 0 && ++reads_without_wait_ >= kReadsWithoutWait) {
+      reads_without_wait_ = 0;
+      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+      if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
+    }
+    if (count > 0) co_return true;
+    if (at_end) co_return false;
+    reads_without_wait_ = 0;
     auto ready = co_await stream_.wait_readable();
     if (!ready) co_return ready.error();
   }

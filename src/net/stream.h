@@ -109,13 +109,15 @@ class Input {
   void discard_buffered();
 
  private:
-  // Reads more behind what is buffered; false at the end of the stream.
+  // Reads more behind what is buffered; false at the end of the stream. A peer that always has more to say lets the others have
+  // their turn all the same, and its time limit holds.
   Awaitable<Result<bool>> fill();
   void release_if_empty();
 
   Stream& stream_;
   std::string buffer_;
   std::size_t taken_ = 0;
+  unsigned reads_without_wait_ = 0;
 };
 
 // A stream for tests: gives the pieces in order, then the end; keeps all that is written.

@@ -35,7 +35,9 @@ net::Awaitable<std::chrono::milliseconds> Requeue::run() {
     if (!submitted) {
       base::log_event(Severity::error, "deferred-not-requeued", {{"id", entry.id}, {"reason", submitted.error().what}});
       trouble = true;
-      break;
+      // What ails the disk ails the next one too; what ails this message does not.
+      if (submitted.error().kind == Kind::temporary) break;
+      continue;
     }
     POSTERN_KILL_POINT("after-requeue");
     if (auto removed = deferred_.remove(entry); !removed && removed.error().kind != Kind::not_found) {

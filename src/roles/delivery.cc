@@ -4,10 +4,12 @@
 #include "base/log.h"
 #include "delivery/deliverer.h"
 #include "directory/client.h"
+#include "net/run_for_life.h"
 #include "policy/channels.h"
 #include "policy/access.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
+#include "roles/workers_lock.h"
 
 #include <sys/socket.h>
 
@@ -102,8 +104,8 @@ class DeliveryRole {
       wake_.cancel();
       if (!working_) io_.stop();
     });
-    asio::co_spawn(io_, listen(), asio::detached);
-    asio::co_spawn(io_, serve(), asio::detached);
+    net::run_for_life(io_, listen());
+    net::run_for_life(io_, serve());
   }
 
   void end() {
@@ -235,6 +237,7 @@ int failed(const Error& error) {
 
 int run_delivery(service::Start& start) {
   asio::io_context io(1);
+  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
   auto submitter = Submitter::open(start);
   if (!submitter) return failed(submitter.error());
   const int spool = (*submitter)->spool_directory();

@@ -9,6 +9,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/queue.h src/roles/queue.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/smtp.h src/roles/smtp.cc \
-  src/roles/submitter.h src/roles/submitter.cc
+  src/roles/submitter.h src/roles/submitter.cc \
+  src/roles/workers_lock.h src/roles/workers_lock.cc
 libpostern_roles_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_roles_a_OBJECTS): $(ASIO_PCH)

@@ -2,8 +2,10 @@
 #include "roles/queue.h"
 
 #include "base/log.h"
+#include "net/run_for_life.h"
 #include "queue/requeue.h"
 #include "roles/submitter.h"
+#include "roles/workers_lock.h"
 
 namespace postern::roles {
 namespace {
@@ -26,6 +28,7 @@ int failed(const Error& error) {
 
 int run_queue(service::Start& start) {
   net::asio::io_context io(1);
+  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
   auto submitter = Submitter::open(start);
   if (!submitter) return failed(submitter.error());
   auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
@@ -34,7 +37,7 @@ int run_queue(service::Start& start) {
   queue::Requeue requeue(*deferred, [&](mail::Envelope envelope, std::string message) {
     return (*submitter)->submit(std::move(envelope), std::move(message));
   });
-  net::asio::co_spawn(io, serve(requeue), net::asio::detached);
+  net::run_for_life(io, serve(requeue));
   link.ready();
   io.run();
   (*submitter)->finish();

@@ -61,6 +61,7 @@ class JournalReader::Implementation {
   std::map<std::uint32_t, Segment> segments;
   std::size_t unfinished_count = 0;
   std::uint64_t corrupt_count = 0;
+  bool all_opened = true;           // at the last scan: no segment was left out for want of descriptors or the like
   std::uint32_t first_segment = 0;  // where the next scan's list begins, so that a small limit starves no segment
 
   explicit Implementation(base::Files& f) : files(f) {}
@@ -68,7 +69,12 @@ class JournalReader::Implementation {
   Result<Segment*> segment(std::uint32_t number) {
     const auto [entry, added] = segments.try_emplace(number);
     Segment& segment = entry->second;
-    if (!added) return &segment;
+    if (!added) {
+      // A segment may be removed and its number used again between two looks: what is open is then nobody's any more.
+      struct stat status {};
+      if (::fstat(segment.file.get(), &status) == 0 && status.st_nlink > 0) return &segment;
+      segment = Segment{};
+    }
     auto opened = open_segment(number, segment);
     if (!opened) {
       segments.erase(entry);
@@ -270,11 +276,13 @@ class JournalReader::Implementation {
     auto names = base::list_directory(journal.get(), kMostSegments);
     if (!names) return names.error().in("scan journal");
     for (auto& [number, segment] : segments) segment.seen = false;
+    all_opened = true;
     for (const std::string& name : *names) {
       const auto number = segment_number(name);
       if (!number) continue;
       auto found = segment(*number);
       if (found) (*found)->seen = true;
+      else if (found.error().kind != Kind::not_found) all_opened = false;
     }
     std::erase_if(segments, [](const auto& entry) { return !entry.second.seen; });
     unfinished_count = 0;
@@ -301,16 +309,16 @@ class JournalReader::Implementation {
 
   Result<void> mark_finished(std::span<const Position> positions) {
     POSTERN_KILL_POINT("before-mark");
+    Result<void> outcome;
     for (const Position& position : positions) {
       auto found = segment(position.segment);
       if (!found) {
-        if (found.error().kind == Kind::not_found) continue;
-        return found.error();
+        if (found.error().kind != Kind::not_found) outcome = found.error();
+        continue;
       }
       if ((*found)->header.generation != position.generation) refresh_header(position.segment, **found, false);
       if ((*found)->readable && (*found)->header.generation == position.generation) note(**found, position.offset, MarkKind::finished);
     }
-    Result<void> outcome;
     for (auto& [number, segment] : segments) {
       if (segment.unwritten.empty()) continue;
       if (auto written = write_notes(segment); !written) outcome = written;
@@ -357,6 +365,7 @@ class JournalReader::Implementation {
       if (file && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) candidates.emplace(name, std::move(*file));
     }
     if (auto scanned = scan(0); !scanned) return scanned.error();
+    if (!all_opened) return std::size_t{0};
     for (auto& [number, segment] : segments) {
       for (const Known& known : segment.unfinished) {
         std::array<char, kRecordHeaderBytes> head;
@@ -407,7 +416,11 @@ bool JournalReader::finished(const Position& position) {
   if ((*segment)->header.generation != position.generation) return (*segment)->header.generation > position.generation;
   if ((*segment)->marks.finished(position.offset)) return true;
   (*segment)->marks.refresh((*segment)->marks_file.get());
-  return (*segment)->marks.finished(position.offset);
+  if ((*segment)->marks.finished(position.offset)) return true;
+  // No note of it: it may have been finished and its segment recycled, notes and all, since we looked last. A recycling
+  // writer changes the header before it cuts the notes, so the header now says whether the missing note means anything.
+  implementation_->refresh_header(position.segment, **segment, false);
+  return (*segment)->readable && (*segment)->header.generation > position.generation;
 }
 
 Result<void> JournalReader::mark_finished(std::span<const Position> positions) { return implementation_->mark_finished(positions); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/deliverer.h"
 
+#include "base/crc32c.h"
 #include "base/files.h"
 #include "directory/fixed.h"
 #include "mail/message_id.h"
@@ -274,7 +275,7 @@ class DelivererTest : public CppUnit::TestFixture {
     site.work({site.append({"a@example.com"})});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
     const auto& [envelope, text] = site.submitted_.front();
-    CPPUNIT_ASSERT_EQUAL(mail::derived_message_id(site.last_id_, 0, 0), envelope.id);
+    CPPUNIT_ASSERT_EQUAL(mail::derived_message_id(site.last_id_, base::crc32c("a@example.com"), 0), envelope.id);
     CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), envelope.recipients.front().address);
     CPPUNIT_ASSERT_EQUAL(std::string("s@example.org"), envelope.reverse_path);
     CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("X-Postern-Redirected: a@example.com\r\nFrom:"));
