@@ -32,6 +32,9 @@ class Run {
 
   // A mistake of the script at run time: the run ends here.
   void fail(std::string text);
+  // A text with variables in it grew beyond kMostTextBytes and was cut: the run fails after this step.
+  void note_long_text() const { text_too_long_ = true; }
+  static constexpr std::size_t kMostTextBytes = 1024 * 1024;
   [[nodiscard]] bool failed() const { return outcome_.error.has_value(); }
 
   // Collects an action. Two that do the same become one; limits on their number are checked.
@@ -56,6 +59,7 @@ class Run {
   std::string_view decoded_body(const mail::Part& part, bool as_text);
 
  private:
+  mutable bool text_too_long_ = false;
   void loop();
   [[nodiscard]] std::chrono::nanoseconds cpu_clock() const;
 

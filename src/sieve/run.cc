@@ -139,6 +139,7 @@ void Run::loop() {
         current_ = program_.steps[instruction.argument].get();
         if (!spend(1)) return;
         truth = current_->perform(*this);
+        if (text_too_long_) fail("a text with variables in it is longer than " + std::to_string(kMostTextBytes) + " bytes");
         if (failed()) return;
         if (traced) host_.trace(current_->place.line, current_->place.column, current_->name + (truth ? ": true" : ": false"));
         break;
@@ -178,11 +179,15 @@ std::string_view Text::value(const Run& run, std::string& scratch) const {
   if (is_constant()) return constant_;
   scratch.clear();
   for (const Piece& piece : pieces_) {
-    switch (piece.kind) {
-      case Piece::Kind::literal: scratch += piece.literal; break;
-      case Piece::Kind::variable: scratch += run.variable(piece.number); break;
-      case Piece::Kind::match_value: scratch += run.match_value(piece.number); break;
+    std::string_view part = piece.literal;
+    if (piece.kind == Piece::Kind::variable) part = run.variable(piece.number);
+    if (piece.kind == Piece::Kind::match_value) part = run.match_value(piece.number);
+    // A reference takes four bytes of script and may stand for a whole header field.
+    if (scratch.size() + part.size() > Run::kMostTextBytes) {
+      run.note_long_text();
+      break;
     }
+    scratch += part;
   }
   return scratch;
 }

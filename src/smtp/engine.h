@@ -65,6 +65,7 @@ struct Transaction {
   std::unique_ptr<Incoming> incoming;
   std::unique_ptr<TextDecoder> chunks;
   std::uint64_t chunk_count = 0;
+  std::chrono::steady_clock::time_point chunks_until{};  // the first chunk's time and smtp.data_time
 };
 
 class Session {

@@ -134,6 +134,7 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
   watch_.describe("BDAT");
   if (!transaction.incoming) {
     transaction.incoming = begin_text();
+    transaction.chunks_until = base::steady_now() + transaction.configuration->smtp.data_time;
     transaction.chunks = std::make_unique<TextDecoder>(TextDecoder::Form::chunks, transaction.configuration->smtp.text_line_bytes);
   }
   Incoming& incoming = *transaction.incoming;
@@ -147,9 +148,10 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
     transaction_.reset();
     co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
   }
-  const auto idle_time = info_.restricted ? configuration_->restricted.idle_time : info_.idle_time;
+  const auto idle_time = std::chrono::duration_cast<std::chrono::milliseconds>(info_.restricted ? configuration_->restricted.idle_time : info_.idle_time);
   while (left > 0) {
-    stream_.set_time_limit(idle_time);
+    const auto time_left = std::chrono::duration_cast<std::chrono::milliseconds>(transaction.chunks_until - base::steady_now());
+    stream_.set_time_limit(std::max(std::min(idle_time, time_left), std::chrono::milliseconds(1)));
     const auto piece = co_await input_.read_some();
     if (!piece) {
       transaction_.reset();

@@ -124,6 +124,12 @@ class ActionsTest : public CppUnit::TestFixture {
     for (int i = 0; i < 2000; ++i) script += "if header \"subject\" \"x\" {}\n";
     got = outcome(script, Mode::normal, limits);
     CPPUNIT_ASSERT(got.error.has_value() && got.over_limit);
+    // Few bytes of script that ask for many of memory.
+    limits = {};
+    std::string references;
+    for (int i = 0; i < 100000; ++i) references += "${v}";
+    got = outcome("require \"variables\"; set \"v\" \"0123456789abcdef\"; set \"w\" \"" + references + "\"; discard;", Mode::normal, limits);
+    CPPUNIT_ASSERT(got.error.has_value() && got.implicit_keep && got.actions.empty());
   }
 
   void restricted_runs_only_jettison() {

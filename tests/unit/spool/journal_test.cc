@@ -30,6 +30,8 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_reader_sees_what_a_live_writer_adds);
   CPPUNIT_TEST(marks_are_seen_by_other_readers);
   CPPUNIT_TEST(finished_segments_are_recycled);
+  CPPUNIT_TEST(a_segment_number_used_again_is_looked_at_anew);
+  CPPUNIT_TEST(a_record_of_a_recycled_segment_counts_as_finished);
   CPPUNIT_TEST(unfinished_segments_are_not);
   CPPUNIT_TEST(a_dead_writers_segment_is_taken_over);
   CPPUNIT_TEST(a_live_writers_segment_is_left_alone);
@@ -155,6 +157,36 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(told == std::set<Position>(found.begin(), found.end()));
     for (const Position& position : found) CPPUNIT_ASSERT(in.read(position));
   }
+  void a_segment_number_used_again_is_looked_at_anew() {
+    Scratch scratch;
+    auto in = reader(scratch);
+    append_one(*writer(scratch), "m", "text").value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, in.scan(10).value().size());
+    // Between two looks of the reader the segments go and new ones take their numbers.
+    for (const auto& entry : std::filesystem::directory_iterator(scratch.path / "journal")) std::filesystem::remove(entry.path());
+    auto out = writer(scratch);
+    const Position position = append_one(*out, "n", "another text").value();
+    CPPUNIT_ASSERT(in.scan(10).value() == std::vector{position});
+    CPPUNIT_ASSERT_EQUAL(std::string("n"), in.read(position).value().envelope.id);
+  }
+
+  void a_record_of_a_recycled_segment_counts_as_finished() {
+    Scratch scratch;
+    auto slow = reader(scratch);
+    auto fast = reader(scratch);
+    const Position position = append_one(*writer(scratch), "m", "text").value();
+    CPPUNIT_ASSERT(!slow.finished(position));  // it has seen the segment as it was
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, fast.scan(10).value().size());
+    CPPUNIT_ASSERT(fast.mark_finished(std::span(&position, 1)));
+    // Writers come and go until the segment has begun a new generation, and its notes are cut.
+    for (int round = 0; round < 6; ++round) {
+      const Position next = append_one(*writer(scratch), "n", "text").value();
+      CPPUNIT_ASSERT(fast.scan(10));
+      CPPUNIT_ASSERT(fast.mark_finished(std::span(&next, 1)));
+    }
+    CPPUNIT_ASSERT(slow.finished(position));
+  }
+
   void a_dead_writers_segment_is_taken_over() {
     Scratch scratch;
     auto in = reader(scratch);
