@@ -10,7 +10,8 @@ namespace postern::mail {
 // A new id: 11 digits of the microsecond of its birth, 13 random ones and 2 of the child's number, digits [0-9a-v].
 std::string new_message_id(unsigned child);
 
-// The id of what a filter generates from message `id` by its action number `action` for recipient number `recipient`: the same
+// The id of what a filter generates from message `id` by its action number `action` for the recipient that `recipient`
+// stands for (a check sum of its address, not its place on an envelope that shrinks from retry to retry): the same
 // at every replay, so that a generated message is not sent twice. Same form as new_message_id().
 std::string derived_message_id(std::string_view id, unsigned recipient, unsigned action);
 
