@@ -229,7 +229,7 @@ void StreamService::State::decide(base::Descriptor connection, const net::Endpoi
   context.listener = &listener;
   context.row = &row;
   context.local = local;
-  context.remote = remote;
+  context.remote = context.peer = remote;
   context.is_client = decision.is_client;
   context.slot = decision.slot;
   context.session_id = id_prefix + base36(served);
@@ -271,6 +271,7 @@ net::Awaitable<void> StreamService::State::run(std::shared_ptr<State> self, base
       Listed(State& s, Running& r) : state(s), running(r) { state.running.insert(&running); }
       ~Listed() { state.running.erase(&running); }
     } listed(*self, running);
+    running.context.stream = &running.stream;
     const SessionContext& known = running.context;
     if (known.configuration->log.admissions)
       base::log_event(base::Severity::info, "session-began",
@@ -414,6 +415,23 @@ void StreamService::State::each_second() {
     self->each_second();
   });
 }
+
+Protection SessionContext::protection() const { return row != nullptr && row->init_tls == conf::InitTls::ext ? Protection::outside : Protection::none; }
+
+bool SessionContext::secure() const {
+  switch (protection()) {
+    case Protection::none: return false;
+    case Protection::tls: return true;
+    case Protection::outside: return !clear_text_outside;
+  }
+  return false;
+}
+
+std::shared_ptr<const net::TlsContexts> SessionContext::tls() const { return nullptr; }
+
+void SessionContext::note_failed_login() const {}
+
+void SessionContext::note_protocol_error() const {}
 
 bool SessionContext::finishing() const { return service != nullptr && service->state_->hurry; }
 

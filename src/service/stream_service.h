@@ -33,9 +33,20 @@
 #include <string>
 #include <string_view>
 
+namespace postern::net {
+class TlsContexts;
+}
+
 namespace postern::service {
 
 class StreamService;
+
+// What hides a session's bytes from others on their way (listeners.md 4).
+enum class Protection : std::uint8_t {
+  none,
+  tls,      // ours, from the first byte or since STARTTLS
+  outside,  // an Ext socket: a device in front of us does TLS; STARTTLS is neither offered nor obeyed (T-10)
+};
 
 // Everything a session may know of its connection. Lives until the session's coroutine has ended.
 struct SessionContext {
@@ -43,11 +54,24 @@ struct SessionContext {
   std::shared_ptr<const conf::Configuration> configuration;  // as it was when the connection was admitted
   const conf::Listener* listener = nullptr;                  // in *configuration; never null in a session
   const conf::SocketRow* row = nullptr;                      // likewise
-  net::Endpoint local, remote;
+  net::Endpoint local, remote;  // on a socket with PROXY: those of the header (T-26)
+  net::Endpoint peer;           // who is at the other end of the connection itself: differs from `remote` behind a proxy
   bool is_client = false;    // the remote address is on the client list (L-48)
   bool restricted = false;   // PORT_ACCESS said so (access-control.md 2.2)
   std::uint32_t slot = 0;    // in the connection table
   std::string session_id;    // for logs: unique in this site for a very long time
+  std::string server_name_hint;  // what the proxy says the client asked for (AUTHORITY TLV, T-28): for Stream::start_tls()
+
+  [[nodiscard]] Protection protection() const;
+  // True if a password may be sent as it is (T-9): TLS, or an Ext socket whose proxy does not say that its client came in clear
+  // text (T-28).
+  [[nodiscard]] bool secure() const;
+  // What STARTTLS would use now: ask anew each time, certificates change while sessions go on. Null: not to be offered, and an
+  // error if sent (T-8): no certificate could be used, the session is protected already, or the socket is Ext.
+  [[nodiscard]] std::shared_ptr<const net::TlsContexts> tls() const;
+  // For the set of blocked addresses, which may take in the remote address on this (L-50).
+  void note_failed_login() const;
+  void note_protocol_error() const;
 
   // Set by the session while nothing is under way that the peer counts on: it waits for a command outside of a transaction.
   // When the service must finish, such a session's stream is aborted at once; it may still write a last line
@@ -61,6 +85,8 @@ struct SessionContext {
   std::string end_reason;
 
   StreamService* service = nullptr;
+  const net::SocketStream* stream = nullptr;  // the session's own
+  bool clear_text_outside = false;            // the proxy says so of its client (T-28)
 };
 
 using Session = std::function<net::Awaitable<void>(net::SocketStream& stream, SessionContext& context)>;
