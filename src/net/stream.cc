@@ -21,6 +21,10 @@ Error connection_error(int error_number, const char* doing) {
 
 }  // namespace
 
+Awaitable<Result<void>> Stream::start_tls(std::shared_ptr<const TlsContexts>, std::string, Address, std::string) {
+  co_return Error{Kind::permanent, "this stream has no TLS"};
+}
+
 TimeLimits::TimeLimits(asio::io_context& io, std::chrono::milliseconds tick) : timer_(io), tick_(tick) {}
 
 void TimeLimits::start() {
@@ -215,6 +219,28 @@ void Input::consume(std::size_t count) {
 void Input::discard_buffered() {
   taken_ = buffer_.size();
   release_if_empty();
+}
+
+Awaitable<Result<void>> Input::start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) {
+  discard_buffered();
+  reads_without_wait_ = 0;
+  return stream_.start_tls(std::move(contexts), std::move(listener), local, std::move(hint));
+}
+
+void ScriptedStream::script_tls(TlsFacts facts, std::vector<std::string> pieces_after) {
+  handshake_ = Handshake{std::move(facts), std::move(pieces_after), {}};
+}
+
+void ScriptedStream::script_tls(Error failure) { handshake_ = Handshake{{}, {}, std::move(failure)}; }
+
+Awaitable<Result<void>> ScriptedStream::start_tls(std::shared_ptr<const TlsContexts>, std::string, Address, std::string) {
+  if (!handshake_ || tls_) co_return Error{Kind::permanent, "no handshake in the script"};
+  if (handshake_->failure) co_return *handshake_->failure;
+  pieces_ = std::move(handshake_->pieces_after);
+  next_ = 0;
+  written_before_tls_ = written_;
+  tls_ = std::move(handshake_->facts);
+  co_return Result<void>();
 }
 
 Result<std::optional<std::size_t>> ScriptedStream::try_read(std::span<char> into) {

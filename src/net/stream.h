@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What a session reads and writes: a byte stream with a time limit. A session is written against Stream and driven by a
-// socket in the server, by a script in unit tests (ScriptedStream), by TLS later.
+// socket in the server, with or without TLS, and by a script in unit tests (ScriptedStream).
 //
 // Memory: an idle session holds no input buffer. Input waits for readability first and takes memory only for what came.
 #include "net/asio.h"
 
 #include "base/descriptor.h"
 #include "net/address.h"
+#include "net/tls.h"
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -33,6 +35,19 @@ class Stream {
   [[nodiscard]] virtual bool expired() const = 0;
   // Ends every wait with an error, now and later. Callable from outside the session's coroutine.
   virtual void abort() = 0;
+
+  // The server's side of a TLS handshake on this stream; what follows is encrypted. Sessions call Input::start_tls() instead, which
+  // leaves no clear text behind. The time limit holds for the handshake.
+  //   listener  names the ticket keys ("smtp"): a ticket of one listener is worth nothing at another (listeners.md T-6)
+  //   local     the address that the client reached: chooses the certificate if the client names none (T-4)
+  //   hint      the name to use if the client sends no SNI (AUTHORITY of a PROXY header, T-28); may be empty
+  // Error: Kind::not_found if there is no certificate for this address and name (not one byte was sent, T-3; reason `tls-no-cert`),
+  // Kind::temporary when the time limit is over or the stream was closed, Kind::permanent with the library's reason (T-5;
+  // `tls-failed`). After an error the stream is of no use any more; linger() and destruction are fine.
+  virtual Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local,
+                                            std::string hint);
+  // nullptr: no TLS on this stream.
+  [[nodiscard]] virtual const TlsFacts* tls() const { return nullptr; }
 };
 
 class SocketStream;
@@ -105,8 +120,11 @@ class Input {
 
   // True if a complete line, or anything else, is already buffered: replies may be held back (RFC 2920 section 3.2).
   [[nodiscard]] bool has_buffered() const { return taken_ < buffer_.size(); }
-  // Forgets everything that is buffered: STARTTLS, AUTH with a layer (hardening.md 3).
+  // Forgets everything that is buffered: AUTH with a layer (hardening.md 3).
   void discard_buffered();
+  // The one way for a session to change its stream: forgets what is buffered, so that nothing sent in clear text is executed after
+  // the handshake (T-8), then Stream::start_tls(). The session drops its own state (RFC 3207 section 4.2).
+  Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint);
 
  private:
   // Reads more behind what is buffered; false at the end of the stream. A peer that always has more to say lets the others have
@@ -121,21 +139,37 @@ class Input {
 };
 
 // A stream for tests: gives the pieces in order, then the end; keeps all that is written.
+//
+// With TLS: the pieces of script_tls() can be read only after start_tls(), which succeeds and gives `facts`, or fails with
+// `failure`. Pieces of before that were not read are lost, as they would be in a handshake; written_before_tls() is what was written
+// until then, written() all of it.
 class ScriptedStream final : public Stream {
  public:
   explicit ScriptedStream(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
+  void script_tls(TlsFacts facts, std::vector<std::string> pieces_after);
+  void script_tls(Error failure);
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
   Awaitable<Result<void>> wait_readable() override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
   void set_time_limit(std::chrono::milliseconds) override {}
   [[nodiscard]] bool expired() const override { return false; }
   void abort() override { aborted_ = true; }
+  Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts>, std::string listener, Address local, std::string hint) override;
+  [[nodiscard]] const TlsFacts* tls() const override { return tls_ ? &*tls_ : nullptr; }
   [[nodiscard]] const std::string& written() const { return written_; }
+  [[nodiscard]] const std::string& written_before_tls() const { return written_before_tls_; }
 
  private:
+  struct Handshake {
+    TlsFacts facts;
+    std::vector<std::string> pieces_after;
+    std::optional<Error> failure;
+  };
   std::vector<std::string> pieces_;
   std::size_t next_ = 0;
-  std::string written_;
+  std::string written_, written_before_tls_;
+  std::optional<Handshake> handshake_;
+  std::optional<TlsFacts> tls_;
   bool aborted_ = false;
 };
 

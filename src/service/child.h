@@ -68,7 +68,7 @@ struct Start {
   std::shared_ptr<const conf::Configuration> configuration;
   std::vector<ListeningSocket> sockets;
   base::Descriptor control;
-  // By name: "base", "connections", "spool-state", "generations", "tables", … (those that the role gets).
+  // By name: "base", "connections", "spool-state", "generations", "tables", "certificates", … (those that the role gets).
   std::map<std::string, base::Descriptor> descriptors;
 
   // Number of the descriptor `name`, -1 if it was not handed over; stays owned by this.
@@ -131,6 +131,9 @@ class ControlLink {
   void on_rescan(std::function<void()> handler);
   // A new sealed image of the mapping tables; the handler gets a descriptor of its own.
   void on_tables(std::function<void(base::Descriptor image)> handler);
+  // A new set of certificates, keys and ticket secrets (net::TlsContexts::load()); the handler gets a descriptor of its own. Only roles
+  // that serve TCP sessions get them; at start it is the descriptor "certificates", absent if the site has none.
+  void on_certificates(std::function<void(base::Descriptor file)> handler);
   // A reload: the new configuration is already what configuration() returns.
   void on_configuration(std::function<void(std::shared_ptr<const conf::Configuration>)> handler);
   // A socket to accept from / to let go of. The second is called when the queue of the socket must be emptied: accept all that

@@ -80,7 +80,7 @@ struct ControlLink::State : std::enable_shared_from_this<ControlLink::State> {
   bool ended = false;
   std::vector<std::function<void(std::chrono::milliseconds)>> finish;
   std::vector<std::function<void()>> master_gone, rescan;
-  std::vector<std::function<void(base::Descriptor)>> tables;
+  std::vector<std::function<void(base::Descriptor)>> tables, certificates;
   std::vector<std::function<void(std::shared_ptr<const conf::Configuration>)>> reconfigured;
   std::vector<std::function<void(ListeningSocket)>> socket_added;
   std::vector<std::function<void(std::uint32_t)>> socket_removed;
@@ -122,11 +122,11 @@ bool ControlLink::State::obey(net::Order& order) {
   } else if (name == "log") {
     use_log_file(order.take("log"));
     base::configure_log(configuration->log.destination, program, configuration->log.least);
-  } else if (name == "tables") {
-    const base::Descriptor image = order.take("tables");
-    if (!image.valid() || !base::is_sealed(image.get())) return false;
-    for (const auto& handler : tables)
-      if (auto copy = image.duplicate(); copy) handler(std::move(*copy));
+  } else if (name == "tables" || name == "certificates") {
+    const base::Descriptor file = order.take(name);
+    if (!file.valid() || !base::is_sealed(file.get())) return false;
+    for (const auto& handler : name == "tables" ? tables : certificates)
+      if (auto copy = file.duplicate(); copy) handler(std::move(*copy));
   } else if (name == "configuration") {
     const base::Descriptor file = order.take("configuration");
     if (!file.valid()) return false;
@@ -191,6 +191,7 @@ void ControlLink::on_finish(std::function<void(std::chrono::milliseconds)> handl
 void ControlLink::on_master_gone(std::function<void()> handler) { state_->master_gone.push_back(std::move(handler)); }
 void ControlLink::on_rescan(std::function<void()> handler) { state_->rescan.push_back(std::move(handler)); }
 void ControlLink::on_tables(std::function<void(base::Descriptor)> handler) { state_->tables.push_back(std::move(handler)); }
+void ControlLink::on_certificates(std::function<void(base::Descriptor)> handler) { state_->certificates.push_back(std::move(handler)); }
 void ControlLink::on_configuration(std::function<void(std::shared_ptr<const conf::Configuration>)> handler) {
   state_->reconfigured.push_back(std::move(handler));
 }

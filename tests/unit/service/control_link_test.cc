@@ -78,8 +78,10 @@ class ControlLinkTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("ready"), master.report());
 
     master.send({{"order", "rescan"}});
+    link.on_certificates([&](base::Descriptor file) { seen += file.valid() ? "certificates;" : "?"; });
     const auto image = base::sealed_memory_file("tables", "x");
     master.send({{"order", "tables"}}, {{"tables", image->get()}});
+    master.send({{"order", "certificates"}}, {{"certificates", image->get()}});
     master.set_listener("maximum_connections = 77; reserve_for_clients = 0;");
     const base::Descriptor file = master.configuration_file();
     master.send({{"order", "configuration"}, {"sequence", 5}}, {{"configuration", file.get()}});
@@ -87,7 +89,7 @@ class ControlLinkTest : public CppUnit::TestFixture {
     master.send({{"order", "remove"}, {"ids", boost::json::array{1, 9}}});
     master.send({{"order", "finish"}, {"grace", 250}});
     io.run_for(50ms);
-    CPPUNIT_ASSERT_EQUAL(std::string("rescan;tables;tables again;added 9;removed 1;removed 9;finish 250;"), seen);
+    CPPUNIT_ASSERT_EQUAL(std::string("rescan;tables;tables again;certificates;added 9;removed 1;removed 9;finish 250;"), seen);
     CPPUNIT_ASSERT_EQUAL(77U, maximum);
     CPPUNIT_ASSERT_EQUAL(77U, link.configuration()->listeners[0].maximum_connections);
     CPPUNIT_ASSERT_EQUAL(std::string("done"), master.report());
@@ -108,7 +110,7 @@ class ControlLinkTest : public CppUnit::TestFixture {
 
   void garbage_ends_the_link() {
     const boost::json::object orders[] = {
-        {{"order", "dance"}}, {{"order", "finish"}}, {{"order", "tables"}}, {{"order", "remove"}, {"ids", "all"}}, {{"order", "sockets"}}, {{"x", 1}}};
+        {{"order", "dance"}}, {{"order", "finish"}}, {{"order", "tables"}}, {{"order", "certificates"}}, {{"order", "remove"}, {"ids", "all"}}, {{"order", "sockets"}}, {{"x", 1}}};
     for (const auto& order : orders) {
       ToyMaster master;
       auto start = master.start_child();

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// TLS for sessions: the certificates of the site as an immutable set, and which of them a connection gets.
+//
+// A child has one shared_ptr<const TlsContexts> at a time. New certificates come as a new set; sessions that began with the old
+// one keep it. The stream itself does the handshake (Stream::start_tls in net/stream.h), so a session needs nothing of this.
+//
+// Source: listeners.md section 4; RFC 5246, 8446 (TLS), 6066 (SNI, OCSP stapling), 5077 (tickets). TLS 1.2 and 1.3 only, no
+// compression, no renegotiation by the client, no early data.
+// Failure: a set that can't be made is an error with the library's reason, and the one before stays in force.
+// How it works and what it costs: doc/design/tls.md.
+#include "base/result.h"
+#include "net/address.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace postern::net {
+
+struct TlsMaterial;
+
+// What a session may know of its TLS; for the log, Received fields, AUTH EXTERNAL.
+struct TlsFacts {
+  std::string protocol;      // "TLSv1.3"
+  std::string cipher;        // "TLS_AES_256_GCM_SHA384"
+  std::string server_name;   // SNI, printable, lower case, without trailing dot; empty: the client sent none
+  std::string peer_subject;  // RFC 2253 text of the client's certificate if it was verified, else empty
+};
+
+class TlsContexts {
+ public:
+  // An empty set: no certificate at all.
+  TlsContexts();
+  ~TlsContexts();
+  TlsContexts(const TlsContexts&) = delete;
+  TlsContexts& operator=(const TlsContexts&) = delete;
+
+  // From the sealed memory file that the master hands over under the name "certificates".
+  static Result<std::shared_ptr<const TlsContexts>> load(int sealed_file);
+  // From what is in such a file.
+  static Result<std::shared_ptr<const TlsContexts>> from(const TlsMaterial& material);
+
+  // True if a client without SNI would get a certificate at this local address: STARTTLS may be offered there (T-8).
+  [[nodiscard]] bool usable(const Address& local) const;
+
+ private:
+  friend class TlsSession;
+  struct Inside;
+  std::unique_ptr<const Inside> inside_;
+};
+
+}  // namespace postern::net
