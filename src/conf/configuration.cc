@@ -40,9 +40,12 @@ std::string_view to_string(Module module) {
     case Module::smtp: return "smtp";
     case Module::lmtp: return "lmtp";
     case Module::pop3: return "pop3";
+    case Module::snmp: return "snmp";
   }
   return "smtp";
 }
+
+Transport transport(Module module) { return module == Module::snmp ? Transport::udp : Transport::tcp; }
 
 std::string LocalAddress::to_string() const {
   switch (kind) {
@@ -93,9 +96,11 @@ std::string Mistake::to_string() const {
   return out + text;
 }
 
+bool is_open(const Listener& listener) { return transport(listener.module) == Transport::udp || listener.maximum_connections > 0; }
+
 const Listener* find_listener(const Configuration& configuration, Module module) {
   const Listener* const listener = listener_of(configuration, module);
-  return listener == nullptr || listener->maximum_connections == 0 ? nullptr : listener;
+  return listener == nullptr || !is_open(*listener) ? nullptr : listener;
 }
 
 Difference reload_difference(const Configuration& old_one, const Configuration& new_one) {

@@ -22,10 +22,14 @@ struct Place {
   int line = 0;
 };
 
-enum class Module : std::uint8_t { smtp, lmtp, pop3 };
-inline constexpr std::size_t kModules = 3;
-// "smtp", "lmtp", "pop3": the names of the groups under `listeners`.
+enum class Module : std::uint8_t { smtp, lmtp, pop3, snmp };
+inline constexpr std::size_t kModules = 4;
+// "smtp", "lmtp", "pop3", "snmp": the names of the groups under `listeners`.
 std::string_view to_string(Module module);
+
+// What a service's sockets are. Ports of TCP and of UDP are separate worlds (listeners.md L-4).
+enum class Transport : std::uint8_t { tcp, udp };
+Transport transport(Module module);
 
 // Which of the machine's addresses a socket row takes (listeners.md L-5).
 struct LocalAddress {
@@ -38,7 +42,7 @@ struct LocalAddress {
   friend bool operator==(const LocalAddress&, const LocalAddress&) = default;
 };
 
-// True if two TCP sockets on one port can't exist side by side (the table of L-5).
+// True if two sockets of one transport on one port can't exist side by side (the table of L-5).
 bool overlap(const LocalAddress& a, const LocalAddress& b);
 
 enum class InitTls : std::uint8_t { off, on, ext };
@@ -50,13 +54,14 @@ struct SocketRow {
   InitTls init_tls = InitTls::off;  // `on` and `ext` are refused by the check until TLS is there
   Restriction restriction = Restriction::none;
   net::AddressList addresses;
+  bool client_list = false;  // UDP only: the row has no list of its own, so `addresses` is client_addresses (U-7)
   std::string channel;  // initial source channel; empty: by port (access-control.md 3.2)
   Place place;
 };
 
 struct Listener {
   Module module = Module::smtp;
-  unsigned maximum_connections = 0;                        // M; 0: no sockets
+  unsigned maximum_connections = 0;                        // M; 0: no sockets. Over UDP there is none (U-2), and it is 0
   unsigned connections_per_address = 0;                    // 0: no limit
   unsigned reserve_for_clients = 0;                        // R
   std::optional<unsigned> connections_per_client_address;  // empty: the same limit
@@ -89,6 +94,7 @@ struct Gate {
   unsigned listen_queue = 1024;                 // asked for in listen(2)
   std::chrono::seconds socket_retry{30};        // a socket that could not be opened is tried again (L-9)
   std::chrono::seconds refusal_sums{60};        // refusals are summed up in the log (L-49)
+  std::uint64_t datagram_queue_bytes = 4 * 1024 * 1024;  // asked of the kernel for each UDP socket
 };
 
 struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
@@ -123,6 +129,13 @@ struct Pop3Limits {
   std::size_t messages = 100000;
   std::chrono::seconds failure_delay{2};  // before the answer to a failed login
   net::AddressList clear_text_login;      // who may send a password without TLS; default 127.0.0.1 and ::1
+};
+
+struct Snmp {
+  std::string community;            // the password of versions 1 and 2c; never shown, never logged
+  std::string contact, location;    // sysContact, sysLocation (RFC 3418)
+  std::size_t message_bytes = 1400; // largest answer: one packet on any network
+  unsigned repetitions = 50;        // of GETBULK, at most
 };
 
 struct DirectoryLimits {
@@ -190,6 +203,7 @@ struct Configuration {
   Spool spool;
   Delivery delivery;
   Pop3Limits pop3;
+  Snmp snmp;
   DirectoryLimits directory;
   Children children;
   Users users;
@@ -249,7 +263,10 @@ struct Difference {
 };
 Difference reload_difference(const Configuration& old_one, const Configuration& new_one);
 
-// The listener of `module`, or nullptr if the configuration has none (or its maximum is 0).
+// True if the listener's sockets are to be open: over UDP always, over TCP unless its maximum is 0 (L-8).
+bool is_open(const Listener& listener);
+
+// The listener of `module`, or nullptr if the configuration has none (or it is not open).
 const Listener* find_listener(const Configuration& configuration, Module module);
 
 }  // namespace postern::conf

@@ -27,7 +27,7 @@ using Node = libconfig::Setting;
 constexpr int kMaxSocketRows = 1000;
 constexpr int kMaxAddressLists = 10'000;
 // Services that listeners.md knows and this version does not have.
-constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "snmp", "radius", "tftp"};
+constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
 
 std::string join(const std::string& group, std::string_view name) { return group.empty() ? std::string(name) : group + "." + std::string(name); }
 
@@ -79,6 +79,12 @@ std::string similar(const std::string& group, std::string_view name) {
   if (group == "listeners")
     for (std::size_t module = 0; module < kModules; ++module) consider(to_string(static_cast<Module>(module)));
   return best;
+}
+
+// What a service over UDP has of a listener's and a row's settings: no connections, so no limits and no TLS (listeners.md U-1, U-2).
+bool is_for_udp(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"port", "address", "restriction", "list", "sockets", "ipv4_prefix", "ipv6_prefix"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
 std::optional<Module> module_from(std::string_view name) {
@@ -257,7 +263,7 @@ class Reader {
           mistake(place(node), shown, "this service is not available yet in this version");
         } else {
           const std::string near = similar("listeners", name);
-          mistake(place(node), shown, "expected a service: smtp, lmtp or pop3" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+          mistake(place(node), shown, "expected a service: smtp, lmtp, pop3 or snmp" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
         }
         continue;
       }
@@ -273,18 +279,27 @@ class Reader {
     Listener listener;
     listener.module = module;
     listener.place = place(group);
+    const bool udp = transport(module) == Transport::udp;
     scope_.listener = &listener;
     for (const Setting& setting : all_settings())
       if (setting.name.starts_with("listeners.*.") && setting.name.find("[]") == std::string_view::npos) set_default(setting, fallback_for(setting, module));
+    if (udp) listener.maximum_connections = listener.connections_per_address = listener.reserve_for_clients = 0;
     for (int i = 0; i < group.getLength(); ++i)
       if (std::string_view(group[i].getName()) == "sockets") read_sockets(group[i], listener, shown + ".sockets");
-      else read_member(group[i], "listeners.*", shown);
+      else if (!udp || !not_for_udp(group[i], "listeners.*", shown)) read_member(group[i], "listeners.*", shown);
     scope_.listener = nullptr;
     if (listener.maximum_connections > 0 && listener.reserve_for_clients >= listener.maximum_connections)
       mistake(place_of(shown + ".reserve_for_clients", listener.place), shown + ".reserve_for_clients",
               "the reserve is not below maximum_connections (" + std::to_string(listener.maximum_connections) + "): only client addresses will ever get in", true);
-    if (listener.maximum_connections > 0 && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
+    if (is_open(listener) && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
     configuration_.listeners.push_back(std::move(listener));
+  }
+
+  // A setting that exists, but not for a service over UDP, is a mistake of its own.
+  bool not_for_udp(const Node& node, const std::string& group, const std::string& shown_group) {
+    if (is_for_udp(node.getName()) || find_setting(join(group, node.getName())) == nullptr) return false;
+    mistake(place(node), join(shown_group, node.getName()), "a service over UDP has no connections and no such setting");
+    return true;
   }
 
   void read_sockets(const Node& list, Listener& listener, const std::string& shown) {
@@ -311,9 +326,17 @@ class Reader {
         return;
       }
     }
-    for (int i = 0; i < group.getLength(); ++i)
-      if (std::string_view(group[i].getName()) != "port") read_member(group[i], "listeners.*.sockets[]", shown);
+    const bool udp = transport(listener.module) == Transport::udp;
+    for (int i = 0; i < group.getLength(); ++i) {
+      if (std::string_view(group[i].getName()) == "port") continue;
+      if (!udp || !not_for_udp(group[i], "listeners.*.sockets[]", shown)) read_member(group[i], "listeners.*.sockets[]", shown);
+    }
     scope_.row = nullptr;
+    if (udp) {
+      // Who answers datagrams of anybody helps to flood a third one: without another word only the site's own networks are answered (U-7).
+      if (!group.exists("restriction")) row.restriction = Restriction::grant;
+      row.client_list = row.restriction == Restriction::grant && !group.exists("list");
+    }
     // A list that is ignored may hold anything (L-13); it is said, though, while it can be seen.
     if (row.restriction == Restriction::none)
       for (std::size_t i = before; i < loaded_.mistakes.size(); ++i)
@@ -323,7 +346,7 @@ class Reader {
               "expected \"off\", found \"" + std::string(row.init_tls == InitTls::on ? "on" : "ext") + "\": TLS is not available yet in this version");
     const bool list_is_good = std::none_of(loaded_.mistakes.begin() + static_cast<std::ptrdiff_t>(before), loaded_.mistakes.end(),
                                            [&](const Mistake& one) { return one.setting == shown + ".list"; });
-    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::grant)
+    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::grant && !row.client_list)
       mistake(row.place, shown + ".list", "restriction \"grant\" with an empty list: nobody will get in here", true);
     if (list_is_good && row.addresses.empty() && row.restriction == Restriction::deny)
       mistake(row.place, shown + ".list", "restriction \"deny\" with an empty list: nobody is kept out", true);
@@ -339,7 +362,13 @@ class Reader {
 
   // What no setting can say alone.
   void check() {
+    for (Listener& listener : configuration_.listeners)
+      for (SocketRow& row : listener.sockets)
+        if (row.client_list) row.addresses = configuration_.client_addresses;
     check_sockets();
+    if (const Listener* const snmp = find_listener(configuration_, Module::snmp);
+        snmp != nullptr && !snmp->sockets.empty() && configuration_.snmp.community.empty())
+      mistake(snmp->place, "snmp.community", "expected a community (a password of 1 to 128 characters) for listeners.snmp, found none: nothing would ever be answered");
     check_texts();
     configuration_.users.network_place = place_of("users.network");
     configuration_.users.mail_place = place_of("users.mail");
@@ -404,19 +433,21 @@ class Reader {
     return true;
   }
 
-  // No two TCP sockets of any modules may collide (listeners.md L-3 to L-6): the kernel would not always say so.
+  // No two sockets of any modules may collide, those of TCP and those of UDP apart (listeners.md L-3 to L-6): the kernel would
+  // not always say so.
   void check_sockets() {
     struct Known {
       const Listener* listener;
       const SocketRow* row;
     };
-    std::map<std::uint16_t, std::vector<Known>> by_port;
+    std::map<std::pair<Transport, std::uint16_t>, std::vector<Known>> by_port;
     const auto name = [](const Known& one) {
-      return std::string(to_string(one.listener->module)) + " " + one.row->address.to_string() + ":" + std::to_string(one.row->port);
+      return std::string(to_string(one.listener->module)) + " " + one.row->address.to_string() + ":" + std::to_string(one.row->port) +
+             (transport(one.listener->module) == Transport::udp ? "/udp" : "");
     };
     for (const Listener& listener : configuration_.listeners)
       for (const SocketRow& row : listener.sockets) {
-        auto& others = by_port[row.port];
+        auto& others = by_port[{transport(listener.module), row.port}];
         const Known self{&listener, &row};
         for (const Known& other : others) {
           if (!overlap(other.row->address, row.address)) continue;
@@ -458,7 +489,11 @@ std::optional<unsigned> parse(const Source& source, libconfig::Config& config, s
 
 Mistake syntax_mistake(const Source& source, unsigned line, const std::string& what) {
   const std::string_view text = base::trim(source.line_text(line));
-  std::string hint = text.empty() ? " (at the end of the text, or just before)" : ": \"" + base::printable(text, 60) + "\", or just before it";
+  // What may hold a secret is not shown.
+  const bool secret = std::any_of(all_settings().begin(), all_settings().end(), [&](const Setting& setting) {
+    return setting.secret && text.find(setting.name.substr(setting.name.rfind('.') + 1)) != std::string_view::npos;
+  });
+  std::string hint = secret ? ": at this line, or just before it" : text.empty() ? " (at the end of the text, or just before)" : ": \"" + base::printable(text, 60) + "\", or just before it";
   return {source.place(line), "", what + hint, false};
 }
 

@@ -81,6 +81,7 @@ const Setting kSettings[] = {
   {"gate.listen_queue", Type::number, "1024", 1, 65535, "connections", "", running, &server<&C::gate, &Gate::listen_queue>},
   {"gate.socket_retry", Type::duration, "30", 1, kHour, "s", "", running, &server<&C::gate, &Gate::socket_retry>},
   {"gate.refusal_sums", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::gate, &Gate::refusal_sums>},
+  {"gate.datagram_queue_bytes", Type::size, "4 MiB", 4 * kKiB, 256 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::datagram_queue_bytes>},
 
   {"smtp.message_bytes", Type::size, "50 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::message_bytes>},
   {"smtp.command_bytes", Type::size, "2048", 512, 64 * kKiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::command_bytes>},
@@ -103,6 +104,12 @@ const Setting kSettings[] = {
   {"pop3.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::pop3, &Pop3Limits::failure_delay>},
   {"pop3.messages", Type::number, "100000", 1, 10'000'000, "messages", "", running, &server<&C::pop3, &Pop3Limits::messages>},
   {"pop3.clear_text_login", Type::address_list, "127.0.0.1\n::1", 0, 0, "", "", running, &server<&C::pop3, &Pop3Limits::clear_text_login>},
+
+  {"snmp.community", Type::text, "", 1, 128, "", "", running, &server<&C::snmp, &Snmp::community>, false, true},
+  {"snmp.contact", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::contact>},
+  {"snmp.location", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::location>},
+  {"snmp.message_bytes", Type::size, "1400", 484, 65507, "bytes", "", running, &server<&C::snmp, &Snmp::message_bytes>},
+  {"snmp.repetitions", Type::number, "50", 1, 1000, "repetitions", "", running, &server<&C::snmp, &Snmp::repetitions>},
 
   {"spool.segment_bytes", Type::size, "32 MiB", 1 * kMiB, 1 * kGiB, "bytes", "", new_children, &server<&C::spool, &Spool::segment_bytes>},
   {"spool.large_message_bytes", Type::size, "1 MiB", 64 * kKiB, 256 * kMiB, "bytes", "", new_children, &server<&C::spool, &Spool::large_message_bytes>},
@@ -327,7 +334,7 @@ void assign(const Setting& setting, const Scope& scope, const Value& value, cons
             std::vector<Mistake>& mistakes, const net::AddressList::Resolver& lists) {
   const Target target = setting.target(scope);
   const auto refuse = [&](const std::string& reason = {}) {
-    mistakes.push_back({place, shown, "expected " + expected(setting) + ", found " + found(value) + (reason.empty() ? "" : ": " + reason), false});
+    mistakes.push_back({place, shown, "expected " + expected(setting) + ", found " + (setting.secret ? "something else" : found(value)) + (reason.empty() ? "" : ": " + reason), false});
   };
   const bool one_line = value.kind == Value::Kind::text && value.lines.size() <= 1;
   if (is_number(setting.type)) {

@@ -61,6 +61,7 @@ struct Setting {
   Reload reload = Reload::running;
   Target (*target)(const Scope&) = nullptr;
   bool names_allowed = false;         // address lists: whether #@pattern may stand in it
+  bool secret = false;                // its value is never shown, not even in a mistake
 };
 
 std::span<const Setting> all_settings();

@@ -117,7 +117,7 @@ void Master::State::reopen_log() {
 bool Master::State::try_socket(Bound& bound) {
   bound.tried = base::steady_now();
   bool no_such_family = false;
-  auto socket = open_socket(bound.wanted, configuration.gate.listen_queue, no_such_family);
+  auto socket = open_socket(bound.wanted, configuration.gate, no_such_family);
   if (socket) {
     bound.socket = std::move(*socket);
     bound.error.clear();
@@ -332,6 +332,15 @@ net::Awaitable<bool> Master::State::all_done(std::vector<unsigned> asked, std::u
     if (base::steady_now() >= until) co_return false;
     co_await pause(2ms);
   }
+}
+
+net::Awaitable<void> Master::State::all_gone(std::vector<unsigned> asked, std::chrono::milliseconds limit) {
+  std::vector<std::uint64_t> incarnations;
+  for (const unsigned number : asked)
+    if (const auto found = children.all().find(number); found != children.all().end()) incarnations.push_back(found->second->incarnation);
+  const auto until = base::steady_now() + limit;
+  const auto alive = [&](const auto& entry) { return std::find(incarnations.begin(), incarnations.end(), entry.second->incarnation) != incarnations.end(); };
+  while (std::any_of(children.all().begin(), children.all().end(), alive) && base::steady_now() < until) co_await pause(2ms);
 }
 
 // ---- tables

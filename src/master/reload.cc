@@ -6,6 +6,7 @@
 
 #include <boost/json/array.hpp>
 
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +23,8 @@ constexpr auto kGap = 80ms;
 // How long children may take to say that they have the new configuration. A new setting takes effect within a second.
 constexpr auto kTaken = 1000ms;
 constexpr std::size_t kIdsAMessage = 1000;
+// Until a killed child is reaped; on a busy machine longer than one thinks.
+constexpr auto kDeath = 1000ms;
 
 }  // namespace
 
@@ -44,13 +47,25 @@ net::Awaitable<void> Master::State::let_go(std::vector<std::uint32_t> ids, std::
     // One that is still starting reads its orders later; it never accepted.
     if (sent && child->phase == Child::Phase::working) asked.push_back(number);
   }
-  co_await all_done(std::move(asked), sequence, limit);
+  co_await all_done(asked, sequence, limit);
+  std::vector<const RoleState*> keep_ports;
   for (auto& bound : sockets) {
     if (!named(bound.id) || !bound.socket.valid()) continue;
+    if (bound.wanted.transport() == conf::Transport::udp) keep_ports.push_back(role_of(bound.wanted.module));
     // Closing would leave the port open in every child; this ends it for all, stopped ones too.
-    ::shutdown(bound.socket.get(), SHUT_RDWR);
+    else ::shutdown(bound.socket.get(), SHUT_RDWR);
     bound.socket.reset();
   }
+  // Nothing takes a UDP port from a process that holds a duplicate of the socket, but its end. It has no sessions to lose, and
+  // whoever lets go in time lives on.
+  asked.clear();
+  for (auto& [number, child] : children.all()) {
+    if (child->done >= sequence || std::find(keep_ports.begin(), keep_ports.end(), role_named(child->role)) == keep_ports.end()) continue;
+    base::log_event(Severity::warning, "child-keeps-socket", {{"role", child->role}, {"child", child->pid}});
+    children.signal(*child, SIGKILL);
+    asked.push_back(number);
+  }
+  co_await all_gone(std::move(asked), kDeath);
 }
 
 net::Awaitable<ReloadOutcome> Master::State::reload() {
@@ -117,7 +132,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     bound.wanted = wanted[index];
     bound.tried = base::steady_now();
     bool no_such_family = false;
-    auto socket = open_socket(bound.wanted, loaded.configuration.gate.listen_queue, no_such_family);
+    auto socket = open_socket(bound.wanted, loaded.configuration.gate, no_such_family);
     bound.absent = !socket && no_such_family && bound.wanted.row.kind == conf::LocalAddress::Kind::all;
     if (!socket && !bound.absent) {
       outcome.mistakes.push_back(socket.error().what);

@@ -17,7 +17,7 @@ std::string Wanted::to_string() const {
   std::string where = row.kind == conf::LocalAddress::Kind::all ? net::Endpoint{address, port}.to_string() : row.to_string();
   if (row.kind != conf::LocalAddress::Kind::all)
     where = where.find(':') == std::string::npos ? where + ":" + std::to_string(port) : "[" + where + "]:" + std::to_string(port);
-  return std::string(conf::to_string(module)) + " " + where;
+  return std::string(conf::to_string(module)) + " " + where + (transport() == conf::Transport::udp ? "/udp" : "");
 }
 
 std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration) {
@@ -25,7 +25,7 @@ std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration) {
   const net::Address any4, any6 = net::Address::ipv6({});
   std::vector<Wanted> wanted;
   for (const auto& listener : configuration.listeners) {
-    if (listener.maximum_connections == 0) continue;
+    if (!conf::is_open(listener)) continue;
     for (const auto& row : listener.sockets) {
       if (row.port == 0) continue;
       const auto add = [&](const net::Address& address) { wanted.push_back({listener.module, row.port, row.address, address}); };
@@ -37,8 +37,9 @@ std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration) {
   return wanted;
 }
 
-Result<base::Descriptor> open_socket(const Wanted& wanted, unsigned queue, bool& no_such_family) {
+Result<base::Descriptor> open_socket(const Wanted& wanted, const conf::Gate& gate, bool& no_such_family) {
   no_such_family = false;
+  const bool udp = wanted.transport() == conf::Transport::udp;
   const std::string doing = "listen on " + wanted.to_string();
   sockaddr_storage address{};
   const socklen_t length = wanted.address.to_sockaddr(wanted.port, address);
@@ -47,7 +48,7 @@ Result<base::Descriptor> open_socket(const Wanted& wanted, unsigned queue, bool&
     if (index == 0) return system_error(errno, doing);
     reinterpret_cast<sockaddr_in6&>(address).sin6_scope_id = index;
   }
-  base::Descriptor socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor socket(::socket(address.ss_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) {
     const int saved = errno;
     no_such_family = saved == EAFNOSUPPORT;
@@ -55,16 +56,26 @@ Result<base::Descriptor> open_socket(const Wanted& wanted, unsigned queue, bool&
   }
   const int on = 1;
   const auto set = [&](int level, int option) { return ::setsockopt(socket.get(), level, option, &on, sizeof on) == 0; };
-  // Never SO_REUSEPORT: with it the kernel lets two programs share the port (listeners.md L-4, L-7).
-  if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_KEEPALIVE) || !set(IPPROTO_TCP, TCP_NODELAY) ||
-      (address.ss_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)))
+  if (address.ss_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) return system_error(errno, doing);
+  if (udp) {
+    // Neither SO_REUSEADDR nor SO_REUSEPORT: with either the kernel gives the datagrams to somebody else without a word (U-6).
+    // Before bind(2), so that no datagram comes without its address.
+    const bool six = address.ss_family == AF_INET6;
+    if (!(six ? set(IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(IPPROTO_IP, IP_PKTINFO))) return system_error(errno, doing);
+    // As much as the system grants; less is no reason not to serve.
+    const int bytes = static_cast<int>(gate.datagram_queue_bytes);
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+      ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+  } else if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_KEEPALIVE) || !set(IPPROTO_TCP, TCP_NODELAY)) {
+    // Never SO_REUSEPORT: with it the kernel lets two programs share the port (L-4, L-7).
     return system_error(errno, doing);
+  }
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
     const int saved = errno;
     no_such_family = saved == EADDRNOTAVAIL && address.ss_family == AF_INET6 && wanted.address.is_any();
     return system_error(saved, doing);
   }
-  if (::listen(socket.get(), static_cast<int>(queue)) != 0) return system_error(errno, doing);
+  if (!udp && ::listen(socket.get(), static_cast<int>(gate.listen_queue)) != 0) return system_error(errno, doing);
   return socket;
 }
 
@@ -91,7 +102,7 @@ Plan plan_change(const std::vector<Wanted>& present, const std::vector<Wanted>& 
     plan.kept.push_back({p, w});
   }
   const auto collide = [&](std::size_t p, std::size_t w) {
-    return present[p].port == wanted[w].port && present[p].address.family() == wanted[w].address.family() &&
+    return present[p].transport() == wanted[w].transport() && present[p].port == wanted[w].port && present[p].address.family() == wanted[w].address.family() &&
            (present[p].address == wanted[w].address || present[p].address.is_any() || wanted[w].address.is_any());
   };
   for (std::size_t p = 0; p < present.size(); ++p) {

@@ -20,19 +20,21 @@ struct Wanted {
   conf::LocalAddress row;  // as in the configuration
   net::Address address;    // that the kernel socket is bound to
 
-  // "smtp 192.0.2.1:25"
+  // "smtp 192.0.2.1:25", "snmp 192.0.2.1:161/udp"
   [[nodiscard]] std::string to_string() const;
+  [[nodiscard]] conf::Transport transport() const { return conf::transport(module); }
   friend bool operator==(const Wanted&, const Wanted&) = default;
 };
 
 // All of a configuration: rows with port 0 and listeners with a maximum of 0 want none (L-7, L-8).
 std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration);
 
-// Opens, binds and listens. Options that accepted connections inherit are set here: keep-alive, no delay. `no_such_family`: it
-// failed because the machine has no IPv6, which for a row of all addresses is no failure (L-5).
-Result<base::Descriptor> open_socket(const Wanted& wanted, unsigned queue, bool& no_such_family);
+// Opens, binds and, for TCP, listens. Options that accepted connections inherit are set here: keep-alive, no delay. A UDP socket
+// tells with each datagram to which address it came (U-5). `no_such_family`: it failed because the machine has no IPv6, which
+// for a row of all addresses is no failure (L-5).
+Result<base::Descriptor> open_socket(const Wanted& wanted, const conf::Gate& gate, bool& no_such_family);
 
-// From now on no connection comes into the queue of `socket`; those that are in it stay (L-43).
+// From now on no connection, and no datagram, comes into the queue of `socket`; those that are in it stay (L-43).
 void stop_queueing(int socket);
 
 // What to do to come from the sockets `present` to those `wanted`, as indexes into the two.

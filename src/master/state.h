@@ -106,6 +106,8 @@ struct Master::State {
   [[nodiscard]] Named common_descriptors();
   // Waits until all of `asked` (child numbers) have carried out order `sequence`, are gone, or `limit` is over.
   net::Awaitable<bool> all_done(std::vector<unsigned> asked, std::uint64_t sequence, std::chrono::milliseconds limit);
+  // Waits until none of `asked`, which were killed, is there any more, or `limit` is over.
+  net::Awaitable<void> all_gone(std::vector<unsigned> asked, std::chrono::milliseconds limit);
 
   // reload.cc
   net::Awaitable<ReloadOutcome> reload();

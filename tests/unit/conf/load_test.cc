@@ -50,6 +50,10 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_row_with_port_0_does_not_exist);
   CPPUNIT_TEST(overlapping_sockets_are_refused_over_all_modules);
   CPPUNIT_TEST(what_may_stand_side_by_side_does);
+  CPPUNIT_TEST(udp_rows_are_checked_apart_from_tcp);
+  CPPUNIT_TEST(a_udp_service_has_no_settings_of_connections);
+  CPPUNIT_TEST(a_udp_row_starts_with_the_client_list);
+  CPPUNIT_TEST(a_community_must_be_there_and_is_never_shown);
   CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
   CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
   CPPUNIT_TEST(tls_is_refused_by_name);
@@ -298,6 +302,65 @@ class LoadTest : public CppUnit::TestFixture {
     const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; address = \"127.0.0.1\"; }, { port = 25; address = \"127.0.0.2\"; }, "
                                         "{ port = 26; address = \"0.0.0.0\"; }, { port = 26; address = \"::\"; } ); }; };", "t");
     CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+  }
+
+  // case 4, case 73
+  void udp_rows_are_checked_apart_from_tcp() {
+    const std::string community = "snmp : { community = \"c\"; };";
+    const auto apart = conf::load_text("listeners : { smtp : { sockets = ( { port = 5060; } ); }; snmp : { sockets = ( { port = 5060; } ); }; };" + community, "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(apart));
+    const auto same = conf::load_text("listeners : { snmp : { sockets = ( { port = 161; },\n{ port = 161; address = \"127.0.0.1\"; } ); }; };" + community, "t");
+    has(same, {2, "listeners.snmp.sockets", "socket snmp 127.0.0.1:161/udp collides with snmp all:161/udp (t:1): snmp all:161/udp takes all addresses"});
+    CPPUNIT_ASSERT(!same.usable());
+  }
+
+  void a_udp_service_has_no_settings_of_connections() {
+    for (const char* const setting : {"maximum_connections = 1", "connections_per_address = 1", "reserve_for_clients = 0", "refusal_reply = true", "idle_time = 5"}) {
+      const auto loaded = conf::load_text("snmp : { community = \"c\"; }; listeners : { snmp : {\n" + std::string(setting) + "; sockets = ( { port = 161; } ); }; };", "t");
+      has(loaded, {2, "listeners.snmp." + std::string(setting).substr(0, std::string_view(setting).find(' ')), "a service over UDP"});
+    }
+    for (const char* const setting : {"init_tls = \"off\"", "channel = \"tcp_local\""}) {
+      const auto loaded = conf::load_text("snmp : { community = \"c\"; }; listeners : { snmp : { sockets = ( { port = 161;\n" + std::string(setting) + "; } ); }; };", "t");
+      has(loaded, {2, "listeners.snmp.sockets[0]." + std::string(setting).substr(0, std::string_view(setting).find(' ')), "a service over UDP"});
+    }
+    has(conf::load_text("listeners : { snmp : {\nports = 1; }; };", "t"), {2, "listeners.snmp.ports", "there is no such setting"});
+  }
+
+  // listeners.md U-7, wherever in the text the client list stands.
+  void a_udp_row_starts_with_the_client_list() {
+    const auto loaded = conf::load_text(R"(listeners : { snmp : { sockets = ( { port = 161; }, { port = 162; restriction = "grant"; }, { port = 163; restriction = "none"; },
+      { port = 164; list = "198.51.100.0/24"; }, { port = 165; restriction = "deny"; list = "192.0.2.1"; } ); }; };
+      snmp : { community = "c"; };
+      client_addresses = "192.0.2.0/24";)", "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(loaded));
+    const auto& rows = loaded.configuration.listeners[0].sockets;
+    const auto ours = *net::Address::parse("192.0.2.1");
+    for (const std::size_t i : {0, 1}) {
+      CPPUNIT_ASSERT(rows[i].restriction == conf::Restriction::grant && rows[i].client_list);
+      CPPUNIT_ASSERT(rows[i].addresses.contains(ours) && !rows[i].addresses.contains(*net::Address::parse("127.0.0.1")));
+    }
+    CPPUNIT_ASSERT(rows[2].restriction == conf::Restriction::none && !rows[2].client_list);
+    CPPUNIT_ASSERT(rows[3].restriction == conf::Restriction::grant && !rows[3].addresses.contains(ours));
+    CPPUNIT_ASSERT(rows[4].restriction == conf::Restriction::deny && rows[4].addresses.contains(ours));
+    // A change of the client list is a change of these rows.
+    auto other = conf::load_text("listeners : { snmp : { sockets = ( { port = 161; } ); }; }; snmp : { community = \"c\"; };", "t").configuration;
+    auto changed = other;
+    changed.client_addresses = changed.listeners[0].sockets[0].addresses = loaded.configuration.client_addresses;
+    CPPUNIT_ASSERT_EQUAL(std::string("listeners.snmp.sockets"), conf::reload_difference(other, changed).running.back());
+  }
+
+  void a_community_must_be_there_and_is_never_shown() {
+    const std::string listener = "listeners : {\nsnmp : { sockets = ( { port = 161; } ); }; };\n";
+    has(conf::load_text(listener, "t"), {2, "snmp.community", "expected a community"});
+    // Off until a port is set (U-4).
+    CPPUNIT_ASSERT(conf::load_text("listeners : { smtp : {}; snmp : { sockets = ( { port = 0; } ); }; };", "t").usable());
+    const std::string secret(200, 'x');
+    for (const std::string& text : {"snmp : { community = \"" + secret + "\"; };", "snmp : { community = [ \"" + secret + "\" ]; };", "snmp : { community = \"" + secret + "; };\"",
+                                    "snmp : { community = \"" + secret + "\"\n contact = 1 };"}) {
+      const auto loaded = conf::load_text(listener + text, "t");
+      CPPUNIT_ASSERT(!loaded.usable());
+      CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), all_mistakes(loaded).find("xxx") == std::string::npos);
+    }
   }
 
   // Cases 21 and 51, and the list that is ignored

@@ -82,17 +82,26 @@ class SettingsTest : public CppUnit::TestFixture {
     return out;
   }
 
+  static std::string with_community(std::string text) {
+    const auto at = text.find("snmp = {\n  # The password");
+    CPPUNIT_ASSERT(at != std::string::npos);
+    return text.insert(text.find('\n', at) + 1, "community = \"public\";\n");
+  }
+
   void the_example_is_right_and_shows_the_defaults() {
     const std::string text = read(kExample);
     const auto example = conf::load_text(text, kExample);
     for (const auto& mistake : example.mistakes) CPPUNIT_FAIL(mistake.to_string());
-    auto shown = conf::load_text(uncommented(text), kExample);
+    auto shown = conf::load_text(with_community(uncommented(text)), kExample);
     for (const auto& mistake : shown.mistakes) CPPUNIT_FAIL(mistake.to_string());
-    // All three services, with their defaults.
-    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, shown.configuration.listeners.size());
+    // All services, with their defaults.
+    CPPUNIT_ASSERT_EQUAL(conf::kModules, shown.configuration.listeners.size());
     auto defaults = conf::load_text("listeners = { smtp = { sockets = ( { port = 25; } ); }; pop3 = { sockets = ( { port = 110; } ); }; "
-                                    "lmtp = { sockets = ( { port = 24; address = \"127.0.0.1\"; restriction = \"grant\"; list = \"127.0.0.0/8\"; } ); }; };",
+                                    "lmtp = { sockets = ( { port = 24; address = \"127.0.0.1\"; restriction = \"grant\"; list = \"127.0.0.0/8\"; } ); }; "
+                                    "snmp = { sockets = ( { port = 161; } ); }; }; snmp = { community = \"c\"; };",
                                     kExample);
+    // The one setting without which a service can't run and that can have no default.
+    defaults.configuration.snmp.community = shown.configuration.snmp.community;
     const auto difference = conf::reload_difference(defaults.configuration, shown.configuration);
     for (const auto* const names : {&difference.restart, &difference.new_children, &difference.running})
       for (const std::string& name : *names) CPPUNIT_FAIL("the example shows another default than the true one: " + name);

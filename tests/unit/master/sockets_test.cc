@@ -38,6 +38,8 @@ class SocketsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(modules_do_not_share_a_kernel_socket);
   CPPUNIT_TEST(an_opened_socket_listens_and_has_its_options);
   CPPUNIT_TEST(a_taken_port_is_an_error_that_names_it);
+  CPPUNIT_TEST(a_udp_socket_is_nobody_elses_and_tells_where_datagrams_came_to);
+  CPPUNIT_TEST(udp_is_not_in_the_way_of_tcp);
   CPPUNIT_TEST_SUITE_END();
 
   void a_row_for_all_addresses_wants_two_kernel_sockets() {
@@ -103,7 +105,7 @@ class SocketsTest : public CppUnit::TestFixture {
     Wanted any = wanted({{"127.0.0.1", 1}})[0];
     any.port = 0;
     bool no_such_family = true;
-    auto socket = open_socket(any, 16, no_such_family);
+    auto socket = open_socket(any, {}, no_such_family);
     CPPUNIT_ASSERT(socket.has_value() && !no_such_family);
     int value = 0;
     socklen_t length = sizeof value;
@@ -117,16 +119,53 @@ class SocketsTest : public CppUnit::TestFixture {
     Wanted any = wanted({{"127.0.0.1", 1}})[0];
     any.port = 0;
     bool no_such_family = false;
-    auto first = open_socket(any, 16, no_such_family);
+    auto first = open_socket(any, {}, no_such_family);
     CPPUNIT_ASSERT(first.has_value());
     any.port = port_of(first->get());
-    auto second = open_socket(any, 16, no_such_family);
+    auto second = open_socket(any, {}, no_such_family);
     CPPUNIT_ASSERT(!second.has_value());
     CPPUNIT_ASSERT(second.error().what.find("127.0.0.1:" + std::to_string(any.port)) != std::string::npos);
     // Shut down, it is free again although the descriptor is still open (listeners.md L-44).
     stop_queueing(first->get());
     ::shutdown(first->get(), SHUT_RDWR);
-    CPPUNIT_ASSERT(open_socket(any, 16, no_such_family).has_value());
+    CPPUNIT_ASSERT(open_socket(any, {}, no_such_family).has_value());
+  }
+
+  // listeners.md U-5, U-6
+  void a_udp_socket_is_nobody_elses_and_tells_where_datagrams_came_to() {
+    for (const char* const address : {"127.0.0.1", "::1"}) {
+      Wanted any{conf::Module::snmp, 0, row(address), *net::Address::parse(address)};
+      bool no_such_family = false;
+      auto first = open_socket(any, {}, no_such_family);
+      if (!first && no_such_family) continue;
+      CPPUNIT_ASSERT(first.has_value());
+      int value = 1;
+      socklen_t length = sizeof value;
+      for (const int option : {SO_REUSEADDR, SO_REUSEPORT}) {
+        CPPUNIT_ASSERT_EQUAL(0, ::getsockopt(first->get(), SOL_SOCKET, option, &value, &length));
+        CPPUNIT_ASSERT_EQUAL(0, value);
+      }
+      const bool six = !any.address.is_ipv4();
+      CPPUNIT_ASSERT_EQUAL(0, ::getsockopt(first->get(), six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_RECVPKTINFO : IP_PKTINFO, &value, &length));
+      CPPUNIT_ASSERT(value != 0);
+      any.port = port_of(first->get());
+      auto second = open_socket(any, {}, no_such_family);
+      CPPUNIT_ASSERT(!second.has_value());
+      CPPUNIT_ASSERT(second.error().what.find(std::to_string(any.port) + "/udp") != std::string::npos);
+      // TCP takes the same number without a quarrel: case 4.
+      any.module = conf::Module::smtp;
+      CPPUNIT_ASSERT(open_socket(any, {}, no_such_family).has_value());
+    }
+  }
+
+  void udp_is_not_in_the_way_of_tcp() {
+    const auto present = wanted({{"all", 161}});
+    auto next = present;
+    for (auto& one : next) one.module = conf::Module::snmp;
+    const Plan plan = plan_change(present, next);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, plan.removed.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, plan.opened.size());
+    CPPUNIT_ASSERT(plan.removed_first.empty() && plan.opened_after.empty());
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(SocketsTest);
