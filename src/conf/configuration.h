@@ -51,11 +51,14 @@ enum class Restriction : std::uint8_t { none, grant, deny };
 struct SocketRow {
   std::uint16_t port = 0;  // 0: the row does not exist (listeners.md L-7)
   LocalAddress address;
-  InitTls init_tls = InitTls::off;  // `on` and `ext` are refused by the check until TLS is there
+  InitTls init_tls = InitTls::off;  // `on` is refused by the check until TLS is there
   Restriction restriction = Restriction::none;
   net::AddressList addresses;
   bool client_list = false;  // UDP only: the row has no list of its own, so `addresses` is client_addresses (U-7)
   std::string channel;  // initial source channel; empty: by port (access-control.md 3.2)
+  bool proxy = false;                 // each connection begins with a PROXY header (listeners.md 4.4)
+  net::AddressList trusted_proxies;   // who may send one; not empty with `proxy`
+  std::optional<unsigned> dscp;       // code point of what we send (RFC 2474); empty: the system's
   Place place;
 };
 
@@ -94,6 +97,9 @@ struct Gate {
   unsigned listen_queue = 1024;                 // asked for in listen(2)
   std::chrono::seconds socket_retry{30};        // a socket that could not be opened is tried again (L-9)
   std::chrono::seconds refusal_sums{60};        // refusals are summed up in the log (L-49)
+  std::chrono::milliseconds proxy_time{5000};   // for a PROXY header to be complete (T-24)
+  unsigned proxy_waiting = 1024;                // connections without theirs at a time, a listener (T-25)
+  std::chrono::milliseconds tls_time{30000};    // for a TLS handshake (T-5)
   std::uint64_t datagram_queue_bytes = 4 * 1024 * 1024;  // asked of the kernel for each UDP socket
 };
 

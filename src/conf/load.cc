@@ -337,21 +337,37 @@ class Reader {
       if (!group.exists("restriction")) row.restriction = Restriction::grant;
       row.client_list = row.restriction == Restriction::grant && !group.exists("list");
     }
-    // A list that is ignored may hold anything (L-13); it is said, though, while it can be seen.
-    if (row.restriction == Restriction::none)
-      for (std::size_t i = before; i < loaded_.mistakes.size(); ++i)
-        if (loaded_.mistakes[i].setting == shown + ".list") loaded_.mistakes[i].warning = true;
-    if (row.init_tls != InitTls::off)
-      mistake(place_of(shown + ".init_tls", row.place), shown + ".init_tls",
-              "expected \"off\", found \"" + std::string(row.init_tls == InitTls::on ? "on" : "ext") + "\": TLS is not available yet in this version");
-    const bool list_is_good = std::none_of(loaded_.mistakes.begin() + static_cast<std::ptrdiff_t>(before), loaded_.mistakes.end(),
-                                           [&](const Mistake& one) { return one.setting == shown + ".list"; });
-    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::grant && !row.client_list)
-      mistake(row.place, shown + ".list", "restriction \"grant\" with an empty list: nobody will get in here", true);
-    if (list_is_good && row.addresses.empty() && row.restriction == Restriction::deny)
-      mistake(row.place, shown + ".list", "restriction \"deny\" with an empty list: nobody is kept out", true);
+    check_row(row, shown, before);
     if (loaded_.mistakes.size() > before && row.port == 0) return;
     listener.sockets.push_back(std::move(row));
+  }
+
+  // What a row's settings say together. `before`: how many mistakes there were before this row.
+  void check_row(const SocketRow& row, const std::string& shown, std::size_t before) {
+    const auto list_is_good = [&](const std::string& list) {
+      return std::none_of(loaded_.mistakes.begin() + static_cast<std::ptrdiff_t>(before), loaded_.mistakes.end(),
+                          [&](const Mistake& one) { return one.setting == list; });
+    };
+    // A list that is ignored may hold anything (L-13); it is said, though, while it can be seen.
+    const auto only_warn = [&](const std::string& list) {
+      for (std::size_t i = before; i < loaded_.mistakes.size(); ++i)
+        if (loaded_.mistakes[i].setting == list) loaded_.mistakes[i].warning = true;
+    };
+    if (row.restriction == Restriction::none) only_warn(shown + ".list");
+    if (!row.proxy) only_warn(shown + ".trusted_proxies");
+    if (row.init_tls == InitTls::on)
+      mistake(place_of(shown + ".init_tls", row.place), shown + ".init_tls", "expected \"off\" or \"ext\", found \"on\": TLS is not available yet in this version");
+    if (list_is_good(shown + ".list") && row.addresses.empty() && row.restriction == Restriction::grant && !row.client_list)
+      mistake(row.place, shown + ".list", "restriction \"grant\" with an empty list: nobody will get in here", true);
+    if (list_is_good(shown + ".list") && row.addresses.empty() && row.restriction == Restriction::deny)
+      mistake(row.place, shown + ".list", "restriction \"deny\" with an empty list: nobody is kept out", true);
+    // Listeners.md T-20: whoever may send a header may pretend to be anybody.
+    if (row.proxy && list_is_good(shown + ".trusted_proxies") && row.trusted_proxies.empty())
+      mistake(place_of(shown + ".proxy", row.place), shown + ".trusted_proxies", "expected the addresses of the proxies that may connect here, found an empty list");
+    // T-11.
+    if (row.init_tls == InitTls::ext && row.restriction != Restriction::grant && !row.proxy)
+      mistake(place_of(shown + ".init_tls", row.place), shown + ".init_tls",
+              "\"ext\" without restriction \"grant\" and without proxy: whoever can reach this socket may send passwords in clear text", true);
   }
 
   Place place_of(const std::string& shown, const Place& otherwise) const {

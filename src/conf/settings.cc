@@ -74,6 +74,9 @@ const Setting kSettings[] = {
   {"listeners.*.sockets[].restriction", Type::word, "none", 0, 0, "", "none|grant|deny", running, &row<&SocketRow::restriction>},
   {"listeners.*.sockets[].list", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::addresses>},
   {"listeners.*.sockets[].channel", Type::text, "", 0, 32, "", "", running, &row<&SocketRow::channel>},
+  {"listeners.*.sockets[].proxy", Type::boolean, "false", 0, 0, "", "", running, &row<&SocketRow::proxy>},
+  {"listeners.*.sockets[].trusted_proxies", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::trusted_proxies>},
+  {"listeners.*.sockets[].dscp", Type::number, "", 0, 63, "code point", "", running, &row<&SocketRow::dscp>},
 
   {"gate.linger_time", Type::duration, "1000", 0, 60'000, "ms", "", running, &server<&C::gate, &Gate::linger_time>},
   {"gate.linger_bytes", Type::size, "64 KiB", 0, 16 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::linger_bytes>},
@@ -81,6 +84,9 @@ const Setting kSettings[] = {
   {"gate.listen_queue", Type::number, "1024", 1, 65535, "connections", "", running, &server<&C::gate, &Gate::listen_queue>},
   {"gate.socket_retry", Type::duration, "30", 1, kHour, "s", "", running, &server<&C::gate, &Gate::socket_retry>},
   {"gate.refusal_sums", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::gate, &Gate::refusal_sums>},
+  {"gate.proxy_time", Type::duration, "5000", 3000, 60'000, "ms", "", running, &server<&C::gate, &Gate::proxy_time>},
+  {"gate.proxy_waiting", Type::number, "1024", 1, 65536, "connections", "", running, &server<&C::gate, &Gate::proxy_waiting>},
+  {"gate.tls_time", Type::duration, "30000", 1000, 600'000, "ms", "", running, &server<&C::gate, &Gate::tls_time>},
   {"gate.datagram_queue_bytes", Type::size, "4 MiB", 4 * kKiB, 256 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::datagram_queue_bytes>},
 
   {"smtp.message_bytes", Type::size, "50 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::message_bytes>},

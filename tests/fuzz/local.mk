@@ -8,6 +8,7 @@ EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.d
 EXTRA_DIST += tests/fuzz/smtp_session.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
+EXTRA_DIST += tests/fuzz/proxy_header.dict
 if FUZZING
 
 # A new target goes here:
@@ -62,6 +63,10 @@ tests_fuzz_configuration_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 tests_fuzz_address_list_fuzz_SOURCES = tests/fuzz/address_list_fuzz.cc
 tests_fuzz_address_list_fuzz_LDADD = libpostern_net.a libpostern_base.a
 tests_fuzz_address_list_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/proxy_header_fuzz
+tests_fuzz_proxy_header_fuzz_SOURCES = tests/fuzz/proxy_header_fuzz.cc
+tests_fuzz_proxy_header_fuzz_LDADD = libpostern_net.a libpostern_base.a
+tests_fuzz_proxy_header_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 FUZZ_TARGETS += tests/fuzz/mapping_source_fuzz
 tests_fuzz_mapping_source_fuzz_SOURCES = tests/fuzz/mapping_source_fuzz.cc
 tests_fuzz_mapping_source_fuzz_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)

@@ -57,6 +57,8 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
   CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
   CPPUNIT_TEST(tls_is_refused_by_name);
+  CPPUNIT_TEST(ext_within_reach_of_everybody_is_a_warning);
+  CPPUNIT_TEST(a_socket_with_proxy_must_name_its_proxies);
   CPPUNIT_TEST(named_lists_are_put_in);
   CPPUNIT_TEST(syntax_mistakes_have_a_line);
   CPPUNIT_TEST(included_files_keep_their_own_places);
@@ -382,10 +384,40 @@ class LoadTest : public CppUnit::TestFixture {
   }
 
   void tls_is_refused_by_name() {
-    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; }, { port = 465;\n init_tls = \"on\"; }, { port = 26; init_tls = \"ext\"; } ); }; };", "t");
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; }, { port = 465;\n init_tls = \"on\"; } ); }; };", "t");
     has(loaded, {2, "listeners.smtp.sockets[1].init_tls", "TLS is not available yet"});
-    has(loaded, {2, "listeners.smtp.sockets[2].init_tls", "found \"ext\""});
     CPPUNIT_ASSERT(!loaded.usable());
+  }
+
+  // listeners.md T-11, W-11
+  void ext_within_reach_of_everybody_is_a_warning() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = (\n{ port = 1; init_tls = \"ext\"; },\n"
+                                        "{ port = 2; init_tls = \"ext\"; restriction = \"deny\"; list = \"10.0.0.1\"; },\n"
+                                        "{ port = 3; init_tls = \"ext\"; restriction = \"grant\"; list = \"10.0.0.1\"; },\n"
+                                        "{ port = 4; init_tls = \"ext\"; proxy = true; trusted_proxies = \"10.0.0.1\"; } ); }; };", "t");
+    has(loaded, {2, "listeners.smtp.sockets[0].init_tls", "without restriction"});
+    has(loaded, {3, "listeners.smtp.sockets[1].init_tls", "without restriction"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{2}, loaded.mistakes.size());
+    CPPUNIT_ASSERT(loaded.usable());
+  }
+
+  // listeners.md T-20
+  void a_socket_with_proxy_must_name_its_proxies() {
+    const auto loaded = conf::load_text("listeners : { smtp : { sockets = (\n{ port = 1; proxy = true; },\n{ port = 2; proxy = true; trusted_proxies = \"; none\"; },\n"
+                                        "{ port = 3; proxy = true; trusted_proxies = \"10.1\"; },\n{ port = 4; trusted_proxies = \"10.1\"; },\n"
+                                        "{ port = 5; proxy = true; trusted_proxies = \"10.0.0.1\"; dscp = 46; } ); }; };", "t");
+    has(loaded, {2, "listeners.smtp.sockets[0].trusted_proxies", "empty list"});
+    has(loaded, {3, "listeners.smtp.sockets[1].trusted_proxies", "empty list"});
+    has(loaded, {4, "listeners.smtp.sockets[2].trusted_proxies", "four parts"});
+    has(loaded, {5, "listeners.smtp.sockets[3].trusted_proxies", "four parts"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{4}, loaded.mistakes.size());
+    CPPUNIT_ASSERT(!loaded.usable() && !loaded.mistakes[2].warning && loaded.mistakes[3].warning);
+    const auto& row = loaded.configuration.listeners[0].sockets.back();
+    CPPUNIT_ASSERT(row.proxy && row.trusted_proxies.contains(*net::Address::parse("10.0.0.1")) && row.dscp == 46U);
+    CPPUNIT_ASSERT(!loaded.configuration.listeners[0].sockets[3].dscp);
+    has(conf::load_text("listeners : { smtp : { sockets = ( { port = 1; dscp = 64; } ); }; };", "t"), {1, "listeners.smtp.sockets[0].dscp", "0 to 63"});
+    // Less than 3 s would close connections whose first segment was lost (0.1).
+    has(conf::load_text("gate : { proxy_time = 2999; };", "t"), {1, "gate.proxy_time", "from 3 s to 1 min"});
   }
 
   // listeners.md A-11
