@@ -270,10 +270,11 @@ struct ConnectionTable::Layout {
   }
 };
 
-// Holds the lock; the counts are good then.
+// Holds the lock; the counts are good then. Who may only read does without.
 class ConnectionTable::Locked {
  public:
-  explicit Locked(const ConnectionTable& table) : layout_(Layout::of(table.memory_, table.capacity_)) {
+  explicit Locked(const ConnectionTable& table) : layout_(Layout::of(table.memory_, table.capacity_)), readable_(!table.memory_.writable()) {
+    if (readable_) return;
     const auto got = layout_.header.mutex.lock(kPatience);
     held_ = got != base::SharedMutex::Locked::timed_out;
     if (held_ && (got == base::SharedMutex::Locked::recovered || load(layout_.header.stale) != 0)) layout_.rebuild();
@@ -283,12 +284,13 @@ class ConnectionTable::Locked {
   ~Locked() {
     if (held_) layout_.header.mutex.unlock();
   }
-  explicit operator bool() const { return held_; }
+  explicit operator bool() const { return held_ || readable_; }
   Layout* operator->() { return &layout_; }
 
  private:
   Layout layout_;
   bool held_ = false;
+  bool readable_ = false;  // read-only memory: looked at as it is
 };
 
 std::string_view to_string(Reason reason) {
@@ -595,8 +597,6 @@ std::vector<AddressCount> ConnectionTable::addresses(std::size_t limit) const {
   return all;
 }
 
-int ConnectionTable::lock_holder() const { return Layout::of(memory_, capacity_).header.mutex.holder(); }
-
-base::SharedMutex& ConnectionTable::lock_for_tests() const { return Layout::of(memory_, capacity_).header.mutex; }
+base::SharedMutex& ConnectionTable::lock() const { return Layout::of(memory_, capacity_).header.mutex; }
 
 }  // namespace postern::gate

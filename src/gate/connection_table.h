@@ -8,7 +8,7 @@
 //
 // Failure: a process that dies inside the lock leaves it recoverable; the next one rebuilds the counts and goes on. Nobody
 // waits longer than kPatience: then a connection is refused (Reason::unavailable), a release is left for the next one that
-// gets the lock, and lock_holder() tells the master who stands in the way.
+// gets the lock, and the lock itself tells the master who stands in the way.
 // Trust: every number read from the shared memory is checked before it is used; what a broken child may have written there
 // costs wrong counts until the next rebuild, never a fault or an endless loop.
 // Limits: as many sessions as it was created for (L-36); children with numbers below kMaxChildren. No allocation and, while
@@ -122,7 +122,8 @@ class ConnectionTable {
   // Made once by the master, for at most `sessions` at a time (1 to 4,000,000).
   static Result<base::SharedMemory> create(std::uint32_t sessions);
   // Uses the table in `memory`, which stays mapped as long as the object lives. `owner` is the process's own identity; the
-  // master and tools, which hold no sessions, leave it out. Kind::corrupt if the memory is no such table.
+  // master and tools, which hold no sessions, leave it out. Kind::corrupt if the memory is no such table. Memory that is
+  // mapped read-only will do for the functions that are const: they take no lock then, and may see a change half-way.
   static Result<ConnectionTable> attach(base::SharedMemory memory, Owner owner = {});
 
   // The prefixes that hold from now on; present sessions are counted anew by them. The master, at start and at reload.
@@ -160,12 +161,9 @@ class ConnectionTable {
 
   // Room for so many sessions.
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
-  // Process id of whoever holds the lock just now, 0 if nobody: one that stays the same for seconds is stuck, and the master
-  // ends it (which makes the lock recoverable).
-  [[nodiscard]] int lock_holder() const;
   [[nodiscard]] int descriptor() const { return memory_.descriptor(); }
-  // The lock itself, for tests that stop or die inside it.
-  [[nodiscard]] base::SharedMutex& lock_for_tests() const;
+  // The lock itself: for the master's watch over its holder, and for tests that stop or die inside it. Lives as long as this.
+  [[nodiscard]] base::SharedMutex& lock() const;
 
  private:
   struct Layout;

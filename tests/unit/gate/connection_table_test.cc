@@ -66,6 +66,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(many_processes_admit_exactly_the_limit);
   CPPUNIT_TEST(a_holder_killed_inside_the_lock_stops_nobody);
   CPPUNIT_TEST(a_holder_stopped_inside_the_lock_stops_nobody_for_ever);
+  CPPUNIT_TEST(who_may_only_read_sees_all_but_takes_no_lock);
   CPPUNIT_TEST(processes_killed_anywhere_leave_right_counts);
   CPPUNIT_TEST(random_operations_end_in_zero);
   CPPUNIT_TEST(the_table_can_be_filled_to_the_last_slot);
@@ -383,7 +384,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     if (pid == 0) {
       auto other = view(memory_, {2, 101});
       admit(other, ask("198.51.100.1", 100, 0, 10), 3);
-      static_cast<void>(other.lock_for_tests().lock(1000ms));
+      static_cast<void>(other.lock().lock(1000ms));
       ::kill(::getpid(), SIGKILL);
     }
     ::waitpid(pid, nullptr, 0);
@@ -404,13 +405,13 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     if (pid == 0) {
       auto other = view(memory_, {2, 101});
       admit(other, ask("198.51.100.1", 100), 2);
-      static_cast<void>(other.lock_for_tests().lock(1000ms));
+      static_cast<void>(other.lock().lock(1000ms));
       [[maybe_unused]] const auto written = ::write(ready.first.get(), "x", 1);
       for (;;) ::pause();
     }
     char byte = 0;
     CPPUNIT_ASSERT_EQUAL(ssize_t{1}, ::read(ready.second.get(), &byte, 1));
-    CPPUNIT_ASSERT_EQUAL(static_cast<int>(pid), table.lock_holder());
+    CPPUNIT_ASSERT_EQUAL(static_cast<int>(pid), table.lock().holder());
     refused(table, ask("198.51.100.1", 100), Reason::unavailable);
     table.release(0);  // without the lock
     table.release(0);
@@ -421,6 +422,20 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(4U, active(table));
     CPPUNIT_ASSERT_EQUAL(4U, table.connections(conf::Module::smtp, address("198.51.100.1")));
     admit(table, ask("198.51.100.1", 100, 0, 5));
+  }
+
+  void who_may_only_read_sees_all_but_takes_no_lock() {
+    auto table = own();
+    admit(table, ask("198.51.100.1", 100), 5);
+    auto reading = *base::SharedMemory::read_only(memory_.descriptor());
+    const auto reader = *ConnectionTable::attach(*base::SharedMemory::map(std::move(reading), false));
+    CPPUNIT_ASSERT(table.lock().lock(1000ms) != base::SharedMutex::Locked::timed_out);
+    CPPUNIT_ASSERT_EQUAL(5U, reader.counts(conf::Module::smtp).active);
+    CPPUNIT_ASSERT_EQUAL(5U, reader.connections(conf::Module::smtp, address("198.51.100.1")));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{5}, reader.sessions(100).size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, reader.addresses(100).size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, reader.children().size());
+    table.lock().unlock();
   }
 
   void processes_killed_anywhere_leave_right_counts() {
