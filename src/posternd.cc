@@ -52,7 +52,8 @@ constexpr std::chrono::seconds kStartPatience(60);
 unsigned cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 unsigned one_a_core(unsigned configured) { return configured == 0 ? cores() : configured; }
 
-// The table of roles. A role without `count` is started by the master itself when there is work for it.
+// The table of roles. A role without `count` is started by the master itself when there is work for it. Who writes to which shared memory:
+// claims and the backlog are noted by all that accept or deliver; the directory's changes are counted by it alone.
 struct RoleEntry {
   const char* name;
   int (*run)(service::Start& start);
@@ -60,19 +61,23 @@ struct RoleEntry {
   unsigned (*count)(const conf::Configuration& configuration);
   std::vector<conf::Module> modules;
   unsigned stop_order;
+  std::vector<master::Role::Memory> memory;
 };
 
 const std::vector<RoleEntry>& role_table() {
   using User = master::Role::User;
   using Configuration = conf::Configuration;
+  constexpr auto read = master::Role::Memory::Access::read, write = master::Role::Memory::Access::write;
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
-       {conf::Module::smtp, conf::Module::lmtp}, 0},
-      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0},
-      {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2},
-      {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1},
-      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1},
-      {"loader", roles::run_loader, User::network, nullptr, {}, 0},
+       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"spool-state", write}, {"generations", read}}},
+      {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
+       {{"connections", write}, {"generations", read}}},
+      {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
+      {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
+       {{"spool-state", write}, {"generations", read}}},
+      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}}},
+      {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
   };
   return table;
 }
@@ -285,7 +290,7 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
   options.configuration_path = whole;
   options.loaded = std::move(loaded);
   for (const auto& entry : role_table())
-    if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order});
+    if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order, entry.memory});
   options.background = !foreground;
   options.ready = [&](const std::string& failure) { starter.report(failure, keep_standard_error); };
   options.tables_changed = [&] { generations->raise_tables(); };
@@ -305,14 +310,8 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
   auto generations_memory = base::Descriptor(::fcntl(generations->descriptor(), F_DUPFD_CLOEXEC, 3));
   if (!state_memory.valid() || !generations_memory.valid()) return fail(system_error(errno, "duplicate descriptor"));
   master.add_resource({"spool-state", std::move(state_memory),
-                       [&](unsigned child, std::uint64_t) {
-                         // Whatever it was: a child that had claims delivers, and may have delivered without noting it.
-                         // Noted first, so that nobody takes one of them for fresh.
-                         if (state->claims_of(child) > 0) state->note_death();
-                         state->release_child(child);
-                       },
-                       {}});
-  master.add_resource({"generations", std::move(generations_memory), {}, {}});
+                       [&](unsigned child, std::uint64_t) { return state->release_child(child).has_value(); }, &state->mutex()});
+  master.add_resource({"generations", std::move(generations_memory), {}, nullptr});
   auto notices = base::socket_pair(SOCK_DGRAM);
   if (!notices) return fail(notices.error());
   for (const int end : {notices->first.get(), notices->second.get()})

@@ -29,8 +29,8 @@ Result<Generations> Generations::create() {
   return Generations(std::move(*memory));
 }
 
-Result<Generations> Generations::map(base::Descriptor memory) {
-  auto mapped = base::SharedMemory::map(std::move(memory), true);
+Result<Generations> Generations::map(base::Descriptor memory, bool will_raise) {
+  auto mapped = base::SharedMemory::map(std::move(memory), will_raise);
   if (!mapped) return mapped.error().in("generations");
   if (mapped->size() < sizeof(Counters) || counters(*mapped).mark != kMark)
     return Error{Kind::invalid, "generations: not memory of this kind"};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Two counters in memory that the master creates and every child maps: they move when the directory or the tables changed,
+// Two counters in memory that the master creates and children map: they move when the directory or the tables changed,
 // so that whoever remembers an answer knows whether it still stands.
 //
 // Raised after a change is durable, and once more when the directory starts: a directory that was killed between the change
@@ -13,10 +13,10 @@ namespace postern::directory {
 
 class Generations {
  public:
-  // New memory with both counters at 1. The master keeps it and hands its descriptor to every child as "generations".
+  // New memory with both counters at 1. The master keeps it and hands its descriptor on as "generations".
   static Result<Generations> create();
-  // Maps what a child received. Kind::invalid if it is not such memory.
-  static Result<Generations> map(base::Descriptor memory);
+  // Maps what a child received, for reading: raising is for whoever says that it will. Kind::invalid if it is not such memory.
+  static Result<Generations> map(base::Descriptor memory, bool will_raise = false);
 
   // Moves with every committed change of domains and accounts.
   [[nodiscard]] std::uint64_t directory() const;

@@ -76,7 +76,7 @@ Children::Children(net::asio::io_context& io, base::Descriptor program, Handlers
 
 Result<Child*> Children::start(const Start& start) {
   unsigned number = 0;
-  while (children_.contains(number)) ++number;
+  while (children_.contains(number) || held_numbers_.contains(number)) ++number;
   if (number >= kMaximumChildren) return Error{Kind::temporary, "too many children"};
   auto ends = base::socket_pair(SOCK_SEQPACKET);
   if (!ends) return ends.error().in("start " + start.role);

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,6 +71,9 @@ class Children {
     std::uint64_t generation = 0;
     Named descriptors;
   };
+  // No child gets these numbers: something is still noted under them.
+  void hold_number(unsigned number) { held_numbers_.insert(number); }
+  void hold_only(std::set<unsigned> numbers) { held_numbers_ = std::move(numbers); }
   // Executes a child and sends it its start, all but "begin"; begin() completes it. An error: nothing runs.
   Result<Child*> start(const Start& start);
   Result<void> begin(Child& child);
@@ -100,6 +104,7 @@ class Children {
   base::Descriptor program_;
   Handlers handlers_;
   std::map<unsigned, std::unique_ptr<Child>> children_;  // by number
+  std::set<unsigned> held_numbers_;
   std::uint64_t incarnation_;
   std::uint64_t sequence_ = 0;
 };

@@ -200,6 +200,23 @@ Named Master::State::common_descriptors() {
   return named;
 }
 
+Result<void> Master::State::add_memory(const Role& role, Named& descriptors, std::vector<base::Descriptor>& own) const {
+  for (const auto& entry : role.memory) {
+    int memory = entry.name == "connections" ? table->descriptor() : -1;
+    for (const auto& resource : resources)
+      if (resource.name == entry.name) memory = resource.memory.get();
+    POSTERN_ASSERT(memory >= 0);
+    if (entry.access == Role::Memory::Access::read) {
+      auto reading = base::SharedMemory::read_only(memory);
+      if (!reading) return reading.error().in(entry.name);
+      memory = reading->get();
+      own.push_back(std::move(*reading));
+    }
+    descriptors.emplace_back(entry.name, memory);
+  }
+  return {};
+}
+
 Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   Children::Start start;
   start.role = role.role.name;
@@ -210,13 +227,13 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   start.generation = generation;
   start.descriptors = common_descriptors();
   start.descriptors.emplace_back("base", site.base.get());
-  for (const auto& resource : resources) start.descriptors.emplace_back(resource.name, resource.memory.get());
-  start.descriptors.emplace_back("connections", table->descriptor());
+  std::vector<base::Descriptor> own;
+  auto memory = add_memory(role.role, start.descriptors, own);
   if (tables.image.valid()) start.descriptors.emplace_back("tables", tables.image.get());
   for (const auto& entry : handed)
     if (entry.roles.empty() || std::find(entry.roles.begin(), entry.roles.end(), role.role.name) != entry.roles.end())
       start.descriptors.emplace_back(entry.name, entry.descriptor.get());
-  auto child = children.start(start);
+  auto child = memory ? children.start(start) : Result<Child*>(memory.error());
   if (!child) {
     base::log_event(Severity::error, "child-not-started", {{"role", role.role.name}, {"error", child.error().what}});
     return child.error();
@@ -283,12 +300,17 @@ void Master::State::on_ready(Child& child) {
 }
 
 void Master::State::on_death(Child& child, int status) {
-  // First what it held, so that nobody waits for it (L-31).
+  // First what it held, so that nobody waits for it (L-31); and the locks before anything that needs one, or makes a process.
+  for (const auto& lock : locks) lock.lock->holder_died(child.pid);
   unsigned sessions = 0;
   if (child.role != "loader") {
     sessions = table->release_child({child.number, child.incarnation});
-    for (const auto& resource : resources)
-      if (resource.release) resource.release(child.number, child.incarnation);
+    for (std::size_t i = 0; i < resources.size(); ++i) {
+      if (!resources[i].release || resources[i].release(child.number, child.incarnation)) continue;
+      owed.push_back({child.number, child.incarnation, i});
+      children.hold_number(child.number);
+      base::log_event(Severity::warning, "release-delayed", {{"memory", resources[i].name}, {"role", child.role}, {"child", child.pid}});
+    }
   }
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const bool expected = child.phase == Child::Phase::leaving || stopping || child.role == "loader";
@@ -314,6 +336,18 @@ void Master::State::on_death(Child& child, int status) {
     role->waiting = false;
     if (!error) ensure(*role);
   });
+}
+
+void Master::State::pay_owed() {
+  if (owed.empty()) return;
+  const std::size_t before = owed.size();
+  std::erase_if(owed, [this](const Owed& debt) { return resources[debt.resource].release(debt.child, debt.incarnation); });
+  if (owed.size() == before) return;
+  std::set<unsigned> still;
+  for (const auto& debt : owed) still.insert(debt.child);
+  children.hold_only(std::move(still));
+  // What was claimed is free only now.
+  broadcast({{"order", "rescan"}});
 }
 
 void Master::State::broadcast(const boost::json::object& order, const Named& descriptors) {
@@ -433,20 +467,21 @@ void Master::State::watch_locks() {
   bool held = false;
   const auto now = base::steady_now();
   for (auto& lock : locks) {
-    const int process = lock.holder();
-    held = held || process != 0;
-    if (process != lock.process) {
-      lock.process = process;
+    const auto holder = lock.lock->held();
+    held = held || holder.process != 0;
+    if (holder != lock.held) {
+      lock.held = holder;
       lock.since = now;
     }
-    if (process == 0 || now - lock.since < kLockTime) continue;
+    if (holder.process == 0 || now - lock.since < kLockTime) continue;
     // What stands there was written by a child: only a child of ours is ever ended for it.
-    Child* const child = children.by_pid(process);
+    Child* const child = children.by_pid(holder.process);
     lock.since = now;
     if (child == nullptr || child->killed) continue;
     base::log_event(Severity::error, "lock-held-too-long", {{"lock", lock.name}, {"role", child->role}, {"child", child->pid}});
     children.signal(*child, SIGKILL);
   }
+  pay_owed();
   lock_timer.expires_after(held ? kLockLookCloser : kLockLook);
   lock_timer.async_wait([this](const boost::system::error_code& error) {
     if (!error) watch_locks();
@@ -571,9 +606,9 @@ int Master::State::run() {
   ::signal(SIGPIPE, SIG_IGN);
   for (const int number : {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals.add(number);
   wait_for_signal();
-  locks.push_back({"connections", [this] { return table->lock_holder(); }, 0, {}});
+  locks.push_back({"connections", &table->lock(), {}, {}});
   for (const auto& resource : resources)
-    if (resource.holder) locks.push_back({resource.name, resource.holder, 0, {}});
+    if (resource.lock != nullptr) locks.push_back({resource.name, resource.lock, {}, {}});
   if (auto opened = open_control_socket(); !opened) {
     base::log_event(Severity::critical, "start-failed", {{"error", opened.error().what}});
     if (options.ready) options.ready(opened.error().what);

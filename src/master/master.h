@@ -6,13 +6,14 @@
 // It knows roles only by the table that posternd.cc gives it, so it needs neither spool nor directory:
 //
 //   auto master = master::Master::open(std::move(options));          // lock, users, directories below the base directory
-//   (*master)->add_resource({"spool-state", …, release, …});
+//   (*master)->add_resource({"spool-state", …, release, lock});
 //   (*master)->add_descriptor("notices-read", …, {"delivery"});
 //   return (*master)->run();
 //
 // Failure: open() says why and nothing has been started. run() returns the exit status. Orders (signals, control socket) and what
 // they do: posternd(8), doc/design/processes.md.
 #include "base/descriptor.h"
+#include "base/shared_memory.h"
 #include "conf/configuration.h"
 
 #include <boost/json/object.hpp>
@@ -39,18 +40,26 @@ struct Role {
   std::vector<conf::Module> modules;
   // At a stop, roles with a lower figure finish first: 0 those that serve sessions, then those that work for them.
   unsigned stop_order = 0;
+  // The shared memory that its children get, and what they may do with it. What is not named here they don't get; what is
+  // only to be read they get as a descriptor that can't be mapped writable (base::SharedMemory::read_only).
+  struct Memory {
+    std::string name;
+    enum class Access { read, write } access;
+  };
+  std::vector<Memory> memory;
 };
 
-// Shared memory that every child gets by this name, with what the master must do about it. The connection table
-// ("connections") is the master's own and need not be added.
+// Shared memory that roles name in Role::memory, with what the master must do about it. The connection table ("connections") is
+// the master's own and need not be added.
 struct SharedResource {
   std::string name;
   base::Descriptor memory;
-  // Gives back what the child held. Called after the child has been reaped; must not wait without bound.
-  std::function<void(unsigned child, std::uint64_t incarnation)> release;
-  // For the watch over its lock, may be empty: process id of the lock's present holder, 0 if none. A child that is found to hold
-  // the lock for 500 ms is ended, so that a stopped process does not stop all others.
-  std::function<int()> holder;
+  // Gives back what the child held, may be empty. Called after the child has been reaped; must come back at once. False: it was not possible
+  // now. Then it is called again, and the number is not given to another child, until it is.
+  std::function<bool(unsigned child, std::uint64_t incarnation)> release;
+  // Its lock, if it has one, in the master's own mapping. It is freed when its holder has died, and a child that is found to
+  // hold it for 500 ms is ended, so that a stopped process does not stop all others.
+  base::SharedMutex* lock = nullptr;
 };
 
 struct Options {

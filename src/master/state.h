@@ -48,9 +48,16 @@ struct Handed {
 // Who holds a shared lock, and since when.
 struct LockWatch {
   std::string name;
-  std::function<int()> holder;
-  int process = 0;
+  base::SharedMutex* lock;
+  base::SharedMutex::Held held;
   std::chrono::steady_clock::time_point since;
+};
+
+// What a dead child held in a shared memory whose lock could not be had yet.
+struct Owed {
+  unsigned child;
+  std::uint64_t incarnation;
+  std::size_t resource;  // index
 };
 
 struct Tables {
@@ -99,11 +106,15 @@ struct Master::State {
   void ensure_all();
   void on_ready(Child& child);
   void on_death(Child& child, int status);
+  // Tries once more to give back what dead children held.
+  void pay_owed();
   void broadcast(const boost::json::object& order, const Named& descriptors = {});
   void check_tables();
   void start_loader(base::Descriptor file);
   void take_answer(Child& loader, int status);
   [[nodiscard]] Named common_descriptors();
+  // Adds the shared memory that the role's table row names to what a child starts with; `own` keeps descriptors that were made for it.
+  Result<void> add_memory(const Role& role, Named& descriptors, std::vector<base::Descriptor>& own) const;
   // Waits until all of `asked` (child numbers) have carried out order `sequence`, are gone, or `limit` is over.
   net::Awaitable<bool> all_done(std::vector<unsigned> asked, std::uint64_t sequence, std::chrono::milliseconds limit);
   // Waits until none of `asked`, which were killed, is there any more, or `limit` is over.
@@ -139,6 +150,7 @@ struct Master::State {
   std::vector<SharedResource> resources;
   std::vector<Handed> handed;
   std::vector<LockWatch> locks;
+  std::vector<Owed> owed;
   std::vector<Bound> sockets;
   std::uint32_t next_socket = 0;
   Tables tables;

@@ -72,7 +72,7 @@ int run_directory(service::Start& start) {
   if (!place) return failed(place.error());
   auto settings = settings_from(start, start.get("base"));
   if (!settings) return failed(settings.error());
-  auto generations = directory::Generations::map(start.take("generations"));
+  auto generations = directory::Generations::map(start.take("generations"), true);
   if (!generations) return failed(generations.error());
   base::Descriptor listening = start.take("directory-listen");
   if (!listening) return failed({Kind::permanent, "no socket was handed over"});

@@ -10,6 +10,8 @@ namespace postern::spool {
 namespace {
 constexpr std::uint64_t kMagic = 0x31657461'7453706fULL;
 constexpr auto kPatience = std::chrono::seconds(5);
+// While the master waits it watches nobody, not even the holder of the lock.
+constexpr auto kMasterPatience = std::chrono::milliseconds(50);
 constexpr auto kClockMargin = std::chrono::seconds(1);
 }  // namespace
 
@@ -64,8 +66,12 @@ Result<SharedState> SharedState::attach(base::SharedMemory memory) {
   return state;
 }
 
-bool SharedState::lock() const {
-  switch (shape().mutex.lock(kPatience)) {
+base::SharedMutex& SharedState::mutex() const { return shape().mutex; }
+
+bool SharedState::lock() const { return lock(kPatience); }
+
+bool SharedState::lock(std::chrono::milliseconds patience) const {
+  switch (shape().mutex.lock(patience)) {
     case base::SharedMutex::Locked::clean: return true;
     case base::SharedMutex::Locked::recovered: repair(); return true;
     case base::SharedMutex::Locked::timed_out: return false;
@@ -181,12 +187,14 @@ void SharedState::put_back(const Position& position, unsigned child) {
   unlock();
 }
 
-std::size_t SharedState::release_child(unsigned child) {
-  if (!lock()) return 0;
+std::optional<std::size_t> SharedState::release_child(unsigned child) {
+  if (!lock(kMasterPatience)) return std::nullopt;
   std::size_t count = 0;
+  bool noted = false;
   for (std::size_t i = 0; i < capacity_; ++i) {
     Entry& entry = entries()[i];
     if (entry.state != Entry::claimed || entry.child != child) continue;
+    if (!std::exchange(noted, true)) note_death();
     if (entry.alone != 0 && entry.attempts < UINT16_MAX) ++entry.attempts;
     entry.alone = 0;
     entry.was_suspect = 1;

@@ -14,7 +14,9 @@
 #include "spool/position.h"
 
 #include <cstddef>
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace postern::spool {
@@ -29,10 +31,13 @@ class SharedState {
  public:
   // New memory, for the master. Its birth counts as a death (see suspicious()): what earlier processes did is not known.
   static Result<SharedState> create(std::size_t capacity = 65536);
-  // The same memory in a child, from the descriptor it inherited.
+  // The same memory in a child, from the descriptor it inherited. Mapped read-only it will do for backlog(), totals(),
+  // suspicious() and last_death(), which take no lock.
   static Result<SharedState> attach(base::SharedMemory memory);
 
   [[nodiscard]] const base::SharedMemory& memory() const { return memory_; }
+  // For the master's watch over its holder; lives as long as this.
+  [[nodiscard]] base::SharedMutex& mutex() const;
 
   // Claims a record for `child` (its number in the master's table). Not granted: somebody has it, or see above.
   Claim claim(const Position& position, unsigned child);
@@ -42,15 +47,16 @@ class SharedState {
   void release(const Position& position, unsigned child);
   // Gives the claim back without having finished; a suspect stays one, with its marks.
   void put_back(const Position& position, unsigned child);
-  // For the master: the child is dead. Its claims are freed and become suspects. Returns how many there were.
-  std::size_t release_child(unsigned child);
+  // For the master: the child is dead. Its claims are freed and become suspects; if there were any, its death is noted first
+  // (note_death()), so that nobody takes one of them for fresh: it may have delivered without noting it. Returns how many
+  // there were; nothing: the lock could not be had in a moment, and the master must call again.
+  [[nodiscard]] std::optional<std::size_t> release_child(unsigned child);
   [[nodiscard]] std::size_t claims_of(unsigned child) const;
 
   // Whether a message received at that time may have been delivered already without a note of it: received before the last
   // death of a child that delivers (or the start), or in what the clock now calls the future. The store must then look
   // for an earlier delivery of the same name.
   [[nodiscard]] bool suspicious(base::WallTime received) const;
-  // For the master, when a child that delivers has died.
   void note_death();
   [[nodiscard]] base::WallTime last_death() const;
 
@@ -73,6 +79,7 @@ class SharedState {
   explicit SharedState(base::SharedMemory memory, std::size_t capacity) : memory_(std::move(memory)), capacity_(capacity) {}
   [[nodiscard]] Shape& shape() const;
   [[nodiscard]] Entry* entries() const;
+  [[nodiscard]] bool lock(std::chrono::milliseconds patience) const;
   [[nodiscard]] bool lock() const;
   void unlock() const;
   void repair() const;

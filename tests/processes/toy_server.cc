@@ -18,6 +18,7 @@ namespace postern {
 namespace {
 
 service::ControlLink* g_link = nullptr;
+service::Start* g_start = nullptr;
 base::SharedMutex* g_lock = nullptr;
 
 net::Awaitable<void> session(net::SocketStream& stream, service::SessionContext& context) {
@@ -66,6 +67,8 @@ net::Awaitable<void> session(net::SocketStream& stream, service::SessionContext&
       net::asio::steady_timer timer(co_await net::asio::this_coro::executor, std::chrono::seconds(2));
       co_await timer.async_wait(net::asio::use_awaitable);
     }
+    if (line == "write") answer = g_start->map("toy-read", true) ? "+OK possible\r\n" : "+OK refused\r\n";
+    if (line == "read") answer = g_start->map("toy-read", false) ? "+OK possible\r\n" : "+OK refused\r\n";
     if (line == "who") answer = "+OK " + std::to_string(::getuid()) + " " + std::to_string(::getgid()) + " " + (context.is_client ? "client" : "other") + "\r\n";
     if (line == "forbidden") {
       const pid_t child = ::fork();
@@ -87,6 +90,7 @@ int run_toy(service::Start& start) {
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
   g_link = &link;
+  g_start = &start;
   auto memory = start.map("toy-lock", true);
   if (!memory) return 1;
   g_lock = reinterpret_cast<base::SharedMutex*>(memory->data());
@@ -103,6 +107,7 @@ int run_toy(service::Start& start) {
 int run_worker(service::Start& start) {
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
+  if (start.get("toy-lock") >= 0 || start.get("connections") >= 0) return 1;  // not for this role
   link.on_rescan([] { base::log_event(base::Severity::info, "toy-rescan"); });
   link.ready();
   io.run();
@@ -115,8 +120,10 @@ int run(const std::string& path) {
   options.loaded = conf::load(path);
   for (const auto& mistake : options.loaded.mistakes) std::cerr << mistake.to_string() << "\n";
   if (!options.loaded.usable()) return 2;
-  options.roles.push_back({"toy", master::Role::User::network, [](const conf::Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0});
-  options.roles.push_back({"worker", master::Role::User::mail, [](const conf::Configuration&) { return 1U; }, {}, 1});
+  using Access = master::Role::Memory::Access;
+  options.roles.push_back({"toy", master::Role::User::network, [](const conf::Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0,
+                           {{"connections", Access::write}, {"toy-lock", Access::write}, {"toy-read", Access::read}}});
+  options.roles.push_back({"worker", master::Role::User::mail, [](const conf::Configuration&) { return 1U; }, {}, 1, {}});
   options.ready = [](const std::string& failure) { std::cout << (failure.empty() ? "ready" : "failed: " + failure) << std::endl; };
   auto master = master::Master::open(std::move(options));
   if (!master) {
@@ -127,7 +134,17 @@ int run(const std::string& path) {
   if (!memory) return 1;
   auto* const lock = reinterpret_cast<base::SharedMutex*>(memory->data());
   lock->init();
-  (*master)->add_resource({"toy-lock", base::Descriptor(::dup(memory->descriptor())), {}, [lock] { return lock->holder(); }});
+  (*master)->add_resource({"toy-lock", base::Descriptor(::dup(memory->descriptor())),
+                           [lock](unsigned child, std::uint64_t) {
+                             if (lock->lock(std::chrono::milliseconds(1)) == base::SharedMutex::Locked::timed_out) return false;
+                             lock->unlock();
+                             base::log_event(base::Severity::info, "toy-released", {{"number", child}});
+                             return true;
+                           },
+                           lock});
+  auto read_only = base::SharedMemory::create("toy-read", 4096);
+  if (!read_only) return 1;
+  (*master)->add_resource({"toy-read", base::Descriptor(::dup(read_only->descriptor())), {}, nullptr});
   return (*master)->run();
 }
 

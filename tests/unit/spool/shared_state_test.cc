@@ -3,6 +3,10 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <set>
 
 namespace postern::spool {
@@ -14,6 +18,9 @@ class SharedStateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_suspect_keeps_its_marks_when_put_back);
   CPPUNIT_TEST(a_full_table_grants_nothing);
   CPPUNIT_TEST(claims_behave_like_a_map);
+  CPPUNIT_TEST(a_death_is_released_in_the_end);
+  CPPUNIT_TEST(a_holder_killed_inside_the_lock_leaves_all_claims);
+  CPPUNIT_TEST(who_may_only_read_sees_the_backlog);
   CPPUNIT_TEST(suspicion_follows_deaths_and_odd_clocks);
   CPPUNIT_TEST(the_backlog_never_shows_below_zero);
   CPPUNIT_TEST(other_memory_is_refused);
@@ -38,13 +45,13 @@ class SharedStateTest : public CppUnit::TestFixture {
     const Position together{1, 1, 4096}, alone{1, 1, 8192};
     state.claim(together, 5);
     state.claim(alone, 5);
-    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, state.release_child(5));
+    CPPUNIT_ASSERT(state.release_child(5) == 2U);
     for (unsigned attempt = 0; attempt < 3; ++attempt) {
       const Claim claim = state.claim(alone, 6);
       CPPUNIT_ASSERT(claim.granted && claim.must_be_alone);
       CPPUNIT_ASSERT_EQUAL(attempt, claim.attempts);
       state.work_alone(alone, 6);
-      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, state.release_child(6));
+      CPPUNIT_ASSERT(state.release_child(6) == 1U);
     }
     const Claim claim = state.claim(together, 6);
     CPPUNIT_ASSERT(claim.granted && claim.must_be_alone);
@@ -57,7 +64,7 @@ class SharedStateTest : public CppUnit::TestFixture {
     const Position position{1, 1, 4096};
     state.claim(position, 1);
     state.work_alone(position, 1);
-    state.release_child(1);
+    CPPUNIT_ASSERT(state.release_child(1) == 1U);
     CPPUNIT_ASSERT_EQUAL(1U, state.claim(position, 2).attempts);
     state.put_back(position, 2);
     const Claim claim = state.claim(position, 3);
@@ -89,6 +96,53 @@ class SharedStateTest : public CppUnit::TestFixture {
       }
     }
     CPPUNIT_ASSERT_EQUAL(held.size(), state.claims_of(1));
+  }
+  // A child that holds the lock and is stopped or killed in it; returns when it is.
+  static pid_t holder(SharedState& state, int signal) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      static_cast<void>(state.mutex().lock(std::chrono::seconds(1)));
+      ::raise(signal);
+      for (;;) ::pause();
+    }
+    int status = 0;
+    ::waitpid(pid, &status, WUNTRACED);
+    return pid;
+  }
+  void a_death_is_released_in_the_end() {
+    auto state = fresh();
+    state.claim({1, 1, 4096}, 5);
+    const auto death = state.last_death();
+    const pid_t pid = holder(state, SIGSTOP);
+    // The master is told to try again, and does not wait long for it.
+    const auto before = std::chrono::steady_clock::now();
+    CPPUNIT_ASSERT(!state.release_child(5));
+    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - before < std::chrono::seconds(2));
+    CPPUNIT_ASSERT(state.mutex().holder() == pid);
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    state.mutex().holder_died(pid);
+    CPPUNIT_ASSERT(state.release_child(5) == 1U);
+    CPPUNIT_ASSERT(state.last_death() > death);
+    CPPUNIT_ASSERT(state.claim({1, 1, 4096}, 6).must_be_alone);
+    // One that held nothing is no death that makes anything suspicious.
+    const auto second = state.last_death();
+    CPPUNIT_ASSERT(state.release_child(7) == 0U && state.last_death() == second);
+  }
+  void a_holder_killed_inside_the_lock_leaves_all_claims() {
+    auto state = fresh();
+    for (unsigned i = 0; i < 20; ++i) state.claim({1, 1, 4096 * i}, 5);
+    holder(state, SIGKILL);
+    for (unsigned i = 0; i < 20; ++i) CPPUNIT_ASSERT(!state.claim({1, 1, 4096 * i}, 6).granted);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{20}, state.claims_of(5));
+  }
+  void who_may_only_read_sees_the_backlog() {
+    auto state = fresh();
+    state.add_accepted(3);
+    auto reading = base::SharedMemory::read_only(state.memory().descriptor()).value();
+    const auto reader = SharedState::attach(base::SharedMemory::map(std::move(reading), false).value()).value();
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, reader.backlog());
+    CPPUNIT_ASSERT(reader.totals().accepted == 3 && reader.last_death() == state.last_death());
   }
   void suspicion_follows_deaths_and_odd_clocks() {
     auto state = fresh();
