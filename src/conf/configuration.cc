@@ -22,13 +22,18 @@ bool is_link_local(const net::Address& address) {
   return !address.is_ipv4() && static_cast<unsigned char>(address.bytes()[0]) == 0xfe && (static_cast<unsigned char>(address.bytes()[1]) & 0xc0) == 0x80;
 }
 
-bool same_rows(const Listener& a, const Listener& b) {
-  return std::equal(a.sockets.begin(), a.sockets.end(), b.sockets.begin(), b.sockets.end(), [](const SocketRow& x, const SocketRow& y) {
+// `of`: "sockets[]" or "limits[]"; `member`: where Scope has such a row.
+template <class Row>
+bool same_rows(const std::vector<Row>& a, const std::vector<Row>& b, std::string_view of, Row* Scope::*member) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const Row& x, const Row& y) {
     return std::all_of(all_settings().begin(), all_settings().end(), [&](const Setting& setting) {
-      if (setting.name.find("[]") == std::string_view::npos) return true;
+      if (setting.name.find(of) == std::string_view::npos) return true;
       // The table's accessors want something they could write to; same() only reads.
-      SocketRow first = x, second = y;
-      return same(setting, {nullptr, nullptr, &first}, {nullptr, nullptr, &second});
+      Row first = x, second = y;
+      Scope one, other;
+      one.*member = &first;
+      other.*member = &second;
+      return same(setting, one, other);
     });
   });
 }
@@ -98,6 +103,11 @@ std::string Mistake::to_string() const {
 
 bool is_open(const Listener& listener) { return transport(listener.module) == Transport::udp || listener.maximum_connections > 0; }
 
+Place Configuration::place_of(std::string_view setting) const {
+  const auto known = places.find(setting);
+  return known == places.end() ? Place{} : known->second;
+}
+
 const Listener* find_listener(const Configuration& configuration, Module module) {
   const Listener* const listener = listener_of(configuration, module);
   return listener == nullptr || !is_open(*listener) ? nullptr : listener;
@@ -130,7 +140,8 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
       if (!setting.name.starts_with("listeners.*.") || setting.name.find("[]") != std::string_view::npos) continue;
       if (!same(setting, {nullptr, &x, nullptr}, {nullptr, &y, nullptr})) changed(setting.reload, name + std::string(setting.name.substr(11)));
     }
-    if (!same_rows(x, y)) changed(Reload::running, name + ".sockets");
+    if (!same_rows(x.sockets, y.sockets, "sockets[]", &Scope::row)) changed(Reload::running, name + ".sockets");
+    if (!same_rows(x.limits, y.limits, "limits[]", &Scope::limit)) changed(Reload::running, name + ".limits");
   }
   return difference;
 }

@@ -10,6 +10,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,10 +57,31 @@ struct SocketRow {
   Restriction restriction = Restriction::none;
   net::AddressList addresses;
   bool client_list = false;  // UDP only: the row has no list of its own, so `addresses` is client_addresses (U-7)
+  bool dry_run = false;  // the restriction is only tried: counted and logged, not acted upon
   std::string channel;  // initial source channel; empty: by port (access-control.md 3.2)
   bool proxy = false;                 // each connection begins with a PROXY header (listeners.md 4.4)
   net::AddressList trusted_proxies;   // who may send one; not empty with `proxy`
   std::optional<unsigned> dscp;       // code point of what we send (RFC 2474); empty: the system's
+  Place place;
+};
+
+// What the gate can refuse by, one bit each in Listener::dry_run; in the order of the setting's words.
+enum class GateRule : std::uint8_t {
+  restriction,
+  blocked,
+  connections_per_address,
+  connections_per_site,
+  connections_per_address_all,
+  reserve_for_clients,
+  maximum_connections,
+  restricted,
+};
+
+// Other figures for the addresses of a list; of several rows the first that has the address holds.
+struct LimitRow {
+  net::AddressList addresses;
+  // Empty: as without the row; 0: no limit.
+  std::optional<unsigned> connections_per_address, connections_per_site, connections_per_address_all;
   Place place;
 };
 
@@ -68,13 +91,20 @@ struct Listener {
   unsigned connections_per_address = 0;                    // 0: no limit
   unsigned reserve_for_clients = 0;                        // R
   std::optional<unsigned> connections_per_client_address;  // empty: the same limit
+  unsigned connections_per_site = 0;                       // from one IPv6 network of ipv6_site_prefix; 0: no limit
+  std::vector<LimitRow> limits;
   unsigned ipv4_prefix = 32;
   unsigned ipv6_prefix = 64;
+  unsigned ipv6_site_prefix = 48;
+  unsigned dry_run = 0;  // bits: 1 << GateRule; see tries()
   bool refusal_reply = true;  // false: silent (L-26)
   std::chrono::seconds idle_time{300};
   std::chrono::seconds login_time{60};  // until login, where there is one
   std::vector<SocketRow> sockets;
   Place place;
+
+  // The rule is only tried: what it would refuse is counted and logged, and gets in.
+  [[nodiscard]] bool tries(GateRule rule) const { return (dry_run >> static_cast<unsigned>(rule) & 1) != 0; }
 };
 
 struct SmtpLimits {
@@ -101,10 +131,22 @@ struct Gate {
   unsigned proxy_waiting = 1024;                // connections without theirs at a time, a listener (T-25)
   std::chrono::milliseconds tls_time{30000};    // for a TLS handshake (T-5)
   std::uint64_t datagram_queue_bytes = 4 * 1024 * 1024;  // asked of the kernel for each UDP socket
+  // Over all listeners together: addresses that count as one, and connections from one of them (0: no limit).
+  unsigned ipv4_prefix = 32;
+  unsigned ipv6_prefix = 64;
+  unsigned connections_per_address_all = 0;
+  // Automatic blocks (L-50); a figure of 0: never.
+  unsigned failed_logins = 10;
+  std::chrono::seconds failed_login_time{300};
+  unsigned protocol_errors = 20;
+  std::chrono::seconds protocol_error_time{300};
+  std::chrono::seconds block_time{900};
+  unsigned ledger_addresses = 32768;  // that the ledger has room for
 };
 
 struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
   unsigned connections_per_address = 2;
+  unsigned connections_per_site = 0;  // 0: no limit
   std::uint64_t message_bytes = 1024 * 1024;
   unsigned recipients = 10;
   std::chrono::seconds idle_time{60};
@@ -200,6 +242,7 @@ struct Configuration {
   net::AddressList client_addresses;  // L-48; default 127.0.0.0/8 and ::1
   net::AddressList cluster_members;   // L-19
   net::AddressList smtp_blacklist;    // L-14
+  net::AddressList never_block;       // L-50: not blocked automatically
   std::vector<Listener> listeners;
   std::uint32_t connection_table_sessions = 65536;  // room for the sum of all maxima (L-36)
   Gate gate;
@@ -220,6 +263,11 @@ struct Configuration {
   Filters filters;
   std::vector<TextLine> filter_texts;    // what load() found in the filters' files; read it with filter_text()
   std::string recipient_delimiter;       // sub-addressing; empty: none
+  std::vector<TextLine> list_texts;      // what load() found in the files of named lists, for the children
+  std::map<std::string, Place, std::less<>> places;  // of the settings that the text has, by full name
+
+  // Where the setting stands; no file if the text does not have it (its default holds).
+  [[nodiscard]] Place place_of(std::string_view setting) const;
 };
 
 // A mistake: "postern.conf:12: listeners.smtp.sockets[0].port: expected 0 to 65535, found 70000".
@@ -251,6 +299,9 @@ inline constexpr unsigned kMaxIncludedFiles = 1000;
 Loaded load(const std::string& path);
 // The same from text that stands for a file `name`; and what a child reads from its sealed memory file (Loaded::flattened).
 Loaded load_text(std::string_view text, const std::string& name);
+
+// Longest file of a named address list.
+inline constexpr std::size_t kMaxListFileBytes = 1024 * 1024;
 
 // The path of a filter's file as `channels` or we ourselves name it: without "file://", relative to filters.directory.
 std::string filter_path(const Configuration& configuration, std::string_view name);

@@ -26,6 +26,7 @@ using Node = libconfig::Setting;
 // More rows than any machine has ports worth listening on.
 constexpr int kMaxSocketRows = 1000;
 constexpr int kMaxAddressLists = 10'000;
+constexpr int kMaxLimitRows = 1000;
 // Services that listeners.md knows and this version does not have.
 constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
 
@@ -93,20 +94,57 @@ std::optional<Module> module_from(std::string_view name) {
   return std::nullopt;
 }
 
+// A file's path and text as two words of printable ASCII without quotes and backslashes: what a text of libconfig takes as it
+// is, on one line.
+std::string encode_file(std::string_view path, std::string_view text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  const auto add = [&](std::string_view part) {
+    for (const char c : part) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte > 0x20 && byte < 0x7f && c != '"' && c != '\\' && c != '%') out += c;
+      else (out += '%') += {kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  };
+  add(path);
+  out += ' ';
+  add(text);
+  return out;
+}
+
+std::pair<std::string, std::string> decode_file(std::string_view encoded) {
+  const auto decode = [](std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      unsigned byte = 0;
+      if (text[i] == '%' && i + 2 < text.size() && std::from_chars(&text[i + 1], &text[i + 1] + 2, byte, 16).ptr == &text[i + 1] + 2) {
+        out += static_cast<char>(byte);
+        i += 2;
+      } else {
+        out += text[i];
+      }
+    }
+    return out;
+  };
+  const auto space = std::min(encoded.find(' '), encoded.size());
+  return {decode(encoded.substr(0, space)), decode(encoded.substr(std::min(space + 1, encoded.size())))};
+}
+
 class Reader {
  public:
   Reader(const Source& source, Loaded& loaded) : source_(source), loaded_(loaded), configuration_(loaded.configuration) {}
 
   void read(const Node& root) {
     number_strings(root);
-    read_lists(root);
     scope_.configuration = &configuration_;
     set_defaults();
+    read_handed_lists(root);
+    read_lists(root);
     for (int i = 0; i < root.getLength(); ++i) {
       const Node& node = root[i];
       const std::string name = node.getName();
       if (name == "listeners") read_listeners(node);
-      else if (name != "lists") read_member(node, "", "");
+      else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
     check();
   }
@@ -186,31 +224,87 @@ class Reader {
     return value;
   }
 
+  // The files of named lists as load() found them.
+  void read_handed_lists(const Node& root) {
+    if (!root.exists("list_texts")) return;
+    if (!source_.is_flattened()) return mistake(place(root["list_texts"]), "list_texts", "is made by the server from the lists' files and has no place in a configuration");
+    for (const TextLine& line : value_of(root["list_texts"]).lines) {
+      auto [path, text] = decode_file(line.text);
+      handed_lists_.emplace(std::move(path), std::move(text));
+    }
+  }
+
   // Named lists that others refer to by #name (listeners.md A-11).
   void read_lists(const Node& root) {
     if (!root.exists("lists")) return;
     const Node& group = root["lists"];
     if (!group.isGroup()) return mistake(place(group), "lists", "expected a group { } of address lists by name, found " + kind_of(group));
     if (group.getLength() > kMaxAddressLists) return mistake(place(group), "lists", "expected at most " + std::to_string(kMaxAddressLists) + " lists");
+    std::vector<Value> values;
     for (int i = 0; i < group.getLength(); ++i) {
-      const Value value = value_of(group[i]);
       const std::string shown = join("lists", group[i].getName());
+      Value value = group[i].isGroup() ? list_from_file(group[i], shown) : value_of(group[i]);
       if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) {
-        mistake(place(group[i]), shown, "expected addresses: one text with a line for each, or a list of texts, found " + found(value));
-        continue;
+        if (!group[i].isGroup())
+          mistake(place(group[i]), shown, "expected addresses: one text with a line for each, a list of texts, or { file = \"...\"; }, found " + found(value));
+      } else {
+        std::string text;
+        for (const TextLine& line : value.lines) text += line.text + "\n";
+        if (!lists_.emplace(base::lower(group[i].getName()), std::move(text)).second) mistake(place(group[i]), shown, "a list of this name stands above");
       }
-      std::string text;
-      for (const TextLine& line : value.lines) text += line.text + "\n";
-      if (!lists_.emplace(base::lower(group[i].getName()), std::move(text)).second) mistake(place(group[i]), shown, "a list of this name stands above");
+      values.push_back(std::move(value));
     }
     // Each is compiled for its own sake too: a mistake in a list that nobody uses yet is a mistake.
     const Setting* const as = find_setting("client_addresses");
     Configuration unused;
     for (int i = 0; i < group.getLength(); ++i) {
-      const Value value = value_of(group[i]);
+      const Value& value = values[static_cast<std::size_t>(i)];
       if (value.kind == Value::Kind::text || value.kind == Value::Kind::texts)
         assign(*as, {&unused, nullptr, nullptr}, value, place(group[i]), join("lists", group[i].getName()), loaded_.mistakes, resolver());
     }
+  }
+
+  // The list that stands in a file of its own, one element a line. Children have no way to the file: they find its text in
+  // list_texts, where load() has put it.
+  Value list_from_file(const Node& group, const std::string& shown) {
+    Value value;
+    value.found = "a group { }";
+    for (int i = 0; i < group.getLength(); ++i)
+      if (std::string_view(group[i].getName()) != "file") {
+        mistake(place(group[i]), join(shown, group[i].getName()), "there is no such setting; did you mean \"file\"?");
+        return value;
+      }
+    if (!group.exists("file") || group["file"].getType() != Node::TypeString) {
+      mistake(place(group), join(shown, "file"), "expected the path of a file with an address, range or network on each line, found " +
+                                                     (group.exists("file") ? found(value_of(group["file"])) : std::string("nothing")));
+      return value;
+    }
+    std::string path = group["file"].c_str();
+    if (!path.starts_with('/')) path = source_.default_directory() + "/" + path;
+    Result<std::string> text = Error{};
+    if (const auto handed = handed_lists_.find(path); handed != handed_lists_.end()) {
+      text = handed->second;
+    } else {
+      const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+      const int open_error = errno;
+      text = file ? base::read_all(file.get(), kMaxListFileBytes) : Result<std::string>(system_error(open_error, "open"));
+    }
+    if (!text) {
+      mistake(place(group), join(shown, "file"), "the list " + path + " can't be read: " + text.error().what);
+      return value;
+    }
+    value.kind = Value::Kind::texts;
+    // Lines end in LF, CRLF or CR (listeners.md A-1).
+    std::string_view rest = *text;
+    for (int line = 1; !rest.empty(); ++line) {
+      const auto end = rest.find_first_of("\r\n");
+      value.lines.push_back({std::string(rest.substr(0, end)), {path, line}});
+      if (end == std::string_view::npos) break;
+      rest.remove_prefix(rest.substr(end).starts_with("\r\n") ? end + 2 : end + 1);
+    }
+    if (std::none_of(configuration_.list_texts.begin(), configuration_.list_texts.end(), [&](const TextLine& known) { return known.place.file == path; }))
+      configuration_.list_texts.push_back({encode_file(path, *text), {path, 0}});
+    return value;
   }
   net::AddressList::Resolver resolver() const {
     return [this](std::string_view name) -> std::optional<std::string> {
@@ -239,7 +333,7 @@ class Reader {
     const std::string name = join(group, node.getName());
     const std::string shown = join(shown_group, node.getName());
     if (const Setting* const setting = find_setting(name)) {
-      places_[shown] = place(node);
+      configuration_.places[shown] = place(node);
       return assign(*setting, scope_, value_of(node), place(node), shown, loaded_.mistakes, resolver());
     }
     if (is_group(name) && name != "listeners") {
@@ -286,6 +380,7 @@ class Reader {
     if (udp) listener.maximum_connections = listener.connections_per_address = listener.reserve_for_clients = 0;
     for (int i = 0; i < group.getLength(); ++i)
       if (std::string_view(group[i].getName()) == "sockets") read_sockets(group[i], listener, shown + ".sockets");
+      else if (std::string_view(group[i].getName()) == "limits" && !udp) read_limits(group[i], listener, shown + ".limits");
       else if (!udp || !not_for_udp(group[i], "listeners.*", shown)) read_member(group[i], "listeners.*", shown);
     scope_.listener = nullptr;
     if (listener.maximum_connections > 0 && listener.reserve_for_clients >= listener.maximum_connections)
@@ -307,6 +402,31 @@ class Reader {
       return mistake(place(list), shown, "expected a list ( { port = ...; }, ... ), found " + kind_of(list));
     if (list.getLength() > kMaxSocketRows) return mistake(place(list), shown, "expected at most " + std::to_string(kMaxSocketRows) + " sockets");
     for (int i = 0; i < list.getLength(); ++i) read_socket(list[i], listener, shown + "[" + std::to_string(i) + "]");
+  }
+
+  void read_limits(const Node& list, Listener& listener, const std::string& shown) {
+    if (list.getType() != Node::TypeList && !(list.getType() == Node::TypeArray && list.getLength() == 0))
+      return mistake(place(list), shown, "expected a list ( { list = \"...\"; connections_per_address = ...; }, ... ), found " + kind_of(list));
+    if (list.getLength() > kMaxLimitRows) return mistake(place(list), shown, "expected at most " + std::to_string(kMaxLimitRows) + " rows");
+    for (int i = 0; i < list.getLength(); ++i) {
+      const Node& group = list[i];
+      const std::string row_shown = shown + "[" + std::to_string(i) + "]";
+      if (!group.isGroup()) {
+        mistake(place(group), row_shown, "expected a group { list = \"...\"; connections_per_address = ...; }, found " + kind_of(group));
+        continue;
+      }
+      LimitRow row;
+      row.place = place(group);
+      scope_.limit = &row;
+      const std::size_t before = loaded_.mistakes.size();
+      for (int k = 0; k < group.getLength(); ++k) read_member(group[k], "listeners.*.limits[]", row_shown);
+      scope_.limit = nullptr;
+      if (!group.exists("list")) mistake(row.place, row_shown + ".list", "expected " + expected(*find_setting("listeners.*.limits[].list")) + ", found nothing");
+      else if (loaded_.mistakes.size() == before && row.addresses.empty()) mistake(row.place, row_shown + ".list", "the list is empty: the row holds for nobody", true);
+      if (loaded_.mistakes.size() == before && !row.connections_per_address && !row.connections_per_site && !row.connections_per_address_all)
+        mistake(row.place, row_shown, "expected connections_per_address, connections_per_site or connections_per_address_all, found none of them");
+      listener.limits.push_back(std::move(row));
+    }
   }
 
   void read_socket(const Node& group, Listener& listener, const std::string& shown) {
@@ -371,8 +491,8 @@ class Reader {
   }
 
   Place place_of(const std::string& shown, const Place& otherwise) const {
-    const auto known = places_.find(shown);
-    return known == places_.end() ? otherwise : known->second;
+    const auto known = configuration_.places.find(shown);
+    return known == configuration_.places.end() ? otherwise : known->second;
   }
   Place place_of(const std::string& shown) const { return place_of(shown, {source_.name(), 0}); }
 
@@ -484,7 +604,7 @@ class Reader {
   Scope scope_;
   std::map<const void*, std::size_t> string_numbers_;
   std::map<std::string, std::string> lists_;
-  std::map<std::string, Place> places_;  // of the settings that the text has
+  std::map<std::string, std::string> handed_lists_;  // by path
 };
 
 // Parses; a mistake of syntax is returned with the line in source.text().
@@ -575,34 +695,6 @@ Loaded load_source(const Source& source, const std::string& path) {
   return loaded;
 }
 
-// Two words of printable ASCII without quotes and backslashes: what a text of libconfig takes as it is, on one line.
-std::string encode_filter(std::string_view path, std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const std::string_view part : {path, std::string_view(" "), text})
-    for (const char c : part) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (part.data() != path.data() && part.data() != text.data()) out += c;
-      else if (byte > 0x20 && byte < 0x7f && c != '"' && c != '\\' && c != '%') out += c;
-      else (out += '%') += {kDigits[byte >> 4], kDigits[byte & 15]};
-    }
-  return out;
-}
-
-std::string decode_filter(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned byte = 0;
-    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(&text[i + 1], &text[i + 1] + 2, byte, 16).ptr == &text[i + 1] + 2) {
-      out += static_cast<char>(byte);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 // Reads the filters' files into the configuration and its flattened text: children have no way to the files themselves.
 void read_filters(Loaded& loaded) {
   Configuration& configuration = loaded.configuration;
@@ -639,12 +731,22 @@ void read_filters(Loaded& loaded) {
       loaded.mistakes.push_back({one.place, one.setting, "the filter " + one.path + " can't be read: " + text.error().what});
       continue;
     }
-    std::string element = encode_filter(one.path, *text);
+    std::string element = encode_file(one.path, *text);
     elements += (elements.empty() ? "\"" : ", \"") + element + "\"";
     configuration.filter_texts.push_back({std::move(element), one.place});
   }
   if (!loaded.usable()) loaded.flattened.clear();
   else if (!elements.empty()) loaded.flattened += "\nfilter_texts = (" + elements + ");\n";
+}
+
+// The files of named lists, for those who have no way to them.
+void add_list_texts(Loaded& loaded) {
+  std::string elements;
+  for (const TextLine& line : loaded.configuration.list_texts) elements += (elements.empty() ? "\"" : ",\n\"") + line.text + "\"";
+  if (!elements.empty()) loaded.flattened += "\nlist_texts = (" + elements + ");\n";
+  if (loaded.flattened.size() <= kMaxTextBytes) return;
+  loaded.mistakes.push_back({{}, "lists", "the files of all lists together make the configuration longer than " + std::to_string(kMaxTextBytes) + " bytes"});
+  loaded.flattened.clear();
 }
 
 }  // namespace
@@ -656,10 +758,7 @@ std::string filter_path(const Configuration& configuration, std::string_view nam
 
 std::vector<std::pair<std::string, std::string>> filter_texts(const Configuration& configuration) {
   std::vector<std::pair<std::string, std::string>> all;
-  for (const TextLine& line : configuration.filter_texts) {
-    const auto space = std::min(line.text.find(' '), line.text.size());
-    all.emplace_back(decode_filter(std::string_view(line.text).substr(0, space)), decode_filter(std::string_view(line.text).substr(space).substr(space < line.text.size() ? 1 : 0)));
-  }
+  for (const TextLine& line : configuration.filter_texts) all.push_back(decode_file(line.text));
   return all;
 }
 
@@ -676,6 +775,7 @@ bool Loaded::usable() const {
 Loaded load(const std::string& path) {
   Loaded loaded = load_source(Source::from_file(path), path);
   if (loaded.usable()) read_filters(loaded);
+  if (loaded.usable()) add_list_texts(loaded);
   return loaded;
 }
 

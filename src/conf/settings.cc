@@ -29,9 +29,13 @@ template <auto... Path>
 Target listener(const Scope& scope) { return target_of(follow<Path...>(*scope.listener)); }
 template <auto... Path>
 Target row(const Scope& scope) { return target_of(follow<Path...>(*scope.row)); }
+template <auto... Path>
+Target limit(const Scope& scope) { return target_of(follow<Path...>(*scope.limit)); }
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
+constexpr std::string_view kGateRules =
+    "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted";
 constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
 constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
 using C = Configuration;
@@ -45,6 +49,7 @@ const Setting kSettings[] = {
   {"client_addresses", Type::address_list, "127.0.0.0/8\n::1", 0, 0, "", "", running, &server<&C::client_addresses>, true},
   {"cluster_members", Type::address_list, "", 0, 0, "", "", running, &server<&C::cluster_members>},
   {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>},
+  {"never_block", Type::address_list, "", 0, 0, "", "", running, &server<&C::never_block>},
   {"connection_table_sessions", Type::number, "65536", 16, 4'000'000, "sessions", "", restart, &server<&C::connection_table_sessions>},
   {"grace_time", Type::duration, "30", 0, kHour, "s", "", running, &server<&C::grace_time>},
   {"recipient_delimiter", Type::text, "", 0, 8, "", "", running, &server<&C::recipient_delimiter>},
@@ -58,13 +63,21 @@ const Setting kSettings[] = {
   {"filters.directory", Type::text, "", 1, 4000, "", "", running, &server<&C::filters, &Filters::directory>},
   {"filters.before_may_discard", Type::boolean, "false", 0, 0, "", "", running, &server<&C::filters, &Filters::before_may_discard>},
   {"filter_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::filter_texts>},
+  {"list_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::list_texts>},
 
   {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
   {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
   {"listeners.*.connections_per_client_address", Type::number, "", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_client_address>},
+  {"listeners.*.connections_per_site", Type::number, "0", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_site>},
   {"listeners.*.reserve_for_clients", Type::number, "20; lmtp: 0", 0, 1'000'000, "connections", "", running, &listener<&Listener::reserve_for_clients>},
   {"listeners.*.ipv4_prefix", Type::number, "32", 24, 32, "bits", "", running, &listener<&Listener::ipv4_prefix>},
   {"listeners.*.ipv6_prefix", Type::number, "64", 48, 128, "bits", "", running, &listener<&Listener::ipv6_prefix>},
+  {"listeners.*.ipv6_site_prefix", Type::number, "48", 16, 64, "bits", "", running, &listener<&Listener::ipv6_site_prefix>},
+  {"listeners.*.dry_run", Type::words, "", 0, 0, "", kGateRules, running, &listener<&Listener::dry_run>},
+  {"listeners.*.limits[].list", Type::address_list, "", 0, 0, "", "", running, &limit<&LimitRow::addresses>},
+  {"listeners.*.limits[].connections_per_address", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_address>},
+  {"listeners.*.limits[].connections_per_site", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_site>},
+  {"listeners.*.limits[].connections_per_address_all", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_address_all>},
   {"listeners.*.refusal_reply", Type::boolean, "true", 0, 0, "", "", running, &listener<&Listener::refusal_reply>},
   {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
@@ -73,6 +86,7 @@ const Setting kSettings[] = {
   {"listeners.*.sockets[].init_tls", Type::word, "off", 0, 0, "", "off|on|ext", running, &row<&SocketRow::init_tls>},
   {"listeners.*.sockets[].restriction", Type::word, "none", 0, 0, "", "none|grant|deny", running, &row<&SocketRow::restriction>},
   {"listeners.*.sockets[].list", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::addresses>},
+  {"listeners.*.sockets[].dry_run", Type::boolean, "false", 0, 0, "", "", running, &row<&SocketRow::dry_run>},
   {"listeners.*.sockets[].channel", Type::text, "", 0, 32, "", "", running, &row<&SocketRow::channel>},
   {"listeners.*.sockets[].proxy", Type::boolean, "false", 0, 0, "", "", running, &row<&SocketRow::proxy>},
   {"listeners.*.sockets[].trusted_proxies", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::trusted_proxies>},
@@ -88,6 +102,15 @@ const Setting kSettings[] = {
   {"gate.proxy_waiting", Type::number, "1024", 1, 65536, "connections", "", running, &server<&C::gate, &Gate::proxy_waiting>},
   {"gate.tls_time", Type::duration, "30000", 1000, 600'000, "ms", "", running, &server<&C::gate, &Gate::tls_time>},
   {"gate.datagram_queue_bytes", Type::size, "4 MiB", 4 * kKiB, 256 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::datagram_queue_bytes>},
+  {"gate.ipv4_prefix", Type::number, "32", 24, 32, "bits", "", running, &server<&C::gate, &Gate::ipv4_prefix>},
+  {"gate.ipv6_prefix", Type::number, "64", 48, 128, "bits", "", running, &server<&C::gate, &Gate::ipv6_prefix>},
+  {"gate.connections_per_address_all", Type::number, "0", 0, 1'000'000, "connections", "", running, &server<&C::gate, &Gate::connections_per_address_all>},
+  {"gate.failed_logins", Type::number, "10", 0, 60'000, "logins", "", running, &server<&C::gate, &Gate::failed_logins>},
+  {"gate.failed_login_time", Type::duration, "300", 10, kDay, "s", "", running, &server<&C::gate, &Gate::failed_login_time>},
+  {"gate.protocol_errors", Type::number, "20", 0, 60'000, "errors", "", running, &server<&C::gate, &Gate::protocol_errors>},
+  {"gate.protocol_error_time", Type::duration, "300", 10, kDay, "s", "", running, &server<&C::gate, &Gate::protocol_error_time>},
+  {"gate.block_time", Type::duration, "900", 1, 365 * kDay, "s", "", running, &server<&C::gate, &Gate::block_time>},
+  {"gate.ledger_addresses", Type::number, "32768", 1024, 16'000'000, "addresses", "", restart, &server<&C::gate, &Gate::ledger_addresses>},
 
   {"smtp.message_bytes", Type::size, "50 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::message_bytes>},
   {"smtp.command_bytes", Type::size, "2048", 512, 64 * kKiB, "bytes", "", running, &server<&C::smtp, &SmtpLimits::command_bytes>},
@@ -100,6 +123,7 @@ const Setting kSettings[] = {
   {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
 
   {"restricted.connections_per_address", Type::number, "2", 0, 1'000'000, "connections", "", running, &server<&C::restricted, &RestrictedLimits::connections_per_address>},
+  {"restricted.connections_per_site", Type::number, "0", 0, 1'000'000, "connections", "", running, &server<&C::restricted, &RestrictedLimits::connections_per_site>},
   {"restricted.message_bytes", Type::size, "1 MiB", 1, 4 * kGiB, "bytes", "", running, &server<&C::restricted, &RestrictedLimits::message_bytes>},
   {"restricted.recipients", Type::number, "10", 1, 100'000, "recipients", "", running, &server<&C::restricted, &RestrictedLimits::recipients>},
   {"restricted.idle_time", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::restricted, &RestrictedLimits::idle_time>},
@@ -313,6 +337,11 @@ std::string expected(const Setting& setting) {
       for (const std::string_view word : base::split(setting.words, '|')) words += (words.empty() ? "" : ", ") + ("\"" + std::string(word) + "\"");
       return "one of " + words;
     }
+    case Type::words: {
+      std::string words;
+      for (const std::string_view word : base::split(setting.words, '|')) words += (words.empty() ? "" : ", ") + ("\"" + std::string(word) + "\"");
+      return "a list of texts, each one of " + words;
+    }
     case Type::address_list: return "addresses: one text with a line for each, or a list of texts";
     case Type::lines: return "a list of texts";
     case Type::local_address: return "\"all\", or one of this machine's addresses";
@@ -370,6 +399,21 @@ void assign(const Setting& setting, const Scope& scope, const Value& value, cons
       std::get<Choice>(target).set(static_cast<std::size_t>(word - words.begin()));
       return;
     }
+    case Type::words: {
+      if (value.kind != Value::Kind::texts) return refuse();
+      const auto words = base::split(setting.words, '|');
+      unsigned bits = 0;
+      for (const TextLine& line : value.lines) {
+        const auto word = std::find(words.begin(), words.end(), line.text);
+        if (word == words.end()) {
+          mistakes.push_back({line.place, shown, "expected " + expected(setting) + ", found \"" + base::printable(line.text, 64) + "\"", false});
+          return;
+        }
+        bits |= 1U << (word - words.begin());
+      }
+      *std::get<unsigned*>(target) = bits;
+      return;
+    }
     case Type::address_list:
       if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) return refuse();
       return assign_list(setting, target, value, place, shown, mistakes, lists);
@@ -396,7 +440,7 @@ bool same(const Setting& setting, const Scope& a, const Scope& b) {
         using Pointer = std::decay_t<decltype(one)>;
         const auto& other = std::get<Pointer>(other_target);
         if constexpr (std::is_same_v<Pointer, Choice>) return one.get() == other.get();
-        else if constexpr (std::is_same_v<Pointer, net::AddressList*>) return one->text() == other->text();
+        else if constexpr (std::is_same_v<Pointer, net::AddressList*>) return *one == *other;
         else if constexpr (std::is_same_v<Pointer, std::vector<TextLine>*>)
           return std::equal(one->begin(), one->end(), other->begin(), other->end(), [](const TextLine& x, const TextLine& y) { return x.text == y.text; });
         else return *one == *other;

@@ -22,6 +22,7 @@ enum class Type : std::uint8_t {
   duration,       // a number in the row's unit, or text such as "30 s"
   text,
   word,           // one of the row's words
+  words,          // any of the row's words, as bits in their order
   address_list,   // lines: one text, or a list of texts
   lines,          // a list of texts
   local_address,  // "all" or an address
@@ -42,22 +43,23 @@ struct Choice {
 using Target = std::variant<bool*, unsigned*, std::uint16_t*, unsigned long*, unsigned long long*, std::optional<unsigned>*, char*, std::string*,
                             std::chrono::seconds*, std::chrono::milliseconds*, net::AddressList*, std::vector<TextLine>*, LocalAddress*, Choice>;
 
-// Where values go: a configuration, and within it the listener and socket row that is being read.
+// Where values go: a configuration, and within it the listener and the row of it that is being read.
 struct Scope {
   Configuration* configuration = nullptr;
   Listener* listener = nullptr;
   SocketRow* row = nullptr;
+  LimitRow* limit = nullptr;
 };
 
 struct Setting {
-  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules; "listeners.*.sockets[].port" for each row.
+  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules; "listeners.*.sockets[].port", "listeners.*.limits[].list" for each row.
   std::string_view name;
   Type type;
   // As one would write it; empty: no value. Modules that differ: "200; lmtp: 100".
   std::string_view fallback;
   std::uint64_t least = 0, most = 0;  // of numbers, sizes (bytes), durations (in the unit), texts (their length)
   std::string_view unit;              // of plain numbers: "s", "ms", "bytes", or what is counted
-  std::string_view words;             // of type word: "off|on|ext", in the order of the enumeration
+  std::string_view words;             // of types word and words: "off|on|ext", in the order of the enumeration
   Reload reload = Reload::running;
   Target (*target)(const Scope&) = nullptr;
   bool names_allowed = false;         // address lists: whether #@pattern may stand in it

@@ -371,6 +371,7 @@ Source Source::from_text(std::string_view text, const std::string& name) {
       text.remove_prefix(std::min(end + 1, text.size()));
     }
   }
+  source.is_flattened_ = flattened;
   Scanner(source, {}, false, flattened).scan(text, 0, 0);
   return source;
 }

@@ -48,6 +48,8 @@ class Source {
   [[nodiscard]] const std::string& default_host_name() const { return default_host_name_; }
   [[nodiscard]] const std::string& default_directory() const { return default_directory_; }
 
+  // Made by flattened(), by a process of ours.
+  [[nodiscard]] bool is_flattened() const { return is_flattened_; }
   // What from_text() reads again.
   [[nodiscard]] std::string flattened() const;
 
@@ -67,6 +69,7 @@ class Source {
   std::vector<Mistake> mistakes_;
   std::string default_host_name_;
   std::string default_directory_;
+  bool is_flattened_ = false;
 };
 
 }  // namespace postern::conf

@@ -153,6 +153,14 @@ Result<Element> parse_element(std::string_view text) {
   return element;
 }
 
+// The first line, which is taken off. Lines end in LF, CRLF or CR.
+std::string_view take_line(std::string_view& text) {
+  const auto end = text.find_first_of("\r\n");
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : text.substr(end).starts_with("\r\n") ? end + 2 : end + 1);
+  return line;
+}
+
 class Compiler {
  public:
   Compiler(std::vector<AddressList::Mistake>& mistakes, bool allow_names, const AddressList::Resolver& resolver)
@@ -170,14 +178,13 @@ class Compiler {
         mistake(line, "", "the list has more than " + std::to_string(kMaxLines) + " lines");
         return families;
       }
-      const auto end = text.find_first_of("\r\n");
-      compile_line(line, text.substr(0, end), families);
-      if (end == std::string_view::npos) break;
-      text.remove_prefix(text.substr(end).starts_with("\r\n") ? end + 2 : end + 1);
+      compile_line(line, take_line(text), families);
     }
     return families;
   }
   [[nodiscard]] std::size_t found() const { return found_; }
+  // The texts of the lists that were named, by name.
+  [[nodiscard]] std::map<std::string, std::string>& texts() { return texts_; }
 
  private:
   void mistake(int line, std::string_view element, std::string text) {
@@ -235,6 +242,7 @@ class Compiler {
       mistake(line, whole, "there is no list of this name");
       return nullptr;
     }
+    texts_.emplace(name, *text);
     in_list_.push_back(name);
     Families families = compile(*text);
     in_list_.pop_back();
@@ -246,6 +254,7 @@ class Compiler {
   const AddressList::Resolver& resolver_;
   std::vector<std::string> in_list_;  // names of the lists that are being compiled, the innermost last
   std::map<std::string, Families> lists_;
+  std::map<std::string, std::string> texts_;
   int outer_line_ = 0;
   std::size_t found_ = 0;
 };
@@ -257,6 +266,7 @@ struct AddressList::Compiled {
   bool adds = false;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> ipv4;  // rising, disjoint, both ends included
   std::vector<std::pair<Number, Number>> ipv6;
+  std::map<std::string, std::string> named;  // texts of the lists that it names, themselves and through others
 };
 
 namespace {
@@ -265,6 +275,37 @@ template <class Value>
 bool in_intervals(const std::vector<std::pair<Value, Value>>& intervals, Value value) {
   auto behind = std::upper_bound(intervals.begin(), intervals.end(), value, [](Value v, const auto& interval) { return v < interval.first; });
   return behind != intervals.begin() && std::prev(behind)->second >= value;
+}
+
+// Each named list is gone through once. There are no circles: the list was compiled.
+using DecidedLists = std::map<std::string, std::optional<AddressList::Deciding>>;
+std::optional<AddressList::Deciding> last_line_with(std::string_view text, const Address& address, const std::map<std::string, std::string>& named,
+                                                    DecidedLists& decided) {
+  std::optional<AddressList::Deciding> last;
+  for (int number = 1; !text.empty(); ++number) {
+    std::string_view line = take_line(text);
+    line = base::trim(line.substr(0, line.find(';')));
+    const bool takes_out = line.starts_with('!');
+    if (takes_out) line = base::trim(line.substr(1));
+    if (line.empty()) continue;
+    const auto element = parse_element(line);
+    if (!element || element->what == Element::What::pattern) continue;
+    AddressList::Deciding found{number, std::string(line), {}, !takes_out};
+    if (element->what == Element::What::list) {
+      auto known = decided.find(element->name);
+      if (known == decided.end()) {
+        const auto other = named.find(element->name);
+        known = decided.emplace(element->name, other == named.end() ? std::nullopt : last_line_with(other->second, address, named, decided)).first;
+      }
+      const auto& inner = known->second;
+      if (!inner || !inner->on_list) continue;
+      found.via = "line " + std::to_string(inner->line) + ", " + inner->element + (inner->via.empty() ? "" : " (" + inner->via + ")");
+    } else if (element->is_ipv4 != address.is_ipv4() || number_of(address) < element->first || element->last < number_of(address)) {
+      continue;
+    }
+    last = std::move(found);
+  }
+  return last;
 }
 
 }  // namespace
@@ -284,6 +325,7 @@ AddressList AddressList::compile(std::string_view text, std::vector<Mistake>& mi
   for (const auto& [first, last] : families.ipv4.map())
     compiled->ipv4.emplace_back(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last));
   for (const auto& interval : families.ipv6.map()) compiled->ipv6.emplace_back(interval);
+  compiled->named = std::move(compiler.texts());
   list.compiled_ = std::move(compiled);
   return list;
 }
@@ -297,6 +339,18 @@ bool AddressList::contains(const Address& address) const {
 const std::string& AddressList::text() const {
   static const std::string nothing;
   return compiled_ ? compiled_->text : nothing;
+}
+
+bool operator==(const AddressList& a, const AddressList& b) {
+  if (a.compiled_ == b.compiled_) return true;
+  if (!a.compiled_ || !b.compiled_) return a.text() == b.text() && a.empty() == b.empty();
+  return a.compiled_->text == b.compiled_->text && a.compiled_->ipv4 == b.compiled_->ipv4 && a.compiled_->ipv6 == b.compiled_->ipv6;
+}
+
+std::optional<AddressList::Deciding> AddressList::deciding(const Address& address) const {
+  if (!compiled_) return std::nullopt;
+  DecidedLists decided;
+  return last_line_with(compiled_->text, address, compiled_->named, decided);
 }
 
 bool AddressList::empty() const { return !compiled_ || !compiled_->adds; }

@@ -36,6 +36,19 @@ class AddressList {
   // True if no line adds anything.
   [[nodiscard]] bool empty() const;
 
+  // The line that decides about an address: the last one that holds it.
+  struct Deciding {
+    int line = 0;          // in the text, from 1
+    std::string element;   // "10.0.0.0/8", "#office"
+    std::string via;       // of `#name`: the line that decides in that list, "line 3, 10.1.0.0/16"; else empty
+    bool on_list = false;  // false: it has a "!" in front
+  };
+  // For those who ask why; takes as long as the list is. Nothing if no line holds the address.
+  [[nodiscard]] std::optional<Deciding> deciding(const Address& address) const;
+
+  // The same text, and the same addresses (lists that it names may have changed).
+  friend bool operator==(const AddressList& a, const AddressList& b);
+
  private:
   std::shared_ptr<const Compiled> compiled_;
 };
