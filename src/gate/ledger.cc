@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gate/ledger.h"
+
+#include "base/random.h"
+#include "base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+
+namespace postern::gate {
+namespace {
+
+constexpr std::uint64_t kMagic = 0x31'65'67'64'65'6c'67'31;  // "1gledge1"
+constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kLeastAddresses = 16, kMostAddresses = 16'000'000;
+// Records that share a hash value; one of them gives way when all are taken.
+constexpr std::uint32_t kWays = 16;
+// Lists let others in after each piece.
+constexpr std::uint32_t kPiece = 256;
+// A window of time is counted in so many parts; the oldest is forgotten as a whole.
+constexpr std::size_t kParts = 10;
+constexpr unsigned kIpv4Lengths = 33, kIpv6Lengths = 129;
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::seconds;
+
+// The monotonic clock, which all processes of the machine share.
+std::int64_t ticks(Clock::time_point time) { return duration_cast<microseconds>(time.time_since_epoch()).count(); }
+std::int64_t wall() { return base::to_microseconds(base::wall_now()); }
+
+template <class Number>
+Number load(const Number& from) { return __atomic_load_n(&from, __ATOMIC_RELAXED); }
+template <class Number>
+void store(Number& to, Number value) { __atomic_store_n(&to, value, __ATOMIC_RELAXED); }
+
+// An address and a length as plain bytes.
+struct Bytes {
+  std::array<std::uint8_t, 16> bytes{};
+  std::uint8_t ipv6 = 0;
+
+  static Bytes of(const net::Address& address) {
+    Bytes out;
+    const std::string_view text = address.bytes();
+    std::memcpy(out.bytes.data(), text.data(), text.size());
+    out.ipv6 = address.is_ipv4() ? 0 : 1;
+    return out;
+  }
+  [[nodiscard]] net::Address address() const {
+    if (ipv6 != 0) return net::Address::ipv6(bytes);
+    return net::Address::ipv4(static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
+                              static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3]);
+  }
+  friend bool operator==(const Bytes&, const Bytes&) = default;
+};
+
+// Events of the last while, in parts of it.
+struct Window {
+  std::int64_t part = 0;  // number of the newest part since the clock's beginning
+  std::array<std::uint16_t, kParts> counts{};
+
+  void move_to(std::int64_t now, std::int64_t part_length) {
+    const std::int64_t newest = now / std::max<std::int64_t>(part_length, 1);
+    const std::int64_t passed = newest - part;
+    // A length that was changed by a reload, or bytes that a broken process wrote: begin anew.
+    if (passed < 0 || passed >= static_cast<std::int64_t>(kParts)) counts = {};
+    else
+      for (std::int64_t i = 1; i <= passed; ++i) counts[static_cast<std::size_t>((part + i) % static_cast<std::int64_t>(kParts))] = 0;
+    part = newest;
+  }
+  void add() {
+    auto& count = counts[static_cast<std::size_t>(part % static_cast<std::int64_t>(kParts))];
+    if (count < UINT16_MAX) ++count;
+  }
+  [[nodiscard]] unsigned sum() const {
+    unsigned all = 0;
+    for (const auto count : counts) all += count;
+    return all;
+  }
+};
+
+// In each kind of record `used` is set last and cleared first: one that was half written when its process died is nobody's.
+struct AddressEntry {
+  std::uint32_t used;
+  Bytes key;
+  std::int64_t touched;  // ticks
+  std::int64_t first, last, last_login, last_error;  // wall time
+  std::uint64_t logins, errors;
+  Window login_window, error_window;
+
+  [[nodiscard]] bool is(const AddressEntry& other) const { return key == other.key; }
+};
+
+struct RefusalEntry {
+  std::uint32_t used;
+  Bytes key;
+  std::uint8_t module, reason, dry_run;
+  std::uint8_t open;     // had its first line in the present period
+  std::int64_t touched;
+  std::int64_t since;    // ticks: begin of the period
+  std::uint64_t pending; // since then, without the one that was logged at once
+  std::uint64_t count;
+  std::int64_t first, last;
+
+  [[nodiscard]] bool is(const RefusalEntry& other) const {
+    return key == other.key && module == other.module && reason == other.reason && dry_run == other.dry_run;
+  }
+};
+
+struct BlockEntry {
+  std::uint32_t used;
+  Bytes key;
+  std::uint8_t length, by, for_ever;
+  std::int64_t touched;
+  std::int64_t since;  // wall time
+  std::int64_t until;  // ticks
+  std::array<char, kBlockReasonBytes> reason;
+
+  [[nodiscard]] bool is(const BlockEntry& other) const { return key == other.key && length == other.length; }
+  [[nodiscard]] bool in_force(std::int64_t now) const { return used != 0 && (for_ever != 0 || until > now); }
+};
+
+// Refusals that found no room of their own.
+struct Others {
+  std::uint64_t pending;
+  std::int64_t since;  // ticks; 0: nothing is pending
+};
+
+std::uint64_t mixed(std::uint64_t value) {
+  value = (value ^ (value >> 32)) * 0x9e3779b97f4a7c15;
+  value = (value ^ (value >> 29)) * 0xbf58476d1ce4e5b9;
+  return value ^ (value >> 32);
+}
+
+std::size_t round_up(std::size_t size) { return (size + 63) / 64 * 64; }
+
+// As many sets as hold `wanted` records, at least one.
+std::uint32_t sets_for(std::uint32_t wanted) { return std::max<std::uint32_t>(1, (wanted + kWays - 1) / kWays); }
+
+std::uint32_t hash_of(std::uint64_t secret, const Bytes& key, std::uint32_t kind) {
+  std::uint64_t halves[2];
+  std::memcpy(halves, key.bytes.data(), sizeof halves);
+  return static_cast<std::uint32_t>(mixed(mixed(mixed(secret ^ halves[0]) ^ halves[1]) ^ (static_cast<std::uint64_t>(key.ipv6) << 32 | kind)) >> 16);
+}
+// All refusals of an address by one module stand in one set, so that they are found together.
+std::uint32_t hash_of(std::uint64_t secret, const AddressEntry& entry) { return hash_of(secret, entry.key, 1); }
+std::uint32_t hash_of(std::uint64_t secret, const RefusalEntry& entry) { return hash_of(secret, entry.key, 2U + entry.module); }
+std::uint32_t hash_of(std::uint64_t secret, const BlockEntry& entry) { return hash_of(secret, entry.key, 1000U + entry.length); }
+
+std::string text_of(const std::array<char, kBlockReasonBytes>& reason) { return {reason.data(), ::strnlen(reason.data(), reason.size())}; }
+
+Block block_of(const BlockEntry& entry, std::int64_t now) {
+  Block block;
+  block.network = {entry.key.address(), entry.length};
+  block.by = entry.by <= static_cast<std::uint8_t>(BlockedBy::protocol_errors) ? static_cast<BlockedBy>(entry.by) : BlockedBy::hand;
+  block.since = base::from_microseconds(entry.since);
+  if (entry.for_ever == 0) block.left = seconds((std::max<std::int64_t>(entry.until - now, 0) + 999'999) / 1'000'000);
+  block.reason = text_of(entry.reason);
+  return block;
+}
+
+bool is_inside(const Network& inner, const Network& outer) {
+  return inner.address.family() == outer.address.family() && inner.length >= outer.length && inner.address.prefix(outer.length) == outer.address;
+}
+
+}  // namespace
+
+struct Ledger::Layout {
+  struct Header {
+    std::uint64_t magic;
+    std::uint32_t version, capacity;
+    std::uint64_t secret;  // nobody outside can choose addresses that share a set
+    base::SharedMutex mutex;
+    BlockingLimits limits;
+    // Lengths of networks that are blocked; a byte may stay when the last block of its length ended, until remove_expired().
+    std::uint8_t ipv4_lengths[kIpv4Lengths], ipv6_lengths[kIpv6Lengths];  // atomic
+    std::uint32_t any_blocks;                                              // atomic: some length is there
+    std::uint32_t first_lines;                                             // atomic: written since then
+    std::int64_t first_lines_since;                                        // ticks
+    Others others[conf::kModules][kReasons][2];                            // atomic
+  };
+
+  Header& header;
+  AddressEntry* addresses;
+  RefusalEntry* refusals;
+  BlockEntry* blocks;
+  std::uint32_t sets, block_sets;
+
+  static std::size_t size_for(std::uint32_t capacity) {
+    const std::size_t records = std::size_t{sets_for(capacity)} * kWays, blocks = std::size_t{sets_for(capacity / 2)} * kWays;
+    return round_up(sizeof(Header)) + round_up(records * sizeof(AddressEntry)) + round_up(records * sizeof(RefusalEntry)) + blocks * sizeof(BlockEntry);
+  }
+  static Layout of(const base::SharedMemory& memory, std::uint32_t capacity) {
+    const std::uint32_t sets = sets_for(capacity);
+    const std::size_t records = std::size_t{sets} * kWays;
+    std::byte* at = memory.data();
+    Header& header = *std::launder(reinterpret_cast<Header*>(at));
+    auto* const addresses = std::launder(reinterpret_cast<AddressEntry*>(at += round_up(sizeof(Header))));
+    auto* const refusals = std::launder(reinterpret_cast<RefusalEntry*>(at += round_up(records * sizeof(AddressEntry))));
+    auto* const blocks = std::launder(reinterpret_cast<BlockEntry*>(at + round_up(records * sizeof(RefusalEntry))));
+    return {header, addresses, refusals, blocks, sets, sets_for(capacity / 2)};
+  }
+
+  template <class Entry>
+  Entry* set_of(Entry* entries, std::uint32_t count, const Entry& wanted) const {
+    return entries + std::size_t{hash_of(header.secret, wanted) % count} * kWays;
+  }
+  template <class Entry>
+  Entry* find(Entry* entries, std::uint32_t count, const Entry& wanted) const {
+    Entry* const set = set_of(entries, count, wanted);
+    for (Entry* entry = set; entry != set + kWays; ++entry)
+      if (entry->used != 0 && entry->is(wanted)) return entry;
+    return nullptr;
+  }
+  // A place for `wanted`: a free one, or that of whatever was not touched for longest.
+  template <class Entry>
+  Entry* place_for(Entry* entries, std::uint32_t count, const Entry& wanted) const {
+    Entry* const set = set_of(entries, count, wanted);
+    Entry* oldest = set;
+    for (Entry* entry = set; entry != set + kWays; ++entry) {
+      if (entry->used == 0) return entry;
+      if (entry->touched < oldest->touched) oldest = entry;
+    }
+    return oldest;
+  }
+  template <class Entry>
+  static void put(Entry& place, const Entry& entry) {
+    store(place.used, 0U);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    place = entry;
+    place.used = 0;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    store(place.used, 1U);
+  }
+
+  AddressEntry& address_entry(const Bytes& key, std::int64_t now) const {
+    AddressEntry wanted{};
+    wanted.key = key;
+    if (AddressEntry* const known = find(addresses, sets, wanted)) return *known;
+    wanted.touched = now;
+    wanted.first = wall();
+    AddressEntry& place = *place_for(addresses, sets, wanted);
+    put(place, wanted);
+    return place;
+  }
+
+  [[nodiscard]] Bytes cut(const net::Address& address) const {
+    const Prefixes& prefixes = header.limits.prefixes;
+    return Bytes::of(address.prefix(std::min(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6, address.bits())));
+  }
+  // Keeps the sum of what has no place of its own. Needs no lock.
+  void add_to_others(std::uint8_t module, std::uint8_t reason, bool dry_run, std::uint64_t count, std::int64_t now) const {
+    if (module >= conf::kModules || reason >= kReasons) return;
+    Others& others = header.others[module][reason][dry_run ? 1 : 0];
+    std::int64_t nothing = 0;
+    __atomic_compare_exchange_n(&others.since, &nothing, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&others.pending, count, __ATOMIC_RELAXED);
+  }
+
+  // The longest block that covers the address; nothing is looked up for lengths that nobody uses.
+  [[nodiscard]] const BlockEntry* covering(const net::Address& address, std::int64_t now) const {
+    const bool ipv4 = address.is_ipv4();
+    for (unsigned length = address.bits() + 1; length-- > 0;) {
+      if (load(ipv4 ? header.ipv4_lengths[length] : header.ipv6_lengths[length]) == 0) continue;
+      BlockEntry wanted{};
+      wanted.key = Bytes::of(address.prefix(length));
+      wanted.length = static_cast<std::uint8_t>(length);
+      const BlockEntry* const found = find(blocks, block_sets, wanted);
+      if (found != nullptr && found->in_force(now)) return found;
+    }
+    return nullptr;
+  }
+  // Enters a block; nullptr if there is no room.
+  const BlockEntry* enter(BlockEntry entry, std::int64_t now) const {
+    BlockEntry* place = find(blocks, block_sets, entry);
+    if (place == nullptr) {
+      BlockEntry* const set = set_of(blocks, block_sets, entry);
+      for (BlockEntry* one = set; one != set + kWays; ++one) {
+        if (!one->in_force(now)) {
+          place = one;
+          break;
+        }
+        const bool gives_way = one->by != static_cast<std::uint8_t>(BlockedBy::hand) && one->for_ever == 0;
+        if (gives_way && (place == nullptr || one->until < place->until)) place = one;
+      }
+    }
+    if (place == nullptr) return nullptr;
+    entry.touched = now;
+    entry.since = wall();
+    put(*place, entry);
+    store(entry.key.ipv6 == 0 ? header.ipv4_lengths[entry.length] : header.ipv6_lengths[entry.length], std::uint8_t{1});
+    store(header.any_blocks, 1U);
+    return place;
+  }
+};
+
+// Holds the lock. Whoever died inside left nothing that must be mended before the next one goes on: see the records' `used`.
+class Ledger::Locked {
+ public:
+  explicit Locked(const Ledger& ledger) : layout_(Layout::of(ledger.memory_, ledger.capacity_)) {
+    held_ = layout_.header.mutex.lock(kPatience) != base::SharedMutex::Locked::timed_out;
+  }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+  ~Locked() {
+    if (held_) layout_.header.mutex.unlock();
+  }
+  explicit operator bool() const { return held_; }
+  Layout* operator->() { return &layout_; }
+
+ private:
+  Layout layout_;
+  bool held_ = false;
+};
+
+std::string_view to_string(BlockedBy by) {
+  switch (by) {
+    case BlockedBy::hand: return "hand";
+    case BlockedBy::failed_logins: return "failed-logins";
+    case BlockedBy::protocol_errors: return "protocol-errors";
+  }
+  return "hand";
+}
+
+BlockingLimits blocking_limits(const conf::Configuration& configuration) {
+  const conf::Gate& gate = configuration.gate;
+  return {gate.failed_logins, gate.failed_login_time, gate.protocol_errors, gate.protocol_error_time, gate.block_time, {gate.ipv4_prefix, gate.ipv6_prefix}};
+}
+
+std::string Network::to_string() const { return address.to_string() + (length == address.bits() ? "" : "/" + std::to_string(length)); }
+
+Result<Network> Network::parse(std::string_view text) {
+  text = base::trim(text);
+  const auto slash = text.find('/');
+  auto address = net::Address::parse(text.substr(0, slash));
+  if (!address) return address.error();
+  Network network{*address, address->bits()};
+  if (slash == std::string_view::npos) return network;
+  const std::string_view number = text.substr(slash + 1);
+  const auto length = base::number_from<unsigned>(number);
+  if (!length || *length < 1 || *length > address->bits() || number.front() == '0')
+    return Error{Kind::invalid, "the length of an " + std::string(address->is_ipv4() ? "IPv4" : "IPv6") + " network is 1 to " + std::to_string(address->bits())};
+  network.length = *length;
+  if (address->prefix(*length) != *address)
+    return Error{Kind::invalid, "bits behind the length are not 0; did you mean " + address->prefix(*length).to_string() + "/" + std::to_string(*length) + "?"};
+  return network;
+}
+
+Ledger::Ledger(base::SharedMemory memory, std::uint32_t capacity) : memory_(std::move(memory)), capacity_(capacity) {}
+
+Result<base::SharedMemory> Ledger::create(std::uint32_t addresses) {
+  if (addresses < kLeastAddresses || addresses > kMostAddresses)
+    return Error{Kind::invalid, "a ledger has room for " + std::to_string(kLeastAddresses) + " to " + std::to_string(kMostAddresses) + " addresses"};
+  auto memory = base::SharedMemory::create("ledger", Layout::size_for(addresses));
+  if (!memory) return memory.error().in("ledger");
+  auto* const header = new (memory->data()) Layout::Header{};
+  header->magic = kMagic;
+  header->version = kVersion;
+  header->capacity = addresses;
+  header->secret = base::random_u64();
+  header->mutex.init();
+  return memory;
+}
+
+Result<Ledger> Ledger::attach(base::SharedMemory memory) {
+  if (memory.size() < sizeof(Layout::Header)) return Error{Kind::corrupt, "shared memory is too small for a ledger"};
+  const auto* const header = reinterpret_cast<const Layout::Header*>(memory.data());
+  const std::uint32_t capacity = load(header->capacity), version = load(header->version);
+  if (load(header->magic) != kMagic) return Error{Kind::corrupt, "shared memory is no ledger"};
+  if (version != kVersion) return Error{Kind::corrupt, "ledger of version " + std::to_string(version) + ", not " + std::to_string(kVersion)};
+  if (capacity < kLeastAddresses || capacity > kMostAddresses || Layout::size_for(capacity) != memory.size())
+    return Error{Kind::corrupt, "size of the ledger is wrong"};
+  return Ledger(std::move(memory), capacity);
+}
+
+void Ledger::set_limits(const BlockingLimits& limits) {
+  Locked ledger(*this);
+  // Without the lock too: each figure is one word, and a decision by half of the new ones harms nobody.
+  ledger->header.limits = limits;
+}
+
+std::optional<Block> Ledger::blocked(const net::Address& address, Time now) const {
+  if (load(Layout::of(memory_, capacity_).header.any_blocks) == 0) return std::nullopt;
+  Locked ledger(*this);
+  if (!ledger) return std::nullopt;
+  const BlockEntry* const entry = ledger->covering(address, ticks(now));
+  if (entry == nullptr) return std::nullopt;
+  return block_of(*entry, ticks(now));
+}
+
+std::optional<Block> Ledger::note_failure(BlockedBy what, const net::Address& address, bool exempt, Time now) {
+  Locked ledger(*this);
+  if (!ledger) return std::nullopt;
+  const BlockingLimits limits = ledger->header.limits;
+  const bool login = what == BlockedBy::failed_logins;
+  const std::int64_t at = ticks(now);
+  const Bytes key = ledger->cut(address);
+  AddressEntry& entry = ledger->address_entry(key, at);
+  entry.touched = at;
+  entry.last = (login ? entry.last_login : entry.last_error) = wall();
+  ++(login ? entry.logins : entry.errors);
+  Window& window = login ? entry.login_window : entry.error_window;
+  window.move_to(at, ticks(Time(login ? limits.failed_login_time : limits.protocol_error_time)) / static_cast<std::int64_t>(kParts));
+  window.add();
+  const unsigned limit = login ? limits.failed_logins : limits.protocol_errors;
+  if (exempt || limit == 0 || window.sum() < limit || ledger->covering(address, at) != nullptr) return std::nullopt;
+  BlockEntry block{};
+  block.key = key;
+  block.length = static_cast<std::uint8_t>(std::min(key.ipv6 != 0 ? limits.prefixes.ipv6 : limits.prefixes.ipv4, address.bits()));
+  block.by = static_cast<std::uint8_t>(what);
+  block.until = at + ticks(Time(limits.block_time));
+  // What led to it has had its answer: when the block is over, the count begins anew.
+  window.counts = {};
+  const BlockEntry* const entered = ledger->enter(block, at);
+  if (entered == nullptr) return std::nullopt;
+  return block_of(*entered, at);
+}
+
+std::optional<Block> Ledger::note_failed_login(const net::Address& address, bool exempt, Time now) {
+  return note_failure(BlockedBy::failed_logins, address, exempt, now);
+}
+
+std::optional<Block> Ledger::note_protocol_error(const net::Address& address, bool exempt, Time now) {
+  return note_failure(BlockedBy::protocol_errors, address, exempt, now);
+}
+
+bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now) {
+  const std::int64_t at = ticks(now);
+  RefusalEntry wanted{};
+  wanted.key = Bytes::of(key);
+  wanted.module = static_cast<std::uint8_t>(module);
+  wanted.reason = static_cast<std::uint8_t>(reason);
+  wanted.dry_run = dry_run ? 1 : 0;
+  Locked ledger(*this);
+  if (!ledger) {
+    ledger->add_to_others(wanted.module, wanted.reason, dry_run, 1, at);
+    return false;
+  }
+  Layout::Header& header = ledger->header;
+  RefusalEntry* entry = ledger->find(ledger->refusals, ledger->sets, wanted);
+  if (entry == nullptr) {
+    entry = ledger->place_for(ledger->refusals, ledger->sets, wanted);
+    if (entry->used != 0 && entry->open != 0 && entry->pending > 0)
+      ledger->add_to_others(entry->module, entry->reason, entry->dry_run != 0, entry->pending, entry->since);
+    wanted.first = wall();
+    Layout::put(*entry, wanted);
+  }
+  entry->touched = at;
+  entry->last = wall();
+  ++entry->count;
+  if (entry->open != 0) {
+    ++entry->pending;
+    return false;
+  }
+  if (header.first_lines >= kKindsLogged) {
+    ledger->add_to_others(wanted.module, wanted.reason, dry_run, 1, at);
+    return false;
+  }
+  entry->since = at;
+  entry->pending = 0;
+  entry->open = 1;
+  ++header.first_lines;
+  return true;
+}
+
+Result<Block> Ledger::block(const Network& network, std::optional<seconds> time, std::string_view reason, Time now) {
+  BlockEntry entry{};
+  entry.key = Bytes::of(network.address.prefix(network.length));
+  entry.length = static_cast<std::uint8_t>(network.length);
+  entry.by = static_cast<std::uint8_t>(BlockedBy::hand);
+  entry.for_ever = time ? 0 : 1;
+  entry.until = time ? ticks(now) + ticks(Time(*time)) : 0;
+  const std::string text = base::printable(reason, kBlockReasonBytes);
+  std::copy(text.begin(), text.end(), entry.reason.begin());
+  Locked ledger(*this);
+  if (!ledger) return Error{Kind::temporary, "the ledger's lock is held by process " + std::to_string(lock_holder())};
+  const BlockEntry* const entered = ledger->enter(entry, ticks(now));
+  if (entered == nullptr) return Error{Kind::temporary, "the ledger has no room for another block (gate.ledger_addresses); a list for a restriction has"};
+  return block_of(*entered, ticks(now));
+}
+
+unsigned Ledger::unblock(const Network& network, Time now) {
+  unsigned ended = 0;
+  const std::uint32_t all = Layout::of(memory_, capacity_).block_sets * kWays;
+  for (std::uint32_t from = 0; from < all; from += kPiece) {
+    Locked ledger(*this);
+    if (!ledger) return ended;
+    for (std::uint32_t i = from; i < std::min(all, from + kPiece); ++i) {
+      BlockEntry& entry = ledger->blocks[i];
+      if (!entry.in_force(ticks(now)) || !is_inside({entry.key.address(), entry.length}, network)) continue;
+      store(entry.used, 0U);
+      ++ended;
+      AddressEntry wanted{};
+      wanted.key = entry.key;
+      if (AddressEntry* const address = ledger->find(ledger->addresses, ledger->sets, wanted)) address->login_window = address->error_window = {};
+    }
+  }
+  return ended;
+}
+
+std::vector<Block> Ledger::blocks(Time now) const {
+  std::vector<Block> list;
+  const std::uint32_t all = Layout::of(memory_, capacity_).block_sets * kWays;
+  if (load(Layout::of(memory_, capacity_).header.any_blocks) == 0) return list;
+  for (std::uint32_t from = 0; from < all; from += kPiece) {
+    Locked ledger(*this);
+    if (!ledger) break;
+    for (std::uint32_t i = from; i < std::min(all, from + kPiece); ++i)
+      if (const BlockEntry& entry = ledger->blocks[i]; entry.in_force(ticks(now))) list.push_back(block_of(entry, ticks(now)));
+  }
+  std::sort(list.begin(), list.end(), [](const Block& a, const Block& b) {
+    return std::tuple(a.by != BlockedBy::hand, a.network.address, a.network.length) < std::tuple(b.by != BlockedBy::hand, b.network.address, b.network.length);
+  });
+  return list;
+}
+
+std::vector<Block> Ledger::remove_expired(Time now) {
+  std::vector<Block> ended;
+  const Layout layout = Layout::of(memory_, capacity_);
+  if (load(layout.header.any_blocks) == 0) return ended;
+  std::array<bool, kIpv4Lengths> ipv4{};
+  std::array<bool, kIpv6Lengths> ipv6{};
+  const std::uint32_t all = layout.block_sets * kWays;
+  bool any = false;
+  for (std::uint32_t from = 0; from < all; from += kPiece) {
+    Locked ledger(*this);
+    if (!ledger) return ended;
+    for (std::uint32_t i = from; i < std::min(all, from + kPiece); ++i) {
+      BlockEntry& entry = ledger->blocks[i];
+      if (entry.used == 0) continue;
+      if (!entry.in_force(ticks(now))) {
+        ended.push_back(block_of(entry, ticks(now)));
+        store(entry.used, 0U);
+        continue;
+      }
+      any = true;
+      if (entry.key.ipv6 == 0 && entry.length < kIpv4Lengths) ipv4[entry.length] = true;
+      if (entry.key.ipv6 != 0 && entry.length < kIpv6Lengths) ipv6[entry.length] = true;
+    }
+  }
+  // One that was entered since its piece was looked at must not be forgotten: lengths go only when nothing is left at all.
+  if (any) return ended;
+  Locked ledger(*this);
+  if (!ledger) return ended;
+  for (std::uint32_t i = 0; i < all; ++i)
+    if (ledger->blocks[i].used != 0) return ended;
+  for (auto& length : ledger->header.ipv4_lengths) store(length, std::uint8_t{0});
+  for (auto& length : ledger->header.ipv6_lengths) store(length, std::uint8_t{0});
+  store(ledger->header.any_blocks, 0U);
+  return ended;
+}
+
+std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time now) {
+  std::vector<RefusalSum> sums;
+  const std::int64_t at = ticks(now), length = ticks(Time(period));
+  const auto passed = [&](std::int64_t since) { return seconds(std::max<std::int64_t>(at - since, 0) / 1'000'000); };
+  const std::uint32_t all = Layout::of(memory_, capacity_).sets * kWays;
+  const Layout layout = Layout::of(memory_, capacity_);
+  // Without a first line in this period, and none open from the last one, there is nothing to look for.
+  const std::uint32_t first_lines = load(layout.header.first_lines);
+  if (first_lines > 0) {
+    bool open = false;
+    for (std::uint32_t from = 0; from < all; from += kPiece) {
+      Locked ledger(*this);
+      if (!ledger) return sums;
+      for (std::uint32_t i = from; i < std::min(all, from + kPiece); ++i) {
+        RefusalEntry& entry = ledger->refusals[i];
+        if (entry.used == 0 || entry.open == 0) continue;
+        if (!everything && at - entry.since < length) {
+          open = true;
+          continue;
+        }
+        if (entry.pending > 0 && entry.module < conf::kModules && entry.reason < kReasons) {
+          sums.push_back({static_cast<conf::Module>(entry.module), static_cast<Reason>(entry.reason), entry.dry_run != 0, entry.key.address(), entry.pending, passed(entry.since)});
+          entry.pending = 0;
+          entry.since = at;
+          open = true;
+          continue;
+        }
+        // Nothing new in a whole period: the next one is news again.
+        entry.open = 0;
+      }
+    }
+    Locked ledger(*this);
+    if (ledger && (everything || at - ledger->header.first_lines_since >= length)) {
+      ledger->header.first_lines_since = at;
+      // Those that came while we looked are of the new period.
+      const std::uint32_t since_then = ledger->header.first_lines - std::min(first_lines, ledger->header.first_lines);
+      store(ledger->header.first_lines, since_then + (open ? 1U : 0U));
+    }
+  }
+  for (std::size_t module = 0; module < conf::kModules; ++module)
+    for (std::size_t reason = 0; reason < kReasons; ++reason)
+      for (const bool dry_run : {false, true}) {
+        Others& others = layout.header.others[module][reason][dry_run ? 1 : 0];
+        const std::int64_t since = load(others.since);
+        if (since == 0 || (!everything && at - since < length)) continue;
+        store(others.since, std::int64_t{0});
+        const std::uint64_t pending = __atomic_exchange_n(&others.pending, std::uint64_t{0}, __ATOMIC_RELAXED);
+        if (pending > 0) sums.push_back({static_cast<conf::Module>(module), static_cast<Reason>(reason), dry_run, std::nullopt, pending, passed(since)});
+      }
+  return sums;
+}
+
+std::optional<AddressRecord> Ledger::address(const net::Address& address, Time now) const {
+  Locked ledger(*this);
+  if (!ledger) return std::nullopt;
+  AddressEntry wanted{};
+  wanted.key = ledger->cut(address);
+  const AddressEntry* const entry = ledger->find(ledger->addresses, ledger->sets, wanted);
+  if (entry == nullptr) return std::nullopt;
+  const BlockingLimits limits = ledger->header.limits;
+  const auto recent = [&](Window window, seconds length) {
+    window.move_to(ticks(now), ticks(Time(length)) / static_cast<std::int64_t>(kParts));
+    return window.sum();
+  };
+  AddressRecord record;
+  record.address = entry->key.address();
+  record.failed_logins = entry->logins;
+  record.protocol_errors = entry->errors;
+  record.recent_failed_logins = recent(entry->login_window, limits.failed_login_time);
+  record.recent_protocol_errors = recent(entry->error_window, limits.protocol_error_time);
+  record.first = base::from_microseconds(entry->first);
+  record.last = base::from_microseconds(entry->last);
+  record.last_failed_login = base::from_microseconds(entry->last_login);
+  record.last_protocol_error = base::from_microseconds(entry->last_error);
+  return record;
+}
+
+std::vector<RefusalRecord> Ledger::refusals(conf::Module module, const net::Address& address, Prefixes prefixes) const {
+  std::vector<RefusalRecord> list;
+  RefusalEntry wanted{};
+  wanted.key = Bytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6));
+  wanted.module = static_cast<std::uint8_t>(module);
+  Locked ledger(*this);
+  if (!ledger) return list;
+  const RefusalEntry* const set = ledger->set_of(ledger->refusals, ledger->sets, wanted);
+  for (const RefusalEntry* entry = set; entry != set + kWays; ++entry) {
+    if (entry->used == 0 || entry->key != wanted.key || entry->module != wanted.module || entry->reason >= kReasons) continue;
+    list.push_back({module, static_cast<Reason>(entry->reason), entry->dry_run != 0, entry->key.address(), entry->count, base::from_microseconds(entry->first),
+                    base::from_microseconds(entry->last)});
+  }
+  return list;
+}
+
+int Ledger::lock_holder() const { return Layout::of(memory_, capacity_).header.mutex.holder(); }
+
+base::SharedMutex& Ledger::lock_for_tests() const { return Layout::of(memory_, capacity_).header.mutex; }
+
+bool never_blocked(const conf::Configuration& configuration, const net::Address& address) {
+  if (configuration.client_addresses.contains(address) || configuration.cluster_members.contains(address) || configuration.never_block.contains(address)) return true;
+  return std::any_of(configuration.listeners.begin(), configuration.listeners.end(), [&](const conf::Listener& listener) {
+    return std::any_of(listener.sockets.begin(), listener.sockets.end(), [&](const conf::SocketRow& row) { return row.proxy && row.trusted_proxies.contains(address); });
+  });
+}
+
+base::Fields log_fields(const Block& block) {
+  base::Fields fields{{"network", block.network.to_string()}, {"by", to_string(block.by)}};
+  fields.emplace_back("seconds", block.left ? std::to_string(block.left->count()) : std::string("for-ever"));
+  if (!block.reason.empty()) fields.emplace_back("reason", block.reason);
+  return fields;
+}
+
+namespace {
+
+void log_block(const std::optional<Block>& block, conf::Module module, const net::Address& address) {
+  if (!block) return;
+  base::Fields fields = log_fields(*block);
+  fields.emplace_back("listener", conf::to_string(module));
+  fields.emplace_back("remote", address.to_string());
+  base::log_event(base::Severity::notice, "address-blocked", fields);
+}
+
+}  // namespace
+
+void report_failed_login(Ledger& ledger, const conf::Configuration& configuration, conf::Module module, const net::Address& address) {
+  log_block(ledger.note_failed_login(address, never_blocked(configuration, address)), module, address);
+}
+
+void report_protocol_error(Ledger& ledger, const conf::Configuration& configuration, conf::Module module, const net::Address& address) {
+  log_block(ledger.note_protocol_error(address, never_blocked(configuration, address)), module, address);
+}
+
+}  // namespace postern::gate
