@@ -71,6 +71,26 @@ Decision admit(ConnectionTable& table, const conf::Configuration& configuration,
   return decision;
 }
 
+Decision admit_proxy(ConnectionTable& table, const conf::Listener& listener, const net::Endpoint& peer, const net::Endpoint& local) {
+  Ask ask;
+  ask.module = listener.module;
+  ask.remote = peer;
+  ask.local = local;
+  ask.is_client = true;
+  ask.maximum = listener.maximum_connections;
+  ask.reserve = listener.reserve_for_clients;
+  const Admission admission = table.admit(ask);
+  Decision decision;
+  decision.admitted = admission.admitted;
+  decision.slot = admission.slot;
+  decision.is_client = true;
+  decision.count = admission.count;
+  decision.limit = admission.limit;
+  if (!admission.admitted)
+    explain(decision, admission.reason, admission.reason == Reason::unavailable ? "connection table" : setting(listener, "maximum_connections"), listener.place, peer);
+  return decision;
+}
+
 void restrict(ConnectionTable& table, const conf::Configuration& configuration, const conf::Listener& listener, const net::Endpoint& remote,
               Decision& decision) {
   const unsigned limit = configuration.restricted.connections_per_address;

@@ -22,6 +22,7 @@ struct Decision {
   bool is_client = false;        // on the client list
   Reason reason = Reason::full;  // if refused
   unsigned count = 0, limit = 0; // reasons per_address, full, reserved
+  std::string error;             // what went wrong, for the log: reasons proxy_bad, tls_failed and the like
   Verdict verdict;               // table: the setting that decided ("listeners.smtp.connections_per_address"); probe: the address
 };
 
@@ -29,6 +30,10 @@ struct Decision {
 // connection's own (or, later, those of its PROXY header).
 Decision admit(ConnectionTable& table, const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row,
                const net::Endpoint& remote, const net::Endpoint& local, const Blocked& blocked = {});
+
+// A connection of a trusted proxy itself (listeners.md T-27): it has passed the list of proxies, so restriction, blocks and the limit
+// per address do not hold for it; it takes a slot and counts as a client. `peer`: the proxy.
+Decision admit_proxy(ConnectionTable& table, const conf::Listener& listener, const net::Endpoint& peer, const net::Endpoint& local);
 
 // PORT_ACCESS answered $W for an admitted connection: the limit of restricted sessions holds (restricted.connections_per_address).
 // `decision` becomes a refusal if it is over the limit; the slot stays the caller's to release.

@@ -98,6 +98,7 @@ void RefusalLog::note(conf::Module module, const net::Address& key, const net::E
     fields.emplace_back("count", decision.count);
     fields.emplace_back("limit", decision.limit);
   }
+  if (!decision.error.empty()) fields.emplace_back("error", decision.error);
   for (auto& field : log_fields(decision.verdict)) fields.push_back(std::move(field));
   base::log_event(base::Severity::notice, "connection-refused", fields);
 }

@@ -9,6 +9,7 @@ libpostern_net_a_SOURCES = \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
   src/net/proxy_header.h src/net/proxy_header.cc \
+  src/net/read_proxy_header.h src/net/read_proxy_header.cc \
   src/net/stream.h src/net/stream.cc \
   src/net/tls.h
 libpostern_net_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

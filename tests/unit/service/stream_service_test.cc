@@ -14,8 +14,9 @@ using namespace std::chrono_literals;
 
 // One service on a loopback socket, its master, and clients, all in this thread.
 struct Fixture {
-  explicit Fixture(Session session, PortAccess port_access = {}, const std::string& settings = "maximum_connections = 5; reserve_for_clients = 0;")
-      : master(settings), start(take_start()), link(io, start), service(io, start, link, std::move(session), std::move(port_access)) {
+  explicit Fixture(Session session, PortAccess port_access = {}, const std::string& settings = "maximum_connections = 5; reserve_for_clients = 0;",
+                   const std::string& row_settings = "", const std::string& server_settings = "")
+      : master(settings, row_settings, server_settings), start(take_start()), link(io, start), service(io, start, link, std::move(session), std::move(port_access)) {
     CPPUNIT_ASSERT(service.begin().has_value());
   }
   Start take_start() {
@@ -38,6 +39,12 @@ struct Fixture {
       text.append(piece, static_cast<std::size_t>(got));
     }
   }
+  void write(const base::Descriptor& client, std::string_view bytes) {
+    CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(bytes.size()), ::send(client.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+  }
+  std::uint64_t refused(gate::Reason reason) {
+    return master.table().counts(conf::Module::pop3).refused[static_cast<std::size_t>(reason)];
+  }
   unsigned active() { return master.table().counts(conf::Module::pop3).active; }
 
   ToyMaster master;
@@ -58,6 +65,24 @@ net::Awaitable<void> greet_and_wait(net::SocketStream& stream, SessionContext& c
   if (read && line == "throw") throw std::runtime_error("told to");
 }
 
+// Says whom it sees, and what the first line was.
+net::Awaitable<void> tell_addresses(net::SocketStream& stream, SessionContext& context) {
+  std::string text = context.remote.to_string() + " " + context.local.to_string() + " " + (context.peer.address == context.remote.address ? "direct" : "proxied") +
+                     (context.is_client ? " client" : "") + (context.secure() ? " secure" : "") + (context.protection() == Protection::outside ? " outside" : "") +
+                     (context.server_name_hint.empty() ? "" : " " + context.server_name_hint) + "\r\n";
+  auto written = co_await stream.write(text);
+  net::Input input(stream);
+  stream.set_time_limit(10s);
+  std::string line;
+  auto read = co_await input.read_line(line, 100);
+  text = "> " + line + "\r\n";
+  written = co_await stream.write(text);
+  read = co_await input.read_line(line, 100);
+}
+
+const std::string kProxy = "proxy = true; trusted_proxies = \"127.0.0.1\";";
+const std::string kHeader = "PROXY TCP4 192.0.2.7 198.51.100.1 4000 110\r\n";
+
 class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(StreamServiceTest);
   CPPUNIT_TEST(a_session_counts_from_admission_until_its_socket_is_closed);
@@ -70,6 +95,17 @@ class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_session_that_does_not_end_is_aborted_after_the_grace_time);
   CPPUNIT_TEST(what_waits_in_a_removed_socket_is_accepted_first);
   CPPUNIT_TEST(last_words_arrive_although_input_is_unread);
+  CPPUNIT_TEST(a_refusal_arrives_although_input_is_unread);
+  CPPUNIT_TEST(port_access_without_words_ends_without_a_reset);
+  CPPUNIT_TEST(the_addresses_of_a_proxy_header_are_used_for_everything);
+  CPPUNIT_TEST(a_header_in_pieces_holds_up_nobody);
+  CPPUNIT_TEST(an_untrusted_peer_or_a_bad_header_gets_no_byte);
+  CPPUNIT_TEST(connections_without_header_hold_no_slot_and_are_limited);
+  CPPUNIT_TEST(limits_count_the_address_of_the_header);
+  CPPUNIT_TEST(the_proxys_own_connections_skip_the_limit_per_address_only);
+  CPPUNIT_TEST(ext_is_secure_unless_the_proxy_says_otherwise);
+  CPPUNIT_TEST(waiting_for_a_header_ends_with_the_service);
+  CPPUNIT_TEST(what_is_sent_is_marked_as_the_row_says);
   CPPUNIT_TEST_SUITE_END();
 
   void a_session_counts_from_admission_until_its_socket_is_closed() {
@@ -228,6 +264,204 @@ class StreamServiceTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(::send(client.get(), much.data(), much.size(), 0) > 0);
     fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("-ERR enough\r\n<end>"), fixture.read(client));
+  }
+
+  // listeners.md L-27
+  void a_refusal_arrives_although_input_is_unread() {
+    Fixture fixture(greet_and_wait, {}, "maximum_connections = 1; reserve_for_clients = 0; connections_per_address = 0;");
+    auto first = fixture.master.connect();
+    fixture.run();
+    auto second = fixture.master.connect();
+    fixture.write(second, std::string(20000, 'x'));
+    fixture.run();
+    fixture.write(second, "and more");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR [SYS/TEMP] too many connections, try again later\r\n<end>"), fixture.read(second));
+    // Its end is seen soon after.
+    second.reset();
+    fixture.run(50ms);
+    fixture.master.send({{"order", "finish"}, {"grace", 1000}});
+    fixture.run(100ms);
+    CPPUNIT_ASSERT(fixture.io.stopped());
+  }
+
+  // L-11 step 8, L-27
+  void port_access_without_words_ends_without_a_reset() {
+    Fixture fixture(greet_and_wait, [](const SessionContext&) -> net::Awaitable<PortDecision> {
+      PortDecision decision;
+      decision.verdict.answer = Verdict::Answer::deny;
+      co_return decision;
+    });
+    auto client = fixture.master.connect();
+    fixture.write(client, "QUIT\r\n");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(client));
+    CPPUNIT_ASSERT_EQUAL(0U, fixture.active());
+  }
+
+  // T-24, T-26
+  void the_addresses_of_a_proxy_header_are_used_for_everything() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 5; reserve_for_clients = 0;", kProxy + "restriction = \"deny\"; list = \"192.0.2.8\";", "client_addresses = \"2001:db8::/32\";");
+    auto client = fixture.master.connect();
+    fixture.write(client, kHeader + "first line\r\n");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("192.0.2.7:4000 198.51.100.1:110 proxied\r\n> first line\r\n"), fixture.read(client));
+    CPPUNIT_ASSERT_EQUAL(1U, fixture.master.table().connections(conf::Module::pop3, *net::Address::parse("192.0.2.7")));
+    auto denied = fixture.master.connect();
+    fixture.write(denied, "PROXY TCP4 192.0.2.8 198.51.100.1 4000 110\r\n");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(denied));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::restricted));
+    auto six = fixture.master.connect();
+    fixture.write(six, "PROXY TCP6 2001:db8::7 2001:db8::1 4000 110\r\n");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("[2001:db8::7]:4000 [2001:db8::1]:110 proxied client\r\n"), fixture.read(six));
+  }
+
+  // T-24, T-25
+  void a_header_in_pieces_holds_up_nobody() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 5; reserve_for_clients = 0;", kProxy);
+    auto slow = fixture.master.connect();
+    fixture.write(slow, kHeader.substr(0, 10));
+    fixture.run();
+    auto fast = fixture.master.connect();
+    fixture.write(fast, kHeader);
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(slow));
+    CPPUNIT_ASSERT_EQUAL(std::string("192.0.2.7:4000 198.51.100.1:110 proxied\r\n"), fixture.read(fast));
+    fixture.write(slow, kHeader.substr(10, kHeader.size() - 11));
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(slow));
+    fixture.write(slow, "\nnext\r\n");
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("192.0.2.7:4000 198.51.100.1:110 proxied\r\n> next\r\n"), fixture.read(slow));
+  }
+
+  // T-20, T-21
+  void an_untrusted_peer_or_a_bad_header_gets_no_byte() {
+    {
+      Fixture fixture(tell_addresses, {}, "maximum_connections = 5;", "proxy = true; trusted_proxies = \"127.0.0.2\";");
+      auto client = fixture.master.connect();
+      fixture.write(client, kHeader);
+      fixture.run();
+      CPPUNIT_ASSERT_EQUAL(std::string("<reset>"), fixture.read(client));
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::proxy_untrusted));
+    }
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 5;", kProxy);
+    for (const std::string bytes : {"QUIT\r\n", "PROXY TCP4 192.0.2.7\n", "\x16\x03\x01"}) {
+      auto client = fixture.master.connect();
+      fixture.write(client, bytes);
+      fixture.run();
+      const std::string got = fixture.read(client);
+      CPPUNIT_ASSERT_MESSAGE(got, got == "<end>" || got == "<reset>");
+    }
+    auto client = fixture.master.connect();
+    client.reset();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, fixture.refused(gate::Reason::proxy_bad));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, fixture.service.sessions_served());
+  }
+
+  // T-25
+  void connections_without_header_hold_no_slot_and_are_limited() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 5; reserve_for_clients = 0;", kProxy, "gate = { proxy_waiting = 2; };");
+    auto first = fixture.master.connect(), second = fixture.master.connect();
+    fixture.run();
+    auto third = fixture.master.connect();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(third));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::proxy_timeout));
+    CPPUNIT_ASSERT_EQUAL(0U, fixture.active());
+    fixture.write(first, kHeader);
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(1U, fixture.active());
+    auto fourth = fixture.master.connect();
+    fixture.write(fourth, kHeader);
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(2U, fixture.active());
+  }
+
+  // Sharp case 63
+  void limits_count_the_address_of_the_header() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 10; reserve_for_clients = 0; connections_per_address = 2;", kProxy);
+    std::vector<base::Descriptor> clients;
+    for (int i = 0; i < 3; ++i) {
+      clients.push_back(fixture.master.connect());
+      fixture.write(clients.back(), kHeader);
+      fixture.run();
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR [SYS/TEMP] too many connections from 192.0.2.7\r\n<end>"), fixture.read(clients.back()));
+    for (int i = 0; i < 3; ++i) {
+      clients.push_back(fixture.master.connect());
+      fixture.write(clients.back(), "PROXY TCP4 203.0.113." + std::to_string(i) + " 198.51.100.1 4000 110\r\n");
+      fixture.run();
+    }
+    CPPUNIT_ASSERT_EQUAL(5U, fixture.active());
+  }
+
+  // T-27, sharp case 68
+  void the_proxys_own_connections_skip_the_limit_per_address_only() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 4; reserve_for_clients = 4; connections_per_address = 2;", kProxy + "restriction = \"grant\"; list = \"10.0.0.1\";",
+                    "client_addresses = \"\";");
+    std::vector<base::Descriptor> clients;
+    for (int i = 0; i < 5; ++i) {
+      clients.push_back(fixture.master.connect());
+      fixture.write(clients.back(), i % 2 == 0 ? std::string("PROXY UNKNOWN\r\n") : std::string("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16));
+      fixture.run();
+    }
+    CPPUNIT_ASSERT_EQUAL(4U, fixture.active());
+    const std::string seen = fixture.read(clients[0]);
+    CPPUNIT_ASSERT_MESSAGE(seen, seen.starts_with("127.0.0.1:") && seen.ends_with(" direct client\r\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("-ERR [SYS/TEMP] too many connections, try again later\r\n<end>"), fixture.read(clients[4]));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::full));
+  }
+
+  // T-10, T-28
+  void ext_is_secure_unless_the_proxy_says_otherwise() {
+    const std::string start("\r\n\r\n\0\r\nQUIT\n\x21\x11\0", 15);
+    const std::string addresses("\xc0\x00\x02\x07\xc6\x33\x64\x01\x0f\xa0\x00\x6e", 12);
+    struct {
+      std::string header, want;
+    } rows[] = {{start + '\x0c' + addresses, " secure outside\r\n"},
+                {start + '\x14' + addresses + std::string("\x20\0\x05\x01\0\0\0\0", 8), " secure outside\r\n"},
+                {start + '\x14' + addresses + std::string("\x20\0\x05\0\0\0\0\0", 8), " outside\r\n"},
+                {start + '\x18' + addresses + std::string("\x02\0\x09" "a.example", 12), " secure outside a.example\r\n"}};
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 10; reserve_for_clients = 0;", kProxy + "init_tls = \"ext\";");
+    for (const auto& row : rows) {
+      auto client = fixture.master.connect();
+      fixture.write(client, row.header);
+      fixture.run();
+      CPPUNIT_ASSERT_EQUAL("192.0.2.7:4000 198.51.100.1:110 proxied" + row.want, fixture.read(client));
+    }
+    Fixture plain(tell_addresses, {}, "maximum_connections = 10; reserve_for_clients = 0;", "init_tls = \"ext\";");
+    auto client = plain.master.connect();
+    plain.run();
+    const std::string seen = plain.read(client);
+    CPPUNIT_ASSERT_MESSAGE(seen, seen.ends_with(" direct client secure outside\r\n"));
+  }
+
+  void waiting_for_a_header_ends_with_the_service() {
+    Fixture fixture(tell_addresses, {}, "maximum_connections = 10;", kProxy);
+    auto client = fixture.master.connect();
+    fixture.run();
+    fixture.master.send({{"order", "finish"}, {"grace", 1000}});
+    fixture.run(200ms);
+    CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(client));
+    CPPUNIT_ASSERT(fixture.io.stopped());
+  }
+
+  void what_is_sent_is_marked_as_the_row_says() {
+    int mark = -1;
+    Fixture fixture(
+        [&mark](net::SocketStream& stream, SessionContext&) -> net::Awaitable<void> {
+          socklen_t length = sizeof mark;
+          ::getsockopt(stream.native_handle(), IPPROTO_IP, IP_TOS, &mark, &length);
+          co_return;
+        },
+        {}, "maximum_connections = 5;", "dscp = 46;");
+    auto client = fixture.master.connect();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(46, mark >> 2);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(StreamServiceTest);

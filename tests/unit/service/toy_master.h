@@ -19,7 +19,9 @@ namespace postern::service {
 
 class ToyMaster {
  public:
-  explicit ToyMaster(const std::string& listener_settings = "maximum_connections = 5; reserve_for_clients = 0;") {
+  explicit ToyMaster(const std::string& listener_settings = "maximum_connections = 5; reserve_for_clients = 0;",
+                     const std::string& row_settings = "", const std::string& server_settings = "")
+      : row_settings_(row_settings), server_settings_(server_settings) {
     listening_ = base::Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -44,7 +46,8 @@ class ToyMaster {
   void set_listener(const std::string& settings) {
     text_ = "format = 1; host_name = \"toy.example\"; base_directory = \"/nowhere\"; tables_directory = \"/nowhere\";\n"
             "connection_table_sessions = 100; log = { destination = \"standard_error\"; least = \"critical\"; };\n"
-            "listeners = { pop3 = { " + settings + " sockets = ( { port = " + std::to_string(port_) + "; address = \"127.0.0.1\"; } ); }; };\n";
+            "listeners = { pop3 = { " + settings + " sockets = ( { port = " + std::to_string(port_) + "; address = \"127.0.0.1\"; " + row_settings_ + " } ); }; };\n" +
+            server_settings_;
   }
 
   base::Descriptor configuration_file() const {
@@ -95,6 +98,7 @@ class ToyMaster {
   base::Descriptor control;
 
  private:
+  std::string row_settings_, server_settings_;
   base::Descriptor listening_, child_end_;
   std::uint16_t port_ = 0;
   std::string text_;

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection, in the order of listeners.md L-11.
+#include "service/stream_state.h"
+
+#include "base/log.h"
+#include "net/read_proxy_header.h"
+
+#include <sys/socket.h>
+
+namespace postern::service {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A session that ends while its peer still sends is given this long to read the last words (L-27).
+constexpr auto kLinger = 1000ms;
+constexpr std::size_t kLingerBytes = 65536;
+
+// "1a2b": short numbers for session ids.
+std::string base36(std::uint64_t number) {
+  std::string text;
+  do text.insert(text.begin(), "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]);
+  while ((number /= 36) != 0);
+  return text;
+}
+
+// What logs say of a connection's TLS: who began it, or the device outside; and for ours, what it is.
+void add_tls_fields(base::Fields& fields, const SessionContext& context, const net::TlsFacts* facts) {
+  const conf::InitTls mode = context.row->init_tls;
+  const std::string_view word = mode == conf::InitTls::ext ? "ext" : mode == conf::InitTls::on ? "on" : facts != nullptr ? "starttls" : "off";
+  fields.emplace_back("tls", word);
+  if (facts == nullptr) return;
+  fields.emplace_back("protocol", facts->protocol);
+  fields.emplace_back("cipher", facts->cipher);
+}
+
+base::Fields log_fields_of(const Connection& connection, const net::TlsFacts* facts) {
+  const SessionContext& context = connection.context;
+  base::Fields fields;
+  fields.reserve(12);
+  fields.emplace_back("listener", conf::to_string(context.module));
+  fields.emplace_back("socket", *connection.socket_name);
+  fields.emplace_back("session", context.session_id);
+  fields.emplace_back("remote", context.remote.to_string());
+  if (context.peer != context.remote) fields.emplace_back("peer", context.peer.to_string());
+  fields.emplace_back("local", context.local.to_string());
+  add_tls_fields(fields, context, facts);
+  return fields;
+}
+
+Verdict by_setting(const SessionContext& context, std::string setting) {
+  Verdict verdict;
+  verdict.answer = Verdict::Answer::deny;
+  verdict.table = std::move(setting);
+  verdict.probe = context.remote.address.to_string();
+  verdict.file = context.row->place.file;
+  verdict.line = context.row->place.line;
+  return verdict;
+}
+
+std::string row_setting(const SessionContext& context, std::string_view name) {
+  return "listeners." + std::string(conf::to_string(context.module)) + ".sockets." + std::string(name);
+}
+
+// The number of something, less one when this goes out of scope.
+class Counted {
+ public:
+  explicit Counted(unsigned& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  unsigned& count_;
+};
+
+}  // namespace
+
+void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& peer, Listening& socket) {
+  const conf::SocketRow& row = *socket.row.row;
+  SessionContext context;
+  context.module = socket.info.module;
+  context.configuration = socket.configuration;
+  context.listener = socket.row.listener;
+  context.row = &row;
+  context.remote = context.peer = peer;
+  context.service = service;
+  if (row.address.kind == conf::LocalAddress::Kind::one) {
+    // A socket of one address accepts nothing else, so nobody needs to be asked.
+    context.local = {row.address.address, row.port};
+  } else {
+    sockaddr_storage own{};
+    socklen_t length = sizeof own;
+    if (::getsockname(accepted.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) return;
+    context.local = net::Endpoint::from(own);
+  }
+  const conf::Gate& gate = context.configuration->gate;
+  if (row.proxy) {
+    // T-20: whatever he sends.
+    if (!row.trusted_proxies.contains(peer.address))
+      return count_refusal(context, gate::Reason::proxy_untrusted, by_setting(context, row_setting(context, "trusted_proxies")));
+    // T-25.
+    if (waiting_for_header[static_cast<std::size_t>(context.module)] >= gate.proxy_waiting)
+      return count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_waiting"));
+  } else {
+    const gate::Decision decision = decide(context, false);
+    if (!decision.admitted) {
+      const std::string reply = gate::refusal_reply(*context.configuration, *context.listener, row, decision, context.remote.address);
+      if (reply.empty()) return;
+      [[maybe_unused]] const auto sent = ::send(accepted.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      return lingering.take(std::move(accepted), context.module, gate);
+    }
+    admitted(context, decision);
+  }
+  auto connection = std::make_unique<Connection>();
+  connection->holds_slot = !row.proxy;
+  connection->waits_for_header = row.proxy;
+  connection->context = std::move(context);
+  connection->socket_name = socket.name;
+  connection->accepted = std::move(accepted);
+  net::asio::co_spawn(io, run(shared_from_this(), std::move(connection)), net::asio::detached);
+}
+
+gate::Decision StreamService::State::decide(const SessionContext& context, bool own_connection) {
+  gate::Decision decision = own_connection ? gate::admit_proxy(*table, *context.listener, context.remote, context.local)
+                                           : gate::admit(*table, *context.configuration, *context.listener, *context.row, context.remote, context.local);
+  if (!decision.admitted) note_refusal(context, decision);
+  return decision;
+}
+
+void StreamService::State::note_refusal(const SessionContext& context, const gate::Decision& decision) {
+  refusals.note(context.module, gate::counting_key(*context.listener, context.remote.address), context.remote, context.local, decision);
+}
+
+void StreamService::State::count_refusal(const SessionContext& context, gate::Reason reason, Verdict verdict, std::string error) {
+  gate::Decision decision;
+  decision.reason = reason;
+  decision.verdict = std::move(verdict);
+  decision.error = std::move(error);
+  table->count_refusal(context.module, reason);
+  note_refusal(context, decision);
+}
+
+void StreamService::State::admitted(SessionContext& context, const gate::Decision& decision) {
+  ++served;
+  context.is_client = decision.is_client;
+  context.slot = decision.slot;
+  context.session_id = id_prefix + base36(served);
+}
+
+net::Awaitable<void> StreamService::State::run(std::shared_ptr<State> self, std::unique_ptr<Connection> connection) {
+  struct Listed {
+    State& state;
+    Connection* connection;
+    Listed(State& s, Connection* c) : state(s), connection(c) { state.running.insert(connection); }
+    ~Listed() { state.running.erase(connection); }
+  };
+  {
+    const Listed listed(*self, connection.get());
+    try {
+      connection->stream.emplace(self->io, std::move(connection->accepted), self->limits);
+      connection->context.stream = &*connection->stream;
+      co_await self->all_steps(*connection);
+    } catch (const std::exception& error) {
+      connection->context.end_reason = "failed";
+      base::log_event(base::Severity::error, "session-failed",
+                      {{"listener", conf::to_string(connection->context.module)}, {"session", connection->context.session_id},
+                       {"remote", connection->context.remote.to_string()}, {"error", error.what()}});
+    }
+    self->end(*connection);
+  }
+  self->end_if_done();
+}
+
+// The connection closes, and only then it stops counting (L-30).
+void StreamService::State::end(Connection& connection) {
+  SessionContext& context = connection.context;
+  const bool write_line = !context.session_id.empty() && !connection.turned_away && base::log_enabled(base::Severity::info);
+  base::Fields fields;
+  if (write_line) fields = log_fields_of(connection, connection.stream ? connection.stream->tls() : nullptr);
+  context.stream = nullptr;
+  connection.stream.reset();
+  connection.accepted.reset();
+  if (connection.holds_slot) table->release(context.slot);
+  connection.holds_slot = false;
+  if (!write_line) return;
+  fields.emplace_back("reason", context.end_reason.empty() ? std::string_view("closed") : std::string_view(context.end_reason));
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - connection.began).count();
+  std::string fraction = std::to_string(milliseconds % 1000);
+  fields.emplace_back("seconds", std::to_string(milliseconds / 1000) + "." + fraction.insert(0, 3 - fraction.size(), '0'));
+  base::log_event(base::Severity::info, "session-ended", fields);
+}
+
+net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
+  SessionContext& context = connection.context;
+  net::SocketStream& stream = *connection.stream;
+  if (context.row->proxy) {
+    const bool admitted = co_await pass_header(connection);
+    if (!admitted) co_return;
+  }
+  if (context.configuration->log.admissions) base::log_event(base::Severity::info, "session-began", log_fields_of(connection, nullptr));
+  if (port_access) {
+    const bool allowed = co_await pass_port_access(connection);
+    if (!allowed) co_return;
+  }
+  if (context.row->init_tls == conf::InitTls::on) {
+    const bool encrypted = co_await pass_handshake(connection);
+    if (!encrypted) co_return;
+  }
+  co_await session(stream, context);
+  // If the peer has sent more than the session read, closing now would destroy our last words (L-27).
+  std::array<char, 512> unread;
+  auto more = stream.try_read(unread);
+  if (more && more->has_value() && **more > 0) co_await stream.linger(kLinger, kLingerBytes);
+}
+
+net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
+  SessionContext& context = connection.context;
+  net::SocketStream& stream = *connection.stream;
+  Result<net::ProxyHeader> header = Error{};
+  {
+    const Counted waiting(waiting_for_header[static_cast<std::size_t>(context.module)]);
+    stream.set_time_limit(context.configuration->gate.proxy_time);
+    header = co_await net::read_proxy_header(stream);
+  }
+  connection.waits_for_header = false;
+  connection.turned_away = true;
+  if (!header) {
+    if (stream.expired()) count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_time"));
+    else if (!hurry) count_refusal(context, gate::Reason::proxy_bad, by_setting(context, row_setting(context, "proxy")), header.error().what);
+    co_return false;
+  }
+  connection.own_connection = header->own_addresses;
+  if (!header->own_addresses) {
+    context.remote = header->source;
+    context.local = header->destination;
+  }
+  context.clear_text_outside = header->client_in_clear_text;
+  context.server_name_hint = std::move(header->server_name);
+  const gate::Decision decision = decide(context, connection.own_connection);
+  if (!decision.admitted) {
+    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, decision, context.remote.address);
+    co_await turn_away(connection, std::move(reply));
+    co_return false;
+  }
+  connection.turned_away = false;
+  connection.holds_slot = true;
+  admitted(context, decision);
+  co_return true;
+}
+
+net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connection) {
+  SessionContext& context = connection.context;
+  PortDecision asked = co_await port_access(context);
+  if (asked.verdict.denied()) {
+    count_refusal(context, gate::Reason::port_access, asked.verdict);
+    // L-11 step 8: its text, if any, on sockets where clear text is understood; the end as in L-27 on all of them.
+    std::string reply;
+    if (context.row->init_tls != conf::InitTls::on && !asked.text_to_send.empty()) reply = asked.text_to_send + "\r\n";
+    co_await turn_away(connection, std::move(reply));
+    co_return false;
+  }
+  if (!asked.restricted) co_return true;
+  gate::Decision limited;
+  limited.admitted = true;
+  limited.slot = context.slot;
+  limited.is_client = context.is_client;
+  limited.verdict = asked.verdict;
+  gate::restrict(*table, *context.configuration, *context.listener, context.remote, limited);
+  if (!limited.admitted) {
+    note_refusal(context, limited);
+    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, limited, context.remote.address);
+    co_await turn_away(connection, std::move(reply));
+    co_return false;
+  }
+  context.restricted = true;
+  co_return true;
+}
+
+net::Awaitable<bool> StreamService::State::pass_handshake(Connection& connection) {
+  SessionContext& context = connection.context;
+  net::SocketStream& stream = *connection.stream;
+  Result<void> begun = Error{Kind::not_found, "this site has no certificates"};
+  if (certificates != nullptr) {
+    stream.set_time_limit(context.configuration->gate.tls_time);
+    // Nobody loses anything if it is cut short.
+    context.idle = true;
+    begun = co_await stream.start_tls(certificates, std::string(conf::to_string(context.module)), context.local.address, context.server_name_hint);
+    context.idle = false;
+  }
+  if (begun) co_return true;
+  if (!hurry) {
+    const bool no_certificate = begun.error().kind == Kind::not_found;
+    count_refusal(context, no_certificate ? gate::Reason::tls_no_certificate : gate::Reason::tls_failed, by_setting(context, row_setting(context, "init_tls")),
+                  begun.error().what);
+  }
+  connection.turned_away = true;
+  co_return false;
+}
+
+net::Awaitable<void> StreamService::State::turn_away(Connection& connection, std::string reply) {
+  SessionContext& context = connection.context;
+  net::SocketStream& stream = *connection.stream;
+  connection.turned_away = true;
+  const bool was_admitted = connection.holds_slot;
+  connection.holds_slot = false;
+  if (was_admitted) table->release(context.slot);
+  // Refused by the listener without a word: closed at once.
+  if (reply.empty() && !was_admitted) co_return;
+  const conf::Gate& gate = context.configuration->gate;
+  stream.set_time_limit(gate.linger_time);
+  auto written = co_await stream.write(reply);
+  if (!written || !lingering.begin(context.module, gate)) co_return;
+  co_await stream.linger(gate.linger_time, gate.linger_bytes);
+  lingering.end(context.module);
+}
+
+Protection SessionContext::protection() const {
+  if (stream != nullptr && stream->tls() != nullptr) return Protection::tls;
+  return row->init_tls == conf::InitTls::ext ? Protection::outside : Protection::none;
+}
+
+bool SessionContext::secure() const {
+  switch (protection()) {
+    case Protection::none: return false;
+    case Protection::tls: return true;
+    case Protection::outside: return !clear_text_outside;
+  }
+  return false;
+}
+
+std::shared_ptr<const net::TlsContexts> SessionContext::tls() const {
+  if (protection() != Protection::none || service == nullptr) return nullptr;
+  return service->state_->certificates;
+}
+
+void SessionContext::note_failed_login() const {}
+
+void SessionContext::note_protocol_error() const {}
+
+bool SessionContext::finishing() const { return service != nullptr && service->state_->hurry; }
+
+void SessionContext::describe(std::string_view text) const {
+  if (service != nullptr) service->state_->table->describe(slot, text);
+}
+
+}  // namespace postern::service

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/lingering.h"
+
+#include "base/clock.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace postern::service {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The first look at a connection, and how often the clock is asked.
+constexpr auto kTick = 10ms;
+// When there is no room, all are looked at, but no oftener than this: otherwise peers that never close would make each further
+// refusal cost as much as all of them.
+constexpr auto kLookAgain = 2ms;
+
+}  // namespace
+
+Lingering::Lingering(net::asio::io_context& io) : timer_(io) {}
+
+bool Lingering::look_at(One& one, Time now) {
+  std::array<char, 4096> dropped;
+  for (;;) {
+    const ssize_t got = ::recv(one.connection.get(), dropped.data(), dropped.size(), MSG_DONTWAIT);
+    if (got == 0) return true;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return now >= one.until;
+    if (got < 0 || static_cast<std::uint64_t>(got) >= one.bytes_left) return true;
+    one.bytes_left -= static_cast<std::uint64_t>(got);
+  }
+}
+
+void Lingering::take(base::Descriptor connection, conf::Module module, const conf::Gate& gate) {
+  ::shutdown(connection.get(), SHUT_WR);
+  const Time now = base::steady_now();
+  One one{std::move(connection), module, now + gate.linger_time, now + kTick, kTick, gate.linger_bytes};
+  if (look_at(one, now) || !begin(module, gate)) return;
+  connections_.push_back(std::move(one));
+  if (!waiting_) wait();
+}
+
+bool Lingering::begin(conf::Module module, const conf::Gate& gate) {
+  unsigned& count = count_[static_cast<std::size_t>(module)];
+  if (count >= gate.lingering) {
+    const Time now = base::steady_now();
+    if (now - last_look_ >= kLookAgain) look(now, true);
+    if (count >= gate.lingering) return false;
+  }
+  ++count;
+  return true;
+}
+
+void Lingering::look(Time now, bool all) {
+  last_look_ = now;
+  std::erase_if(connections_, [&](One& one) {
+    if (!all && one.next_look > now) return false;
+    if (!look_at(one, now)) {
+      if (one.next_look > now) return false;
+      one.pause *= 2;
+      one.next_look = std::min(now + one.pause, one.until);
+      return false;
+    }
+    --count_[static_cast<std::size_t>(one.module)];
+    return true;
+  });
+}
+
+void Lingering::wait() {
+  waiting_ = true;
+  timer_.expires_after(kTick);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    // Cancelled: this may be gone.
+    if (error) return;
+    waiting_ = false;
+    look(base::steady_now(), false);
+    if (!connections_.empty()) wait();
+  });
+}
+
+void Lingering::stop() {
+  timer_.cancel();
+  for (const One& one : connections_) --count_[static_cast<std::size_t>(one.module)];
+  connections_.clear();
+}
+
+}  // namespace postern::service

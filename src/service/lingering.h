@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Refused connections that stay open for a moment, so that the last words sent on them arrive (listeners.md L-27): closing while
+// input is unread would reset the connection, and the reset can overtake the words. What still comes is read and discarded until
+// the peer closes, the time is over, or it was too much.
+//
+// Made for floods: no descriptor is registered anywhere and no coroutine waits. All are looked at together, soon after their
+// refusal and then less and less often; most peers have closed by the first look.
+// Limits: gate.lingering for each listener in this process, gate.linger_time, gate.linger_bytes.
+#include "net/asio.h"
+
+#include "base/descriptor.h"
+#include "conf/configuration.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+namespace postern::service {
+
+class Lingering {
+ public:
+  explicit Lingering(net::asio::io_context& io);
+
+  // Takes a connection over on which the last words were sent: shuts it down for writing and closes it when it may be closed; at
+  // once, if too many linger already.
+  void take(base::Descriptor connection, conf::Module module, const conf::Gate& gate);
+  // The same limit for connections that linger otherwise: true if there is room, and then end() belongs to it.
+  bool begin(conf::Module module, const conf::Gate& gate);
+  void end(conf::Module module) { --count_[static_cast<std::size_t>(module)]; }
+  // Closes all and stops looking.
+  void stop();
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  struct One {
+    base::Descriptor connection;
+    conf::Module module;
+    Time until, next_look;
+    std::chrono::milliseconds pause;
+    std::uint64_t bytes_left;
+  };
+  // True if it is done.
+  static bool look_at(One& one, Time now);
+  // Looks at those that are due, or at all.
+  void look(Time now, bool all);
+  void wait();
+
+  net::asio::steady_timer timer_;
+  std::vector<One> connections_;
+  std::array<unsigned, conf::kModules> count_{};
+  Time last_look_{};
+  bool waiting_ = false;
+};
+
+}  // namespace postern::service

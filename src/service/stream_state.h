@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The inside of StreamService, shared by its two files: stream_service.cc has the sockets, the orders of the master and the end of
+// the service; connection.cc what happens to one connection, in the order of listeners.md L-11.
+#include "service/stream_service.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "gate/admission.h"
+#include "gate/connection_table.h"
+#include "gate/refusals.h"
+#include "net/proxy_header.h"
+#include "net/tls.h"
+#include "service/lingering.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace postern::service {
+
+// One socket that is accepted from.
+struct Listening {
+  Listening(net::asio::io_context& io, ListeningSocket from)
+      : waiter(io), pause(io), name(std::make_shared<std::string>(from.row_address + ":" + std::to_string(from.port))) {
+    waiter.assign(from.socket.release());
+    info = std::move(from);
+  }
+  ListeningSocket info;
+  net::asio::posix::stream_descriptor waiter;
+  net::asio::steady_timer pause;
+  std::shared_ptr<const std::string> name;  // for logs: "192.0.2.1:25"
+  // The configuration that `row` points into: the present one, or the last that had the row.
+  std::shared_ptr<const conf::Configuration> configuration;
+  RowOf row;
+  bool closed = false;
+  unsigned tries_skipped = 0;  // see kTryAgainAfter
+
+  void close() {
+    closed = true;
+    boost::system::error_code ignored;
+    waiter.close(ignored);
+    pause.cancel();
+  }
+};
+
+// A connection that has a coroutine: from its admission, or from its acceptance where a PROXY header comes first, to its end.
+struct Connection {
+  SessionContext context;
+  std::shared_ptr<const std::string> socket_name;
+  base::Descriptor accepted;  // until `stream` takes it over
+  std::optional<net::SocketStream> stream;
+  std::chrono::steady_clock::time_point began = base::steady_now();
+  bool own_connection = false;      // the proxy's own (T-27)
+  bool waits_for_header = false;
+  bool holds_slot = false;
+  bool turned_away = false;         // a refusal, though late: the log has it as such
+};
+
+struct StreamService::State : std::enable_shared_from_this<StreamService::State> {
+  State(net::asio::io_context& context, ControlLink& control, Session runs, PortAccess asks)
+      : io(context),
+        link(control),
+        session(std::move(runs)),
+        port_access(std::move(asks)),
+        limits(context),
+        second(context),
+        grace_timer(context),
+        lingering(context) {}
+
+  // stream_service.cc
+  void add(ListeningSocket socket);
+  void find_row_of(Listening& listening);
+  void remove(std::uint32_t id);
+  void wait(const std::shared_ptr<Listening>& listening);
+  void try_again(const std::shared_ptr<Listening>& listening);
+  void accept_next(const std::shared_ptr<Listening>& listening);
+  enum class Accepted : std::uint8_t { one, none, out_of_resources, useless };
+  Accepted accept_one(Listening& listening);
+  void complain(int error, const Listening& listening);
+  void finish(std::chrono::milliseconds grace);
+  void abort_idle();
+  void end_if_done();
+  void each_second();
+
+  // connection.cc
+  void take(base::Descriptor accepted, const net::Endpoint& peer, Listening& listening);
+  // Steps 3 to 7 of L-11. A refusal is counted and logged.
+  gate::Decision decide(const SessionContext& context, bool own_connection);
+  void note_refusal(const SessionContext& context, const gate::Decision& decision);
+  // For what the table does not count by itself.
+  void count_refusal(const SessionContext& context, gate::Reason reason, Verdict verdict, std::string error = {});
+  void admitted(SessionContext& context, const gate::Decision& decision);
+  static net::Awaitable<void> run(std::shared_ptr<State> self, std::unique_ptr<Connection> connection);
+  net::Awaitable<void> all_steps(Connection& connection);
+  // False: refused, and closed but for the last words.
+  net::Awaitable<bool> pass_header(Connection& connection);
+  net::Awaitable<bool> pass_port_access(Connection& connection);
+  net::Awaitable<bool> pass_handshake(Connection& connection);
+  // Sends the reply, if any, and lets the connection linger, without a slot.
+  net::Awaitable<void> turn_away(Connection& connection, std::string reply);
+  void end(Connection& connection);
+
+  net::asio::io_context& io;
+  ControlLink& link;
+  Session session;
+  PortAccess port_access;
+  std::optional<gate::ConnectionTable> table;
+  Error table_error;
+  StreamService* service = nullptr;
+  net::TimeLimits limits;
+  net::asio::steady_timer second, grace_timer;
+  std::map<std::uint32_t, std::shared_ptr<Listening>> listening;
+  std::set<Connection*> running;
+  Lingering lingering;
+  std::array<unsigned, conf::kModules> waiting_for_header{};
+  gate::RefusalLog refusals;
+  std::shared_ptr<const net::TlsContexts> certificates;  // null: none
+  std::uint64_t served = 0;
+  std::string id_prefix = base::random_name().substr(0, 8) + "-";
+  std::chrono::steady_clock::time_point started = base::steady_now(), last_complaint{};
+  // A tenth of the configured figures, by chance, so that children which started together don't end together.
+  unsigned early_percent = static_cast<unsigned>(base::random_u64() % 11);
+  bool begun = false;
+  bool asked_replacement = false;
+  bool finishing = false;  // accepts nothing any more
+  bool hurry = false;      // and sessions should say goodbye
+  bool done = false;
+  std::function<void()> finished;
+};
+
+}  // namespace postern::service
