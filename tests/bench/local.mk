@@ -4,9 +4,22 @@ EXTRA_PROGRAMS = tests/bench/smtp_load
 tests_bench_smtp_load_SOURCES = tests/bench/smtp_load.cc
 EXTRA_DIST += tests/bench/bench
 CLEANFILES += tests/bench/smtp_load
-bench: all tests/bench/smtp_load
+bench-mail: all tests/bench/smtp_load
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/bench $(BENCHFLAGS)
-.PHONY: bench
+
+# The gate alone: connections that come and go, and refused ones. `make bench-connections CONNECTIONFLAGS="--parallel 20 --seconds 10"`.
+EXTRA_PROGRAMS += tests/bench/connection_churn
+tests_bench_connection_churn_SOURCES = tests/bench/connection_churn.cc
+EXTRA_DIST += tests/bench/connections
+CLEANFILES += tests/bench/connection_churn
+bench-connections: all tests/bench/connection_churn
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/connections $(CONNECTIONFLAGS)
+
+# One after the other, so that they don't disturb each other's figures. A further measurement is one more line here.
+bench: all
+	$(MAKE) bench-mail
+	$(MAKE) bench-connections
+.PHONY: bench bench-mail bench-connections
 
 # Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
 EXTRA_PROGRAMS += tests/bench/journal_bench
