@@ -5,6 +5,7 @@
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "net/frames.h"
+#include "net/run_for_life.h"
 
 #include <boost/asio/write.hpp>
 
@@ -106,6 +107,14 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     bool writing = false;
   };
 
+  // Ends the present connection, if it is still the same, when one of its two coroutines has failed: otherwise all
+  // further questions would wait for it until their time limit.
+  auto dropper() {
+    return [self = shared_from_this(), connection = connection_](const std::string&) {
+      if (self->connection_ == connection) self->drop();
+    };
+  }
+
   Result<void> connect() {
     if (connection_) return {};
     const auto now = std::chrono::steady_clock::now();
@@ -122,7 +131,7 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     if (error) return away(error.message());
     connected->release();
     connection_ = std::make_shared<Connection>(std::move(socket));
-    net::asio::co_spawn(io_, read_all(shared_from_this(), connection_), net::asio::detached);
+    net::run_task(io_, "directory-answers", read_all(shared_from_this(), connection_), dropper());
     return {};
   }
 
@@ -143,7 +152,7 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     connection_->unsent += bytes;
     if (connection_->writing) return;
     connection_->writing = true;
-    net::asio::co_spawn(io_, write_all(shared_from_this(), connection_), net::asio::detached);
+    net::run_task(io_, "directory-questions", write_all(shared_from_this(), connection_), dropper());
   }
 
   static net::Awaitable<void> write_all(std::shared_ptr<State> self, std::shared_ptr<Connection> connection) {

@@ -7,6 +7,7 @@
 #include "directory/protocol.h"
 #include "directory/verifier.h"
 #include "net/frames.h"
+#include "net/run_for_life.h"
 
 #include <boost/asio/write.hpp>
 
@@ -52,7 +53,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     unsent_ += net::frame(answer);
     if (writing_) return;
     writing_ = true;
-    net::asio::co_spawn(socket_.get_executor(), write_all(shared_from_this()), net::asio::detached);
+    net::run_task(socket_.get_executor(), "directory-answer", write_all(shared_from_this()),
+                  [self = shared_from_this()](const std::string&) { self->close(); });
   }
 
   // Waits until the peer has read enough.
@@ -105,7 +107,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   void start() {
     generations_.raise_directory();
-    net::asio::co_spawn(acceptor_.get_executor(), accept_all(shared_from_this()), net::asio::detached);
+    net::run_for_life(acceptor_.get_executor(), accept_all(shared_from_this()));
   }
 
   void stop() {
@@ -154,29 +156,30 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     auto connection = std::make_shared<Connection>(std::move(socket), peer.uid, administrator,
                                                    administrator ? net::kMaxFrameBytes : settings_.question_bytes);
     connections_.insert(connection);
-    net::asio::co_spawn(acceptor_.get_executor(), serve(shared_from_this(), connection), net::asio::detached);
+    net::run_task(acceptor_.get_executor(), "directory-connection", serve(shared_from_this(), connection),
+                  [self = shared_from_this(), connection](const std::string&) { self->end(connection); });
   }
 
   static net::Awaitable<void> serve(std::shared_ptr<State> self, std::shared_ptr<Connection> peer) {
-    try {
-      while (!peer->closed()) {
-        const auto request = co_await net::read_frame(peer->socket(), peer->reader());
-        if (!request) {
-          if (request.error().kind == Kind::invalid)
-            base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", request.error().what}});
-          break;
-        }
-        if (!self->answer(peer, *request)) {
-          base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", "not a question"}});
-          break;
-        }
-        co_await peer->wait_for_room();
+    while (!peer->closed()) {
+      const auto request = co_await net::read_frame(peer->socket(), peer->reader());
+      if (!request) {
+        if (request.error().kind == Kind::invalid)
+          base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", request.error().what}});
+        break;
       }
-    } catch (const std::exception& error) {
-      base::log_event(base::Severity::error, "directory-connection", {{"error", error.what()}});
+      if (!self->answer(peer, *request)) {
+        base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", "not a question"}});
+        break;
+      }
+      co_await peer->wait_for_room();
     }
+    self->end(peer);
+  }
+
+  void end(const std::shared_ptr<Connection>& peer) {
     peer->close();
-    self->connections_.erase(peer);
+    connections_.erase(peer);
   }
 
   // False if this is no question at all and the peer must go.

@@ -143,8 +143,14 @@ void Children::listen(Child& child) {
                            [this, number, incarnation](const boost::system::error_code& error) {
                              const auto found = children_.find(number);
                              if (error || found == children_.end() || found->second->incarnation != incarnation) return;
-                             read(*found->second);
-                             if (found->second->linked) listen(*found->second);
+                             Child& child = *found->second;
+                             try {
+                               read(child);
+                               if (child.linked) listen(child);
+                             } catch (const std::exception& thrown) {
+                               // Not heard any more it would be a child that nobody can give orders to.
+                               cut_off(child, thrown.what());
+                             }
                            });
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "master/notify.h"
 #include "master/state.h"
+#include "net/run_for_life.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -68,7 +69,8 @@ Master::State::State(Options o, Site s, base::Descriptor program)
                 [this](Child& child, int status) { on_death(child, status); }}),
       signals(io),
       second(io),
-      lock_timer(io) {
+      lock_timer(io),
+      control_retry(io) {
   for (auto& role : options.roles) roles.emplace_back(io, role);
 }
 
@@ -456,19 +458,27 @@ void Master::State::each_second() {
   second.expires_after(eager ? std::chrono::milliseconds(kEagerRetry) : 1000ms);
   second.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
+    // First: if an exception ends the work of this second, there is a next one.
+    each_second();
     children.each_second();
     if (!stopping && !reloading) try_sockets();
     check_tables();
-    each_second();
+    // What an exception may have kept from happening at a death.
+    children.reap();
+    if (!starting && !reloading) ensure_all();
   });
 }
 
 void Master::State::watch_locks() {
-  bool held = false;
+  const bool held = std::any_of(locks.begin(), locks.end(), [](const LockWatch& lock) { return lock.lock->holder() != 0; });
+  // First, as above.
+  lock_timer.expires_after(held ? kLockLookCloser : kLockLook);
+  lock_timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) watch_locks();
+  });
   const auto now = base::steady_now();
   for (auto& lock : locks) {
     const auto holder = lock.lock->held();
-    held = held || holder.process != 0;
     if (holder != lock.held) {
       lock.held = holder;
       lock.since = now;
@@ -482,17 +492,13 @@ void Master::State::watch_locks() {
     children.signal(*child, SIGKILL);
   }
   pay_owed();
-  lock_timer.expires_after(held ? kLockLookCloser : kLockLook);
-  lock_timer.async_wait([this](const boost::system::error_code& error) {
-    if (!error) watch_locks();
-  });
 }
 
 void Master::State::wait_for_signal() {
   signals.async_wait([this](const boost::system::error_code& error, int number) {
     if (error) return;
-    on_signal(number);
     wait_for_signal();
+    on_signal(number);
   });
 }
 
@@ -503,16 +509,16 @@ void Master::State::on_signal(int number) {
       break;
     case SIGHUP:
       if (!stopping)
-        net::asio::co_spawn(
-            io, [](State& self) -> net::Awaitable<void> { [[maybe_unused]] const auto outcome = co_await self.reload(); }(*this),
-            net::asio::detached);
+        net::run_task(
+            io, "reload", [](State& self) -> net::Awaitable<void> { [[maybe_unused]] const auto outcome = co_await self.reload(); }(*this),
+            [](const std::string&) {});
       break;
     case SIGUSR1:
       reopen_log();
       break;
     case SIGTERM:
     case SIGINT:
-      net::asio::co_spawn(io, stop(), net::asio::detached);
+      begin_stop();
       break;
     default:
       break;
@@ -567,6 +573,15 @@ net::Awaitable<void> Master::State::start() {
   if (options.ready) options.ready({});
 }
 
+void Master::State::begin_stop() {
+  net::run_task(io, "stop", stop(), [this](const std::string&) {
+    // The end must come all the same: the children notice it, and do as if the master had been killed.
+    exit_status = 1;
+    ended = true;
+    io.stop();
+  });
+}
+
 net::Awaitable<void> Master::State::stop() {
   if (stopping) {
     co_return;
@@ -614,7 +629,12 @@ int Master::State::run() {
     if (options.ready) options.ready(opened.error().what);
     return 1;
   }
-  net::asio::co_spawn(io, start(), net::asio::detached);
+  net::run_task(io, "start", start(), [this](const std::string& reason) {
+    starting = false;
+    if (options.ready) options.ready(reason);
+    exit_status = 1;
+    begin_stop();
+  });
   each_second();
   watch_locks();
   while (!ended) {

@@ -87,6 +87,11 @@ net::Awaitable<ReloadOutcome> Master::State::reload() {
   do {
     reload_again = false;
     reloading = true;
+    // Also if an exception ends it (out of memory): the next reload must be possible, and puts right what this one left.
+    struct Over {
+      bool& under_way;
+      ~Over() { under_way = false; }
+    } over{reloading};
     notify_reloading();
     outcome = co_await reload_now();
     reloading = false;

@@ -85,6 +85,7 @@ struct Master::State {
   int run();
   net::Awaitable<void> start();
   net::Awaitable<void> stop();
+  void begin_stop();
   net::Awaitable<void> pause(std::chrono::milliseconds time);
   void wait_for_signal();
   void on_signal(int number);
@@ -128,6 +129,7 @@ struct Master::State {
 
   // status.cc
   Result<void> open_control_socket();
+  void listen_to_control();
   net::Awaitable<void> accept_control();
   net::Awaitable<void> serve_control(net::asio::local::stream_protocol::socket socket);
   [[nodiscard]] boost::json::object status();
@@ -138,7 +140,7 @@ struct Master::State {
   net::asio::io_context io{1};
   Children children;
   net::asio::signal_set signals;
-  net::asio::steady_timer second, lock_timer;
+  net::asio::steady_timer second, lock_timer, control_retry;
   std::optional<net::asio::local::stream_protocol::acceptor> control;
   unsigned control_connections = 0;
 

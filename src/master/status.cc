@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "master/state.h"
 #include "net/frames.h"
+#include "net/run_for_life.h"
 
 #include <boost/json/array.hpp>
 
@@ -44,8 +45,18 @@ Result<void> Master::State::open_control_socket() {
   auto socket = net::listen_unix(site.run.get(), "control.sock", 0600);
   if (!socket) return socket.error();
   control.emplace(io, net::asio::local::stream_protocol(), socket->release());
-  net::asio::co_spawn(io, accept_control(), net::asio::detached);
+  listen_to_control();
   return {};
+}
+
+void Master::State::listen_to_control() {
+  // Without it nobody could order anything any more: begun again, after a moment that lets pass what was short.
+  net::run_task(io, "control-socket", accept_control(), [this](const std::string&) {
+    control_retry.expires_after(1s);
+    control_retry.async_wait([this](const boost::system::error_code& error) {
+      if (!error) listen_to_control();
+    });
+  });
 }
 
 net::Awaitable<void> Master::State::accept_control() {
@@ -65,7 +76,7 @@ net::Awaitable<void> Master::State::accept_control() {
       continue;
     }
     if (control_connections >= kControlConnections) continue;
-    net::asio::co_spawn(io, serve_control(std::move(socket)), net::asio::detached);
+    net::run_task(io, "control-connection", serve_control(std::move(socket)), [](const std::string&) {});
   }
 }
 
@@ -95,7 +106,7 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
     } else if (name == "stop") {
       // The connection ends when the master does: that is how the asker knows.
       base::log_event(base::Severity::notice, "stop-ordered");
-      net::asio::co_spawn(io, stop(), net::asio::detached);
+      begin_stop();
       answer = {{"done", true}, {"grace_seconds", configuration.grace_time.count()}};
     } else {
       answer = {{"error", "unknown command"}};
