@@ -112,22 +112,33 @@ Deliverer::~Deliverer() = default;
 
 void Deliverer::set_settings(DelivererSettings settings) { settings_ = std::move(settings); }
 
-Awaitable<void> Deliverer::work(std::vector<spool::Position> positions) {
-  std::vector<Job> together, alone;
-  for (const spool::Position& position : positions) {
-    if (parts_.reader.finished(position)) continue;
-    const spool::Claim claim = parts_.state.claim(position, settings_.child);
-    if (!claim.granted) continue;
-    // Asked again under the claim: whoever had it before may have finished meanwhile.
-    if (parts_.reader.finished(position)) {
-      parts_.state.release(position, settings_.child);
-      continue;
+Awaitable<std::size_t> Deliverer::work(std::vector<spool::Position> positions, std::size_t most) {
+  const std::vector<spool::Claim> claims = parts_.state.claim(positions, settings_.child, most);
+  std::vector<spool::Position> granted;
+  for (std::size_t i = 0; i < claims.size(); ++i)
+    if (claims[i].granted) granted.push_back(positions[i]);
+  // Asked under the claim: whoever had it before may have finished meanwhile.
+  std::vector<spool::Position> unfinished = granted;
+  parts_.reader.drop_finished(unfinished);
+  if (unfinished.size() < granted.size()) {
+    std::vector<spool::Position> finished;
+    auto next = unfinished.begin();
+    for (const spool::Position& position : granted) {
+      if (next != unfinished.end() && *next == position) ++next;
+      else finished.push_back(position);
     }
+    parts_.state.release(finished, settings_.child);
+  }
+  std::vector<Job> together, alone;
+  auto next = unfinished.begin();
+  for (std::size_t i = 0; i < claims.size() && next != unfinished.end(); ++i) {
+    if (!claims[i].granted || *next != positions[i]) continue;
+    ++next;
     Job job;
-    job.position = position;
-    job.deaths = claim.attempts;
-    job.suspicious = claim.must_be_alone;
-    (claim.must_be_alone ? alone : together).push_back(std::move(job));
+    job.position = positions[i];
+    job.deaths = claims[i].attempts;
+    job.suspicious = claims[i].must_be_alone;
+    (claims[i].must_be_alone ? alone : together).push_back(std::move(job));
   }
   if (!together.empty()) co_await work_on(std::move(together));
   for (Job& job : alone) {
@@ -136,6 +147,7 @@ Awaitable<void> Deliverer::work(std::vector<spool::Position> positions) {
     one.push_back(std::move(job));
     co_await work_on(std::move(one));
   }
+  co_return claims.size();
 }
 
 Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
@@ -169,6 +181,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
       // Files that were not promised may be there all the same: whoever comes next must look.
       if (job.filed) parts_.state.note_death();
       parts_.state.put_back(job.position, settings_.child);
+      ++counters_.put_back;
       continue;
     }
     finished.push_back(job.position);
@@ -184,7 +197,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
     unmarked_ = std::move(finished);
     return;
   }
-  for (const spool::Position& position : finished) parts_.state.release(position, settings_.child);
+  parts_.state.release(finished, settings_.child);
   parts_.state.add_finished(finished.size());
   counters_.messages += finished.size();
 }

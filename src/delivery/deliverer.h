@@ -69,11 +69,13 @@ class Deliverer {
   // For a reload: holds from the next batch on.
   void set_settings(DelivererSettings settings);
 
-  // Works on these records, as far as nobody else has them and they are not finished.
-  net::Awaitable<void> work(std::vector<spool::Position> positions);
+  // Works on at most `most` of these records, from the front on and as far as nobody else has them and they are not finished. Returns how many
+  // positions it looked at; the rest is for another call.
+  net::Awaitable<std::size_t> work(std::vector<spool::Position> positions, std::size_t most = SIZE_MAX);
 
   struct Counters {
     std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, filter_errors = 0, batches = 0;
+    std::uint64_t put_back = 0;  // records left for another attempt
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 

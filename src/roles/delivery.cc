@@ -23,9 +23,11 @@ namespace asio = net::asio;
 using base::Severity;
 using net::Awaitable;
 
-// How long records may wait that no notice announced and no death gave reason to look for: the shorter time while there is a
-// backlog (notices are dropped when their socket is full), the longer one when scans find nothing to do.
+// How long records may wait that no notice announced and no death gave reason to look for. The shortest time after notices were dropped (their
+// socket was full) or work was given back; from there on doubled, while scans find nothing to do, up to the longest.
 constexpr std::chrono::milliseconds kShortestScanInterval{50}, kScanIntervalWithBacklog{500}, kLongestScanInterval{2000};
+// What one scan brings is worked on in batches before the next one.
+constexpr std::size_t kRecordsInScan = 4096;
 // Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
 constexpr std::chrono::milliseconds kMarksInterval{1000};
 
@@ -129,14 +131,15 @@ class DeliveryRole {
 
   std::vector<spool::Position> take_notices() {
     std::vector<spool::Position> positions;
-    std::array<char, 64> datagram;
+    std::array<char, spool::kMostNoticeBytes> datagram;
     while (positions.size() < batch_messages_) {
       const ssize_t got = ::recv(notices_.native_handle(), datagram.data(), datagram.size(), MSG_DONTWAIT);
       if (got < 0) {
         notices_wait_ = false;
         break;
       }
-      if (auto position = spool::decode_notice(std::string_view(datagram.data(), static_cast<std::size_t>(got)))) positions.push_back(*position);
+      const auto announced = spool::decode_notice(std::string_view(datagram.data(), static_cast<std::size_t>(got)));
+      positions.insert(positions.end(), announced.begin(), announced.end());
     }
     if (!notices_wait_ && notices_read_) notices_read_->cancel();
     return positions;
@@ -150,19 +153,35 @@ class DeliveryRole {
       working_ = true;
       if (notices_wait_) {
         std::vector<spool::Position> positions = take_notices();
-        if (!positions.empty()) {
-          co_await deliverer_.work(std::move(positions));
-          scan_interval = kShortestScanInterval;
-          next_scan = std::min(next_scan, base::steady_now() + scan_interval);
-        }
+        if (!positions.empty()) co_await deliverer_.work(std::move(positions));
       }
-      if (scan_due_ || base::steady_now() >= next_scan) {
-        scan_due_ = false;
-        const bool found = co_await scan();
-        const auto most = submitter_->state().backlog() > 0 ? kScanIntervalWithBacklog : kLongestScanInterval;
-        scan_interval = found ? kShortestScanInterval : std::min(2 * scan_interval, most);
+      if (const std::uint64_t unannounced = submitter_->state().unannounced(); unannounced != unannounced_seen_) {
+        unannounced_seen_ = unannounced;
+        scan_interval = kShortestScanInterval;
+        next_scan = std::min(next_scan, base::steady_now() + scan_interval);
+      }
+      // What ails them may last: the interval goes on growing.
+      if (const std::uint64_t put_back = deliverer_.counters().put_back; put_back != put_back_seen_) {
+        put_back_seen_ = put_back;
+        next_scan = std::min(next_scan, base::steady_now() + std::min(scan_interval, kScanIntervalWithBacklog));
+      }
+      if (!found_.empty()) {
+        const std::uint64_t finished_before = deliverer_.counters().messages;
+        const std::size_t looked_at = co_await deliverer_.work(found_, batch_messages_);
+        found_.erase(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(looked_at));
+        // Without the claims' lock nothing can be done; the next scan tries again.
+        if (looked_at == 0) found_.clear();
         // Where a scan found work there may be more of it.
-        next_scan = found ? base::steady_now() : base::steady_now() + scan_interval;
+        if (deliverer_.counters().messages > finished_before) {
+          scan_interval = kShortestScanInterval;
+          if (found_.empty()) next_scan = base::steady_now();
+        }
+      } else if (scan_due_ || base::steady_now() >= next_scan) {
+        scan_due_ = false;
+        scan();
+        const auto most = submitter_->state().backlog() > 0 ? kScanIntervalWithBacklog : kLongestScanInterval;
+        scan_interval = std::min(2 * scan_interval, most);
+        next_scan = base::steady_now() + scan_interval;
       }
       // Records are found to be unreadable by scans and by deliveries.
       if (const std::uint64_t found = reader_.corrupt_found(); found > corrupt_counted_) {
@@ -174,7 +193,7 @@ class DeliveryRole {
         next_marks = base::steady_now() + kMarksInterval;
       }
       working_ = false;
-      if (notices_wait_ || scan_due_ || finishing_) {
+      if (notices_wait_ || !found_.empty() || scan_due_ || finishing_) {
         // Orders of the master come in between.
         co_await asio::post(io_, asio::use_awaitable);
         continue;
@@ -186,12 +205,12 @@ class DeliveryRole {
     io_.stop();
   }
 
-  // Looks for records that nobody announced. True if there were some to work on.
-  Awaitable<bool> scan() {
-    auto positions = reader_.scan(batch_messages_);
+  // Looks for records that nobody announced.
+  void scan() {
+    auto positions = reader_.scan(kRecordsInScan);
     if (!positions) {
       base::log_event(Severity::error, "journal-not-scanned", {{"reason", positions.error().what}});
-      co_return false;
+      return;
     }
     submitter_->state().correct_backlog(reader_.unfinished());
     if (!orphans_removed_) {
@@ -199,10 +218,7 @@ class DeliveryRole {
       auto removed = reader_.remove_orphaned_large_messages();
       if (removed && *removed > 0) base::log_event(Severity::notice, "orphans-removed", {{"files", *removed}});
     }
-    if (positions->empty()) co_return false;
-    const std::uint64_t finished_before = deliverer_.counters().messages;
-    co_await deliverer_.work(std::move(*positions));
-    co_return deliverer_.counters().messages > finished_before;
+    found_ = std::move(*positions);
   }
 
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
@@ -224,6 +240,8 @@ class DeliveryRole {
   asio::steady_timer wake_;
   asio::posix::stream_descriptor notices_;
   std::optional<asio::steady_timer> notices_read_;
+  std::vector<spool::Position> found_;  // by the last scan, not yet looked at
+  std::uint64_t unannounced_seen_ = 0, put_back_seen_ = 0;
   std::uint64_t corrupt_counted_ = 0;
   bool notices_wait_ = false, scan_due_ = true, finishing_ = false, working_ = false, orphans_removed_ = false;
 };

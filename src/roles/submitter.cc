@@ -37,14 +37,22 @@ Result<void> Submitter::prepare() {
   return {};
 }
 
-Result<void> Submitter::conclude(const Result<spool::Position>& position) {
-  if (!position) return position.error();
+Awaitable<Result<void>> Submitter::conclude(Result<spool::Position> position) {
+  if (!position) co_return position.error();
   POSTERN_KILL_POINT("before-250");
   state_.add_accepted();
-  const std::string notice = spool::encode_notice(*position);
-  // Full, or nobody there: the scan finds the record.
-  [[maybe_unused]] const auto sent = ::send(notices_.get(), notice.data(), notice.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return {};
+  to_announce_.push_back(*position);
+  if (to_announce_.size() == spool::kMostInNotice) announce();
+  else if (to_announce_.size() == 1) net::asio::post(co_await net::asio::this_coro::executor, [this] { announce(); });
+  co_return Result<void>();
+}
+
+void Submitter::announce() {
+  if (to_announce_.empty()) return;
+  const std::string notice = spool::encode_notice(to_announce_);
+  to_announce_.clear();
+  // Full, or nobody there.
+  if (::send(notices_.get(), notice.data(), notice.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) state_.add_unannounced();
 }
 
 Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
@@ -52,8 +60,8 @@ Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string m
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message](spool::JournalWriter::Done done) {
     writer_->append(std::move(envelope), std::move(message), std::move(done));
   };
-  const auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
-  co_return conclude(position);
+  auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  co_return co_await conclude(std::move(position));
 }
 
 Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::LargeMessage file) {
@@ -61,8 +69,8 @@ Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file](spool::JournalWriter::Done done) {
     writer_->append_large(std::move(envelope), std::move(file), std::move(done));
   };
-  const auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
-  co_return conclude(position);
+  auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  co_return co_await conclude(std::move(position));
 }
 
 Result<void> Submitter::room() {
@@ -71,6 +79,7 @@ Result<void> Submitter::room() {
 }
 
 void Submitter::finish() {
+  announce();
   if (writer_) writer_->finish();
 }
 

@@ -3,7 +3,8 @@
 // The one way of a message into the journal, for every role that takes or makes messages: append, wait until it is on stable
 // storage, count it, tell the delivery children.
 //
-// The notice is a hint: if the socket is full it is dropped, and the scan finds the record.
+// The notice is a hint: if the socket is full it is dropped, counted (SharedState::unannounced()), and the scan finds the record.
+// Records that become durable together are announced together, at the end of the event loop's turn.
 // Failure: Kind::temporary with the reason; the message is then not accepted.
 #include "net/asio.h"
 
@@ -13,6 +14,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace postern::roles {
 
@@ -38,12 +40,14 @@ class Submitter {
  private:
   Submitter(base::Descriptor spool, base::Descriptor notices, spool::SharedState state, spool::JournalSettings settings, unsigned child)
       : spool_(std::move(spool)), notices_(std::move(notices)), state_(std::move(state)), settings_(settings), child_(child) {}
-  Result<void> conclude(const Result<spool::Position>& position);
+  net::Awaitable<Result<void>> conclude(Result<spool::Position> position);
+  void announce();
 
   base::Descriptor spool_, notices_;
   spool::SharedState state_;
   spool::JournalSettings settings_;
   unsigned child_;
+  std::vector<spool::Position> to_announce_;
   std::unique_ptr<spool::JournalWriter> writer_;
 };
 

@@ -37,19 +37,25 @@ bool is_id(std::string_view id) {
   });
 }
 
-// "<id>.<seconds>"
+// "<id>.<seconds>.<random>"
 DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt) {
   const std::int64_t seconds = std::max<std::int64_t>(0, seconds_of(next_attempt));
-  return {id + "." + std::to_string(seconds), id, base::WallTime(std::chrono::seconds(seconds))};
+  return {id + "." + std::to_string(seconds) + "." + base::random_name(), id, base::WallTime(std::chrono::seconds(seconds))};
 }
 
 // The year 9999: held messages wait for a century, and later times would not fit a WallTime.
 constexpr std::int64_t kLastSecond = 253'402'300'799;
 
 std::optional<DeferredEntry> entry_from(const std::string& name) {
-  const std::size_t dot = name.rfind('.');
+  const std::size_t dot = name.find('.');
   if (dot == std::string::npos || !is_id(std::string_view(name).substr(0, dot))) return std::nullopt;
-  const auto seconds = base::number_from<std::int64_t>(std::string_view(name).substr(dot + 1));
+  std::string_view time = std::string_view(name).substr(dot + 1);
+  // Names were made without the random part once; such entries still count.
+  if (const std::size_t end = time.find('.'); end != std::string_view::npos) {
+    if (!is_id(time.substr(end + 1))) return std::nullopt;
+    time = time.substr(0, end);
+  }
+  const auto seconds = base::number_from<std::int64_t>(time);
   if (!seconds || *seconds < 0 || *seconds > kLastSecond) return std::nullopt;
   return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds))};
 }
@@ -105,23 +111,28 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
   const std::array<std::string_view, 3> pieces{std::string_view(header.data(), header.size()), encoded, message};
   auto done = files_->write_gather_at(file->get(), pieces, 0);
   if (done) done = files_->sync(file->get());
-  if (done) done = files_->rename(directory_.get(), temporary, directory_.get(), entry.name);
+  if (done) done = files_->rename_new(directory_.get(), temporary, directory_.get(), entry.name);
   if (!done) {
     [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), temporary);
     return done.error().in("defer");
   }
-  if (done = files_->sync_directory(directory_.get()); !done) return done.error().in("defer");
+  done = files_->sync_directory(directory_.get());
+  // A sync that succeeded is not enough: a change must too (hardening.md 1).
+  if (done) done = files_->touch(file->get());
+  if (!done) {
+    [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), entry.name);
+    return done.error().in("defer");
+  }
   POSTERN_KILL_POINT("deferred-written");
   for (const DeferredEntry& old : before)
-    if (old.name != entry.name)
-      if (auto removed = remove(old); !removed && removed.error().kind != Kind::not_found) return removed.error();
+    if (auto removed = remove(old); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return entry;
 }
 
 Result<DeferredEntry> Deferred::postpone(const DeferredEntry& entry, const mail::Envelope& envelope, std::string_view message,
                                          base::WallTime next_attempt) {
   auto later = put(envelope, message, next_attempt, false);
-  if (!later || later->name == entry.name) return later;
+  if (!later) return later;
   if (auto removed = remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return later;
 }

@@ -2,8 +2,9 @@
 #pragma once
 // Messages that must wait for another attempt: one file each in spool/deferred, envelope (with the recipients that are left) and message.
 //
-// The name carries the id and the next attempt's time, so that finding what is due opens no file. put() is durable on
-// return: only then may the journal's record be marked finished.
+// The name carries the id and the next attempt's time, so that finding what is due opens no file, and a random part: an entry that was read
+// and is then removed is never one that was put there meanwhile. put() is durable on return: only then may the journal's
+// record be marked finished.
 // Failure: Result; Kind::corrupt for a file that doesn't read back (set_aside() moves it to spool/corrupt).
 #include "base/clock.h"
 #include "base/files.h"

@@ -179,7 +179,13 @@ class JournalReader::Implementation {
   void remove_large(Segment& segment) {
     if (!segment.unwritten.empty()) return;
     if (std::none_of(segment.large.begin(), segment.large.end(), [&](const auto& entry) { return segment.marks.finished(entry.first); })) return;
-    if (!files.sync_data(segment.marks_file.get())) return;  // at the next notes
+    if (!files.sync_data(segment.marks_file.get())) {
+      // The kernel may have dropped the pages, and a second sync would then succeed without them (hardening.md 1): these notes are written
+      // anew, and what is synced next time is those.
+      for (const auto& [offset, name] : segment.large)
+        if (segment.marks.finished(offset)) encode_mark({segment.header.generation, offset, MarkKind::finished}, segment.unwritten);
+      return;
+    }
     std::erase_if(segment.large, [&](const auto& entry) {
       if (!segment.marks.finished(entry.first)) return false;
       // What fails here is an orphan for the next start.
@@ -206,15 +212,18 @@ class JournalReader::Implementation {
     record.position = position;
     auto capacity = static_cast<std::size_t>(std::min<std::uint64_t>(kFirstReadBytes, segment.size - position.offset));
     record.buffer_ = std::make_unique_for_overwrite<char[]>(capacity);
-    std::size_t got = read_available(segment.file.get(), record.buffer_.get(), capacity, position.offset);
+    const auto begun = read_up_to(segment.file.get(), record.buffer_.get(), capacity, position.offset);
+    if (!begun) return begun.error().in("record " + to_string(position));
+    const std::size_t got = *begun;
     const auto header = decode_record_header({record.buffer_.get(), got}, segment.header, position.offset, segment.size);
     if (!header) return gone_or_corrupt(position, segment, nullptr, "record without a readable header");
     const auto needed = static_cast<std::size_t>(header->end() - position.offset);
     if (needed > got) {
       auto whole = std::make_unique_for_overwrite<char[]>(needed);
       std::memcpy(whole.get(), record.buffer_.get(), got);
-      const std::size_t rest = read_available(segment.file.get(), whole.get() + got, needed - got, position.offset + got);
-      if (got + rest != needed) return Error{Kind::temporary, "read record " + to_string(position) + ": input/output error"};
+      const auto rest = read_up_to(segment.file.get(), whole.get() + got, needed - got, position.offset + got);
+      if (!rest) return rest.error().in("record " + to_string(position));
+      if (got + *rest != needed) return gone_or_corrupt(position, segment, &*header, "record cut short");
       record.buffer_ = std::move(whole);
     }
     const std::string_view content(record.buffer_.get() + kRecordHeaderBytes, needed - kRecordHeaderBytes);
@@ -247,7 +256,9 @@ class JournalReader::Implementation {
     }
     const auto size = static_cast<std::size_t>(header.large_bytes);
     auto bytes = std::make_unique_for_overwrite<char[]>(size);
-    if (read_available(file->get(), bytes.get(), size, 0) != size || base::crc32c({bytes.get(), size}) != header.large_checksum)
+    const auto got = read_up_to(file->get(), bytes.get(), size, 0);
+    if (!got) return got.error().in("large message " + record.large_name);  // no damage: the disk would not say
+    if (*got != size || base::crc32c({bytes.get(), size}) != header.large_checksum)
       return Error{Kind::corrupt, "large message " + record.large_name + " is damaged"};
     record.buffer_ = std::move(bytes);
     record.message_at_ = 0;
@@ -303,6 +314,33 @@ class JournalReader::Implementation {
       first_segment = at->first + 1;
     }
     return positions;
+  }
+
+  void drop_finished(std::vector<Position>& positions) {
+    // Looked at once each. Null: there is no such segment any more. No entry: it could not be opened.
+    std::map<std::uint32_t, Segment*> looked_at;
+    for (const Position& position : positions) {
+      if (looked_at.contains(position.segment)) continue;
+      auto found = segment(position.segment);
+      if (!found) {
+        if (found.error().kind == Kind::not_found) looked_at.emplace(position.segment, nullptr);
+        continue;
+      }
+      // A record without a note may have been finished and its segment recycled, notes and all, since we looked last. A recycling
+      // writer changes the header before it cuts the notes, so the header, read after them, says whether a missing note means anything.
+      (*found)->marks.refresh((*found)->marks_file.get());
+      refresh_header(position.segment, **found, false);
+      looked_at.emplace(position.segment, *found);
+    }
+    std::erase_if(positions, [&](const Position& position) {
+      const auto entry = looked_at.find(position.segment);
+      if (entry == looked_at.end()) return false;
+      const Segment* const segment = entry->second;
+      if (segment == nullptr) return true;
+      if (!segment->readable) return false;
+      if (segment->header.generation != position.generation) return segment->header.generation > position.generation;
+      return segment->marks.finished(position.offset);
+    });
   }
 
   static bool counts(const Segment& segment, const Known& known) { return !known.pending || segment.marks.accepted(known.offset); }
@@ -372,11 +410,12 @@ class JournalReader::Implementation {
         if (read_available(segment.file.get(), head.data(), head.size(), known.offset) != head.size()) return std::size_t{0};
         const auto header = decode_record_header({head.data(), head.size()}, segment.header, known.offset, segment.size);
         if (!header) return std::size_t{0};
-        if (!header->large || header->body_bytes > 64) continue;
-        std::string name(static_cast<std::size_t>(header->body_bytes), '\0');
-        if (read_available(segment.file.get(), name.data(), name.size(), known.offset + kRecordHeaderBytes + header->envelope_bytes) != name.size())
+        if (!header->large) continue;
+        std::string content(static_cast<std::size_t>(header->content_bytes()), '\0');
+        if (read_available(segment.file.get(), content.data(), content.size(), known.offset + kRecordHeaderBytes) != content.size() ||
+            base::crc32c(content) != header->body_checksum)
           return std::size_t{0};
-        candidates.erase(name);
+        candidates.erase(content.substr(header->envelope_bytes));
       }
       // Nothing is removed while there is a record that we could not read: it may name one of them.
       if (!segment.readable || !segment.unreadable.empty()) return std::size_t{0};
@@ -408,21 +447,7 @@ Result<Record> JournalReader::read(const Position& position) { return implementa
 Result<std::vector<Position>> JournalReader::scan(std::size_t limit) { return implementation_->scan(limit); }
 std::size_t JournalReader::unfinished() const { return implementation_->unfinished_count; }
 
-bool JournalReader::finished(const Position& position) {
-  auto segment = implementation_->segment(position.segment);
-  if (!segment) return segment.error().kind == Kind::not_found;
-  if ((*segment)->header.generation != position.generation) implementation_->refresh_header(position.segment, **segment, false);
-  if (!(*segment)->readable) return false;
-  if ((*segment)->header.generation != position.generation) return (*segment)->header.generation > position.generation;
-  if ((*segment)->marks.finished(position.offset)) return true;
-  (*segment)->marks.refresh((*segment)->marks_file.get());
-  if ((*segment)->marks.finished(position.offset)) return true;
-  // No note of it: it may have been finished and its segment recycled, notes and all, since we looked last. A recycling
-  // writer changes the header before it cuts the notes, so the header now says whether the missing note means anything.
-  implementation_->refresh_header(position.segment, **segment, false);
-  return (*segment)->readable && (*segment)->header.generation > position.generation;
-}
-
+void JournalReader::drop_finished(std::vector<Position>& positions) { implementation_->drop_finished(positions); }
 Result<void> JournalReader::mark_finished(std::span<const Position> positions) { return implementation_->mark_finished(positions); }
 Result<void> JournalReader::mark_accepted(const Position& position) { return implementation_->mark_accepted(position); }
 Result<void> JournalReader::sync_marks() { return implementation_->sync_marks(); }

@@ -50,17 +50,19 @@ class JournalReader {
   ~JournalReader();
 
   // Kind::not_found: there is no such record any more (its segment has been recycled, so it was finished), or not yet.
-  // Kind::corrupt: it doesn't read back; scan() will set it aside. Kind::temporary: the disk would not say.
+  // Kind::corrupt: it doesn't read back and has been set aside, or scan() will do so. Kind::temporary: the disk would not say.
   Result<Record> read(const Position& position);
 
-  // All whole records of live generations that are not marked finished, at most `limit`; the same ones
-  // again until they are marked. Pending records without a verdict are left out.
+  // All records of live generations that are not marked finished, at most `limit`; the same ones again until they are marked. Pending
+  // records without a verdict are left out. Only read() says whether a record is damaged; the last batch of a writer is looked
+  // at here too, since it may not be all there yet.
   Result<std::vector<Position>> scan(std::size_t limit);
   // How many unfinished records the last scan() saw, however small its limit was.
   [[nodiscard]] std::size_t unfinished() const;
 
-  // True if the record has been marked finished (by anybody, as far as this reader has looked) or its segment recycled.
-  bool finished(const Position& position);
+  // Takes those out that have been marked finished by anybody until now, or whose segment has been recycled. The others keep their order.
+  // Costs a few reads for each segment, not for each record.
+  void drop_finished(std::vector<Position>& positions);
 
   // Notes that nothing is left to do for these records, and removes their large messages. What happened to the messages must be durable
   // before. The notes need no sync of their own: one that gets lost leads to a replay, and the store recognises

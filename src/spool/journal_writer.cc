@@ -614,7 +614,10 @@ class Writer final : public JournalWriter {
       [[maybe_unused]] const auto removed = files_.unlink(journal_.get(), marks_name(number));
       return done;
     }
-    if (done = files_.sync_directory(journal_.get()); !done) remove(segment);
+    done = files_.sync_directory(journal_.get());
+    // A sync that succeeded is not enough: a change must too (hardening.md 1).
+    if (done) done = files_.touch(segment.file.get());
+    if (!done) remove(segment);
     return done;
   }
 

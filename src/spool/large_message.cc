@@ -2,6 +2,7 @@
 #include "spool/large_message.h"
 
 #include "base/crc32c.h"
+#include "base/random.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -14,11 +15,11 @@
 namespace postern::spool {
 
 Result<LargeMessage> LargeMessage::create(base::Files& files, int spool_directory, const std::string& message_id) {
-  if (message_id.empty() || message_id.size() > 64 || message_id.find('/') != std::string::npos || message_id.front() == '.')
+  if (message_id.empty() || message_id.size() > 40 || message_id.find('/') != std::string::npos || message_id.front() == '.')
     return Error{Kind::invalid, "large message: not a message id"};
   LargeMessage message;
   message.files_ = &files;
-  message.name_ = message_id;
+  message.name_ = message_id + "-" + base::random_name();
   auto directory = base::make_and_open_directory(files, spool_directory, "large", 02770);
   if (!directory) return directory.error().in("large message");
   message.directory_ = std::move(*directory);
@@ -74,6 +75,7 @@ Result<void> LargeMessage::append(std::string_view bytes) {
 Result<void> LargeMessage::sync() {
   if (auto synced = files_->sync(file_.get()); !synced) return synced.error().in("large message");
   if (auto synced = files_->sync_directory(directory_.get()); !synced) return synced.error().in("large message");
+  if (auto touched = files_->touch(file_.get()); !touched) return touched.error().in("large message");
   return {};
 }
 

@@ -17,7 +17,9 @@ namespace postern::spool {
 
 class LargeMessage {
  public:
-  // A new, empty file for the message with this id (mail/message_id.h). `spool_directory` is only used in this call.
+  // A new, empty file for the message with this id (mail/message_id.h). The same message may come again, with the file of an earlier
+  // attempt still there (a redirect that is replayed has the same id), so the name has a random part too. `spool_directory` is
+  // only used in this call.
   static Result<LargeMessage> create(base::Files& files, int spool_directory, const std::string& message_id);
 
   LargeMessage(LargeMessage&& other) noexcept;
@@ -30,7 +32,8 @@ class LargeMessage {
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
   [[nodiscard]] std::uint32_t checksum() const { return checksum_; }  // CRC32C of all bytes
   [[nodiscard]] const std::string& name() const { return name_; }     // below spool/large
-  // Makes content and name durable; the writer calls it before it appends the record.
+  // Makes content and name durable, and tries one change of the file system behind it (hardening.md 1); the writer calls it before it
+  // appends the record.
   Result<void> sync();
   // The record stands: the file stays.
   void commit() { committed_ = true; }

@@ -4,9 +4,10 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::spool {
 
@@ -21,11 +22,13 @@ struct Position {
 // "3/17/4096": for log lines.
 std::string to_string(const Position& position);
 
-// A notice is one datagram: "there is a record at …". It is a hint; the journal is the queue, and a claim decides who works.
-inline constexpr std::size_t kNoticeBytes = 24;
-std::string encode_notice(const Position& position);
+// A notice is one datagram: "there are records at …". It is a hint; the journal is the queue, and a claim decides who works.
+inline constexpr std::size_t kMostInNotice = 64;
+inline constexpr std::size_t kMostNoticeBytes = 8 + 16 * kMostInNotice;
+// Of 1 to kMostInNotice positions.
+std::string encode_notice(std::span<const Position> positions);
 // Nothing for anything that encode_notice() did not write.
-std::optional<Position> decode_notice(std::string_view datagram);
+std::vector<Position> decode_notice(std::string_view datagram);
 
 }  // namespace postern::spool
 

@@ -12,22 +12,37 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace postern::spool {
 namespace {
 constexpr std::size_t kChunkBytes = 256 * 1024;
 }  // namespace
 
-std::size_t read_available(int file, char* to, std::size_t size, std::uint64_t offset) {
+namespace {
+
+// Returns how many bytes were read and, if that is fewer than asked for, the error number (0: the file's end).
+std::pair<std::size_t, int> read_some(int file, char* to, std::size_t size, std::uint64_t offset) {
   std::size_t done = 0;
   while (done < size) {
     const ssize_t got = ::pread(file, to + done, size - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
+    if (got < 0) return {done, errno};
+    if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
+  return {done, 0};
+}
+
+}  // namespace
+
+Result<std::size_t> read_up_to(int file, char* to, std::size_t size, std::uint64_t offset) {
+  const auto [done, failed] = read_some(file, to, size, offset);
+  if (failed != 0) return Error{Kind::temporary, system_error(failed, "read").what};
   return done;
 }
+
+std::size_t read_available(int file, char* to, std::size_t size, std::uint64_t offset) { return read_some(file, to, size, offset).first; }
 
 Result<SegmentHeader> read_segment_header(int file, std::uint32_t number, bool* recovered) {
   std::array<char, 1024> bytes;
@@ -127,18 +142,20 @@ std::optional<RecordHeader> SegmentScan::header_at(int file, std::uint64_t offse
   return decode_record_header({bytes.data(), bytes.size()}, header_, offset, size_);
 }
 
-bool SegmentScan::body_is_whole(int file, const RecordHeader& record) {
+SegmentScan::Body SegmentScan::look_at_body(int file, const RecordHeader& record) {
   std::uint64_t at = record.offset + kRecordHeaderBytes, left = record.content_bytes();
   std::uint32_t checksum = 0;
   while (left > 0) {
     const auto chunk = static_cast<std::size_t>(std::min<std::uint64_t>(left, kChunkBytes));
     if (buffer_.size() < chunk) buffer_.resize(chunk);
-    if (read_available(file, buffer_.data(), chunk, at) != chunk) return false;
+    const auto got = read_up_to(file, buffer_.data(), chunk, at);
+    if (!got) return Body::unread;
+    if (*got != chunk) return Body::not_whole;
     checksum = base::crc32c({buffer_.data(), chunk}, checksum);
     at += chunk;
     left -= chunk;
   }
-  return checksum == record.body_checksum;
+  return checksum == record.body_checksum ? Body::whole : Body::not_whole;
 }
 
 bool SegmentScan::zeros(int file, std::uint64_t from, std::uint64_t to) {
@@ -168,32 +185,26 @@ std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from)
   return at_block;
 }
 
-std::uint32_t SegmentScan::highest_batch(int file) {
+std::uint32_t SegmentScan::highest_batch(int file, std::uint64_t from) {
   std::uint32_t highest = 0;
-  for (std::uint64_t block = round_up(next_, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
+  for (std::uint64_t block = round_up(from, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
     if (const auto record = header_at(file, block)) highest = std::max(highest, record->batch);
   return highest;
 }
 
 void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole,
                           std::vector<Unreadable>& unreadable) {
+  const bool unwatched = unwatched_;
+  std::vector<RecordHeader> last_batch;
+  std::vector<Unreadable> found_unreadable;
   while (next_ + kRecordHeaderBytes <= size_) {
     if (const auto record = header_at(file, next_)) {
-      if (!marks.finished(next_)) {
-        if (body_is_whole(file, *record)) {
-          whole.push_back(*record);
-        } else {
-          // Being written just now, torn by a crash, or damaged. The last only if a later batch proves that this one was synced;
-          // that proof reads a header in each block, so it is not looked for each time.
-          stuck_ = stuck_at_ == next_ ? stuck_ + 1 : 0;
-          stuck_at_ = next_;
-          const bool look = closed || unwatched_ || stuck_ % 64 == 63;
-          const bool proven = look && highest_batch(file) > record->batch;
-          if (!proven && !closed) return;
-          if (proven && body_is_whole(file, *record)) continue;  // both batches were written while we looked: once more
-          unreadable.push_back({next_, record->end() - next_, !proven});
-        }
+      // A batch is written only after the one before has been synced, so that is whole. Whoever reads a record checks it.
+      if (!last_batch.empty() && record->batch > last_batch.back().batch) {
+        whole.insert(whole.end(), last_batch.begin(), last_batch.end());
+        last_batch.clear();
       }
+      if (!marks.finished(next_)) last_batch.push_back(*record);
       batch_ = record->batch;
       next_ = round_up(record->end(), kRecordAlignment);
       continue;
@@ -205,7 +216,7 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
     }
     // No readable record: the end of what has been written, or damage. While the writer lives and we have followed it
     // from its start, it is the end: what it wrote is in the page cache and reads as it was written.
-    if (!closed && !unwatched_) return;
+    if (!closed && !unwatched_) break;
     unwatched_ = false;
     const auto found = find_from(file, next_ + kRecordAlignment);
     if (!found) break;
@@ -215,11 +226,46 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
     }
     // A writer's bytes appear in order, so behind a live writer this is damage. In a closed segment it may be the last batch.
     const std::uint32_t lost_batch = block == next_ && found->batch != batch_ ? batch_ + 1 : batch_;
-    const bool torn = closed && std::max(found->batch, highest_batch(file)) <= lost_batch;
-    if (!marks.finished(next_)) unreadable.push_back({next_, found->offset - next_, torn});
+    const bool torn = closed && std::max(found->batch, highest_batch(file, next_)) <= lost_batch;
+    if (!marks.finished(next_)) found_unreadable.push_back({next_, found->offset - next_, torn});
     next_ = found->offset;
   }
-  if (closed) ended_ = true;
+  if (check_last_batch(file, closed || unwatched, closed, last_batch, whole, found_unreadable)) {
+    ended_ = closed;
+  } else {
+    // What was found behind next_ will be found again.
+    unwatched_ = unwatched;
+    std::erase_if(found_unreadable, [this](const Unreadable& region) { return region.offset >= next_; });
+  }
+  std::sort(found_unreadable.begin(), found_unreadable.end(), [](const Unreadable& a, const Unreadable& b) { return a.offset < b.offset; });
+  unreadable.insert(unreadable.end(), found_unreadable.begin(), found_unreadable.end());
+}
+
+// Of the last batch only its content says whether it is all there. False: one is still being written, and next_ is put back to it.
+bool SegmentScan::check_last_batch(int file, bool thorough, bool closed, const std::vector<RecordHeader>& records,
+                                   std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable) {
+  for (const RecordHeader& record : records) {
+    // What the disk will not read is no damage: whoever works on the record tries again.
+    if (look_at_body(file, record) != Body::not_whole) {
+      whole.push_back(record);
+      continue;
+    }
+    // Being written just now, torn by a crash, or damaged. The last only if a later batch proves that this one was synced;
+    // that proof reads a header in each block, so it is not looked for each time.
+    stuck_ = stuck_at_ == record.offset ? stuck_ + 1 : 0;
+    stuck_at_ = record.offset;
+    const bool look = thorough || stuck_ % 64 == 63;
+    const bool proven = look && highest_batch(file, record.offset) > record.batch;
+    if (!proven && !closed) {
+      next_ = record.offset;
+      batch_ = record.batch;
+      return false;
+    }
+    // Both batches may have been written while we looked: once more.
+    if (proven && look_at_body(file, record) != Body::not_whole) whole.push_back(record);
+    else unreadable.push_back({record.offset, record.end() - record.offset, !proven});
+  }
+  return true;
 }
 
 Result<void> set_aside(base::Files& files, int corrupt_directory, int segment_file, const SegmentHeader& header,

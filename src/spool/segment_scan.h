@@ -18,7 +18,9 @@ namespace postern::spool {
 // Most bytes that one batch may have; how far a readable record is searched for behind unreadable bytes.
 inline constexpr std::uint64_t kMostBatchBytes = 8 * 1024 * 1024;
 
-// Reads up to `size` bytes at `offset`; fewer at the end of the file or where the disk fails. Returns how many.
+// Reads up to `size` bytes at `offset`; fewer at the end of the file. Returns how many. An error (Kind::temporary): the disk would not say.
+Result<std::size_t> read_up_to(int file, char* to, std::size_t size, std::uint64_t offset);
+// The same where a disk that fails counts as the file's end.
 std::size_t read_available(int file, char* to, std::size_t size, std::uint64_t offset);
 
 // The header of the opened segment `number`. If both copies are damaged, it is recovered from the first record
@@ -59,7 +61,8 @@ class SegmentScan {
   // between its records although its writer lives.
   void reset(const SegmentHeader& header, std::uint64_t segment_bytes, bool unwatched);
   // Goes on from where it stopped and adds whole records that are not marked finished to `whole`, unreadable bytes that are not marked
-  // finished to `unreadable`. `closed`: nobody is writing this segment any more.
+  // finished to `unreadable`. `closed`: nobody is writing this segment any more. Content is read of the last batch only: whoever
+  // reads an earlier record must check it, as it may be damaged.
   void advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable);
   // True when a closed segment has been walked through: nothing will come any more.
   [[nodiscard]] bool ended() const { return ended_; }
@@ -67,10 +70,13 @@ class SegmentScan {
 
  private:
   [[nodiscard]] std::optional<RecordHeader> header_at(int file, std::uint64_t offset) const;
-  bool body_is_whole(int file, const RecordHeader& record);
+  enum class Body { whole, not_whole, unread };
+  Body look_at_body(int file, const RecordHeader& record);
   bool zeros(int file, std::uint64_t from, std::uint64_t to);
   std::optional<RecordHeader> find_from(int file, std::uint64_t from);
-  std::uint32_t highest_batch(int file);
+  std::uint32_t highest_batch(int file, std::uint64_t from);
+  bool check_last_batch(int file, bool thorough, bool closed, const std::vector<RecordHeader>& records, std::vector<RecordHeader>& whole,
+                        std::vector<Unreadable>& unreadable);
 
   SegmentHeader header_;
   std::uint64_t size_ = 0, next_ = kFirstRecord;

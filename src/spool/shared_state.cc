@@ -22,7 +22,7 @@ struct SharedState::Shape {
   std::uint64_t used;
   std::atomic<std::int64_t> backlog;
   std::atomic<std::int64_t> last_death;
-  std::atomic<std::uint64_t> accepted, finished, corrupt;
+  std::atomic<std::uint64_t> accepted, finished, corrupt, unannounced;
 };
 
 // An open-addressed table; an entry with a state stands somewhere behind its hash, with no free entry between.
@@ -143,8 +143,24 @@ void SharedState::erase(Entry* entry) const {
 }
 
 Claim SharedState::claim(const Position& position, unsigned child) {
+  const auto claims = claim(std::span(&position, 1), child, 1);
+  return claims.empty() ? Claim{} : claims.front();
+}
+
+std::vector<Claim> SharedState::claim(std::span<const Position> positions, unsigned child, std::size_t most) {
+  std::vector<Claim> claims;
+  claims.reserve(std::min(positions.size(), most));
+  if (most == 0 || !lock()) return claims;
+  for (const Position& position : positions) {
+    claims.push_back(claim_one(position, child));
+    if (claims.back().granted && --most == 0) break;
+  }
+  unlock();
+  return claims;
+}
+
+Claim SharedState::claim_one(const Position& position, unsigned child) const {
   Claim claim;
-  if (!lock()) return claim;
   Entry* entry = find(position);
   if (entry == nullptr) {
     entry = insert(position);
@@ -158,7 +174,6 @@ Claim SharedState::claim(const Position& position, unsigned child) {
     entry->alone = 0;
     entry->state = Entry::claimed;
   }
-  unlock();
   return claim;
 }
 
@@ -168,9 +183,10 @@ void SharedState::work_alone(const Position& position, unsigned child) {
   unlock();
 }
 
-void SharedState::release(const Position& position, unsigned child) {
-  if (!lock()) return;
-  if (Entry* const entry = find(position); entry != nullptr && entry->state == Entry::claimed && entry->child == child) erase(entry);
+void SharedState::release(std::span<const Position> positions, unsigned child) {
+  if (positions.empty() || !lock()) return;
+  for (const Position& position : positions)
+    if (Entry* const entry = find(position); entry != nullptr && entry->state == Entry::claimed && entry->child == child) erase(entry);
   unlock();
 }
 
@@ -220,6 +236,9 @@ bool SharedState::suspicious(base::WallTime received) const {
 
 void SharedState::note_death() { shape().last_death.store(base::to_microseconds(base::wall_now()), std::memory_order_relaxed); }
 base::WallTime SharedState::last_death() const { return base::from_microseconds(shape().last_death.load(std::memory_order_relaxed)); }
+
+void SharedState::add_unannounced() { shape().unannounced.fetch_add(1, std::memory_order_relaxed); }
+std::uint64_t SharedState::unannounced() const { return shape().unannounced.load(std::memory_order_relaxed); }
 
 void SharedState::add_accepted(std::uint64_t messages) {
   shape().accepted.fetch_add(messages, std::memory_order_relaxed);

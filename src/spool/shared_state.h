@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace postern::spool {
@@ -41,10 +42,14 @@ class SharedState {
 
   // Claims a record for `child` (its number in the master's table). Not granted: somebody has it, or see above.
   Claim claim(const Position& position, unsigned child);
+  // Claims for one position after another, until `most` have been granted: as many claims as positions were looked at. The lock is taken
+  // once for all.
+  std::vector<Claim> claim(std::span<const Position> positions, unsigned child, std::size_t most);
   // The attempt mark of a claim that must be alone: call it before the work starts, with no other claim held.
   void work_alone(const Position& position, unsigned child);
-  // The record is finished and marked so: claim and marks are forgotten.
-  void release(const Position& position, unsigned child);
+  // The records are finished and marked so: claims and marks are forgotten.
+  void release(const Position& position, unsigned child) { release(std::span(&position, 1), child); }
+  void release(std::span<const Position> positions, unsigned child);
   // Gives the claim back without having finished; a suspect stays one, with its marks.
   void put_back(const Position& position, unsigned child);
   // For the master: the child is dead. Its claims are freed and become suspects; if there were any, its death is noted first
@@ -59,6 +64,10 @@ class SharedState {
   [[nodiscard]] bool suspicious(base::WallTime received) const;
   void note_death();
   [[nodiscard]] base::WallTime last_death() const;
+
+  // Counted by whoever could not hand its notices over: there are records that only a scan will find.
+  void add_unannounced();
+  [[nodiscard]] std::uint64_t unannounced() const;
 
   // The backlog: messages accepted and not yet finished. Counted by whoever accepts or finishes; corrected after a
   // complete scan, so that a crash between the two counts does not last.
@@ -85,6 +94,7 @@ class SharedState {
   void repair() const;
   [[nodiscard]] Entry* find(const Position& position) const;
   Entry* insert(const Position& position) const;
+  Claim claim_one(const Position& position, unsigned child) const;
   void erase(Entry* entry) const;
 
   base::SharedMemory memory_;

@@ -17,6 +17,8 @@ class DeferredTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_message_reads_back_and_goes);
   CPPUNIT_TEST(what_is_due_comes_in_order);
   CPPUNIT_TEST(a_replay_waits_once);
+  CPPUNIT_TEST(what_is_put_there_meanwhile_stays_when_the_old_entry_goes);
+  CPPUNIT_TEST(a_name_without_the_random_part_counts);
   CPPUNIT_TEST(postponing_moves_it);
   CPPUNIT_TEST(damage_is_noticed_and_set_aside);
   CPPUNIT_TEST(an_id_cannot_lead_out);
@@ -56,6 +58,32 @@ class DeferredTest : public CppUnit::TestFixture {
     const auto all = deferred.list(10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
     CPPUNIT_ASSERT(all[0].next_attempt == at(2));
+  }
+  // The queue reads an entry, puts the message into the journal, and removes the entry; delivery may have put it off again by then, for the
+  // same second when the clock was set back.
+  void what_is_put_there_meanwhile_stays_when_the_old_entry_goes() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(1), false).value();
+    auto again = envelope("a");
+    again.attempts = 7;
+    CPPUNIT_ASSERT(deferred.put(again, "x", at(1), false));
+    CPPUNIT_ASSERT(deferred.remove(entry));
+    const auto all = deferred.list(10).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
+    CPPUNIT_ASSERT_EQUAL(7U, deferred.read(all[0]).value().envelope.attempts);
+  }
+  void a_name_without_the_random_part_counts() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(5), false).value();
+    std::filesystem::rename(scratch.path / "deferred" / entry.name, scratch.path / "deferred" / "a.5");
+    std::ofstream(scratch.path / "deferred" / "a.5.") << "x";
+    std::ofstream(scratch.path / "deferred" / "a.5.b.c") << "x";
+    const auto all = deferred.list(10).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
+    CPPUNIT_ASSERT(all[0].next_attempt == at(5) && all[0].id == "a");
+    CPPUNIT_ASSERT_EQUAL(std::string("x"), deferred.read(all[0]).value().message);
   }
   void postponing_moves_it() {
     Scratch scratch;

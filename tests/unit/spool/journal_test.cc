@@ -31,6 +31,7 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(marks_are_seen_by_other_readers);
   CPPUNIT_TEST(finished_segments_are_recycled);
   CPPUNIT_TEST(a_segment_number_used_again_is_looked_at_anew);
+  CPPUNIT_TEST(finished_records_of_many_are_dropped_in_order);
   CPPUNIT_TEST(a_record_of_a_recycled_segment_counts_as_finished);
   CPPUNIT_TEST(unfinished_segments_are_not);
   CPPUNIT_TEST(a_dead_writers_segment_is_taken_over);
@@ -56,6 +57,11 @@ class JournalTest : public CppUnit::TestFixture {
   }
   static JournalReader reader(const Scratch& scratch) {
     return JournalReader::open(base::system_files(), scratch.directory.get()).value();
+  }
+  static bool finished(JournalReader& reader, const Position& position) {
+    std::vector<Position> positions{position};
+    reader.drop_finished(positions);
+    return positions.empty();
   }
   static std::size_t segments(const Scratch& scratch) {
     std::size_t count = 0;
@@ -125,10 +131,10 @@ class JournalTest : public CppUnit::TestFixture {
     auto one = reader(scratch), other = reader(scratch);
     const Position first = append_one(*out, "a", "1").value(), second = append_one(*out, "b", "2").value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, one.scan(10).value().size());
-    CPPUNIT_ASSERT(!one.finished(first));
+    CPPUNIT_ASSERT(!finished(one, first));
     CPPUNIT_ASSERT(other.mark_finished(std::span(&first, 1)));
     CPPUNIT_ASSERT(other.sync_marks());
-    CPPUNIT_ASSERT(one.finished(first));
+    CPPUNIT_ASSERT(finished(one, first));
     CPPUNIT_ASSERT(one.scan(10).value() == std::vector{second});
     CPPUNIT_ASSERT(other.scan(10).value() == std::vector{second});
     CPPUNIT_ASSERT(reader(scratch).scan(10).value() == std::vector{second});
@@ -170,12 +176,26 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("n"), in.read(position).value().envelope.id);
   }
 
+  void finished_records_of_many_are_dropped_in_order() {
+    Scratch scratch;
+    auto one = writer(scratch), two = writer(scratch);
+    auto in = reader(scratch), other = reader(scratch);
+    std::vector<Position> all, left;
+    for (int i = 0; i < 20; ++i) all.push_back(append_one(i % 2 == 0 ? *one : *two, "m", "text").value());
+    all.push_back({4711, 1, 4096});  // of a segment that is gone
+    for (std::size_t i = 0; i + 1 < all.size(); ++i) {
+      if (i % 3 != 0) left.push_back(all[i]);
+      else CPPUNIT_ASSERT(other.mark_finished(std::span(&all[i], 1)));
+    }
+    in.drop_finished(all);
+    CPPUNIT_ASSERT(all == left);
+  }
   void a_record_of_a_recycled_segment_counts_as_finished() {
     Scratch scratch;
     auto slow = reader(scratch);
     auto fast = reader(scratch);
     const Position position = append_one(*writer(scratch), "m", "text").value();
-    CPPUNIT_ASSERT(!slow.finished(position));  // it has seen the segment as it was
+    CPPUNIT_ASSERT(!finished(slow, position));  // it has seen the segment as it was
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, fast.scan(10).value().size());
     CPPUNIT_ASSERT(fast.mark_finished(std::span(&position, 1)));
     // Writers come and go until the segment has begun a new generation, and its notes are cut.
@@ -184,7 +204,7 @@ class JournalTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT(fast.scan(10));
       CPPUNIT_ASSERT(fast.mark_finished(std::span(&next, 1)));
     }
-    CPPUNIT_ASSERT(slow.finished(position));
+    CPPUNIT_ASSERT(finished(slow, position));
   }
 
   void a_dead_writers_segment_is_taken_over() {
@@ -232,7 +252,7 @@ class JournalTest : public CppUnit::TestFixture {
     }
     CPPUNIT_ASSERT_EQUAL(first.segment, later.segment);
     CPPUNIT_ASSERT(in.read(first).error().kind == Kind::not_found);
-    CPPUNIT_ASSERT(in.finished(first));
+    CPPUNIT_ASSERT(finished(in, first));
     CPPUNIT_ASSERT(in.read({999, 1, 4096}).error().kind == Kind::not_found);
     CPPUNIT_ASSERT(in.read({first.segment, later.generation, 4097}).error().kind == Kind::not_found);
   }
@@ -244,9 +264,12 @@ class JournalTest : public CppUnit::TestFixture {
     const Position last = append_one(*out, "c", std::string(500, '3')).value();
     damage(scratch, damaged, kRecordHeaderBytes + 100);
     auto in = reader(scratch);
-    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, last}));
+    // Content is looked at when it is read, that of the last batch by the scan.
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, damaged, last}));
+    CPPUNIT_ASSERT(in.read(damaged).error().kind == Kind::corrupt);
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, in.corrupt_found());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, files_in(scratch, "corrupt"));
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, last}));
     auto other = reader(scratch);  // who comes later neither copies nor counts it again
     CPPUNIT_ASSERT((other.scan(10).value() == std::vector{first, last}));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, other.corrupt_found());
@@ -357,14 +380,16 @@ class JournalTest : public CppUnit::TestFixture {
     auto out = writer(scratch);
     const Position kept = append_one(*out, "kept", std::string(50000, 'k')).value();
     auto streaming = LargeMessage::create(base::system_files(), scratch.directory.get(), "streaming").value();
+    std::string orphaned;
     {
       auto orphan = LargeMessage::create(base::system_files(), scratch.directory.get(), "orphan").value();
+      orphaned = orphan.name();
       orphan.commit();  // as if its process had been killed
     }
     auto in = reader(scratch);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, in.remove_orphaned_large_messages().value());
-    CPPUNIT_ASSERT(!std::filesystem::exists(scratch.path / "large" / "orphan"));
-    CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "large" / "streaming"));
+    CPPUNIT_ASSERT(!std::filesystem::exists(scratch.path / "large" / orphaned));
+    CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "large" / streaming.name()));
     CPPUNIT_ASSERT(in.read(kept));
   }
   void pending_counts_only_when_accepted() {

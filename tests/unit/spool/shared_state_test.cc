@@ -17,6 +17,7 @@ class SharedStateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(only_work_alone_leaves_a_mark);
   CPPUNIT_TEST(a_suspect_keeps_its_marks_when_put_back);
   CPPUNIT_TEST(a_full_table_grants_nothing);
+  CPPUNIT_TEST(claims_stop_at_the_most_that_were_wanted);
   CPPUNIT_TEST(claims_behave_like_a_map);
   CPPUNIT_TEST(a_death_is_released_in_the_end);
   CPPUNIT_TEST(a_holder_killed_inside_the_lock_leaves_all_claims);
@@ -78,6 +79,26 @@ class SharedStateTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(14U, granted);
     state.release({1, 1, 4096}, 1);
     CPPUNIT_ASSERT(state.claim({9, 9, 4096}, 1).granted);
+  }
+  void claims_stop_at_the_most_that_were_wanted() {
+    auto state = fresh();
+    std::vector<Position> positions;
+    for (std::uint64_t i = 0; i < 10; ++i) positions.push_back({1, 1, 4096 + 8 * i});
+    state.claim(positions[0], 2);
+    state.claim(positions[2], 2);
+    state.release_child(2);
+    state.claim(positions[1], 2);
+    const auto claims = state.claim(positions, 3, 4);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{5}, claims.size());  // the second is somebody else's
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      CPPUNIT_ASSERT_EQUAL(i != 1, claims[i].granted);
+      CPPUNIT_ASSERT_EQUAL(i == 0 || i == 2, claims[i].must_be_alone);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, state.claims_of(3));
+    CPPUNIT_ASSERT(state.claim(positions, 3, 0).empty());
+    state.release(positions, 3);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, state.claims_of(3));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, state.claims_of(2));
   }
   void claims_behave_like_a_map() {
     auto state = fresh(128);
