@@ -86,7 +86,7 @@ class SharedStateTest : public CppUnit::TestFixture {
     for (std::uint64_t i = 0; i < 10; ++i) positions.push_back({1, 1, 4096 + 8 * i});
     state.claim(positions[0], 2);
     state.claim(positions[2], 2);
-    state.release_child(2);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, state.release_child(2).value());
     state.claim(positions[1], 2);
     const auto claims = state.claim(positions, 3, 4);
     CPPUNIT_ASSERT_EQUAL(std::size_t{5}, claims.size());  // the second is somebody else's
