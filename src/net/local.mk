@@ -10,8 +10,13 @@ libpostern_net_a_SOURCES = \
   src/net/orders.h src/net/orders.cc \
   src/net/proxy_header.h src/net/proxy_header.cc \
   src/net/read_proxy_header.h src/net/read_proxy_header.cc \
+  src/net/certificate.h src/net/certificate.cc \
+  src/net/openssl.h src/net/openssl.cc \
+  src/net/server_name.h src/net/server_name.cc \
   src/net/stream.h src/net/stream.cc \
-  src/net/tls.h
+  src/net/tls.h src/net/tls.cc \
+  src/net/tls_material.h src/net/tls_material.cc \
+  src/net/tls_session.h
 libpostern_net_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 
 # The precompiled header: 0.6 instead of 2.2 seconds a file. It is made once in the build tree from a one-line stub, since a

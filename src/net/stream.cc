@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/stream.h"
 
+#include "base/log.h"
+#include "net/tls_session.h"
+
 #include <sys/socket.h>
 
 #include <array>
@@ -49,7 +52,10 @@ SocketStream::SocketStream(asio::io_context& io, base::Descriptor socket, TimeLi
   limits_.streams_.insert(this);
 }
 
-SocketStream::~SocketStream() { limits_.streams_.erase(this); }
+SocketStream::~SocketStream() {
+  if (tls_) tls_->close();
+  limits_.streams_.erase(this);
+}
 
 void SocketStream::set_time_limit(std::chrono::milliseconds limit) {
   deadline_ = std::chrono::steady_clock::now() + limit;
@@ -69,13 +75,27 @@ void SocketStream::abort() {
   socket_.cancel(ignored);
 }
 
-Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) {
+Result<std::optional<std::size_t>> SocketStream::receive(std::span<char> into) {
   for (;;) {
     const ssize_t got = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
     if (got >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(got));
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
     return connection_error(errno, "read");
+  }
+}
+
+Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) {
+  if (!tls_) return receive(into);
+  if (!tls_ready_) return Error{Kind::permanent, "read: there is no TLS on this stream, it failed"};
+  const auto outcome = tls_->read(into);
+  reading_wants_write_ = outcome.step == TlsSession::Step::want_write;
+  switch (outcome.step) {
+    case TlsSession::Step::done: return std::optional<std::size_t>(outcome.count);
+    case TlsSession::Step::want_read:
+    case TlsSession::Step::want_write: return std::optional<std::size_t>();
+    case TlsSession::Step::end: return std::optional<std::size_t>(0);
+    default: return tls_->error().in("read");
   }
 }
 
@@ -88,33 +108,87 @@ Awaitable<Result<void>> SocketStream::wait(asio::posix::stream_descriptor::wait_
   co_return Result<void>();
 }
 
-Awaitable<Result<void>> SocketStream::wait_readable() { return wait(asio::posix::stream_descriptor::wait_read); }
+Awaitable<Result<void>> SocketStream::wait_readable() {
+  using Socket = asio::posix::stream_descriptor;
+  if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) co_return Result<void>();
+  co_return co_await wait(reading_wants_write_ ? Socket::wait_write : Socket::wait_read);
+}
+
+Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, asio::posix::stream_descriptor::wait_type& waits_for) {
+  waits_for = asio::posix::stream_descriptor::wait_write;
+  if (tls_) {
+    if (!tls_ready_) return Error{Kind::permanent, "write: there is no TLS on this stream, it failed"};
+    const auto outcome = tls_->write(bytes);
+    switch (outcome.step) {
+      case TlsSession::Step::done: return std::optional<std::size_t>(outcome.count);
+      case TlsSession::Step::want_read: waits_for = asio::posix::stream_descriptor::wait_read; [[fallthrough]];
+      case TlsSession::Step::want_write: return std::optional<std::size_t>();
+      default: return tls_->error().in("write");
+    }
+  }
+  for (;;) {
+    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(sent));
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
+    return connection_error(errno, "write");
+  }
+}
 
 Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    auto waits_for = asio::posix::stream_descriptor::wait_write;
+    auto sent = send(bytes, waits_for);
+    if (!sent) co_return sent.error();
+    if (sent->has_value()) {
+      bytes.remove_prefix(**sent);
       continue;
     }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return connection_error(errno, "write");
-    auto ready = co_await wait(asio::posix::stream_descriptor::wait_write);
+    auto ready = co_await wait(waits_for);
     if (!ready) co_return ready.error();
   }
   co_return Result<void>();
 }
 
+const TlsFacts* SocketStream::tls() const { return tls_ready_ ? &tls_->facts() : nullptr; }
+
+Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) {
+  if (tls_) co_return Error{Kind::permanent, "there is TLS on this stream already"};
+  if (!contexts) co_return Error{Kind::not_found, "there is no certificate"};
+  auto begun = TlsSession::begin(std::move(contexts), listener, local, std::move(hint), socket_.native_handle());
+  if (!begun) co_return begun.error();
+  tls_ = std::move(*begun);
+  for (;;) {
+    const auto step = tls_->handshake();
+    if (step == TlsSession::Step::done) break;
+    if (step == TlsSession::Step::failed || step == TlsSession::Step::no_certificate) co_return tls_->error();
+    auto ready = co_await wait(step == TlsSession::Step::want_write ? asio::posix::stream_descriptor::wait_write
+                                                                    : asio::posix::stream_descriptor::wait_read);
+    if (!ready) co_return ready.error();
+  }
+  tls_ready_ = true;
+  if (const std::string& failure = tls_->facts().peer_failure; !failure.empty()) {
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    ::getpeername(socket_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &length);
+    base::log_event(base::Severity::notice, "client-certificate-not-verified",
+                    {{"listener", listener}, {"peer", Endpoint::from(peer).to_string()}, {"error", failure}});
+  }
+  co_return Result<void>();
+}
+
 Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_t most_bytes) {
+  if (tls_) tls_->close();
   ::shutdown(socket_.native_handle(), SHUT_WR);
   set_time_limit(limit);
   std::array<char, 4096> dropped;
   std::size_t total = 0;
+  // What is dropped need not be decrypted.
   while (total < most_bytes) {
-    auto got = try_read(dropped);
+    auto got = receive(dropped);
     if (!got) co_return;
     if (!got->has_value()) {
-      auto ready = co_await wait_readable();
+      auto ready = co_await wait(asio::posix::stream_descriptor::wait_read);
       if (!ready) co_return;
       continue;
     }

@@ -51,6 +51,7 @@ class Stream {
 };
 
 class SocketStream;
+class TlsSession;
 
 // Ends waits that last too long: one timer for all streams of a process, not one a stream. Precision: one tick.
 class TimeLimits {
@@ -80,19 +81,28 @@ class SocketStream final : public Stream {
   void set_time_limit(std::chrono::milliseconds limit) override;
   [[nodiscard]] bool expired() const override { return expired_; }
   void abort() override;
+  Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) override;
+  [[nodiscard]] const TlsFacts* tls() const override;
 
   // Ends the connection so that what was written last arrives: shutdown for writing, then reads and discards until the end,
-  // at most `limit` long and `most_bytes` many (listeners.md L-27). The socket stays open until destruction.
+  // at most `limit` long and `most_bytes` many (listeners.md L-27). The socket stays open until destruction. With TLS it ends in
+  // close_notify, as destruction does, unless a write was cut short.
   Awaitable<void> linger(std::chrono::milliseconds limit, std::size_t most_bytes);
   [[nodiscard]] int native_handle() { return socket_.native_handle(); }
 
  private:
   friend class TimeLimits;
   void expire();
+  Result<std::optional<std::size_t>> receive(std::span<char> into);
+  // One write call: bytes taken, or nothing and what to wait for in `waits_for`.
+  Result<std::optional<std::size_t>> send(std::string_view bytes, asio::posix::stream_descriptor::wait_type& waits_for);
   Awaitable<Result<void>> wait(asio::posix::stream_descriptor::wait_type what);
 
   asio::posix::stream_descriptor socket_;
   TimeLimits& limits_;
+  std::unique_ptr<TlsSession> tls_;   // once the handshake has begun
+  bool tls_ready_ = false;            // once it is complete
+  bool reading_wants_write_ = false;  // TLS has something to say before it can read on
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   bool expired_ = false;
   bool aborted_ = false;

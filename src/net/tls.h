@@ -26,6 +26,7 @@ struct TlsFacts {
   std::string cipher;        // "TLS_AES_256_GCM_SHA384"
   std::string server_name;   // SNI, printable, lower case, without trailing dot; empty: the client sent none
   std::string peer_subject;  // RFC 2253 text of the client's certificate if it was verified, else empty
+  std::string peer_failure;  // why the client's certificate was not verified; empty: it was, or there is none
 };
 
 class TlsContexts {
