@@ -7,7 +7,11 @@
 #include "base/log.h"
 #include "conf/configuration.h"
 #include "directory/generation.h"
+#include "keyfile/compiled.h"
+#include "mapping/image.h"
 #include "mapping/loader.h"
+#include "master/execution.h"
+#include "master/hand_over.h"
 #include "master/master.h"
 #include "master/site.h"
 #include "net/frames.h"
@@ -20,6 +24,7 @@
 #include "roles/smtp.h"
 #include "service/child.h"
 #include "sieve/compile.h"
+#include "spool/segment_format.h"
 #include "spool/shared_state.h"
 
 #include <boost/json/object.hpp>
@@ -223,6 +228,9 @@ class PidFile {
     if (!written_.empty() && content() == written_) ::unlink(path_.c_str());
   }
 
+  // What an earlier program of this process wrote is this one's too.
+  void adopt() { written_ = std::to_string(::getpid()) + "\n"; }
+
   // A server whose mail would flow is not kept from it by this file: the reason goes to the log.
   void write() {
     if (path_.empty()) return;
@@ -258,7 +266,97 @@ Result<base::Descriptor> workers_lock(const master::Master& master) {
   return base::system_files().open(run->get(), "workers.lock", O_RDWR | O_CREAT, 0600);
 }
 
-int serve(const std::string& path, bool foreground, const std::string& pid_path) {
+// What lies on disk and is read by another version of this program: an upgrade is refused if the two can't agree. Shared memory
+// carries its own marks, which are checked when it is taken up.
+master::Formats disk_formats() {
+  return {{"journal", {spool::kSegmentVersion, spool::kSegmentVersion}},
+          {"compiled-tables", {keyfile::kCompiledVersion, keyfile::kCompiledVersion}},
+          {"tables-image", {mapping::kImageVersion, mapping::kImageVersion}}};
+}
+
+int fail(const Error& error) {
+  std::cerr << "posternd: " << error.what << std::endl;
+  return kFailed;
+}
+
+// The server as one object: the master and what posternd.cc adds to it. Its parts are made, or taken over from the program before.
+class Service {
+ public:
+  // Everything that does not depend on how this program was started.
+  master::Options options() {
+    master::Options options;
+    for (const auto& entry : role_table())
+      if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order, entry.memory});
+    options.formats = disk_formats();
+    options.tables_changed = [this] { generations_->raise_tables(); };
+    options.check = check_policy;
+    options.add_to_status = [this](boost::json::object& status) {
+      const auto totals = state_->totals();
+      status["spool"] = boost::json::object{
+          {"backlog", state_->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+    };
+    return options;
+  }
+
+  // Gives `master` its shared memory and sockets. `dry`: whatever would show outside is left out.
+  Result<void> equip(master::Master& master, bool dry) {
+    if (auto made = memory(master); !made) return made;
+    master.add_resource({"spool-state", base::Descriptor(::fcntl(state_->memory().descriptor(), F_DUPFD_CLOEXEC, 3)),
+                         [this](unsigned child, std::uint64_t) { return state_->release_child(child).has_value(); }, &state_->mutex()});
+    master.add_resource({"generations", base::Descriptor(::fcntl(generations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
+
+    base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
+                     notices_read = master.inherited("notices-read"), notices_write = master.inherited("notices-write");
+    if (!notices_read.valid() || !notices_write.valid()) {
+      auto notices = base::socket_pair(SOCK_DGRAM);
+      if (!notices) return notices.error();
+      for (const int end : {notices->first.get(), notices->second.get()})
+        if (auto set = base::set_nonblocking(end, true); !set) return set.error();
+      notices_read = std::move(notices->first);
+      notices_write = std::move(notices->second);
+    }
+    if (!lock.valid() && !dry) {
+      auto made = workers_lock(master);
+      if (!made) return made.error();
+      lock = std::move(*made);
+    }
+    if (!directory.valid() && !dry) {
+      auto made = directory_socket(master);
+      if (!made) return made.error();
+      directory = std::move(*made);
+    }
+    master.add_descriptor("workers-lock", std::move(lock), {"delivery", "queue"});
+    master.add_descriptor("notices-read", std::move(notices_read), {"delivery"});
+    master.add_descriptor("notices-write", std::move(notices_write), {"smtp", "delivery", "queue"});
+    master.add_descriptor("directory-listen", std::move(directory), {"directory"});
+    return {};
+  }
+
+ private:
+  Result<void> memory(master::Master& master) {
+    if (base::Descriptor inherited = master.inherited("spool-state"); inherited.valid()) {
+      auto mapped = base::SharedMemory::map(std::move(inherited), true);
+      if (!mapped) return mapped.error().in("spool state");
+      auto attached = spool::SharedState::attach(std::move(*mapped));
+      if (!attached) return attached.error();
+      state_.emplace(std::move(*attached));
+    } else {
+      auto made = spool::SharedState::create();
+      if (!made) return made.error();
+      state_.emplace(std::move(*made));
+    }
+    base::Descriptor inherited = master.inherited("generations");
+    auto generations = inherited.valid() ? directory::Generations::map(std::move(inherited)) : directory::Generations::create();
+    if (!generations) return generations.error();
+    generations_.emplace(std::move(*generations));
+    return {};
+  }
+
+  std::optional<spool::SharedState> state_;
+  std::optional<directory::Generations> generations_;
+};
+
+int serve(const std::vector<std::string>& arguments, const std::string& path, bool foreground, const std::string& pid_path) {
   // Before the fork: a relative name means the directory of the caller.
   std::string whole = path;
   if (char* const resolved = ::realpath(path.c_str(), nullptr)) {
@@ -266,7 +364,8 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
     std::free(resolved);
   }
   std::error_code ignored;
-  PidFile pid_file(pid_path.empty() ? pid_path : std::filesystem::absolute(pid_path, ignored).string());
+  const std::string pid_name = pid_path.empty() ? pid_path : std::filesystem::absolute(pid_path, ignored).string();
+  const std::string program_path = master::own_program_path(arguments.front());
   conf::Loaded loaded = load(whole);
   print(loaded.mistakes);
   if (!loaded.usable()) {
@@ -274,57 +373,57 @@ int serve(const std::string& path, bool foreground, const std::string& pid_path)
     return kUsage;
   }
   const bool keep_standard_error = loaded.configuration.log.destination == base::Destination::standard_error && loaded.configuration.log.file.empty();
+  PidFile pid_file(pid_name);
   Starter starter;
   if (!foreground) starter = Starter::leave_terminal();
 
-  const auto fail = [](const Error& error) {
-    std::cerr << "posternd: " << error.what << std::endl;
-    return kFailed;
-  };
-  auto state = spool::SharedState::create();
-  if (!state) return fail(state.error());
-  auto generations = directory::Generations::create();
-  if (!generations) return fail(generations.error());
-
-  master::Options options;
+  Service service;
+  master::Options options = service.options();
   options.configuration_path = whole;
   options.loaded = std::move(loaded);
-  for (const auto& entry : role_table())
-    if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order, entry.memory});
+  options.arguments = arguments;
+  options.program_path = program_path;
+  options.pid_file = pid_name;
   options.background = !foreground;
   options.ready = [&](const std::string& failure) { starter.report(failure, keep_standard_error); };
-  options.tables_changed = [&] { generations->raise_tables(); };
-  options.check = check_policy;
-  options.add_to_status = [&](boost::json::object& status) {
-    const auto totals = state->totals();
-    status["spool"] = boost::json::object{
-        {"backlog", state->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
-  };
   auto opened = master::Master::open(std::move(options));
   if (!opened) return fail(opened.error());
-  master::Master& master = **opened;
   // Behind the lock: a server that is refused must not stand in the file of the one that runs.
   pid_file.write();
+  if (auto equipped = service.equip(**opened, false); !equipped) return fail(equipped.error());
+  return (*opened)->run();
+}
 
-  auto state_memory = base::Descriptor(::fcntl(state->memory().descriptor(), F_DUPFD_CLOEXEC, 3));
-  auto generations_memory = base::Descriptor(::fcntl(generations->descriptor(), F_DUPFD_CLOEXEC, 3));
-  if (!state_memory.valid() || !generations_memory.valid()) return fail(system_error(errno, "duplicate descriptor"));
-  master.add_resource({"spool-state", std::move(state_memory),
-                       [&](unsigned child, std::uint64_t) { return state->release_child(child).has_value(); }, &state->mutex()});
-  master.add_resource({"generations", std::move(generations_memory), {}, nullptr});
-  auto notices = base::socket_pair(SOCK_DGRAM);
-  if (!notices) return fail(notices.error());
-  for (const int end : {notices->first.get(), notices->second.get()})
-    if (auto set = base::set_nonblocking(end, true); !set) return fail(set.error());
-  auto lock = workers_lock(master);
-  if (!lock) return fail(lock.error());
-  master.add_descriptor("workers-lock", std::move(*lock), {"delivery", "queue"});
-  master.add_descriptor("notices-read", std::move(notices->first), {"delivery"});
-  master.add_descriptor("notices-write", std::move(notices->second), {"smtp", "delivery", "queue"});
-  auto directory = directory_socket(master);
-  if (!directory) return fail(directory.error());
-  master.add_descriptor("directory-listen", std::move(*directory), {"directory"});
-  return master.run();
+// In the place of another program of this process, or asked whether that would do (master/execution.h).
+int go_on(const master::Execution& execution) {
+  using How = master::Execution::Kind;
+  const bool dry = execution.kind == How::check;
+  if (execution.kind == How::take_over) master::way_back::arm(execution);
+  const auto give_up = [](const Error& error) {
+    if (master::way_back::armed()) master::way_back::go(error.what);
+    return fail(error);
+  };
+  // No exception may get out of here: the way back is open only as long as nothing has been given up.
+  try {
+    Service service;
+    master::Options options = service.options();
+    options.arguments = execution.arguments;
+    auto text = master::read_hand_over(execution.text, options.formats);
+    if (!text) return give_up(text.error());
+    if (execution.kind == How::taken_back) {
+      text->failure = execution.why;
+      text->program_number = text->writer_number;
+    }
+    PidFile pid_file(text->pid_file);
+    auto master = master::Master::take_over(std::move(options), *text);
+    if (!master) return give_up(master.error());
+    if (auto equipped = service.equip(**master, dry); !equipped) return give_up(equipped.error());
+    if (dry) return kDone;
+    pid_file.adopt();
+    return (*master)->run();
+  } catch (const std::exception& error) {
+    return give_up({Kind::permanent, error.what()});
+  }
 }
 
 constexpr const char* kHelp =
@@ -336,10 +435,12 @@ constexpr const char* kHelp =
     "      --version       print the version\n"
     "  -h, --help          this text\n\n"
     "Exit status: 0 done, 1 the start failed (-t: something is wrong), 2 wrong usage or configuration.\n"
-    "Signals: HUP reload, TERM stop, USR1 reopen the log. More: posternd(8)\n";
+    "Signals: HUP reload, TERM stop, USR1 reopen the log, USR2 upgrade. More: posternd(8)\n";
 
 int run(int count, char** arguments) {
   if (count == 2 && std::strcmp(arguments[1], "--child") == 0) return run_child();
+  const std::vector<std::string> given(arguments, arguments + count);
+  if (const master::Execution execution = master::execution_of(given); execution.kind != master::Execution::Kind::none) return go_on(execution);
   static constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'},
                                         {"pid-file", required_argument, nullptr, 'p'},
                                         {"foreground", no_argument, nullptr, 'f'},
@@ -365,7 +466,7 @@ int run(int count, char** arguments) {
     std::cerr << "posternd: takes no argument: " << arguments[optind] << "\nTry: posternd --help\n";
     return kUsage;
   }
-  return test ? check(path) : serve(path, foreground, pid_path);
+  return test ? check(path) : serve(given, path, foreground, pid_path);
 }
 
 }  // namespace

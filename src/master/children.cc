@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,8 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace postern::master {
 namespace {
@@ -67,9 +71,24 @@ Result<base::Descriptor> open_own_program() {
   return high;
 }
 
-Children::Children(net::asio::io_context& io, base::Descriptor program, Handlers handlers)
+std::string own_program_path(const std::string& called) {
+  std::error_code ignored;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const auto is_own = [&](const std::filesystem::path& path) { return std::filesystem::equivalent(path, own, ignored); };
+  if (called.find('/') != std::string::npos) {
+    const auto whole = std::filesystem::absolute(called, ignored).lexically_normal();
+    return is_own(whole) ? whole.string() : own.string();
+  }
+  if (const char* const directories = std::getenv("PATH"); directories != nullptr && !called.empty())
+    for (const std::string_view directory : base::split(directories, ':'))
+      if (const auto whole = std::filesystem::path(directory) / called; directory.starts_with('/') && is_own(whole)) return whole.string();
+  return own.string();
+}
+
+Children::Children(net::asio::io_context& io, base::Descriptor program, unsigned number, Handlers handlers)
     : io_(io),
       program_(std::move(program)),
+      program_number_(number),
       handlers_(std::move(handlers)),
       // Larger than any that an earlier master gave out, should one of its children still run.
       incarnation_(static_cast<std::uint64_t>(base::to_microseconds(base::wall_now()))) {}
@@ -89,6 +108,7 @@ Result<Child*> Children::start(const Start& start) {
   child->incarnation = ++incarnation_;
   child->role = start.role;
   child->generation = start.generation;
+  child->program = program_number_;
   child->started = base::steady_now();
   child->kill_at = child->started + kStartTime;
   child->allowance = kReportsPerSecond;
@@ -129,6 +149,23 @@ Result<Child*> Children::start(const Start& start) {
   listen(*started);
   base::log_event(base::Severity::info, "child-started", {{"role", start.role}, {"child", pid}, {"number", number}});
   return started;
+}
+
+void Children::adopt(const ChildFacts& facts, base::Descriptor control) {
+  auto child = std::make_unique<Child>(io_);
+  static_cast<ChildFacts&>(*child) = facts;
+  child->linked = control.valid();
+  child->allowance = kReportsPerSecond;
+  Child& adopted = *child;
+  children_[facts.number] = std::move(child);
+  if (!control.valid()) return;
+  adopted.control.assign(control.release());
+  listen(adopted);
+}
+
+void Children::go_on_from(std::uint64_t incarnation, std::uint64_t sequence) {
+  incarnation_ = std::max(incarnation_, incarnation);
+  sequence_ = std::max(sequence_, sequence);
 }
 
 Result<void> Children::begin(Child& child) {
@@ -229,6 +266,10 @@ void Children::reap() {
     int status = 0;
     const pid_t pid = ::waitpid(-1, &status, WNOHANG);
     if (pid <= 0) return;
+    if (const auto watched = watched_.extract(pid); !watched.empty()) {
+      watched.mapped()(status);
+      continue;
+    }
     Child* const child = by_pid(pid);
     if (child == nullptr) continue;
     // What it reported last may still wait in the socket.

@@ -27,10 +27,13 @@ namespace postern::master {
 
 using Named = std::vector<std::pair<std::string, int>>;  // descriptors with the names that the child knows them by
 
-struct Child {
-  enum class Phase { starting, working, leaving };
+// The version of the messages between master and children (doc/design/processes.md). Both ends are the same file, except that
+// after an upgrade the new master speaks to the old children until they have gone: then both must know this version.
+inline constexpr unsigned kOrdersVersion = 1;
 
-  explicit Child(net::asio::io_context& io) : control(io) {}
+// What is known of a child: plain values, which outlive an upgrade of the master.
+struct ChildFacts {
+  enum class Phase { starting, working, leaving };
 
   unsigned number = 0;
   std::uint64_t incarnation = 0;
@@ -43,10 +46,16 @@ struct Child {
   bool killed = false;           // by us
   std::uint64_t done = 0;        // last order that it reported as carried out
   std::uint64_t generation = 0;  // of the configuration that it was started with
+  unsigned program = 1;          // number of the program that it executes (upgrade)
   bool wants_replacement = false;
   unsigned replaces = 0;         // pid of the child that it is the successor of; 0: none
+};
+
+struct Child : ChildFacts {
+  explicit Child(net::asio::io_context& io) : control(io) {}
+
   std::vector<net::Order> answers;  // of a loader
-  bool linked = true;            // its end of the control socket is open
+  bool linked = true;               // its end of the control socket is open
   // Reports that it may still make; refilled by the second.
   unsigned allowance = 0;
   net::asio::posix::stream_descriptor control;
@@ -60,7 +69,11 @@ class Children {
     // It has been reaped; `status` as from waitpid(2). The child object goes right after.
     std::function<void(Child&, int status)> died;
   };
-  Children(net::asio::io_context& io, base::Descriptor program, Handlers handlers);
+  // `program`: the file that children execute. `number`: counts the programs that this master has been.
+  Children(net::asio::io_context& io, base::Descriptor program, unsigned number, Handlers handlers);
+
+  // A child that the program before has started; `control` is its link, invalid if that is closed.
+  void adopt(const ChildFacts& facts, base::Descriptor control);
 
   struct Start {
     std::string role;
@@ -86,6 +99,8 @@ class Children {
 
   // After SIGCHLD: reaps whoever is dead and calls the handler.
   void reap();
+  // Another process of ours: `handler` gets its status when it has been reaped.
+  void watch(pid_t pid, std::function<void(int status)> handler) { watched_[pid] = std::move(handler); }
   // Every second: refills the allowances, ends those whose time is over.
   void each_second();
 
@@ -95,6 +110,13 @@ class Children {
   // A number for an order that children answer with "done".
   std::uint64_t next_sequence() { return ++sequence_; }
 
+  [[nodiscard]] int program() const { return program_.get(); }
+  [[nodiscard]] unsigned program_number() const { return program_number_; }
+  // The last numbers that were given, for an upgrade; go_on_from() keeps all later ones above them.
+  [[nodiscard]] std::uint64_t last_incarnation() const { return incarnation_; }
+  [[nodiscard]] std::uint64_t last_sequence() const { return sequence_; }
+  void go_on_from(std::uint64_t incarnation, std::uint64_t sequence);
+
  private:
   void listen(Child& child);
   void read(Child& child);
@@ -102,7 +124,9 @@ class Children {
 
   net::asio::io_context& io_;
   base::Descriptor program_;
+  unsigned program_number_;
   Handlers handlers_;
+  std::map<pid_t, std::function<void(int)>> watched_;
   std::map<unsigned, std::unique_ptr<Child>> children_;  // by number
   std::set<unsigned> held_numbers_;
   std::uint64_t incarnation_;

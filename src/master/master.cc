@@ -45,12 +45,6 @@ constexpr std::size_t kSocketsAMessage = 100;
 constexpr std::uint64_t kSpareFiles = 2048;
 constexpr std::size_t kLargestImage = std::size_t{4} << 30;
 
-std::string how_it_ended(int status) {
-  if (WIFEXITED(status)) return "exit status " + std::to_string(WEXITSTATUS(status));
-  if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
-  return "unknown";
-}
-
 bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
          a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
@@ -58,10 +52,16 @@ bool same_file(const struct stat& a, const struct stat& b) {
 
 }  // namespace
 
-Master::State::State(Options o, Site s, base::Descriptor program)
+std::string how_it_ended(int status) {
+  if (WIFEXITED(status)) return "exit status " + std::to_string(WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
+  return "unknown";
+}
+
+Master::State::State(Options o, Site s, base::Descriptor program, unsigned program_number)
     : options(std::move(o)),
       site(std::move(s)),
-      children(io, std::move(program),
+      children(io, std::move(program), program_number,
                {[this](Child& child) { on_ready(child); },
                 [this](Child& child) {
                   if (auto* const role = role_named(child.role)) ensure(*role);
@@ -293,12 +293,14 @@ void Master::State::ensure_all() {
 
 void Master::State::on_ready(Child& child) {
   base::log_event(Severity::info, "child-ready", {{"role", child.role}, {"child", child.pid}});
-  if (child.replaces == 0) return;
-  Child* const old = children.by_pid(static_cast<pid_t>(child.replaces));
-  child.replaces = 0;
-  // It finishes its sessions in their own time.
-  if (old != nullptr && old->role == child.role) children.finish(*old, 0ms, std::nullopt);
-  if (auto* const role = role_named(child.role)) ensure(*role);
+  if (child.replaces != 0) {
+    Child* const old = children.by_pid(static_cast<pid_t>(child.replaces));
+    child.replaces = 0;
+    // It finishes its sessions in their own time.
+    if (old != nullptr && old->role == child.role) children.finish(*old, 0ms, std::nullopt);
+    if (auto* const role = role_named(child.role)) ensure(*role);
+  }
+  continue_trial();
 }
 
 void Master::State::on_death(Child& child, int status) {
@@ -324,6 +326,11 @@ void Master::State::on_death(Child& child, int status) {
   if (!clean || !expected) broadcast({{"order", "rescan"}});
   auto* const role = role_named(child.role);
   if (role == nullptr || stopping) return;
+  if (trial && child.program == children.program_number() && child.ready_at.time_since_epoch().count() == 0) {
+    ++trial->deaths;
+    // Not from here: its own end is still being worked on.
+    net::asio::post(io, [this] { continue_trial(); });
+  }
   if (expected && clean) return ensure(*role);
   const auto worked = child.ready_at.time_since_epoch().count() == 0
                           ? 0ms
@@ -382,7 +389,7 @@ net::Awaitable<void> Master::State::all_gone(std::vector<unsigned> asked, std::c
 // ---- tables
 
 void Master::State::check_tables() {
-  if (tables.loader != 0 || stopping || configuration.tables_directory.empty()) return;
+  if (tables.loader != 0 || stopping || upgrading || configuration.tables_directory.empty()) return;
   const std::string path = configuration.tables_directory + "/tables.db";
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return;  // none yet, or just being replaced: what there is stays in force
@@ -466,6 +473,7 @@ void Master::State::each_second() {
     // What an exception may have kept from happening at a death.
     children.reap();
     if (!starting && !reloading) ensure_all();
+    continue_trial();
   });
 }
 
@@ -508,17 +516,24 @@ void Master::State::on_signal(int number) {
       children.reap();
       break;
     case SIGHUP:
-      if (!stopping)
+      // One that comes during an upgrade is obeyed after it, by whichever program has the server then.
+      if (upgrading) reload_again = true;
+      else if (!stopping)
         net::run_task(
             io, "reload", [](State& self) -> net::Awaitable<void> { [[maybe_unused]] const auto outcome = co_await self.reload(); }(*this),
             [](const std::string&) {});
       break;
     case SIGUSR1:
-      reopen_log();
+      if (executing) log_again = true;
+      else reopen_log();
+      break;
+    case SIGUSR2:
+      begin_upgrade();
       break;
     case SIGTERM:
     case SIGINT:
-      begin_stop();
+      if (executing) stop_again = true;
+      else begin_stop();
       break;
     default:
       break;
@@ -619,22 +634,26 @@ net::Awaitable<void> Master::State::stop() {
 
 int Master::State::run() {
   ::signal(SIGPIPE, SIG_IGN);
-  for (const int number : {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals.add(number);
+  for (const int number : {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) signals.add(number);
   wait_for_signal();
   locks.push_back({"connections", &table->lock(), {}, {}});
   for (const auto& resource : resources)
     if (resource.lock != nullptr) locks.push_back({resource.name, resource.lock, {}, {}});
-  if (auto opened = open_control_socket(); !opened) {
-    base::log_event(Severity::critical, "start-failed", {{"error", opened.error().what}});
-    if (options.ready) options.ready(opened.error().what);
-    return 1;
+  if (handed_over) {
+    go_on();
+  } else {
+    if (auto opened = open_control_socket(); !opened) {
+      base::log_event(Severity::critical, "start-failed", {{"error", opened.error().what}});
+      if (options.ready) options.ready(opened.error().what);
+      return 1;
+    }
+    net::run_task(io, "start", start(), [this](const std::string& reason) {
+      starting = false;
+      if (options.ready) options.ready(reason);
+      exit_status = 1;
+      begin_stop();
+    });
   }
-  net::run_task(io, "start", start(), [this](const std::string& reason) {
-    starting = false;
-    if (options.ready) options.ready(reason);
-    exit_status = 1;
-    begin_stop();
-  });
   each_second();
   watch_locks();
   while (!ended) {
@@ -659,7 +678,8 @@ Result<std::unique_ptr<Master>> Master::open(Options options) {
   auto site = prepare_site(options.loaded.configuration);
   if (!site) return site.error();
   conf::Loaded loaded = std::move(options.loaded);
-  auto state = std::make_unique<State>(std::move(options), std::move(*site), std::move(*program));
+  options.formats = all_formats(std::move(options.formats));
+  auto state = std::make_unique<State>(std::move(options), std::move(*site), std::move(*program), 1);
   auto memory = gate::ConnectionTable::create(loaded.configuration.connection_table_sessions);
   if (!memory) return memory.error().in("connection table");
   auto table = gate::ConnectionTable::attach(std::move(*memory));

@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -62,12 +63,27 @@ struct SharedResource {
   base::SharedMutex* lock = nullptr;
 };
 
+// The versions of a format that a program can go on from (`oldest` to `newest`); it writes `newest`.
+struct Versions {
+  unsigned oldest = 1, newest = 1;
+};
+// By name: what lies on disk, in shared memory, and goes between processes. For an upgrade: both programs must know them.
+using Formats = std::map<std::string, Versions>;
+
 struct Options {
   std::string configuration_path;
   conf::Loaded loaded;  // read from it and usable
   std::vector<Role> roles;
   // Whoever started the server waits for it to let go of his output: children keep none of it once their log is open.
   bool background = false;
+  // How the server was started, for the execution of another program in its place: the arguments as main() got them, and the path of
+  // the program, absolute, as it was called (open_own_program() says how to find it). Empty: no upgrade.
+  std::vector<std::string> arguments;
+  std::string program_path;
+  // Of --pid-file; only kept for the next program.
+  std::string pid_file;
+  // Beside those of the master itself.
+  Formats formats;
   // Called once: `failure` is empty when all sockets that can be bound are bound and all children are at work.
   std::function<void(const std::string& failure)> ready;
   // Called when a new image of the tables has been handed to the children: raises the shared generation number.
@@ -78,11 +94,20 @@ struct Options {
   std::function<void(const conf::Configuration&, std::vector<conf::Mistake>&)> check;
 };
 
+struct HandOver;
+
 class Master {
  public:
   // Locks run/master.pid (Kind::denied with the other master's pid if there is one), finds the users, makes the directories.
   static Result<std::unique_ptr<Master>> open(Options options);
+  // Takes up what another program of this process held, in its place (execution.h); options.loaded, the paths and `background` come
+  // from there. Nothing is changed until run(): up to there the other program can have everything back.
+  static Result<std::unique_ptr<Master>> take_over(Options options, const HandOver& from);
   ~Master();
+
+  [[nodiscard]] bool taken_over() const;
+  // A descriptor that the program before handed over by this name (add_resource, add_descriptor); invalid if there was none.
+  [[nodiscard]] base::Descriptor inherited(const std::string& name) const;
 
   [[nodiscard]] int base_directory() const;
   // Becomes owner of what is below the base directory when the master runs as root: for sockets and files that posternd.cc makes.
@@ -106,5 +131,8 @@ class Master {
 
 // The descriptor of the running program's own file, opened once at start: children execute exactly it.
 Result<base::Descriptor> open_own_program();
+// The absolute path by which it was called, for Options::program_path; links in it are kept, since an upgrade may change them. From
+// main()'s first argument, the current directory and PATH; if that is not the running file, its own path.
+std::string own_program_path(const std::string& called);
 
 }  // namespace postern::master

@@ -69,6 +69,8 @@ net::Awaitable<void> Master::State::let_go(std::vector<std::uint32_t> ids, std::
 }
 
 net::Awaitable<ReloadOutcome> Master::State::reload() {
+  // If the other program is executed meanwhile, it is the one that answers.
+  while (upgrading && !stopping) co_await pause(20ms);
   if (stopping || starting || reloading) {
     ReloadOutcome refused;
     refused.mistakes.push_back(stopping ? "the server is stopping" : starting ? "the server is starting" : "another reload is under way");

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Inside of master/: everything the master knows, and its work in three files: master.cc (start, watch, stop), reload.cc,
-// status.cc (control socket).
+// Inside of master/: everything the master knows, and its work in files: master.cc (start, watch, stop), reload.cc, status.cc
+// (control socket), upgrade.cc (another program in its place) and take_over.cc (being that program).
 #include "master/master.h"
 
 #include "base/clock.h"
 #include "gate/connection_table.h"
 #include "master/back_off.h"
 #include "master/children.h"
+#include "master/hand_over.h"
 #include "master/site.h"
 #include "master/sockets.h"
 #include "net/asio.h"
@@ -78,8 +79,34 @@ struct ReloadOutcome {
   std::vector<std::string> changed;   // settings, sockets
 };
 
+// "exit status 1", "signal 9": from a status of waitpid(2).
+std::string how_it_ended(int status);
+
+struct UpgradeOutcome {
+  bool done = false;
+  std::string error;  // why not
+};
+
+// After an execution, until all children execute the present program.
+struct Trial {
+  base::Descriptor previous;  // the program to go back to; invalid: none
+  unsigned previous_number = 0;
+  std::string previous_version;
+  unsigned deaths = 0;        // of children of the present program that never came to work
+  std::string failure;        // this program got the server back, and why
+  bool going_back = false;
+  std::chrono::steady_clock::time_point began = base::steady_now();
+};
+
+// One who asks at the control socket.
+struct Asker {
+  enum class Phase { reading, answering, waiting } phase = Phase::reading;
+  int socket = -1;
+  std::string command;  // that he waits for
+};
+
 struct Master::State {
-  State(Options o, Site s, base::Descriptor program);
+  State(Options o, Site s, base::Descriptor program, unsigned program_number);
 
   // master.cc
   int run();
@@ -131,9 +158,31 @@ struct Master::State {
   Result<void> open_control_socket();
   void listen_to_control();
   net::Awaitable<void> accept_control();
-  net::Awaitable<void> serve_control(net::asio::local::stream_protocol::socket socket);
+  // `waits_for`: what he asked the program before this one, which was executed meanwhile.
+  net::Awaitable<void> serve_control(net::asio::local::stream_protocol::socket socket, std::string waits_for);
   [[nodiscard]] boost::json::object status();
   [[nodiscard]] boost::json::object sessions();
+
+  // upgrade.cc
+  void begin_upgrade();  // SIGUSR2
+  net::Awaitable<UpgradeOutcome> upgrade();
+  // upgrade_now(), whatever it throws.
+  net::Awaitable<UpgradeOutcome> upgrade_safely(base::Descriptor program, std::string failure);
+  net::Awaitable<UpgradeOutcome> upgrade_now(base::Descriptor program, std::string failure);
+  // Starts the program dry on `text`; the error is what it says.
+  net::Awaitable<Result<void>> dry_start(int program, const HandOver& hand_over);
+  // Comes back only if it failed, with everything as it was.
+  net::Awaitable<Error> execute_in_place(const base::Descriptor& program, const std::string& failure);
+  [[nodiscard]] HandOver hand_over(const std::string& failure);
+  void obey_what_waited();
+
+  // take_over.cc
+  Result<void> restore(const HandOver& from);
+  void go_on();  // the first thing that run() does after an execution
+  // Replaces children of another program, role after role, and judges the new ones.
+  void continue_trial();
+  net::Awaitable<void> go_back();
+  net::Awaitable<UpgradeOutcome> trial_over();
 
   Options options;
   Site site;
@@ -142,7 +191,6 @@ struct Master::State {
   net::asio::signal_set signals;
   net::asio::steady_timer second, lock_timer, control_retry;
   std::optional<net::asio::local::stream_protocol::acceptor> control;
-  unsigned control_connections = 0;
 
   conf::Configuration configuration;
   base::Descriptor configuration_file;  // the sealed text that children read
@@ -163,6 +211,18 @@ struct Master::State {
   bool stopping = false;
   bool reloading = false;
   bool reload_again = false;
+  bool upgrading = false;   // from the order until the execution, or the refusal
+  bool executing = false;   // orders by signal are only noted: reload_again, stop_again, log_again
+  bool stop_again = false;
+  bool log_again = false;
+  bool upgrade_again = false;
+  bool accepting_control = false;
+  unsigned highest_program = 1;
+  std::list<Asker> askers;
+  std::optional<Trial> trial;
+  UpgradeOutcome last_trial;
+  std::vector<std::pair<base::Descriptor, std::string>> requests;  // HandOver::requests, our copies
+  std::optional<HandOver> handed_over;  // what this program began with; its numbers are closed by go_on()
   bool ended = false;
   int exit_status = 0;
 };

@@ -50,8 +50,10 @@ Result<void> Master::State::open_control_socket() {
 }
 
 void Master::State::listen_to_control() {
+  if (std::exchange(accepting_control, true)) return;
   // Without it nobody could order anything any more: begun again, after a moment that lets pass what was short.
   net::run_task(io, "control-socket", accept_control(), [this](const std::string&) {
+    accepting_control = false;
     control_retry.expires_after(1s);
     control_retry.async_wait([this](const boost::system::error_code& error) {
       if (!error) listen_to_control();
@@ -63,7 +65,10 @@ net::Awaitable<void> Master::State::accept_control() {
   for (;;) {
     boost::system::error_code error;
     net::asio::local::stream_protocol::socket socket = co_await control->async_accept(net::asio::redirect_error(net::asio::use_awaitable, error));
-    if (error == net::asio::error::operation_aborted) co_return;
+    if (error == net::asio::error::operation_aborted) {
+      accepting_control = false;
+      co_return;
+    }
     if (error) {
       co_await pause(200ms);
       continue;
@@ -75,34 +80,55 @@ net::Awaitable<void> Master::State::accept_control() {
       base::log_event(base::Severity::warning, "control-denied", {{"uid", peer.uid}});
       continue;
     }
-    if (control_connections >= kControlConnections) continue;
-    net::run_task(io, "control-connection", serve_control(std::move(socket)), [](const std::string&) {});
+    if (askers.size() >= kControlConnections) continue;
+    net::run_task(io, "control-connection", serve_control(std::move(socket), {}), [](const std::string&) {});
   }
 }
 
-net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_protocol::socket socket) {
-  struct Counted {
-    unsigned& count;
-    explicit Counted(unsigned& c) : count(c) { ++count; }
-    ~Counted() { --count; }
-  } counted(control_connections);
+net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_protocol::socket socket, std::string waits_for) {
+  struct Listed {
+    std::list<Asker>& all;
+    std::list<Asker>::iterator place;
+    Listed(std::list<Asker>& list, int number) : all(list), place(all.emplace(all.end())) { place->socket = number; }
+    ~Listed() { all.erase(place); }
+  } listed(askers, socket.native_handle());
+  Asker& asker = *listed.place;
   net::FrameReader reader;
   for (;;) {
-    auto request = co_await net::read_frame(socket, reader);
-    if (!request) co_return;
-    const auto* const command = request->if_contains("command");
-    const std::string name = command != nullptr && command->is_string() ? std::string(command->get_string()) : std::string();
+    std::string name = std::exchange(waits_for, {});
+    const bool went_on = !name.empty();
+    asker.phase = Asker::Phase::reading;
+    asker.command.clear();
+    if (!went_on) {
+      auto request = co_await net::read_frame(socket, reader);
+      if (!request) co_return;
+      if (const auto* const command = request->if_contains("command"); command != nullptr && command->is_string())
+        name = std::string(command->get_string());
+    }
+    asker.phase = Asker::Phase::answering;
     object answer;
     if (name == "status") {
       answer = status();
     } else if (name == "sessions") {
       answer = sessions();
     } else if (name == "reload") {
+      asker.phase = Asker::Phase::waiting;
+      asker.command = name;
       const ReloadOutcome outcome = co_await reload();
+      asker.phase = Asker::Phase::answering;
       array mistakes, changed;
       for (const auto& mistake : outcome.mistakes) mistakes.emplace_back(mistake);
       for (const auto& change : outcome.changed) changed.emplace_back(change);
       answer = {{"done", outcome.done}, {"needs_restart", outcome.needs_restart}, {"mistakes", std::move(mistakes)}, {"changed", std::move(changed)}};
+    } else if (name == "upgrade") {
+      asker.phase = Asker::Phase::waiting;
+      asker.command = name;
+      UpgradeOutcome outcome;
+      if (went_on) outcome = co_await trial_over();
+      else outcome = co_await upgrade();
+      asker.phase = Asker::Phase::answering;
+      answer = {{"done", outcome.done}, {"version", PACKAGE_VERSION}};
+      if (!outcome.error.empty()) answer["error"] = outcome.error;
     } else if (name == "stop") {
       // The connection ends when the master does: that is how the asker knows.
       base::log_event(base::Severity::notice, "stop-ordered");
@@ -119,7 +145,7 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
 object Master::State::status() {
   object answer{{"version", PACKAGE_VERSION},
                 {"pid", ::getpid()},
-                {"state", stopping ? "stopping" : starting ? "starting" : reloading ? "reloading" : "running"},
+                {"state", stopping ? "stopping" : starting ? "starting" : reloading ? "reloading" : upgrading || trial ? "upgrading" : "running"},
                 {"since", started_text},
                 {"seconds", seconds_since(started)},
                 {"base_directory", configuration.base_directory},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/child.h"
 
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "net/orders.h"
@@ -210,6 +211,7 @@ int run_child(std::span<const RoleMain> roles) {
     base::log_event(base::Severity::critical, "child-start-failed", {{"error", error.what}});
     return 1;
   };
+  POSTERN_KILL_POINT("child-start");
   auto start = receive_start();
   if (!start) return fail(start.error());
   const auto role = std::find_if(roles.begin(), roles.end(), [&](const RoleMain& candidate) { return candidate.name == start->role; });

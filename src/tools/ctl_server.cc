@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternctl status, sessions, reload, stop: questions and orders to the running master over run/control.sock.
+// posternctl status, sessions, reload, upgrade, stop: questions and orders to the running master over run/control.sock.
 #include "tools/posternctl.h"
 
 #include "base/text.h"
@@ -27,6 +27,8 @@ using boost::json::value;
 constexpr const char* kSocket = "run/control.sock";
 // A reload waits for the children, an answer for nobody.
 constexpr std::chrono::seconds kPatience(30);
+// An upgrade for the last child that must finish its work before its successor can begin.
+constexpr std::chrono::seconds kUpgradePatience(300);
 
 int fail(const Context& context, const Error& error) {
   print_error(context, error.kind == Kind::denied ? "only root and the server's own user may do this (" + error.what + ")"
@@ -67,10 +69,10 @@ Result<base::Descriptor> server_directory(const Context& context) {
   return directory;
 }
 
-Result<object> ask(const Context& context, const char* command) {
+Result<object> ask(const Context& context, const char* command, std::chrono::seconds patience = kPatience) {
   auto directory = server_directory(context);
   if (!directory) return directory.error();
-  return net::ask(directory->get(), kSocket, object{{"command", command}}, kPatience);
+  return net::ask(directory->get(), kSocket, object{{"command", command}}, patience);
 }
 
 // What the master sends is checked as it is used: another version may run.
@@ -203,6 +205,21 @@ int run_reload(const Context& context, const std::vector<std::string>& arguments
   }
   if (done) return kDone;
   return truth(*answer, "needs_restart") ? kRestart : kFailed;
+}
+
+int run_upgrade(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return wrong_usage(context, "upgrade");
+  auto answer = ask(context, "upgrade", kUpgradePatience);
+  if (!answer) return fail(context, answer.error());
+  const bool done = truth(*answer, "done");
+  if (context.json) {
+    print_json(*answer);
+  } else if (done) {
+    std::printf("upgraded, now version %s\n", text(*answer, "version").c_str());
+  } else {
+    std::cerr << "not upgraded, version " << text(*answer, "version") << " goes on: " << text(*answer, "error") << "\n";
+  }
+  return done ? kDone : kFailed;
 }
 
 int run_stop(const Context& context, const std::vector<std::string>& arguments) {

@@ -27,6 +27,7 @@ const Command kCommands[] = {
     {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", run_status},
     {"sessions", "", "the present sessions", run_sessions},
     {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
+    {"upgrade", "", "execute the program file anew, with all sockets and sessions kept; waits for the end", run_upgrade},
     {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},
     {"domain", "add|list|remove|filter …", "the mail domains of this server", run_domain, kDomainDetails},
     {"account", "add|passwd|list|enable|disable|remove|filter …", "accounts, their passwords and filters", run_account, kAccountDetails},

@@ -41,6 +41,7 @@ void print_table(const std::vector<std::string>& headings, const std::vector<std
 int run_status(const Context&, const std::vector<std::string>&);
 int run_sessions(const Context&, const std::vector<std::string>&);
 int run_reload(const Context&, const std::vector<std::string>&);
+int run_upgrade(const Context&, const std::vector<std::string>&);
 int run_stop(const Context&, const std::vector<std::string>&);
 // ctl_accounts.cc
 int run_domain(const Context&, const std::vector<std::string>&);
