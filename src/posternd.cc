@@ -346,7 +346,7 @@ class Service {
       state_.emplace(std::move(*made));
     }
     base::Descriptor inherited = master.inherited("generations");
-    auto generations = inherited.valid() ? directory::Generations::map(std::move(inherited)) : directory::Generations::create();
+    auto generations = inherited.valid() ? directory::Generations::map(std::move(inherited), true) : directory::Generations::create();
     if (!generations) return generations.error();
     generations_.emplace(std::move(*generations));
     return {};

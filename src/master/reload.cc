@@ -69,37 +69,34 @@ net::Awaitable<void> Master::State::let_go(std::vector<std::uint32_t> ids, std::
 }
 
 net::Awaitable<ReloadOutcome> Master::State::reload() {
-  // If the other program is executed meanwhile, it is the one that answers.
-  while (upgrading && !stopping) co_await pause(20ms);
-  if (stopping || starting || reloading) {
+  // If another program is executed meanwhile, it is the one that reloads, and answers.
+  while ((upgrading || starting) && !stopping) co_await pause(20ms);
+  if (stopping) {
     ReloadOutcome refused;
-    refused.mistakes.push_back(stopping ? "the server is stopping" : starting ? "the server is starting" : "another reload is under way");
-    // A signal must not get lost: it is obeyed when what is under way is over.
-    reload_again = !stopping;
-    if (starting) {
-      while (starting) co_await pause(50ms);
-      if (reload_again && !stopping && !reloading) {
-        reload_again = false;
-        refused = co_await reload();
-      }
-    }
+    refused.mistakes.emplace_back("the server is stopping");
     co_return refused;
   }
-  ReloadOutcome outcome;
+  if (reloading) {
+    // The one under way may have read the file before it was changed: it is carried out once more, and that counts.
+    reload_again = true;
+    while (reloading && !stopping) co_await pause(10ms);
+    co_return last_reload;
+  }
+  reloading = true;
+  // Also if an exception ends it (out of memory): the next reload must be possible, and puts right what this one left.
+  struct Over {
+    bool& under_way;
+    ~Over() { under_way = false; }
+  } over{reloading};
   do {
     reload_again = false;
-    reloading = true;
-    // Also if an exception ends it (out of memory): the next reload must be possible, and puts right what this one left.
-    struct Over {
-      bool& under_way;
-      ~Over() { under_way = false; }
-    } over{reloading};
+    last_reload = {};
+    last_reload.mistakes.emplace_back("it did not come to its end");
     notify_reloading();
-    outcome = co_await reload_now();
-    reloading = false;
+    last_reload = co_await reload_now();
     notify_manager("READY=1");
   } while (reload_again && !stopping);
-  co_return outcome;
+  co_return last_reload;
 }
 
 net::Awaitable<ReloadOutcome> Master::State::reload_now() {

@@ -186,6 +186,7 @@ struct Master::State {
 
   Options options;
   Site site;
+  std::list<Asker> askers;  // before io: the coroutines that stand in it end with io
   net::asio::io_context io{1};
   Children children;
   net::asio::signal_set signals;
@@ -211,6 +212,7 @@ struct Master::State {
   bool stopping = false;
   bool reloading = false;
   bool reload_again = false;
+  ReloadOutcome last_reload;
   bool upgrading = false;   // from the order until the execution, or the refusal
   bool executing = false;   // orders by signal are only noted: reload_again, stop_again, log_again
   bool stop_again = false;
@@ -218,7 +220,6 @@ struct Master::State {
   bool upgrade_again = false;
   bool accepting_control = false;
   unsigned highest_program = 1;
-  std::list<Asker> askers;
   std::optional<Trial> trial;
   UpgradeOutcome last_trial;
   std::vector<std::pair<base::Descriptor, std::string>> requests;  // HandOver::requests, our copies
