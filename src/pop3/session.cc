@@ -36,7 +36,7 @@ Command parse(std::string_view line) {
 
 class Session {
  public:
-  Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch)
+  Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)
       : stream_(stream), input_(stream), services_(services), watch_(watch), info_(std::move(info)), configuration_(services.configuration()) {}
 
   net::Awaitable<void> run() {
@@ -431,7 +431,7 @@ class Session {
   net::Stream& stream_;
   net::Input input_;
   Services& services_;
-  Watch& watch_;
+  net::SessionWatch& watch_;
   const SessionInfo info_;
   const std::shared_ptr<const conf::Configuration> configuration_;
   std::chrono::steady_clock::time_point login_until_;
@@ -452,7 +452,7 @@ class Session {
 
 }  // namespace
 
-net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch) {
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch) {
   Session session(stream, services, std::move(info), watch);
   co_await session.run();
 }

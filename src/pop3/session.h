@@ -16,6 +16,7 @@
 // Memory: a message goes out in pieces of about 64 KiB, the next one is read when the last one is with the kernel.
 #include "conf/configuration.h"
 #include "directory/directory.h"
+#include "net/session_watch.h"
 #include "net/stream.h"
 #include "store/mailbox.h"
 
@@ -65,21 +66,8 @@ struct SessionInfo {
   std::chrono::seconds login_time{60};   // from the greeting to the login
 };
 
-// Who watches over the session from outside (the service).
-class Watch {
- public:
-  virtual ~Watch() = default;
-  // The process finishes: say goodbye at the next chance.
-  [[nodiscard]] virtual bool finishing() const { return false; }
-  // True while the session waits for a command and nothing is marked for removal. The stream of such a session may be aborted
-  // when the process finishes; it still says so.
-  virtual void set_idle(bool) {}
-  virtual void describe(std::string_view) {}
-  virtual void set_end_reason(std::string_view) {}
-};
-
 // One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.
 // `stream`, `services` and `watch` must outlive it.
-net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch);
 
 }  // namespace postern::pop3

@@ -7,6 +7,7 @@
 #include "pop3/inbox.h"
 #include "pop3/session.h"
 #include "roles/rules_in_force.h"
+#include "roles/service_watch.h"
 #include "service/stream_service.h"
 
 namespace postern::roles {
@@ -27,18 +28,6 @@ class ProcessServices final : public pop3::Services {
   RulesInForce& rules_;
   directory::Lookups& directory_;
   pop3::Inboxes& inboxes_;
-};
-
-class ServiceWatch final : public pop3::Watch {
- public:
-  explicit ServiceWatch(service::SessionContext& context) : context_(context) {}
-  [[nodiscard]] bool finishing() const override { return context_.finishing(); }
-  void set_idle(bool idle) override { context_.idle = idle; }
-  void describe(std::string_view text) override { context_.describe(text); }
-  void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
-
- private:
-  service::SessionContext& context_;
 };
 
 net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {

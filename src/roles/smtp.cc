@@ -5,6 +5,7 @@
 #include "directory/client.h"
 #include "mail/message_id.h"
 #include "roles/rules_in_force.h"
+#include "roles/service_watch.h"
 #include "roles/submitter.h"
 #include "service/stream_service.h"
 #include "smtp/session.h"
@@ -55,18 +56,6 @@ class ProcessServices final : public smtp::Services {
   RulesInForce& rules_;
   Submitter& submitter_;
   unsigned child_;
-};
-
-class ServiceWatch final : public smtp::Watch {
- public:
-  explicit ServiceWatch(service::SessionContext& context) : context_(context) {}
-  [[nodiscard]] bool finishing() const override { return context_.finishing(); }
-  void set_idle(bool idle) override { context_.idle = idle; }
-  void describe(std::string_view text) override { context_.describe(text); }
-  void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
-
- private:
-  service::SessionContext& context_;
 };
 
 net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {

@@ -70,7 +70,7 @@ struct Transaction {
 
 class Session {
  public:
-  Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
+  Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch);
   net::Awaitable<void> run();
 
   // What the session remembers that a command can have changed, for tests.
@@ -117,7 +117,7 @@ class Session {
 
   Services& services_;
   SessionInfo info_;
-  Watch& watch_;
+  net::SessionWatch& watch_;
   ReplyStream stream_;
   net::Input input_;
   std::shared_ptr<const conf::Configuration> configuration_;

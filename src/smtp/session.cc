@@ -29,7 +29,7 @@ net::Awaitable<Result<void>> ReplyStream::wait_readable() {
   co_return co_await stream_.wait_readable();
 }
 
-Session::Session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch)
+Session::Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)
     : services_(services), info_(std::move(info)), watch_(watch), stream_(stream), input_(stream_), configuration_(services.configuration()) {}
 
 std::string Session::state_dump() const {
@@ -222,7 +222,7 @@ Session::Next Session::on_verify(std::string_view argument) {
   return idle_command(252, "2.1.5", "not verified here, but a message to it will be tried");
 }
 
-net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch) {
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch) {
   Session session(stream, services, std::move(info), watch);
   co_await session.run();
 }

@@ -13,6 +13,7 @@
 // Limits: conf::SmtpLimits, conf::RestrictedLimits, conf::Spool. Memory: some kilobytes, and of the message at most
 // spool.large_message_bytes and one read more.
 #include "conf/configuration.h"
+#include "net/session_watch.h"
 #include "net/stream.h"
 #include "policy/access.h"
 
@@ -57,22 +58,8 @@ struct SessionInfo {
   std::chrono::seconds idle_time{300};       // the listener's
 };
 
-// Who watches over the session from outside: the service, for which this is the way to end idle sessions and to show the others.
-class Watch {
- public:
-  virtual ~Watch() = default;
-  // The process finishes: say goodbye (421) at the next chance, begin nothing new.
-  [[nodiscard]] virtual bool finishing() const { return false; }
-  // True while nothing is under way that the peer counts on. The stream of such a session may be aborted when the process
-  // finishes; it still says 421.
-  virtual void set_idle(bool) {}
-  // What the session does now ("RCPT TO"), and at its end why it ended ("quit", "time limit").
-  virtual void describe(std::string_view) {}
-  virtual void set_end_reason(std::string_view) {}
-};
-
 // One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.
 // `stream`, `services` and `watch` must outlive it.
-net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, Watch& watch);
+net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch);
 
 }  // namespace postern::smtp

@@ -114,7 +114,7 @@ class FakeSite final : public pop3::Services {
     return got;
   }
 
-  struct Watcher final : pop3::Watch {
+  struct Watcher final : net::SessionWatch {
     void set_end_reason(std::string_view reason) override { end_reason = reason; }
     void describe(std::string_view text) override { described = text; }
     void set_idle(bool on) override { idle = on; }

@@ -100,7 +100,7 @@ struct Played {
 inline Played play(MemoryServices& services, std::vector<std::string> pieces, smtp::SessionInfo info = session_info()) {
   std::erase_if(pieces, [](const std::string& piece) { return piece.empty(); });
   net::ScriptedStream stream(std::move(pieces));
-  smtp::Watch watch;
+  net::SessionWatch watch;
   smtp::Session session(stream, services, std::move(info), watch);
   run(session.run());
   return {stream.written(), session.state_dump()};

@@ -386,7 +386,7 @@ class SessionTest : public CppUnit::TestFixture {
   }
 
   // Keeps the reason that goes into the log line of the session's end.
-  class Reason final : public smtp::Watch {
+  class Reason final : public net::SessionWatch {
    public:
     void set_end_reason(std::string_view reason) override { text = reason; }
     std::string text;
@@ -627,7 +627,7 @@ class SessionTest : public CppUnit::TestFixture {
   void one_set_of_tables_a_transaction() {
     MemoryServices services;
     // New tables come between MAIL and RCPT: they count from the next MAIL on.
-    class Changer final : public smtp::Watch {
+    class Changer final : public net::SessionWatch {
      public:
       explicit Changer(MemoryServices& services) : services_(services) {}
       void describe(std::string_view text) override {
@@ -693,7 +693,7 @@ class SessionTest : public CppUnit::TestFixture {
     for (const auto* text : {"NOOP\r\n", "EHLO x\r\nMAIL FROM:<>\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\nhalf",
                              "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nBDAT 100\r\nhalf", "NOO"}) {
       MemoryServices services;
-      smtp::Watch watch;
+      net::SessionWatch watch;
       SilentStream stream(text, true);
       run(smtp::run_session(stream, services, session_info(), watch));
       CPPUNIT_ASSERT_MESSAGE(text, last_line(stream.written()).starts_with("421 4.4.2 "));
@@ -702,7 +702,7 @@ class SessionTest : public CppUnit::TestFixture {
   }
 
   void a_finishing_process_finishes_transactions() {
-    class Finishing final : public smtp::Watch {
+    class Finishing final : public net::SessionWatch {
      public:
       explicit Finishing(std::string at) : at_(std::move(at)) {}
       [[nodiscard]] bool finishing() const override { return now_; }

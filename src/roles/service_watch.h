@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The watch over a session that runs in a StreamService: hands everything on to the session's context, which must outlive it.
+#include "net/session_watch.h"
+#include "service/stream_service.h"
+
+namespace postern::roles {
+
+class ServiceWatch final : public net::SessionWatch {
+ public:
+  explicit ServiceWatch(service::SessionContext& context) : context_(context) {}
+  [[nodiscard]] bool finishing() const override { return context_.finishing(); }
+  void set_idle(bool idle) override { context_.idle = idle; }
+  void describe(std::string_view text) override { context_.describe(text); }
+  void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
+  void note_failed_login() override { context_.note_failed_login(); }
+  void note_protocol_error() override { context_.note_protocol_error(); }
+
+ private:
+  service::SessionContext& context_;
+};
+
+}  // namespace postern::roles
