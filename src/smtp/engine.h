@@ -61,11 +61,11 @@ struct Transaction {
   std::vector<std::string> header_fields;  // $A
   bool bit_bucket = false;                 // of FROM_ACCESS: the whole message
   std::chrono::milliseconds delay{0};      // before each reply
-  // The text, while it comes in chunks.
+  // The text, from DATA or the first BDAT on.
   std::unique_ptr<Incoming> incoming;
-  std::unique_ptr<TextDecoder> chunks;
+  std::unique_ptr<TextDecoder> decoder;
+  std::chrono::steady_clock::time_point text_until{};  // when it began and smtp.data_time
   std::uint64_t chunk_count = 0;
-  std::chrono::steady_clock::time_point chunks_until{};  // the first chunk's time and smtp.data_time
 };
 
 class Session {
@@ -86,10 +86,20 @@ class Session {
   Next on_verify(std::string_view argument);
   // An error in the sense of smtp.errors: the reply, or 421 if it was one too many.
   Next bad_command(int code, std::string_view status, std::string_view text);
-  // A sender or recipient was refused. For good (5xx): an error, so that guessing addresses comes to an end.
-  Next refuse(int code, std::string_view status, std::string_view text);
+  // The same for what no client of SMTP says, however clumsy: it is told to the watch.
+  Next foreign_command(int code, std::string_view status, std::string_view text);
+  // A sender was refused. For good (5xx): an error, so that guessing addresses comes to an end.
+  Next refuse_sender(int code, std::string_view status, std::string_view text);
+  // A recipient was refused or put off. A client with more recipients than a message may have, or whose recipients are put off one by
+  // one, is honest: smtp.recipients of those are free between two accepted messages.
+  Next refuse_recipient(int code, std::string_view status, std::string_view text);
   // The reply to a command that brings no message nearer; beyond smtp.idle_commands it is an error.
   Next idle_command(int code, std::string_view status, std::string_view text);
+  // Counts such a command. False: the session is over, 421 was said.
+  [[nodiscard]] bool count_idle_command();
+  [[nodiscard]] bool count_error();
+  // A message was accepted: what was counted towards the limits on errors and idle commands is forgiven.
+  void begin_anew();
   void reply(int code, std::string_view status, std::string_view text);
   void reply(const Reply& answer) { reply(answer.code, answer.status, answer.text); }
   Next close_with(int code, std::string_view status, std::string_view text, std::string_view reason);
@@ -107,13 +117,19 @@ class Session {
   net::Awaitable<Next> skip_chunk(std::uint64_t size_bytes);
   // Whether the text may come now, else the reply.
   [[nodiscard]] std::optional<Reply> not_ready_for_text() const;
-  std::unique_ptr<Incoming> begin_text();
+  void begin_text(TextDecoder::Form form);
+  // Reads text into the transaction: `chunk_bytes` of it, or as far as the decoder finds its end. Next::close: the session is over.
+  net::Awaitable<Next> read_text(std::optional<std::uint64_t> chunk_bytes);
   // The text is complete: takes the message or refuses it, answers, ends the transaction.
-  net::Awaitable<Next> finish_text(std::unique_ptr<Incoming> incoming, TextDecoder& decoder);
+  net::Awaitable<Next> finish_text();
+  Next close_for_line_ends(std::string_view text);
   void reply_for_text(const Reply& answer, const Transaction& transaction);
   Next lost(const Error& error);
+  Next time_is_over() { return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit"); }
 
   [[nodiscard]] bool lmtp() const { return info_.module == conf::Module::lmtp; }
+  // How long the client may be silent now: idle_time, and less if the time of a text that has begun is over sooner.
+  [[nodiscard]] std::chrono::milliseconds patience() const;
 
   Services& services_;
   SessionInfo info_;
@@ -125,8 +141,10 @@ class Session {
   std::string source_channel_;
   bool authentication_demanded_ = false;
   bool blacklisted_ = false;
+  // Since the last accepted message.
   unsigned errors_ = 0;
-  unsigned idle_commands_ = 0;  // since the last accepted message
+  unsigned idle_commands_ = 0;
+  unsigned put_off_ = 0;  // recipients answered 4xx
   unsigned messages_ = 0;
   std::optional<Hello> hello_;
   std::unique_ptr<Transaction> transaction_;

@@ -60,20 +60,41 @@ Session::Next Session::close_with(int code, std::string_view status, std::string
   return Next::close;
 }
 
+bool Session::count_error() {
+  if (++errors_ <= configuration_->smtp.errors) return true;
+  static_cast<void>(close_with(421, "4.7.0", "too many errors", "too many errors"));
+  return false;
+}
+
+// L-14: from a blacklisted peer the server does not hang up for commands that are right.
+bool Session::count_idle_command() { return blacklisted_ || ++idle_commands_ <= configuration_->smtp.idle_commands || count_error(); }
+
+void Session::begin_anew() { errors_ = idle_commands_ = put_off_ = 0; }
+
 Session::Next Session::bad_command(int code, std::string_view status, std::string_view text) {
-  if (++errors_ > configuration_->smtp.errors) return close_with(421, "4.7.0", "too many errors", "too many errors");
+  if (!count_error()) return Next::close;
   reply(code, status, text);
   return Next::command;
 }
 
-Session::Next Session::refuse(int code, std::string_view status, std::string_view text) {
+Session::Next Session::foreign_command(int code, std::string_view status, std::string_view text) {
+  watch_.note_protocol_error();
+  return bad_command(code, status, text);
+}
+
+Session::Next Session::refuse_sender(int code, std::string_view status, std::string_view text) {
   if (code / 100 == 5) return bad_command(code, status, text);
+  return idle_command(code, status, text);
+}
+
+Session::Next Session::refuse_recipient(int code, std::string_view status, std::string_view text) {
+  if (code / 100 == 5 || ++put_off_ > configuration_->smtp.recipients) return bad_command(code, status, text);
   reply(code, status, text);
   return Next::command;
 }
 
 Session::Next Session::idle_command(int code, std::string_view status, std::string_view text) {
-  if (++idle_commands_ > configuration_->smtp.idle_commands) return bad_command(code, status, text);
+  if (!count_idle_command()) return Next::close;
   reply(code, status, text);
   return Next::command;
 }
@@ -113,11 +134,10 @@ net::Awaitable<void> Session::prepare() {
 
 net::Awaitable<void> Session::run() {
   co_await prepare();
-  const auto idle_time = info_.restricted ? configuration_->restricted.idle_time : info_.idle_time;
-  stream_.set_time_limit(idle_time);
+  stream_.set_time_limit(patience());
   stream_.add("220 " + configuration_->host_name + (lmtp() ? " LMTP" : " ESMTP") + " Postern\r\n");
   for (;;) {
-    stream_.set_time_limit(idle_time);
+    stream_.set_time_limit(patience());
     const Next next = co_await one_command();
     if (next == Next::close) break;
     if (!stream_.many()) continue;
@@ -130,9 +150,16 @@ net::Awaitable<void> Session::run() {
   if (!sent) co_return;
 }
 
+std::chrono::milliseconds Session::patience() const {
+  const std::chrono::milliseconds idle_time = info_.restricted ? std::min(configuration_->restricted.idle_time, info_.idle_time) : info_.idle_time;
+  if (!transaction_ || !transaction_->incoming) return idle_time;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(transaction_->text_until - base::steady_now());
+  return std::clamp(left, std::chrono::milliseconds(0), idle_time);
+}
+
 // The connection failed, or its time was over.
 Session::Next Session::lost(const Error& error) {
-  if (stream_.expired()) return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit");
+  if (stream_.expired()) return time_is_over();
   if (watch_.finishing()) return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
   watch_.set_end_reason(error.what);
   return Next::close;
@@ -148,8 +175,9 @@ net::Awaitable<Session::Next> Session::one_command() {
   switch (*got) {
     case net::Input::Line::complete: break;
     case net::Input::Line::end: watch_.set_end_reason("closed by peer"); co_return Next::close;
-    case net::Input::Line::too_long: co_return bad_command(500, "5.5.2", "line too long");
+    case net::Input::Line::too_long: co_return foreign_command(500, "5.5.2", "line too long");
     case net::Input::Line::garbage:
+      watch_.note_protocol_error();
       // Where the next command begins is not certain any more (hardening.md 3).
       co_return close_with(500, "5.5.2", "bare CR, bare LF or NUL, closing connection", "line ends");
   }
@@ -178,11 +206,15 @@ net::Awaitable<Session::Next> Session::one_command() {
       ++idle_commands_;  // and an error every time
       co_return bad_command(502, "5.5.1", "EXPN is not available");
     case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
-    case Verb::not_offered:
-      if (blacklisted_) co_return bad_command(503, "5.5.1", "not available");  // L-14: AUTH
-      co_return bad_command(502, "5.5.1", "command not available");
-    case Verb::other_protocol: co_return close_with(421, "4.7.0", "this is a mail server", "other protocol");
-    default: co_return bad_command(500, "5.5.2", "command not known");
+    case Verb::auth:
+      // L-14: a blacklisted peer gets 503. So does a restricted one (access-control.md 2.2, $W). Nobody who reads our EHLO says it.
+      if (blacklisted_ || info_.restricted) co_return foreign_command(503, "5.5.1", "AUTH is not available to you");
+      co_return foreign_command(502, "5.5.1", "AUTH is not available");
+    case Verb::not_offered: co_return bad_command(502, "5.5.1", "command not available");
+    case Verb::other_protocol:
+      watch_.note_protocol_error();
+      co_return close_with(421, "4.7.0", "this is a mail server", "other protocol");
+    default: co_return foreign_command(500, "5.5.2", "command not known");
   }
 }
 
@@ -205,6 +237,7 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   // RFC 5321 section 4.1.4: as RSET.
   transaction_.reset();
   hello_ = std::move(hello);
+  if (!count_idle_command()) return Next::close;
   if (!hello_->extended) {
     reply(250, "", configuration_->host_name);
     return Next::command;

@@ -29,7 +29,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (watch_.finishing()) co_return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
   if (messages_ >= configuration_->smtp.messages) co_return close_with(421, "4.7.0", "too many messages in one session", "too many messages");
   if (authentication_demanded_ && hello_->facts->authenticated.empty()) {
-    co_return refuse(530, "5.7.0", "authentication required");
+    co_return refuse_sender(530, "5.7.0", "authentication required");
   }
 
   const auto text = behind_keyword(argument, "FROM:");
@@ -56,27 +56,25 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   const auto room = services_.check_room();
   if (!room) {
     base::log_event(base::Severity::warning, "no-room", {{"session", info_.id}, {"reason", room.error().what}});
-    reply(452, "4.3.1", "no room for messages now, try again later");
-    co_return Next::command;
+    co_return refuse_sender(452, "4.3.1", "no room for messages now, try again later");
   }
   const auto backlog = services_.check_backlog();
   if (!backlog) {
     base::log_event(base::Severity::warning, "backlog", {{"session", info_.id}, {"reason", backlog.error().what}});
-    reply(451, "4.3.2", "too many messages wait for delivery, try again later");
-    co_return Next::command;
+    co_return refuse_sender(451, "4.3.2", "too many messages wait for delivery, try again later");
   }
 
   policy::SenderDecision decision = co_await transaction->access.mail_from(parsed->path.mailbox.local_part, parsed->path.mailbox.domain,
                                                                           as_given(*text, parsed->rest));
   policy::log_decision("MAIL", *hello_->facts, decision);
   co_await pause(decision.effects.delay);
-  if (!decision.accepted) co_return refuse(decision.reply.code, decision.reply.status, decision.reply.text);
+  if (!decision.accepted) co_return refuse_sender(decision.reply.code, decision.reply.status, decision.reply.text);
   // $S may lower the limits, and raise them too: FROM_ACCESS knows better than the configuration whom it speaks of.
   if (decision.message_bytes) transaction->message_bytes = *decision.message_bytes;
   if (decision.recipients) transaction->recipients = *decision.recipients;
   transaction->recipient_cutoff = decision.recipient_cutoff;
   if (transaction->declared_bytes > transaction->message_bytes)
-    co_return refuse(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
+    co_return refuse_sender(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
 
   mail::Envelope& envelope = transaction->envelope;
   envelope.reverse_path = std::move(decision.reverse_path);
@@ -115,7 +113,9 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   }
   if (blacklisted_) {
     co_await pause_transaction();
-    co_return refuse(550, "5.7.1", "no mail is accepted from " + info_.remote.address.to_string());
+    // L-14: not an error, since the server does not hang up.
+    reply(550, "5.7.1", "no mail is accepted from " + info_.remote.address.to_string());
+    co_return Next::command;
   }
   const auto text = behind_keyword(argument, "TO:");
   if (!text) co_return bad_command(501, "5.5.4", "expected RCPT TO:<address>");
@@ -127,8 +127,7 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   ++transaction_->asked;
   if (transaction_->accepted.size() >= transaction_->recipients || transaction_->known.size() >= kFinalRecipients) {
     co_await pause_transaction();
-    reply(452, "4.5.3", "too many recipients");  // RFC 5321 section 4.5.3.1.10
-    co_return Next::command;
+    co_return refuse_recipient(452, "4.5.3", "too many recipients");  // RFC 5321 section 4.5.3.1.10
   }
 
   policy::TransactionAccess::Ask ask;
@@ -140,17 +139,14 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   const bool own_delay = decision.effects.delay.count() != 0;
   if (own_delay && !decision.effects.delay_this_reply_only) transaction_->delay = decision.effects.delay;
   co_await pause(own_delay ? decision.effects.delay : transaction_->delay);
-  if (!decision.accepted) co_return refuse(decision.reply.code, decision.reply.status, decision.reply.text);
+  if (!decision.accepted) co_return refuse_recipient(decision.reply.code, decision.reply.status, decision.reply.text);
   mail::Envelope& envelope = transaction_->envelope;
   envelope.held |= decision.effects.held;
   envelope.discarded |= decision.effects.discarded;
   envelope.jettisoned |= decision.effects.jettisoned;
   for (auto& field : decision.effects.header_fields) transaction_->header_fields.push_back(std::move(field));
   for (auto& recipient : decision.recipients) {
-    if (transaction_->known.size() >= kFinalRecipients) {
-      reply(452, "4.5.3", "too many recipients");
-      co_return Next::command;
-    }
+    if (transaction_->known.size() >= kFinalRecipients) co_return refuse_recipient(452, "4.5.3", "too many recipients");
     std::string key = recipient.address;
     key.append(1, '\0').append(recipient.detail);
     if (transaction_->known.insert(std::move(key)).second) envelope.recipients.push_back(std::move(recipient));

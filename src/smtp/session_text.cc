@@ -24,7 +24,7 @@ std::optional<Reply> Session::not_ready_for_text() const {
   return std::nullopt;
 }
 
-std::unique_ptr<Incoming> Session::begin_text() {
+void Session::begin_text(TextDecoder::Form form) {
   Transaction& transaction = *transaction_;
   transaction.envelope.id = services_.new_message_id();
   transaction.envelope.received = base::wall_now();
@@ -47,7 +47,51 @@ std::unique_ptr<Incoming> Session::begin_text() {
   limits.message_bytes = transaction.message_bytes;
   limits.large_bytes = transaction.configuration->spool.large_message_bytes;
   limits.received_fields = transaction.configuration->smtp.received_fields;
-  return std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
+  transaction.incoming = std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
+  transaction.decoder = std::make_unique<TextDecoder>(form, transaction.configuration->smtp.text_line_bytes);
+  transaction.text_until = base::steady_now() + transaction.configuration->smtp.data_time;
+}
+
+net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> chunk_bytes) {
+  Transaction& transaction = *transaction_;
+  Incoming& incoming = *transaction.incoming;
+  for (;;) {
+    // A client that is never silent runs out of time too, and one that begins chunk after chunk.
+    if (base::steady_now() >= transaction.text_until) {
+      transaction_.reset();
+      co_return time_is_over();
+    }
+    if (chunk_bytes == 0U) break;
+    stream_.set_time_limit(patience());
+    const auto piece = co_await input_.read_some();
+    if (!piece) {
+      transaction_.reset();
+      co_return lost(piece.error());
+    }
+    if (piece->empty()) {
+      transaction_.reset();
+      watch_.set_end_reason("closed by peer");
+      co_return Next::close;
+    }
+    const std::string_view text = piece->substr(0, std::min<std::uint64_t>(chunk_bytes.value_or(piece->size()), piece->size()));
+    const TextDecoder::Fed fed = transaction.decoder->feed(text, incoming.text());
+    input_.consume(fed.consumed);
+    if (chunk_bytes) *chunk_bytes -= fed.consumed;
+    incoming.settle();
+    if (fed.state == TextDecoder::State::end) break;
+    if (fed.state == TextDecoder::State::garbage) co_return close_for_line_ends("bare CR, bare LF or NUL in the message, closing connection");
+    if (incoming.discarded_enough()) {
+      transaction_.reset();
+      co_return close_with(552, "5.3.4", "message far too large, closing connection", "message too large");
+    }
+  }
+  co_return Next::command;
+}
+
+Session::Next Session::close_for_line_ends(std::string_view text) {
+  transaction_.reset();
+  watch_.note_protocol_error();
+  return close_with(550, "5.6.11", text, "line ends");
 }
 
 net::Awaitable<Session::Next> Session::on_data(std::string_view argument) {
@@ -62,37 +106,10 @@ net::Awaitable<Session::Next> Session::on_data(std::string_view argument) {
   }
   watch_.describe("DATA");
   reply(354, "", "End with <CRLF>.<CRLF>");
-  std::unique_ptr<Incoming> incoming = begin_text();
-  TextDecoder decoder(TextDecoder::Form::data, transaction_->configuration->smtp.text_line_bytes);
-  const auto idle_time = std::chrono::duration_cast<std::chrono::milliseconds>(info_.restricted ? configuration_->restricted.idle_time : info_.idle_time);
-  const auto end = base::steady_now() + transaction_->configuration->smtp.data_time;
-  for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - base::steady_now());
-    stream_.set_time_limit(std::max(std::min(idle_time, left), std::chrono::milliseconds(1)));
-    const auto piece = co_await input_.read_some();
-    if (!piece) {
-      transaction_.reset();
-      co_return lost(piece.error());
-    }
-    if (piece->empty()) {
-      transaction_.reset();
-      watch_.set_end_reason("closed by peer");
-      co_return Next::close;
-    }
-    const TextDecoder::Fed fed = decoder.feed(*piece, incoming->text());
-    input_.consume(fed.consumed);
-    incoming->settle();
-    if (fed.state == TextDecoder::State::end) break;
-    if (fed.state == TextDecoder::State::garbage) {
-      transaction_.reset();
-      co_return close_with(550, "5.6.11", "bare CR, bare LF or NUL in the message, closing connection", "line ends");
-    }
-    if (incoming->discarded_enough()) {
-      transaction_.reset();
-      co_return close_with(552, "5.3.4", "message far too large, closing connection", "message too large");
-    }
-  }
-  co_return co_await finish_text(std::move(incoming), decoder);
+  begin_text(TextDecoder::Form::data);
+  const Next next = co_await read_text({});
+  if (next == Next::close) co_return next;
+  co_return co_await finish_text();
 }
 
 // The bytes of a chunk that nobody wants must be read all the same (RFC 3030 section 2).
@@ -115,8 +132,10 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
   co_await pause_transaction();
   const auto chunk = parse_chunk(argument);
   // How many bytes follow is not known, so nothing that follows can be trusted.
-  if (!chunk) co_return close_with(501, "5.5.4", "expected BDAT size [LAST], closing connection", "bad chunk");
-  std::uint64_t left = chunk->size_bytes;
+  if (!chunk) {
+    watch_.note_protocol_error();
+    co_return close_with(501, "5.5.4", "expected BDAT size [LAST], closing connection", "bad chunk");
+  }
 
   auto wrong = not_ready_for_text();
   if (!wrong && transaction_->recipient_cutoff && transaction_->asked > *transaction_->recipient_cutoff) {
@@ -124,68 +143,35 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
     wrong = Reply{554, "5.5.3", "too many recipients"};
   }
   if (wrong) {
-    if (left > Incoming::kDiscardBytes) co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
-    const Next next = co_await skip_chunk(left);
+    if (chunk->size_bytes > Incoming::kDiscardBytes)
+      co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
+    const Next next = co_await skip_chunk(chunk->size_bytes);
     if (next == Next::close) co_return next;
     co_return bad_command(wrong->code, wrong->status, wrong->text);
   }
 
   Transaction& transaction = *transaction_;
   watch_.describe("BDAT");
-  if (!transaction.incoming) {
-    transaction.incoming = begin_text();
-    transaction.chunks_until = base::steady_now() + transaction.configuration->smtp.data_time;
-    transaction.chunks = std::make_unique<TextDecoder>(TextDecoder::Form::chunks, transaction.configuration->smtp.text_line_bytes);
-  }
-  Incoming& incoming = *transaction.incoming;
+  if (!transaction.incoming) begin_text(TextDecoder::Form::chunks);
   ++transaction.chunk_count;
-  if (transaction.chunk_count > kFreeChunks && incoming.received_bytes() / transaction.chunk_count < kSmallChunk) {
+  if (transaction.chunk_count > kFreeChunks && transaction.incoming->received_bytes() / transaction.chunk_count < kSmallChunk) {
     transaction_.reset();
+    watch_.note_protocol_error();
     co_return close_with(421, "4.7.0", "too many small chunks", "small chunks");
   }
   // Not read to be thrown away: what is far beyond the limit.
-  if (left > transaction.message_bytes + Incoming::kDiscardBytes) {
+  if (chunk->size_bytes > transaction.message_bytes + Incoming::kDiscardBytes) {
     transaction_.reset();
     co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
   }
-  const auto idle_time = std::chrono::duration_cast<std::chrono::milliseconds>(info_.restricted ? configuration_->restricted.idle_time : info_.idle_time);
-  while (left > 0) {
-    const auto time_left = std::chrono::duration_cast<std::chrono::milliseconds>(transaction.chunks_until - base::steady_now());
-    stream_.set_time_limit(std::max(std::min(idle_time, time_left), std::chrono::milliseconds(1)));
-    const auto piece = co_await input_.read_some();
-    if (!piece) {
-      transaction_.reset();
-      co_return lost(piece.error());
-    }
-    if (piece->empty()) {
-      transaction_.reset();
-      watch_.set_end_reason("closed by peer");
-      co_return Next::close;
-    }
-    const auto count = std::min<std::uint64_t>(left, piece->size());
-    const TextDecoder::Fed fed = transaction.chunks->feed(piece->substr(0, count), incoming.text());
-    input_.consume(count);
-    left -= count;
-    incoming.settle();
-    if (fed.state == TextDecoder::State::garbage) {
-      transaction_.reset();
-      co_return close_with(550, "5.6.11", "bare CR, bare LF or NUL in the message, closing connection", "line ends");
-    }
-    if (incoming.discarded_enough()) {
-      transaction_.reset();
-      co_return close_with(552, "5.3.4", "message far too large, closing connection", "message too large");
-    }
-  }
+  const Next next = co_await read_text(chunk->size_bytes);
+  if (next == Next::close) co_return next;
   if (!chunk->last) {
     reply(250, "2.0.0", std::to_string(chunk->size_bytes) + " octets received");
     co_return Next::command;
   }
-  const std::unique_ptr<TextDecoder> decoder = std::move(transaction.chunks);
-  if (!decoder->finish(incoming.text())) {
-    transaction_.reset();
-    co_return close_with(550, "5.6.11", "bare CR at the end of the message, closing connection", "line ends");
-  }
-  co_return co_await finish_text(std::move(transaction.incoming), *decoder);
+  if (!transaction.decoder->finish(transaction.incoming->text())) co_return close_for_line_ends("bare CR at the end of the message, closing connection");
+  co_return co_await finish_text();
 }
 
 // RFC 2033 section 4.2: LMTP answers once for each recipient that was accepted.
@@ -194,12 +180,13 @@ void Session::reply_for_text(const Reply& answer, const Transaction& transaction
   for (std::size_t i = 0; i < count; ++i) reply(answer);
 }
 
-net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> incoming, TextDecoder& decoder) {
+net::Awaitable<Session::Next> Session::finish_text() {
   // The transaction ends here, whatever becomes of the message.
   const std::unique_ptr<Transaction> transaction = std::move(transaction_);
+  const std::unique_ptr<Incoming>& incoming = transaction->incoming;
   ++messages_;
   auto refused = incoming->verdict();
-  if (!refused && decoder.line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
+  if (!refused && transaction->decoder->line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
   const std::string id = incoming->id();
   const std::uint64_t size = incoming->size_bytes();
   base::Fields fields;
@@ -215,7 +202,7 @@ net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> inc
     co_return Next::command;
   }
   if (transaction->bit_bucket || transaction->envelope.recipients.empty()) {
-    idle_commands_ = 0;
+    begin_anew();
     base::log_event(base::Severity::info, "message-thrown-away", fields);
     co_await pause(transaction->delay);
     reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
@@ -238,7 +225,7 @@ net::Awaitable<Session::Next> Session::finish_text(std::unique_ptr<Incoming> inc
     else reply_for_text({451, "4.3.0", "the message could not be stored, try again later"}, *transaction);
     co_return Next::command;
   }
-  idle_commands_ = 0;
+  begin_anew();
   base::log_event(base::Severity::info, "message-accepted", fields);
   reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
   co_return Next::command;

@@ -64,6 +64,10 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(counts_are_limited);
   CPPUNIT_TEST(refused_addresses_are_errors);
   CPPUNIT_TEST(idle_commands_are_limited);
+  CPPUNIT_TEST(recipients_put_off_are_limited);
+  CPPUNIT_TEST(an_accepted_message_forgives_errors);
+  CPPUNIT_TEST(foreign_commands_are_reported);
+  CPPUNIT_TEST(chunks_must_come_in_time_together);
   CPPUNIT_TEST(text_without_a_header_is_parted_from_ours);
   CPPUNIT_TEST(circles_are_found);
   CPPUNIT_TEST(large_messages_go_to_files);
@@ -427,7 +431,9 @@ class SessionTest : public CppUnit::TestFixture {
     blacklisted.settings.smtp.errors = 2;
     std::vector<net::AddressList::Mistake> wrong;
     blacklisted.settings.smtp_blacklist = net::AddressList::compile("198.51.100.0/24", wrong);
-    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 550 550 421"), codes(play(blacklisted, {mail + nobody + nobody + nobody + "NOOP\r\n"}).written));
+    blacklisted.settings.smtp.idle_commands = 1;
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("L-14: the server does not hang up", std::string("220 250 250 550 550 550 550 250 250 250 250 250 250 250 221"),
+                                 codes(play(blacklisted, {mail + nobody + nobody + nobody + nobody + "NOOP\r\nRSET\r\nNOOP\r\nRSET\r\nNOOP\r\nRSET\r\nNOOP\r\nQUIT\r\n"}).written));
     MemoryServices submission;
     submission.settings.smtp.errors = 2;
     auto info = session_info();
@@ -448,6 +454,7 @@ class SessionTest : public CppUnit::TestFixture {
         {"vrfy", "VRFY a\r\nVRFY b\r\nVRFY c\r\nVRFY d\r\nVRFY e\r\nVRFY f\r\nQUIT\r\n", "252 252 252 252 252 421", true},
         {"help", "HELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nHELP\r\nQUIT\r\n", "214 214 214 214 214 421", true},
         {"mixed", "NOOP\r\nRSET\r\nVRFY a\r\nHELP\r\nEXPN a\r\nNOOP\r\nQUIT\r\n", "250 250 252 214 502 421", true},
+        {"ehlo", "EHLO x\r\nEHLO x\r\nEHLO x\r\nEHLO x\r\nHELO x\r\nEHLO x\r\nQUIT\r\n", "250 250 250 250 250 421", true},
         {"expn is one of them", "EXPN a\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n", "502 250 250 250 421", true},
         {"as many as may be", "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n", "250 250 250 250 250 221", false},
         {"a message between", "EHLO x\r\nNOOP\r\nNOOP\r\nNOOP\r\n" + message + "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n",
@@ -462,6 +469,140 @@ class SessionTest : public CppUnit::TestFixture {
       run(smtp::run_session(stream, services, session_info(), watch));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(stream.written()));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "quit"), watch.text);
+    }
+  }
+
+  // A client with more recipients than a message may have is honest; one that goes on for ever is not.
+  void recipients_put_off_are_limited() {
+    const auto tables = tables_from(std::string(kShippedTables) + "SEND_ACCESS\n\n  *|u2@*  $X4.7.1|later$N\n  *  $Y\n\n");
+    const std::string mail = "EHLO x\r\nMAIL FROM:<a@example.net>\r\n", later = "RCPT TO:<u2@example.com>\r\n", good = "RCPT TO:<u1@example.com>\r\n";
+    const std::string text = "DATA\r\n" + kMessage + ".\r\n";
+    struct {
+      const char* name;
+      std::string commands;
+      const char* want;
+    } rows[] = {
+        {"put off", mail + later + later + later + later + later + "NOOP\r\n", "250 250 450 450 450 450 421"},
+        {"in many transactions", mail + later + later + "RSET\r\n" + "MAIL FROM:<>\r\n" + later + later + later, "250 250 450 450 250 250 450 450 421"},
+        {"too many", mail + good + good + good + good + good + good + good, "250 250 250 250 452 452 452 421"},
+        {"a message between", mail + later + later + good + text + "MAIL FROM:<>\r\n" + later + later + later + later + later,
+         "250 250 450 450 250 354 250 250 450 450 450 450 421"},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services(tables);
+      services.settings.smtp.recipients = 2;
+      services.settings.smtp.errors = std::string_view(row.name) == "too many" ? 1 : 2;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(play(services, {row.commands}).written));
+    }
+  }
+
+  void an_accepted_message_forgives_errors() {
+    const std::string one = "MAIL FROM:<a@example.net>\r\nRCPT TO:<nobody@example.com>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n";
+    std::string many = "EHLO x\r\n";
+    for (int i = 0; i < 30; ++i) many += one;
+    MemoryServices services;
+    services.settings.smtp.errors = 2;
+    play(services, {many});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("a relay with one bad recipient a message", std::size_t{30}, services.accepted.size());
+    // One that is refused forgives nothing.
+    MemoryServices refused;
+    refused.settings.smtp.errors = 2;
+    refused.fails = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 550 250 354 451 250 550 250 354 451 250 421"), codes(play(refused, {"EHLO x\r\n" + one + one + one}).written));
+  }
+
+  // What the set of blocked addresses hears of (L-50): only what no mail program says.
+  void foreign_commands_are_reported() {
+    const std::string mail = "EHLO x\r\nMAIL FROM:<a@example.net>\r\n";
+    struct {
+      const char* name;
+      std::string commands;
+      unsigned want;
+    } rows[] = {
+        {"a good session", mail + "RCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\nQUIT\r\n", 0},
+        {"unknown commands", "XYZZY\r\nFOO\r\n", 2},
+        {"a line too long", std::string(3000, 'x') + "\r\n", 1},
+        {"a bare line feed", "NOOP\n", 1},
+        {"another protocol", "GET / HTTP/1.1\r\n", 1},
+        {"AUTH, which is not offered", "EHLO x\r\nAUTH PLAIN AGEAYg==\r\n", 1},
+        {"no chunk", mail + "RCPT TO:<u1@example.com>\r\nBDAT x\r\n", 1},
+        {"bare line end in the text", mail + "RCPT TO:<u1@example.com>\r\nDATA\r\na\nb\r\n", 1},
+        {"bare line end in a chunk", mail + "RCPT TO:<u1@example.com>\r\n" + chunk("a\nb", true), 1},
+        {"chunk that ends in the middle", mail + "RCPT TO:<u1@example.com>\r\n" + chunk("a\r", true), 1},
+        {"refused addresses", mail + "RCPT TO:<nobody@example.com>\r\nRCPT TO:<x@example.net>\r\nRCPT TO:<nonsense\r\n", 0},
+        {"what was sent behind a refusal", "MAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n", 0},
+        {"extensions that others have", "EHLO x\r\nETRN x\r\nEXPN y\r\n", 0},
+    };
+    class Errors final : public net::SessionWatch {
+     public:
+      void note_protocol_error() override { ++count; }
+      unsigned count = 0;
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      Errors watch;
+      net::ScriptedStream stream({row.commands});
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.want, watch.count);
+    }
+  }
+
+  // Lets 300 ms go by in front of each piece.
+  class SlowStream final : public net::Stream {
+   public:
+    explicit SlowStream(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
+    Result<std::optional<std::size_t>> try_read(std::span<char> into) override {
+      if (!ready_) return std::optional<std::size_t>();
+      ready_ = false;
+      if (next_ == pieces_.size()) return std::optional<std::size_t>(0);
+      const std::string& piece = pieces_[next_++];
+      CPPUNIT_ASSERT(piece.size() <= into.size());
+      return std::optional<std::size_t>(piece.copy(into.data(), piece.size()));
+    }
+    net::Awaitable<Result<void>> wait_readable() override {
+      net::asio::steady_timer timer(co_await net::asio::this_coro::executor, limit_ < std::chrono::milliseconds(300) ? limit_ : std::chrono::milliseconds(300));
+      boost::system::error_code ignored;
+      co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+      expired_ = limit_ < std::chrono::milliseconds(300);
+      if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+      ready_ = true;
+      co_return Result<void>();
+    }
+    net::Awaitable<Result<void>> write(std::string_view bytes) override {
+      written_ += bytes;
+      co_return Result<void>();
+    }
+    void set_time_limit(std::chrono::milliseconds limit) override { limit_ = limit; }
+    [[nodiscard]] bool expired() const override { return expired_; }
+    void abort() override {}
+    [[nodiscard]] const std::string& written() const { return written_; }
+
+   private:
+    std::vector<std::string> pieces_;
+    std::size_t next_ = 0;
+    std::string written_;
+    std::chrono::milliseconds limit_{0};
+    bool ready_ = false, expired_ = false;
+  };
+
+  // Each chunk comes in time, all of them together don't. So it is with DATA in pieces, and with empty chunks.
+  void chunks_must_come_in_time_together() {
+    struct {
+      const char* name;
+      std::string first, piece;
+    } rows[] = {{"chunks", "", chunk("text\r\n", false)}, {"empty chunks", "", chunk("", false)}, {"DATA", "DATA\r\n", "text\r\n"}};
+    for (const auto& row : rows) {
+      MemoryServices services;
+      services.settings.smtp.data_time = std::chrono::seconds(1);
+      std::vector<std::string> pieces{kBegin + row.first};
+      for (int i = 0; i < 10; ++i) pieces.push_back(row.piece);
+      pieces.push_back(row.first.empty() ? chunk("", true) : ".\r\n");
+      SlowStream stream(pieces);
+      Reason watch;
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("421 4.4.2 time limit exceeded, closing connection"), last_line(stream.written()));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("time limit"), watch.text);
+      CPPUNIT_ASSERT_MESSAGE(row.name, services.accepted.empty());
     }
   }
 
