@@ -100,6 +100,7 @@ struct Listener {
   bool refusal_reply = true;  // false: silent (L-26)
   std::chrono::seconds idle_time{300};
   std::chrono::seconds login_time{60};  // until login, where there is one
+  bool clients_only = false;  // whoever is not on client_addresses gets one error (L-15); services with a login only
   std::vector<SocketRow> sockets;
   Place place;
 
@@ -112,8 +113,8 @@ struct SmtpLimits {
   std::size_t command_bytes = 2048;      // without CRLF; RFC 5321 4.5.3.1.4 asks for 512, extensions for more
   std::size_t text_line_bytes = 100000;  // without CRLF; RFC 5321 4.5.3.1.6 asks for 998, the world sends more
   unsigned recipients = 1000;            // a message
-  unsigned errors = 20;                  // bad commands and refused addresses a session, then 421
-  unsigned idle_commands = 100;          // NOOP, RSET, VRFY, EXPN, HELP between two accepted messages; further ones are errors
+  unsigned errors = 20;                  // bad commands and refused addresses between two accepted messages, then 421
+  unsigned idle_commands = 100;          // EHLO, NOOP, RSET, VRFY … between two accepted messages; further ones are errors
   unsigned messages = 1000;              // a session, then 421
   unsigned received_fields = 50;         // loop detection
   std::chrono::seconds data_time{3600};  // one whole message
@@ -150,6 +151,14 @@ struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
   std::uint64_t message_bytes = 1024 * 1024;
   unsigned recipients = 10;
   std::chrono::seconds idle_time{60};
+  std::chrono::seconds data_time{600};  // one whole message
+};
+
+// Where a password may be sent as it is (listeners.md T-9): in secure sessions, and from the addresses on `except_from` (default
+// 127.0.0.1 and ::1), in all services.
+struct SecureLogin {
+  bool required = true;
+  net::AddressList except_from;
 };
 
 struct Spool {
@@ -173,10 +182,10 @@ struct Delivery {
 struct Pop3Limits {
   std::size_t command_bytes = 512;
   unsigned errors = 20;
-  unsigned login_failures = 3;  // a session
+  unsigned idle_commands = 100;  // CAPA, NOOP, STAT, RSET … between two messages handed out; further ones are errors
+  unsigned login_failures = 3;   // a session
   std::size_t messages = 100000;
   std::chrono::seconds failure_delay{2};  // before the answer to a failed login
-  net::AddressList clear_text_login;      // who may send a password without TLS; default 127.0.0.1 and ::1
 };
 
 struct Snmp {
@@ -249,6 +258,7 @@ struct Configuration {
   std::chrono::seconds grace_time{30};  // for sessions at stop
   SmtpLimits smtp;
   RestrictedLimits restricted;
+  SecureLogin secure_login;
   Spool spool;
   Delivery delivery;
   Pop3Limits pop3;
@@ -286,6 +296,9 @@ struct Loaded {
   // that depend on machine and place (host name, directories): read again anywhere, it gives the same configuration. Empty
   // if not usable.
   std::string flattened;
+  // Whether the text could be read at all: then `configuration` is what it says, defaults where there is a mistake, and others can
+  // look at it too, so that mistakes of all kinds are named at once. Otherwise it holds defaults only.
+  bool readable = false;
   [[nodiscard]] bool usable() const;
 };
 

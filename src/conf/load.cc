@@ -386,6 +386,9 @@ class Reader {
     if (listener.maximum_connections > 0 && listener.reserve_for_clients >= listener.maximum_connections)
       mistake(place_of(shown + ".reserve_for_clients", listener.place), shown + ".reserve_for_clients",
               "the reserve is not below maximum_connections (" + std::to_string(listener.maximum_connections) + "): only client addresses will ever get in", true);
+    // L-15; SMTP has its blacklist instead.
+    if (listener.clients_only && module != Module::pop3)
+      mistake(place_of(shown + ".clients_only", listener.place), shown + ".clients_only", "expected false, found true: only services in which users log in have it: pop3");
     if (is_open(listener) && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
     configuration_.listeners.push_back(std::move(listener));
   }
@@ -681,6 +684,7 @@ Loaded load_source(const Source& source, const std::string& path) {
   } else {
     try {
       reader.read(config.getRoot());
+      loaded.readable = true;
     } catch (const libconfig::ConfigException& error) {
       // Types are asked before values, so this is ours; a reload must end in a refusal all the same, never in the master's end.
       loaded.mistakes.push_back({{source.name(), 0}, "", std::string("can't be read: ") + error.what(), false});
@@ -698,6 +702,8 @@ Loaded load_source(const Source& source, const std::string& path) {
 // Reads the filters' files into the configuration and its flattened text: children have no way to the files themselves.
 void read_filters(Loaded& loaded) {
   Configuration& configuration = loaded.configuration;
+  // Where they are is not known then.
+  if (std::any_of(loaded.mistakes.begin(), loaded.mistakes.end(), [](const Mistake& one) { return !one.warning && one.setting == "filters.directory"; })) return;
   if (!configuration.filter_texts.empty()) {
     loaded.mistakes.push_back({configuration.filter_texts.front().place, "filter_texts", "is made by the server from the filters' files and has no place in a configuration"});
     return;
@@ -774,7 +780,7 @@ bool Loaded::usable() const {
 
 Loaded load(const std::string& path) {
   Loaded loaded = load_source(Source::from_file(path), path);
-  if (loaded.usable()) read_filters(loaded);
+  if (loaded.readable) read_filters(loaded);
   if (loaded.usable()) add_list_texts(loaded);
   return loaded;
 }

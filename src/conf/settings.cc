@@ -81,6 +81,7 @@ const Setting kSettings[] = {
   {"listeners.*.refusal_reply", Type::boolean, "true", 0, 0, "", "", running, &listener<&Listener::refusal_reply>},
   {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
+  {"listeners.*.clients_only", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::clients_only>},
   {"listeners.*.sockets[].port", Type::number, "", 0, 65535, "", "", running, &row<&SocketRow::port>},
   {"listeners.*.sockets[].address", Type::local_address, "all", 0, 0, "", "", running, &row<&SocketRow::address>},
   {"listeners.*.sockets[].init_tls", Type::word, "off", 0, 0, "", "off|on|ext", running, &row<&SocketRow::init_tls>},
@@ -127,13 +128,17 @@ const Setting kSettings[] = {
   {"restricted.message_bytes", Type::size, "1 MiB", 1, 4 * kGiB, "bytes", "", running, &server<&C::restricted, &RestrictedLimits::message_bytes>},
   {"restricted.recipients", Type::number, "10", 1, 100'000, "recipients", "", running, &server<&C::restricted, &RestrictedLimits::recipients>},
   {"restricted.idle_time", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::restricted, &RestrictedLimits::idle_time>},
+  {"restricted.data_time", Type::duration, "600", 1, kDay, "s", "", running, &server<&C::restricted, &RestrictedLimits::data_time>},
+
+  {"secure_login.required", Type::boolean, "true", 0, 0, "", "", running, &server<&C::secure_login, &SecureLogin::required>},
+  {"secure_login.except_from", Type::address_list, "127.0.0.1\n::1", 0, 0, "", "", running, &server<&C::secure_login, &SecureLogin::except_from>},
 
   {"pop3.command_bytes", Type::size, "512", 255, 64 * kKiB, "bytes", "", running, &server<&C::pop3, &Pop3Limits::command_bytes>},
   {"pop3.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::pop3, &Pop3Limits::errors>},
+  {"pop3.idle_commands", Type::number, "100", 1, 1'000'000, "commands", "", running, &server<&C::pop3, &Pop3Limits::idle_commands>},
   {"pop3.login_failures", Type::number, "3", 1, 1000, "logins", "", running, &server<&C::pop3, &Pop3Limits::login_failures>},
   {"pop3.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::pop3, &Pop3Limits::failure_delay>},
   {"pop3.messages", Type::number, "100000", 1, 10'000'000, "messages", "", running, &server<&C::pop3, &Pop3Limits::messages>},
-  {"pop3.clear_text_login", Type::address_list, "127.0.0.1\n::1", 0, 0, "", "", running, &server<&C::pop3, &Pop3Limits::clear_text_login>},
 
   {"snmp.community", Type::text, "", 1, 128, "", "", running, &server<&C::snmp, &Snmp::community>, false, true},
   {"snmp.contact", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::contact>},

@@ -6,7 +6,7 @@ libpostern_net_a_SOURCES = \
   src/net/asio.h src/net/asio.cc \
   src/net/await_callback.h \
   src/net/run_for_life.h \
-  src/net/session_watch.h \
+  src/net/session_watch.h src/net/session_watch.cc \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
   src/net/proxy_header.h src/net/proxy_header.cc \

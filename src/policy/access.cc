@@ -139,7 +139,7 @@ net::Awaitable<TransactionAccess::Answer> TransactionAccess::ask(std::string tab
   Answer answer;
   mapping::Mapped mapped;
   const bool too_long = probe.size() > mapping::kMaxProbeBytes;
-  if (!too_long) mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.site().clients);
+  if (!too_long) mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.site().clients, session_->certificate);
   mapped.step_limit_exceeded |= too_long;
   answer.result = mapping::read_access(table, mapped);
   log_texts(answer.result, session_->id);

@@ -11,7 +11,7 @@
 // Recipients whose mail would have to go to another host get 451 4.4.0 after the tables had their say: this version doesn't send.
 //
 // Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
-// Call-outs known to templates: postern:client. All others fail.
+// Call-outs known to templates: postern:client, postern:certificate (policy/ask.h). All others fail.
 #include "base/verdict.h"
 #include "directory/directory.h"
 #include "mail/envelope.h"
@@ -36,7 +36,9 @@ struct SessionFacts {
   std::string helo;            // as the client gave it
   bool extended = false;       // EHLO (or LHLO)
   bool lmtp = false;
-  std::string cipher;          // empty: no TLS
+  std::string cipher;          // empty: no TLS; "ext": a device in front of us does it (listeners.md T-10)
+  std::string tls_protocol;    // "TLSv1.3"; empty: no TLS of ours
+  std::string certificate;     // subject of the client's verified certificate (RFC 2253); empty: none
   std::string authenticated;   // canonical address; empty: no AUTH
   [[nodiscard]] bool tls() const { return !cipher.empty(); }
 };

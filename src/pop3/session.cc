@@ -37,11 +37,13 @@ Command parse(std::string_view line) {
 class Session {
  public:
   Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)
-      : stream_(stream), input_(stream), services_(services), watch_(watch), info_(std::move(info)), configuration_(services.configuration()) {}
+      : stream_(stream), input_(stream), services_(services), watch_(watch), info_(std::move(info)), configuration_(services.configuration()) {
+    idle_time_ = info_.restricted ? std::min(info_.idle_time, configuration_->restricted.idle_time) : info_.idle_time;
+  }
 
   net::Awaitable<void> run() {
     const auto begin = std::chrono::steady_clock::now();
-    login_until_ = begin + info_.login_time;
+    login_until_ = begin + (info_.restricted ? std::min(info_.login_time, idle_time_) : info_.login_time);
     ok("Postern POP3 at " + configuration_->host_name);
     try {
       co_await serve();
@@ -85,11 +87,13 @@ class Session {
           end_reason_ = "closed";
           co_return;
         case net::Input::Line::garbage:
+          watch_.note_protocol_error();
           error("bare CR, bare LF or NUL; goodbye");
           end_reason_ = "line ends";
           over_ = true;
           break;
         case net::Input::Line::too_long:
+          watch_.note_protocol_error();
           bad("command line too long");
           break;
         case net::Input::Line::complete:
@@ -107,14 +111,17 @@ class Session {
     struct Row {
       std::string_view keyword;
       bool authorization, transaction;
+      bool idle;  // hands out no message and changes nothing: limited by pop3.idle_commands
       net::Awaitable<void> (Session::*run)(std::string_view);
     };
     static constexpr std::array<Row, 13> rows = {{
-        {"CAPA", true, true, &Session::capa},  {"USER", true, false, &Session::user}, {"PASS", true, false, &Session::pass},
-        {"QUIT", true, true, &Session::quit},  {"STAT", false, true, &Session::stat}, {"LIST", false, true, &Session::list},
-        {"RETR", false, true, &Session::retr}, {"DELE", false, true, &Session::dele}, {"NOOP", false, true, &Session::noop},
-        {"RSET", false, true, &Session::rset}, {"TOP", false, true, &Session::top},   {"UIDL", false, true, &Session::uidl},
-        {"STLS", true, false, &Session::stls},
+        {"CAPA", true, true, true, &Session::capa},    {"USER", true, false, true, &Session::user},
+        {"PASS", true, false, false, &Session::pass},  {"QUIT", true, true, false, &Session::quit},
+        {"STAT", false, true, true, &Session::stat},   {"LIST", false, true, true, &Session::list},
+        {"RETR", false, true, false, &Session::retr},  {"DELE", false, true, false, &Session::dele},
+        {"NOOP", false, true, true, &Session::noop},   {"RSET", false, true, true, &Session::rset},
+        {"TOP", false, true, true, &Session::top},     {"UIDL", false, true, true, &Session::uidl},
+        {"STLS", true, false, true, &Session::stls},
     }};
     for (const Row& row : rows) {
       if (row.keyword != command.keyword) continue;
@@ -123,9 +130,11 @@ class Session {
         bad(state_ == State::authorization ? "log in first" : "not after login");
         co_return;
       }
+      if (row.idle && !count_idle_command()) co_return;
       co_await (this->*row.run)(command.argument);
       co_return;
     }
+    watch_.note_protocol_error();
     bad("unknown command");
   }
 
@@ -139,14 +148,18 @@ class Session {
   }
   // For what no honest client sends often.
   void bad(std::string_view text) {
-    if (++errors_ >= configuration_->pop3.errors) {
-      error("too many bad commands; goodbye");
-      end_reason_ = "too many errors";
-      over_ = true;
-      return;
-    }
-    error(text);
+    if (count_error()) error(text);
   }
+  // False: that was one too many, and said so.
+  bool count_error() {
+    if (++errors_ < configuration_->pop3.errors) return true;
+    error("too many bad commands; goodbye");
+    end_reason_ = "too many errors";
+    over_ = true;
+    return false;
+  }
+  // A client may ask for LIST, UIDL and TOP of each message that it sees.
+  bool count_idle_command() { return ++idle_commands_ <= configuration_->pop3.idle_commands + 3 * marked_.size() || count_error(); }
 
   net::Awaitable<Result<void>> flush() {
     if (out_.empty()) co_return Result<void>();
@@ -165,14 +178,14 @@ class Session {
   }
 
   void set_read_limit() {
-    std::chrono::milliseconds limit = info_.idle_time;
+    std::chrono::milliseconds limit = idle_time_;
     if (state_ == State::authorization) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(login_until_ - std::chrono::steady_clock::now());
       limit = std::clamp(left, std::chrono::milliseconds(0), limit);
     }
     stream_.set_time_limit(limit);
   }
-  void set_write_limit() { stream_.set_time_limit(info_.idle_time); }
+  void set_write_limit() { stream_.set_time_limit(idle_time_); }
 
   // RFC 1939 section 3: when the time is over, the connection is closed without an answer and without removing anything.
   void end_with(const Error& why) {
@@ -189,20 +202,43 @@ class Session {
   }
 
   // AUTHORIZATION.
-  [[nodiscard]] bool may_send_password() const { return configuration_->pop3.clear_text_login.contains(info_.remote.address); }
+  [[nodiscard]] bool secure() const { return stream_.tls() != nullptr || (info_.tls_outside && !info_.clear_text_outside); }
+  // listeners.md T-9.
+  [[nodiscard]] bool may_send_password() const {
+    return secure() || !configuration_->secure_login.required || configuration_->secure_login.except_from.contains(info_.remote.address);
+  }
+  [[nodiscard]] bool may_start_tls() const {
+    return state_ == State::authorization && stream_.tls() == nullptr && !info_.tls_outside && watch_.can_start_tls();
+  }
 
-  // RFC 2449 section 5. The same before and after login but for USER, as section 6.3 has it.
+  // RFC 2449 section 5. The same before and after login but for STLS, which is of no use then (RFC 2595 section 4).
   net::Awaitable<void> capa(std::string_view argument) {
     if (!argument.empty()) co_return bad("CAPA takes no argument");
     ok("capabilities follow");
     out_ += "TOP\r\nUIDL\r\n";
     if (may_send_password()) out_ += "USER\r\n";
+    if (may_start_tls()) out_ += "STLS\r\n";
     out_ += "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION Postern\r\n.\r\n";
   }
 
-  net::Awaitable<void> stls(std::string_view) {
-    bad("TLS is not available");
-    co_return;
+  // RFC 2595 section 4.
+  net::Awaitable<void> stls(std::string_view argument) {
+    if (!argument.empty()) co_return bad("STLS takes no argument");
+    if (stream_.tls() != nullptr || info_.tls_outside) co_return bad("the session is protected by TLS already");
+    if (!may_start_tls()) co_return bad("TLS is not available");
+    // Whoever says more before the handshake tries to have it executed after it. It is thrown away (T-8).
+    if (input_.has_buffered()) watch_.note_protocol_error();
+    ok("begin TLS");
+    if (const auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
+    stream_.set_time_limit(configuration_->gate.tls_time);
+    const auto done = co_await watch_.start_tls(input_);
+    if (!done) {
+      over_ = true;
+      end_reason_ = done.error().kind == Kind::not_found ? "tls-no-cert" : "tls-failed";
+      co_return;
+    }
+    // What is known from before the handshake somebody else may have said.
+    user_.reset();
   }
 
   net::Awaitable<void> user(std::string_view argument) {
@@ -228,6 +264,7 @@ class Session {
     }
     if (!answer->accepted) {
       log_failed(name, answer->reason);
+      watch_.note_failed_login();
       co_await refuse_login();
       co_return;
     }
@@ -286,15 +323,11 @@ class Session {
   // The index of the message that `text` names; otherwise the answer is written and nothing returned.
   std::optional<std::size_t> message(std::string_view text) {
     const auto number = base::number_from<std::size_t>(text);
-    if (!number || *number == 0 || *number > marked_.size()) {
-      error("no such message");
-      return std::nullopt;
-    }
-    if (marked_[*number - 1]) {
-      error("message " + std::to_string(*number) + " is marked for removal");
-      return std::nullopt;
-    }
-    return *number - 1;
+    const bool exists = number && *number > 0 && *number <= marked_.size();
+    if (exists && !marked_[*number - 1]) return *number - 1;
+    if (!count_idle_command()) return std::nullopt;
+    error(exists ? "message " + std::to_string(*number) + " is marked for removal" : "no such message");
+    return std::nullopt;
   }
 
   net::Awaitable<void> stat(std::string_view argument) {
@@ -353,6 +386,7 @@ class Session {
     const bool sent = co_await send_text(*index, std::nullopt);
     if (!sent) co_return;
     ++retrieved_;
+    idle_commands_ = 0;
   }
 
   net::Awaitable<void> top(std::string_view argument) {
@@ -434,6 +468,7 @@ class Session {
   net::SessionWatch& watch_;
   const SessionInfo info_;
   const std::shared_ptr<const conf::Configuration> configuration_;
+  std::chrono::seconds idle_time_{};
   std::chrono::steady_clock::time_point login_until_;
 
   State state_ = State::authorization;
@@ -441,6 +476,7 @@ class Session {
   std::string end_reason_ = "closed";
   std::string out_;
   unsigned errors_ = 0, login_failures_ = 0;
+  std::size_t idle_commands_ = 0;  // since the last message that was handed out
   std::optional<std::string> user_;
 
   std::string account_;

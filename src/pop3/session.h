@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A POP3 session: RFC 1939 (USER and PASS; no APOP), 2449 (CAPA, response codes, pipelining), 3206 (SYS and AUTH codes).
+// A POP3 session: RFC 1939 (USER and PASS; no APOP), 2449 (CAPA, response codes, pipelining), 2595 (STLS), 3206 (SYS and AUTH
+// codes).
 //
 // The session is one coroutine that knows no socket and no disk: it runs over net::Stream and asks everything else of Services,
 // so that unit tests and fuzzers drive it without either.
 //
 // Promises: only CRLF ends a command; a bare CR, a bare LF or NUL ends the session. A mailbox belongs to one session at a time.
 // Messages are removed at QUIT and never otherwise: a connection that breaks, or a time limit, removes nothing. A password is
-// taken without TLS only from addresses on pop3.clear_text_login, and is never logged. Whether an account exists shows neither
-// in an answer nor in its time.
+// taken in secure sessions only, or from addresses on secure_login.except_from (listeners.md T-9), and is never logged. Whether
+// an account exists shows neither in an answer nor in its time. Nothing that came before the handshake of STLS is known after it.
+//
+// Reported to the watch: logins with a wrong name or password; unknown commands, lines too long, bad line ends, and commands sent
+// behind STLS before the handshake.
 //
 // Departures: no answer at all for commands of the wrong state beyond -ERR; RFC 1939's time limit of ten minutes is the
 // listener's idle_time, which the administrator may shorten.
@@ -62,6 +66,9 @@ class Services {
 struct SessionInfo {
   net::Endpoint local, remote;
   std::string id;                        // for the log
+  bool tls_outside = false;              // an Ext socket: secure, STLS neither offered nor obeyed (listeners.md T-10) …
+  bool clear_text_outside = false;       // … but its client came in clear text, so it is not secure (T-28)
+  bool restricted = false;               // PORT_ACCESS said $W: restricted.idle_time holds
   std::chrono::seconds idle_time{600};   // between two commands, and for a peer that does not read
   std::chrono::seconds login_time{60};   // from the greeting to the login
 };

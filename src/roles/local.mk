@@ -8,7 +8,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/delivery.h src/roles/delivery.cc \
   src/roles/queue.h src/roles/queue.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
-  src/roles/service_watch.h \
+  src/roles/service_watch.h src/roles/service_watch.cc \
   src/roles/smtp.h src/roles/smtp.cc \
   src/roles/submitter.h src/roles/submitter.cc \
   src/roles/workers_lock.h src/roles/workers_lock.cc

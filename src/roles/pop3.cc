@@ -35,6 +35,9 @@ net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& c
   info.local = context.local;
   info.remote = context.remote;
   info.id = context.session_id;
+  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
+  info.clear_text_outside = context.clear_text_outside;
+  info.restricted = context.restricted;
   info.idle_time = context.listener->idle_time;
   info.login_time = context.listener->login_time;
   ServiceWatch watch(context);

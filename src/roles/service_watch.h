@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The watch over a session that runs in a StreamService: hands everything on to the session's context, which must outlive it.
+//
+// A handshake that the session began is logged here, the same way for all protocols: tls-started, tls-not-started.
 #include "net/session_watch.h"
 #include "service/stream_service.h"
 
@@ -13,6 +15,8 @@ class ServiceWatch final : public net::SessionWatch {
   void set_idle(bool idle) override { context_.idle = idle; }
   void describe(std::string_view text) override { context_.describe(text); }
   void set_end_reason(std::string_view reason) override { context_.end_reason = reason; }
+  [[nodiscard]] bool can_start_tls() const override { return context_.tls() != nullptr; }
+  net::Awaitable<Result<void>> start_tls(net::Input& input) override;
   void note_failed_login() override { context_.note_failed_login(); }
   void note_protocol_error() override { context_.note_protocol_error(); }
 

@@ -65,6 +65,8 @@ net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& c
   info.remote = context.remote;
   info.initial_channel = policy::initial_channel(context.module, *context.row);
   info.id = context.session_id;
+  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
+  info.clear_text_outside = context.clear_text_outside;
   info.restricted = context.restricted;
   info.idle_time = context.listener->idle_time;
   ServiceWatch watch(context);

@@ -13,7 +13,7 @@ constexpr std::pair<std::string_view, Verb> kVerbs[] = {
     {"HELO", Verb::helo}, {"EHLO", Verb::ehlo}, {"LHLO", Verb::lhlo}, {"MAIL", Verb::mail}, {"RCPT", Verb::rcpt},
     {"DATA", Verb::data}, {"BDAT", Verb::bdat}, {"RSET", Verb::rset}, {"NOOP", Verb::noop}, {"QUIT", Verb::quit},
     {"VRFY", Verb::vrfy}, {"EXPN", Verb::expn}, {"HELP", Verb::help},
-    {"STARTTLS", Verb::not_offered}, {"AUTH", Verb::auth}, {"ETRN", Verb::not_offered}, {"TURN", Verb::not_offered},
+    {"STARTTLS", Verb::starttls}, {"AUTH", Verb::auth}, {"ETRN", Verb::not_offered}, {"TURN", Verb::not_offered},
     {"ATRN", Verb::not_offered}, {"SEND", Verb::not_offered}, {"SOML", Verb::not_offered}, {"SAML", Verb::not_offered},
     {"BURL", Verb::not_offered},
     {"GET", Verb::other_protocol}, {"POST", Verb::other_protocol}, {"PUT", Verb::other_protocol}, {"CONNECT", Verb::other_protocol},

@@ -15,14 +15,14 @@ namespace postern::smtp {
 
 using policy::Reply;
 
-enum class Verb { helo, ehlo, lhlo, mail, rcpt, data, bdat, rset, noop, quit, vrfy, expn, help, auth, not_offered, other_protocol, unknown };
+enum class Verb { helo, ehlo, lhlo, mail, rcpt, data, bdat, rset, noop, quit, vrfy, expn, help, starttls, auth, not_offered, other_protocol, unknown };
 
 struct Command {
   Verb verb = Verb::unknown;
   std::string_view argument;  // behind the verb, without blanks at both ends
 };
 
-// `not_offered`: verbs of extensions that this server doesn't offer (STARTTLS, ETRN …) and of old times (SEND …).
+// `not_offered`: verbs of extensions that this server doesn't offer (ETRN …) and of old times (SEND …).
 // `other_protocol`: somebody speaks HTTP to us.
 Command parse_command(std::string_view line);
 

@@ -27,6 +27,11 @@ class ReplyStream final : public net::Stream {
   void set_time_limit(std::chrono::milliseconds limit) override { stream_.set_time_limit(limit); }
   [[nodiscard]] bool expired() const override { return stream_.expired(); }
   void abort() override { stream_.abort(); }
+  net::Awaitable<Result<void>> start_tls(std::shared_ptr<const net::TlsContexts> contexts, std::string listener, net::Address local,
+                                         std::string hint) override {
+    return stream_.start_tls(std::move(contexts), std::move(listener), local, std::move(hint));
+  }
+  [[nodiscard]] const net::TlsFacts* tls() const override { return stream_.tls(); }
 
   void add(std::string_view text) { waiting_ += text; }
   [[nodiscard]] bool many() const { return waiting_.size() > 8192; }
@@ -81,9 +86,12 @@ class Session {
 
   // session.cc
   net::Awaitable<void> prepare();
+  // The source channel of a session that knows nothing of its client but the address and TLS (access-control.md 3.2).
+  net::Awaitable<void> choose_channel();
   net::Awaitable<Next> one_command();
   Next on_hello(Verb verb, std::string_view argument);
   Next on_verify(std::string_view argument);
+  net::Awaitable<Next> on_start_tls(std::string_view argument);
   // An error in the sense of smtp.errors: the reply, or 421 if it was one too many.
   Next bad_command(int code, std::string_view status, std::string_view text);
   // The same for what no client of SMTP says, however clumsy: it is told to the watch.
@@ -127,6 +135,9 @@ class Session {
   Next lost(const Error& error);
   Next time_is_over() { return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit"); }
 
+  // What tables, Received fields and the log call the encryption of this session; empty: none. "ext": by a device in front of us.
+  [[nodiscard]] std::string cipher() const;
+  [[nodiscard]] bool may_start_tls() const { return stream_.tls() == nullptr && !info_.tls_outside && watch_.can_start_tls(); }
   [[nodiscard]] bool lmtp() const { return info_.module == conf::Module::lmtp; }
   // How long the client may be silent now: idle_time, and less if the time of a text that has begun is over sooner.
   [[nodiscard]] std::chrono::milliseconds patience() const;

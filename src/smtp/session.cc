@@ -121,15 +121,29 @@ net::Awaitable<void> Session::pause_transaction() {
 
 // What of this session is decided before its first byte: source channel, blacklist (listeners.md L-14).
 net::Awaitable<void> Session::prepare() {
+  blacklisted_ = !lmtp() && configuration_->smtp_blacklist.contains(info_.remote.address);
+  co_await choose_channel();
+}
+
+net::Awaitable<void> Session::choose_channel() {
   const policy::Access access = services_.access();
   source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address);
   const policy::Channel* channel = access.site().channels.find(source_channel_);
-  blacklisted_ = !lmtp() && configuration_->smtp_blacklist.contains(info_.remote.address);
+  if (channel != nullptr && !channel->tls_switch.empty() && !cipher().empty()) {
+    source_channel_ = channel->tls_switch;
+    channel = access.site().channels.find(source_channel_);
+  }
+  authentication_demanded_ = false;
   if (channel == nullptr || channel->authentication == policy::Channel::Authentication::none) co_return;
   authentication_demanded_ = channel->authentication == policy::Channel::Authentication::demanded;
   // The second probe (access-control.md 2.2): it names the AUTH rule set, which is logged and has no other effect yet.
   const policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
   policy::log_decision(info_.remote, decision);
+}
+
+std::string Session::cipher() const {
+  if (const net::TlsFacts* const tls = stream_.tls()) return tls->cipher;
+  return info_.tls_outside && !info_.clear_text_outside ? "ext" : "";
 }
 
 net::Awaitable<void> Session::run() {
@@ -206,6 +220,7 @@ net::Awaitable<Session::Next> Session::one_command() {
       ++idle_commands_;  // and an error every time
       co_return bad_command(502, "5.5.1", "EXPN is not available");
     case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
+    case Verb::starttls: co_return co_await on_start_tls(command.argument);
     case Verb::auth:
       // L-14: a blacklisted peer gets 503. So does a restricted one (access-control.md 2.2, $W). Nobody who reads our EHLO says it.
       if (blacklisted_ || info_.restricted) co_return foreign_command(503, "5.5.1", "AUTH is not available to you");
@@ -233,6 +248,11 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   facts.helo = *name;
   facts.extended = hello.extended;
   facts.lmtp = lmtp();
+  facts.cipher = cipher();
+  if (const net::TlsFacts* const tls = stream_.tls()) {
+    facts.tls_protocol = tls->protocol;
+    facts.certificate = tls->peer_subject;
+  }
   hello.facts = std::make_shared<const policy::SessionFacts>(std::move(facts));
   // RFC 5321 section 4.1.4: as RSET.
   transaction_.reset();
@@ -245,7 +265,7 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   const auto limit = info_.restricted ? std::min(configuration_->restricted.message_bytes, configuration_->smtp.message_bytes)
                                       : configuration_->smtp.message_bytes;
   stream_.add("250-" + configuration_->host_name + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(limit) +
-              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n");
+              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + "250 SMTPUTF8\r\n");
   return Next::command;
 }
 
@@ -253,6 +273,30 @@ Session::Next Session::on_verify(std::string_view argument) {
   if (argument.empty()) return bad_command(501, "5.5.4", "expected an address");
   // RFC 5321 section 3.5.3: who is here is told nobody; the message itself will be answered.
   return idle_command(252, "2.1.5", "not verified here, but a message to it will be tried");
+}
+
+// RFC 3207 section 4; listeners.md T-8, T-10.
+net::Awaitable<Session::Next> Session::on_start_tls(std::string_view argument) {
+  if (!argument.empty()) co_return bad_command(501, "5.5.4", "STARTTLS takes no argument");
+  if (stream_.tls() != nullptr || info_.tls_outside) co_return bad_command(503, "5.5.1", "the session is protected by TLS already");
+  if (!may_start_tls()) co_return bad_command(502, "5.5.1", "TLS is not available");
+  if (!count_idle_command()) co_return Next::close;
+  // Whoever says more before the handshake tries to have it executed after it. It is thrown away (T-8).
+  if (input_.has_buffered()) watch_.note_protocol_error();
+  reply(220, "2.0.0", "begin TLS");
+  auto sent = co_await stream_.flush();
+  if (!sent) co_return lost(sent.error());
+  stream_.set_time_limit(configuration_->gate.tls_time);
+  const auto done = co_await watch_.start_tls(input_);
+  if (!done) {
+    watch_.set_end_reason(done.error().kind == Kind::not_found ? "tls-no-cert" : "tls-failed");
+    co_return Next::close;
+  }
+  // RFC 3207 section 4.2: what is known from before the handshake somebody else may have said.
+  hello_.reset();
+  transaction_.reset();
+  co_await choose_channel();
+  co_return Next::command;
 }
 
 net::Awaitable<void> run_session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch) {

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // An SMTP or LMTP session: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (enhanced status codes), 3030
-// (CHUNKING; BINARYMIME is not offered), 6531 (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its parameters get 555.
+// (CHUNKING; BINARYMIME is not offered), 3207 (STARTTLS), 6531 (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
+// parameters get 555.
 //
 // The session is one coroutine that reads from top to bottom like its RFC. It knows no socket: it runs over net::Stream, and asks
 // everything else of Services, so that unit tests and fuzzers drive it without a network.
 //
 // Promises: only CRLF ends a line, only CRLF.CRLF ends DATA; a bare CR, a bare LF or NUL anywhere ends the session with a 5xx
 // (hardening.md 3). A transaction is an object: whatever ends it leaves a new, empty one. "250" to a message means that
-// Services::commit() said it is on stable storage.
+// Services::commit() said it is on stable storage. Nothing that came before the handshake of STARTTLS is known after it.
+//
+// Reported to the watch as errors of the protocol: unknown commands, lines too long, bad line ends, HTTP, BDAT without a size or in
+// dust, AUTH where it is not offered, commands sent behind STARTTLS before the handshake. Not: commands out of order or malformed,
+// refused senders and recipients, time limits: mail programs and mailing lists do such things.
 //
 // Limits: conf::SmtpLimits, conf::RestrictedLimits, conf::Spool. Memory: some kilobytes, and of the message at most
 // spool.large_message_bytes and one read more.
@@ -55,6 +60,8 @@ struct SessionInfo {
   std::string initial_channel;               // policy::initial_channel()
   std::string id;                            // for the log
   bool restricted = false;                   // PORT_ACCESS said $W
+  bool tls_outside = false;                  // an Ext socket: secure, STARTTLS neither offered nor obeyed (listeners.md T-10) …
+  bool clear_text_outside = false;           // … but its client came in clear text, so it is not secure (T-28)
   std::chrono::seconds idle_time{300};       // the listener's
 };
 

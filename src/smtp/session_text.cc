@@ -33,6 +33,7 @@ void Session::begin_text(TextDecoder::Form form) {
   facts.client_address = transaction.envelope.client_address;
   facts.host_name = configuration_->host_name;
   facts.protocol = transaction.envelope.protocol;
+  if (!hello_->facts->tls_protocol.empty()) facts.tls = hello_->facts->tls_protocol + " with " + hello_->facts->cipher;
   facts.id = transaction.envelope.id;
   facts.time = transaction.envelope.received;
   if (transaction.accepted.size() == 1 && transaction.envelope.recipients.size() == 1)
@@ -49,7 +50,8 @@ void Session::begin_text(TextDecoder::Form form) {
   limits.received_fields = transaction.configuration->smtp.received_fields;
   transaction.incoming = std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
   transaction.decoder = std::make_unique<TextDecoder>(form, transaction.configuration->smtp.text_line_bytes);
-  transaction.text_until = base::steady_now() + transaction.configuration->smtp.data_time;
+  transaction.text_until = base::steady_now() + (info_.restricted ? std::min(transaction.configuration->restricted.data_time, transaction.configuration->smtp.data_time)
+                                                                     : transaction.configuration->smtp.data_time);
 }
 
 net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> chunk_bytes) {

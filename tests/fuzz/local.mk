@@ -24,6 +24,7 @@ tests_fuzz_directory_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/pop3_fuzz
 tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
+tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_store.a libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
@@ -45,8 +46,9 @@ tests_fuzz_sieve_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_ba
 tests_fuzz_sieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/smtp_session_fuzz tests/fuzz/smtp_text_fuzz
-tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/unit/policy/fixtures.cc tests/unit/policy/fixtures.h tests/unit/smtp/memory_services.h
-tests_fuzz_smtp_session_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy
+tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/unit/policy/fixtures.cc tests/unit/policy/fixtures.h \
+  tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h
+tests_fuzz_smtp_session_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net
 tests_fuzz_smtp_session_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
   libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(LIBCONFIG_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)

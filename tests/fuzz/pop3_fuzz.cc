@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A POP3 session that is sent the input. The first byte chooses how it is cut into pieces and whether the client is logged in
-// already. Every answer must be a status line or belong to one, and the mailbox must be free at the end.
+// already. If there is a byte 2 in it, TLS is available, and what stands behind that byte is said after the
+// handshake. Every answer must be a status line or belong to one, and the mailbox must be free at the end.
 #include "../unit/pop3/fake_site.h"
 
 #include "base/log.h"
@@ -27,8 +28,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::string> pieces;
   if (choice & 0x80) pieces.push_back("USER user@example.com\r\nPASS pass word\r\n");
   const std::size_t piece = 1 + (choice & 0x1f) * 7;
-  for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) pieces.emplace_back(bytes.substr(0, piece));
-  const std::string written = site.talk(std::move(pieces));
+  const auto cut = [piece](std::string_view text, std::vector<std::string>& into) {
+    for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) into.emplace_back(text.substr(0, piece));
+  };
+  const auto mark = bytes.find('\2');
+  std::vector<std::string> after_tls;
+  site.watch.tls = mark != std::string_view::npos;
+  if (site.watch.tls) cut(bytes.substr(mark + 1), after_tls);
+  cut(bytes.substr(0, mark), pieces);
+  const std::string written = site.talk(std::move(pieces), "127.0.0.1", std::move(after_tls));
   POSTERN_ASSERT(written.starts_with("+OK "));
   POSTERN_ASSERT(!site.mailbox().in_use);
   POSTERN_ASSERT(!site.watch.end_reason.empty());

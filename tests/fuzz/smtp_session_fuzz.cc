@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole SMTP and LMTP sessions. The first byte chooses the protocol (bit 0) and the size of the pieces in which the rest comes.
+// Whole SMTP and LMTP sessions. The first byte chooses the protocol (bit 0) and the size of the pieces in which the rest comes. If
+// there is a byte 2 in it, TLS is available, and what stands behind that byte is said after the handshake.
 //
 // Whatever a client says: replies are lines with a code, the session ends, and what was accepted has only CRLF line ends, at
 // least one recipient, and our Received field in front.
@@ -43,9 +44,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   services.settings.smtp.recipients = 5;
   const std::string input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::size_t piece = static_cast<std::size_t>(1) << (data[0] >> 1) % 14;
-  std::vector<std::string> pieces;
-  for (std::size_t at = 0; at < input.size(); at += piece) pieces.push_back(input.substr(at, piece));
-  const auto played = test::play(services, std::move(pieces), test::session_info((data[0] & 1) != 0 ? conf::Module::lmtp : conf::Module::smtp));
+  const auto mark = input.find('\2');
+  const auto cut = [piece](const std::string& text) {
+    std::vector<std::string> pieces;
+    for (std::size_t at = 0; at < text.size(); at += piece) pieces.push_back(text.substr(at, piece));
+    return pieces;
+  };
+  std::optional<test::Tls> tls;
+  if (mark != std::string::npos) {
+    tls.emplace();
+    tls->pieces = cut(input.substr(mark + 1));
+  }
+  const auto played = test::play(services, cut(input.substr(0, mark)), test::session_info((data[0] & 1) != 0 ? conf::Module::lmtp : conf::Module::smtp), std::move(tls));
 
   must(only_crlf(played.written) && played.written.ends_with("\r\n"));
   for (std::size_t at = 0; at < played.written.size();) {

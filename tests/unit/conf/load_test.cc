@@ -56,6 +56,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_community_must_be_there_and_is_never_shown);
   CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
   CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
+  CPPUNIT_TEST(services_for_clients_only_have_a_login);
   CPPUNIT_TEST(tls_is_refused_by_name);
   CPPUNIT_TEST(ext_within_reach_of_everybody_is_a_warning);
   CPPUNIT_TEST(a_socket_with_proxy_must_name_its_proxies);
@@ -93,8 +94,10 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(c.client_addresses.contains(*net::Address::parse("127.0.0.5")));
     CPPUNIT_ASSERT(c.client_addresses.contains(*net::Address::parse("::1")));
     CPPUNIT_ASSERT(!c.client_addresses.contains(*net::Address::parse("192.0.2.1")));
-    CPPUNIT_ASSERT(c.pop3.clear_text_login.contains(*net::Address::parse("127.0.0.1")));
-    CPPUNIT_ASSERT(!c.pop3.clear_text_login.contains(*net::Address::parse("127.0.0.2")));
+    CPPUNIT_ASSERT(c.secure_login.required);
+    CPPUNIT_ASSERT(c.secure_login.except_from.contains(*net::Address::parse("127.0.0.1")));
+    CPPUNIT_ASSERT(c.secure_login.except_from.contains(*net::Address::parse("::1")));
+    CPPUNIT_ASSERT(!c.secure_login.except_from.contains(*net::Address::parse("127.0.0.2")));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{50} * 1024 * 1024, c.smtp.message_bytes);
     const auto three = conf::load_text("listeners = { smtp = {}; lmtp = {}; pop3 = {}; };", "three");
     CPPUNIT_ASSERT(three.usable());
@@ -381,6 +384,11 @@ class LoadTest : public CppUnit::TestFixture {
   void the_table_must_hold_the_sum_of_all_maxima() {
     const auto loaded = conf::load_text("listeners : { smtp : { maximum_connections = 100; }; pop3 : { maximum_connections = 100; }; };\nconnection_table_sessions = 199;", "t");
     has(loaded, {2, "connection_table_sessions", "expected room for the sum of all maximum_connections, 200, found 199"});
+  }
+
+  void services_for_clients_only_have_a_login() {
+    has(conf::load_text("listeners = {\n smtp = {\n  clients_only = true; };\n};", "text"), {3, "listeners.smtp.clients_only", "pop3"});
+    CPPUNIT_ASSERT(conf::load_text("listeners = { pop3 = { clients_only = true; }; };", "text").usable());
   }
 
   void tls_is_refused_by_name() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A site in memory for POP3 sessions: accounts, mailboxes, and a way to run one session from a script of client bytes.
+#include "recording_watch.h"
 #include "directory/fixed.h"
 #include "net/stream.h"
 #include "pop3/session.h"
@@ -74,7 +75,7 @@ class FakeSite final : public pop3::Services {
     configuration_->host_name = "pop.example.com";
     configuration_->pop3.failure_delay = std::chrono::seconds(0);
     std::vector<net::AddressList::Mistake> mistakes;
-    configuration_->pop3.clear_text_login = net::AddressList::compile("127.0.0.0/8\n::1\n", mistakes);
+    configuration_->secure_login.except_from = net::AddressList::compile("127.0.0.0/8\n::1\n", mistakes);
     accounts.add_account("user@example.com", "pass word");
     accounts.add_account("off@example.com", "pass word");
     accounts.disable("off@example.com");
@@ -91,11 +92,12 @@ class FakeSite final : public pop3::Services {
   FakeMailbox& mailbox() { return mailboxes["example.com/user"]; }
   conf::Configuration& settings() { return *configuration_; }
 
-  // Runs a session on what the client sends; what it got.
-  std::string talk(std::vector<std::string> pieces, std::string_view client = "127.0.0.1") {
+  // Runs a session on what the client sends; what it got. `after_tls`: what it sends behind the handshake, if there is one.
+  std::string talk(std::vector<std::string> pieces, std::string_view client = "127.0.0.1", std::vector<std::string> after_tls = {}) {
     net::asio::io_context io(1);
     net::ScriptedStream stream(std::move(pieces));
-    pop3::SessionInfo info;
+    if (handshake_failure) stream.script_tls(*handshake_failure);
+    else if (watch.tls) stream.script_tls({"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", ""}, std::move(after_tls));
     info.remote = {net::Address::parse(client).value(), 40000};
     info.id = "test";
     net::asio::co_spawn(io, pop3::run_session(stream, *this, info, watch), net::asio::detached);
@@ -114,19 +116,12 @@ class FakeSite final : public pop3::Services {
     return got;
   }
 
-  struct Watcher final : net::SessionWatch {
-    void set_end_reason(std::string_view reason) override { end_reason = reason; }
-    void describe(std::string_view text) override { described = text; }
-    void set_idle(bool on) override { idle = on; }
-    [[nodiscard]] bool finishing() const override { return finish; }
-    std::string end_reason, described;
-    bool idle = false, finish = false;
-  };
-
   directory::FixedDirectory accounts;
   std::map<std::string, FakeMailbox> mailboxes;
   std::size_t piece = 7;
-  Watcher watch;
+  pop3::SessionInfo info;
+  std::optional<Error> handshake_failure;
+  RecordingWatch watch;
 
  private:
   std::shared_ptr<conf::Configuration> configuration_;

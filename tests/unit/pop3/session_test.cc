@@ -33,6 +33,14 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_read_error_ends_the_session_without_the_last_line);
   CPPUNIT_TEST(lines_are_strict);
   CPPUNIT_TEST(too_many_errors);
+  CPPUNIT_TEST(idle_commands_are_limited);
+  CPPUNIT_TEST(what_is_reported);
+  CPPUNIT_TEST(restricted_sessions_have_shorter_times);
+  CPPUNIT_TEST(stls_protects_the_session);
+  CPPUNIT_TEST(stls_is_refused);
+  CPPUNIT_TEST(clear_text_behind_stls_is_never_executed);
+  CPPUNIT_TEST(a_failed_handshake_ends_the_session_without_a_word);
+  CPPUNIT_TEST(tls_outside_counts_as_tls);
   CPPUNIT_TEST(pieces_do_not_matter);
   CPPUNIT_TEST(long_answers_come_whole);
   CPPUNIT_TEST(goodbye_when_the_process_finishes);
@@ -125,6 +133,9 @@ class SessionTest : public CppUnit::TestFixture {
                                                 "-ERR [SYS/PERM] passwords are not accepted from your network address without TLS\r\n"
                                                 "-ERR log in first\r\n"));
     }
+    site.settings().secure_login.required = false;
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}, "192.0.2.1").ends_with("+OK 0 0\r\n"));
+    site.settings().secure_login.required = true;
     for (const char* client : {"127.0.0.1", "127.9.9.9", "::1"})
       CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\n"}, client).ends_with("+OK 0 0\r\n"));
   }
@@ -259,6 +270,149 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("too many errors"), site.watch.end_reason);
   }
 
+  void idle_commands_are_limited() {
+    const std::string login = "USER user@example.com\r\nPASS pass word\r\n";
+    struct {
+      const char* name;
+      std::string script;
+      const char* last;
+    } rows[] = {
+        {"capa", login + std::string(), "+OK 2 62"},
+        {"stat", login + repeat("STAT\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"capa before login", repeat("CAPA\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"user before login", repeat("USER x\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"dele and rset", login + repeat("DELE 1\r\nRSET\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"no such message", login + repeat("DELE 3\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"listing one message", login + repeat("LIST 1\r\n", 20), "-ERR too many bad commands; goodbye"},
+        {"each message may be asked about", login + repeat("UIDL 1\r\nUIDL 2\r\nLIST 1\r\nLIST 2\r\n", 1) + "TOP 1 0\r\nTOP 2 0\r\nNOOP\r\n" , "+OK "},
+        {"a message between", login + repeat("STAT\r\nSTAT\r\nSTAT\r\nSTAT\r\nSTAT\r\nRETR 1\r\n", 10) + "STAT\r\n", "+OK 2 62"},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      fill(site);
+      site.settings().pop3.idle_commands = 3;
+      site.settings().pop3.errors = 2;
+      std::string got = site.talk({row.script});
+      got.resize(got.size() - 2);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.last), got.substr(got.rfind('\n') + 1));
+    }
+  }
+  static std::string repeat(const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  }
+
+  // What the set of blocked addresses hears of (listeners.md L-50).
+  void what_is_reported() {
+    const std::string attempt = "USER user@example.com\r\nPASS x\r\n", right = "USER user@example.com\r\nPASS pass word\r\n";
+    struct {
+      const char* name;
+      std::string script;
+      unsigned failed_logins, protocol_errors;
+    } rows[] = {
+        {"a good session", right + "STAT\r\nRETR 1\r\nRETR 9\r\nQUIT\r\n", 0, 0},
+        {"wrong passwords", attempt + attempt, 2, 0},
+        {"no such account", "USER x\r\nPASS y\r\n", 1, 0},
+        {"disabled", "USER off@example.com\r\nPASS pass word\r\n", 1, 0},
+        {"out of order", "PASS x\r\nSTAT\r\n", 0, 0},
+        {"unknown commands", "GET / HTTP/1.1\r\nHost: x\r\n", 0, 2},
+        {"too long", std::string(600, 'x') + "\r\n", 0, 1},
+        {"a bare line feed", "CAPA\n", 0, 1},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      fill(site);
+      site.talk({row.script});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.failed_logins, site.watch.failed_logins);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.protocol_errors, site.watch.protocol_errors);
+    }
+    FakeSite trouble;
+    trouble.accounts.set_down(true);
+    trouble.talk({right});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("the directory is away", 0U, trouble.watch.failed_logins);
+    FakeSite used;
+    used.mailbox().in_use = true;
+    used.talk({right});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("in use", 0U, used.watch.failed_logins);
+  }
+
+  void restricted_sessions_have_shorter_times() {
+    for (const bool restricted : {false, true}) {
+      FakeSite site;
+      site.info.restricted = restricted;
+      site.settings().restricted.idle_time = std::chrono::seconds(0);
+      const std::string got = site.talk({"USER user@example.com\r\nPASS pass word\r\n"});
+      CPPUNIT_ASSERT_MESSAGE("passwords are taken all the same", got.ends_with("+OK 0 0\r\n"));
+    }
+  }
+
+  static constexpr const char* kStrangerLogin = "USER user@example.com\r\nPASS pass word\r\n";
+
+  void stls_protects_the_session() {
+    FakeSite site;
+    site.watch.tls = true;
+    const std::string got = site.talk({"CAPA\r\nUSER user@example.com\r\nSTLS\r\n"}, "192.0.2.1", {std::string("CAPA\r\nSTLS\r\n") + kStrangerLogin + "CAPA\r\nSTLS\r\nQUIT\r\n"});
+    const auto tls = got.find("+OK begin TLS\r\n");
+    CPPUNIT_ASSERT_MESSAGE(got, tls != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(got, got.find("\r\nSTLS\r\n") < tls && got.find("\r\nUSER\r\n") > tls);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(got, std::string::npos, got.find("\r\nSTLS\r\n", tls));
+    CPPUNIT_ASSERT_MESSAGE(got, got.find("+OK 0 0\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(got, std::string("quit"), site.watch.end_reason);
+    // The name from before is forgotten.
+    FakeSite forgetful;
+    forgetful.watch.tls = true;
+    CPPUNIT_ASSERT(forgetful.talk({"USER user@example.com\r\nSTLS\r\n"}, "127.0.0.1", {"PASS pass word\r\n"}).ends_with("+OK begin TLS\r\n-ERR USER comes first\r\n"));
+  }
+
+  // Cases 58 and 60 in the words of POP3.
+  void stls_is_refused() {
+    FakeSite without;
+    CPPUNIT_ASSERT(without.talk({"CAPA\r\nSTLS\r\nCAPA\r\n"}).find("STLS") == std::string::npos);
+    CPPUNIT_ASSERT(without.talk({"STLS\r\n"}).ends_with("-ERR TLS is not available\r\n"));
+    FakeSite argument;
+    argument.watch.tls = true;
+    CPPUNIT_ASSERT(argument.talk({"STLS now\r\n"}).ends_with("-ERR STLS takes no argument\r\n"));
+    CPPUNIT_ASSERT(argument.talk({std::string(kStrangerLogin) + "STLS\r\n"}).ends_with("-ERR not after login\r\n"));
+  }
+
+  // Case 59.
+  void clear_text_behind_stls_is_never_executed() {
+    for (const std::string injected : {"NOOP\r\n", "USER user@example.com\r\nPASS pass word\r\n", "QUIT\r\n", "QU", "\r\n", "\n"}) {
+      FakeSite site;
+      site.watch.tls = true;
+      const std::string got = site.talk({"STLS\r\n" + injected}, "192.0.2.1", {"STAT\r\n", "QUIT\r\n"});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, std::string("+OK Postern POP3 at pop.example.com\r\n+OK begin TLS\r\n-ERR log in first\r\n+OK goodbye\r\n"), got);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, 1U, site.watch.protocol_errors);
+    }
+  }
+
+  void a_failed_handshake_ends_the_session_without_a_word() {
+    const std::pair<Kind, const char*> rows[] = {{Kind::not_found, "tls-no-cert"}, {Kind::permanent, "tls-failed"}, {Kind::temporary, "tls-failed"}};
+    for (const auto& [kind, want] : rows) {
+      FakeSite site;
+      site.watch.tls = true;
+      site.handshake_failure = Error{kind, "no"};
+      CPPUNIT_ASSERT(site.talk({"STLS\r\n", "CAPA\r\n"}).ends_with("+OK begin TLS\r\n"));
+      CPPUNIT_ASSERT_EQUAL(std::string(want), site.watch.end_reason);
+    }
+  }
+
+  // T-10, T-28: case 60 in the words of POP3.
+  void tls_outside_counts_as_tls() {
+    for (const bool clear_text : {false, true}) {
+      FakeSite site;
+      site.watch.tls = true;
+      site.info.tls_outside = true;
+      site.info.clear_text_outside = clear_text;
+      const std::string got = site.talk({std::string("CAPA\r\nSTLS\r\n") + kStrangerLogin}, "192.0.2.1");
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(got, !clear_text, got.find("\r\nUSER\r\n") != std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(got, got.find("\r\nSTLS\r\n") == std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(got, got.find("-ERR the session is protected by TLS already\r\n") != std::string::npos);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(got, !clear_text, got.ends_with("+OK 0 0\r\n"));
+    }
+  }
+
   void pieces_do_not_matter() {
     const std::string script = "USER user@example.com\r\nPASS pass word\r\nLIST\r\nRETR 1\r\nTOP 2 1\r\nDELE 2\r\nSTAT\r\nQUIT\r\n";
     FakeSite whole;
@@ -286,6 +440,7 @@ class SessionTest : public CppUnit::TestFixture {
     // Commands without an end do not gather answers without a bound.
     std::string many;
     for (int i = 0; i < 50000; ++i) many += "STAT\r\n";
+    site.settings().pop3.idle_commands = 100000;
     const std::string answers = site.talk_in({"S" + many.substr(1)});
     CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{50000}, std::count(answers.begin(), answers.end(), '\n'));
   }

@@ -24,7 +24,7 @@ class CommandTest : public CppUnit::TestFixture {
     } rows[] = {
         {"MAIL FROM:<>", Verb::mail, "FROM:<>"}, {"mail FROM:<>", Verb::mail, "FROM:<>"}, {"NOOP", Verb::noop, ""}, {"NoOp  x ", Verb::noop, "x"},
         {"MAILX", Verb::unknown, ""},            {"", Verb::unknown, ""},                  {" NOOP", Verb::unknown, "NOOP"},
-        {"STARTTLS", Verb::not_offered, ""},     {"GET / HTTP/1.1", Verb::other_protocol, "/ HTTP/1.1"},
+        {"STARTTLS", Verb::starttls, ""},        {"ETRN x", Verb::not_offered, "x"},                {"GET / HTTP/1.1", Verb::other_protocol, "/ HTTP/1.1"},
     };
     for (const auto& row : rows) {
       const Command command = parse_command(row.line);

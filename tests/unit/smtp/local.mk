@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/smtp/smtp_test
 tests_unit_smtp_smtp_test_SOURCES = tests/unit/main.cc tests/unit/policy/fixtures.h tests/unit/policy/fixtures.cc \
-  tests/unit/smtp/memory_services.h \
+  tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h \
   tests/unit/smtp/command_test.cc \
   tests/unit/smtp/session_test.cc \
   tests/unit/smtp/text_decoder_test.cc
-tests_unit_smtp_smtp_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy
+tests_unit_smtp_smtp_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net
 tests_unit_smtp_smtp_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS) $(ASIO_PCH_FLAGS)
 tests_unit_smtp_smtp_test_LDADD = libpostern_smtp.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
   libpostern_mail.a libpostern_net.a libpostern_base.a \

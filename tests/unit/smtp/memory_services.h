@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A server in memory around a session: what was accepted lies in a vector, and every trouble can be switched on.
+#include "recording_watch.h"
 #include "fixtures.h"
 #include "smtp/engine.h"
 #include "smtp/session.h"
@@ -92,18 +93,31 @@ inline smtp::SessionInfo session_info(conf::Module module = conf::Module::smtp) 
 }
 
 struct Played {
-  std::string written;  // all replies
-  std::string state;    // after the last command, if the client went away without a word
+  std::string written;             // all replies
+  std::string written_before_tls;
+  std::string state;               // after the last command, if the client went away without a word
+  std::string end_reason;
+  unsigned protocol_errors = 0;
 };
 
-// A whole session with a client that says these pieces and goes away.
-inline Played play(MemoryServices& services, std::vector<std::string> pieces, smtp::SessionInfo info = session_info()) {
+// What the client does about TLS: what it has, and what it says once it has it; or why the handshake fails.
+struct Tls {
+  net::TlsFacts facts{"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", ""};
+  std::vector<std::string> pieces;
+  std::optional<Error> failure;
+};
+
+// A whole session with a client that says these pieces and goes away. With `tls` there is a certificate, and STARTTLS leads to it.
+inline Played play(MemoryServices& services, std::vector<std::string> pieces, smtp::SessionInfo info = session_info(), std::optional<Tls> tls = {}) {
   std::erase_if(pieces, [](const std::string& piece) { return piece.empty(); });
   net::ScriptedStream stream(std::move(pieces));
-  net::SessionWatch watch;
+  RecordingWatch watch;
+  watch.tls = tls.has_value();
+  if (tls && tls->failure) stream.script_tls(*tls->failure);
+  else if (tls) stream.script_tls(tls->facts, tls->pieces);
   smtp::Session session(stream, services, std::move(info), watch);
   run(session.run());
-  return {stream.written(), session.state_dump()};
+  return {stream.written(), stream.written_before_tls(), session.state_dump(), watch.end_reason, watch.protocol_errors};
 }
 
 }  // namespace postern::test

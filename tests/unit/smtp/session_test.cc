@@ -81,6 +81,13 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(smtputf8_is_needed_for_utf8);
   CPPUNIT_TEST(idle_sessions_are_told_why_they_end);
   CPPUNIT_TEST(a_finishing_process_finishes_transactions);
+  CPPUNIT_TEST(starttls_protects_the_session);
+  CPPUNIT_TEST(starttls_is_refused);
+  CPPUNIT_TEST(clear_text_behind_starttls_is_never_executed);
+  CPPUNIT_TEST(after_starttls_a_session_is_fresh);
+  CPPUNIT_TEST(a_failed_handshake_ends_the_session_without_a_word);
+  CPPUNIT_TEST(tls_outside_counts_as_tls);
+  CPPUNIT_TEST(tables_see_tls_and_certificates);
   CPPUNIT_TEST_SUITE_END();
 
   void a_message_is_taken() {
@@ -295,7 +302,7 @@ class SessionTest : public CppUnit::TestFixture {
         "MAIL FROM:<a@example.net>\r\n", "MAIL FROM:<a@example.net> SIZE=99999999999\r\n", "MAIL FROM:<b@example.net> SMTPUTF8 BODY=8BITMIME\r\n",
         "MAIL FROM:<spam@example.net>\r\n", "MAIL FROM:<\r\n", "RCPT TO:<u1@example.com>\r\n", "RCPT TO:<u2@example.com>\r\n",
         "RCPT TO:<x@example.net>\r\n", "RCPT TO:<nobody@example.com>\r\n", "RCPT TO:<>\r\n", "DATA\r\n", "DATA x\r\n", "NOOP\r\n", "VRFY x\r\n",
-        "XX\r\n", "RSET\r\n", "RSET x\r\n", "EHLO client.example.net\r\n", "EHLO\r\n", "HELO\r\n", "AUTH PLAIN\r\n",
+        "XX\r\n", "STARTTLS\r\n", "RSET\r\n", "RSET x\r\n", "EHLO client.example.net\r\n", "EHLO\r\n", "HELO\r\n", "AUTH PLAIN\r\n",
         chunk(kMessage, false), chunk(kMessage, true), chunk("", true), chunk(std::string(3000, 'x'), false), "HELP\r\n",
     };
     const std::string mappings = std::string(kShippedTables) + "FROM_ACCESS\n\n  *|spam@*|  $Nno\n  *|b@*|  $H$A$S9999,1,1$YX-B:$ b\n\n";
@@ -389,13 +396,6 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, twice.accepted.at(0).envelope.recipients.size());
   }
 
-  // Keeps the reason that goes into the log line of the session's end.
-  class Reason final : public net::SessionWatch {
-   public:
-    void set_end_reason(std::string_view reason) override { text = reason; }
-    std::string text;
-  };
-
   void refused_addresses_are_errors() {
     const std::string mail = "EHLO x\r\nMAIL FROM:<a@example.net>\r\n";
     const std::string nobody = "RCPT TO:<nobody@example.com>\r\n", relay = "RCPT TO:<x@example.net>\r\n", spam = "MAIL FROM:<spam@example.net>\r\n";
@@ -420,12 +420,12 @@ class SessionTest : public CppUnit::TestFixture {
     for (const auto& row : rows) {
       MemoryServices services(tables);
       services.settings.smtp.errors = 3;
-      Reason watch;
+      RecordingWatch watch;
       net::ScriptedStream stream({row.commands});
       run(smtp::run_session(stream, services, session_info(), watch));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(stream.written()));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.ends, last_line(stream.written()).starts_with("421 4.7.0 "));
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "closed by peer"), watch.text);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "closed by peer"), watch.end_reason);
     }
     MemoryServices blacklisted;
     blacklisted.settings.smtp.errors = 2;
@@ -464,11 +464,11 @@ class SessionTest : public CppUnit::TestFixture {
       MemoryServices services;
       services.settings.smtp.idle_commands = 3;
       services.settings.smtp.errors = 2;
-      Reason watch;
+      RecordingWatch watch;
       net::ScriptedStream stream({row.commands});
       run(smtp::run_session(stream, services, session_info(), watch));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("220 ") + row.want, codes(stream.written()));
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "quit"), watch.text);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.ends ? "too many errors" : "quit"), watch.end_reason);
     }
   }
 
@@ -533,17 +533,9 @@ class SessionTest : public CppUnit::TestFixture {
         {"what was sent behind a refusal", "MAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n", 0},
         {"extensions that others have", "EHLO x\r\nETRN x\r\nEXPN y\r\n", 0},
     };
-    class Errors final : public net::SessionWatch {
-     public:
-      void note_protocol_error() override { ++count; }
-      unsigned count = 0;
-    };
     for (const auto& row : rows) {
       MemoryServices services;
-      Errors watch;
-      net::ScriptedStream stream({row.commands});
-      run(smtp::run_session(stream, services, session_info(), watch));
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.want, watch.count);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.want, play(services, {row.commands}).protocol_errors);
     }
   }
 
@@ -598,10 +590,10 @@ class SessionTest : public CppUnit::TestFixture {
       for (int i = 0; i < 10; ++i) pieces.push_back(row.piece);
       pieces.push_back(row.first.empty() ? chunk("", true) : ".\r\n");
       SlowStream stream(pieces);
-      Reason watch;
+      RecordingWatch watch;
       run(smtp::run_session(stream, services, session_info(), watch));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("421 4.4.2 time limit exceeded, closing connection"), last_line(stream.written()));
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("time limit"), watch.text);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string("time limit"), watch.end_reason);
       CPPUNIT_ASSERT_MESSAGE(row.name, services.accepted.empty());
     }
   }
@@ -788,12 +780,40 @@ class SessionTest : public CppUnit::TestFixture {
     MemoryServices services;
     services.settings.restricted.recipients = 1;
     services.settings.restricted.message_bytes = 100;
+    services.settings.restricted.idle_time = std::chrono::seconds(7);
+    services.settings.restricted.data_time = std::chrono::seconds(0);
     auto info = session_info();
     info.restricted = true;
     const auto written = play(services, {"EHLO x\r\nMAIL FROM:<> SIZE=101\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<u2@example.com>\r\n"}, info).written;
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 552 250 250 452"), codes(written));
     CPPUNIT_ASSERT(written.find("250-SIZE 100\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("no AUTH", std::string("220 250 503"), codes(play(services, {"EHLO x\r\nAUTH PLAIN AGEAYg==\r\n"}, info).written));
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("time of a message", std::string("220 250 250 250 354 421"), codes(play(services, {kBegin + "DATA\r\n", "x\r\n.\r\n"}, info).written));
+    // The shorter time limit holds, whichever it is.
+    for (const unsigned listener : {5U, 300U}) {
+      info.idle_time = std::chrono::seconds(listener);
+      LimitStream stream({"NOOP\r\n"});
+      RecordingWatch watch;
+      run(smtp::run_session(stream, services, info, watch));
+      CPPUNIT_ASSERT_EQUAL(std::chrono::milliseconds(1000 * std::min(listener, 7U)).count(), stream.limits.at(0).count());
+    }
   }
+
+  // Notes the time limits that are set.
+  class LimitStream final : public net::Stream {
+   public:
+    explicit LimitStream(std::vector<std::string> pieces) : script_(std::move(pieces)) {}
+    Result<std::optional<std::size_t>> try_read(std::span<char> into) override { return script_.try_read(into); }
+    net::Awaitable<Result<void>> wait_readable() override { return script_.wait_readable(); }
+    net::Awaitable<Result<void>> write(std::string_view bytes) override { return script_.write(bytes); }
+    void set_time_limit(std::chrono::milliseconds limit) override { limits.push_back(limit); }
+    [[nodiscard]] bool expired() const override { return false; }
+    void abort() override {}
+    std::vector<std::chrono::milliseconds> limits;
+
+   private:
+    net::ScriptedStream script_;
+  };
 
   void smtputf8_is_needed_for_utf8() {
     MemoryServices services;
@@ -875,6 +895,153 @@ class SessionTest : public CppUnit::TestFixture {
     SilentStream stream("", false);
     run(smtp::run_session(stream, services, session_info(), watch));
     CPPUNIT_ASSERT_EQUAL(std::string("220 421"), codes(stream.written()));
+  }
+
+  static std::string take(const std::string& hello) { return hello + "MAIL FROM:<a@example.net>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n"; }
+
+  void starttls_protects_the_session() {
+    for (const auto module : {conf::Module::smtp, conf::Module::lmtp}) {
+      MemoryServices services;
+      const std::string hello = module == conf::Module::smtp ? "EHLO x\r\n" : "LHLO x\r\n";
+      Tls tls;
+      tls.pieces = {take(hello) + "STARTTLS\r\n"};
+      const auto played = play(services, {hello + "STARTTLS\r\n"}, session_info(module), tls);
+      CPPUNIT_ASSERT_EQUAL(std::string("220 250 220 250 250 250 354 250 503"), codes(played.written));
+      CPPUNIT_ASSERT_MESSAGE(played.written_before_tls, played.written_before_tls.find("\r\n250-STARTTLS\r\n") != std::string::npos);
+      CPPUNIT_ASSERT(played.written_before_tls.ends_with("\r\n220 2.0.0 begin TLS\r\n"));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE("not offered again", std::string::npos, played.written.find("STARTTLS", played.written_before_tls.size()));
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+      const Accepted& accepted = services.accepted[0];
+      CPPUNIT_ASSERT_EQUAL(std::string(module == conf::Module::smtp ? "ESMTPS" : "LMTPS"), accepted.envelope.protocol);
+      CPPUNIT_ASSERT_MESSAGE(accepted.message, accepted.message.find("\r\n\t(TLSv1.3 with TLS_AES_256_GCM_SHA384) id id1\r\n") < accepted.message.find("Subject:"));
+    }
+  }
+
+  // Case 58, and the Ext half of case 60.
+  void starttls_is_refused() {
+    struct {
+      const char *name, *commands;
+      bool certificate, outside;
+      const char* want;
+    } rows[] = {
+        {"no certificate", "EHLO x\r\nSTARTTLS\r\nNOOP\r\n", false, false, "220 250 502 250"},
+        {"with an argument", "EHLO x\r\nSTARTTLS now\r\nNOOP\r\n", true, false, "220 250 501 250"},
+        {"TLS is outside", "EHLO x\r\nSTARTTLS\r\nNOOP\r\n", true, true, "220 250 503 250"},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      auto info = session_info();
+      info.tls_outside = row.outside;
+      const auto played = play(services, {row.commands}, info, row.certificate ? std::optional(Tls()) : std::nullopt);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), codes(played.written));
+      const bool offered = played.written.find("250-STARTTLS") != std::string::npos;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.certificate && !row.outside, offered);
+    }
+    // On an On socket TLS was there first.
+    MemoryServices services;
+    net::ScriptedStream stream({});
+    stream.script_tls({"TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", "", ""}, {"EHLO x\r\nSTARTTLS\r\n"});
+    RecordingWatch watch;
+    watch.tls = true;
+    net::Input input(stream);
+    CPPUNIT_ASSERT(run(watch.start_tls(input)).has_value());
+    run(smtp::run_session(stream, services, session_info(), watch));
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 503"), codes(stream.written()));
+    CPPUNIT_ASSERT_EQUAL(std::string::npos, stream.written().find("250-STARTTLS"));
+  }
+
+  // Case 59 on SMTP and LMTP: whatever stands behind STARTTLS in the same segment.
+  void clear_text_behind_starttls_is_never_executed() {
+    for (const auto module : {conf::Module::smtp, conf::Module::lmtp})
+      for (const std::string& injected : {std::string("NOOP\r\n"), std::string("RSET\r\nNOOP\r\n"), std::string("EHLO evil\r\nMAIL FROM:<evil@example.net>\r\n"),
+                                          std::string("MAIL FROM:<evil@example.net>\r\nRCPT TO:<u2@example.com>\r\nDATA\r\nevil"), std::string("NO"), std::string("\r\n"), std::string("\n")}) {
+        const std::string hello = module == conf::Module::smtp ? "EHLO x\r\n" : "LHLO x\r\n";
+        MemoryServices services;
+        Tls tls;
+        tls.pieces = {take(hello)};
+        const auto played = play(services, {hello + "STARTTLS\r\n" + injected}, session_info(module), tls);
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, std::string("220 250 220 250 250 250 354 250"), codes(played.written));
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, 1U, played.protocol_errors);
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, std::size_t{1}, services.accepted.size());
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(injected, std::string("a@example.net"), services.accepted[0].envelope.reverse_path);
+      }
+  }
+
+  // Whatever was said before: the dialogue behind the handshake is that of a session which had TLS from the first byte.
+  void after_starttls_a_session_is_fresh() {
+    const std::vector<std::string> commands = {
+        "EHLO one\r\n", "HELO two\r\n", "EHLO\r\n", "MAIL FROM:<a@example.net>\r\n", "MAIL FROM:<b@example.net> SMTPUTF8\r\n", "RCPT TO:<u1@example.com>\r\n",
+        "RCPT TO:<x@example.net>\r\n", "RSET\r\n", "NOOP\r\n", "XX\r\n", chunk(kMessage, false), chunk(kMessage, true), "AUTH PLAIN\r\n", "STARTTLS x\r\n",
+    };
+    const std::string probe = "MAIL FROM:<c@example.net>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\nEHLO probe\r\nRCPT TO:<u1@example.com>\r\n" + chunk("", true) +
+                              "MAIL FROM:<c@example.net>\r\nRCPT TO:<u2@example.com>\r\n" + chunk("Subject: p\r\n\r\nprobe\r\n", true) + "MAIL FROM:<d@example.net>\r\n";
+    const auto tables = tables_from(kShippedTables);
+    const auto settle = [](MemoryServices& services) { services.settings.smtp.errors = services.settings.smtp.idle_commands = services.settings.smtp.messages = 100000; };
+    Tls tls;
+    tls.pieces = {probe};
+    MemoryServices fresh_services(tables);
+    settle(fresh_services);
+    const auto fresh = play(fresh_services, {"STARTTLS\r\n"}, session_info(), tls);
+    const std::string want = fresh.written.substr(fresh.written_before_tls.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("503 503 503 250 503 503 250 250 250 250"), codes(want));
+    std::mt19937 random(20261121);
+    for (int round = 0; round < 300; ++round) {
+      std::string text;
+      for (unsigned i = random() % 10; i > 0; --i) text += commands[random() % commands.size()];
+      MemoryServices services(tables);
+      settle(services);
+      const auto played = play(services, {text + "STARTTLS\r\n"}, session_info(), tls);
+      std::string got = played.written.substr(played.written_before_tls.size());
+      const auto id = got.find("queued as ");
+      CPPUNIT_ASSERT_MESSAGE(text + got, id != std::string::npos);
+      got.replace(id, got.find('\r', id) - id, "queued as id1");
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, want, got);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, fresh.state, played.state);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::string("probe"), services.accepted.back().envelope.helo);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::string("ESMTPS"), services.accepted.back().envelope.protocol);
+    }
+  }
+
+  void a_failed_handshake_ends_the_session_without_a_word() {
+    const std::pair<Kind, const char*> rows[] = {{Kind::not_found, "tls-no-cert"}, {Kind::permanent, "tls-failed"}, {Kind::temporary, "tls-failed"}};
+    for (const auto& [kind, want] : rows) {
+      MemoryServices services;
+      Tls tls;
+      tls.failure = Error{kind, "no"};
+      const auto played = play(services, {"EHLO x\r\nSTARTTLS\r\n", "NOOP\r\n"}, session_info(), tls);
+      CPPUNIT_ASSERT_EQUAL(std::string("220 250 220"), codes(played.written));
+      CPPUNIT_ASSERT_EQUAL(std::string(want), played.end_reason);
+    }
+  }
+
+  // T-10, T-28.
+  void tls_outside_counts_as_tls() {
+    for (const bool clear_text : {false, true}) {
+      MemoryServices services(std::string(kShippedTables) + "FROM_ACCESS\n\n  *|SMTP/ext/*  $:T$H$Y\n  *  $Y\n\n");
+      auto info = session_info();
+      info.tls_outside = true;
+      info.clear_text_outside = clear_text;
+      play(services, {take("EHLO x\r\n")}, info);
+      CPPUNIT_ASSERT_EQUAL(std::string(clear_text ? "ESMTP" : "ESMTPS"), services.accepted.at(0).envelope.protocol);
+      CPPUNIT_ASSERT_EQUAL(!clear_text, services.accepted[0].envelope.held);
+      CPPUNIT_ASSERT_EQUAL(std::string::npos, services.accepted[0].message.find(" with ext"));
+    }
+  }
+
+  void tables_see_tls_and_certificates() {
+    const std::string tables = std::string(kShippedTables) +
+                               "FROM_ACCESS\n\n  *|SMTP/TLS_AES_256_GCM_SHA384/x|*|a@*|*  $:T$[postern:certificate,CN=relay.example.net,O=Example]$H$Y\n"
+                               "  *|b@*|*  $CS|$[postern:certificate,]$V\n  S|CN=RELAY*  $A$YX-Certificate:$ yes\n  *  $Y\n\n";
+    for (const std::string subject : {"CN=Relay.example.net,O=Example", "CN=other", ""}) {
+      MemoryServices services(tables);
+      Tls tls;
+      tls.facts.peer_subject = subject;
+      tls.pieces = {take("EHLO x\r\n") + "MAIL FROM:<b@example.net>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n"};
+      play(services, {"STARTTLS\r\n"}, session_info(), tls);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(subject, std::size_t{2}, services.accepted.size());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(subject, subject.starts_with("CN=Relay"), services.accepted[0].envelope.held);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(subject, subject.starts_with("CN=Relay"), services.accepted[1].message.find("X-Certificate: yes") != std::string::npos);
+    }
   }
 };
 
