@@ -13,7 +13,8 @@ namespace {
 struct Words {
   std::string_view service;
   std::string_view per_address;
-  std::string_view full;  // full, reserve, or the table out of reach
+  std::string_view full;        // full, reserve, or the table out of reach
+  std::string_view not_client;  // L-15, in a session that has begun
 };
 
 constexpr std::string_view kHttpTooMany =
@@ -21,26 +22,44 @@ constexpr std::string_view kHttpTooMany =
 constexpr std::string_view kHttpFull =
     "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
 
+constexpr std::string_view kHttpNotClient =
+    "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 48\r\n\r\naccess from your network address is not allowed\n";
+
 // RFC 4511 section 4.4.1: ExtendedResponse of message id 0 with the name of Notice of Disconnection, 1.3.6.1.4.1.1466.20036.
 #define POSTERN_LDAP_NOTICE(code) "\x30\x24\x02\x01\x00\x78\x1f\x0a\x01" code "\x04\x00\x04\x00\x8a\x16" "1.3.6.1.4.1.1466.20036"
 constexpr std::string_view kLdapBusy{POSTERN_LDAP_NOTICE("\x33"), 38};
 constexpr std::string_view kLdapUnavailable{POSTERN_LDAP_NOTICE("\x34"), 38};
+constexpr std::string_view kLdapUnwilling{POSTERN_LDAP_NOTICE("\x35"), 38};
 #undef POSTERN_LDAP_NOTICE
 
-// listeners.md L-26. A service that is not here, like SIP, is told nothing.
+#define POSTERN_NOT_CLIENT "access from your network address is not allowed"
+
+// listeners.md L-26, L-15. Who is over a limit of SIP is told nothing; of its 403 the request's own header lines are missing here.
+// SMTP serves everybody: it has a blacklist instead.
 constexpr Words kWords[] = {
-    {"smtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n"},
-    {"lmtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n"},
-    {"pop3", "-ERR [SYS/TEMP] too many connections from %a\r\n", "-ERR [SYS/TEMP] too many connections, try again later\r\n"},
-    {"imap", "* BYE [ALERT] too many connections from %a (limit %n)\r\n", "* BYE [UNAVAILABLE] too many connections, try again later\r\n"},
-    {"http_admin", kHttpTooMany, kHttpFull},
-    {"http_user", kHttpTooMany, kHttpFull},
-    {"ldap", kLdapBusy, kLdapUnavailable},
-    {"managesieve", "BYE (TRYLATER) \"too many connections from %a\"\r\n", "BYE (TRYLATER) \"too many connections, try again later\"\r\n"},
-    {"ftp", "421 too many connections from %a\r\n", "421 too many connections, try again later\r\n"},
-    {"pwd", "500 too many connections from %a\r\n", "500 too many connections, try again later\r\n"},
-    {"acap", "* BYE \"too many connections from %a\"\r\n", "* BYE \"too many connections, try again later\"\r\n"},
+    {"smtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n", ""},
+    {"lmtp", "421 4.7.0 %h too many connections from %a\r\n", "421 4.3.2 %h too many connections, try again later\r\n", ""},
+    {"pop3", "-ERR [SYS/TEMP] too many connections from %a\r\n", "-ERR [SYS/TEMP] too many connections, try again later\r\n",
+     "-ERR [SYS/PERM] " POSTERN_NOT_CLIENT "\r\n"},
+    {"imap", "* BYE [ALERT] too many connections from %a (limit %n)\r\n", "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
+     "* BYE " POSTERN_NOT_CLIENT "\r\n"},
+    {"http_admin", kHttpTooMany, kHttpFull, kHttpNotClient},
+    {"http_user", kHttpTooMany, kHttpFull, kHttpNotClient},
+    {"ldap", kLdapBusy, kLdapUnavailable, kLdapUnwilling},
+    {"managesieve", "BYE (TRYLATER) \"too many connections from %a\"\r\n", "BYE (TRYLATER) \"too many connections, try again later\"\r\n",
+     "BYE \"" POSTERN_NOT_CLIENT "\"\r\n"},
+    {"ftp", "421 too many connections from %a\r\n", "421 too many connections, try again later\r\n", "421 " POSTERN_NOT_CLIENT "\r\n"},
+    {"pwd", "500 too many connections from %a\r\n", "500 too many connections, try again later\r\n", "500 " POSTERN_NOT_CLIENT "\r\n"},
+    {"acap", "* BYE \"too many connections from %a\"\r\n", "* BYE \"too many connections, try again later\"\r\n",
+     "* BYE \"" POSTERN_NOT_CLIENT "\"\r\n"},
+    {"sip", "", "", "SIP/2.0 403 Forbidden\r\n"},
 };
+#undef POSTERN_NOT_CLIENT
+
+const Words* words_of(std::string_view service) {
+  const auto* const words = std::find_if(std::begin(kWords), std::end(kWords), [&](const Words& row) { return row.service == service; });
+  return words == std::end(kWords) ? nullptr : words;
+}
 
 std::string filled_in(std::string_view words, std::string_view host_name, const net::Address& remote, unsigned limit) {
   std::string out;
@@ -64,8 +83,8 @@ std::string filled_in(std::string_view words, std::string_view host_name, const 
 std::string refusal_reply(std::string_view service, Reason reason, std::string_view host_name, const net::Address& remote, unsigned limit) {
   const bool per_address = reason == Reason::per_address;
   if (!per_address && reason != Reason::full && reason != Reason::reserved && reason != Reason::unavailable) return {};
-  const auto* const words = std::find_if(std::begin(kWords), std::end(kWords), [&](const Words& row) { return row.service == service; });
-  if (words == std::end(kWords)) return {};
+  const Words* const words = words_of(service);
+  if (words == nullptr) return {};
   // No row of LDAP's bytes holds a percent sign.
   return filled_in(per_address ? words->per_address : words->full, host_name, remote, limit);
 }
@@ -74,6 +93,11 @@ std::string refusal_reply(const conf::Configuration& configuration, const conf::
                           const net::Address& remote) {
   if (row.init_tls == conf::InitTls::on || !listener.refusal_reply) return {};
   return refusal_reply(conf::to_string(listener.module), decision.reason, configuration.host_name, remote, decision.limit);
+}
+
+std::string_view not_client_reply(std::string_view service) {
+  const Words* const words = words_of(service);
+  return words == nullptr ? std::string_view() : words->not_client;
 }
 
 void RefusalLog::note(conf::Module module, const net::Address& key, const net::Endpoint& remote, const net::Endpoint& local, const Decision& decision, Time now) {

@@ -22,6 +22,10 @@ std::string refusal_reply(std::string_view service, Reason reason, std::string_v
 std::string refusal_reply(const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row,
                           const Decision& decision, const net::Address& remote);
 
+// The one error for a session of a service that is for clients only (L-15), in the words of its protocol. Where a server speaks only
+// when it was asked (HTTP, LDAP, SIP), it is the answer to the first request. Empty: the service serves everybody.
+std::string_view not_client_reply(std::string_view service);
+
 // Writes refusals to the log: the first of each kind {module, counting key, reason} at once, further ones as a sum when a
 // period is over. Holds at most kKinds kinds; beyond it, one sum for all others of the module and reason.
 class RefusalLog {

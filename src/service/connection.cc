@@ -207,6 +207,10 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
     const bool encrypted = co_await pass_handshake(connection);
     if (!encrypted) co_return;
   }
+  if (context.listener->clients_only && !context.is_client) {
+    co_await tell_stranger(connection);
+    co_return;
+  }
   co_await session(stream, context);
   // If the peer has sent more than the session read, closing now would destroy our last words (L-27).
   std::array<char, 512> unread;
@@ -313,6 +317,20 @@ net::Awaitable<void> StreamService::State::turn_away(Connection& connection, std
   if (!written || !lingering.begin(context.module, gate)) co_return;
   co_await stream.linger(gate.linger_time, gate.linger_bytes);
   lingering.end(context.module);
+}
+
+net::Awaitable<void> StreamService::State::tell_stranger(Connection& connection) {
+  SessionContext& context = connection.context;
+  net::SocketStream& stream = *connection.stream;
+  Verdict verdict = by_setting(context, "listeners." + std::string(conf::to_string(context.module)) + ".clients_only");
+  verdict.file = context.listener->place.file;
+  verdict.line = context.listener->place.line;
+  count_refusal(context, gate::Reason::not_client, std::move(verdict));
+  context.end_reason = gate::to_string(gate::Reason::not_client);
+  const conf::Gate& gate = context.configuration->gate;
+  stream.set_time_limit(gate.linger_time);
+  auto written = co_await stream.write(gate::not_client_reply(conf::to_string(context.module)));
+  if (written) co_await stream.linger(gate.linger_time, gate.linger_bytes);
 }
 
 Protection SessionContext::protection() const {

@@ -102,6 +102,8 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   net::Awaitable<bool> pass_handshake(Connection& connection);
   // Sends the reply, if any, and lets the connection linger, without a slot.
   net::Awaitable<void> turn_away(Connection& connection, std::string reply);
+  // The whole session of an address that is no client, at a service for clients only (L-15): it holds its slot until it is closed.
+  net::Awaitable<void> tell_stranger(Connection& connection);
   void end(Connection& connection);
 
   net::asio::io_context& io;

@@ -18,6 +18,7 @@ class RefusalsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(replies_are_those_of_the_protocol);
   CPPUNIT_TEST(http_replies_have_the_right_length);
   CPPUNIT_TEST(ldap_gets_a_notice_of_disconnection);
+  CPPUNIT_TEST(strangers_are_told_in_the_words_of_the_protocol);
   CPPUNIT_TEST(who_must_be_silent_is_silent);
   CPPUNIT_TEST(the_first_refusal_is_logged_at_once_and_the_rest_as_a_sum);
   CPPUNIT_TEST(an_attack_from_everywhere_takes_no_memory);
@@ -66,6 +67,29 @@ class RefusalsTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL(reason == Reason::full ? 52 : 51, static_cast<int>(reply[9]));
       CPPUNIT_ASSERT_EQUAL(std::string("1.3.6.1.4.1.1466.20036"), reply.substr(16));
     }
+  }
+
+  // listeners.md L-15.
+  void strangers_are_told_in_the_words_of_the_protocol() {
+    const std::pair<const char*, const char*> rows[] = {
+        {"pop3", "-ERR [SYS/PERM] access from your network address is not allowed\r\n"},
+        {"imap", "* BYE access from your network address is not allowed\r\n"},
+        {"managesieve", "BYE \"access from your network address is not allowed\"\r\n"},
+        {"ftp", "421 access from your network address is not allowed\r\n"},
+        {"pwd", "500 access from your network address is not allowed\r\n"},
+        {"acap", "* BYE \"access from your network address is not allowed\"\r\n"},
+        {"sip", "SIP/2.0 403 Forbidden\r\n"},
+        {"smtp", ""},
+        {"lmtp", ""},
+        {"nonsense", ""},
+    };
+    for (const auto& [service, want] : rows) CPPUNIT_ASSERT_EQUAL(std::string(want), std::string(gate::not_client_reply(service)));
+    const std::string http(gate::not_client_reply("http_user"));
+    CPPUNIT_ASSERT(http.starts_with("HTTP/1.1 403 ") && http.find("\r\nConnection: close\r\n") != std::string::npos);
+    CPPUNIT_ASSERT(http.find("\r\nContent-Length: " + std::to_string(http.size() - http.find("\r\n\r\n") - 4) + "\r\n") != std::string::npos);
+    const std::string ldap(gate::not_client_reply("ldap"));
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("unwillingToPerform", 53, static_cast<int>(ldap.at(9)));
+    CPPUNIT_ASSERT(ldap.ends_with("1.3.6.1.4.1.1466.20036"));
   }
 
   void who_must_be_silent_is_silent() {
