@@ -115,22 +115,24 @@ void print(const std::vector<conf::Mistake>& mistakes) {
 
 conf::Loaded load(const std::string& path) {
   conf::Loaded loaded = conf::load(path);
-  if (loaded.usable()) check_policy(loaded.configuration, loaded.mistakes);
+  if (loaded.readable) check_policy(loaded.configuration, loaded.mistakes);
   return loaded;
+}
+
+// The master finds them at its start; here they join the other mistakes. For anybody but root they do not matter.
+void check_users(conf::Loaded& loaded) {
+  if (!loaded.readable) return;
+  master::Site site;
+  for (auto& mistake : master::find_users(loaded.configuration.users, site)) loaded.mistakes.push_back(std::move(mistake));
 }
 
 // -t: everything that can be said without starting.
 int check(const std::string& path) {
   conf::Loaded loaded = load(path);
-  const bool readable = loaded.usable();
-  if (!loaded.configuration.users.network_place.file.empty()) {
-    // The master finds them at its start; for anybody but root they do not matter.
-    master::Site site;
-    for (auto& mistake : master::find_users(loaded.configuration.users, site)) loaded.mistakes.push_back(std::move(mistake));
-  }
+  check_users(loaded);
   print(loaded.mistakes);
   bool usable = loaded.usable();
-  if (readable) {
+  if (loaded.readable) {
     const std::string tables = loaded.configuration.tables_directory + "/tables.db";
     const base::Descriptor file(::open(tables.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.valid()) {
@@ -367,6 +369,7 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
   const std::string pid_name = pid_path.empty() ? pid_path : std::filesystem::absolute(pid_path, ignored).string();
   const std::string program_path = master::own_program_path(arguments.front());
   conf::Loaded loaded = load(whole);
+  if (!loaded.usable()) check_users(loaded);
   print(loaded.mistakes);
   if (!loaded.usable()) {
     std::cerr << "posternd: " << path << " is not usable\n";

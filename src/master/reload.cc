@@ -105,7 +105,11 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     for (const auto& mistake : outcome.mistakes) base::log_event(Severity::error, "reload-refused", {{"mistake", mistake}});
   };
   conf::Loaded loaded = conf::load(options.configuration_path);
-  if (loaded.usable() && options.check) options.check(loaded.configuration, loaded.mistakes);
+  if (loaded.readable && options.check) options.check(loaded.configuration, loaded.mistakes);
+  Site users;
+  if (loaded.readable) {
+    for (auto& mistake : find_users(loaded.configuration.users, users)) loaded.mistakes.push_back(std::move(mistake));
+  }
   if (!loaded.usable()) {
     for (const auto& mistake : loaded.mistakes)
       if (!mistake.warning) outcome.mistakes.push_back(mistake.to_string());
@@ -118,8 +122,6 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     outcome.needs_restart = true;
     for (const auto& setting : difference.restart) outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
   }
-  Site users;
-  for (const auto& mistake : find_users(loaded.configuration.users, users)) outcome.mistakes.push_back(mistake.to_string());
   if (!outcome.mistakes.empty()) {
     refuse();
     co_return outcome;

@@ -51,6 +51,52 @@ def all_mistakes_are_named_at_once():
         contains(output, part)
 
 
+def mistaken_settings():
+    """The site's settings with one mistake of each kind, and what must be said about each."""
+    with open(os.path.join(site.etc, "broken.filter"), "w") as file:
+        file.write('require "fileinto";\n\nkepp;\n')
+    listeners = {name: dict(site.settings["listeners"][name]) for name in ("smtp", "lmtp", "pop3")}
+    listeners["smtp"]["sockets"] = [{"port": site.smtp, "channel": "tcp_nowhere"}, {"port": site.smtp, "address": "127.0.0.1"}]
+    listeners["pop3"]["sockets"] = [{"port": 70000}]
+    listeners["pop3"]["reserve_for_clients"] = -1
+    settings = merged(site.settings, {
+        "nonsense": 1, "host_name": "not a name", "recipient_delimiter": 5, "cluster_members": "10.0.0.5/24",
+        "smtp": {"errors": 0}, "delivery": {"sync": "never", "retry_first": "2 h", "retry_most": "1 h"},
+        "channels": ["tcp_x smtp shout", "tcp_y smtp sourcefilter missing.filter", "tcp_z smtp sourcefilter broken.filter"],
+        "rewrite": ["example.org $Q"],
+        "users": {"network": "root"},
+    })
+    settings["listeners"] = listeners
+    said = ["nonsense: ", "host_name: ", "recipient_delimiter: ", "cluster_members: ", "smtp.errors: ", "delivery.sync: ", "delivery.retry_first: ",
+            "collides with", "listeners.pop3.sockets[0].port: ", "listeners.pop3.reserve_for_clients: ",
+            'there is no channel "tcp_nowhere"', "channels[0]", "missing.filter", "broken.filter:3", "rewrite[0]"]
+    if os.geteuid() == 0:
+        said.append("users.network: ")
+    return settings, said
+
+
+@case
+def mistakes_of_all_kinds_are_named_at_once():
+    settings, said = mistaken_settings()
+    output = checked("".join("%s = %s;\n" % (key, to_libconfig(value)) for key, value in settings.items()), "wrong.conf")
+    for part in said:
+        contains(output, part)
+
+
+@case
+def a_reload_names_mistakes_of_all_kinds_too():
+    settings, said = mistaken_settings()
+    with site.running():
+        with open(site.configuration, "w") as file:
+            file.write("".join("%s = %s;\n" % (key, to_libconfig(value)) for key, value in settings.items()))
+        done = site.ctl("reload", expect=None)
+        check(done.returncode != 0, "the reload is refused")
+        for part in said:
+            contains(done.stdout + done.stderr, part)
+        with open(site.configuration, "w") as file:
+            file.write(GOOD)
+
+
 @case
 def a_mistake_in_an_included_file_is_named_with_that_file():
     with open(os.path.join(site.etc, "more.conf"), "w") as file:
