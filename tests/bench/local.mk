@@ -26,3 +26,9 @@ EXTRA_PROGRAMS += tests/bench/journal_bench
 tests_bench_journal_bench_SOURCES = tests/bench/journal_bench.cc
 tests_bench_journal_bench_LDADD = libpostern_store.a libpostern_spool.a libpostern_mail.a libpostern_base.a
 CLEANFILES += tests/bench/journal_bench
+
+# Idle sessions: `make tests/bench/hold_sessions && tests/bench/hold_sessions --help`.
+EXTRA_PROGRAMS += tests/bench/hold_sessions
+tests_bench_hold_sessions_SOURCES = tests/bench/hold_sessions.cc
+tests_bench_hold_sessions_LDADD = -lssl -lcrypto -lpthread
+CLEANFILES += tests/bench/hold_sessions
