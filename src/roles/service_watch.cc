@@ -8,7 +8,11 @@ namespace postern::roles {
 net::Awaitable<Result<void>> ServiceWatch::start_tls(net::Input& input) {
   const auto contexts = context_.tls();
   if (!contexts) co_return Error{Kind::not_found, "no certificate can be used any more"};
+  // Nobody loses anything if it is cut short because the process finishes.
+  context_.idle = true;
   auto done = co_await input.start_tls(contexts, std::string(conf::to_string(context_.module)), context_.local.address, context_.server_name_hint);
+  context_.idle = false;
+  if (!done && context_.finishing()) co_return done;
   base::Fields fields{{"listener", conf::to_string(context_.module)}, {"session", context_.session_id}, {"remote", context_.remote.to_string()}};
   if (!done) {
     fields.emplace_back("reason", done.error().kind == Kind::not_found ? "tls-no-cert" : "tls-failed");

@@ -32,6 +32,7 @@ void add_tls_fields(base::Fields& fields, const SessionContext& context, const n
   if (facts == nullptr) return;
   fields.emplace_back("protocol", facts->protocol);
   fields.emplace_back("cipher", facts->cipher);
+  if (!facts->peer_subject.empty()) fields.emplace_back("certificate", facts->peer_subject);
 }
 
 base::Fields log_fields_of(const Connection& connection, const net::TlsFacts* facts) {

@@ -11,7 +11,7 @@ PORT_ACCESS
   TCP|*|*|127.0.0.68|*    $W$Y
   TCP|*|*|$(127.0.7.0/24)|*   $N421$ not$ your$ network
 """ + MAPPINGS.split("\n", 2)[2]
-site = Site(mappings=RULES, settings={"restricted": {"connections_per_address": 2, "recipients": 1, "message_bytes": 4000}})
+site = Site(mappings=RULES, settings={"restricted": {"connections_per_address": 2, "recipients": 1, "message_bytes": 4000, "idle_time": 4}})
 
 
 @case
@@ -60,7 +60,17 @@ def a_restricted_connection_has_its_own_limits():
     contains(" ".join(session.hello()[1]), "SIZE 4000")
     session.begin("a@sender.example", "anna@example.com")
     equal(session.command("RCPT TO:<bert@example.com>")[0], 452)
+    equal(session.command("AUTH PLAIN")[0], 503, "AUTH")
+    # The other one said nothing: its time is shorter than the listener's five minutes.
+    equal(sessions[1].reply()[0], 421, "the end of the silent one")
     close_all(sessions)
+
+
+@case
+def a_restricted_connection_to_pop3_has_shorter_times():
+    with Line(site.pop3, "127.0.0.68") as line:
+        check(line.line().startswith("+OK "), "greeted")
+        equal(line.rest(20), b"", "closed without a word")
 
 
 @case

@@ -102,7 +102,7 @@ struct Played {
 
 // What the client does about TLS: what it has, and what it says once it has it; or why the handshake fails.
 struct Tls {
-  net::TlsFacts facts{"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", ""};
+  net::TlsFacts facts{"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", "", ""};
   std::vector<std::string> pieces;
   std::optional<Error> failure;
 };

@@ -940,7 +940,7 @@ class SessionTest : public CppUnit::TestFixture {
     // On an On socket TLS was there first.
     MemoryServices services;
     net::ScriptedStream stream({});
-    stream.script_tls({"TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", "", ""}, {"EHLO x\r\nSTARTTLS\r\n"});
+    stream.script_tls({"TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", "", "", ""}, {"EHLO x\r\nSTARTTLS\r\n"});
     RecordingWatch watch;
     watch.tls = true;
     net::Input input(stream);
