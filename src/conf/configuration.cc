@@ -38,6 +38,16 @@ bool same_rows(const std::vector<Row>& a, const std::vector<Row>& b, std::string
   });
 }
 
+bool same_domains(const std::vector<TlsDomain>& a, const std::vector<TlsDomain>& b) {
+  const auto same_texts = [](const std::vector<TextLine>& x, const std::vector<TextLine>& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const TextLine& one, const TextLine& other) { return one.text == other.text; });
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const TlsDomain& x, const TlsDomain& y) {
+    return same_texts(x.names, y.names) && same_texts(x.addresses, y.addresses) &&
+           same_rows(x.certificates, y.certificates, "certificates[]", &Scope::certificate);
+  });
+}
+
 }  // namespace
 
 std::string_view to_string(Module module) {
@@ -125,8 +135,8 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
   // The table's accessors want something they could write to; same() only reads.
   Configuration a = old_one, b = new_one;
   for (const Setting& setting : all_settings())
-    if (!setting.name.starts_with("listeners.") && !same(setting, {&a, nullptr, nullptr}, {&b, nullptr, nullptr}))
-      changed(setting.reload, std::string(setting.name));
+    if (is_of_server(setting) && !same(setting, {&a, nullptr, nullptr}, {&b, nullptr, nullptr})) changed(setting.reload, std::string(setting.name));
+  if (!same_domains(old_one.tls.domains, new_one.tls.domains)) changed(Reload::running, "tls.domains");
   for (std::size_t i = 0; i < kModules; ++i) {
     const auto module = static_cast<Module>(i);
     const std::string name = "listeners." + std::string(conf::to_string(module));

@@ -24,6 +24,12 @@ struct Place {
   int line = 0;
 };
 
+// One line of a list of texts, of `channels` or `rewrite` for instance (access-control.md 3.2, 3.3).
+struct TextLine {
+  std::string text;
+  Place place;
+};
+
 enum class Module : std::uint8_t { smtp, lmtp, pop3, snmp };
 inline constexpr std::size_t kModules = 4;
 // "smtp", "lmtp", "pop3", "snmp": the names of the groups under `listeners`.
@@ -98,6 +104,7 @@ struct Listener {
   unsigned ipv6_site_prefix = 48;
   unsigned dry_run = 0;  // bits: 1 << GateRule; see tries()
   bool refusal_reply = true;  // false: silent (L-26)
+  bool client_certificates = false;  // asks for one in a TLS handshake; verified against tls.client_authorities
   std::chrono::seconds idle_time{300};
   std::chrono::seconds login_time{60};  // until login, where there is one
   bool clients_only = false;  // whoever is not on client_addresses gets one error (L-15); services with a login only
@@ -118,6 +125,28 @@ struct SmtpLimits {
   unsigned messages = 1000;              // a session, then 421
   unsigned received_fields = 50;         // loop detection
   std::chrono::seconds data_time{3600};  // one whole message
+};
+
+// One file for the certificate and its chain, one for its key (or the same one), and one for an OCSP response if there is one.
+struct TlsCertificate {
+  std::string certificate, key, ocsp;  // paths, absolute once loaded; empty key: in the certificate's file; empty ocsp: none
+  Place place;
+};
+
+struct TlsDomain {
+  std::vector<TextLine> names;      // host names, checked; the first one tells domains apart
+  std::vector<TextLine> addresses;  // local addresses that are assigned to it, checked (listeners.md T-2)
+  std::vector<TlsCertificate> certificates;
+  Place place;
+};
+
+struct Tls {  // listeners.md section 4
+  enum class Version : std::uint8_t { tls12, tls13 } least_version = Version::tls12;
+  std::string ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20";  // of TLS 1.2
+  std::string client_authorities;                       // path, absolute once loaded; empty: no client certificate is asked for
+  std::chrono::seconds expiry_warning{14 * 86400};      // before a certificate expires
+  std::chrono::seconds watch{60};                       // how often the files are looked at
+  std::vector<TlsDomain> domains;
 };
 
 // What holds for the gate of every listener (listeners.md 0.1).
@@ -223,12 +252,6 @@ struct Log {
   bool admissions = false;  // a line at each admission too (L-49)
 };
 
-// One line of `channels` or `rewrite` (access-control.md 3.2, 3.3); policy/ reads it.
-struct TextLine {
-  std::string text;
-  Place place;
-};
-
 struct AccessOptions {
   unsigned access_errors = 0;  // 2.7
   bool access_orcpt = false;   // 2.5
@@ -254,6 +277,7 @@ struct Configuration {
   net::AddressList never_block;       // L-50: not blocked automatically
   std::vector<Listener> listeners;
   std::uint32_t connection_table_sessions = 65536;  // room for the sum of all maxima (L-36)
+  Tls tls;
   Gate gate;
   std::chrono::seconds grace_time{30};  // for sessions at stop
   SmtpLimits smtp;

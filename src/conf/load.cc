@@ -5,6 +5,7 @@
 
 #include "base/descriptor.h"
 #include "base/text.h"
+#include "net/server_name.h"
 
 #include <libconfig.h++>
 
@@ -25,6 +26,8 @@ using Node = libconfig::Setting;
 
 // More rows than any machine has ports worth listening on.
 constexpr int kMaxSocketRows = 1000;
+constexpr int kMaxDomains = 10'000;
+constexpr int kMaxCertificates = 16;  // of one domain: one for each kind of key is of use
 constexpr int kMaxAddressLists = 10'000;
 constexpr int kMaxLimitRows = 1000;
 // Services that listeners.md knows and this version does not have.
@@ -144,6 +147,7 @@ class Reader {
       const Node& node = root[i];
       const std::string name = node.getName();
       if (name == "listeners") read_listeners(node);
+      else if (name == "tls") read_tls(node);
       else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
     check();
@@ -322,7 +326,7 @@ class Reader {
   }
   void set_defaults() {
     for (const Setting& setting : all_settings())
-      if (!setting.name.starts_with("listeners.")) set_default(setting, setting.fallback);
+      if (is_of_server(setting)) set_default(setting, setting.fallback);
     configuration_.host_name = source_.default_host_name();
     configuration_.tables_directory = source_.default_directory();
     configuration_.filters.directory = source_.default_directory();
@@ -391,6 +395,86 @@ class Reader {
       mistake(place_of(shown + ".clients_only", listener.place), shown + ".clients_only", "expected false, found true: only services in which users log in have it: pop3");
     if (is_open(listener) && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
     configuration_.listeners.push_back(std::move(listener));
+  }
+
+  // Relative to the directory of the configuration, as the administrator means it.
+  void make_absolute(std::string& path) const {
+    if (!path.empty() && !path.starts_with('/')) path = source_.default_directory() + "/" + path;
+  }
+
+  // True if `node` is a list whose elements are to be read; a mistake if it is none, or too long.
+  bool is_list(const Node& node, const std::string& shown, int most, const char* example) {
+    if (node.getType() != Node::TypeList && !(node.getType() == Node::TypeArray && node.getLength() == 0)) {
+      mistake(place(node), shown, std::string("expected a list ( ") + example + ", ... ), found " + kind_of(node));
+      return false;
+    }
+    if (node.getLength() <= most) return true;
+    mistake(place(node), shown, "expected at most " + std::to_string(most) + " rows, found " + std::to_string(node.getLength()));
+    return false;
+  }
+
+  void read_tls(const Node& group) {
+    if (!group.isGroup()) return mistake(place(group), "tls", "expected a group { }, found " + kind_of(group));
+    for (int i = 0; i < group.getLength(); ++i) {
+      if (std::string_view(group[i].getName()) != "domains") {
+        read_member(group[i], "tls", "tls");
+        continue;
+      }
+      if (!is_list(group[i], "tls.domains", kMaxDomains, "{ names = ...; certificates = ...; }")) continue;
+      for (int k = 0; k < group[i].getLength(); ++k) read_domain(group[i][k], "tls.domains[" + std::to_string(k) + "]");
+    }
+    make_absolute(configuration_.tls.client_authorities);
+  }
+
+  void read_domain(const Node& group, const std::string& shown) {
+    if (!group.isGroup()) return mistake(place(group), shown, "expected a group { names = ...; certificates = ...; }, found " + kind_of(group));
+    TlsDomain domain;
+    domain.place = place(group);
+    for (int i = 0; i < group.getLength(); ++i) {
+      if (std::string_view(group[i].getName()) == "certificates") {
+        if (!is_list(group[i], shown + ".certificates", kMaxCertificates, "{ certificate = \"...\"; key = \"...\"; }")) continue;
+        for (int k = 0; k < group[i].getLength(); ++k) read_certificate(group[i][k], domain, shown + ".certificates[" + std::to_string(k) + "]");
+        continue;
+      }
+      scope_.domain = &domain;
+      read_member(group[i], "tls.domains[]", shown);
+      scope_.domain = nullptr;
+    }
+    check_domain(domain, shown);
+    configuration_.tls.domains.push_back(std::move(domain));
+  }
+
+  void read_certificate(const Node& group, TlsDomain& domain, const std::string& shown) {
+    if (!group.isGroup()) return mistake(place(group), shown, "expected a group { certificate = \"...\"; key = \"...\"; }, found " + kind_of(group));
+    TlsCertificate certificate;
+    certificate.place = place(group);
+    scope_.certificate = &certificate;
+    for (int i = 0; i < group.getLength(); ++i) read_member(group[i], "tls.domains[].certificates[]", shown);
+    scope_.certificate = nullptr;
+    if (!group.exists("certificate")) return mistake(certificate.place, shown + ".certificate", "expected the path of a file, found nothing");
+    for (std::string* const path : {&certificate.certificate, &certificate.key, &certificate.ocsp}) make_absolute(*path);
+    domain.certificates.push_back(std::move(certificate));
+  }
+
+  // Names and addresses of domains: each belongs to one (listeners.md T-2, T-4).
+  void check_domain(TlsDomain& domain, const std::string& shown) {
+    if (domain.names.empty()) mistake(domain.place, shown + ".names", "expected the domain's name, and its aliases, found nothing");
+    const auto once = [&](std::map<std::string, Place>& known, const std::string& value, const TextLine& line, const std::string& setting) {
+      const auto [at, added] = known.emplace(value, line.place);
+      if (!added) mistake(line.place, setting, "\"" + value + "\" stands already at " + at->second.file + ":" + std::to_string(at->second.line));
+    };
+    for (TextLine& line : domain.names) {
+      const std::string name = net::normal_server_name(line.text);
+      if (is_host_name(name)) once(tls_names_, name, line, shown + ".names");
+      else mistake(line.place, shown + ".names", "expected a host name such as \"mail.example.com\", found \"" + base::printable(line.text, 64) + "\"");
+      line.text = name;
+    }
+    for (TextLine& line : domain.addresses) {
+      const auto address = net::Address::parse(base::trim(line.text));
+      if (address && !address->is_any()) once(tls_addresses_, address->to_string(), line, shown + ".addresses");
+      else mistake(line.place, shown + ".addresses", "expected an address of this machine, found \"" + base::printable(line.text, 64) + "\"" + (address ? "" : ": " + address.error().what));
+    }
+    if (domain.certificates.empty()) mistake(domain.place, shown + ".certificates", "the domain has no certificate: TLS connections for it will be closed", true);
   }
 
   // A setting that exists, but not for a service over UDP, is a mistake of its own.
@@ -478,8 +562,6 @@ class Reader {
     };
     if (row.restriction == Restriction::none) only_warn(shown + ".list");
     if (!row.proxy) only_warn(shown + ".trusted_proxies");
-    if (row.init_tls == InitTls::on)
-      mistake(place_of(shown + ".init_tls", row.place), shown + ".init_tls", "expected \"off\" or \"ext\", found \"on\": TLS is not available yet in this version");
     if (list_is_good(shown + ".list") && row.addresses.empty() && row.restriction == Restriction::grant && !row.client_list)
       mistake(row.place, shown + ".list", "restriction \"grant\" with an empty list: nobody will get in here", true);
     if (list_is_good(shown + ".list") && row.addresses.empty() && row.restriction == Restriction::deny)
@@ -505,6 +587,7 @@ class Reader {
       for (SocketRow& row : listener.sockets)
         if (row.client_list) row.addresses = configuration_.client_addresses;
     check_sockets();
+    check_tls();
     if (const Listener* const snmp = find_listener(configuration_, Module::snmp);
         snmp != nullptr && !snmp->sockets.empty() && configuration_.snmp.community.empty())
       mistake(snmp->place, "snmp.community", "expected a community (a password of 1 to 128 characters) for listeners.snmp, found none: nothing would ever be answered");
@@ -528,6 +611,18 @@ class Reader {
                   std::to_string(configuration_.delivery.retry_first.count()) + " s");
     if (!configuration_.log.file.empty() && configuration_.log.destination == base::Destination::syslog)
       mistake(place_of("log.file"), "log.file", "has no effect while log.destination is \"syslog\"", true);
+  }
+
+  void check_tls() {
+    for (const Listener& listener : configuration_.listeners) {
+      const std::string shown = "listeners." + std::string(to_string(listener.module));
+      for (const SocketRow& row : listener.sockets)
+        if (row.init_tls == InitTls::on && configuration_.tls.domains.empty())
+          mistake(row.place, shown + ".sockets", "init_tls is \"on\" and tls.domains has no certificate: every connection will be closed", true);
+      if (listener.client_certificates && configuration_.tls.client_authorities.empty())
+        mistake(place_of(shown + ".client_certificates", listener.place), shown + ".client_certificates",
+                "has no effect without tls.client_authorities", true);
+    }
   }
 
   void check_texts() {
@@ -608,6 +703,7 @@ class Reader {
   std::map<const void*, std::size_t> string_numbers_;
   std::map<std::string, std::string> lists_;
   std::map<std::string, std::string> handed_lists_;  // by path
+  std::map<std::string, Place> tls_names_, tls_addresses_;
 };
 
 // Parses; a mistake of syntax is returned with the line in source.text().

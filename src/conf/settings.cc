@@ -31,6 +31,10 @@ template <auto... Path>
 Target row(const Scope& scope) { return target_of(follow<Path...>(*scope.row)); }
 template <auto... Path>
 Target limit(const Scope& scope) { return target_of(follow<Path...>(*scope.limit)); }
+template <auto... Path>
+Target domain(const Scope& scope) { return target_of(follow<Path...>(*scope.domain)); }
+template <auto... Path>
+Target certificate(const Scope& scope) { return target_of(follow<Path...>(*scope.certificate)); }
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
@@ -79,6 +83,7 @@ const Setting kSettings[] = {
   {"listeners.*.limits[].connections_per_site", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_site>},
   {"listeners.*.limits[].connections_per_address_all", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_address_all>},
   {"listeners.*.refusal_reply", Type::boolean, "true", 0, 0, "", "", running, &listener<&Listener::refusal_reply>},
+  {"listeners.*.client_certificates", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::client_certificates>},
   {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
   {"listeners.*.clients_only", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::clients_only>},
@@ -92,6 +97,17 @@ const Setting kSettings[] = {
   {"listeners.*.sockets[].proxy", Type::boolean, "false", 0, 0, "", "", running, &row<&SocketRow::proxy>},
   {"listeners.*.sockets[].trusted_proxies", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::trusted_proxies>},
   {"listeners.*.sockets[].dscp", Type::number, "", 0, 63, "code point", "", running, &row<&SocketRow::dscp>},
+
+  {"tls.least_version", Type::word, "1.2", 0, 0, "", "1.2|1.3", running, &server<&C::tls, &Tls::least_version>},
+  {"tls.ciphers", Type::text, "ECDHE+AESGCM:ECDHE+CHACHA20", 1, 4000, "", "", running, &server<&C::tls, &Tls::ciphers>},
+  {"tls.client_authorities", Type::text, "", 0, 4000, "", "", running, &server<&C::tls, &Tls::client_authorities>},
+  {"tls.expiry_warning", Type::duration, "1209600", 0, 365 * kDay, "s", "", running, &server<&C::tls, &Tls::expiry_warning>},
+  {"tls.watch", Type::duration, "60", 1, 60, "s", "", running, &server<&C::tls, &Tls::watch>},
+  {"tls.domains[].names", Type::lines, "", 0, 0, "", "", running, &domain<&TlsDomain::names>},
+  {"tls.domains[].addresses", Type::lines, "", 0, 0, "", "", running, &domain<&TlsDomain::addresses>},
+  {"tls.domains[].certificates[].certificate", Type::text, "", 1, 4000, "", "", running, &certificate<&TlsCertificate::certificate>},
+  {"tls.domains[].certificates[].key", Type::text, "", 0, 4000, "", "", running, &certificate<&TlsCertificate::key>},
+  {"tls.domains[].certificates[].ocsp", Type::text, "", 0, 4000, "", "", running, &certificate<&TlsCertificate::ocsp>},
 
   {"gate.linger_time", Type::duration, "1000", 0, 60'000, "ms", "", running, &server<&C::gate, &Gate::linger_time>},
   {"gate.linger_bytes", Type::size, "64 KiB", 0, 16 * kMiB, "bytes", "", running, &server<&C::gate, &Gate::linger_bytes>},
@@ -286,6 +302,10 @@ void assign_list(const Setting& setting, const Target& target, const Value& valu
 }  // namespace
 
 std::span<const Setting> all_settings() { return kSettings; }
+
+bool is_of_server(const Setting& setting) {
+  return !setting.name.starts_with("listeners.") && setting.name.find("[]") == std::string_view::npos;
+}
 
 const Setting* find_setting(std::string_view name) {
   const auto all = all_settings();

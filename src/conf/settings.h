@@ -49,10 +49,13 @@ struct Scope {
   Listener* listener = nullptr;
   SocketRow* row = nullptr;
   LimitRow* limit = nullptr;
+  TlsDomain* domain = nullptr;
+  TlsCertificate* certificate = nullptr;
 };
 
 struct Setting {
-  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules; "listeners.*.sockets[].port", "listeners.*.limits[].list" for each row.
+  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules; "listeners.*.sockets[].port", "listeners.*.limits[].list",
+  // "tls.domains[].names" for each row.
   std::string_view name;
   Type type;
   // As one would write it; empty: no value. Modules that differ: "200; lmtp: 100".
@@ -67,6 +70,8 @@ struct Setting {
 };
 
 std::span<const Setting> all_settings();
+// True if the setting stands once for the whole server: not in each listener, not in the rows of a list.
+bool is_of_server(const Setting& setting);
 // By its name in the table, or nullptr.
 const Setting* find_setting(std::string_view name);
 // True if some setting's name begins with `group` and a dot.

@@ -57,7 +57,9 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
   CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
   CPPUNIT_TEST(services_for_clients_only_have_a_login);
-  CPPUNIT_TEST(tls_is_refused_by_name);
+  CPPUNIT_TEST(tls_needs_a_certificate);
+  CPPUNIT_TEST(domains_and_certificates);
+  CPPUNIT_TEST(mistakes_in_domains_are_named);
   CPPUNIT_TEST(ext_within_reach_of_everybody_is_a_warning);
   CPPUNIT_TEST(a_socket_with_proxy_must_name_its_proxies);
   CPPUNIT_TEST(named_lists_are_put_in);
@@ -391,9 +393,55 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(conf::load_text("listeners = { pop3 = { clients_only = true; }; };", "text").usable());
   }
 
-  void tls_is_refused_by_name() {
+  void tls_needs_a_certificate() {
     const auto loaded = conf::load_text("listeners : { smtp : { sockets = ( { port = 25; }, { port = 465;\n init_tls = \"on\"; } ); }; };", "t");
-    has(loaded, {2, "listeners.smtp.sockets[1].init_tls", "TLS is not available yet"});
+    has(loaded, {1, "listeners.smtp.sockets", "every connection will be closed"});
+    CPPUNIT_ASSERT(loaded.usable());
+  }
+
+  void domains_and_certificates() {
+    const auto loaded = conf::load_text("tls = { least_version = \"1.3\"; client_authorities = \"ca.pem\"; domains = (\n"
+                                        "{ names = ( \"Mail.Example.com.\", \"example.com\" ); addresses = ( \"192.0.2.1\", \"2001:DB8::1\" );\n"
+                                        "  certificates = ( { certificate = \"/c.pem\"; key = \"sub/k.pem\"; }, { certificate = \"r.pem\"; } ); } ); };\n"
+                                        "listeners : { smtp : { client_certificates = true; sockets = ( { port = 25; } ); }; };", "/etc/postern/t");
+    for (const auto& mistake : loaded.mistakes) CPPUNIT_FAIL(mistake.to_string());
+    const auto& tls = loaded.configuration.tls;
+    CPPUNIT_ASSERT(tls.least_version == conf::Tls::Version::tls13);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, tls.domains.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("mail.example.com"), tls.domains[0].names[0].text);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, tls.domains[0].addresses.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, tls.domains[0].certificates.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("/c.pem"), tls.domains[0].certificates[0].certificate);
+    CPPUNIT_ASSERT(tls.domains[0].certificates[0].key.starts_with("/") && tls.domains[0].certificates[0].key.ends_with("/sub/k.pem"));
+    CPPUNIT_ASSERT(tls.client_authorities.starts_with("/") && tls.client_authorities.ends_with("/ca.pem"));
+    // Children get the same.
+    const auto again = conf::load_text(loaded.flattened, "postern.conf");
+    CPPUNIT_ASSERT(conf::reload_difference(loaded.configuration, again.configuration).running.empty());
+    // A reload sees a change in a row.
+    std::string changed = loaded.flattened;
+    changed.replace(changed.find("/c.pem"), 6, "/d.pem");
+    const auto difference = conf::reload_difference(loaded.configuration, conf::load_text(changed, "postern.conf").configuration);
+    CPPUNIT_ASSERT(difference.running == std::vector<std::string>{"tls.domains"});
+  }
+
+  void mistakes_in_domains_are_named() {
+    const auto loaded = conf::load_text("tls = { domains = (\n"
+                                        "{ names = ( \"a.example\", \"no name\" ); addresses = ( \"192.0.2.1\", \"0.0.0.0\", \"x\" );\n"
+                                        "  certificates = ( { key = \"k\"; } ); },\n"
+                                        "{ names = ( \"b.example\",\n \"A.example.\" ); addresses = (\"192.0.2.1\"); certificate = \"x\"; },\n"
+                                        "{ certificates = \"x\"; }, 7 ); least_version = \"1.1\"; };", "t");
+    has(loaded, {2, "tls.domains[0].names", "expected a host name"});
+    has(loaded, {2, "tls.domains[0].addresses", "found \"0.0.0.0\""});
+    has(loaded, {2, "tls.domains[0].addresses", "found \"x\""});
+    has(loaded, {3, "tls.domains[0].certificates[0].certificate", "expected the path of a file"});
+    has(loaded, {5, "tls.domains[1].names", "\"a.example\" stands already at t:2"});
+    has(loaded, {5, "tls.domains[1].addresses", "\"192.0.2.1\" stands already at t:2"});
+    has(loaded, {5, "tls.domains[1].certificate", "did you mean \"certificates\"?"});
+    has(loaded, {4, "tls.domains[1].certificates", "no certificate"});
+    has(loaded, {6, "tls.domains[2].certificates", "expected a list"});
+    has(loaded, {6, "tls.domains[2].names", "expected the domain's name"});
+    has(loaded, {6, "tls.domains[3]", "expected a group"});
+    has(loaded, {6, "tls.least_version", "expected one of \"1.2\", \"1.3\""});
     CPPUNIT_ASSERT(!loaded.usable());
   }
 
