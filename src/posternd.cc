@@ -12,8 +12,10 @@
 #include "mapping/loader.h"
 #include "master/execution.h"
 #include "master/hand_over.h"
+#include "master/certificates.h"
 #include "master/master.h"
 #include "master/site.h"
+#include "net/certificate.h"
 #include "net/frames.h"
 #include "policy/site.h"
 #include "roles/delivery.h"
@@ -107,6 +109,9 @@ void check_filters(const conf::Configuration& configuration, std::vector<conf::M
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
   check_filters(configuration, mistakes);
+  if (auto ciphers = net::check_cipher_list(configuration.tls.ciphers); !ciphers)
+    mistakes.push_back({configuration.place_of("tls.ciphers"), "tls.ciphers",
+                        "expected a list of ciphers as openssl-ciphers(1) has them, found \"" + configuration.tls.ciphers + "\": " + ciphers.error().what});
 }
 
 void print(const std::vector<conf::Mistake>& mistakes) {
@@ -130,6 +135,9 @@ void check_users(conf::Loaded& loaded) {
 int check(const std::string& path) {
   conf::Loaded loaded = load(path);
   check_users(loaded);
+  // The server starts without a good certificate too, and says so in its log; here it is a mistake.
+  if (loaded.readable)
+    for (auto& mistake : master::Certificates::check(loaded.configuration)) loaded.mistakes.push_back(std::move(mistake));
   print(loaded.mistakes);
   bool usable = loaded.usable();
   if (loaded.readable) {

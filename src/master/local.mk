@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_master.a
 libpostern_master_a_SOURCES = \
   src/master/back_off.h \
+  src/master/certificates.h src/master/certificates.cc \
   src/master/children.h src/master/children.cc \
   src/master/execution.h src/master/execution.cc \
   src/master/hand_over.h src/master/hand_over.cc \

@@ -232,6 +232,7 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   std::vector<base::Descriptor> own;
   auto memory = add_memory(role.role, start.descriptors, own);
   if (tables.image.valid()) start.descriptors.emplace_back("tables", tables.image.get());
+  if (certificates.file().valid() && gets_certificates(role.role.name)) start.descriptors.emplace_back("certificates", certificates.file().get());
   for (const auto& entry : handed)
     if (entry.roles.empty() || std::find(entry.roles.begin(), entry.roles.end(), role.role.name) != entry.roles.end())
       start.descriptors.emplace_back(entry.name, entry.descriptor.get());
@@ -452,6 +453,20 @@ void Master::State::take_answer(Child& loader, int status) {
                    {"in-force", tables.image.valid() ? "the tables loaded before" : "none"}});
 }
 
+// ---- certificates
+
+bool Master::State::gets_certificates(const std::string& role_name) {
+  const auto* const role = role_named(role_name);
+  return role != nullptr && std::any_of(role->role.modules.begin(), role->role.modules.end(),
+                                        [](conf::Module module) { return conf::transport(module) == conf::Transport::tcp; });
+}
+
+void Master::State::hand_certificates() {
+  for (auto& [number, child] : children.all())
+    if (child->linked && gets_certificates(child->role))
+      children.send(*child, {{"order", "certificates"}}, {{"certificates", certificates.file().get()}});
+}
+
 // ---- time and signals
 
 net::Awaitable<void> Master::State::pause(std::chrono::milliseconds time) {
@@ -470,6 +485,7 @@ void Master::State::each_second() {
     children.each_second();
     if (!stopping && !reloading) try_sockets();
     check_tables();
+    if (!stopping && !reloading && certificates.look(configuration)) hand_certificates();
     // What an exception may have kept from happening at a death.
     children.reap();
     if (!starting && !reloading) ensure_all();
@@ -550,6 +566,7 @@ net::Awaitable<void> Master::State::start() {
     try_socket(bound);
     sockets.push_back(std::move(bound));
   }
+  certificates.read(configuration);
   // Sessions should not begin without the tables that decide about them.
   check_tables();
   const auto tables_until = base::steady_now() + kFirstTablesTime;

@@ -212,6 +212,11 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     if (is_new ? bound.socket.valid() : (!bound.socket.valid() && !bound.absent && try_socket(bound))) opened.push_back(&bound);
   }
 
+  // Before the configuration, whose taking over children report: who has that has these too.
+  if (certificates.read(configuration)) {
+    hand_certificates();
+    outcome.changed.push_back("certificates");
+  }
   const std::uint64_t sequence = children.next_sequence();
   std::vector<unsigned> asked;
   for (auto& [number, child] : children.all()) {

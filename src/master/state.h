@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "gate/connection_table.h"
 #include "master/back_off.h"
+#include "master/certificates.h"
 #include "master/children.h"
 #include "master/hand_over.h"
 #include "master/site.h"
@@ -138,6 +139,9 @@ struct Master::State {
   void pay_owed();
   void broadcast(const boost::json::object& order, const Named& descriptors = {});
   void check_tables();
+  // Those whose modules begin with a connection; only they get private keys.
+  [[nodiscard]] bool gets_certificates(const std::string& role_name);
+  void hand_certificates();
   void start_loader(base::Descriptor file);
   void take_answer(Child& loader, int status);
   [[nodiscard]] Named common_descriptors();
@@ -205,6 +209,7 @@ struct Master::State {
   std::vector<Bound> sockets;
   std::uint32_t next_socket = 0;
   Tables tables;
+  Certificates certificates;
   std::optional<gate::ConnectionTable> table;
   std::chrono::steady_clock::time_point started = base::steady_now();
   std::string started_text = base::iso8601(base::wall_now());

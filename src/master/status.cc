@@ -155,6 +155,8 @@ object Master::State::status() {
   if (!tables.error.empty()) about_tables["error"] = tables.error;
   answer["tables"] = std::move(about_tables);
 
+  answer["certificates"] = certificates.status();
+
   array listeners;
   for (const auto& listener : configuration.listeners) {
     const gate::ListenerCounts counts = table->counts(listener.module);

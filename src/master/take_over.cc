@@ -68,6 +68,12 @@ Result<void> Master::State::restore(const HandOver& from) {
   tables.seen.st_mtim = {from.tables.modified_seconds, from.tables.modified_nanoseconds};
   tables.seen.st_ctim = {from.tables.changed_seconds, from.tables.changed_nanoseconds};
 
+  if (const int handed_certificates = from.descriptor("certificates"); handed_certificates >= 0) {
+    auto copy = copy_of(handed_certificates, "certificates");
+    if (!copy) return copy.error();
+    certificates.adopt(std::move(*copy));
+  }
+
   next_socket = from.next_socket;
   for (const auto& handed_socket : from.sockets) {
     Bound bound;
@@ -120,6 +126,8 @@ void Master::State::go_on() {
                     {{"version", PACKAGE_VERSION}, {"before", trial->previous_version}, {"children", children.all().size()}});
   else base::log_event(Severity::error, "upgrade-failed", {{"version", PACKAGE_VERSION}, {"error", trial->failure}});
   notify_manager("STATUS=" + std::string(trial->failure.empty() ? "upgraded to " : "an upgrade failed, again ") + PACKAGE_VERSION);
+  // Usually what the children have already.
+  if (certificates.read(configuration)) hand_certificates();
   listen_to_control();
   for (auto& [descriptor, command] : std::exchange(requests, {})) {
     net::asio::local::stream_protocol::socket socket(io, net::asio::local::stream_protocol(), descriptor.release());

@@ -350,7 +350,8 @@ bool SessionContext::secure() const {
 
 std::shared_ptr<const net::TlsContexts> SessionContext::tls() const {
   if (protection() != Protection::none || service == nullptr) return nullptr;
-  return service->state_->certificates;
+  const auto& certificates = service->state_->certificates;
+  return certificates && certificates->usable(local.address) ? certificates : nullptr;
 }
 
 void SessionContext::note_failed_login() const {}

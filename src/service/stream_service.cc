@@ -195,6 +195,12 @@ void StreamService::State::each_second() {
   });
 }
 
+void StreamService::State::take_certificates(int sealed_file) {
+  auto loaded = net::TlsContexts::load(sealed_file);
+  if (loaded) certificates = std::move(*loaded);
+  else base::log_event(base::Severity::error, "certificates-not-taken", {{"error", loaded.error().what}});
+}
+
 StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLink& link, Session session, PortAccess port_access)
     : state_(std::make_shared<State>(io, link, std::move(session), std::move(port_access))) {
   state_->service = this;
@@ -206,6 +212,7 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
   } else {
     state_->table_error = memory.error();
   }
+  if (const int file = start.get("certificates"); file >= 0) state_->take_certificates(file);
   for (auto& socket : start.sockets) state_->add(std::move(socket));
   start.sockets.clear();
   state_->refusals.set_period(link.configuration()->gate.refusal_sums);
@@ -224,6 +231,9 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
     if (!state) return;
     state->refusals.set_period(configuration->gate.refusal_sums);
     for (auto& [id, socket] : state->listening) state->find_row_of(*socket);
+  });
+  link.on_certificates([weak](const base::Descriptor& file) {
+    if (auto state = weak.lock()) state->take_certificates(file.get());
   });
   link.on_socket_added([weak](ListeningSocket socket) {
     if (auto state = weak.lock()) state->add(std::move(socket));

@@ -120,6 +120,8 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   Lingering lingering;
   std::array<unsigned, conf::kModules> waiting_for_header{};
   gate::RefusalLog refusals;
+  // Takes a new set over; one that can't be used leaves the present one where it is.
+  void take_certificates(int sealed_file);
   std::shared_ptr<const net::TlsContexts> certificates;  // null: none
   std::uint64_t served = 0;
   std::string id_prefix = base::random_name().substr(0, 8) + "-";

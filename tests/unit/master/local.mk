@@ -3,6 +3,7 @@
 check_PROGRAMS += tests/unit/master/master_test
 tests_unit_master_master_test_SOURCES = tests/unit/main.cc \
   tests/unit/master/back_off_test.cc \
+  tests/unit/master/certificates_test.cc \
   tests/unit/master/hand_over_test.cc \
   tests/unit/master/site_test.cc \
   tests/unit/master/sockets_test.cc
