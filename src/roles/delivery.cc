@@ -23,8 +23,8 @@ namespace asio = net::asio;
 using base::Severity;
 using net::Awaitable;
 
-// How long records may wait that no notice announced and no death gave reason to look for. The shortest time after notices were dropped (their
-// socket was full) or work was given back; from there on doubled, while scans find nothing to do, up to the longest.
+// How long records may wait that no notice announced and no death gave reason to look for: the shortest time after notices were dropped (their
+// socket was full), from there on doubled up to the longest.
 constexpr std::chrono::milliseconds kShortestScanInterval{50}, kScanIntervalWithBacklog{500}, kLongestScanInterval{2000};
 // What one scan brings is worked on in batches before the next one.
 constexpr std::size_t kRecordsInScan = 4096;
@@ -166,22 +166,16 @@ class DeliveryRole {
         next_scan = std::min(next_scan, base::steady_now() + std::min(scan_interval, kScanIntervalWithBacklog));
       }
       if (!found_.empty()) {
-        const std::uint64_t finished_before = deliverer_.counters().messages;
         const std::size_t looked_at = co_await deliverer_.work(found_, batch_messages_);
         found_.erase(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(looked_at));
         // Without the claims' lock nothing can be done; the next scan tries again.
         if (looked_at == 0) found_.clear();
-        // Where a scan found work there may be more of it.
-        if (deliverer_.counters().messages > finished_before) {
-          scan_interval = kShortestScanInterval;
-          if (found_.empty()) next_scan = base::steady_now();
-        }
       } else if (scan_due_ || base::steady_now() >= next_scan) {
         scan_due_ = false;
-        scan();
+        const bool more = scan();
         const auto most = submitter_->state().backlog() > 0 ? kScanIntervalWithBacklog : kLongestScanInterval;
         scan_interval = std::min(2 * scan_interval, most);
-        next_scan = base::steady_now() + scan_interval;
+        next_scan = more ? base::steady_now() : base::steady_now() + scan_interval;
       }
       // Records are found to be unreadable by scans and by deliveries.
       if (const std::uint64_t found = reader_.corrupt_found(); found > corrupt_counted_) {
@@ -205,12 +199,12 @@ class DeliveryRole {
     io_.stop();
   }
 
-  // Looks for records that nobody announced.
-  void scan() {
+  // Looks for records that nobody announced, or whose notices have not been read yet. True if there are more than one scan brings.
+  bool scan() {
     auto positions = reader_.scan(kRecordsInScan);
     if (!positions) {
       base::log_event(Severity::error, "journal-not-scanned", {{"reason", positions.error().what}});
-      return;
+      return false;
     }
     submitter_->state().correct_backlog(reader_.unfinished());
     if (!orphans_removed_) {
@@ -219,6 +213,7 @@ class DeliveryRole {
       if (removed && *removed > 0) base::log_event(Severity::notice, "orphans-removed", {{"files", *removed}});
     }
     found_ = std::move(*positions);
+    return found_.size() == kRecordsInScan;
   }
 
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
