@@ -195,6 +195,8 @@ struct Spool {
   std::uint64_t large_message_bytes = 1024 * 1024;       // from this size on a message is a file of its own
   std::uint64_t minimum_free_bytes = 64 * 1024 * 1024;   // below: 452 at MAIL FROM
   unsigned backlog_messages = 20000;                     // not yet delivered; above: 451 at MAIL FROM
+  unsigned slow_down_messages = 2000;                    // above: the answer to MAIL FROM waits, longer the more there are …
+  std::chrono::milliseconds slow_down_time{5000};        // … up to this at backlog_messages
 };
 
 struct Delivery {

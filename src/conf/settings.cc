@@ -166,6 +166,8 @@ const Setting kSettings[] = {
   {"spool.large_message_bytes", Type::size, "1 MiB", 64 * kKiB, 256 * kMiB, "bytes", "", new_children, &server<&C::spool, &Spool::large_message_bytes>},
   {"spool.minimum_free_bytes", Type::size, "64 MiB", 0, 1024 * kGiB, "bytes", "", new_children, &server<&C::spool, &Spool::minimum_free_bytes>},
   {"spool.backlog_messages", Type::number, "20000", 1, 100'000'000, "messages", "", running, &server<&C::spool, &Spool::backlog_messages>},
+  {"spool.slow_down_messages", Type::number, "2000", 0, 100'000'000, "messages", "", running, &server<&C::spool, &Spool::slow_down_messages>},
+  {"spool.slow_down_time", Type::duration, "5000", 0, 60'000, "ms", "", running, &server<&C::spool, &Spool::slow_down_time>},
 
   {"delivery.sync", Type::word, "automatic", 0, 0, "", "automatic|file_system|each_file", new_children, &server<&C::delivery, &Delivery::sync>},
   {"delivery.batch_messages", Type::number, "256", 1, 4096, "messages", "", new_children, &server<&C::delivery, &Delivery::batch_messages>},

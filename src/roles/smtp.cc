@@ -37,6 +37,10 @@ class ProcessServices final : public smtp::Services {
       return Error{Kind::temporary, std::to_string(waiting) + " messages wait for delivery, spool.backlog_messages is " + std::to_string(most)};
     return {};
   }
+  std::chrono::milliseconds backlog_delay() override {
+    const conf::Spool& spool = rules_.configuration()->spool;
+    return spool::wait_for_delivery(submitter_.state().backlog(), {spool.slow_down_messages, spool.backlog_messages, spool.slow_down_time});
+  }
   Result<void> check_room() override { return submitter_.room(); }
   std::string new_message_id() override { return mail::new_message_id(child_); }
   net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {

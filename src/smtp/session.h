@@ -45,6 +45,8 @@ class Services {
   // Whether new mail can be taken, asked at MAIL FROM. Errors (with a reason for the log): the delivery is too far behind (451
   // 4.3.2), or the disk is short of room (452 4.3.1).
   virtual Result<void> check_backlog() = 0;
+  // How long MAIL FROM waits for its answer, so that delivery keeps up.
+  virtual std::chrono::milliseconds backlog_delay() = 0;
   virtual Result<void> check_room() = 0;
   virtual std::string new_message_id() = 0;
   // Puts the message on stable storage and tells the delivery. An error: it is not there, and never will be delivered.

@@ -63,6 +63,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
     base::log_event(base::Severity::warning, "backlog", {{"session", info_.id}, {"reason", backlog.error().what}});
     co_return refuse_sender(451, "4.3.2", "too many messages wait for delivery, try again later");
   }
+  co_await pause(services_.backlog_delay());
 
   policy::SenderDecision decision = co_await transaction->access.mail_from(parsed->path.mailbox.local_part, parsed->path.mailbox.domain,
                                                                           as_given(*text, parsed->rest));

@@ -5,6 +5,7 @@
 //
 // Below the spool directory: journal/ (segments and the notes beside them), large/ (messages too large for a segment),
 // deferred/ (what has to wait), corrupt/ (what could not be read). Formats and recovery: doc/design/journal.md.
+#include "spool/back_pressure.h"
 #include "spool/deferred.h"
 #include "spool/journal_reader.h"
 #include "spool/journal_writer.h"

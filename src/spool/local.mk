@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_spool.a
 libpostern_spool_a_SOURCES = \
+  src/spool/back_pressure.h src/spool/back_pressure.cc \
   src/spool/bytes.h \
   src/spool/deferred.h src/spool/deferred.cc \
   src/spool/journal.h \

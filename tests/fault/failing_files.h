@@ -2,7 +2,7 @@
 #pragma once
 // A file layer that fails where a test wants it to: the n-th call of a kind, and some more behind it (hardening.md 4, point 3).
 // Syncs that don't fail do nothing, so that thousands of cases run in seconds.
-#include "base/files.h"
+#include "../forwarding_files.h"
 
 #include <atomic>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 namespace postern::fault {
 
-class FailingFiles final : public base::Files {
+class FailingFiles final : public test::ForwardingFiles {
  public:
   enum class Call { write, append, sync, rename, link, make, unlink, touch };
   static constexpr Call kCalls[] = {Call::write, Call::append, Call::sync, Call::rename, Call::link, Call::make, Call::unlink, Call::touch};
@@ -26,51 +26,48 @@ class FailingFiles final : public base::Files {
   [[nodiscard]] unsigned hits() const { return hit_; }
 
   Result<base::Descriptor> open(int directory, const std::string& name, int flags, mode_t mode) override {
-    if ((flags & O_CREAT) != 0 && fails(Call::make)) return error("open");
-    return real_.open(directory, name, flags, mode);
+    if ((flags & O_CREAT) != 0 && fails(Call::make)) return error("open").error();
+    return ForwardingFiles::open(directory, name, flags, mode);
   }
+  // A full disk takes the front of what is written.
   Result<void> write_at(int file, std::string_view bytes, std::uint64_t offset) override {
-    if (!fails(Call::write)) return real_.write_at(file, bytes, offset);
-    // A full disk takes the front.
-    [[maybe_unused]] const auto front = real_.write_at(file, bytes.substr(0, bytes.size() / 2), offset);
-    return error("write");
+    const bool cut = fails(Call::write);
+    auto written = ForwardingFiles::write_at(file, cut ? bytes.substr(0, bytes.size() / 2) : bytes, offset);
+    return cut ? error("write") : written;
   }
   Result<void> write_gather_at(int file, std::span<const std::string_view> pieces, std::uint64_t offset) override {
-    if (!fails(Call::write)) return real_.write_gather_at(file, pieces, offset);
-    [[maybe_unused]] const auto front = real_.write_gather_at(file, pieces.first(pieces.size() / 2), offset);
-    return error("write");
+    const bool cut = fails(Call::write);
+    auto written = ForwardingFiles::write_gather_at(file, cut ? pieces.first(pieces.size() / 2) : pieces, offset);
+    return cut ? error("write") : written;
   }
   Result<void> append(int file, std::string_view bytes) override {
-    if (!fails(Call::append)) return real_.append(file, bytes);
-    if (bytes.size() > 7) [[maybe_unused]] const auto front = real_.append(file, bytes.substr(0, 7));
-    return error("append");
+    const bool cut = fails(Call::append);
+    auto written = ForwardingFiles::append(file, cut ? bytes.substr(0, 7) : bytes);
+    return cut ? error("append") : written;
   }
-  Result<void> truncate(int file, std::uint64_t size) override { return real_.truncate(file, size); }
-  Result<void> sync_data(int) override { return fails(Call::sync) ? Result<void>(error("fdatasync")) : Result<void>(); }
-  Result<void> sync(int) override { return fails(Call::sync) ? Result<void>(error("fsync")) : Result<void>(); }
-  Result<void> sync_directory(int) override {
-    return fails(Call::sync) ? Result<void>(error("fsync directory")) : Result<void>();
-  }
-  Result<void> sync_file_system(int) override { return fails(Call::sync) ? Result<void>(error("syncfs")) : Result<void>(); }
-  Result<void> touch(int file) override { return fails(Call::touch) ? Result<void>(error("futimens")) : real_.touch(file); }
+  Result<void> sync_data(int) override { return fails(Call::sync) ? error("fdatasync") : Result<void>(); }
+  Result<void> sync(int) override { return fails(Call::sync) ? error("fsync") : Result<void>(); }
+  Result<void> sync_directory(int) override { return fails(Call::sync) ? error("fsync directory") : Result<void>(); }
+  Result<void> sync_file_system(int) override { return fails(Call::sync) ? error("syncfs") : Result<void>(); }
+  Result<void> touch(int file) override { return fails(Call::touch) ? error("futimens") : ForwardingFiles::touch(file); }
   Result<void> rename(int from_directory, const std::string& from, int to_directory, const std::string& to) override {
-    return fails(Call::rename) ? Result<void>(error("rename")) : real_.rename(from_directory, from, to_directory, to);
+    return fails(Call::rename) ? error("rename") : ForwardingFiles::rename(from_directory, from, to_directory, to);
   }
   Result<void> rename_new(int from_directory, const std::string& from, int to_directory, const std::string& to) override {
-    return fails(Call::rename) ? Result<void>(error("rename")) : real_.rename_new(from_directory, from, to_directory, to);
+    return fails(Call::rename) ? error("rename") : ForwardingFiles::rename_new(from_directory, from, to_directory, to);
   }
   Result<void> link(int from_directory, const std::string& from, int to_directory, const std::string& to) override {
-    return fails(Call::link) ? Result<void>(error("link")) : real_.link(from_directory, from, to_directory, to);
+    return fails(Call::link) ? error("link") : ForwardingFiles::link(from_directory, from, to_directory, to);
   }
   Result<void> unlink(int directory, const std::string& name) override {
-    return fails(Call::unlink) ? Result<void>(error("unlink")) : real_.unlink(directory, name);
+    return fails(Call::unlink) ? error("unlink") : ForwardingFiles::unlink(directory, name);
   }
   Result<void> make_directory(int directory, const std::string& name, mode_t mode) override {
-    return fails(Call::make) ? Result<void>(error("mkdir")) : real_.make_directory(directory, name, mode);
+    return fails(Call::make) ? error("mkdir") : ForwardingFiles::make_directory(directory, name, mode);
   }
 
  private:
-  static Error error(const char* doing) { return {Kind::temporary, std::string(doing) + ": No space left on device"}; }
+  static Result<void> error(const char* doing) { return Error{Kind::temporary, std::string(doing) + ": No space left on device"}; }
   bool fails(Call call) {
     if (left_ == 0 || call != call_) return false;
     const unsigned number = ++seen_;
@@ -78,7 +75,6 @@ class FailingFiles final : public base::Files {
     ++hit_;
     return true;
   }
-  base::Files& real_ = base::system_files();
   std::atomic<Call> call_{Call::write};
   std::atomic<unsigned> from_{0}, left_{0}, seen_{0}, hit_{0};
 };

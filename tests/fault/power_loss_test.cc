@@ -28,10 +28,10 @@ class PowerLossTest : public CppUnit::TestFixture {
   // Messages of all sizes come in bursts and are delivered a little later; segments fill up and are used again.
   static std::vector<Step> scripted_run(store::StoreSettings::Sync sync, std::mt19937_64& random, std::map<std::string, Sent>& sent, Inode& root) {
     TemporaryDirectory directory;
-    RecordingFiles files(directory.descriptor.get());
+    RecordingFiles files(directory.directory.get());
     root = files.root();
-    const auto spool_directory = base::make_and_open_directory(files, directory.descriptor.get(), "spool", 0700).value();
-    const auto mail_directory = base::make_and_open_directory(files, directory.descriptor.get(), "mail", 0700).value();
+    const auto spool_directory = base::make_and_open_directory(files, directory.directory.get(), "spool", 0700).value();
+    const auto mail_directory = base::make_and_open_directory(files, directory.directory.get(), "mail", 0700).value();
     store::StoreSettings store_settings;
     store_settings.sync = sync;
     store_settings.few_files = 2;

@@ -37,10 +37,7 @@ Inode RecordingFiles::named(int directory, const std::string& name, bool fresh) 
 
 void RecordingFiles::note(const std::string& text) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::note;
-  step.name = text;
-  trace_.push_back(std::move(step));
+  trace_.push_back({.kind = K::note, .name = text});
 }
 
 std::vector<Step> RecordingFiles::trace() const {
@@ -48,20 +45,18 @@ std::vector<Step> RecordingFiles::trace() const {
   return trace_;
 }
 
+Result<void> RecordingFiles::record(const Result<void>& done, const std::function<Step()>& step) {
+  if (done) trace_.push_back(step());
+  return done;
+}
+
 Result<base::Descriptor> RecordingFiles::open(int directory, const std::string& name, int flags, mode_t mode) {
   const std::lock_guard lock(mutex_);
-  const bool may_create = (flags & O_CREAT) != 0;
   struct stat before {};
-  const bool there = !may_create || ::fstatat(directory, name.c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0;
-  auto file = base::system_files().open(directory, name, flags, mode);
-  if (file && !there) {
-    Step step;
-    step.kind = K::make_file;
-    step.directory = of(directory);
-    step.name = name;
-    step.inode = named(directory, name, true);
-    trace_.push_back(std::move(step));
-  }
+  const bool there = (flags & O_CREAT) == 0 || ::fstatat(directory, name.c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0;
+  auto file = ForwardingFiles::open(directory, name, flags, mode);
+  if (file && !there)
+    trace_.push_back({.kind = K::make_file, .inode = named(directory, name, true), .directory = of(directory), .name = name});
   return file;
 }
 
@@ -71,82 +66,51 @@ Result<void> RecordingFiles::write_at(int file, std::string_view bytes, std::uin
 
 Result<void> RecordingFiles::write_gather_at(int file, std::span<const std::string_view> pieces, std::uint64_t offset) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::write;
-  step.inode = of(file);
-  step.offset = offset;
-  for (const std::string_view piece : pieces) step.bytes += piece;
-  trace_.push_back(std::move(step));
-  return base::system_files().write_gather_at(file, pieces, offset);
+  return record(ForwardingFiles::write_gather_at(file, pieces, offset), [&] {
+    Step step{.kind = K::write, .inode = of(file), .offset = offset};
+    for (const std::string_view piece : pieces) step.bytes += piece;
+    return step;
+  });
 }
 
 Result<void> RecordingFiles::append(int file, std::string_view bytes) {
   const std::lock_guard lock(mutex_);
   struct stat status {};
   ::fstat(file, &status);
-  Step step;
-  step.kind = K::write;
-  step.inode = of(file);
-  step.offset = static_cast<std::uint64_t>(status.st_size);
-  step.bytes = bytes;
-  trace_.push_back(std::move(step));
-  return base::system_files().append(file, bytes);
+  return record(ForwardingFiles::append(file, bytes), [&] {
+    return Step{.kind = K::write, .inode = of(file), .offset = static_cast<std::uint64_t>(status.st_size), .bytes = std::string(bytes)};
+  });
 }
 
 Result<void> RecordingFiles::truncate(int file, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::truncate;
-  step.inode = of(file);
-  step.offset = size;
-  trace_.push_back(std::move(step));
-  return base::system_files().truncate(file, size);
+  return record(ForwardingFiles::truncate(file, size), [&] { return Step{.kind = K::truncate, .inode = of(file), .offset = size}; });
 }
 
-// The real sync is left out: nothing here loses power.
+// The real syncs are left out: nothing here loses power.
 Result<void> RecordingFiles::sync_data(int file) { return sync(file); }
 
 Result<void> RecordingFiles::sync(int file) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::sync_file;
-  step.inode = of(file);
-  trace_.push_back(std::move(step));
-  return {};
+  return record({}, [&] { return Step{.kind = K::sync_file, .inode = of(file)}; });
 }
 
 Result<void> RecordingFiles::sync_directory(int directory) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::sync_directory;
-  step.directory = of(directory);
-  trace_.push_back(std::move(step));
-  return {};
+  return record({}, [&] { return Step{.kind = K::sync_directory, .directory = of(directory)}; });
 }
 
 Result<void> RecordingFiles::sync_file_system(int) {
   const std::lock_guard lock(mutex_);
-  Step step;
-  step.kind = K::sync_everything;
-  trace_.push_back(std::move(step));
-  return {};
+  return record({}, [] { return Step{.kind = K::sync_everything}; });
 }
-
-Result<void> RecordingFiles::touch(int file) { return base::system_files().touch(file); }
 
 Result<void> RecordingFiles::rename(int from_directory, const std::string& from, int to_directory, const std::string& to) {
   const std::lock_guard lock(mutex_);
-  auto done = base::system_files().rename(from_directory, from, to_directory, to);
-  if (!done) return done;
-  Step step;
-  step.kind = K::rename;
-  step.from_directory = of(from_directory);
-  step.from_name = from;
-  step.directory = of(to_directory);
-  step.name = to;
-  step.inode = named(to_directory, to, false);
-  trace_.push_back(std::move(step));
-  return done;
+  return record(ForwardingFiles::rename(from_directory, from, to_directory, to), [&] {
+    return Step{.kind = K::rename, .inode = named(to_directory, to, false), .directory = of(to_directory), .from_directory = of(from_directory),
+                .name = to, .from_name = from};
+  });
 }
 
 Result<void> RecordingFiles::rename_new(int from_directory, const std::string& from, int to_directory, const std::string& to) {
@@ -160,40 +124,21 @@ Result<void> RecordingFiles::rename_new(int from_directory, const std::string& f
 
 Result<void> RecordingFiles::link(int from_directory, const std::string& from, int to_directory, const std::string& to) {
   const std::lock_guard lock(mutex_);
-  auto done = base::system_files().link(from_directory, from, to_directory, to);
-  if (!done) return done;
-  Step step;
-  step.kind = K::link;
-  step.directory = of(to_directory);
-  step.name = to;
-  step.inode = named(to_directory, to, false);
-  trace_.push_back(std::move(step));
-  return done;
+  return record(ForwardingFiles::link(from_directory, from, to_directory, to), [&] {
+    return Step{.kind = K::link, .inode = named(to_directory, to, false), .directory = of(to_directory), .name = to};
+  });
 }
 
 Result<void> RecordingFiles::unlink(int directory, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  auto done = base::system_files().unlink(directory, name);
-  if (!done) return done;
-  Step step;
-  step.kind = K::unlink;
-  step.directory = of(directory);
-  step.name = name;
-  trace_.push_back(std::move(step));
-  return done;
+  return record(ForwardingFiles::unlink(directory, name), [&] { return Step{.kind = K::unlink, .directory = of(directory), .name = name}; });
 }
 
 Result<void> RecordingFiles::make_directory(int directory, const std::string& name, mode_t mode) {
   const std::lock_guard lock(mutex_);
-  auto done = base::system_files().make_directory(directory, name, mode);
-  if (!done) return done;
-  Step step;
-  step.kind = K::make_directory;
-  step.directory = of(directory);
-  step.name = name;
-  step.inode = named(directory, name, true);
-  trace_.push_back(std::move(step));
-  return done;
+  return record(ForwardingFiles::make_directory(directory, name, mode), [&] {
+    return Step{.kind = K::make_directory, .inode = named(directory, name, true), .directory = of(directory), .name = name};
+  });
 }
 
 void Disk::change(const Step& step, std::map<Inode, Directory>& directories, std::map<Inode, std::string>& files) {
@@ -246,41 +191,35 @@ void Disk::apply(const Step& step) {
   }
 }
 
+// A write arrives whole, cut at a sector's border, or with some sectors missing.
+std::vector<Step> Disk::parts(const Step& write, Choice choice, std::mt19937_64& random) {
+  if (write.kind != K::write || choice == Choice::everything) return {write};
+  const int way = std::uniform_int_distribution<int>(0, 3)(random);
+  if (way == 0) return {write};
+  std::vector<Step> parts;
+  for (std::size_t at = 0; at < write.bytes.size();) {
+    // Up to the next border of a sector of the file.
+    const std::size_t size = std::min(write.bytes.size() - at, kSectorBytes - static_cast<std::size_t>((write.offset + at) % kSectorBytes));
+    parts.push_back({.kind = K::write, .inode = write.inode, .offset = write.offset + at, .bytes = write.bytes.substr(at, size)});
+    at += size;
+  }
+  if (way > 1) return parts;
+  Step front = write;
+  front.bytes.clear();
+  const std::size_t count = std::uniform_int_distribution<std::size_t>(0, parts.size())(random);
+  for (std::size_t i = 0; i < count; ++i) front.bytes += parts[i].bytes;
+  if (front.bytes.empty()) return {};
+  return {front};
+}
+
 void Disk::build(Choice choice, std::mt19937_64& random, const std::filesystem::path& path) const {
   Content content{directories_, files_};
   // Some disks keep most of what is pending, some hardly anything.
   const auto likely = std::uniform_int_distribution<int>(1, 9)(random);
   const auto kept = [&] { return choice == Choice::everything || (choice == Choice::random && std::uniform_int_distribution<int>(0, 9)(random) < likely); };
-  for (const Step& step : pending_) {
-    if (choice == Choice::nothing) break;
-    if (step.kind != K::write || choice == Choice::everything) {
-      if (kept()) change(step, content.directories, content.files);
-      continue;
-    }
-    // A write arrives whole, cut at a sector's border, or with some sectors missing.
-    switch (std::uniform_int_distribution<int>(0, 3)(random)) {
-      case 0:
-        if (kept()) change(step, content.directories, content.files);
-        break;
-      case 1: {
-        Step part = step;
-        const std::size_t sectors = part.bytes.size() / kSectorBytes;
-        part.bytes.resize(std::uniform_int_distribution<std::size_t>(0, sectors)(random) * kSectorBytes);
-        if (!part.bytes.empty()) change(part, content.directories, content.files);
-        break;
-      }
-      default:
-        for (std::size_t at = 0; at < step.bytes.size();) {
-          // Up to the next border of a sector of the file.
-          const std::size_t size = std::min(step.bytes.size() - at, kSectorBytes - static_cast<std::size_t>((step.offset + at) % kSectorBytes));
-          Step part = step;
-          part.offset += at;
-          part.bytes = step.bytes.substr(at, size);
-          if (kept()) change(part, content.directories, content.files);
-          at += size;
-        }
-    }
-  }
+  for (const Step& step : pending_)
+    for (const Step& part : parts(step, choice, random))
+      if (kept()) change(part, content.directories, content.files);
   std::map<Inode, std::filesystem::path> placed;
   put(content, root_, path, placed);
 }

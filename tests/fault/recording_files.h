@@ -2,12 +2,13 @@
 #pragma once
 // A file layer that does everything for real and remembers it: each change to a file or directory, each sync, in order. From any
 // prefix of that trace Disk builds what a power loss at this moment may have left (hardening.md 4, point 2).
-#include "base/files.h"
+#include "../forwarding_files.h"
 
 #include <sys/stat.h>
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <random>
@@ -34,7 +35,7 @@ struct Step {
   std::string bytes;
 };
 
-class RecordingFiles final : public base::Files {
+class RecordingFiles final : public test::ForwardingFiles {
  public:
   // `root` is the directory that the disk consists of.
   explicit RecordingFiles(int root);
@@ -53,7 +54,6 @@ class RecordingFiles final : public base::Files {
   Result<void> sync(int file) override;
   Result<void> sync_directory(int directory) override;
   Result<void> sync_file_system(int file) override;
-  Result<void> touch(int file) override;
   Result<void> rename(int from_directory, const std::string& from, int to_directory, const std::string& to) override;
   Result<void> rename_new(int from_directory, const std::string& from, int to_directory, const std::string& to) override;
   Result<void> link(int from_directory, const std::string& from, int to_directory, const std::string& to) override;
@@ -61,6 +61,8 @@ class RecordingFiles final : public base::Files {
   Result<void> make_directory(int directory, const std::string& name, mode_t mode) override;
 
  private:
+  // Notes a step once the system has done it; a step that failed did not happen.
+  Result<void> record(const Result<void>& done, const std::function<Step()>& step);
   Inode of(int descriptor);
   Inode named(int directory, const std::string& name, bool fresh);
   Inode of(const struct stat& status, bool fresh);
@@ -89,6 +91,8 @@ class Disk {
     std::map<Inode, Directory> directories;
     std::map<Inode, std::string> files;
   };
+  // The parts of a write that may reach the disk each for itself, as `choice` and chance have it.
+  static std::vector<Step> parts(const Step& write, Choice choice, std::mt19937_64& random);
   static void change(const Step& step, std::map<Inode, Directory>& directories, std::map<Inode, std::string>& files);
   static void put(const Content& content, Inode directory, const std::filesystem::path& path, std::map<Inode, std::filesystem::path>& placed);
   void settle(bool (*settled)(const Step& pending, const Step& sync), const Step& sync);

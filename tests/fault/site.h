@@ -7,6 +7,8 @@
 #include "store/maildir.h"
 #include "store/names.h"
 
+#include "../unit/scratch_directory.h"
+
 #include <cppunit/extensions/HelperMacros.h>
 #include <fcntl.h>
 
@@ -24,22 +26,11 @@
 
 namespace postern::fault {
 
-// Below /dev/shm where there is one: nothing of it needs a disk.
-class TemporaryDirectory {
+// In memory where that can be: nothing of it needs a disk.
+class TemporaryDirectory : public test::ScratchDirectory {
  public:
-  TemporaryDirectory() {
-    base::configure_log(base::Destination::standard_error, "fault", base::Severity::critical);
-    const auto below = std::filesystem::is_directory("/dev/shm") ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
-    std::string pattern = (below / "postern-fault-XXXXXX").string();
-    CPPUNIT_ASSERT(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-    descriptor = base::open_directory(AT_FDCWD, path.string()).value();
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  std::filesystem::path path;
-  base::Descriptor descriptor;
+  TemporaryDirectory()
+      : ScratchDirectory(std::filesystem::is_directory("/dev/shm") ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path()) {}
 };
 
 struct Sent {

@@ -39,6 +39,10 @@ class MemoryServices final : public smtp::Services {
     if (backlog) return Error{Kind::temporary, "backlog"};
     return {};
   }
+  std::chrono::milliseconds backlog_delay() override {
+    ++delays_asked;
+    return std::chrono::milliseconds(delay);
+  }
   Result<void> check_room() override {
     if (full) return Error{Kind::temporary, "disk full"};
     return {};
@@ -74,6 +78,7 @@ class MemoryServices final : public smtp::Services {
   mapping::Tables tables;
   directory::FixedDirectory directory;
   bool backlog = false, full = false, fails = false;
+  unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
 
  private:

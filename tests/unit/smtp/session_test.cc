@@ -72,6 +72,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(circles_are_found);
   CPPUNIT_TEST(large_messages_go_to_files);
   CPPUNIT_TEST(trouble_never_gets_a_250);
+  CPPUNIT_TEST(a_backlog_makes_each_sender_wait_once);
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
   CPPUNIT_TEST(blacklisted_peers_are_refused_at_each_recipient);
   CPPUNIT_TEST(tables_rule_the_session);
@@ -669,6 +670,16 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(services.accepted[1].message.ends_with("\r\n" + text + text));
   }
 
+  void a_backlog_makes_each_sender_wait_once() {
+    MemoryServices behind;
+    behind.delay = 20;
+    const auto before = base::steady_now();
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250 250 250 354 250"),
+                         codes(play(behind, {kBegin + "DATA\r\n" + kMessage + ".\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n"}).written));
+    CPPUNIT_ASSERT_EQUAL(2U, behind.delays_asked);
+    CPPUNIT_ASSERT(base::steady_now() - before >= std::chrono::milliseconds(40));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, behind.accepted.size());
+  }
   void trouble_never_gets_a_250() {
     MemoryServices full;
     full.full = true;

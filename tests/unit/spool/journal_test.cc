@@ -43,6 +43,7 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(both_headers_lost_costs_nothing);
   CPPUNIT_TEST(a_message_cannot_pass_for_a_record);
   CPPUNIT_TEST(a_large_message_has_a_file_until_it_is_finished);
+  CPPUNIT_TEST(a_large_message_that_comes_again_has_a_file_of_its_own);
   CPPUNIT_TEST(an_abandoned_large_message_leaves_nothing);
   CPPUNIT_TEST(orphans_go_and_others_stay);
   CPPUNIT_TEST(pending_counts_only_when_accepted);
@@ -367,6 +368,17 @@ class JournalTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT(in.mark_finished(std::span(&*result, 1)));
     }
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "large"));
+  }
+  // A redirect that is replayed after a crash has the same id; the file of the first attempt may still be there.
+  void a_large_message_that_comes_again_has_a_file_of_its_own() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto in = reader(scratch);
+    const std::string id(26, 'v');
+    const Position first = append_one(*out, id, std::string(50000, '1')).value(), second = append_one(*out, id, std::string(50000, '2')).value();
+    CPPUNIT_ASSERT_EQUAL(std::string(50000, '1'), std::string(in.read(first).value().message()));
+    CPPUNIT_ASSERT(in.mark_finished(std::span(&first, 1)));
+    CPPUNIT_ASSERT_EQUAL(std::string(50000, '2'), std::string(in.read(second).value().message()));
   }
   void an_abandoned_large_message_leaves_nothing() {
     Scratch scratch;

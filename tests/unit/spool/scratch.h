@@ -1,38 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A directory for one test, removed at its end; envelopes; a way to wait for a writer's answers.
-#include "base/descriptor.h"
-#include "base/files.h"
-#include "base/log.h"
 #include "mail/envelope.h"
 #include "spool/journal.h"
 
+#include "../scratch_directory.h"
+
 #include <condition_variable>
-#include <cstdlib>
-#include <filesystem>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace postern::spool::test {
 
-class Scratch {
- public:
-  Scratch() {
-    base::configure_log(base::Destination::standard_error, "test", base::Severity::critical);
-    std::string pattern = (std::filesystem::temp_directory_path() / "postern-spool-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path = pattern;
-    directory = base::open_directory(-100, path.string()).value();
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  std::filesystem::path path;
-  base::Descriptor directory;
-};
+using Scratch = postern::test::ScratchDirectory;
 
 inline mail::Envelope envelope(const std::string& id) {
   mail::Envelope envelope;
