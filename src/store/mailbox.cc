@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "store/names.h"
+#include "store/size_cache.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -28,7 +30,7 @@ Error as_temporary(Error error) {
   return error;
 }
 
-// Sizes as POP3 counts them: each LF that no CR stands before counts twice.
+// Sizes as POP3 counts them: each LF that no CR stands before counts twice, and a last line without an end as if it had one.
 Result<std::uint64_t> count_crlf_bytes(int file) {
   std::string chunk(kChunkBytes, '\0');
   std::uint64_t count = 0, offset = 0;
@@ -37,7 +39,7 @@ Result<std::uint64_t> count_crlf_bytes(int file) {
     const ssize_t got = ::pread(file, chunk.data(), chunk.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, "read message");
-    if (got == 0) return count;
+    if (got == 0) return count == 0 || last == '\n' ? count : count + (last == '\r' ? 1 : 2);
     for (ssize_t i = 0; i < got; ++i) {
       const char c = chunk[static_cast<std::size_t>(i)];
       count += c == '\n' && last != '\r' ? 2 : 1;
@@ -70,8 +72,12 @@ Result<std::string_view> MessageReader::next(std::size_t wanted) {
   do got = ::pread(file_.get(), raw_.data(), raw_.size(), static_cast<off_t>(offset_));
   while (got < 0 && errno == EINTR);
   if (got < 0) return system_error(errno, "read message");
-  offset_ += static_cast<std::uint64_t>(got);
   converted_.clear();
+  if (got == 0 && offset_ > 0 && last_ != '\n' && !std::exchange(ended_, true)) {
+    converted_ = last_ == '\r' ? "\n" : "\r\n";
+    return std::string_view(converted_);
+  }
+  offset_ += static_cast<std::uint64_t>(got);
   std::string_view rest(raw_.data(), static_cast<std::size_t>(got));
   while (!rest.empty()) {
     const std::size_t end = rest.find('\n');
@@ -140,19 +146,38 @@ Result<Mailbox> Mailbox::open(base::Files& files, int mail_directory, const std:
     while (ids.contains(message.unique_id)) message.unique_id += '+';
     ids.insert(message.unique_id);
   }
-  std::erase_if(mailbox.messages_, [&](Message& message) {
-    if (const auto size = name_number(message.name, 'W')) {
-      message.size_bytes = *size;
+  mailbox.find_sizes();
+  return mailbox;
+}
+
+// What is no message, or cannot be read, is left out.
+void Mailbox::find_sizes() {
+  std::optional<SizeCache> cache;
+  std::erase_if(messages_, [&](Message& message) {
+    if (is_delivery_name(message.name)) {
+      message.size_bytes = name_number(message.name, 'W').value_or(0);
       return false;
     }
-    // Delivered by another program: only its content tells.
-    auto file = mailbox.open_message(message);
-    if (!file) return true;
+    // Delivered by another program: only its content tells, whatever its name says.
+    if (!cache) cache = SizeCache::load(account_.get());
+    const std::string base(name_base(message.name));
+    struct stat status {};
+    if (::fstatat(message.in_new ? new_.get() : cur_.get(), message.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode)) {
+      if (const auto known = cache->find(base, status)) {
+        message.size_bytes = *known;
+        return false;
+      }
+    }
+    auto file = open_message(message);
+    if (!file || ::fstat(file->get(), &status) != 0) return true;
     const auto size = count_crlf_bytes(file->get());
-    if (size) message.size_bytes = *size;
-    return !size;
+    if (!size) return true;
+    message.size_bytes = *size;
+    cache->note(base, status, *size);
+    return false;
   });
-  return mailbox;
+  // Without it the next session counts again.
+  if (cache) [[maybe_unused]] const auto saved = cache->save(*files_, account_.get());
 }
 
 Result<base::Descriptor> Mailbox::open_message(Message& message) {

@@ -20,7 +20,7 @@
 
 namespace postern::store {
 
-// Reads one message in pieces, with CRLF line ends whatever the file has. Move only; good for as long as it is read, even if
+// Reads one message in pieces, with CRLF line ends whatever the file has, also at its end. Move only; good for as long as it is read, even if
 // the message is removed meanwhile.
 class MessageReader {
  public:
@@ -32,6 +32,7 @@ class MessageReader {
   base::Descriptor file_;
   std::string raw_, converted_;
   std::uint64_t offset_ = 0;
+  bool ended_ = false;
   char last_ = '\0';
 };
 
@@ -39,7 +40,7 @@ class Mailbox {
  public:
   struct Message {
     std::string unique_id;        // 1 to 70 characters 0x21 to 0x7e, the same in every session (RFC 1939 section 7)
-    std::uint64_t size_bytes = 0; // with CRLF line ends, as POP3 counts
+    std::uint64_t size_bytes = 0; // of what MessageReader gives (RFC 1939 section 11)
     std::string name;             // of the file
     bool in_new = false;          // in new/, else in cur/
     bool removed = false;
@@ -62,6 +63,7 @@ class Mailbox {
  private:
   Mailbox() = default;
   Result<base::Descriptor> open_message(Message& message);
+  void find_sizes();
   base::Files* files_ = nullptr;
   base::Descriptor account_, new_, cur_, lock_;
   std::vector<Message> messages_;

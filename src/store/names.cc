@@ -38,6 +38,20 @@ std::string delivery_base(base::WallTime received, std::string_view message_id, 
   return base;
 }
 
+bool is_delivery_name(std::string_view name) {
+  constexpr std::string_view kSuffix = ".postern";
+  constexpr std::size_t kDigestBytes = 16;
+  std::string_view base = name_base(name);
+  if (!base.ends_with(kSuffix) || !name_number(name, 'S') || !name_number(name, 'W')) return false;
+  base.remove_suffix(kSuffix.size());
+  const std::size_t dot = base.find('.'), line = base.rfind('_');
+  if (dot == std::string_view::npos || line == std::string_view::npos || line < dot + 2 || base.size() - line - 1 != kDigestBytes) return false;
+  const auto all = [&](std::string_view part, auto good) { return !part.empty() && std::all_of(part.begin(), part.end(), good); };
+  return all(base.substr(0, dot), [](char c) { return base::is_digit(c); }) &&
+         all(base.substr(dot + 1, line - dot - 1), [](char c) { return base::is_digit(c) || base::is_alpha(c); }) &&
+         all(base.substr(line + 1), [](char c) { return base::is_digit(c) || (c >= 'a' && c <= 'f'); });
+}
+
 std::optional<std::uint64_t> name_number(std::string_view name, char which) {
   name = name.substr(0, name.find(':'));
   const char key[] = {',', which, '='};

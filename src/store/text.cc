@@ -6,13 +6,14 @@
 
 namespace postern::store {
 
-// Each CRLF becomes LF; a CR that stands alone stays. What a reader with CRLF line ends gets back is counted on the way.
+// Each CRLF becomes LF; a CR that stands alone stays. What a reader with CRLF line ends gets back is counted on the way. A last line
+// without an end gets one: so do POP3 and other readers, and sizes must tell the same.
 Text::Text(std::span<const std::string_view> pieces) {
   static std::atomic<std::uint64_t> next{1};
   number_ = next.fetch_add(1, std::memory_order_relaxed);
   std::size_t most = 0;
   for (const std::string_view piece : pieces) most += piece.size();
-  bytes_ = std::make_unique_for_overwrite<char[]>(most);
+  bytes_ = std::make_unique_for_overwrite<char[]>(most + 1);
   char* to = bytes_.get();
   std::uint64_t line_ends = 0;
   bool after_return = false;  // the last byte written is a CR
@@ -32,6 +33,10 @@ Text::Text(std::span<const std::string_view> pieces) {
       *to++ = '\n';
       after_return = false;
     }
+  }
+  if (to != bytes_.get() && to[-1] != '\n') {
+    if (to[-1] != '\r') ++line_ends;
+    *to++ = '\n';
   }
   size_ = static_cast<std::size_t>(to - bytes_.get());
   crlf_bytes_ = size_ + line_ends;

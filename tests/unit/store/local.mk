@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/store/store_test
 tests_unit_store_store_test_SOURCES = tests/unit/main.cc \
-  tests/unit/store/scratch.h \
+  tests/unit/scratch_directory.h tests/unit/store/scratch.h \
   tests/unit/store/folder_test.cc \
   tests/unit/store/mailbox_test.cc \
   tests/unit/store/maildir_test.cc \

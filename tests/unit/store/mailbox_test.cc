@@ -19,6 +19,8 @@ class MailboxTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_second_session_is_refused);
   CPPUNIT_TEST(messages_are_listed_in_order_with_sizes);
   CPPUNIT_TEST(line_ends_are_crlf_whatever_the_file_has);
+  CPPUNIT_TEST(sizes_are_those_of_what_is_read);
+  CPPUNIT_TEST(sizes_are_counted_once);
   CPPUNIT_TEST(ids_stay_when_flags_change);
   CPPUNIT_TEST(a_message_that_moved_is_found_again);
   CPPUNIT_TEST(removal_is_for_good);
@@ -68,7 +70,7 @@ class MailboxTest : public CppUnit::TestFixture {
     Scratch scratch;
     scratch.put("example.com/user/new/1.a.b", "lf\ncrlf\r\n\r\nend without");
     auto mailbox = open(scratch).value();
-    const std::string want = "lf\r\ncrlf\r\n\r\nend without";
+    const std::string want = "lf\r\ncrlf\r\n\r\nend without\r\n";
     CPPUNIT_ASSERT_EQUAL(static_cast<std::uint64_t>(want.size()), mailbox.messages().at(0).size_bytes);
     for (const std::size_t piece : {1U, 2U, 3U, 7U, 100U}) {
       auto reader = mailbox.read(0).value();
@@ -76,6 +78,53 @@ class MailboxTest : public CppUnit::TestFixture {
       for (std::string_view bytes = reader.next(piece).value(); !bytes.empty(); bytes = reader.next(piece).value()) got += bytes;
       CPPUNIT_ASSERT_EQUAL(want, got);
     }
+  }
+  // RFC 1939 section 11. Whatever the file ends with, and whatever another program's name says.
+  void sizes_are_those_of_what_is_read() {
+    Scratch scratch;
+    const char* const texts[] = {"", "x", "x\n", "x\r", "x\r\n", "\n", "\r", "a\n\nb", "a\r\rb\r\r\n", "lone\rcr\nend\n\r"};
+    int number = 10;
+    for (const char* text : texts) {
+      const std::string base = "example.com/user/new/" + std::to_string(number++) + ".a.b";
+      scratch.put(base, text);
+      scratch.put(base + "x,S=77,W=99", text);
+      scratch.put(base + ".postern,S=77,W=99:2,S", text);
+    }
+    auto store = Store::open(base::system_files(), scratch.directory.get()).value();
+    auto batch = store.begin_batch();
+    for (const char* text : texts) CPPUNIT_ASSERT(batch.add(message("id" + std::to_string(number++)), Text(std::string_view(text))));
+    CPPUNIT_ASSERT(batch.commit());
+    for (int session = 0; session < 2; ++session) {
+      auto mailbox = open(scratch).value();
+      CPPUNIT_ASSERT_EQUAL(4 * std::size(texts), mailbox.messages().size());
+      for (std::size_t i = 0; i < mailbox.messages().size(); ++i) {
+        const auto whole = mailbox.read_whole(i, 1000).value();
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(mailbox.messages()[i].name, static_cast<std::uint64_t>(whole.size()), mailbox.messages()[i].size_bytes);
+        CPPUNIT_ASSERT(whole.empty() || whole.ends_with("\r\n"));
+      }
+    }
+  }
+  void sizes_are_counted_once() {
+    Scratch scratch;
+    const std::string path = "example.com/user/new/1.a.b", cache = "example.com/user/postern-sizes";
+    scratch.put(path, "x\ny\n");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, open(scratch).value().messages().at(0).size_bytes);
+    // Another text of the same length and time is taken for the same: so it was not read again.
+    const auto time = std::filesystem::last_write_time(scratch.path / path);
+    scratch.put(path, "xxxx");
+    std::filesystem::last_write_time(scratch.path / path, time);
+    std::filesystem::rename(scratch.path / path, scratch.path / "example.com/user/cur/1.a.b:2,S");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, open(scratch).value().messages().at(0).size_bytes);
+    const std::string good = scratch.content(cache);
+    for (std::size_t i = 0; i < good.size(); ++i) {
+      std::string damaged = good;
+      damaged[i] = static_cast<char>(damaged[i] ^ 1);
+      scratch.put(cache, damaged);
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, open(scratch).value().messages().at(0).size_bytes);
+      CPPUNIT_ASSERT_EQUAL(good, scratch.content(cache));
+    }
+    scratch.put("example.com/user/cur/1.a.b:2,S", "other");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{7}, open(scratch).value().messages().at(0).size_bytes);
   }
   void ids_stay_when_flags_change() {
     Scratch scratch;

@@ -8,6 +8,7 @@ namespace postern::store {
 class NamesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(NamesTest);
   CPPUNIT_TEST(the_base_is_what_never_changes);
+  CPPUNIT_TEST(deliverys_own_names_are_told_from_others);
   CPPUNIT_TEST(numbers_are_found);
   CPPUNIT_TEST(unique_ids_fit_the_protocol);
   CPPUNIT_TEST(only_plain_directories_pass);
@@ -19,6 +20,15 @@ class NamesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(base, std::string(name_base(base + ",S=1,W=2:2,FS")));
     CPPUNIT_ASSERT_EQUAL(base, std::string(name_base(base + ":2,")));
     CPPUNIT_ASSERT(base != delivery_base(base::from_microseconds(1700000000'999999), "0123456789abcdefghijklmnop", "other@example.com"));
+  }
+  void deliverys_own_names_are_told_from_others() {
+    const std::string ours = delivery_base(base::from_microseconds(1700000000'000000), "0123456789abcdefghijklmnop", "user@example.com");
+    for (const char* sizes : {",S=1,W=2", ",S=1,W=2:2,FS"}) CPPUNIT_ASSERT(is_delivery_name(ours + sizes));
+    for (const std::string& other : {ours, ours + ",S=1", ours + ",W=2", ours + ":2,S=1,W=2", "1" + ours.substr(10, 5) + ".postern,S=1,W=2",
+                                     std::string("1.a.b,S=1,W=2"), std::string("1.a_0123456789abcdeF.postern,S=1,W=2"),
+                                     std::string("x.a_0123456789abcdef.postern,S=1,W=2"), std::string("1._0123456789abcdef.postern,S=1,W=2"),
+                                     std::string("1.a_123456789abcdef.postern,S=1,W=2"), std::string(".postern,S=1,W=2"), std::string()})
+      CPPUNIT_ASSERT_MESSAGE(other, !is_delivery_name(other));
   }
   void numbers_are_found() {
     CPPUNIT_ASSERT(name_number("1.a.b,S=12,W=345:2,S", 'S') == 12U);
