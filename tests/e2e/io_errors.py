@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ENOSPC and EIO at the n-th write, sync and rename of the installed server (injected by strace): no loss, and recovery without restart.
 
-For each row n goes from 1 to 12 or for six seconds; POSTERN_DEEPEST and POSTERN_SECONDS make it a long run.
+For each row n goes from 1 to 12 or for five seconds; POSTERN_DEEPEST and POSTERN_SECONDS make it a long run.
 """
 from postern_load import *
 
@@ -42,7 +42,7 @@ JOURNAL_WRITES = "pwrite64,pwritev,pwritev2"
 SYNCS = "fsync,fdatasync,syncfs"
 NAMES = "rename,renameat,renameat2,link,linkat"
 DEEPEST = int(os.environ.get("POSTERN_DEEPEST", "12"))  # the n-th call fails, for n from 1 to this …
-SECONDS = float(os.environ.get("POSTERN_SECONDS", "6")) * slow_build()  # … or until so much time has passed, for each row
+SECONDS = float(os.environ.get("POSTERN_SECONDS", "5")) * slow_build()  # … or until so much time has passed, for each row
 
 
 def injections(notes):
