@@ -3,5 +3,7 @@ noinst_LIBRARIES += libpostern_gate.a
 libpostern_gate_a_SOURCES = \
   src/gate/admission.h src/gate/admission.cc \
   src/gate/connection_table.h src/gate/connection_table.cc \
+  src/gate/datagram_counts.h src/gate/datagram_counts.cc \
   src/gate/ledger.h src/gate/ledger.cc \
-  src/gate/refusals.h src/gate/refusals.cc
+  src/gate/refusals.h src/gate/refusals.cc \
+  src/gate/scoreboard.h src/gate/scoreboard.cc

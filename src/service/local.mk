@@ -5,6 +5,7 @@ libpostern_service_a_SOURCES = \
   src/service/confinement.cc \
   src/service/connection.cc \
   src/service/control_link.cc \
+  src/service/datagram_service.h src/service/datagram_service.cc \
   src/service/lingering.h src/service/lingering.cc \
   src/service/socket_orders.h \
   src/service/stream_service.h src/service/stream_state.h src/service/stream_service.cc
