@@ -96,6 +96,7 @@ struct Deliverer::Job {
   std::unique_ptr<mail::MessageView> view;
   bool suspicious = false;
   bool filed = false;       // a file of it stands in a mailbox, promised or not
+  std::size_t files = 0, recipients_filed = 0;
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;  // recipients for deferred/
   std::vector<base::Fields> delivered;  // to be logged once it is true
@@ -176,6 +177,7 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
 
 void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
+  std::vector<const Job*> done;
   for (Job& job : jobs) {
     if (!stored || job.unfinished || (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised may be there all the same: whoever comes next must look.
@@ -185,6 +187,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
       continue;
     }
     finished.push_back(job.position);
+    done.push_back(&job);
     for (const base::Fields& fields : job.delivered) base::log_event(Severity::info, "delivered", fields);
   }
   finished.insert(finished.end(), unmarked_.begin(), unmarked_.end());
@@ -199,6 +202,8 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   }
   parts_.state.release(finished, settings_.child);
   parts_.state.add_finished(finished.size());
+  for (const Job* const job : done)
+    if (job->recipients_filed > 0) parts_.state.add_delivered(job->record->message().size(), job->recipients_filed);
   counters_.messages += finished.size();
 }
 
@@ -253,7 +258,9 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
   if (job.deaths >= settings_.attempts_alone)
     base::log_event(Severity::warning, "filters-skipped", {{"id", envelope.id}, {"deaths", job.deaths}});
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
+    const std::size_t files_before = job.files;
     RecipientOutcome outcome = co_await deliver_to(job, index, batch, script_time);
+    if (job.files > files_before) ++job.recipients_filed;
     ++counters_.recipients;
     if (!outcome.put_off) continue;
     job.put_off.push_back(index);
@@ -290,6 +297,7 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   auto added = batch.add(message, *job.text);
   if (!added) return added.error();
   job.filed = true;
+  ++job.files;
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
     job.delivered.push_back({{"id", envelope.id},

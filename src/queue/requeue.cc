@@ -11,11 +11,14 @@ namespace postern::queue {
 net::Awaitable<std::chrono::milliseconds> Requeue::run() {
   using base::Severity;
   base::WallTime next = base::wall_now() + kLongestWait;
-  auto due = deferred_.due(base::wall_now(), kEntriesAtOnce, &next);
+  std::size_t all = 0;
+  auto due = deferred_.due(base::wall_now(), kEntriesAtOnce, &next, &all);
   if (!due) {
+    waiting_.reset();
     base::log_event(Severity::error, "deferred-not-listed", {{"reason", due.error().what}});
     co_return kLongestWait;
   }
+  waiting_ = all;
   bool trouble = false;
   for (const spool::DeferredEntry& entry : *due) {
     auto message = deferred_.read(entry);
@@ -43,6 +46,8 @@ net::Awaitable<std::chrono::milliseconds> Requeue::run() {
     if (auto removed = deferred_.remove(entry); !removed && removed.error().kind != Kind::not_found) {
       base::log_event(Severity::error, "deferred-not-removed", {{"id", entry.id}, {"reason", removed.error().what}});
       trouble = true;
+    } else {
+      --*waiting_;
     }
     base::log_event(Severity::info, "requeued", {{"id", entry.id}, {"attempts", attempts}});
   }

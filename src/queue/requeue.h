@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace postern::queue {
@@ -26,12 +27,15 @@ class Requeue {
   // One round: everything that is due now. Returns how long to wait for the next, at most kLongestWait (new entries come from
   // other processes, unannounced).
   net::Awaitable<std::chrono::milliseconds> run();
+  // How many messages were left waiting at the end of the last round; nothing: they could not be counted.
+  [[nodiscard]] std::optional<std::size_t> waiting() const { return waiting_; }
   static constexpr std::chrono::milliseconds kLongestWait{5000};
   static constexpr std::size_t kEntriesAtOnce = 1000;
 
  private:
   spool::Deferred& deferred_;
   Submit submit_;
+  std::optional<std::size_t> waiting_;
 };
 
 }  // namespace postern::queue

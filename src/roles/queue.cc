@@ -10,10 +10,11 @@
 namespace postern::roles {
 namespace {
 
-net::Awaitable<void> serve(queue::Requeue& requeue) {
+net::Awaitable<void> serve(queue::Requeue& requeue, spool::SharedState& state) {
   net::asio::steady_timer timer(co_await net::asio::this_coro::executor);
   for (;;) {
     const auto wait = co_await requeue.run();
+    if (const auto waiting = requeue.waiting()) state.set_deferred(*waiting);
     timer.expires_after(wait);
     co_await timer.async_wait(net::asio::use_awaitable);
   }
@@ -37,7 +38,7 @@ int run_queue(service::Start& start) {
   queue::Requeue requeue(*deferred, [&](mail::Envelope envelope, std::string message) {
     return (*submitter)->submit(std::move(envelope), std::move(message));
   });
-  net::run_for_life(io, serve(requeue));
+  net::run_for_life(io, serve(requeue, (*submitter)->state()));
   link.ready();
   io.run();
   (*submitter)->finish();

@@ -44,7 +44,10 @@ class ProcessServices final : public smtp::Services {
   Result<void> check_room() override { return submitter_.room(); }
   std::string new_message_id() override { return mail::new_message_id(child_); }
   net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {
-    return submitter_.submit(std::move(envelope), std::move(message));
+    const std::size_t bytes = message.size(), recipients = envelope.recipients.size();
+    auto committed = co_await submitter_.submit(std::move(envelope), std::move(message));
+    if (committed) submitter_.state().add_received(bytes, recipients);
+    co_return committed;
   }
   Result<std::unique_ptr<smtp::LargeText>> begin_large(const std::string& message_id) override {
     auto file = spool::LargeMessage::create(base::system_files(), submitter_.spool_directory(), message_id);
@@ -53,7 +56,12 @@ class ProcessServices final : public smtp::Services {
   }
   net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text) override {
     // Every LargeText of this process was made above.
-    return submitter_.submit_large(std::move(envelope), static_cast<LargeFile&>(*text).take());
+    spool::LargeMessage file = static_cast<LargeFile&>(*text).take();
+    const std::uint64_t bytes = file.size_bytes();
+    const std::size_t recipients = envelope.recipients.size();
+    auto committed = co_await submitter_.submit_large(std::move(envelope), std::move(file));
+    if (committed) submitter_.state().add_received(bytes, recipients);
+    co_return committed;
   }
 
  private:

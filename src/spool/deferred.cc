@@ -148,9 +148,10 @@ Result<std::vector<DeferredEntry>> Deferred::list(std::size_t limit) const {
   return entries;
 }
 
-Result<std::vector<DeferredEntry>> Deferred::due(base::WallTime now, std::size_t limit, base::WallTime* next) const {
+Result<std::vector<DeferredEntry>> Deferred::due(base::WallTime now, std::size_t limit, base::WallTime* next, std::size_t* all) const {
   auto entries = list(kMostEntries);
   if (!entries) return entries.error();
+  if (all != nullptr) *all = entries->size();
   const auto waiting = std::find_if(entries->begin(), entries->end(), [now](const auto& entry) { return entry.next_attempt > now; });
   if (next != nullptr && waiting != entries->end()) *next = waiting->next_attempt;
   entries->erase(waiting, entries->end());

@@ -37,8 +37,8 @@ class Deferred {
                                  base::WallTime next_attempt);
 
   // Entries whose time has come, earliest first, at most `limit`. `next`, if given, gets the earliest time of those that must still
-  // wait (unchanged if there is none).
-  Result<std::vector<DeferredEntry>> due(base::WallTime now, std::size_t limit, base::WallTime* next = nullptr) const;
+  // wait (unchanged if there is none), `all` the number of all entries.
+  Result<std::vector<DeferredEntry>> due(base::WallTime now, std::size_t limit, base::WallTime* next = nullptr, std::size_t* all = nullptr) const;
   // All entries, earliest first, at most `limit`.
   Result<std::vector<DeferredEntry>> list(std::size_t limit) const;
 

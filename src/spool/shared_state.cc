@@ -23,6 +23,9 @@ struct SharedState::Shape {
   std::atomic<std::int64_t> backlog;
   std::atomic<std::int64_t> last_death;
   std::atomic<std::uint64_t> accepted, finished, corrupt, unannounced;
+  std::atomic<std::uint64_t> received_messages, received_bytes, received_recipients;
+  std::atomic<std::uint64_t> delivered_messages, delivered_bytes, delivered_recipients;
+  std::atomic<std::uint64_t> deferred_known;  // one more than the number; 0: not known
 };
 
 // An open-addressed table; an entry with a state stands somewhere behind its hash, with no free entry between.
@@ -264,6 +267,32 @@ void SharedState::add_corrupt(std::uint64_t records) { shape().corrupt.fetch_add
 SharedState::Totals SharedState::totals() const {
   return {shape().accepted.load(std::memory_order_relaxed), shape().finished.load(std::memory_order_relaxed),
           shape().corrupt.load(std::memory_order_relaxed)};
+}
+
+void SharedState::add_received(std::uint64_t bytes, std::uint64_t recipients) {
+  shape().received_messages.fetch_add(1, std::memory_order_relaxed);
+  shape().received_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  shape().received_recipients.fetch_add(recipients, std::memory_order_relaxed);
+}
+
+void SharedState::add_delivered(std::uint64_t bytes, std::uint64_t recipients) {
+  shape().delivered_messages.fetch_add(1, std::memory_order_relaxed);
+  shape().delivered_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  shape().delivered_recipients.fetch_add(recipients, std::memory_order_relaxed);
+}
+
+SharedState::Traffic SharedState::traffic() const {
+  const auto load = [](const std::atomic<std::uint64_t>& count) { return count.load(std::memory_order_relaxed); };
+  const Shape& all = shape();
+  return {load(all.received_messages),  load(all.received_bytes),  load(all.received_recipients),
+          load(all.delivered_messages), load(all.delivered_bytes), load(all.delivered_recipients)};
+}
+
+void SharedState::set_deferred(std::uint64_t messages) { shape().deferred_known.store(messages + 1, std::memory_order_relaxed); }
+
+std::optional<std::uint64_t> SharedState::deferred() const {
+  const std::uint64_t known = shape().deferred_known.load(std::memory_order_relaxed);
+  return known == 0 ? std::nullopt : std::optional(known - 1);
 }
 
 }  // namespace postern::spool

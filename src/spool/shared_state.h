@@ -82,6 +82,20 @@ class SharedState {
   void add_corrupt(std::uint64_t records);
   [[nodiscard]] Totals totals() const;
 
+  // What came and went since the start, for who watches the server (SNMP). Counted once each, after it has become true: a message
+  // when its record is on stable storage, its delivery when the record is marked as finished. A process that is killed between the
+  // two may leave one out; none is ever counted twice, and a message that is tried again was received once.
+  struct Traffic {
+    std::uint64_t received_messages = 0, received_bytes = 0, received_recipients = 0;
+    std::uint64_t delivered_messages = 0, delivered_bytes = 0, delivered_recipients = 0;  // into mailboxes
+  };
+  void add_received(std::uint64_t bytes, std::uint64_t recipients);
+  void add_delivered(std::uint64_t bytes, std::uint64_t recipients);
+  [[nodiscard]] Traffic traffic() const;
+  // Messages that wait for another attempt, as the queue counted them last; nothing: it has not yet.
+  void set_deferred(std::uint64_t messages);
+  [[nodiscard]] std::optional<std::uint64_t> deferred() const;
+
  private:
   struct Shape;
   struct Entry;
