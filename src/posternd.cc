@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "conf/configuration.h"
 #include "directory/generation.h"
+#include "gate/datagram_counts.h"
+#include "gate/scoreboard.h"
 #include "keyfile/compiled.h"
 #include "mapping/image.h"
 #include "mapping/loader.h"
@@ -24,6 +26,7 @@
 #include "roles/pop3.h"
 #include "roles/queue.h"
 #include "roles/smtp.h"
+#include "roles/snmp.h"
 #include "service/child.h"
 #include "sieve/compile.h"
 #include "spool/segment_format.h"
@@ -80,6 +83,8 @@ const std::vector<RoleEntry>& role_table() {
        {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"spool-state", write}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
        {{"connections", write}, {"generations", read}}},
+      {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
+       {{"connections", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"spool-state", write}, {"generations", read}}},
@@ -268,6 +273,24 @@ class PidFile {
   std::string path_, written_;
 };
 
+// What became of the datagrams of each service over UDP.
+void add_datagrams(const gate::DatagramCounts& counts, boost::json::object& status) {
+  auto* const listeners = status.if_contains("listeners");
+  if (listeners == nullptr) return;
+  for (auto& entry : listeners->get_array()) {
+    auto& listener = entry.get_object();
+    for (std::size_t i = 0; i < conf::kModules; ++i) {
+      const auto module = static_cast<conf::Module>(i);
+      if (conf::transport(module) != conf::Transport::udp || listener.at("module") != conf::to_string(module)) continue;
+      const gate::DatagramFigures figures = counts.of(module);
+      boost::json::object ends{{"received", figures.received()}};
+      for (std::size_t outcome = 0; outcome < gate::kDatagramOutcomes; ++outcome)
+        if (outcome == 0 || figures.by_outcome[outcome] != 0) ends[gate::to_string(static_cast<gate::DatagramOutcome>(outcome))] = figures.by_outcome[outcome];
+      listener["datagrams"] = std::move(ends);
+    }
+  }
+}
+
 // One open file for all delivery and queue children of this master: whoever locks it locks it for all of them, and against those
 // of a master that was killed, which may not have noticed yet.
 Result<base::Descriptor> workers_lock(const master::Master& master) {
@@ -304,7 +327,9 @@ class Service {
       const auto totals = state_->totals();
       status["spool"] = boost::json::object{
           {"backlog", state_->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+      add_datagrams(*datagrams_, status);
     };
+    options.show = [this](const gate::ServerState& server) { scoreboard_->write(server); };
     return options;
   }
 
@@ -314,6 +339,8 @@ class Service {
     master.add_resource({"spool-state", base::Descriptor(::fcntl(state_->memory().descriptor(), F_DUPFD_CLOEXEC, 3)),
                          [this](unsigned child, std::uint64_t) { return state_->release_child(child).has_value(); }, &state_->mutex()});
     master.add_resource({"generations", base::Descriptor(::fcntl(generations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
+    master.add_resource({"scoreboard", base::Descriptor(::fcntl(scoreboard_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
+    master.add_resource({"datagrams", base::Descriptor(::fcntl(datagrams_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
 
     base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
                      notices_read = master.inherited("notices-read"), notices_write = master.inherited("notices-write");
@@ -359,11 +386,29 @@ class Service {
     auto generations = inherited.valid() ? directory::Generations::map(std::move(inherited), true) : directory::Generations::create();
     if (!generations) return generations.error();
     generations_.emplace(std::move(*generations));
+    // Figures for whoever looks on: of another layout, they begin anew.
+    if (auto made = keep_or_make(master.inherited("scoreboard"), scoreboard_); !made) return made;
+    return keep_or_make(master.inherited("datagrams"), datagrams_);
+  }
+
+  template <class Figures>
+  static Result<void> keep_or_make(base::Descriptor inherited, std::optional<Figures>& figures) {
+    if (inherited.valid())
+      if (auto mapped = base::SharedMemory::map(std::move(inherited), true))
+        if (auto attached = Figures::attach(std::move(*mapped))) {
+          figures.emplace(std::move(*attached));
+          return {};
+        }
+    auto made = Figures::create();
+    if (!made) return made.error();
+    figures.emplace(std::move(*made));
     return {};
   }
 
   std::optional<spool::SharedState> state_;
   std::optional<directory::Generations> generations_;
+  std::optional<gate::Scoreboard> scoreboard_;
+  std::optional<gate::DatagramCounts> datagrams_;
 };
 
 int serve(const std::vector<std::string>& arguments, const std::string& path, bool foreground, const std::string& pid_path) {

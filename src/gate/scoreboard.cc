@@ -40,6 +40,10 @@ std::string get(const char (&from)[Size]) { return {from, ::strnlen(from, Size)}
 
 }  // namespace
 
+std::int64_t steady_microseconds(std::chrono::steady_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
 struct Scoreboard::Layout {
   std::uint64_t magic;
   std::atomic<std::uint64_t> sequence;  // odd while the master writes

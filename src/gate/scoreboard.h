@@ -35,9 +35,13 @@ struct ProcessState {
   std::int32_t process = 0;
   Phase phase = Phase::starting;
   std::string role;
-  std::int64_t started_microseconds = 0;  // base::to_microseconds
+  std::int64_t started_microseconds = 0;
   friend bool operator==(const ProcessState&, const ProcessState&) = default;
 };
+
+// Times are microseconds of the steady clock, which is one for all processes: a wall clock that is set moves no time that something
+// has lasted.
+std::int64_t steady_microseconds(std::chrono::steady_clock::time_point time);
 
 struct ServerState {
   std::int64_t started_microseconds = 0;  // of the server

@@ -490,6 +490,7 @@ void Master::State::each_second() {
     children.reap();
     if (!starting && !reloading) ensure_all();
     continue_trial();
+    show();
   });
 }
 
@@ -585,6 +586,7 @@ net::Awaitable<void> Master::State::start() {
     if (missing.empty() || base::steady_now() >= until) break;
     co_await pause(5ms);
   }
+  show();
   starting = false;
   if (stopping || !missing.empty()) {
     const std::string failure = stopping ? "told to stop" : "no child came to work in the role: " + missing + " (the log says why)";

@@ -15,6 +15,7 @@
 #include "base/descriptor.h"
 #include "base/shared_memory.h"
 #include "conf/configuration.h"
+#include "gate/scoreboard.h"
 
 #include <boost/json/object.hpp>
 
@@ -88,6 +89,8 @@ struct Options {
   std::function<void(const std::string& failure)> ready;
   // Called when a new image of the tables has been handed to the children: raises the shared generation number.
   std::function<void()> tables_changed;
+  // Called whenever sockets or children have changed, and once a second: for whoever shows them.
+  std::function<void(const gate::ServerState&)> show;
   // May add to the answer to `posternctl status` (backlog).
   std::function<void(boost::json::object& status)> add_to_status;
   // Further checks of a configuration that the conf folder can't make (channels, rewrite rules): appends mistakes.

@@ -233,6 +233,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   const bool all = co_await all_done(std::move(asked), sequence, kTaken);
   if (!all) base::log_event(Severity::warning, "reload-not-taken-by-all", {{"limit-milliseconds", kTaken.count()}});
   outcome.done = true;
+  show();
   std::string changed;
   for (const auto& change : outcome.changed) changed += (changed.empty() ? "" : ", ") + change;
   base::log_event(Severity::notice, "reloaded", {{"generation", generation}, {"changed", changed.empty() ? "nothing" : changed}});

@@ -16,6 +16,7 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <deque>
 #include <list>
 #include <optional>
@@ -165,6 +166,8 @@ struct Master::State {
   // `waits_for`: what he asked the program before this one, which was executed meanwhile.
   net::Awaitable<void> serve_control(net::asio::local::stream_protocol::socket socket, std::string waits_for);
   [[nodiscard]] boost::json::object status();
+  // Tells options.show what there is.
+  void show();
   [[nodiscard]] boost::json::object sessions();
 
   // upgrade.cc
@@ -212,6 +215,9 @@ struct Master::State {
   Certificates certificates;
   std::optional<gate::ConnectionTable> table;
   std::chrono::steady_clock::time_point started = base::steady_now();
+  // Of each service, for show(): whether it was up when last looked at, and since when; at the start nothing has changed yet.
+  std::array<bool, conf::kModules> up{};
+  std::array<std::int64_t, conf::kModules> up_changed{};
   std::string started_text = base::iso8601(base::wall_now());
   bool starting = true;
   bool stopping = false;

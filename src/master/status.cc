@@ -173,7 +173,12 @@ object Master::State::status() {
       if (!bound.error.empty()) row["error"] = bound.error;
       rows.push_back(std::move(row));
     }
+    if (conf::transport(listener.module) == conf::Transport::udp) {
+      listeners.push_back(object{{"module", conf::to_string(listener.module)}, {"transport", "udp"}, {"sockets", std::move(rows)}});
+      continue;
+    }
     listeners.push_back(object{{"module", conf::to_string(listener.module)},
+                               {"transport", "tcp"},
                                {"maximum", listener.maximum_connections},
                                {"reserve", listener.reserve_for_clients},
                                {"per_address", listener.connections_per_address},
@@ -204,6 +209,35 @@ object Master::State::status() {
   answer["addresses"] = std::move(addresses);
   if (options.add_to_status) options.add_to_status(answer);
   return answer;
+}
+
+void Master::State::show() {
+  if (!options.show) return;
+  gate::ServerState state;
+  state.started_microseconds = gate::steady_microseconds(started);
+  for (const auto& bound : sockets)
+    if (!bound.absent)
+      state.sockets.push_back({bound.wanted.module, bound.wanted.port, bound.wanted.address, bound.socket.valid(), bound.socket.valid() ? std::string() : bound.error});
+  for (const auto& [number, child] : children.all()) {
+    using Phase = gate::ProcessState::Phase;
+    const Phase phase = child->phase == Child::Phase::starting ? Phase::starting : child->phase == Child::Phase::working ? Phase::working : Phase::finishing;
+    state.processes.push_back({child->number, child->incarnation, child->pid, phase, child->role, gate::steady_microseconds(child->started)});
+  }
+  for (std::size_t i = 0; i < conf::kModules; ++i) {
+    const auto module = static_cast<conf::Module>(i);
+    const auto* const role = role_of(module);
+    const bool open = std::any_of(state.sockets.begin(), state.sockets.end(), [&](const auto& socket) { return socket.module == module && socket.open; });
+    const bool works = role != nullptr && std::any_of(children.all().begin(), children.all().end(), [&](const auto& entry) {
+      return entry.second->role == role->role.name && entry.second->phase == Child::Phase::working;
+    });
+    if (up[i] != (open && works)) {
+      up[i] = open && works;
+      if (!starting) up_changed[i] = gate::steady_microseconds(base::steady_now());
+    }
+    state.up[i] = up[i];
+    state.changed_microseconds[i] = up_changed[i];
+  }
+  options.show(state);
 }
 
 object Master::State::sessions() {

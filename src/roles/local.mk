@@ -10,6 +10,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/service_watch.h src/roles/service_watch.cc \
   src/roles/smtp.h src/roles/smtp.cc \
+  src/roles/snmp.h src/roles/snmp.cc \
   src/roles/submitter.h src/roles/submitter.cc \
   src/roles/workers_lock.h src/roles/workers_lock.cc
 libpostern_roles_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

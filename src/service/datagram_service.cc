@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/random.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -169,6 +170,10 @@ void DatagramService::State::add(ListeningSocket socket) {
   const int on = 1;
   // How many datagrams found the queue full; without it they are only missing from the figures.
   ::setsockopt(added->waiter.native_handle(), SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
+  // A predecessor has counted what was lost before.
+  std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+  socklen_t size = sizeof memory;
+  if (::getsockopt(added->waiter.native_handle(), SOL_SOCKET, SO_MEMINFO, memory.data(), &size) == 0) added->lost = memory[SK_MEMINFO_DROPS];
   find_row_of(*added);
   reading[id] = added;
   if (begun) wait(added);

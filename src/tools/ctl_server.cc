@@ -145,14 +145,21 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
     std::puts(line.c_str());
   }
 
-  std::vector<std::vector<std::string>> listeners, sockets, children;
+  std::vector<std::vector<std::string>> listeners, datagrams, sockets, children;
   each(*answer, "listeners", [&](const object& listener) {
+    if (const value* const figures = listener.if_contains("datagrams"); figures != nullptr && figures->is_object()) {
+      std::string dropped;
+      for (const auto& entry : figures->get_object())
+        if (entry.key() != "received" && entry.key() != "answered") dropped += (dropped.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+      datagrams.push_back({text(listener, "module"), text(figures->get_object(), "received"), text(figures->get_object(), "answered"), dropped.empty() ? "-" : dropped});
+    }
     std::string refused;
     if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
       for (const auto& entry : reasons->get_object())
         refused += (refused.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
-    listeners.push_back({text(listener, "module"), text(listener, "maximum"), text(listener, "reserve"), text(listener, "per_address"),
-                         text(listener, "active"), text(listener, "clients"), text(listener, "admitted"), refused.empty() ? "-" : refused});
+    if (text(listener, "transport") != "udp")
+      listeners.push_back({text(listener, "module"), text(listener, "maximum"), text(listener, "reserve"), text(listener, "per_address"),
+                           text(listener, "active"), text(listener, "clients"), text(listener, "admitted"), refused.empty() ? "-" : refused});
     each(listener, "sockets", [&](const object& socket) {
       sockets.push_back({text(listener, "module"), text(socket, "port"), text(socket, "row"), text(socket, "address"), text(socket, "state"),
                          socket.contains("error") ? text(socket, "error") : ""});
@@ -164,6 +171,10 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
   });
   std::puts("");
   print_table({"LISTENER", "MAXIMUM", "RESERVE", "PER ADDRESS", "ACTIVE", "CLIENTS", "ADMITTED", "REFUSED"}, listeners);
+  if (!datagrams.empty()) {
+    std::puts("");
+    print_table({"LISTENER", "DATAGRAMS", "ANSWERED", "DROPPED"}, datagrams);
+  }
   std::puts("");
   print_table({"LISTENER", "PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, sockets);
   std::puts("");
