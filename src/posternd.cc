@@ -281,7 +281,7 @@ void add_datagrams(const gate::DatagramCounts& counts, boost::json::object& stat
     auto& listener = entry.get_object();
     for (std::size_t i = 0; i < conf::kModules; ++i) {
       const auto module = static_cast<conf::Module>(i);
-      if (conf::transport(module) != conf::Transport::udp || listener.at("module") != conf::to_string(module)) continue;
+      if (conf::transport(module) != conf::Transport::udp || listener.at("module").get_string() != conf::to_string(module)) continue;
       const gate::DatagramFigures figures = counts.of(module);
       boost::json::object ends{{"received", figures.received()}};
       for (std::size_t outcome = 0; outcome < gate::kDatagramOutcomes; ++outcome)
