@@ -45,10 +45,15 @@ constexpr const char* kFiles[] = {
 // Roles that talk over sockets. socket() itself is limited below.
 constexpr const char* kSockets[] = {"accept", "accept4", "bind", "connect", "listen", "socketpair"};
 
+// Roles that live from what they inherited: the loader reads one descriptor and answers with another one; SNMP reads shared memory
+// and answers on the sockets it has.
+bool needs_no_files(std::string_view role) { return role == "loader" || role == "snmp"; }
+
 std::vector<const char*> list_of(std::string_view role) {
   std::vector<const char*> names(std::begin(kCommon), std::end(kCommon));
-  // The loader reads one descriptor and answers with another one.
-  if (role != "loader") {
+  // To syslog, should it be started anew.
+  if (role == "snmp") names.push_back("connect");
+  if (!needs_no_files(role)) {
     names.insert(names.end(), std::begin(kFiles), std::end(kFiles));
     names.insert(names.end(), std::begin(kSockets), std::end(kSockets));
   }
@@ -114,7 +119,9 @@ Result<void> confine(std::string_view role) {
   for (const scmp_datum_t request : {FIONBIO, FIONREAD, FIOCLEX, TCGETS}) allow("ioctl", equal(1, request));
   for (const int option : {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, 0x53564d41 /* PR_SET_VMA: libc names its memory */})
     allow("prctl", equal(0, static_cast<scmp_datum_t>(option)));
-  if (role != "loader") {
+  if (role == "snmp")
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) allow("socket", equal(0, AF_UNIX), bits(1, 0xf, static_cast<scmp_datum_t>(type)));
+  if (!needs_no_files(role)) {
     // No raw and no packet sockets. SOCK_NONBLOCK and SOCK_CLOEXEC stand in the upper bits of the type.
     for (const int family : {AF_UNIX, AF_INET, AF_INET6})
       for (const int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET})
