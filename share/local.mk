@@ -2,6 +2,3 @@
 # Our own MIB module, for management stations (postern-snmp(8)).
 mibsdir = $(pkgdatadir)/mibs
 dist_mibs_DATA = share/postern/mibs/POSTERN-MIB.txt
-
-TESTS += tests/mib_test
-EXTRA_DIST += tests/mib_test

@@ -216,6 +216,7 @@ struct Master::State {
   std::optional<gate::ConnectionTable> table;
   std::chrono::steady_clock::time_point started = base::steady_now();
   // Of each service, for show(): whether it was up when last looked at, and since when; at the start nothing has changed yet.
+  bool looked = false;
   std::array<bool, conf::kModules> up{};
   std::array<std::int64_t, conf::kModules> up_changed{};
   std::string started_text = base::iso8601(base::wall_now());

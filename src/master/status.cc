@@ -232,11 +232,12 @@ void Master::State::show() {
     });
     if (up[i] != (open && works)) {
       up[i] = open && works;
-      if (!starting) up_changed[i] = gate::steady_microseconds(base::steady_now());
+      if (looked) up_changed[i] = gate::steady_microseconds(base::steady_now());
     }
     state.up[i] = up[i];
     state.changed_microseconds[i] = up_changed[i];
   }
+  looked = !starting;
   options.show(state);
 }
 

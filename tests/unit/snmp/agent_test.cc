@@ -74,7 +74,8 @@ class AgentTest : public CppUnit::TestFixture {
       Oid name;
       int tag;
     } rows[] = {
-        {{1, 3, 6, 1, 2, 1, 1, 1}, kNoSuchObject},               // not even an instance
+        {{1, 3, 6, 1, 2, 1, 1, 1}, kNoSuchInstance},             // the type itself
+        {{1, 3, 6, 1, 2, 1, 1}, kNoSuchObject},
         {{1, 3, 6, 1, 2, 1, 1, 1, 1}, kNoSuchInstance},
         {{1, 3, 6, 1, 2, 1, 1, 1, 0, 0}, kNoSuchInstance},
         {{1, 3, 6, 1, 2, 1, 2, 1, 0}, kNoSuchObject},
@@ -190,7 +191,7 @@ class AgentTest : public CppUnit::TestFixture {
   }
 
   void what_does_not_fit_is_too_big() {
-    const std::vector<Oid> names(12, kDescription);
+    const std::vector<Oid> names(20, kDescription);
     const AgentSettings small{"secret", 484, 50};
     for (const Operation operation : {Operation::get, Operation::get_next}) {
       const auto v2 = parse(ask(question(operation, names), tree_, small).bytes);
