@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gate/admission.h"
 
+#include "gate/ledger.h"
+
+#include <algorithm>
+
 namespace postern::gate {
 namespace {
 
@@ -8,96 +12,209 @@ std::string setting(const conf::Listener& listener, std::string_view name) {
   return "listeners." + std::string(conf::to_string(listener.module)) + "." + std::string(name);
 }
 
-void explain(Decision& decision, Reason reason, std::string table, const conf::Place& place, const net::Endpoint& remote) {
-  decision.admitted = false;
-  decision.reason = reason;
-  decision.verdict.answer = Verdict::Answer::deny;
-  decision.verdict.table = std::move(table);
-  decision.verdict.probe = remote.address.to_string();
-  decision.verdict.file = place.file;
-  decision.verdict.line = place.line;
+// The row of other figures that holds for the address: the first whose list has it.
+const conf::LimitRow* row_for(const conf::Listener& listener, const net::Address& address) {
+  const auto found = std::find_if(listener.limits.begin(), listener.limits.end(), [&](const conf::LimitRow& row) { return row.addresses.contains(address); });
+  return found == listener.limits.end() ? nullptr : &*found;
+}
+
+// A figure, and where it comes from: of the rules for one address the same for decisions and for explanations.
+struct Figure {
+  unsigned limit = 0;
+  enum class From { row, client, general } from = From::general;
+};
+struct Figures {
+  Figure per_address, per_site, per_address_all;
+};
+Figures figures_for(const conf::Configuration& configuration, const conf::Listener& listener, const conf::LimitRow* row, bool is_client) {
+  Figures figures;
+  if (row != nullptr && row->connections_per_address) figures.per_address = {*row->connections_per_address, Figure::From::row};
+  else if (is_client && listener.connections_per_client_address) figures.per_address = {*listener.connections_per_client_address, Figure::From::client};
+  else figures.per_address = {listener.connections_per_address, Figure::From::general};
+  if (row != nullptr && row->connections_per_site) figures.per_site = {*row->connections_per_site, Figure::From::row};
+  else figures.per_site = {listener.connections_per_site, Figure::From::general};
+  if (row != nullptr && row->connections_per_address_all) figures.per_address_all = {*row->connections_per_address_all, Figure::From::row};
+  else figures.per_address_all = {configuration.gate.connections_per_address_all, Figure::From::general};
+  return figures;
+}
+
+struct Source {
+  std::string setting;
+  conf::Place place;
+};
+Source source_of(const conf::Configuration& configuration, const conf::Listener& listener, const conf::LimitRow* row, Figure::From from, std::string_view name) {
+  Source source;
+  switch (from) {
+    case Figure::From::row:
+      source.setting = setting(listener, "limits[" + std::to_string(row - listener.limits.data()) + "]." + std::string(name));
+      break;
+    case Figure::From::client:
+      source.setting = setting(listener, "connections_per_client_address");
+      break;
+    case Figure::From::general:
+      source.setting = name == "connections_per_address_all" ? "gate." + std::string(name) : setting(listener, name);
+      break;
+  }
+  source.place = configuration.place_of(source.setting);
+  return source;
+}
+
+Refusal refusal(Reason reason, std::string table, const conf::Place& place, const net::Endpoint& remote, bool dry_run) {
+  Refusal out;
+  out.reason = reason;
+  out.verdict.answer = Verdict::Answer::deny;
+  out.verdict.table = std::move(table);
+  out.verdict.probe = remote.address.to_string();
+  out.verdict.file = place.file;
+  out.verdict.line = place.line;
+  out.verdict.dry_run = dry_run;
+  return out;
+}
+
+Refusal explain(const Connection& connection, const Objection& objection, const conf::LimitRow* row, const Figures& figures, bool dry_run) {
+  const conf::Configuration& configuration = connection.configuration;
+  const conf::Listener& listener = connection.listener;
+  Source source;
+  switch (objection.rule) {
+    case conf::GateRule::connections_per_address:
+      source = source_of(configuration, listener, row, figures.per_address.from, "connections_per_address");
+      break;
+    case conf::GateRule::connections_per_site:
+      source = source_of(configuration, listener, row, figures.per_site.from, "connections_per_site");
+      break;
+    case conf::GateRule::connections_per_address_all:
+      source = source_of(configuration, listener, row, figures.per_address_all.from, "connections_per_address_all");
+      break;
+    case conf::GateRule::reserve_for_clients:
+      source = source_of(configuration, listener, row, Figure::From::general, "reserve_for_clients");
+      break;
+    default:
+      source = source_of(configuration, listener, row, Figure::From::general, "maximum_connections");
+      break;
+  }
+  if (objection.reason == Reason::unavailable) source = {"connection table", {}};
+  Refusal out = refusal(objection.reason, std::move(source.setting), source.place, connection.remote, dry_run);
+  out.count = objection.count;
+  out.limit = objection.limit;
+  return out;
 }
 
 }  // namespace
 
-unsigned limit_per_address(const conf::Listener& listener, bool is_client) {
-  return is_client ? listener.connections_per_client_address.value_or(listener.connections_per_address) : listener.connections_per_address;
+Blocked blocked_by(const Ledger& ledger) {
+  return [&ledger](const net::Address& address) {
+    const auto block = ledger.blocked(address);
+    return block ? block->network.to_string() : std::string();
+  };
 }
 
-Decision admit(ConnectionTable& table, const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row,
-               const net::Endpoint& remote, const net::Endpoint& local, const Blocked& blocked) {
+Decision admit(ConnectionTable& table, const Connection& connection, const Blocked& blocked) {
+  const conf::Configuration& configuration = connection.configuration;
+  const conf::Listener& listener = connection.listener;
+  const conf::SocketRow& row = connection.row;
+  const net::Endpoint& remote = connection.remote;
+  const bool is_proxy_itself = connection.is_proxy_itself;
   Decision decision;
-  decision.is_client = configuration.client_addresses.contains(remote.address);
+  decision.is_client = is_proxy_itself || configuration.client_addresses.contains(remote.address);
+  // True if the refusal is to be obeyed.
+  const auto refuse = [&](Reason reason, std::string name, const conf::Place& place, bool dry_run) {
+    table.count_refusal(listener.module, reason, dry_run);
+    Refusal out = refusal(reason, std::move(name), place, remote, dry_run);
+    if (dry_run) decision.tried.push_back(std::move(out));
+    else decision.refusal = std::move(out);
+    return !dry_run;
+  };
 
-  // L-11 step 3, L-13.
-  const bool refused = row.restriction == conf::Restriction::grant  ? !row.addresses.contains(remote.address)
-                       : row.restriction == conf::Restriction::deny ? row.addresses.contains(remote.address)
-                                                                    : false;
-  if (refused) {
-    table.count_refusal(listener.module, Reason::restricted);
-    explain(decision, Reason::restricted, setting(listener, "sockets.restriction"), row.place, remote);
-    return decision;
-  }
-  // Step 4.
-  if (blocked && blocked(remote.address)) {
-    table.count_refusal(listener.module, Reason::blocked);
-    explain(decision, Reason::blocked, "blocked", {}, remote);
-    return decision;
+  if (!is_proxy_itself) {
+    // L-11 step 3, L-13.
+    const bool kept_out = row.restriction == conf::Restriction::grant  ? !row.addresses.contains(remote.address)
+                          : row.restriction == conf::Restriction::deny ? row.addresses.contains(remote.address)
+                                                                       : false;
+    if (kept_out && refuse(Reason::restricted, setting(listener, "sockets.restriction"), row.place, row.dry_run || listener.tries(conf::GateRule::restriction)))
+      return decision;
+    // Step 4.
+    if (const std::string network = blocked ? blocked(remote.address) : std::string(); !network.empty())
+      if (refuse(Reason::blocked, "blocked " + network, {}, listener.tries(conf::GateRule::blocked))) return decision;
   }
   // Steps 5 to 7, one atomic step.
+  const conf::LimitRow* const limits = row_for(listener, remote.address);
+  const Figures figures = figures_for(configuration, listener, limits, decision.is_client);
   Ask ask;
   ask.module = listener.module;
   ask.remote = remote;
-  ask.local = local;
+  ask.local = connection.local;
   ask.is_client = decision.is_client;
-  ask.is_member = configuration.cluster_members.contains(remote.address);
+  ask.is_member = is_proxy_itself || configuration.cluster_members.contains(remote.address);
   ask.maximum = listener.maximum_connections;
   ask.reserve = listener.reserve_for_clients;
-  ask.per_address = limit_per_address(listener, decision.is_client);
+  ask.per_address = figures.per_address.limit;
+  ask.per_site = figures.per_site.limit;
+  ask.per_address_all = figures.per_address_all.limit;
+  ask.dry_run = listener.dry_run;
   const Admission admission = table.admit(ask);
-  decision.count = admission.count;
-  decision.limit = admission.limit;
+  for (unsigned i = 0; i < admission.tried_count; ++i) decision.tried.push_back(explain(connection, admission.tried[i], limits, figures, true));
   if (admission.admitted) {
     decision.admitted = true;
     decision.slot = admission.slot;
     return decision;
   }
-  std::string_view name = "maximum_connections";
-  if (admission.reason == Reason::per_address)
-    name = decision.is_client && listener.connections_per_client_address ? "connections_per_client_address" : "connections_per_address";
-  if (admission.reason == Reason::reserved) name = "reserve_for_clients";
-  if (admission.reason == Reason::unavailable) explain(decision, admission.reason, "connection table", {}, remote);
-  else explain(decision, admission.reason, setting(listener, name), listener.place, remote);
+  decision.refusal = explain(connection, admission.objection, limits, figures, false);
   return decision;
 }
 
-Decision admit_proxy(ConnectionTable& table, const conf::Listener& listener, const net::Endpoint& peer, const net::Endpoint& local) {
-  Ask ask;
-  ask.module = listener.module;
-  ask.remote = peer;
-  ask.local = local;
-  ask.is_client = true;
-  ask.maximum = listener.maximum_connections;
-  ask.reserve = listener.reserve_for_clients;
-  const Admission admission = table.admit(ask);
-  Decision decision;
-  decision.admitted = admission.admitted;
-  decision.slot = admission.slot;
-  decision.is_client = true;
-  decision.count = admission.count;
-  decision.limit = admission.limit;
-  if (!admission.admitted)
-    explain(decision, admission.reason, admission.reason == Reason::unavailable ? "connection table" : setting(listener, "maximum_connections"), listener.place, peer);
-  return decision;
+void restrict(ConnectionTable& table, const Connection& connection, Decision& decision) {
+  const conf::RestrictedLimits& limits = connection.configuration.restricted;
+  const bool dry_run = connection.listener.tries(conf::GateRule::restricted);
+  const auto objection = table.restrict(decision.slot, limits.connections_per_address, limits.connections_per_site, dry_run);
+  if (!objection) return;
+  // The address comes first; with equal figures that is what is named.
+  const bool of_address = objection->limit == limits.connections_per_address;
+  const std::string name = of_address ? "restricted.connections_per_address" : "restricted.connections_per_site";
+  const bool unavailable = objection->reason == Reason::unavailable;
+  Refusal out = refusal(objection->reason, unavailable ? "connection table" : name, unavailable ? conf::Place{} : connection.configuration.place_of(name),
+                        connection.remote, dry_run && !unavailable);
+  out.count = objection->count;
+  out.limit = objection->limit;
+  if (out.verdict.dry_run) {
+    decision.tried.push_back(std::move(out));
+    return;
+  }
+  decision.admitted = false;
+  decision.refusal = std::move(out);
 }
 
-void restrict(ConnectionTable& table, const conf::Configuration& configuration, const conf::Listener& listener, const net::Endpoint& remote,
-              Decision& decision) {
-  const unsigned limit = configuration.restricted.connections_per_address;
-  if (table.restrict(decision.slot, limit)) return;
-  decision.count = table.connections(listener.module, remote.address);
-  decision.limit = limit;
-  explain(decision, Reason::per_address, "restricted.connections_per_address", {}, remote);
+LimitsInForce limits_in_force(const conf::Configuration& configuration, const conf::Listener& listener, const net::Address& address) {
+  LimitsInForce out;
+  out.is_client = configuration.client_addresses.contains(address);
+  out.is_member = configuration.cluster_members.contains(address);
+  const conf::LimitRow* const row = row_for(listener, address);
+  const Figures figures = figures_for(configuration, listener, row, out.is_client);
+  const auto on_list = [&](const net::AddressList& list) {
+    const auto deciding = list.deciding(address);
+    if (!deciding) return std::string();
+    return "line " + std::to_string(deciding->line) + ", " + deciding->element + (deciding->via.empty() ? "" : " (" + deciding->via + ")");
+  };
+  const auto in_force = [&](const Figure& figure, std::string_view name, conf::GateRule rule) {
+    LimitInForce limit;
+    Source source = source_of(configuration, listener, row, figure.from, name);
+    limit.limit = figure.limit;
+    limit.setting = std::move(source.setting);
+    limit.place = source.place;
+    limit.dry_run = listener.tries(rule);
+    if (figure.from == Figure::From::row) limit.because = "on the list of the row: " + on_list(row->addresses);
+    if (figure.from == Figure::From::client) limit.because = "on client_addresses: " + on_list(configuration.client_addresses);
+    if (out.is_member) {
+      limit.limit = 0;
+      limit.setting = "cluster_members";
+      limit.place = configuration.place_of("cluster_members");
+      limit.because = "on cluster_members: " + on_list(configuration.cluster_members);
+    }
+    return limit;
+  };
+  out.per_address = in_force(figures.per_address, "connections_per_address", conf::GateRule::connections_per_address);
+  out.per_site = in_force(figures.per_site, "connections_per_site", conf::GateRule::connections_per_site);
+  out.per_address_all = in_force(figures.per_address_all, "connections_per_address_all", conf::GateRule::connections_per_address_all);
+  return out;
 }
 
 }  // namespace postern::gate

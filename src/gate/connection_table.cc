@@ -14,7 +14,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'74'61'62'6c'65'67'31;  // "1tableg1"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint32_t kMaxSessions = 4'000'000;
 // Indexes are kept plus one, so that untouched memory means "none".
 constexpr std::uint32_t kNone = 0;
@@ -59,7 +59,12 @@ struct Entry {
   std::array<std::uint64_t, kDescriptionBytes / 8> text;  // each word atomic
 };
 
-// How many connections one address has in one module.
+// What is counted besides addresses in a module; in the place of the module's number, to which kSite is added.
+constexpr std::uint8_t kSite = 0x40, kAll = 0x80;
+// Keys that one connection counts for: address, site, address over all listeners.
+constexpr std::size_t kKeysAConnection = 3;
+
+// How many connections one address (or site) has in one module (or over all).
 struct Key {
   Bytes address;  // cut to the prefix
   std::uint8_t module;
@@ -72,6 +77,7 @@ struct ListenerState {
   std::uint32_t active, clients;
   std::uint64_t admitted;
   std::uint64_t refused[kReasons];  // atomic
+  std::uint64_t would_refuse[kReasons];  // atomic
 };
 
 struct ChildState {
@@ -107,6 +113,8 @@ struct ConnectionTable::Layout {
     std::uint32_t free_entry, entries_used;
     std::uint32_t free_key, keys_used;
     Prefixes prefixes[conf::kModules];
+    Prefixes prefixes_of_all;
+    bool all_counted;
     ListenerState listeners[conf::kModules];
     ChildState children[kMaxChildren];
   };
@@ -118,25 +126,44 @@ struct ConnectionTable::Layout {
   std::uint32_t capacity;
   std::uint32_t bucket_count;
 
+  static std::uint32_t keys_for(std::uint32_t capacity) { return capacity * static_cast<std::uint32_t>(kKeysAConnection); }
   static std::uint32_t buckets_for(std::uint32_t capacity) { return std::bit_ceil(capacity); }
   static std::size_t size_for(std::uint32_t capacity) {
-    return round_up(sizeof(Header)) + round_up(capacity * sizeof(Entry)) + round_up(capacity * sizeof(Key)) + buckets_for(capacity) * sizeof(std::uint32_t);
+    return round_up(sizeof(Header)) + round_up(capacity * sizeof(Entry)) + round_up(keys_for(capacity) * sizeof(Key)) + buckets_for(capacity) * sizeof(std::uint32_t);
   }
   static Layout of(const base::SharedMemory& memory, std::uint32_t capacity) {
     std::byte* at = memory.data();
     Header& header = *std::launder(reinterpret_cast<Header*>(at));
     auto* const entries = std::launder(reinterpret_cast<Entry*>(at += round_up(sizeof(Header))));
     auto* const keys = std::launder(reinterpret_cast<Key*>(at += round_up(capacity * sizeof(Entry))));
-    auto* const buckets = std::launder(reinterpret_cast<std::uint32_t*>(at + round_up(capacity * sizeof(Key))));
+    auto* const buckets = std::launder(reinterpret_cast<std::uint32_t*>(at + round_up(keys_for(capacity) * sizeof(Key))));
     return {header, entries, keys, buckets, capacity, buckets_for(capacity)};
   }
 
   [[nodiscard]] std::uint32_t entries_used() const { return std::min(load(header.entries_used), capacity); }
-  [[nodiscard]] std::uint32_t keys_used() const { return std::min(load(header.keys_used), capacity); }
+  [[nodiscard]] std::uint32_t keys_used() const { return std::min(load(header.keys_used), keys_for(capacity)); }
 
-  [[nodiscard]] Bytes cut(std::uint8_t module, const net::Address& address) const {
-    const Prefixes& prefixes = header.prefixes[module];
-    return Bytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6));
+  static Bytes cut(const Prefixes& prefixes, const net::Address& address) { return Bytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6)); }
+  [[nodiscard]] Bytes cut(std::uint8_t module, const net::Address& address) const { return cut(header.prefixes[module], address); }
+
+  // What a connection of `address` in `module` counts for; the first is always there.
+  struct Counted {
+    std::uint8_t module;
+    Bytes address;
+  };
+  struct AllCounted {
+    std::array<Counted, kKeysAConnection> keys;
+    std::size_t count = 0;
+    [[nodiscard]] const Counted* begin() const { return keys.data(); }
+    [[nodiscard]] const Counted* end() const { return keys.data() + count; }
+  };
+  [[nodiscard]] AllCounted counted(std::uint8_t module, const net::Address& address) const {
+    AllCounted all;
+    all.keys[all.count++] = {module, cut(module, address)};
+    if (const unsigned site = header.prefixes[module].ipv6_site; site != 0 && !address.is_ipv4())
+      all.keys[all.count++] = {static_cast<std::uint8_t>(module | kSite), Bytes::of(address.prefix(site))};
+    if (header.all_counted) all.keys[all.count++] = {kAll, cut(header.prefixes_of_all, address)};
+    return all;
   }
   [[nodiscard]] std::uint32_t& bucket(std::uint8_t module, const Bytes& address) const {
     std::uint64_t halves[2];
@@ -155,7 +182,7 @@ struct ConnectionTable::Layout {
     std::uint32_t* link = first;
     for (std::uint32_t steps = 0; *link != kNone; ++steps) {
       const std::uint32_t index = *link - 1;
-      if (index >= capacity || steps == capacity) return {nullptr, nullptr, true};
+      if (index >= keys_for(capacity) || steps == keys_for(capacity)) return {nullptr, nullptr, true};
       Key& key = keys[index];
       if (key.module == module && key.address == address) return {&key, link, false};
       link = &key.next;
@@ -167,13 +194,13 @@ struct ConnectionTable::Layout {
   Key* take_key() {
     const std::uint32_t first = header.free_key;
     if (first != kNone) {
-      if (first > capacity) return nullptr;
+      if (first > keys_for(capacity)) return nullptr;
       Key& key = keys[first - 1];
       header.free_key = key.next;
       return &key;
     }
     const std::uint32_t used = keys_used();
-    if (used == capacity) return nullptr;
+    if (used == keys_for(capacity)) return nullptr;
     header.keys_used = used + 1;
     return &keys[used];
   }
@@ -203,6 +230,17 @@ struct ConnectionTable::Layout {
     }
     ++found.key->connections;
     if (restricted) ++found.key->restricted;
+    return true;
+  }
+  // All that a connection counts for.
+  bool count_in_all(std::uint8_t module, const net::Address& address, bool restricted) {
+    for (const Counted& key : counted(module, address))
+      if (!count_in(key.module, key.address, restricted)) return false;
+    return true;
+  }
+  bool count_out_all(std::uint8_t module, const net::Address& address, bool restricted) {
+    for (const Counted& key : counted(module, address))
+      if (!count_out(key.module, key.address, restricted)) return false;
     return true;
   }
   bool count_out(std::uint8_t module, const Bytes& address, bool restricted) {
@@ -239,7 +277,7 @@ struct ConnectionTable::Layout {
       ++listener.active;
       if (entry.is_client != 0) ++listener.clients;
       if (entry.child < kMaxChildren && header.children[entry.child].incarnation == entry.incarnation) ++header.children[entry.child].held;
-      count_in(entry.module, cut(entry.module, entry.remote.address()), entry.restricted != 0);
+      count_in_all(entry.module, entry.remote.address(), entry.restricted != 0);
     }
     // Low entries are used first, so that the memory in use shrinks with the number of sessions.
     store(header.entries_used, behind_last);
@@ -254,7 +292,7 @@ struct ConnectionTable::Layout {
   void free_entry(Entry& entry) {
     const bool sensible = is_module(entry.module) && header.listeners[entry.module].active > 0 &&
                           (entry.is_client == 0 || header.listeners[entry.module].clients > 0) &&
-                          count_out(entry.module, cut(entry.module, entry.remote.address()), entry.restricted != 0);
+                          count_out_all(entry.module, entry.remote.address(), entry.restricted != 0);
     if (!sensible) {
       store(entry.state, std::uint32_t{kFree});
       return rebuild();
@@ -351,42 +389,88 @@ void ConnectionTable::set_prefixes(conf::Module module, Prefixes prefixes) {
   else store(header.stale, 1U);
 }
 
+void ConnectionTable::set_prefixes_of_all(std::optional<Prefixes> prefixes) {
+  Locked table(*this);
+  Layout::Header& header = table->header;
+  if (header.all_counted == prefixes.has_value() && (!prefixes || header.prefixes_of_all == *prefixes)) return;
+  header.prefixes_of_all = prefixes.value_or(Prefixes{});
+  header.all_counted = prefixes.has_value();
+  if (table) table->rebuild();
+  else store(header.stale, 1U);
+}
+
+Prefixes prefixes_of(const conf::Configuration& configuration, const conf::Listener& listener) {
+  const bool sites = listener.connections_per_site > 0 || configuration.restricted.connections_per_site > 0 ||
+                     std::any_of(listener.limits.begin(), listener.limits.end(), [](const conf::LimitRow& row) { return row.connections_per_site.value_or(0) > 0; });
+  return {listener.ipv4_prefix, listener.ipv6_prefix, sites ? listener.ipv6_site_prefix : 0};
+}
+
+std::optional<Prefixes> prefixes_of_all(const conf::Configuration& configuration) {
+  const bool wanted = configuration.gate.connections_per_address_all > 0 ||
+                      std::any_of(configuration.listeners.begin(), configuration.listeners.end(), [](const conf::Listener& listener) {
+                        return std::any_of(listener.limits.begin(), listener.limits.end(), [](const conf::LimitRow& row) { return row.connections_per_address_all.value_or(0) > 0; });
+                      });
+  if (!wanted) return std::nullopt;
+  return Prefixes{configuration.gate.ipv4_prefix, configuration.gate.ipv6_prefix, 0};
+}
+
 Admission ConnectionTable::admit(const Ask& ask) {
   Admission admission;
   const auto module = static_cast<std::uint8_t>(ask.module);
   POSTERN_ASSERT(is_module(module) && owner_.incarnation != 0);
   Locked table(*this);
-  const auto refuse = [&](Reason reason, std::uint32_t count, std::uint32_t limit) {
-    admission.reason = reason;
-    admission.count = count;
-    admission.limit = limit;
-    count_refusal(ask.module, reason);
+  const auto refuse = [&](const Objection& objection) {
+    admission.objection = objection;
+    count_refusal(ask.module, objection.reason);
     return admission;
   };
-  if (!table) return refuse(Reason::unavailable, 0, 0);
+  if (!table) return refuse({Reason::unavailable, conf::GateRule::maximum_connections, 0, 0});
+  // True if the objection is to be obeyed; else it is noted only.
+  const auto obeyed = [&](const Objection& objection) {
+    if ((ask.dry_run >> static_cast<unsigned>(objection.rule) & 1) == 0) return true;
+    admission.tried[admission.tried_count++] = objection;
+    count_refusal(ask.module, objection.reason, true);
+    return false;
+  };
   ListenerState& listener = table->header.listeners[module];
-  const Bytes address = table->cut(module, ask.remote.address);
-  Layout::Found found = table->find(module, address);
-  if (found.broken) {
-    table->rebuild();
-    found = table->find(module, address);
+  if (!ask.is_member) {
+    for (const Layout::Counted& key : table->counted(module, ask.remote.address)) {
+      const bool of_site = (key.module & kSite) != 0, of_all = key.module == kAll;
+      const unsigned limit = of_site ? ask.per_site : of_all ? ask.per_address_all : ask.per_address;
+      if (limit == 0) continue;
+      Layout::Found found = table->find(key.module, key.address);
+      if (found.broken) {
+        table->rebuild();
+        found = table->find(key.module, key.address);
+      }
+      if (found.key == nullptr || found.key->connections < limit) continue;
+      const auto rule = of_site  ? conf::GateRule::connections_per_site
+                        : of_all ? conf::GateRule::connections_per_address_all
+                                 : conf::GateRule::connections_per_address;
+      if (const Objection objection{Reason::per_address, rule, found.key->connections, limit}; obeyed(objection)) return refuse(objection);
+    }
   }
-  const std::uint32_t connections = found.key == nullptr ? 0 : found.key->connections;
-  if (ask.per_address > 0 && !ask.is_member && connections >= ask.per_address) return refuse(Reason::per_address, connections, ask.per_address);
 
   // listeners.md L-22: others are refused when M - A <= R, clients when M - A <= 0. In 64 bits: A may be over M after a reload.
   const bool counts_as_client = ask.is_client || ask.is_member;
   const std::int64_t room = static_cast<std::int64_t>(ask.maximum) - listener.active;
-  if (room <= 0) return refuse(Reason::full, listener.active, ask.maximum);
-  if (!counts_as_client && room <= static_cast<std::int64_t>(ask.reserve)) return refuse(Reason::reserved, listener.active, ask.maximum - std::min(ask.maximum, ask.reserve));
+  if (room <= 0) {
+    const Objection objection{Reason::full, conf::GateRule::maximum_connections, listener.active, ask.maximum};
+    if (obeyed(objection)) return refuse(objection);
+  }
+  // Beyond a maximum that is only tried the reserve still stands, if there is one.
+  if (!counts_as_client && room <= static_cast<std::int64_t>(ask.reserve) && (room > 0 || ask.reserve > 0)) {
+    const Objection objection{Reason::reserved, conf::GateRule::reserve_for_clients, listener.active, ask.maximum - std::min(ask.maximum, ask.reserve)};
+    if (obeyed(objection)) return refuse(objection);
+  }
 
   Entry* entry = table->take_entry();
   if (entry == nullptr) {
     table->rebuild();
     entry = table->take_entry();
   }
-  // Only if a reload left more sessions behind than the table was checked for.
-  if (entry == nullptr) return refuse(Reason::full, listener.active, capacity_);
+  // Only if a reload left more sessions behind than the table was checked for, or a maximum is only tried.
+  if (entry == nullptr) return refuse({Reason::full, conf::GateRule::maximum_connections, listener.active, capacity_});
   entry->child = owner_.child;
   entry->incarnation = owner_.incarnation;
   entry->module = module;
@@ -409,7 +493,7 @@ Admission ConnectionTable::admit(const Ask& ask) {
     ++child.held;
     ++child.served;
   }
-  if (!table->count_in(module, address, false)) table->rebuild();
+  if (!table->count_in_all(module, ask.remote.address, false)) table->rebuild();
   admission.admitted = true;
   admission.slot = static_cast<std::uint32_t>(entry - table->entries);
   return admission;
@@ -425,26 +509,37 @@ void ConnectionTable::release(std::uint32_t slot) {
   store(table->header.stale, 1U);
 }
 
-bool ConnectionTable::restrict(std::uint32_t slot, unsigned limit) {
-  if (slot >= capacity_) return false;
+std::optional<Objection> ConnectionTable::restrict(std::uint32_t slot, unsigned per_address, unsigned per_site, bool dry_run) {
+  const Objection unavailable{Reason::unavailable, conf::GateRule::restricted, 0, 0};
+  if (slot >= capacity_) return unavailable;
   Locked table(*this);
   Entry& entry = table->entries[slot];
-  if (!table || load(entry.state) != kHeld || entry.child != owner_.child || entry.incarnation != owner_.incarnation || !is_module(entry.module)) return false;
-  if (entry.restricted != 0) return true;
-  const Bytes address = table->cut(entry.module, entry.remote.address());
-  Layout::Found found = table->find(entry.module, address);
-  if (found.broken || found.key == nullptr) {
+  if (!table || load(entry.state) != kHeld || entry.child != owner_.child || entry.incarnation != owner_.incarnation || !is_module(entry.module)) return unavailable;
+  if (entry.restricted != 0) return std::nullopt;
+  const auto module = static_cast<conf::Module>(entry.module);
+  const Layout::AllCounted all = table->counted(entry.module, entry.remote.address());
+  std::array<Key*, kKeysAConnection> keys{};
+  const auto find_all = [&] {
+    return std::all_of(all.begin(), all.end(), [&](const Layout::Counted& key) {
+      return (keys[static_cast<std::size_t>(&key - all.begin())] = table->find(key.module, key.address).key) != nullptr;
+    });
+  };
+  if (!find_all()) {
     table->rebuild();
-    found = table->find(entry.module, address);
-    if (found.key == nullptr) return false;
+    if (!find_all()) return unavailable;
   }
-  if (limit > 0 && found.key->restricted >= limit) {
-    count_refusal(static_cast<conf::Module>(entry.module), Reason::per_address);
-    return false;
+  std::optional<Objection> objection;
+  for (std::size_t i = 0; i < all.count && !objection; ++i) {
+    const unsigned limit = all.keys[i].module == kAll ? 0 : (all.keys[i].module & kSite) != 0 ? per_site : per_address;
+    if (limit > 0 && keys[i]->restricted >= limit) objection = {Reason::per_address, conf::GateRule::restricted, keys[i]->restricted, limit};
+  }
+  if (objection) {
+    count_refusal(module, objection->reason, dry_run);
+    if (!dry_run) return objection;
   }
   entry.restricted = 1;
-  ++found.key->restricted;
-  return true;
+  for (std::size_t i = 0; i < all.count; ++i) ++keys[i]->restricted;
+  return objection;
 }
 
 void ConnectionTable::describe(std::uint32_t slot, std::string_view text) {
@@ -456,11 +551,12 @@ void ConnectionTable::describe(std::uint32_t slot, std::string_view text) {
   for (std::size_t i = 0; i < words.size(); ++i) store(entry.text[i], words[i]);
 }
 
-void ConnectionTable::count_refusal(conf::Module module, Reason reason) {
+void ConnectionTable::count_refusal(conf::Module module, Reason reason, bool dry_run) {
   const auto row = static_cast<std::size_t>(module);
   const auto column = static_cast<std::size_t>(reason);
   if (row >= conf::kModules || column >= kReasons) return;
-  __atomic_fetch_add(&Layout::of(memory_, capacity_).header.listeners[row].refused[column], std::uint64_t{1}, __ATOMIC_RELAXED);
+  ListenerState& listener = Layout::of(memory_, capacity_).header.listeners[row];
+  __atomic_fetch_add(&(dry_run ? listener.would_refuse : listener.refused)[column], std::uint64_t{1}, __ATOMIC_RELAXED);
 }
 
 unsigned ConnectionTable::release_child(Owner owner) {
@@ -513,6 +609,7 @@ ListenerCounts ConnectionTable::counts(conf::Module module) const {
   counts.clients = state.clients;
   counts.admitted = state.admitted;
   for (std::size_t i = 0; i < kReasons; ++i) counts.refused[i] = load(state.refused[i]);
+  for (std::size_t i = 0; i < kReasons; ++i) counts.would_refuse[i] = load(state.would_refuse[i]);
   return counts;
 }
 
@@ -521,6 +618,22 @@ unsigned ConnectionTable::connections(conf::Module module, const net::Address& a
   if (!table) return 0;
   const auto number = static_cast<std::uint8_t>(module);
   const Layout::Found found = table->find(number, table->cut(number, address));
+  return found.key == nullptr ? 0 : found.key->connections;
+}
+
+unsigned ConnectionTable::site_connections(conf::Module module, const net::Address& address) const {
+  Locked table(*this);
+  const auto number = static_cast<std::uint8_t>(module);
+  const unsigned site = table->header.prefixes[number].ipv6_site;
+  if (!table || site == 0 || address.is_ipv4()) return 0;
+  const Layout::Found found = table->find(number | kSite, Bytes::of(address.prefix(site)));
+  return found.key == nullptr ? 0 : found.key->connections;
+}
+
+unsigned ConnectionTable::connections_of_all(const net::Address& address) const {
+  Locked table(*this);
+  if (!table || !table->header.all_counted) return 0;
+  const Layout::Found found = table->find(kAll, Layout::cut(table->header.prefixes_of_all, address));
   return found.key == nullptr ? 0 : found.key->connections;
 }
 
@@ -544,7 +657,7 @@ ChildCounts ConnectionTable::child(Owner owner) const {
   return counts;
 }
 
-std::vector<SessionEntry> ConnectionTable::sessions(std::size_t limit) const {
+std::vector<SessionEntry> ConnectionTable::sessions(std::size_t limit, const std::optional<Network>& of) const {
   std::vector<SessionEntry> all;
   std::vector<Entry> piece(kPiece);
   for (std::uint32_t from = 0; from < capacity_ && all.size() < limit; from += kPiece) {
@@ -559,6 +672,7 @@ std::vector<SessionEntry> ConnectionTable::sessions(std::size_t limit) const {
     for (std::uint32_t i = 0; i < count && all.size() < limit; ++i) {
       const Entry& entry = piece[i];
       if (entry.state != kHeld || !is_module(entry.module)) continue;
+      if (of && (entry.remote.address().family() != of->address.family() || entry.remote.address().prefix(of->length) != of->address)) continue;
       char text[kDescriptionBytes];
       std::memcpy(text, entry.text.data(), sizeof text);
       all.push_back({from + i,
@@ -578,7 +692,7 @@ std::vector<SessionEntry> ConnectionTable::sessions(std::size_t limit) const {
 std::vector<AddressCount> ConnectionTable::addresses(std::size_t limit) const {
   std::vector<AddressCount> all;
   std::vector<Key> piece(kPiece);
-  for (std::uint32_t from = 0; from < capacity_; from += kPiece) {
+  for (std::uint32_t from = 0; from < Layout::keys_for(capacity_); from += kPiece) {
     std::uint32_t count = 0;
     {
       Locked table(*this);
@@ -587,7 +701,7 @@ std::vector<AddressCount> ConnectionTable::addresses(std::size_t limit) const {
       count = std::min(kPiece, used - from);
       std::copy_n(table->keys + from, count, piece.begin());
     }
-    // A key in the free list has no connections.
+    // A key in the free list has no connections, and those of sites and of all listeners are no module's.
     for (std::uint32_t i = 0; i < count; ++i)
       if (piece[i].connections > 0 && is_module(piece[i].module))
         all.push_back({static_cast<conf::Module>(piece[i].module), piece[i].address.address(), piece[i].connections});

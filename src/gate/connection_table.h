@@ -17,9 +17,11 @@
 #include "conf/configuration.h"
 #include "net/address.h"
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,22 +71,41 @@ struct Ask {
   unsigned maximum = 0;      // M
   unsigned reserve = 0;      // R
   unsigned per_address = 0;  // the limit that holds for this address; 0: none
+  unsigned per_site = 0;     // the same for its IPv6 site
+  unsigned per_address_all = 0;  // and for it over all listeners
+  unsigned dry_run = 0;      // rules that only object: bits, 1 << conf::GateRule
 };
+
+// A limit that one more connection would pass.
+struct Objection {
+  Reason reason = Reason::full;
+  conf::GateRule rule = conf::GateRule::maximum_connections;
+  unsigned count = 0;  // active connections of the address or site (reason per_address), or of the listener, without this one
+  unsigned limit = 0;  // what the count has reached
+};
+// As many as rules of admission.
+inline constexpr std::size_t kMostObjections = 5;
 
 struct Admission {
   bool admitted = false;
   std::uint32_t slot = 0;        // if admitted: for release() and describe()
-  Reason reason = Reason::full;  // if not
-  unsigned count = 0;            // active connections of the address (reason per_address) or of the listener, without this one
-  unsigned limit = 0;            // what the count has reached
+  Objection objection;           // if not
+  // Objections of rules that are only tried, the first `tried_count`; also if another rule refused in the end.
+  std::array<Objection, kMostObjections> tried;
+  unsigned tried_count = 0;
 };
 
 // The prefix by which addresses of a listener are counted (L-20).
 struct Prefixes {
   unsigned ipv4 = 32;
   unsigned ipv6 = 64;
+  unsigned ipv6_site = 0;  // the second tier; 0: not counted
   friend bool operator==(const Prefixes&, const Prefixes&) = default;
 };
+// As the configuration has them; sites are counted only where some limit wants it.
+Prefixes prefixes_of(const conf::Configuration& configuration, const conf::Listener& listener);
+// Those of the count over all listeners; nothing if no limit wants it.
+std::optional<Prefixes> prefixes_of_all(const conf::Configuration& configuration);
 
 struct SessionEntry {
   std::uint32_t slot = 0;
@@ -102,6 +123,7 @@ struct ListenerCounts {
   unsigned clients = 0;  // of them, on the client list or cluster members
   std::uint64_t admitted = 0;  // since the table was made
   std::uint64_t refused[kReasons] = {};
+  std::uint64_t would_refuse[kReasons] = {};  // dry runs
 };
 
 struct AddressCount {
@@ -128,18 +150,22 @@ class ConnectionTable {
 
   // The prefixes that hold from now on; present sessions are counted anew by them. The master, at start and at reload.
   void set_prefixes(conf::Module module, Prefixes prefixes);
+  // The same for the count over all listeners; nothing: it is not kept.
+  void set_prefixes_of_all(std::optional<Prefixes> prefixes);
 
-  // Admits or refuses (listeners.md L-18 to L-24), atomically. A refusal is counted under its reason.
+  // Admits or refuses (listeners.md L-18 to L-24), atomically. A refusal is counted under its reason, an objection of a rule that
+  // is only tried as one that would have been.
   Admission admit(const Ask& ask);
   // The connection is closed. A slot that this process does not hold is left alone.
   void release(std::uint32_t slot);
-  // PORT_ACCESS marked the session as restricted ($W): false if the address has `limit` such sessions already (0: no limit).
-  // Then the caller refuses by Reason::per_address, which is counted, and releases the slot.
-  bool restrict(std::uint32_t slot, unsigned limit);
+  // PORT_ACCESS marked the session as restricted ($W): an objection if the address has `per_address` such sessions already, or its IPv6
+  // site `per_site` (0: no limit). Then the caller refuses by Reason::per_address, which is counted, and releases the slot. With
+  // `dry_run` the session is restricted in any case, and an objection counts as one that would have been.
+  std::optional<Objection> restrict(std::uint32_t slot, unsigned per_address, unsigned per_site, bool dry_run);
   // What the session does just now, for lists: cut to kDescriptionBytes. Takes no lock.
   void describe(std::uint32_t slot, std::string_view text);
-  // Counts a refusal that was decided elsewhere. Takes no lock.
-  void count_refusal(conf::Module module, Reason reason);
+  // Counts a refusal that was decided elsewhere, or with `dry_run` one that would have been. Takes no lock.
+  void count_refusal(conf::Module module, Reason reason, bool dry_run = false);
 
   // The child is dead: frees what this incarnation held, and counts everything anew. The number of freed sessions.
   unsigned release_child(Owner owner);
@@ -151,11 +177,19 @@ class ConnectionTable {
   [[nodiscard]] ListenerCounts counts(conf::Module module) const;
   // Connections that count for `address` in `module` now.
   [[nodiscard]] unsigned connections(conf::Module module, const net::Address& address) const;
+  // Those of its IPv6 site, and those of the address over all listeners; 0 where they are not counted.
+  [[nodiscard]] unsigned site_connections(conf::Module module, const net::Address& address) const;
+  [[nodiscard]] unsigned connections_of_all(const net::Address& address) const;
   // The children that hold or have served sessions.
   [[nodiscard]] std::vector<ChildCounts> children() const;
   [[nodiscard]] ChildCounts child(Owner owner) const;
-  // Present sessions, at most `limit`, in no order. Copied in pieces: a session that begins or ends meanwhile may be missed.
-  [[nodiscard]] std::vector<SessionEntry> sessions(std::size_t limit) const;
+  // Present sessions, at most `limit`, in no order; with `of` those of one network only. Copied in pieces: a session that begins or
+  // ends meanwhile may be missed.
+  struct Network {
+    net::Address address;
+    unsigned length = 32;
+  };
+  [[nodiscard]] std::vector<SessionEntry> sessions(std::size_t limit, const std::optional<Network>& of = std::nullopt) const;
   // Present connections by counting key, the most first, at most `limit`.
   [[nodiscard]] std::vector<AddressCount> addresses(std::size_t limit) const;
 

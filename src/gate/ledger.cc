@@ -289,7 +289,6 @@ struct Ledger::Layout {
     }
     if (place == nullptr) return nullptr;
     entry.touched = now;
-    entry.since = wall();
     put(*place, entry);
     store(entry.key.ipv6 == 0 ? header.ipv4_lengths[entry.length] : header.ipv6_lengths[entry.length], std::uint8_t{1});
     store(header.any_blocks, 1U);
@@ -298,9 +297,11 @@ struct Ledger::Layout {
 };
 
 // Holds the lock. Whoever died inside left nothing that must be mended before the next one goes on: see the records' `used`.
+// Who may only read does without.
 class Ledger::Locked {
  public:
-  explicit Locked(const Ledger& ledger) : layout_(Layout::of(ledger.memory_, ledger.capacity_)) {
+  explicit Locked(const Ledger& ledger) : layout_(Layout::of(ledger.memory_, ledger.capacity_)), readable_(!ledger.memory_.writable()) {
+    if (readable_) return;
     held_ = layout_.header.mutex.lock(kPatience) != base::SharedMutex::Locked::timed_out;
   }
   Locked(const Locked&) = delete;
@@ -308,12 +309,13 @@ class Ledger::Locked {
   ~Locked() {
     if (held_) layout_.header.mutex.unlock();
   }
-  explicit operator bool() const { return held_; }
+  explicit operator bool() const { return held_ || readable_; }
   Layout* operator->() { return &layout_; }
 
  private:
   Layout layout_;
   bool held_ = false;
+  bool readable_ = false;  // read-only memory: looked at as it is
 };
 
 std::string_view to_string(BlockedBy by) {
@@ -412,6 +414,7 @@ std::optional<Block> Ledger::note_failure(BlockedBy what, const net::Address& ad
   block.length = static_cast<std::uint8_t>(std::min(key.ipv6 != 0 ? limits.prefixes.ipv6 : limits.prefixes.ipv4, address.bits()));
   block.by = static_cast<std::uint8_t>(what);
   block.until = at + ticks(Time(limits.block_time));
+  block.since = wall();
   // What led to it has had its answer: when the block is over, the count begins anew.
   window.counts = {};
   const BlockEntry* const entered = ledger->enter(block, at);
@@ -466,17 +469,18 @@ bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, cons
   return true;
 }
 
-Result<Block> Ledger::block(const Network& network, std::optional<seconds> time, std::string_view reason, Time now) {
+Result<Block> Ledger::block(const Network& network, std::optional<seconds> time, std::string_view reason, Time now, std::optional<base::WallTime> since) {
   BlockEntry entry{};
   entry.key = Bytes::of(network.address.prefix(network.length));
   entry.length = static_cast<std::uint8_t>(network.length);
   entry.by = static_cast<std::uint8_t>(BlockedBy::hand);
   entry.for_ever = time ? 0 : 1;
   entry.until = time ? ticks(now) + ticks(Time(*time)) : 0;
+  entry.since = base::to_microseconds(since.value_or(base::wall_now()));
   const std::string text = base::printable(reason, kBlockReasonBytes);
   std::copy(text.begin(), text.end(), entry.reason.begin());
   Locked ledger(*this);
-  if (!ledger) return Error{Kind::temporary, "the ledger's lock is held by process " + std::to_string(lock_holder())};
+  if (!ledger) return Error{Kind::temporary, "the ledger's lock is held by process " + std::to_string(lock().holder())};
   const BlockEntry* const entered = ledger->enter(entry, ticks(now));
   if (entered == nullptr) return Error{Kind::temporary, "the ledger has no room for another block (gate.ledger_addresses); a list for a restriction has"};
   return block_of(*entered, ticks(now));
@@ -646,9 +650,7 @@ std::vector<RefusalRecord> Ledger::refusals(conf::Module module, const net::Addr
   return list;
 }
 
-int Ledger::lock_holder() const { return Layout::of(memory_, capacity_).header.mutex.holder(); }
-
-base::SharedMutex& Ledger::lock_for_tests() const { return Layout::of(memory_, capacity_).header.mutex; }
+base::SharedMutex& Ledger::lock() const { return Layout::of(memory_, capacity_).header.mutex; }
 
 bool never_blocked(const conf::Configuration& configuration, const net::Address& address) {
   if (configuration.client_addresses.contains(address) || configuration.cluster_members.contains(address) || configuration.never_block.contains(address)) return true;

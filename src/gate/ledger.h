@@ -12,7 +12,7 @@
 //
 // Failure: none that stops anybody. A process that dies inside the lock leaves at most one record half written, which is then
 // nobody's. Who can't have the lock within kPatience goes on without: the report is lost (a refusal is still counted in the sum
-// of others), and nobody is blocked meanwhile. lock_holder() tells the master who stands in the way.
+// of others), and nobody is blocked meanwhile.
 // Limits: as many addresses and kinds of refusals as it was created for, and half as many blocks. When it is full the
 // record that was not touched for longest among sixteen gives way; a block in force never does before its time, unless there is
 // no other place for a new one: then that which ends soonest, and never one entered by hand.
@@ -110,7 +110,8 @@ class Ledger {
 
   // Made once by the master, for `addresses` (16 to 16,000,000) addresses and as many kinds of refusals.
   static Result<base::SharedMemory> create(std::uint32_t addresses);
-  // Uses the ledger in `memory`, which stays mapped as long as the object lives. Kind::corrupt if the memory is no ledger.
+  // Uses the ledger in `memory`, which stays mapped as long as the object lives. Kind::corrupt if the memory is no ledger. Memory
+  // that is mapped read-only will do for the functions that are const: they take no lock then.
   static Result<Ledger> attach(base::SharedMemory memory);
 
   // What holds from now on for all processes: the master, at start and at reload.
@@ -128,8 +129,9 @@ class Ledger {
   bool note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now = base::steady_now());
 
   // For the master. Blocks `network` for `time`, or for ever; an earlier block of the very same network is replaced. Kind::temporary if the
-  // ledger has no room or its lock can't be had.
-  Result<Block> block(const Network& network, std::optional<std::chrono::seconds> time, std::string_view reason, Time now = base::steady_now());
+  // ledger has no room or its lock can't be had. `since`: if it was entered earlier, in another life of the server.
+  Result<Block> block(const Network& network, std::optional<std::chrono::seconds> time, std::string_view reason, Time now = base::steady_now(),
+                      std::optional<base::WallTime> since = std::nullopt);
   // Ends the block of exactly this network, and of every one inside it; how many they were. What led to automatic ones is forgotten too.
   unsigned unblock(const Network& network, Time now = base::steady_now());
   // All blocks in force, those by hand first, then by address.
@@ -147,10 +149,9 @@ class Ledger {
 
   // Room for so many addresses.
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
-  // As in ConnectionTable.
-  [[nodiscard]] int lock_holder() const;
   [[nodiscard]] int descriptor() const { return memory_.descriptor(); }
-  [[nodiscard]] base::SharedMutex& lock_for_tests() const;
+  // The lock itself: for the master's watch over its holder, and for tests that die inside it. Lives as long as this.
+  [[nodiscard]] base::SharedMutex& lock() const;
 
  private:
   struct Layout;

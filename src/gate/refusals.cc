@@ -89,10 +89,10 @@ std::string refusal_reply(std::string_view service, Reason reason, std::string_v
   return filled_in(per_address ? words->per_address : words->full, host_name, remote, limit);
 }
 
-std::string refusal_reply(const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row, const Decision& decision,
+std::string refusal_reply(const conf::Configuration& configuration, const conf::Listener& listener, const conf::SocketRow& row, const Refusal& refusal,
                           const net::Address& remote) {
   if (row.init_tls == conf::InitTls::on || !listener.refusal_reply) return {};
-  return refusal_reply(conf::to_string(listener.module), decision.reason, configuration.host_name, remote, decision.limit);
+  return refusal_reply(conf::to_string(listener.module), refusal.reason, configuration.host_name, remote, refusal.limit);
 }
 
 std::string_view not_client_reply(std::string_view service) {
@@ -100,62 +100,33 @@ std::string_view not_client_reply(std::string_view service) {
   return words == nullptr ? std::string_view() : words->not_client;
 }
 
-void RefusalLog::note(conf::Module module, const net::Address& key, const net::Endpoint& remote, const net::Endpoint& local, const Decision& decision, Time now) {
-  Key kind{module, decision.reason, false, key};
-  auto known = sums_.find(kind);
-  if (known == sums_.end() && sums_.size() >= kKinds) {
-    // An attack from everywhere must not fill the memory: what finds no room is summed up together.
-    kind = {module, decision.reason, true, {}};
-    known = sums_.find(kind);
-    if (known == sums_.end()) {
-      sums_.emplace(kind, Sum{now, 1});
-      return;
-    }
+void note_refusal(Ledger& ledger, const conf::Listener& listener, const net::Endpoint& remote, const net::Endpoint& local, const Refusal& refusal) {
+  const bool dry_run = refusal.verdict.dry_run;
+  if (!ledger.note_refusal(listener.module, refusal.reason, dry_run, counting_key(listener, remote.address))) return;
+  base::Fields fields{{"listener", conf::to_string(listener.module)},
+                      {"reason", to_string(refusal.reason)},
+                      {"remote", remote.to_string()},
+                      {"local", local.to_string()}};
+  if (refusal.limit > 0) {
+    fields.emplace_back("count", refusal.count);
+    fields.emplace_back("limit", refusal.limit);
   }
-  if (known != sums_.end()) {
-    ++known->second.count;
-    return;
-  }
-  sums_.emplace(kind, Sum{now, 0});
-  base::Fields fields{{"listener", conf::to_string(module)}, {"reason", to_string(decision.reason)}, {"remote", remote.to_string()}, {"local", local.to_string()}};
-  if (decision.limit > 0) {
-    fields.emplace_back("count", decision.count);
-    fields.emplace_back("limit", decision.limit);
-  }
-  if (!decision.error.empty()) fields.emplace_back("error", decision.error);
-  for (auto& field : log_fields(decision.verdict)) fields.push_back(std::move(field));
-  base::log_event(base::Severity::notice, "connection-refused", fields);
+  if (!refusal.error.empty()) fields.emplace_back("error", refusal.error);
+  for (auto& field : log_fields(refusal.verdict)) fields.push_back(std::move(field));
+  if (dry_run) base::log_event(base::Severity::notice, "connection-would-be-refused", fields);
+  else base::log_event(base::Severity::notice, "connection-refused", fields);
 }
 
-void RefusalLog::write(const Key& key, const Sum& sum, std::chrono::seconds seconds) {
-  base::log_event(base::Severity::notice, "connections-refused",
-                  {{"listener", conf::to_string(key.module)},
-                   {"reason", to_string(key.reason)},
-                   {"remote", key.others ? "others" : key.address.to_string()},
-                   {"count", sum.count},
-                   {"seconds", seconds.count()}});
-}
-
-void RefusalLog::write_sums(Time now) {
-  for (auto at = sums_.begin(); at != sums_.end();) {
-    auto& [key, sum] = *at;
-    if (now - sum.since < period_) {
-      ++at;
-    } else if (sum.count == 0) {
-      at = sums_.erase(at);
-    } else {
-      write(key, sum, std::chrono::duration_cast<std::chrono::seconds>(now - sum.since));
-      sum = {now, 0};
-      ++at;
-    }
+void write_refusal_sums(Ledger& ledger, std::chrono::seconds period, bool everything) {
+  for (const RefusalSum& sum : ledger.take_sums(period, everything)) {
+    const base::Fields fields{{"listener", conf::to_string(sum.module)},
+                              {"reason", to_string(sum.reason)},
+                              {"remote", sum.key ? sum.key->to_string() : "others"},
+                              {"count", sum.count},
+                              {"seconds", sum.seconds.count()}};
+    if (sum.dry_run) base::log_event(base::Severity::notice, "connections-would-be-refused", fields);
+    else base::log_event(base::Severity::notice, "connections-refused", fields);
   }
-}
-
-void RefusalLog::finish() {
-  const Time now = base::steady_now();
-  for (const auto& [key, sum] : sums_)
-    if (sum.count > 0) write(key, sum, std::chrono::duration_cast<std::chrono::seconds>(now - sum.since));
-  sums_.clear();
 }
 
 net::Address counting_key(const conf::Listener& listener, const net::Address& address) {

@@ -5,6 +5,7 @@ libpostern_master_a_SOURCES = \
   src/master/certificates.h src/master/certificates.cc \
   src/master/children.h src/master/children.cc \
   src/master/execution.h src/master/execution.cc \
+  src/master/gate_orders.cc \
   src/master/hand_over.h src/master/hand_over.cc \
   src/master/master.h src/master/master.cc \
   src/master/notify.h src/master/notify.cc \

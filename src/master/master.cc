@@ -4,6 +4,7 @@
 #include "master/master.h"
 
 #include "base/log.h"
+#include "gate/refusals.h"
 #include "master/notify.h"
 #include "master/state.h"
 #include "net/run_for_life.h"
@@ -83,8 +84,9 @@ Result<void> Master::State::take_configuration(conf::Loaded loaded) {
   configuration_file = std::move(*file);
   ++generation;
   if (table)
-    for (const auto& listener : configuration.listeners)
-      table->set_prefixes(listener.module, {listener.ipv4_prefix, listener.ipv6_prefix});
+    for (const auto& listener : configuration.listeners) table->set_prefixes(listener.module, gate::prefixes_of(configuration, listener));
+  if (table) table->set_prefixes_of_all(gate::prefixes_of_all(configuration));
+  if (ledger) ledger->set_limits(gate::blocking_limits(configuration));
   return {};
 }
 
@@ -204,7 +206,7 @@ Named Master::State::common_descriptors() {
 
 Result<void> Master::State::add_memory(const Role& role, Named& descriptors, std::vector<base::Descriptor>& own) const {
   for (const auto& entry : role.memory) {
-    int memory = entry.name == "connections" ? table->descriptor() : -1;
+    int memory = entry.name == "connections" ? table->descriptor() : entry.name == "ledger" ? ledger->descriptor() : -1;
     for (const auto& resource : resources)
       if (resource.name == entry.name) memory = resource.memory.get();
     POSTERN_ASSERT(memory >= 0);
@@ -491,6 +493,7 @@ void Master::State::each_second() {
     if (!starting && !reloading) ensure_all();
     continue_trial();
     show();
+    watch_ledger();
   });
 }
 
@@ -645,6 +648,7 @@ net::Awaitable<void> Master::State::stop() {
     while (std::any_of(children.all().begin(), children.all().end(), [&](const auto& entry) { return in_order(*entry.second); }))
       co_await pause(5ms);
   }
+  gate::write_refusal_sums(*ledger, configuration.gate.refusal_sums, true);
   base::log_event(Severity::notice, "stopped",
                   {{"seconds", std::chrono::duration_cast<std::chrono::seconds>(base::steady_now() - began).count()}});
   ended = true;
@@ -656,8 +660,10 @@ int Master::State::run() {
   for (const int number : {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) signals.add(number);
   wait_for_signal();
   locks.push_back({"connections", &table->lock(), {}, {}});
+  locks.push_back({"ledger", &ledger->lock(), {}, {}});
   for (const auto& resource : resources)
     if (resource.lock != nullptr) locks.push_back({resource.name, resource.lock, {}, {}});
+  if (!handed_over) read_blocks();
   if (handed_over) {
     go_on();
   } else {
@@ -704,6 +710,11 @@ Result<std::unique_ptr<Master>> Master::open(Options options) {
   auto table = gate::ConnectionTable::attach(std::move(*memory));
   if (!table) return table.error().in("connection table");
   state->table.emplace(std::move(*table));
+  auto ledger_memory = gate::Ledger::create(loaded.configuration.gate.ledger_addresses);
+  if (!ledger_memory) return ledger_memory.error();
+  auto ledger = gate::Ledger::attach(std::move(*ledger_memory));
+  if (!ledger) return ledger.error();
+  state->ledger.emplace(std::move(*ledger));
   if (auto taken = state->take_configuration(std::move(loaded)); !taken) return taken.error();
   state->open_log_file();
   if (!state->site.root)

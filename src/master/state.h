@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "gate/connection_table.h"
+#include "gate/ledger.h"
 #include "master/back_off.h"
 #include "master/certificates.h"
 #include "master/children.h"
@@ -159,6 +160,18 @@ struct Master::State {
   // Takes sockets out of service: children accept what waits, then the sockets are shut down for all processes (L-43, L-44).
   net::Awaitable<void> let_go(std::vector<std::uint32_t> ids, std::chrono::milliseconds limit);
 
+  // gate_orders.cc
+  // Refusal sums, expired blocks.
+  void watch_ledger();
+  // The blocks that outlive a restart: read at start, written at each change.
+  void read_blocks();
+  Result<void> save_blocks();
+  [[nodiscard]] boost::json::object block(const boost::json::object& order);
+  [[nodiscard]] boost::json::object unblock(const boost::json::object& order);
+  [[nodiscard]] boost::json::object blocked();
+  [[nodiscard]] boost::json::object limits(const boost::json::object& order);
+  [[nodiscard]] boost::json::object address(const boost::json::object& order);
+
   // status.cc
   Result<void> open_control_socket();
   void listen_to_control();
@@ -214,6 +227,7 @@ struct Master::State {
   Tables tables;
   Certificates certificates;
   std::optional<gate::ConnectionTable> table;
+  std::optional<gate::Ledger> ledger;
   std::chrono::steady_clock::time_point started = base::steady_now();
   // Of each service, for show(): whether it was up when last looked at, and since when; at the start nothing has changed yet.
   bool looked = false;

@@ -111,6 +111,16 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
       answer = status();
     } else if (name == "sessions") {
       answer = sessions();
+    } else if (name == "block") {
+      answer = block(*request);
+    } else if (name == "unblock") {
+      answer = unblock(*request);
+    } else if (name == "blocked") {
+      answer = blocked();
+    } else if (name == "limits") {
+      answer = limits(*request);
+    } else if (name == "address") {
+      answer = address(*request);
     } else if (name == "reload") {
       asker.phase = Asker::Phase::waiting;
       asker.command = name;

@@ -42,6 +42,13 @@ Result<void> Master::State::restore(const HandOver& from) {
   auto attached = gate::ConnectionTable::attach(std::move(*memory));
   if (!attached) return attached.error().in("hand-over");
   table.emplace(std::move(*attached));
+  auto remembered = copy_of(from.descriptor("ledger"), "ledger");
+  if (!remembered) return remembered.error();
+  memory = base::SharedMemory::map(std::move(*remembered), true);
+  if (!memory) return memory.error().in("hand-over: ledger");
+  auto known = gate::Ledger::attach(std::move(*memory));
+  if (!known) return known.error().in("hand-over");
+  ledger.emplace(std::move(*known));
 
   auto file = copy_of(from.configuration, "configuration");
   auto log = copy_of(from.log, "log");

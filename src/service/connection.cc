@@ -63,6 +63,11 @@ std::string row_setting(const SessionContext& context, std::string_view name) {
   return "listeners." + std::string(conf::to_string(context.module)) + ".sockets." + std::string(name);
 }
 
+// What the gate decides by.
+gate::Connection gate_connection(const SessionContext& context, bool own_connection) {
+  return {*context.configuration, *context.listener, *context.row, context.remote, context.local, own_connection};
+}
+
 // The number of something, less one when this goes out of scope.
 class Counted {
  public:
@@ -106,7 +111,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   } else {
     const gate::Decision decision = decide(context, false);
     if (!decision.admitted) {
-      const std::string reply = gate::refusal_reply(*context.configuration, *context.listener, row, decision, context.remote.address);
+      const std::string reply = gate::refusal_reply(*context.configuration, *context.listener, row, decision.refusal, context.remote.address);
       if (reply.empty()) return;
       [[maybe_unused]] const auto sent = ::send(accepted.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       return lingering.take(std::move(accepted), context.module, gate);
@@ -123,23 +128,23 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
 }
 
 gate::Decision StreamService::State::decide(const SessionContext& context, bool own_connection) {
-  gate::Decision decision = own_connection ? gate::admit_proxy(*table, *context.listener, context.remote, context.local)
-                                           : gate::admit(*table, *context.configuration, *context.listener, *context.row, context.remote, context.local);
-  if (!decision.admitted) note_refusal(context, decision);
+  gate::Decision decision = gate::admit(*table, gate_connection(context, own_connection), blocked);
+  note_refusals(context, decision);
   return decision;
 }
 
-void StreamService::State::note_refusal(const SessionContext& context, const gate::Decision& decision) {
-  refusals.note(context.module, gate::counting_key(*context.listener, context.remote.address), context.remote, context.local, decision);
+void StreamService::State::note_refusals(const SessionContext& context, const gate::Decision& decision) {
+  for (const auto& tried : decision.tried) gate::note_refusal(*ledger, *context.listener, context.remote, context.local, tried);
+  if (!decision.admitted) gate::note_refusal(*ledger, *context.listener, context.remote, context.local, decision.refusal);
 }
 
 void StreamService::State::count_refusal(const SessionContext& context, gate::Reason reason, Verdict verdict, std::string error) {
-  gate::Decision decision;
-  decision.reason = reason;
-  decision.verdict = std::move(verdict);
-  decision.error = std::move(error);
+  gate::Refusal refusal;
+  refusal.reason = reason;
+  refusal.verdict = std::move(verdict);
+  refusal.error = std::move(error);
   table->count_refusal(context.module, reason);
-  note_refusal(context, decision);
+  gate::note_refusal(*ledger, *context.listener, context.remote, context.local, refusal);
 }
 
 void StreamService::State::admitted(SessionContext& context, const gate::Decision& decision) {
@@ -244,7 +249,7 @@ net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
   context.server_name_hint = std::move(header->server_name);
   const gate::Decision decision = decide(context, connection.own_connection);
   if (!decision.admitted) {
-    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, decision, context.remote.address);
+    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, decision.refusal, context.remote.address);
     co_await turn_away(connection, std::move(reply));
     co_return false;
   }
@@ -270,11 +275,10 @@ net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connecti
   limited.admitted = true;
   limited.slot = context.slot;
   limited.is_client = context.is_client;
-  limited.verdict = asked.verdict;
-  gate::restrict(*table, *context.configuration, *context.listener, context.remote, limited);
+  gate::restrict(*table, gate_connection(context, connection.own_connection), limited);
+  note_refusals(context, limited);
   if (!limited.admitted) {
-    note_refusal(context, limited);
-    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, limited, context.remote.address);
+    std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, limited.refusal, context.remote.address);
     co_await turn_away(connection, std::move(reply));
     co_return false;
   }
@@ -354,9 +358,13 @@ std::shared_ptr<const net::TlsContexts> SessionContext::tls() const {
   return certificates && certificates->usable(local.address) ? certificates : nullptr;
 }
 
-void SessionContext::note_failed_login() const {}
+void SessionContext::note_failed_login() const {
+  if (service != nullptr) gate::report_failed_login(*service->state_->ledger, *configuration, module, remote.address);
+}
 
-void SessionContext::note_protocol_error() const {}
+void SessionContext::note_protocol_error() const {
+  if (service != nullptr) gate::report_protocol_error(*service->state_->ledger, *configuration, module, remote.address);
+}
 
 bool SessionContext::finishing() const { return service != nullptr && service->state_->hurry; }
 

@@ -164,7 +164,7 @@ void StreamService::State::end_if_done() {
   if (!finishing || done || !running.empty()) return;
   // Not from within the coroutine that ended last.
   done = true;
-  refusals.finish();
+  if (orphaned && ledger) gate::write_refusal_sums(*ledger, link.configuration()->gate.refusal_sums, true);
   second.cancel();
   grace_timer.cancel();
   limits.stop();
@@ -179,7 +179,8 @@ void StreamService::State::each_second() {
   second.expires_after(1s);
   second.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error || self->done) return;
-    self->refusals.write_sums();
+    // The master's work, while there is one.
+    if (self->orphaned) gate::write_refusal_sums(*self->ledger, self->link.configuration()->gate.refusal_sums);
     if (self->hurry) self->abort_idle();
     const conf::Children& children = self->link.configuration()->children;
     if (!self->finishing && !self->asked_replacement) {
@@ -208,14 +209,21 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
   if (memory) {
     auto table = gate::ConnectionTable::attach(std::move(*memory), {start.number, start.incarnation});
     if (table) state_->table.emplace(std::move(*table));
-    else state_->table_error = table.error();
+    else state_->memory_error = table.error();
   } else {
-    state_->table_error = memory.error();
+    state_->memory_error = memory.error();
+  }
+  memory = start.map("ledger", true);
+  if (memory) {
+    auto ledger = gate::Ledger::attach(std::move(*memory));
+    if (ledger) state_->blocked = gate::blocked_by(state_->ledger.emplace(std::move(*ledger)));
+    else state_->memory_error = ledger.error();
+  } else {
+    state_->memory_error = memory.error();
   }
   if (const int file = start.get("certificates"); file >= 0) state_->take_certificates(file);
   for (auto& socket : start.sockets) state_->add(std::move(socket));
   start.sockets.clear();
-  state_->refusals.set_period(link.configuration()->gate.refusal_sums);
   const std::weak_ptr<State> weak = state_;
   link.on_finish([weak](std::chrono::milliseconds grace) {
     if (auto state = weak.lock()) state->finish(grace);
@@ -224,12 +232,12 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
     auto state = weak.lock();
     if (!state) return;
     base::log_event(base::Severity::warning, "master-gone", {{"sessions", state->running.size()}});
+    state->orphaned = true;
     state->finish(0ms);
   });
-  link.on_configuration([weak](const std::shared_ptr<const conf::Configuration>& configuration) {
+  link.on_configuration([weak](const std::shared_ptr<const conf::Configuration>&) {
     auto state = weak.lock();
     if (!state) return;
-    state->refusals.set_period(configuration->gate.refusal_sums);
     for (auto& [id, socket] : state->listening) state->find_row_of(*socket);
   });
   link.on_certificates([weak](const base::Descriptor& file) {
@@ -248,7 +256,7 @@ StreamService::~StreamService() {
 }
 
 Result<void> StreamService::begin() {
-  if (!state_->table) return state_->table_error.in("connection table");
+  if (!state_->table || !state_->ledger) return state_->memory_error.in("connection table and ledger");
   state_->begun = true;
   state_->limits.start();
   state_->each_second();

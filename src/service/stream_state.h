@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "gate/admission.h"
 #include "gate/connection_table.h"
+#include "gate/ledger.h"
 #include "gate/refusals.h"
 #include "net/proxy_header.h"
 #include "net/tls.h"
@@ -88,9 +89,10 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
 
   // connection.cc
   void take(base::Descriptor accepted, const net::Endpoint& peer, Listening& listening);
-  // Steps 3 to 7 of L-11. A refusal is counted and logged.
+  // Steps 3 to 7 of L-11. Refusals are counted and logged.
   gate::Decision decide(const SessionContext& context, bool own_connection);
-  void note_refusal(const SessionContext& context, const gate::Decision& decision);
+  // What was refused, and what would have been by rules that are only tried.
+  void note_refusals(const SessionContext& context, const gate::Decision& decision);
   // For what the table does not count by itself.
   void count_refusal(const SessionContext& context, gate::Reason reason, Verdict verdict, std::string error = {});
   void admitted(SessionContext& context, const gate::Decision& decision);
@@ -111,7 +113,9 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   Session session;
   PortAccess port_access;
   std::optional<gate::ConnectionTable> table;
-  Error table_error;
+  std::optional<gate::Ledger> ledger;
+  gate::Blocked blocked;
+  Error memory_error;
   StreamService* service = nullptr;
   net::TimeLimits limits;
   net::asio::steady_timer second, grace_timer;
@@ -119,7 +123,6 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   std::set<Connection*> running;
   Lingering lingering;
   std::array<unsigned, conf::kModules> waiting_for_header{};
-  gate::RefusalLog refusals;
   // Takes a new set over; one that can't be used leaves the present one where it is.
   void take_certificates(int sealed_file);
   std::shared_ptr<const net::TlsContexts> certificates;  // null: none
@@ -133,6 +136,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   bool finishing = false;  // accepts nothing any more
   bool hurry = false;      // and sessions should say goodbye
   bool done = false;
+  bool orphaned = false;   // the master is gone
   std::function<void()> finished;
 };
 

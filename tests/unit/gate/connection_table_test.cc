@@ -86,13 +86,13 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   static void admit(ConnectionTable& table, const gate::Ask& asked, unsigned times = 1) {
     for (unsigned i = 0; i < times; ++i) {
       const auto got = table.admit(asked);
-      CPPUNIT_ASSERT_MESSAGE(std::string(gate::to_string(got.reason)), got.admitted);
+      CPPUNIT_ASSERT_MESSAGE(std::string(gate::to_string(got.objection.reason)), got.admitted);
     }
   }
   static void refused(ConnectionTable& table, const gate::Ask& asked, Reason reason) {
     const auto got = table.admit(asked);
     CPPUNIT_ASSERT(!got.admitted);
-    CPPUNIT_ASSERT_EQUAL(std::string(gate::to_string(reason)), std::string(gate::to_string(got.reason)));
+    CPPUNIT_ASSERT_EQUAL(std::string(gate::to_string(reason)), std::string(gate::to_string(got.objection.reason)));
   }
 
   // listeners.md L-23 and cases 47, 48
@@ -159,8 +159,8 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     table.release(0);
     admit(table, clear);
     const auto got = table.admit(clear);
-    CPPUNIT_ASSERT_EQUAL(5U, got.count);
-    CPPUNIT_ASSERT_EQUAL(5U, got.limit);
+    CPPUNIT_ASSERT_EQUAL(5U, got.objection.count);
+    CPPUNIT_ASSERT_EQUAL(5U, got.objection.limit);
     CPPUNIT_ASSERT_EQUAL(5U, table.connections(conf::Module::smtp, address("198.51.100.1")));
   }
 
@@ -237,16 +237,16 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   void restricted_sessions_have_a_limit_of_their_own() {
     auto table = own();
     admit(table, ask("198.51.100.1", 100), 4);
-    CPPUNIT_ASSERT(table.restrict(0, 2));
-    CPPUNIT_ASSERT(table.restrict(0, 2));
-    CPPUNIT_ASSERT(table.restrict(1, 2));
-    CPPUNIT_ASSERT(!table.restrict(2, 2));
-    CPPUNIT_ASSERT(table.restrict(2, 0));
+    CPPUNIT_ASSERT(!table.restrict(0, 2, 0, false));
+    CPPUNIT_ASSERT(!table.restrict(0, 2, 0, false));
+    CPPUNIT_ASSERT(!table.restrict(1, 2, 0, false));
+    CPPUNIT_ASSERT(table.restrict(2, 2, 0, false).has_value());
+    CPPUNIT_ASSERT(!table.restrict(2, 0, 0, false));
     table.release(0);
     table.release(1);
     table.release(2);
-    CPPUNIT_ASSERT(table.restrict(3, 1));
-    CPPUNIT_ASSERT(!table.restrict(999, 1) && !table.restrict(1'000'000, 1) && !table.restrict(0, 1));
+    CPPUNIT_ASSERT(!table.restrict(3, 1, 0, false));
+    CPPUNIT_ASSERT(table.restrict(999, 1, 0, false).has_value() && table.restrict(1'000'000, 1, 0, false).has_value() && table.restrict(0, 1, 0, false).has_value());
   }
 
   void refusals_are_counted_by_reason() {
@@ -539,7 +539,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
       for (unsigned i = 0; i < 100; ++i) {
         const auto got = table.admit(ask("198.51.100." + std::to_string(random() % 250), 150, 10, 20));
         if (got.admitted) CPPUNIT_ASSERT(got.slot < 200);
-        table.restrict(static_cast<std::uint32_t>(random() % 250), 3);
+        table.restrict(static_cast<std::uint32_t>(random() % 250), 3, 0, false);
         table.release(static_cast<std::uint32_t>(random() % 250));
         static_cast<void>(table.connections(conf::Module::smtp, address("198.51.100.1")));
       }

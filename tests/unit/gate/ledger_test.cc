@@ -275,7 +275,7 @@ class LedgerTest : public CppUnit::TestFixture {
     Ledger ledger = fresh();
     const pid_t child = ::fork();
     if (child == 0) {
-      [[maybe_unused]] const auto got = ledger.lock_for_tests().lock(1s);
+      [[maybe_unused]] const auto got = ledger.lock().lock(1s);
       ::kill(::getpid(), SIGKILL);
     }
     ::waitpid(child, nullptr, 0);
@@ -307,7 +307,7 @@ class LedgerTest : public CppUnit::TestFixture {
       ledger.take_sums(0s, true);
       ledger.remove_expired();
     }
-    CPPUNIT_ASSERT_EQUAL(0, ledger.lock_holder());
+    CPPUNIT_ASSERT_EQUAL(0, ledger.lock().holder());
   }
 
   // A broken child may have written anything: wrong answers are allowed, a fault or an endless loop is not.

@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/gate/gate_test
 tests_unit_gate_gate_test_SOURCES = tests/unit/main.cc \
   tests/unit/gate/admission_test.cc \
+  tests/unit/gate/block_file_test.cc \
   tests/unit/gate/connection_table_test.cc \
   tests/unit/gate/datagrams_test.cc \
   tests/unit/gate/ledger_test.cc \

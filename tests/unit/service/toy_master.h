@@ -4,6 +4,7 @@
 #include "service/child.h"
 
 #include "gate/connection_table.h"
+#include "gate/ledger.h"
 #include "net/orders.h"
 
 #include <boost/json/array.hpp>
@@ -40,6 +41,8 @@ class ToyMaster {
     auto table = gate::ConnectionTable::attach(std::move(*memory));
     CPPUNIT_ASSERT(table.has_value());
     table_ = std::make_unique<gate::ConnectionTable>(std::move(*table));
+    ledger_ = std::make_unique<gate::Ledger>(*gate::Ledger::attach(*gate::Ledger::create(1024)));
+    ledger_->set_limits({});
     set_listener(listener_settings);
   }
 
@@ -60,7 +63,7 @@ class ToyMaster {
   Result<Start> start_child() {
     const base::Descriptor file = configuration_file();
     send({{"order", "start"}, {"role", "toy"}, {"number", 3}, {"incarnation", 7}, {"change_user", false}, {"background", false}, {"uid", 0}, {"gid", 0}, {"open_files", 256}},
-         {{"configuration", file.get()}, {"connections", table_->descriptor()}});
+         {{"configuration", file.get()}, {"connections", table_->descriptor()}, {"ledger", ledger_->descriptor()}});
     send_socket(1, listening_.get());
     send({{"order", "begin"}});
     return receive_start(child_end_.release());
@@ -93,6 +96,7 @@ class ToyMaster {
   }
 
   gate::ConnectionTable& table() { return *table_; }
+  gate::Ledger& ledger() { return *ledger_; }
   int listening() const { return listening_.get(); }
 
   base::Descriptor control;
@@ -103,6 +107,7 @@ class ToyMaster {
   std::uint16_t port_ = 0;
   std::string text_;
   std::unique_ptr<gate::ConnectionTable> table_;
+  std::unique_ptr<gate::Ledger> ledger_;
 };
 
 }  // namespace postern::service
