@@ -95,6 +95,15 @@ Result<void> Master::State::save_blocks() {
   return saved;
 }
 
+std::optional<object> Master::State::gate_order(const std::string& command, const object& order) {
+  if (command == "block") return block(order);
+  if (command == "unblock") return unblock(order);
+  if (command == "blocked") return blocked();
+  if (command == "limits") return limits(order);
+  if (command == "address") return address(order);
+  return std::nullopt;
+}
+
 object Master::State::block(const object& order) {
   auto network = gate::Network::parse(text_of(order, "network"));
   if (!network) return failure(network.error().what);

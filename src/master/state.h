@@ -166,6 +166,8 @@ struct Master::State {
   // The blocks that outlive a restart: read at start, written at each change.
   void read_blocks();
   Result<void> save_blocks();
+  // The answer to posternctl's block, unblock, blocked, limits, address; nothing for other commands.
+  [[nodiscard]] std::optional<boost::json::object> gate_order(const std::string& command, const boost::json::object& order);
   [[nodiscard]] boost::json::object block(const boost::json::object& order);
   [[nodiscard]] boost::json::object unblock(const boost::json::object& order);
   [[nodiscard]] boost::json::object blocked();

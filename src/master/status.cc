@@ -99,10 +99,12 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
     const bool went_on = !name.empty();
     asker.phase = Asker::Phase::reading;
     asker.command.clear();
+    object request;
     if (!went_on) {
-      auto request = co_await net::read_frame(socket, reader);
-      if (!request) co_return;
-      if (const auto* const command = request->if_contains("command"); command != nullptr && command->is_string())
+      auto read = co_await net::read_frame(socket, reader);
+      if (!read) co_return;
+      request = std::move(*read);
+      if (const auto* const command = request.if_contains("command"); command != nullptr && command->is_string())
         name = std::string(command->get_string());
     }
     asker.phase = Asker::Phase::answering;
@@ -111,16 +113,8 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
       answer = status();
     } else if (name == "sessions") {
       answer = sessions();
-    } else if (name == "block") {
-      answer = block(*request);
-    } else if (name == "unblock") {
-      answer = unblock(*request);
-    } else if (name == "blocked") {
-      answer = blocked();
-    } else if (name == "limits") {
-      answer = limits(*request);
-    } else if (name == "address") {
-      answer = address(*request);
+    } else if (auto about_the_gate = gate_order(name, request)) {
+      answer = std::move(*about_the_gate);
     } else if (name == "reload") {
       asker.phase = Asker::Phase::waiting;
       asker.command = name;
@@ -173,6 +167,9 @@ object Master::State::status() {
     object refused;
     for (std::size_t i = 0; i < gate::kReasons; ++i)
       if (counts.refused[i] != 0) refused[gate::to_string(static_cast<gate::Reason>(i))] = counts.refused[i];
+    object would_refuse;
+    for (std::size_t i = 0; i < gate::kReasons; ++i)
+      if (counts.would_refuse[i] != 0) would_refuse[gate::to_string(static_cast<gate::Reason>(i))] = counts.would_refuse[i];
     array rows;
     for (const auto& bound : sockets) {
       if (bound.wanted.module != listener.module || bound.absent) continue;
@@ -196,6 +193,7 @@ object Master::State::status() {
                                {"clients", counts.clients},
                                {"admitted", counts.admitted},
                                {"refused", std::move(refused)},
+                               {"would_refuse", std::move(would_refuse)},
                                {"sockets", std::move(rows)}});
   }
   answer["listeners"] = std::move(listeners);
