@@ -26,6 +26,11 @@ namespace {
 const Command kCommands[] = {
     {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", run_status},
     {"sessions", "", "the present sessions", run_sessions},
+    {"limits", "ADDRESS", "which limits hold for an address, and why", run_limits},
+    {"address", "ADDRESS", "what the server knows of an address: sessions, refusals, failures, blocks", run_address},
+    {"block", "ADDRESS|NETWORK [--for TIME|--for-ever] [--reason TEXT]", "refuse connections from there from now on", run_block, kBlockDetails},
+    {"unblock", "ADDRESS|NETWORK", "end a block, and those inside the network", run_unblock},
+    {"blocked", "", "who is blocked, by whom and for how long", run_blocked},
     {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
     {"upgrade", "", "execute the program file anew, with all sockets and sessions kept; waits for the end", run_upgrade},
     {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},

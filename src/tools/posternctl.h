@@ -43,6 +43,13 @@ int run_sessions(const Context&, const std::vector<std::string>&);
 int run_reload(const Context&, const std::vector<std::string>&);
 int run_upgrade(const Context&, const std::vector<std::string>&);
 int run_stop(const Context&, const std::vector<std::string>&);
+// ctl_gate.cc
+int run_limits(const Context&, const std::vector<std::string>&);
+int run_address(const Context&, const std::vector<std::string>&);
+int run_block(const Context&, const std::vector<std::string>&);
+int run_unblock(const Context&, const std::vector<std::string>&);
+int run_blocked(const Context&, const std::vector<std::string>&);
+extern const char* const kBlockDetails;
 // ctl_accounts.cc
 int run_domain(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);
