@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+dist_man_MANS += doc/man/posternctl-gate.8
+EXTRA_DIST += doc/guide
 dist_man_MANS += doc/man/posternctl-account.8 doc/man/posternctl-domain.8 doc/man/postern-pop3.8
 dist_man_MANS += doc/man/postern.conf.5
 dist_man_MANS += doc/man/postern-snmp.8
