@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How many may connect: limit per address, maximum and reserve (listeners.md, cases 31 to 34, 36 to 39, 43 to 54)."""
+"""How many may connect: limit per address, maximum and reserve (listeners.md, cases 31 to 34, 36 to 39, 43, 44, 46 to 54 and 79)."""
 from postern_testing import *
 
 site = Site(settings={"children": {"smtp": 4, "pop3": 2}})
@@ -270,17 +270,44 @@ def clients_may_have_a_limit_of_their_own():
 
 
 @case
-def case_79_after_many_ends_of_all_kinds_every_count_is_0():
+def case_79_after_1000_ends_of_all_kinds_every_count_is_0_and_every_limit_exact():
     limits(per_address=50)
-    for index in range(300):
+    limits(module="pop3", per_address=50)
+    held = []
+    for index in range(1000):
         with contextlib.suppress(OSError, Closed):
-            session = Smtp(site.smtp, "127.0.0.%d" % random.randint(50, 60), greeting=random.random() < 0.7)
-            [session.close, session.reset, session.quit if session.greeting else session.close][random.randint(0, 2)]()
-        if index % 60 == 30:
-            os.kill(random.choice(site.server.children("smtp") or [0]), signal.SIGKILL)
+            source = "127.0.0.%d" % random.randint(50, 60)
+            if random.random() < 0.3:
+                session = Line(site.pop3, source)
+            else:
+                session = Smtp(site.smtp, source, greeting=random.random() < 0.7)
+            held.append(session)
+        while len(held) > 20:
+            session = held.pop(random.randrange(len(held)))
+            with contextlib.suppress(OSError, Closed, AssertionError):
+                getattr(session, random.choice(["close", "reset", "quit"] if isinstance(session, Smtp) else ["close", "reset"]))()
+        if index % 100 == 50:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(random.choice(site.server.children("smtp") + site.server.children("pop3") or [0]), signal.SIGKILL)
+    close_all(held)
     nobody_left()
-    status = json.dumps(site.ctl_json("status"))
-    check(site.server.alive() and status, "the server is alive")
+    wait_until(lambda: len(site.server.children("smtp")) == 4 and len(site.server.children("pop3")) == 2, 20 * slow_build(), "all children are there again")
+    nobody_left()
+    status = site.ctl_json("status")
+    for listener in status["listeners"]:
+        equal((listener["active"], listener["clients"]), (0, 0), listener["module"])
+    equal(status["addresses"], [], "counting keys")
+    # Not one more, and not one fewer.
+    limits(per_address=9, maximum=20, reserve=5)
+    for source in ("127.0.0.50", "127.0.0.60"):
+        sessions = let_in(30, [source])
+        equal(len(sessions), 9, "greetings for " + source)
+        close_all(sessions)
+        nobody_left()
+    sessions = let_in(60, ["127.0.0.%d" % number for number in range(50, 60)])
+    equal(len(sessions), 15, "greetings with five places for clients")
+    close_all(sessions)
+    nobody_left()
 
 
 with site.running():
