@@ -127,14 +127,14 @@ class JournalReader::Implementation {
     return false;
   }
 
-  void advance(std::uint32_t number, Segment& segment) {
+  void advance(std::uint32_t number, Segment& segment, bool thorough) {
     refresh_header(number, segment, false);
     if (!segment.readable) return;
     segment.marks.refresh(segment.marks_file.get());
     if (!segment.scan.ended()) {
       std::vector<RecordHeader> whole;
       std::vector<Unreadable> unreadable;
-      segment.scan.advance(segment.file.get(), segment.marks, !has_writer(segment), whole, unreadable);
+      segment.scan.advance(segment.file.get(), segment.marks, !has_writer(segment), thorough, whole, unreadable);
       // If the segment was recycled meanwhile, what looked like damage was the new generation.
       const SegmentHeader before = segment.header;
       refresh_header(number, segment, false);
@@ -283,7 +283,7 @@ class JournalReader::Implementation {
     return {Kind::corrupt, to_string(position) + ": " + why};
   }
 
-  Result<std::vector<Position>> scan(std::size_t limit) {
+  Result<std::vector<Position>> scan(std::size_t limit, bool thorough = false) {
     auto names = base::list_directory(journal.get(), kMostSegments);
     if (!names) return names.error().in("scan journal");
     for (auto& [number, segment] : segments) segment.seen = false;
@@ -298,7 +298,7 @@ class JournalReader::Implementation {
     std::erase_if(segments, [](const auto& entry) { return !entry.second.seen; });
     unfinished_count = 0;
     for (auto& [number, segment] : segments) {
-      advance(number, segment);
+      advance(number, segment, thorough);
       for (const Known& known : segment.unfinished)
         if (counts(segment, known)) ++unfinished_count;
     }
@@ -402,7 +402,7 @@ class JournalReader::Implementation {
       auto file = files.open(large.get(), name, O_RDONLY);
       if (file && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) candidates.emplace(name, std::move(*file));
     }
-    if (auto scanned = scan(0); !scanned) return scanned.error();
+    if (auto scanned = scan(0, true); !scanned) return scanned.error();
     if (!all_opened) return std::size_t{0};
     for (auto& [number, segment] : segments) {
       for (const Known& known : segment.unfinished) {

@@ -507,7 +507,7 @@ class Writer final : public JournalWriter {
     scan.reset(*header, segment->size, true);
     std::vector<RecordHeader> whole;
     std::vector<Unreadable> unreadable;
-    scan.advance(segment->file.get(), segment->marks, true, whole, unreadable);
+    scan.advance(segment->file.get(), segment->marks, true, true, whole, unreadable);
     for (const Unreadable& region : unreadable) {
       bool first = false;
       if (!set_aside(files_, corrupt_.get(), segment->file.get(), *header, region, first)) return nullptr;

@@ -17,6 +17,8 @@
 namespace postern::spool {
 namespace {
 constexpr std::size_t kChunkBytes = 256 * 1024;
+constexpr std::uint64_t kNearBytes = 64 * 1024;
+constexpr unsigned kLooksBeforeFarSearch = 64;
 }  // namespace
 
 namespace {
@@ -132,6 +134,7 @@ void SegmentScan::reset(const SegmentHeader& header, std::uint64_t segment_bytes
   batch_ = 0;
   unwatched_ = unwatched;
   ended_ = false;
+  owed_looks_ = 0;
   stuck_ = 0;
   stuck_at_ = 0;
 }
@@ -165,12 +168,12 @@ bool SegmentScan::zeros(int file, std::uint64_t from, std::uint64_t to) {
   return std::all_of(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c == '\0'; });
 }
 
-// The first readable record at or behind `from`, within a batch's length; or the first that starts a block, however far away.
-std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from) {
+// The first readable record at or behind `from` and before `farthest`, within a batch's length; or the first that starts a block.
+std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from, std::uint64_t farthest) {
   std::optional<RecordHeader> at_block;
-  for (std::uint64_t block = round_up(from, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
+  for (std::uint64_t block = round_up(from, kBlockBytes); block + kRecordHeaderBytes <= size_ && block < farthest; block += kBlockBytes)
     if ((at_block = header_at(file, block))) break;
-  const std::uint64_t until = std::min({size_, from + kMostBatchBytes, at_block ? at_block->offset : size_});
+  const std::uint64_t until = std::min({size_, farthest, from + kMostBatchBytes, at_block ? at_block->offset : size_});
   char secret[8];
   put64(secret, header_.secret);
   for (std::uint64_t chunk = from; chunk < until; chunk += kChunkBytes) {
@@ -192,11 +195,32 @@ std::uint32_t SegmentScan::highest_batch(int file, std::uint64_t from) {
   return highest;
 }
 
-void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole,
+// No readable record at next_: the end of what has been written, or damage. While the writer lives and we have followed it from its
+// start, it is the end: what it wrote is in the page cache and reads as it was written. Otherwise `found` gets the next record behind.
+bool SegmentScan::is_end(int file, bool closed, bool thorough, std::optional<RecordHeader>& found) {
+  const std::uint64_t from = next_ + kRecordAlignment;
+  if (!closed && !unwatched_) {
+    if (owed_looks_ == 0 || (--owed_looks_ > 0 && !thorough)) return true;
+  } else if (!closed && !thorough) {
+    // A segment that we see for the first time: nearly always just begun. If a record comes right here, this was the end.
+    unwatched_ = false;
+    owed_looks_ = kLooksBeforeFarSearch;
+    found = find_from(file, from, from + kNearBytes);
+    return !found;
+  }
+  unwatched_ = false;
+  owed_looks_ = 0;
+  found = find_from(file, from, size_);
+  return !found;
+}
+
+void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorough, std::vector<RecordHeader>& whole,
                           std::vector<Unreadable>& unreadable) {
   const bool unwatched = unwatched_;
   std::vector<RecordHeader> last_batch;
   std::vector<Unreadable> found_unreadable;
+  // What was the end at the last look has been continued there: nothing lay behind it.
+  if (owed_looks_ > 0 && next_ + kRecordHeaderBytes <= size_ && header_at(file, next_)) owed_looks_ = 0;
   while (next_ + kRecordHeaderBytes <= size_) {
     if (const auto record = header_at(file, next_)) {
       // A batch is written only after the one before has been synced, so that is whole. Whoever reads a record checks it.
@@ -214,12 +238,8 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
       next_ = block;
       continue;
     }
-    // No readable record: the end of what has been written, or damage. While the writer lives and we have followed it
-    // from its start, it is the end: what it wrote is in the page cache and reads as it was written.
-    if (!closed && !unwatched_) break;
-    unwatched_ = false;
-    const auto found = find_from(file, next_ + kRecordAlignment);
-    if (!found) break;
+    std::optional<RecordHeader> found;
+    if (is_end(file, closed, thorough, found)) break;
     if (header_at(file, next_)) {  // written while we looked
       unwatched_ = true;
       continue;
@@ -235,6 +255,7 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, std::vector
   } else {
     // What was found behind next_ will be found again.
     unwatched_ = unwatched;
+    owed_looks_ = 0;
     std::erase_if(found_unreadable, [this](const Unreadable& region) { return region.offset >= next_; });
   }
   std::sort(found_unreadable.begin(), found_unreadable.end(), [](const Unreadable& a, const Unreadable& b) { return a.offset < b.offset; });

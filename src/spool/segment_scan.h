@@ -62,8 +62,9 @@ class SegmentScan {
   void reset(const SegmentHeader& header, std::uint64_t segment_bytes, bool unwatched);
   // Goes on from where it stopped and adds whole records that are not marked finished to `whole`, unreadable bytes that are not marked
   // finished to `unreadable`. `closed`: nobody is writing this segment any more. Content is read of the last batch only: whoever
-  // reads an earlier record must check it, as it may be damaged.
-  void advance(int file, const Marks& marks, bool closed, std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable);
+  // reads an earlier record must check it, as it may be damaged. `thorough`: look now for records behind a long stretch of damage in a live
+  // writer's segment, which otherwise waits for a while, since it takes a read for each block up to the segment's end.
+  void advance(int file, const Marks& marks, bool closed, bool thorough, std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable);
   // True when a closed segment has been walked through: nothing will come any more.
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] const SegmentHeader& header() const { return header_; }
@@ -73,7 +74,8 @@ class SegmentScan {
   enum class Body { whole, not_whole, unread };
   Body look_at_body(int file, const RecordHeader& record);
   bool zeros(int file, std::uint64_t from, std::uint64_t to);
-  std::optional<RecordHeader> find_from(int file, std::uint64_t from);
+  std::optional<RecordHeader> find_from(int file, std::uint64_t from, std::uint64_t farthest);
+  bool is_end(int file, bool closed, bool thorough, std::optional<RecordHeader>& found);
   std::uint32_t highest_batch(int file, std::uint64_t from);
   bool check_last_batch(int file, bool thorough, bool closed, const std::vector<RecordHeader>& records, std::vector<RecordHeader>& whole,
                         std::vector<Unreadable>& unreadable);
@@ -82,6 +84,7 @@ class SegmentScan {
   std::uint64_t size_ = 0, next_ = kFirstRecord;
   std::uint32_t batch_ = 0;  // of the last record seen
   bool unwatched_ = true, ended_ = false;
+  unsigned owed_looks_ = 0;  // after so many more looks at the same end all that lies behind it is searched; 0: that is not owed
   unsigned stuck_ = 0;       // how often advance() stopped at the same unreadable record
   std::uint64_t stuck_at_ = 0;
   std::string buffer_;

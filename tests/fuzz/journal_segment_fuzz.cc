@@ -64,7 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     scan.reset(*header, segment.size(), true);
     std::vector<RecordHeader> whole;
     std::vector<Unreadable> unreadable;
-    for (int time = 0; time < 3; ++time) scan.advance(file, marks, closed, whole, unreadable);
+    for (int time = 0; time < 3; ++time) scan.advance(file, marks, closed, time == 2, whole, unreadable);
     std::uint64_t behind = kFirstRecord;
     for (const RecordHeader& record : whole) {
       check(record.offset >= behind && record.end() <= segment.size());

@@ -39,6 +39,7 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_position_of_an_earlier_generation_is_not_found);
   CPPUNIT_TEST(a_damaged_record_is_set_aside_and_the_rest_is_read);
   CPPUNIT_TEST(a_damaged_record_header_costs_one_record);
+  CPPUNIT_TEST(records_behind_long_damage_are_found_in_time);
   CPPUNIT_TEST(a_torn_end_is_no_record);
   CPPUNIT_TEST(both_headers_lost_costs_nothing);
   CPPUNIT_TEST(a_message_cannot_pass_for_a_record);
@@ -302,6 +303,28 @@ class JournalTest : public CppUnit::TestFixture {
     out = writer(scratch, small_settings(1024 * 1024));
     CPPUNIT_ASSERT(append_one(*out, "n", "x"));
     CPPUNIT_ASSERT(out->counters().segments_recycled > 0);
+  }
+  // In a live writer's segment that the reader sees for the first time, what lies far behind the end is not searched at once: the end is
+  // nearly always the end, and the search reads each block.
+  void records_behind_long_damage_are_found_in_time() {
+    Scratch scratch;
+    auto out = writer(scratch, small_settings(1024 * 1024));
+    const Position first = append_one(*out, "a", "1").value();
+    std::vector<Position> lost;
+    for (int i = 0; i < 10; ++i) lost.push_back(append_one(*out, "b", std::string(15000, 'b')).value());
+    const Position behind = append_one(*out, "c", std::string(50000, 'c')).value();  // names a file in large/
+    for (const Position& position : lost) {
+      damage(scratch, position, 20);
+      for (std::uint64_t at = 0; at < 15000; at += 4096) damage(scratch, position, at + 8);
+    }
+    auto in = reader(scratch);
+    std::size_t found = 0;
+    for (int look = 0; look < 70 && found < 2; ++look) found = in.scan(10).value().size();
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, behind}));
+    // Before anything is removed as nobody's, all is searched.
+    auto other = reader(scratch);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, other.remove_orphaned_large_messages().value());
+    CPPUNIT_ASSERT(other.read(behind));
   }
   void a_torn_end_is_no_record() {
     Scratch scratch;
