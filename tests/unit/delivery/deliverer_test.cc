@@ -135,6 +135,7 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(plain_message_reaches_the_inbox_with_its_return_path);
   CPPUNIT_TEST(recipients_without_filters_share_one_file);
   CPPUNIT_TEST(record_is_delivered_once_however_often_it_is_offered);
+  CPPUNIT_TEST(what_reached_a_mailbox_is_counted_once);
   CPPUNIT_TEST(levels_decide_in_their_order);
   CPPUNIT_TEST(broken_script_keeps_the_message);
   CPPUNIT_TEST(absent_directory_puts_the_message_off);
@@ -178,6 +179,23 @@ class DelivererTest : public CppUnit::TestFixture {
     site.work({position, position});
     site.work({position});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+  }
+
+  void what_reached_a_mailbox_is_counted_once() {
+    Site site;
+    site.account("a@example.com");
+    site.account("b@example.com", "require [\"fileinto\", \"copy\"]; fileinto :copy \"Two\"; keep;");
+    site.account("c@example.com", "discard;");
+    const spool::Position position = site.append({"a@example.com", "b@example.com", "c@example.com"});
+    site.work({position});
+    site.work({position});
+    site.work({site.append({"c@example.com"})});
+    const auto traffic = site.state_.traffic();
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, traffic.delivered_messages);
+    // The second one has it twice, the third one not at all.
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, traffic.delivered_recipients);
+    CPPUNIT_ASSERT(traffic.delivered_bytes > 0 && traffic.received_messages == 0);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, site.state_.totals().finished);
   }
 
   // access-control.md 11.4, FI1 to FI7.

@@ -48,7 +48,9 @@ class DeferredTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("a"), due[0].id);
     CPPUNIT_ASSERT_EQUAL(std::string("b"), due[1].id);
     CPPUNIT_ASSERT(next == at(3000));
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, deferred.due(at(9000), 1).value().size());
+    std::size_t all = 0;
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, deferred.due(at(9000), 1, nullptr, &all).value().size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, all);
   }
   void a_replay_waits_once() {
     Scratch scratch;

@@ -22,6 +22,7 @@ class SharedStateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_death_is_released_in_the_end);
   CPPUNIT_TEST(a_holder_killed_inside_the_lock_leaves_all_claims);
   CPPUNIT_TEST(who_may_only_read_sees_the_backlog);
+  CPPUNIT_TEST(what_came_and_went_is_counted_apart);
   CPPUNIT_TEST(suspicion_follows_deaths_and_odd_clocks);
   CPPUNIT_TEST(the_backlog_never_shows_below_zero);
   CPPUNIT_TEST(other_memory_is_refused);
@@ -164,6 +165,23 @@ class SharedStateTest : public CppUnit::TestFixture {
     const auto reader = SharedState::attach(base::SharedMemory::map(std::move(reading), false).value()).value();
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, reader.backlog());
     CPPUNIT_ASSERT(reader.totals().accepted == 3 && reader.last_death() == state.last_death());
+  }
+  void what_came_and_went_is_counted_apart() {
+    auto state = fresh();
+    CPPUNIT_ASSERT(!state.deferred());
+    state.add_received(1000, 2);
+    state.add_received(500, 1);
+    state.add_delivered(1000, 2);
+    state.set_deferred(0);
+    auto reading = base::SharedMemory::read_only(state.memory().descriptor()).value();
+    const auto reader = SharedState::attach(base::SharedMemory::map(std::move(reading), false).value()).value();
+    const auto traffic = reader.traffic();
+    CPPUNIT_ASSERT(traffic.received_messages == 2 && traffic.received_bytes == 1500 && traffic.received_recipients == 3);
+    CPPUNIT_ASSERT(traffic.delivered_messages == 1 && traffic.delivered_bytes == 1000 && traffic.delivered_recipients == 2);
+    CPPUNIT_ASSERT(reader.deferred() == std::optional<std::uint64_t>(0));
+    state.set_deferred(7);
+    CPPUNIT_ASSERT(reader.deferred() == std::optional<std::uint64_t>(7));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reader.backlog());
   }
   void suspicion_follows_deaths_and_odd_clocks() {
     auto state = fresh();
