@@ -84,7 +84,7 @@ const std::vector<RoleEntry>& role_table() {
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
        {{"connections", write}, {"ledger", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
-       {{"connections", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
+       {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"spool-state", write}, {"generations", read}}},

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "gate/ledger.h"
 
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -149,7 +150,8 @@ struct DatagramService::State : std::enable_shared_from_this<DatagramService::St
   DatagramSettings settings;
   DatagramHandler handler;
   std::optional<gate::DatagramCounts> counts;
-  Error counts_error;
+  std::optional<gate::Ledger> ledger;  // who is blocked; read only
+  Error memory_error;
   net::asio::steady_timer second;
   std::map<std::uint32_t, std::shared_ptr<Reading>> reading;
   std::map<std::pair<conf::Module, DatagramOutcome>, Sum> sums;
@@ -255,6 +257,7 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
   if (socket.row.row == nullptr) return;  // no row ever named it
   const net::Endpoint remote = net::Endpoint::from(peer), local{beside.local, socket.info.port};
   if (!admits(*socket.row.row, remote.address)) return note(socket, DatagramOutcome::restricted, remote, local);
+  if (ledger->blocked(remote.address)) return note(socket, DatagramOutcome::blocked, remote, local);
   if (cut) return note(socket, DatagramOutcome::oversized, remote, local);
   // An answer to port 0 would go nowhere; only a forger sends from there.
   if (remote.port == 0) return note(socket, DatagramOutcome::damaged, remote, local);
@@ -351,14 +354,18 @@ void DatagramService::State::finish() {
 
 DatagramService::DatagramService(net::asio::io_context& io, Start& start, ControlLink& link, DatagramSettings settings, DatagramHandler handler)
     : state_(std::make_shared<State>(io, link, settings, std::move(handler))) {
-  auto memory = start.map("datagrams", true);
-  if (memory) {
-    auto counts = gate::DatagramCounts::attach(std::move(*memory));
-    if (counts) state_->counts.emplace(std::move(*counts));
-    else state_->counts_error = counts.error();
-  } else {
-    state_->counts_error = memory.error();
-  }
+  const auto attach = [&](const char* name, bool writable, auto& to, auto&& make) {
+    auto memory = start.map(name, writable);
+    if (!memory) {
+      state_->memory_error = memory.error();
+    } else if (auto made = make(std::move(*memory)); made) {
+      to.emplace(std::move(*made));
+    } else {
+      state_->memory_error = made.error().in(name);
+    }
+  };
+  attach("datagrams", true, state_->counts, gate::DatagramCounts::attach);
+  attach("ledger", false, state_->ledger, gate::Ledger::attach);
   for (auto& socket : start.sockets) state_->add(std::move(socket));
   start.sockets.clear();
   const std::weak_ptr<State> weak = state_;
@@ -389,7 +396,7 @@ DatagramService::~DatagramService() {
 }
 
 Result<void> DatagramService::begin() {
-  if (!state_->counts) return state_->counts_error.in("datagram counts");
+  if (!state_->counts || !state_->ledger) return state_->memory_error;
   state_->begun = true;
   state_->each_second();
   for (auto& [id, socket] : state_->reading) state_->wait(socket);

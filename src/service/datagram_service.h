@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The skeleton of every role that serves UDP: reads datagrams in batches, drops those that the row's restriction refuses, hands the
-// others to the role's handler one by one, and sends its answer from the address that was asked (listeners.md section 3).
+// The skeleton of every role that serves UDP: reads datagrams in batches, drops those that the row's restriction refuses or whose
+// sender is blocked (L-50), hands the others to the role's handler one by one, and sends its answer from the address that was asked
+// (listeners.md section 3).
 //
 //   int run_snmp(service::Start& start) {
 //     net::asio::io_context io(1);
@@ -60,13 +61,14 @@ bool admits(const conf::SocketRow& row, const net::Address& remote);
 
 class DatagramService {
  public:
-  // Takes start.sockets over and maps the counts ("datagrams"). All references must outlive the service.
+  // Takes start.sockets over and maps the counts ("datagrams") and, only to read, the ledger ("ledger"). All references must outlive
+  // the service.
   DatagramService(net::asio::io_context& io, Start& start, ControlLink& link, DatagramSettings settings, DatagramHandler handler);
   ~DatagramService();
   DatagramService(const DatagramService&) = delete;
   DatagramService& operator=(const DatagramService&) = delete;
 
-  // Answers from now on and calls link.ready(). An error (counts unusable): return 1 from the role's function.
+  // Answers from now on and calls link.ready(). An error (shared memory unusable): return 1 from the role's function.
   Result<void> begin();
   // The counts that it writes; valid after begin().
   [[nodiscard]] const gate::DatagramCounts& counts() const;

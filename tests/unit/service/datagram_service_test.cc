@@ -2,6 +2,7 @@
 #include "service/datagram_service.h"
 
 #include "base/log.h"
+#include "gate/ledger.h"
 #include "net/orders.h"
 
 #include <boost/json/array.hpp>
@@ -55,6 +56,14 @@ class Stage {
     base::Descriptor socket = open_socket(port);
     start_.configuration = configuration("restriction = \"none\";");
     start_.descriptors["datagrams"] = base::Descriptor(::fcntl(counts_->descriptor(), F_DUPFD_CLOEXEC, 3));
+    auto memory = gate::Ledger::create(16);
+    CPPUNIT_ASSERT(memory.has_value());
+    auto reading = base::SharedMemory::read_only(memory->descriptor());
+    CPPUNIT_ASSERT(reading.has_value());
+    start_.descriptors["ledger"] = std::move(*reading);
+    auto made = gate::Ledger::attach(std::move(*memory));
+    CPPUNIT_ASSERT(made.has_value());
+    ledger.emplace(std::move(*made));
     auto copy = socket.duplicate();
     CPPUNIT_ASSERT(copy.has_value());
     masters_copy = std::move(*copy);
@@ -111,6 +120,7 @@ class Stage {
 
   net::asio::io_context io{1};
   base::Descriptor master, masters_copy;
+  std::optional<gate::Ledger> ledger;  // as the master has it
   std::uint16_t port = 0;
 
  private:
@@ -127,6 +137,7 @@ class DatagramServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_datagram_is_answered_from_the_address_that_it_was_sent_to);
   CPPUNIT_TEST(more_than_a_batch_is_answered);
   CPPUNIT_TEST(the_restriction_holds_for_each_datagram_and_changes_with_the_configuration);
+  CPPUNIT_TEST(a_blocked_address_is_not_answered);
   CPPUNIT_TEST(what_is_too_large_is_dropped);
   CPPUNIT_TEST(what_the_handler_refuses_or_throws_gets_no_answer);
   CPPUNIT_TEST(a_removed_socket_is_emptied_first);
@@ -185,6 +196,19 @@ class DatagramServiceTest : public CppUnit::TestFixture {
       refused += (row.friendly ? 0 : 1) + (row.stranger ? 0 : 1);
       CPPUNIT_ASSERT_EQUAL(refused, stage.count(DatagramOutcome::restricted));
     }
+  }
+
+  // listeners.md L-50
+  void a_blocked_address_is_not_answered() {
+    Stage stage(echo);
+    const auto one = stage.user("127.0.0.1"), other = stage.user("127.0.0.9");
+    CPPUNIT_ASSERT(stage.ledger->block(*gate::Network::parse("127.0.0.8/31"), std::nullopt, "test").has_value());
+    stage.ask(one, "a");
+    stage.ask(other, "b");
+    stage.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("re: a"), Stage::heard(one));
+    CPPUNIT_ASSERT_EQUAL(std::string(), Stage::heard(other));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::blocked));
   }
 
   void what_is_too_large_is_dropped() {
