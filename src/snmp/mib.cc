@@ -207,6 +207,7 @@ const NamedType kPosternTypes[] = {
     {"posternListenerRefused", column(kListeners, 10)},
     {"posternRefusalReason", column(kRefusals, 2)},
     {"posternRefusalCount", column(kRefusals, 3)},
+    {"posternRefusalDryRun", column(kRefusals, 4)},
     {"posternSocketPort", column(kSockets, 2)},
     {"posternSocketAddress", column(kSockets, 3)},
     {"posternSocketState", column(kSockets, 4)},
@@ -260,6 +261,7 @@ void add_listener(Tree& tree, const ServiceFigures& service) {
     const Oid one = row + Oid{static_cast<std::uint32_t>(i) + 1};
     tree.add(column(kRefusals, 2), one, text(std::string(gate::to_string(static_cast<gate::Reason>(i)))));
     tree.add(column(kRefusals, 3), one, Value::counter64(service.counts.refused[i]));
+    tree.add(column(kRefusals, 4), one, Value::counter64(service.counts.would_refuse[i]));
   }
 }
 
