@@ -4,6 +4,7 @@ EXTRA_DIST += doc/guide
 dist_man_MANS += doc/man/posternctl-account.8 doc/man/posternctl-domain.8 doc/man/postern-pop3.8
 dist_man_MANS += doc/man/postern.conf.5
 dist_man_MANS += doc/man/postern-snmp.8
+dist_man_MANS += doc/man/posternctl-certificate.8
 dist_man_MANS += doc/man/postern-channels.5 doc/man/postern-smtp.8
 dist_man_MANS += doc/man/sieve.5 doc/man/postern-sieve.1
 dist_man_MANS += doc/man/mappings.5 doc/man/postern-compile.8 doc/man/postern-aliases.5

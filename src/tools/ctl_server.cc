@@ -52,6 +52,16 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
     std::puts(line.c_str());
   }
 
+  std::vector<std::vector<std::string>> certificates;
+  each(*answer, "certificates", [&](const object& one) {
+    certificates.push_back({text(one, "domain"), text(one, "key_type"), text(one, "not_after"), text(one, "days_left"), truth(one, "in_use") ? "yes" : "no",
+                            one.contains("error") ? text(one, "error") : ""});
+  });
+  if (!certificates.empty()) {
+    std::puts("");
+    print_table({"CERTIFICATE", "KEY", "EXPIRES", "DAYS", "IN USE", "ERROR"}, certificates);
+  }
+
   std::vector<std::vector<std::string>> listeners, datagrams, sockets, children;
   each(*answer, "listeners", [&](const object& listener) {
     if (const value* const figures = listener.if_contains("datagrams"); figures != nullptr && figures->is_object()) {

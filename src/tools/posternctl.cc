@@ -36,6 +36,7 @@ const Command kCommands[] = {
     {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},
     {"domain", "add|list|remove|filter …", "the mail domains of this server", run_domain, kDomainDetails},
     {"account", "add|passwd|list|enable|disable|remove|filter …", "accounts, their passwords and filters", run_account, kAccountDetails},
+    {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"probe", "--table NAME [STRING]", "what an access table answers, and why", run_probe,
      "  --flags LETTERS    input flags\n  --mappings FILE    a text file instead of the compiled tables; needs neither server nor configuration\n"
      "  --general FILE     with it: the general table\n  --trace            every entry that was tried\nWithout STRING, each line of standard input is a probe.\n"},

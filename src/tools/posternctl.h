@@ -55,6 +55,9 @@ int run_domain(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);
 extern const char* const kDomainDetails;
 extern const char* const kAccountDetails;
+// ctl_certificate.cc
+int run_certificate(const Context&, const std::vector<std::string>&);
+extern const char* const kCertificateDetails;
 // ctl_tables.cc
 int run_probe(const Context&, const std::vector<std::string>&);
 int run_match(const Context&, const std::vector<std::string>&);

@@ -17,6 +17,7 @@ class CertificateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(names_that_are_none_are_refused);
   CPPUNIT_TEST(cipher_lists_are_tried);
   CPPUNIT_TEST(garbage_is_no_ocsp_response);
+  CPPUNIT_TEST(ocsp_responses_are_good_for_their_certificate_and_time);
   CPPUNIT_TEST_SUITE_END();
 
   void what_is_made_says_what_was_asked_for() {
@@ -120,6 +121,44 @@ class CertificateTest : public CppUnit::TestFixture {
     for (const std::string text : {"", "garbage", "\x30\x03\x0a\x01\x06"}) {
       auto checked = net::check_ocsp_response(text, one.certificate);
       CPPUNIT_ASSERT(!checked && checked.error().kind == Kind::invalid);
+    }
+  }
+
+  // A response about `about`, signed by itself; `until`: seconds from now, 0: none.
+  static std::string response(const std::string& about, int status, long until) {
+    const auto certificate = std::move(net::read_certificates(made_certificate(about).certificate)->front());
+    const auto key = net::read_key(made_certificate(about).key);
+    const net::BasicResponsePointer basic(OCSP_BASICRESP_new());
+    struct FreeTime {
+      void operator()(ASN1_TIME* time) const { ASN1_TIME_free(time); }
+    };
+    const std::unique_ptr<ASN1_TIME, FreeTime> from(X509_gmtime_adj(nullptr, -7200)), to(until == 0 ? nullptr : X509_gmtime_adj(nullptr, until));
+    OCSP_CERTID* const id = OCSP_cert_to_id(EVP_sha1(), certificate.get(), certificate.get());
+    CPPUNIT_ASSERT(OCSP_basic_add1_status(basic.get(), id, status, 0, from.get(), from.get(), to.get()) != nullptr);
+    OCSP_CERTID_free(id);
+    CPPUNIT_ASSERT_EQUAL(1, OCSP_basic_sign(basic.get(), certificate.get(), key->get(), EVP_sha256(), nullptr, 0));
+    const net::ResponsePointer whole(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic.get()));
+    std::string bytes(static_cast<std::size_t>(i2d_OCSP_RESPONSE(whole.get(), nullptr)), '\0');
+    auto* to_bytes = reinterpret_cast<unsigned char*>(bytes.data());
+    i2d_OCSP_RESPONSE(whole.get(), &to_bytes);
+    return bytes;
+  }
+
+  void ocsp_responses_are_good_for_their_certificate_and_time() {
+    const auto& one = made_certificate("one.example");
+    auto good = net::check_ocsp_response(response("one.example", V_OCSP_CERTSTATUS_GOOD, 3600), one.certificate);
+    CPPUNIT_ASSERT_MESSAGE(good ? "" : good.error().what, good.has_value());
+    CPPUNIT_ASSERT(*good > std::time(nullptr) + 3500 && *good <= std::time(nullptr) + 3600);
+    const struct { std::string bytes, want; } rows[] = {
+        {response("two.example", V_OCSP_CERTSTATUS_GOOD, 3600), "for another certificate"},
+        {response("one.example", V_OCSP_CERTSTATUS_GOOD, -60), "has expired"},
+        {response("one.example", V_OCSP_CERTSTATUS_UNKNOWN, 3600), "unknown"},
+        {response("one.example", V_OCSP_CERTSTATUS_GOOD, 0), "until when"},
+    };
+    for (const auto& row : rows) {
+      auto checked = net::check_ocsp_response(row.bytes, one.certificate);
+      CPPUNIT_ASSERT_MESSAGE(row.want, !checked);
+      CPPUNIT_ASSERT_MESSAGE(checked.error().what, checked.error().what.find(row.want) != std::string::npos);
     }
   }
 };
