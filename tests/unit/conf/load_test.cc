@@ -63,6 +63,10 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(ext_within_reach_of_everybody_is_a_warning);
   CPPUNIT_TEST(a_socket_with_proxy_must_name_its_proxies);
   CPPUNIT_TEST(named_lists_are_put_in);
+  CPPUNIT_TEST(a_named_list_may_be_a_file_that_children_get_with_the_rest);
+  CPPUNIT_TEST(rows_of_limits_are_checked);
+  CPPUNIT_TEST(rules_that_are_only_tried_are_named);
+  CPPUNIT_TEST(places_of_settings_are_kept);
   CPPUNIT_TEST(syntax_mistakes_have_a_line);
   CPPUNIT_TEST(included_files_keep_their_own_places);
   CPPUNIT_TEST(the_first_syntax_mistake_of_each_file_is_reported);
@@ -477,6 +481,73 @@ class LoadTest : public CppUnit::TestFixture {
   }
 
   // listeners.md A-11
+  void a_named_list_may_be_a_file_that_children_get_with_the_rest() {
+    const auto directory = std::filesystem::temp_directory_path() / ("postern-lists-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(directory);
+    const auto path = (directory / "postern.conf").string();
+    const auto write = [&](const char* name, const std::string& text) { std::ofstream(directory / name) << text; };
+    write("unwanted.list", "; \"unwanted\" \\ 100%\r\n192.0.2.0/24\r\n!192.0.2.9\n");
+    write("postern.conf", "lists = { Unwanted = { file = \"unwanted.list\"; }; };\nclient_addresses = \"#unwanted\";\n" + kSmtp);
+    auto loaded = conf::load(path);
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.usable());
+    CPPUNIT_ASSERT(loaded.configuration.client_addresses.contains(*net::Address::parse("192.0.2.1")));
+    // A child has no way to the file.
+    write("unwanted.list", "");
+    const auto child = conf::load_text(loaded.flattened, "postern.conf");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(child), child.usable());
+    CPPUNIT_ASSERT(child.configuration.client_addresses == loaded.configuration.client_addresses);
+    CPPUNIT_ASSERT(child.configuration.client_addresses.contains(*net::Address::parse("192.0.2.1")) && !child.configuration.client_addresses.contains(*net::Address::parse("192.0.2.9")));
+    // Mistakes have the file and line of the list; what the server makes for itself nobody else may.
+    write("unwanted.list", "192.0.2.1\n192.0.2.1/24\n");
+    loaded = conf::load(path);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, loaded.mistakes.size());
+    for (const auto& mistake : loaded.mistakes)
+      CPPUNIT_ASSERT_MESSAGE(mistake.to_string(), mistake.setting == "client_addresses" ? mistake.place.line == 2 : mistake.place.file == (directory / "unwanted.list").string() && mistake.place.line == 2);
+    std::filesystem::remove(directory / "unwanted.list");
+    has(conf::load(path), {1, "lists.Unwanted.file", "can't be read"});
+    has(conf::load_text("lists = { a = { file = 5; };\n b = { path = \"x\"; };\n c = 7; };\nlist_texts = ( \"/etc/passwd x\" );", "t"), {1, "lists.a.file", "expected the path of a file"});
+    has(conf::load_text("lists = { a = { file = 5; };\n b = { path = \"x\"; };\n c = 7; };\nlist_texts = ( \"/etc/passwd x\" );", "t"), {2, "lists.b.path", "did you mean \"file\"?"});
+    has(conf::load_text("lists = { a = { file = 5; };\n b = { path = \"x\"; };\n c = 7; };\nlist_texts = ( \"/etc/passwd x\" );", "t"), {3, "lists.c", "found 7"});
+    has(conf::load_text("list_texts = ( \"/etc/passwd x\" );", "t"), {1, "list_texts", "has no place in a configuration"});
+    std::filesystem::remove_all(directory);
+  }
+
+  void rows_of_limits_are_checked() {
+    const auto loaded = conf::load_text(
+        "listeners : { smtp : { sockets = ( { port = 25; } );\n"
+        "limits = ( { list = \"192.0.2.1\"; connections_per_address = 400; },\n"
+        "{ connections_per_address = 1; },\n"
+        "{ list = \"192.0.2.1\"; },\n"
+        "{ list = \"\"; connections_per_site = 5; },\n"
+        "{ list = \"192.0.2.1\"; connection_per_address = 1; }, 7 ); };\n"
+        "snmp : { limits = ( { list = \"192.0.2.1\"; } ); sockets = (); }; };",
+        "t");
+    has(loaded, {3, "listeners.smtp.limits[1].list", "found nothing"});
+    has(loaded, {4, "listeners.smtp.limits[2]", "found none of them"});
+    has(loaded, {5, "listeners.smtp.limits[3].list", "holds for nobody"});
+    has(loaded, {6, "listeners.smtp.limits[4].connection_per_address", "did you mean \"connections_per_address\"?"});
+    has(loaded, {6, "listeners.smtp.limits[5]", "expected a group"});
+    has(loaded, {7, "listeners.snmp.limits", ""});
+    CPPUNIT_ASSERT(loaded.configuration.listeners[0].limits[0].connections_per_address == 400U && !loaded.configuration.listeners[0].limits[0].connections_per_site);
+  }
+
+  void rules_that_are_only_tried_are_named() {
+    const auto loaded = conf::load_text("listeners : { smtp : { dry_run = [ \"connections_per_site\", \"blocked\" ]; sockets = ( { port = 25; dry_run = true; } ); }; };", "t");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.usable());
+    const auto& listener = loaded.configuration.listeners[0];
+    CPPUNIT_ASSERT(listener.tries(conf::GateRule::connections_per_site) && listener.tries(conf::GateRule::blocked) && !listener.tries(conf::GateRule::restriction));
+    CPPUNIT_ASSERT(listener.sockets[0].dry_run);
+    has(conf::load_text("listeners : { smtp : { dry_run = [ \"blocked\",\n \"all\" ]; }; };", "t"), {2, "listeners.smtp.dry_run", "found \"all\""});
+    has(conf::load_text("listeners : { smtp : { dry_run = true; }; };", "t"), {1, "listeners.smtp.dry_run", "a list of texts, each one of \"restriction\""});
+  }
+
+  void places_of_settings_are_kept() {
+    const auto loaded = conf::load_text("listeners : { smtp : {\n connections_per_address = 7; sockets = ( { port = 25; } ); }; };\ngate = {\n failed_logins = 5; };", "t");
+    CPPUNIT_ASSERT_EQUAL(2, loaded.configuration.place_of("listeners.smtp.connections_per_address").line);
+    CPPUNIT_ASSERT_EQUAL(4, loaded.configuration.place_of("gate.failed_logins").line);
+    CPPUNIT_ASSERT(loaded.configuration.place_of("gate.block_time").file.empty());
+  }
+
   void named_lists_are_put_in() {
     auto loaded = conf::load_text("lists : { office = \"192.0.2.0/24\\n!192.0.2.9\"; all_ours = [ \"#office\", \"198.51.100.1\" ]; };\n"
                                   "client_addresses = \"#All_Ours\";" + kSmtp, "t");

@@ -34,7 +34,40 @@ class AddressListTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(limits_hold);
   CPPUNIT_TEST(the_same_as_walking_from_the_last_line);
   CPPUNIT_TEST(a_hundred_thousand_lines_are_no_burden);
+  CPPUNIT_TEST(the_line_that_decides_can_be_asked_for);
+  CPPUNIT_TEST(lists_are_the_same_if_their_addresses_are);
   CPPUNIT_TEST_SUITE_END();
+
+  void the_line_that_decides_can_be_asked_for() {
+    const AddressList::Resolver lists = [](std::string_view name) -> std::optional<std::string> {
+      if (name == "office") return "192.0.2.0/24\n!192.0.2.9 ; the printer";
+      if (name == "all") return "#office\n2001:db8::/32";
+      return std::nullopt;
+    };
+    const auto list = good("10.0.0.0/8 ; ours\r\n\r\n!10.1.0.0-10.1.255.255\r\n10.1.2.3\n#ALL\n!2001:db8::1", lists);
+    const struct {
+      const char* address;
+      int line;
+      const char *element, *via;
+      bool on_list;
+    } rows[] = {{"10.9.9.9", 1, "10.0.0.0/8", "", true},     {"10.1.9.9", 3, "10.1.0.0-10.1.255.255", "", false},
+                {"10.1.2.3", 4, "10.1.2.3", "", true},       {"192.0.2.1", 5, "#ALL", "line 1, #office (line 1, 192.0.2.0/24)", true},
+                {"2001:db8::2", 5, "#ALL", "line 2, 2001:db8::/32", true}, {"2001:db8::1", 6, "2001:db8::1", "", false}};
+    for (const auto& row : rows) {
+      const auto got = list.deciding(*Address::parse(row.address));
+      CPPUNIT_ASSERT_MESSAGE(row.address, got && got->line == row.line && got->element == row.element && got->via == row.via && got->on_list == row.on_list);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, row.on_list, list.contains(*Address::parse(row.address)));
+    }
+    for (const char* const nobody : {"192.0.2.9", "11.0.0.1", "::1"}) CPPUNIT_ASSERT_MESSAGE(nobody, !list.deciding(*Address::parse(nobody)));
+    CPPUNIT_ASSERT(!AddressList().deciding(*Address::parse("::1")));
+  }
+
+  void lists_are_the_same_if_their_addresses_are() {
+    const auto with = [](const char* text) { return [text](std::string_view) { return std::optional<std::string>(text); }; };
+    CPPUNIT_ASSERT(good("#a", with("10.0.0.1")) == good("#a", with("10.0.0.1 ; the same")));
+    CPPUNIT_ASSERT(!(good("#a", with("10.0.0.1")) == good("#a", with("10.0.0.2"))));
+    CPPUNIT_ASSERT(!(good("10.0.0.1") == good("10.0.0.1 ;")) && AddressList() == AddressList() && AddressList() == good(""));
+  }
 
   // listeners.md and cases 16 to 21
   void the_last_line_that_holds_the_address_decides() {
