@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <pthread.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -20,6 +21,11 @@ Destination g_destination = Destination::standard_error;
 std::string g_program = "postern";
 std::atomic<Severity> g_least{Severity::info};
 std::atomic<int> g_descriptor{STDERR_FILENO};
+// Asked once: getpid() is a system call. A child that is forked and logs before it executes is told by forked().
+std::string g_process_id;
+void forked() { g_process_id.clear(); }
+std::string g_gathered;
+std::atomic<bool> g_has_gathered{false};
 
 int syslog_priority(Severity severity) {
   switch (severity) {
@@ -35,39 +41,35 @@ int syslog_priority(Severity severity) {
 
 bool is_plain(unsigned char byte) { return byte > 0x20 && byte != 0x7f && byte != '"' && byte != '\\' && byte != '='; }
 
-std::string time_stamp() {
+// "2026-11-21T20:05:00.123Z"; the calendar is asked once a second. Under the lock.
+void append_time(std::string& out) {
+  static std::time_t known = 0;
+  static char text[40];
+  static std::size_t length = 0;
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  tm parts{};
-  gmtime_r(&now.tv_sec, &parts);
-  char text[40];
-  const std::size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text + length, sizeof text - length, ".%03ldZ", now.tv_nsec / 1'000'000);
-  return text;
+  if (length == 0 || known != now.tv_sec) {
+    tm parts{};
+    gmtime_r(&now.tv_sec, &parts);
+    length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.", &parts);
+    known = now.tv_sec;
+  }
+  out.append(text, length);
+  const long milliseconds = now.tv_nsec / 1'000'000;
+  for (const long unit : {100L, 10L, 1L}) out += static_cast<char>('0' + milliseconds / unit % 10);
+  out += 'Z';
 }
 
-}  // namespace
-
-void configure_log(Destination destination, std::string_view program, Severity least) {
-  const std::lock_guard lock(g_mutex);
-  g_program = program;
-  g_least = least;
-  if (g_destination == Destination::syslog) closelog();
-  g_destination = destination;
-  if (destination == Destination::syslog) openlog(g_program.c_str(), LOG_PID | LOG_NDELAY, LOG_MAIL);
-}
-
-void set_log_descriptor(int descriptor) { g_descriptor = descriptor; }
-
-bool log_enabled(Severity severity) { return severity >= g_least.load(std::memory_order_relaxed); }
-
-std::string quoted_for_log(std::string_view value) {
+void append_quoted(std::string& out, std::string_view value) {
   const bool cut = value.size() > kValueBytes;
   if (cut) value = value.substr(0, kValueBytes);
   bool plain = !value.empty() && !cut;
   for (const unsigned char byte : value) plain = plain && is_plain(byte);
-  if (plain) return std::string(value);
-  std::string out = "\"";
+  if (plain) {
+    out += value;
+    return;
+  }
+  out += '"';
   for (const unsigned char byte : value) {
     if (byte == '"' || byte == '\\') {
       out += '\\';
@@ -81,27 +83,103 @@ std::string quoted_for_log(std::string_view value) {
     }
   }
   out += cut ? "...\"" : "\"";
+}
+
+// Under the lock.
+void write_gathered() {
+  if (g_gathered.empty()) return;
+  // A log that can't be written must not stop the mail.
+  [[maybe_unused]] const auto written = ::write(g_descriptor.load(), g_gathered.data(), g_gathered.size());
+  g_gathered.clear();
+  g_has_gathered = false;
+}
+
+}  // namespace
+
+void configure_log(Destination destination, std::string_view program, Severity least) {
+  const std::lock_guard lock(g_mutex);
+  write_gathered();
+  g_program = program;
+  g_least = least;
+  if (g_destination == Destination::syslog) closelog();
+  g_destination = destination;
+  if (destination == Destination::syslog) openlog(g_program.c_str(), LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+void set_log_descriptor(int descriptor) {
+  const std::lock_guard lock(g_mutex);
+  write_gathered();
+  g_descriptor = descriptor;
+}
+
+void flush_log() {
+  if (!log_gathered()) return;
+  const std::lock_guard lock(g_mutex);
+  write_gathered();
+}
+
+bool log_gathered() { return g_has_gathered.load(std::memory_order_relaxed); }
+
+bool log_enabled(Severity severity) { return severity >= g_least.load(std::memory_order_relaxed); }
+
+std::string quoted_for_log(std::string_view value) {
+  std::string out;
+  append_quoted(out, value);
   return out;
 }
 
-void log_event(Severity severity, std::string_view event, const Fields& fields) {
+namespace {
+
+void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait) {
   if (!log_enabled(severity)) return;
-  std::string line(event);
-  for (const Field& field : fields) {
-    line += ' ';
-    line += field.key;
-    line += '=';
-    line += quoted_for_log(field.value);
-  }
   const std::lock_guard lock(g_mutex);
+  const auto append_line = [&](std::string& out) {
+    out += event;
+    for (const Field& field : fields) {
+      out += ' ';
+      out += field.key;
+      out += '=';
+      append_quoted(out, field.value);
+    }
+  };
   if (g_destination == Destination::syslog) {
+    std::string line;
+    append_line(line);
     syslog(syslog_priority(severity), "%s", line.c_str());
     return;
   }
-  std::string whole = time_stamp() + " " + g_program + "[" + std::to_string(getpid()) + "] " + std::string(to_string(severity)) + ": " + line + "\n";
-  // A log that can't be written must not stop the mail.
-  [[maybe_unused]] const auto written = ::write(g_descriptor.load(), whole.data(), whole.size());
+  if (g_process_id.empty()) {
+    static const int registered = ::pthread_atfork(nullptr, nullptr, forked);
+    static_cast<void>(registered);
+    g_process_id = std::to_string(::getpid());
+  }
+  const std::size_t before = g_gathered.size();
+  append_time(g_gathered);
+  g_gathered += ' ';
+  g_gathered += g_program;
+  g_gathered += '[';
+  g_gathered += g_process_id;
+  g_gathered += "] ";
+  g_gathered += to_string(severity);
+  g_gathered += ": ";
+  append_line(g_gathered);
+  g_gathered += '\n';
+  if (g_gathered.size() > kGatheredBytes && before > 0) {
+    // Together they could be taken apart: those that waited go first.
+    const std::string line = g_gathered.substr(before);
+    g_gathered.resize(before);
+    write_gathered();
+    g_gathered = line;
+  }
+  if (may_wait && g_gathered.size() <= kGatheredBytes) g_has_gathered = true;
+  else write_gathered();
 }
+
+}  // namespace
+
+void log_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false); }
+
+void log_event_gathered(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, true); }
 
 std::string_view to_string(Severity severity) {
   switch (severity) {

@@ -4,6 +4,11 @@
 //
 // Goes to standard error (with time, program and pid in front) or to syslog. A write is one system call, so lines of several
 // processes never mix. Safe to call from helper threads. Every event name has its entry in doc/man/postern-log.7.
+//
+// A process that writes a line for each of thousands of connections a second may gather those of no consequence
+// (log_event_gathered): they wait until flush_log(), until the next line of another kind, or until kGatheredBytes are full, and go
+// out together and in order. A process that is killed takes with it what has gathered since; a service calls flush_log() before it
+// waits for events again.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -38,6 +43,14 @@ void set_log_descriptor(int descriptor);
 
 // Writes one line. Values with spaces, quotes or control bytes are quoted; control bytes become \xNN; a value is cut at 512 bytes.
 void log_event(Severity severity, std::string_view event, const Fields& fields = {});
+
+// The same, but the line may wait for others; see above. To syslog it goes at once, which takes one line at a time.
+void log_event_gathered(Severity severity, std::string_view event, const Fields& fields);
+void flush_log();
+// True if lines wait for flush_log().
+bool log_gathered();
+// Below what a pipe takes in one piece (PIPE_BUF).
+inline constexpr std::size_t kGatheredBytes = 4000;
 
 // True if a line of this severity would be written: ask before building costly fields.
 bool log_enabled(Severity severity);

@@ -194,7 +194,10 @@ void StreamService::State::end(Connection& connection) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - connection.began).count();
   std::string fraction = std::to_string(milliseconds % 1000);
   fields.emplace_back("seconds", std::to_string(milliseconds / 1000) + "." + fraction.insert(0, 3 - fraction.size(), '0'));
-  base::log_event(base::Severity::info, "session-ended", fields);
+  const bool waits_already = base::log_gathered();
+  base::log_event_gathered(base::Severity::info, "session-ended", fields);
+  // Behind what can be done now, so together with the lines of that; at the latest before we wait for events again.
+  if (!waits_already && base::log_gathered()) net::asio::post(io, base::flush_log);
 }
 
 net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {

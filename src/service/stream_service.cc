@@ -164,6 +164,7 @@ void StreamService::State::end_if_done() {
   if (!finishing || done || !running.empty()) return;
   // Not from within the coroutine that ended last.
   done = true;
+  base::flush_log();
   if (orphaned && ledger) gate::write_refusal_sums(*ledger, link.configuration()->gate.refusal_sums, true);
   second.cancel();
   grace_timer.cancel();
