@@ -48,7 +48,7 @@ void TimeLimits::tick() {
 }
 
 SocketStream::SocketStream(asio::io_context& io, base::Descriptor socket, TimeLimits& limits)
-    : socket_(io, socket.release()), limits_(limits) {
+    : socket_(io, std::move(socket)), limits_(limits) {
   limits_.streams_.insert(this);
 }
 
@@ -65,14 +65,12 @@ void SocketStream::set_time_limit(std::chrono::milliseconds limit) {
 void SocketStream::expire() {
   expired_ = true;
   deadline_ = std::chrono::steady_clock::time_point::max();
-  boost::system::error_code ignored;
-  socket_.cancel(ignored);
+  socket_.cancel();
 }
 
 void SocketStream::abort() {
   aborted_ = true;
-  boost::system::error_code ignored;
-  socket_.cancel(ignored);
+  socket_.cancel();
 }
 
 Result<std::optional<std::size_t>> SocketStream::receive(std::span<char> into) {
@@ -99,8 +97,10 @@ Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) 
   }
 }
 
-Awaitable<Result<void>> SocketStream::wait(asio::posix::stream_descriptor::wait_type what) {
+Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
   if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+  if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+  if (socket_.take_ready(what)) co_return Result<void>();
   boost::system::error_code error;
   co_await socket_.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
   if (expired_) co_return Error{Kind::temporary, "time limit is over"};
@@ -109,25 +109,24 @@ Awaitable<Result<void>> SocketStream::wait(asio::posix::stream_descriptor::wait_
 }
 
 Awaitable<Result<void>> SocketStream::wait_readable() {
-  using Socket = asio::posix::stream_descriptor;
   if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) co_return Result<void>();
-  co_return co_await wait(reading_wants_write_ ? Socket::wait_write : Socket::wait_read);
+  co_return co_await wait(reading_wants_write_ ? PolledSocket::For::writing : PolledSocket::For::reading);
 }
 
-Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, asio::posix::stream_descriptor::wait_type& waits_for) {
-  waits_for = asio::posix::stream_descriptor::wait_write;
+Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, PolledSocket::For& waits_for) {
+  waits_for = PolledSocket::For::writing;
   if (tls_) {
     if (!tls_ready_) return Error{Kind::permanent, "write: there is no TLS on this stream, it failed"};
     const auto outcome = tls_->write(bytes);
     switch (outcome.step) {
       case TlsSession::Step::done: return std::optional<std::size_t>(outcome.count);
-      case TlsSession::Step::want_read: waits_for = asio::posix::stream_descriptor::wait_read; [[fallthrough]];
+      case TlsSession::Step::want_read: waits_for = PolledSocket::For::reading; [[fallthrough]];
       case TlsSession::Step::want_write: return std::optional<std::size_t>();
       default: return tls_->error().in("write");
     }
   }
   for (;;) {
-    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT | (last_ ? MSG_MORE : 0));
     if (sent >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(sent));
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
@@ -137,7 +136,7 @@ Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, as
 
 Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    auto waits_for = asio::posix::stream_descriptor::wait_write;
+    auto waits_for = PolledSocket::For::writing;
     auto sent = send(bytes, waits_for);
     if (!sent) co_return sent.error();
     if (sent->has_value()) {
@@ -162,8 +161,8 @@ Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContext
     const auto step = tls_->handshake();
     if (step == TlsSession::Step::done) break;
     if (step == TlsSession::Step::failed || step == TlsSession::Step::no_certificate) co_return tls_->error();
-    auto ready = co_await wait(step == TlsSession::Step::want_write ? asio::posix::stream_descriptor::wait_write
-                                                                    : asio::posix::stream_descriptor::wait_read);
+    auto ready = co_await wait(step == TlsSession::Step::want_write ? PolledSocket::For::writing
+                                                                    : PolledSocket::For::reading);
     if (!ready) co_return ready.error();
   }
   tls_ready_ = true;
@@ -188,7 +187,7 @@ Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_
     auto got = receive(dropped);
     if (!got) co_return;
     if (!got->has_value()) {
-      auto ready = co_await wait(asio::posix::stream_descriptor::wait_read);
+      auto ready = co_await wait(PolledSocket::For::reading);
       if (!ready) co_return;
       continue;
     }

@@ -8,6 +8,7 @@
 
 #include "base/descriptor.h"
 #include "net/address.h"
+#include "net/polled_socket.h"
 #include "net/tls.h"
 
 #include <chrono>
@@ -26,10 +27,13 @@ class Stream {
   virtual ~Stream() = default;
   // Reads what is there without waiting: bytes read (0: end of the stream), nothing if there is nothing yet.
   virtual Result<std::optional<std::size_t>> try_read(std::span<char> into) = 0;
-  // Waits until reading makes sense. Error when the time limit is over (expired() is then true) or the stream was closed.
+  // Waits until reading makes sense, after a try_read() that found nothing. Error when the time limit is over (expired() is then true) or the stream was closed.
   virtual Awaitable<Result<void>> wait_readable() = 0;
   // Writes all of `bytes`, which must stay alive until it returns. Errors as above; Kind::permanent if the peer is gone.
   virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;
+  // What is written from now on is the last: it goes out together with the end of the connection, which must follow at once, and
+  // saves a packet and its receiver a wakeup. Without effect where that can't be done.
+  virtual void set_last() {}
   // From now on each wait may last this long, counted anew from each call of set_time_limit().
   virtual void set_time_limit(std::chrono::milliseconds limit) = 0;
   [[nodiscard]] virtual bool expired() const = 0;
@@ -78,6 +82,7 @@ class SocketStream final : public Stream {
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
   Awaitable<Result<void>> wait_readable() override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
+  void set_last() override { last_ = true; }
   void set_time_limit(std::chrono::milliseconds limit) override;
   [[nodiscard]] bool expired() const override { return expired_; }
   void abort() override;
@@ -95,13 +100,14 @@ class SocketStream final : public Stream {
   void expire();
   Result<std::optional<std::size_t>> receive(std::span<char> into);
   // One write call: bytes taken, or nothing and what to wait for in `waits_for`.
-  Result<std::optional<std::size_t>> send(std::string_view bytes, asio::posix::stream_descriptor::wait_type& waits_for);
-  Awaitable<Result<void>> wait(asio::posix::stream_descriptor::wait_type what);
+  Result<std::optional<std::size_t>> send(std::string_view bytes, PolledSocket::For& waits_for);
+  Awaitable<Result<void>> wait(PolledSocket::For what);
 
-  asio::posix::stream_descriptor socket_;
+  PolledSocket socket_;
   TimeLimits& limits_;
   std::unique_ptr<TlsSession> tls_;   // once the handshake has begun
   bool tls_ready_ = false;            // once it is complete
+  bool last_ = false;
   bool reading_wants_write_ = false;  // TLS has something to say before it can read on
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   bool expired_ = false;

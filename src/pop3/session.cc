@@ -102,6 +102,7 @@ class Session {
       }
     }
     // No time limit of its own: that of the last command still runs.
+    stream_.set_last();
     const auto flushed = co_await flush();
     if (!flushed) end_with(flushed.error());
   }

@@ -24,6 +24,7 @@ class ReplyStream final : public net::Stream {
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override { return stream_.try_read(into); }
   net::Awaitable<Result<void>> wait_readable() override;
   net::Awaitable<Result<void>> write(std::string_view bytes) override { return stream_.write(bytes); }
+  void set_last() override { stream_.set_last(); }
   void set_time_limit(std::chrono::milliseconds limit) override { stream_.set_time_limit(limit); }
   [[nodiscard]] bool expired() const override { return stream_.expired(); }
   void abort() override { stream_.abort(); }

@@ -160,6 +160,7 @@ net::Awaitable<void> Session::run() {
   }
   // The limit that ended a wait must not end the farewell too.
   stream_.set_time_limit(kFarewellTime);
+  stream_.set_last();
   auto sent = co_await stream_.flush();
   if (!sent) co_return;
 }
