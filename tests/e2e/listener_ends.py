@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How connections end and what they cost until then (listeners.md L-27, L-30, L-47; cases 37, 38 and 78)."""
+"""How connections end and what they cost until then (listeners.md L-27, L-30; cases 37 and 38)."""
 from postern_testing import *
 
 STRANGER = "127.0.0.7"
@@ -79,34 +79,6 @@ def a_refused_connection_that_stays_is_closed_after_the_linger_time():
                 return True
         wait_until(closed, 3 * slow_build(), "the connection is closed")
     session.close()
-
-
-@case
-def case_78_out_of_descriptors_it_waits_and_recovers():
-    import resource
-    pid = site.server.children("smtp")[0]
-    least, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    in_use = max(int(name) for name in os.listdir("/proc/%d/fd" % pid)) + 1
-    session = Smtp(site.smtp, "127.0.0.8")
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 1, most))
-    waiting = []
-    try:
-        for number in range(10):
-            waiting.append(Smtp(site.smtp, "127.0.0.%d" % (20 + number), greeting=False))
-        site.wait_for_log("accept-paused")
-        before = cpu_seconds([pid])
-        time.sleep(2)
-        used = cpu_seconds([pid]) - before
-        check(used < 0.4, "no busy loop: %.2f s of CPU in 2 s" % used)
-        session.command("NOOP", 250)
-        equal(len(site.log_lines("accept-paused")), 1, "lines in the log")
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, most))
-    for line in waiting:
-        equal(line.reply()[0], 220, "greeting when descriptors are free")
-        line.quit()
-    session.quit()
-    equal(site.server.children("smtp"), [pid], "the same process")
 
 
 with site.running():
