@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Limits over several sockets and services, exemptions, dry runs (listeners.md, cases 31, 37, 42 and 55)."""
+"""Limits over several sockets and services, exemptions, dry runs (listeners.md, cases 31, 37, 42, 45 and 55)."""
 from postern_testing import *
 
 SECOND = free_port()
@@ -74,6 +74,28 @@ def case_37_a_connection_counts_until_the_server_closes_it():
     nobody_left()
     line.close()
     limits("pop3", connections_per_address=0)
+
+
+@case
+def cases_45_and_55_where_tls_begins_at_once_a_silent_client_holds_a_place_and_the_refused_get_zero_bytes():
+    prefix = os.path.join(site.etc, "server")
+    site.ctl("certificate", "make", "--output", prefix, "mail.example.com")
+    tls_port = free_port()
+    site.write_configuration({"gate": {"tls_time": 1500}, "tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": prefix + ".pem", "key": prefix + ".key"}]}]}})
+    limits("pop3", connections_per_address=1, maximum_connections=2, sockets=TWO_SOCKETS + [{"port": tls_port, "address": "127.0.0.1", "init_tls": "on"}])
+    # It never begins its handshake.
+    silent = Line(tls_port, STRANGER)
+    wait_until(lambda: len(site.ctl_json("sessions")["sessions"]) == 1, 3 * slow_build(), "it counts")
+    check(refused_silently(tls_port, STRANGER), "zero bytes: one more from this address")
+    contains(answer(site.pop3, STRANGER), "-ERR [SYS/TEMP] too many connections from")
+    lines = mailboxes_open(site.pop3, 1, OTHER)
+    check(refused_silently(tls_port, MEMBER), "zero bytes: full")
+    close_all(lines)
+    wait_until(lambda: not site.ctl_json("sessions")["sessions"], 5 * slow_build(), "the place is free when the time of the handshake is over")
+    equal(silent.rest(), b"")
+    site.wait_for_log("connection-refused", "reason=tls-failed", STRANGER)
+    limits("pop3", connections_per_address=0, maximum_connections=200, sockets=TWO_SOCKETS)
+    silent.close()
 
 
 @case
