@@ -168,7 +168,8 @@ class TlsTest : public CppUnit::TestFixture {
     }
     // Not even an alert for what is no ClientHello.
     Connection garbage(contexts, "192.0.2.3");
-    CPPUNIT_ASSERT_EQUAL(ssize_t{14}, ::write(garbage.pipe.client.get(), "EHLO example\r\n", 14));
+    // A record that holds a ServerHello.
+    CPPUNIT_ASSERT_EQUAL(ssize_t{10}, ::write(garbage.pipe.client.get(), "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00", 10));
     CPPUNIT_ASSERT(garbage.server->handshake() == TlsSession::Step::failed);
     CPPUNIT_ASSERT(garbage.silent());
     // Without any certificate nothing is even read.
