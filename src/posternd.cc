@@ -323,6 +323,7 @@ class Service {
     options.formats = disk_formats();
     options.tables_changed = [this] { generations_->raise_tables(); };
     options.check = check_policy;
+    options.work_of = [this](unsigned child) { return state_->claims_of(child); };
     options.add_to_status = [this](boost::json::object& status) {
       const auto totals = state_->totals();
       status["spool"] = boost::json::object{

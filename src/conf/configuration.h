@@ -68,6 +68,7 @@ struct SocketRow {
   bool proxy = false;                 // each connection begins with a PROXY header (listeners.md 4.4)
   net::AddressList trusted_proxies;   // who may send one; not empty with `proxy`
   std::optional<unsigned> dscp;       // code point of what we send (RFC 2474); empty: the system's
+  unsigned number = 0;                // of the row in the text, from 0; rows with port 0 have one too
   Place place;
 };
 

@@ -488,7 +488,11 @@ class Reader {
     if (list.getType() != Node::TypeList && !(list.getType() == Node::TypeArray && list.getLength() == 0))
       return mistake(place(list), shown, "expected a list ( { port = ...; }, ... ), found " + kind_of(list));
     if (list.getLength() > kMaxSocketRows) return mistake(place(list), shown, "expected at most " + std::to_string(kMaxSocketRows) + " sockets");
-    for (int i = 0; i < list.getLength(); ++i) read_socket(list[i], listener, shown + "[" + std::to_string(i) + "]");
+    for (int i = 0; i < list.getLength(); ++i) {
+      const std::size_t rows = listener.sockets.size();
+      read_socket(list[i], listener, shown + "[" + std::to_string(i) + "]");
+      if (listener.sockets.size() > rows) listener.sockets.back().number = static_cast<unsigned>(i);
+    }
   }
 
   void read_limits(const Node& list, Listener& listener, const std::string& shown) {

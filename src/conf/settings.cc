@@ -460,6 +460,52 @@ void assign(const Setting& setting, const Scope& scope, const Value& value, cons
   }
 }
 
+std::string text_of(const Setting& setting, const Scope& scope) {
+  // Of a text with several lines only how many.
+  const auto short_text = [](std::string_view text) {
+    text = base::trim(text);
+    const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+    return lines > 1 ? std::to_string(lines) + " lines" : base::printable(text, 128);
+  };
+  const std::string text = std::visit(
+      [&](const auto& value) -> std::string {
+        using Pointer = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Pointer, Choice>) {
+          const auto words = base::split(setting.words, '|');
+          return value.get() < words.size() ? std::string(words[value.get()]) : std::string();
+        } else if constexpr (std::is_same_v<Pointer, bool*>) {
+          return *value ? "true" : "false";
+        } else if constexpr (std::is_same_v<Pointer, std::optional<unsigned>*>) {
+          return *value ? std::to_string(**value) : std::string();
+        } else if constexpr (std::is_same_v<Pointer, char*>) {
+          return std::string(1, *value);
+        } else if constexpr (std::is_same_v<Pointer, std::string*>) {
+          return short_text(*value);
+        } else if constexpr (std::is_same_v<Pointer, std::chrono::seconds*>) {
+          return in_units(static_cast<std::uint64_t>(value->count()) * 1000, kDurationUnits);
+        } else if constexpr (std::is_same_v<Pointer, std::chrono::milliseconds*>) {
+          return in_units(static_cast<std::uint64_t>(value->count()), kDurationUnits);
+        } else if constexpr (std::is_same_v<Pointer, net::AddressList*>) {
+          return short_text(value->text());
+        } else if constexpr (std::is_same_v<Pointer, std::vector<TextLine>*>) {
+          return value->empty() ? std::string() : std::to_string(value->size()) + (value->size() == 1 ? " line" : " lines");
+        } else if constexpr (std::is_same_v<Pointer, LocalAddress*>) {
+          return value->to_string();
+        } else {
+          if (setting.type == Type::words) {
+            std::string set;
+            unsigned bit = 0;
+            for (const std::string_view word : base::split(setting.words, '|'))
+              if ((static_cast<std::uint64_t>(*value) >> bit++ & 1) != 0) set += (set.empty() ? "" : " ") + std::string(word);
+            return set;
+          }
+          return setting.type == Type::size ? in_units(*value, kSizeUnits) : std::to_string(*value);
+        }
+      },
+      setting.target(scope));
+  return setting.secret && !text.empty() ? "set" : text;
+}
+
 bool same(const Setting& setting, const Scope& a, const Scope& b) {
   const Target other_target = setting.target(b);
   return std::visit(

@@ -101,6 +101,9 @@ std::string found(const Value& value);
 void assign(const Setting& setting, const Scope& scope, const Value& value, const Place& place, const std::string& shown,
             std::vector<Mistake>& mistakes, const net::AddressList::Resolver& lists);
 
+// The value in force, as text for people: "60 s", "50 MiB", "true", "127.0.0.0/8", "12 lines"; empty: none. A secret is only "set".
+std::string text_of(const Setting& setting, const Scope& scope);
+
 // True if the setting has the same value in both.
 bool same(const Setting& setting, const Scope& a, const Scope& b);
 

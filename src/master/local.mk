@@ -7,8 +7,10 @@ libpostern_master_a_SOURCES = \
   src/master/execution.h src/master/execution.cc \
   src/master/gate_orders.cc \
   src/master/hand_over.h src/master/hand_over.cc \
+  src/master/listeners.cc \
   src/master/master.h src/master/master.cc \
   src/master/notify.h src/master/notify.cc \
+  src/master/port_holder.h src/master/port_holder.cc \
   src/master/reload.cc \
   src/master/site.h src/master/site.cc \
   src/master/sockets.h src/master/sockets.cc \

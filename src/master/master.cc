@@ -125,13 +125,16 @@ bool Master::State::try_socket(Bound& bound) {
   if (socket) {
     bound.socket = std::move(*socket);
     bound.error.clear();
+    bound.plain_error.clear();
     base::log_event(Severity::info, "socket-listening", {{"socket", bound.wanted.to_string()}});
     return true;
   }
   bound.absent = no_such_family && bound.wanted.row.kind == conf::LocalAddress::Kind::all;
-  const bool news = bound.error != socket.error().what;
-  bound.error = socket.error().what;
-  if (news && !bound.absent)
+  if (bound.plain_error == socket.error().what) return false;
+  // Only now: it costs a look at all processes.
+  bound.plain_error = socket.error().what;
+  bound.error = bound.absent ? bound.plain_error : explained(bound.wanted, socket.error());
+  if (!bound.absent)
     base::log_event(Severity::error, "socket-not-listening", {{"socket", bound.wanted.to_string()}, {"error", bound.error}});
   return false;
 }

@@ -93,6 +93,8 @@ struct Options {
   std::function<void(const gate::ServerState&)> show;
   // May add to the answer to `posternctl status` (backlog).
   std::function<void(boost::json::object& status)> add_to_status;
+  // How much a child has in hand beside sessions (claimed messages), for the same answer. May be empty.
+  std::function<std::uint64_t(unsigned child)> work_of;
   // Further checks of a configuration that the conf folder can't make (channels, rewrite rules): appends mistakes.
   std::function<void(const conf::Configuration&, std::vector<conf::Mistake>&)> check;
 };

@@ -26,6 +26,15 @@ constexpr std::size_t kIdsAMessage = 1000;
 // Until a killed child is reaped; on a busy machine longer than one thinks.
 constexpr auto kDeath = 1000ms;
 
+// With the place of the row that wants the socket.
+std::string socket_mistake(const conf::Configuration& configuration, const Wanted& wanted, const std::string& why) {
+  for (const auto& listener : configuration.listeners)
+    for (const auto& row : listener.sockets)
+      if (listener.module == wanted.module && row.port == wanted.port && row.address == wanted.row)
+        return conf::Mistake{row.place, "listeners." + std::string(conf::to_string(wanted.module)) + ".sockets", why, false}.to_string();
+  return why;
+}
+
 }  // namespace
 
 net::Awaitable<void> Master::State::let_go(std::vector<std::uint32_t> ids, std::chrono::milliseconds limit) {
@@ -99,38 +108,42 @@ net::Awaitable<ReloadOutcome> Master::State::reload() {
   co_return last_reload;
 }
 
+Prospect Master::State::prospect(const std::string& path, ReloadOutcome& outcome) {
+  Prospect next;
+  next.loaded = conf::load(path);
+  conf::Loaded& loaded = next.loaded;
+  if (loaded.readable && options.check) options.check(loaded.configuration, loaded.mistakes);
+  if (loaded.readable)
+    for (auto& mistake : find_users(loaded.configuration.users, next.users)) loaded.mistakes.push_back(std::move(mistake));
+  for (const auto& mistake : loaded.mistakes) (mistake.warning ? outcome.warnings : outcome.mistakes).push_back(mistake.to_string());
+  if (!loaded.usable()) return next;
+  next.difference = conf::reload_difference(configuration, loaded.configuration);
+  for (const auto& setting : next.difference.restart) {
+    outcome.needs_restart = true;
+    outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
+  }
+  for (const auto& bound : sockets) next.present.push_back(bound.wanted);
+  next.wanted = wanted_sockets(loaded.configuration);
+  next.plan = plan_change(next.present, next.wanted);
+  return next;
+}
+
 net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   ReloadOutcome outcome;
   const auto refuse = [&] {
     for (const auto& mistake : outcome.mistakes) base::log_event(Severity::error, "reload-refused", {{"mistake", mistake}});
   };
-  conf::Loaded loaded = conf::load(options.configuration_path);
-  if (loaded.readable && options.check) options.check(loaded.configuration, loaded.mistakes);
-  Site users;
-  if (loaded.readable) {
-    for (auto& mistake : find_users(loaded.configuration.users, users)) loaded.mistakes.push_back(std::move(mistake));
-  }
-  if (!loaded.usable()) {
-    for (const auto& mistake : loaded.mistakes)
-      if (!mistake.warning) outcome.mistakes.push_back(mistake.to_string());
-    refuse();
-    co_return outcome;
-  }
-  for (const auto& mistake : loaded.mistakes) base::log_event(Severity::warning, "configuration-warning", {{"warning", mistake.to_string()}});
-  const conf::Difference difference = conf::reload_difference(configuration, loaded.configuration);
-  if (!difference.restart.empty()) {
-    outcome.needs_restart = true;
-    for (const auto& setting : difference.restart) outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
-  }
+  Prospect next = prospect(options.configuration_path, outcome);
+  for (const auto& warning : outcome.warnings) base::log_event(Severity::warning, "configuration-warning", {{"warning", warning}});
   if (!outcome.mistakes.empty()) {
     refuse();
     co_return outcome;
   }
-
-  std::vector<Wanted> present;
-  for (const auto& bound : sockets) present.push_back(bound.wanted);
-  const std::vector<Wanted> wanted = wanted_sockets(loaded.configuration);
-  const Plan plan = plan_change(present, wanted);
+  conf::Loaded& loaded = next.loaded;
+  const conf::Difference& difference = next.difference;
+  const Site& users = next.users;
+  const std::vector<Wanted>&present = next.present, &wanted = next.wanted;
+  const Plan& plan = next.plan;
   std::vector<Bound> fresh;
   const auto open = [&](std::size_t index) {
     Bound bound;
@@ -141,7 +154,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     auto socket = open_socket(bound.wanted, loaded.configuration.gate, no_such_family);
     bound.absent = !socket && no_such_family && bound.wanted.row.kind == conf::LocalAddress::Kind::all;
     if (!socket && !bound.absent) {
-      outcome.mistakes.push_back(socket.error().what);
+      outcome.mistakes.push_back(socket_mistake(loaded.configuration, wanted[index], explained(wanted[index], socket.error())));
       return;
     }
     if (socket) bound.socket = std::move(*socket);
@@ -238,6 +251,37 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   for (const auto& change : outcome.changed) changed += (changed.empty() ? "" : ", ") + change;
   base::log_event(Severity::notice, "reloaded", {{"generation", generation}, {"changed", changed.empty() ? "nothing" : changed}});
   co_return outcome;
+}
+
+boost::json::object Master::State::check_reload(const std::string& path) {
+  using boost::json::array;
+  ReloadOutcome outcome;
+  const Prospect next = prospect(path, outcome);
+  const auto texts = [](const std::vector<std::string>& from) { return array(from.begin(), from.end()); };
+  array opened, closed;
+  if (next.loaded.usable()) {
+    // Of two that can't be open at a time the old one must go first: then only what has nothing to do with it can be tried.
+    for (const std::size_t index : next.plan.opened)
+      if (auto tried = try_address(next.wanted[index]); !tried)
+        outcome.mistakes.push_back(socket_mistake(next.loaded.configuration, next.wanted[index], tried.error().what));
+    for (const std::size_t index : next.plan.opened_after)
+      if (auto tried = try_address(next.wanted[index], false); !tried)
+        outcome.mistakes.push_back(socket_mistake(next.loaded.configuration, next.wanted[index], tried.error().what));
+    for (const auto* const list : {&next.plan.opened, &next.plan.opened_after})
+      for (const std::size_t index : *list) opened.emplace_back(next.wanted[index].to_string());
+    for (const auto* const list : {&next.plan.removed, &next.plan.removed_first})
+      for (const std::size_t index : *list) closed.emplace_back(next.present[index].to_string());
+  }
+  return {{"file", path},
+          {"accepted", outcome.mistakes.empty()},
+          {"needs_restart", outcome.needs_restart},
+          {"mistakes", texts(outcome.mistakes)},
+          {"warnings", texts(outcome.warnings)},
+          {"changed", texts(next.difference.running)},
+          {"changed_for_new_children", texts(next.difference.new_children)},
+          {"opened", std::move(opened)},
+          {"closed", std::move(closed)},
+          {"kept", next.plan.kept.size()}};
 }
 
 }  // namespace postern::master

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "master/sockets.h"
 
+#include "master/port_holder.h"
+
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -37,46 +39,86 @@ std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration) {
   return wanted;
 }
 
-Result<base::Descriptor> open_socket(const Wanted& wanted, const conf::Gate& gate, bool& no_such_family) {
-  no_such_family = false;
+namespace {
+
+std::string doing(const Wanted& wanted) { return "listen on " + wanted.to_string(); }
+
+// The socket with all its options, bound. `number`: errno, if it failed.
+Result<base::Descriptor> bound_socket(const Wanted& wanted, const conf::Gate& gate, int& number, bool with_port = true) {
   const bool udp = wanted.transport() == conf::Transport::udp;
-  const std::string doing = "listen on " + wanted.to_string();
+  const auto failed = [&] {
+    number = errno;
+    return system_error(number, doing(wanted));
+  };
   sockaddr_storage address{};
-  const socklen_t length = wanted.address.to_sockaddr(wanted.port, address);
+  const socklen_t length = wanted.address.to_sockaddr(with_port ? wanted.port : 0, address);
   if (!wanted.row.scope.empty() && address.ss_family == AF_INET6) {
     const unsigned index = ::if_nametoindex(wanted.row.scope.c_str());
-    if (index == 0) return system_error(errno, doing);
+    if (index == 0) return failed();
     reinterpret_cast<sockaddr_in6&>(address).sin6_scope_id = index;
   }
   base::Descriptor socket(::socket(address.ss_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) {
-    const int saved = errno;
-    no_such_family = saved == EAFNOSUPPORT;
-    return system_error(saved, doing);
-  }
+  if (!socket) return failed();
   const int on = 1;
   const auto set = [&](int level, int option) { return ::setsockopt(socket.get(), level, option, &on, sizeof on) == 0; };
-  if (address.ss_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) return system_error(errno, doing);
+  if (address.ss_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) return failed();
   if (udp) {
     // Neither SO_REUSEADDR nor SO_REUSEPORT: with either the kernel gives the datagrams to somebody else without a word (U-6).
     // Before bind(2), so that no datagram comes without its address.
     const bool six = address.ss_family == AF_INET6;
-    if (!(six ? set(IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(IPPROTO_IP, IP_PKTINFO))) return system_error(errno, doing);
+    if (!(six ? set(IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(IPPROTO_IP, IP_PKTINFO))) return failed();
     // As much as the system grants; less is no reason not to serve.
     const int bytes = static_cast<int>(gate.datagram_queue_bytes);
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
       ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
   } else if (!set(SOL_SOCKET, SO_REUSEADDR) || !set(SOL_SOCKET, SO_KEEPALIVE) || !set(IPPROTO_TCP, TCP_NODELAY)) {
     // Never SO_REUSEPORT: with it the kernel lets two programs share the port (L-4, L-7).
-    return system_error(errno, doing);
+    return failed();
   }
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    const int saved = errno;
-    no_such_family = saved == EADDRNOTAVAIL && address.ss_family == AF_INET6 && wanted.address.is_any();
-    return system_error(saved, doing);
-  }
-  if (!udp && ::listen(socket.get(), static_cast<int>(gate.listen_queue)) != 0) return system_error(errno, doing);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) return failed();
   return socket;
+}
+
+bool family_is_missing(const Wanted& wanted, int number) {
+  return number == EAFNOSUPPORT || (number == EADDRNOTAVAIL && !wanted.address.is_ipv4() && wanted.address.is_any());
+}
+
+// What the administrator can do about it (listeners.md W-7, W-8).
+std::string advice(const Wanted& wanted, int number) {
+  if (number == EADDRINUSE) {
+    const std::string holder = port_holder(wanted.transport(), wanted.address, wanted.port);
+    return "the port is taken by " + (holder.empty() ? "another program (which one can't be seen)" : holder);
+  }
+  if (number == EADDRNOTAVAIL) return "the address is not on this machine";
+  if (number == ENODEV || number == ENXIO) return "there is no network interface " + wanted.row.scope;
+  if (number == EACCES || number == EPERM) return "no permission for this port: the master must be started by root, or have CAP_NET_BIND_SERVICE";
+  return {};
+}
+
+}  // namespace
+
+Result<base::Descriptor> open_socket(const Wanted& wanted, const conf::Gate& gate, bool& no_such_family) {
+  int number = 0;
+  auto socket = bound_socket(wanted, gate, number);
+  no_such_family = !socket && family_is_missing(wanted, number);
+  if (!socket) return socket;
+  if (wanted.transport() == conf::Transport::tcp && ::listen(socket->get(), static_cast<int>(gate.listen_queue)) != 0)
+    return system_error(errno, doing(wanted));
+  return socket;
+}
+
+Result<void> try_address(const Wanted& wanted, bool with_port) {
+  int number = 0;
+  const auto socket = bound_socket(wanted, {}, number, with_port);
+  if (socket || (family_is_missing(wanted, number) && wanted.row.kind == conf::LocalAddress::Kind::all)) return {};
+  const std::string what = advice(wanted, number);
+  return Error{socket.error().kind, socket.error().what + (what.empty() ? "" : ": " + what)};
+}
+
+std::string explained(const Wanted& wanted, const Error& error) {
+  const auto tried = try_address(wanted);
+  // It would go by now: then there is nothing more to say.
+  return tried ? error.what : tried.error().what;
 }
 
 void stop_queueing(int socket) {

@@ -34,6 +34,14 @@ std::vector<Wanted> wanted_sockets(const conf::Configuration& configuration);
 // for a row of all addresses is no failure (L-5).
 Result<base::Descriptor> open_socket(const Wanted& wanted, const conf::Gate& gate, bool& no_such_family);
 
+// Whether open_socket() would succeed now, without a moment in which anybody could connect: the address is bound and let go again.
+// The error says more than that of open_socket(): the program that has the port, that the address is not on this machine, or what
+// permission is missing (listeners.md W-7, W-8). It may take as long as a look at all processes.
+// `with_port` false: the address alone, while a socket of ours still has the port.
+Result<void> try_address(const Wanted& wanted, bool with_port = true);
+// The error of open_socket() with what try_address() finds.
+std::string explained(const Wanted& wanted, const Error& error);
+
 // From now on no connection, and no datagram, comes into the queue of `socket`; those that are in it stay (L-43).
 void stop_queueing(int socket);
 

@@ -30,7 +30,8 @@ struct Bound {
   std::uint32_t id = 0;
   Wanted wanted;
   base::Descriptor socket;  // invalid: not listening
-  std::string error;        // why not
+  std::string error;        // why not, with what is known about it
+  std::string plain_error;  // without: whether it is news
   bool absent = false;      // half of a row for all addresses, of a family that this machine has not
   std::chrono::steady_clock::time_point tried;
 };
@@ -79,11 +80,21 @@ struct ReloadOutcome {
   bool done = false;
   bool needs_restart = false;
   std::vector<std::string> mistakes;  // why not
+  std::vector<std::string> warnings;
   std::vector<std::string> changed;   // settings, sockets
 };
 
 // "exit status 1", "signal 9": from a status of waitpid(2).
 std::string how_it_ended(int status);
+
+// A new configuration, read, and compared with what runs.
+struct Prospect {
+  conf::Loaded loaded;
+  conf::Difference difference;
+  Site users;
+  std::vector<Wanted> present, wanted;
+  Plan plan;
+};
 
 struct UpgradeOutcome {
   bool done = false;
@@ -157,6 +168,10 @@ struct Master::State {
   // reload.cc
   net::Awaitable<ReloadOutcome> reload();
   net::Awaitable<ReloadOutcome> reload_now();
+  // Reads and compares `path`; what is wrong with it is in outcome.mistakes, and the rest is there only if nothing is.
+  Prospect prospect(const std::string& path, ReloadOutcome& outcome);
+  // What a reload to `path` would do, without doing it.
+  [[nodiscard]] boost::json::object check_reload(const std::string& path);
   // Takes sockets out of service: children accept what waits, then the sockets are shut down for all processes (L-43, L-44).
   net::Awaitable<void> let_go(std::vector<std::uint32_t> ids, std::chrono::milliseconds limit);
 
@@ -184,6 +199,11 @@ struct Master::State {
   // Tells options.show what there is.
   void show();
   [[nodiscard]] boost::json::object sessions();
+  // Limits, counts, refusals and sockets of one listener (listeners.md L-49).
+  [[nodiscard]] boost::json::object figures(const conf::Listener& listener);
+
+  // listeners.cc
+  [[nodiscard]] boost::json::object show_listeners();
 
   // upgrade.cc
   void begin_upgrade();  // SIGUSR2

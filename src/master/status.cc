@@ -9,10 +9,12 @@
 
 #include <boost/json/array.hpp>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 
 namespace postern::master {
 namespace {
@@ -38,6 +40,23 @@ std::string_view to_string(Child::Phase phase) {
   }
   return "starting";
 }
+
+// As /proc/PID/statm has it, without a look at every page.
+struct Memory {
+  std::uint64_t resident = 0;
+  std::uint64_t own = 0;  // without what is a file's, or shared memory
+};
+
+Memory memory_of(pid_t pid) {
+  const base::Descriptor file(::open(("/proc/" + std::to_string(pid) + "/statm").c_str(), O_RDONLY | O_CLOEXEC));
+  auto text = file.valid() ? base::read_all(file.get(), 256) : Result<std::string>(std::string());
+  unsigned long long total = 0, resident = 0, shared = 0;
+  if (!text || std::sscanf(text->c_str(), "%llu %llu %llu", &total, &resident, &shared) != 3) return {};
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {resident * page, (resident - std::min(resident, shared)) * page};
+}
+
+array texts(const std::vector<std::string>& from) { return array(from.begin(), from.end()); }
 
 }  // namespace
 
@@ -97,6 +116,7 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
   for (;;) {
     std::string name = std::exchange(waits_for, {});
     const bool went_on = !name.empty();
+    std::string file;
     asker.phase = Asker::Phase::reading;
     asker.command.clear();
     object request;
@@ -106,11 +126,16 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
       request = std::move(*read);
       if (const auto* const command = request.if_contains("command"); command != nullptr && command->is_string())
         name = std::string(command->get_string());
+      if (const auto* const path = request.if_contains("file"); path != nullptr && path->is_string()) file = std::string(path->get_string());
     }
     asker.phase = Asker::Phase::answering;
     object answer;
     if (name == "status") {
       answer = status();
+    } else if (name == "listener-show") {
+      answer = show_listeners();
+    } else if (name == "listener-check") {
+      answer = check_reload(file.empty() ? options.configuration_path : file);
     } else if (name == "sessions") {
       answer = sessions();
     } else if (auto about_the_gate = gate_order(name, request)) {
@@ -120,10 +145,11 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
       asker.command = name;
       const ReloadOutcome outcome = co_await reload();
       asker.phase = Asker::Phase::answering;
-      array mistakes, changed;
-      for (const auto& mistake : outcome.mistakes) mistakes.emplace_back(mistake);
-      for (const auto& change : outcome.changed) changed.emplace_back(change);
-      answer = {{"done", outcome.done}, {"needs_restart", outcome.needs_restart}, {"mistakes", std::move(mistakes)}, {"changed", std::move(changed)}};
+      answer = {{"done", outcome.done},
+                {"needs_restart", outcome.needs_restart},
+                {"mistakes", texts(outcome.mistakes)},
+                {"warnings", texts(outcome.warnings)},
+                {"changed", texts(outcome.changed)}};
     } else if (name == "upgrade") {
       asker.phase = Asker::Phase::waiting;
       asker.command = name;
@@ -146,6 +172,39 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
   }
 }
 
+object Master::State::figures(const conf::Listener& listener) {
+  const gate::ListenerCounts counts = table->counts(listener.module);
+  object refused;
+  for (std::size_t i = 0; i < gate::kReasons; ++i)
+    if (counts.refused[i] != 0) refused[gate::to_string(static_cast<gate::Reason>(i))] = counts.refused[i];
+  object would_refuse;
+  for (std::size_t i = 0; i < gate::kReasons; ++i)
+    if (counts.would_refuse[i] != 0) would_refuse[gate::to_string(static_cast<gate::Reason>(i))] = counts.would_refuse[i];
+  array rows;
+  for (const auto& bound : sockets) {
+    if (bound.wanted.module != listener.module || bound.absent) continue;
+    object row{{"port", bound.wanted.port},
+               {"row", bound.wanted.row.to_string()},
+               {"address", bound.wanted.address.to_string()},
+               {"state", bound.socket.valid() ? "listening" : "not listening"}};
+    if (!bound.error.empty()) row["error"] = bound.error;
+    rows.push_back(std::move(row));
+  }
+  if (conf::transport(listener.module) == conf::Transport::udp)
+    return {{"module", conf::to_string(listener.module)}, {"transport", "udp"}, {"sockets", std::move(rows)}};
+  return {{"module", conf::to_string(listener.module)},
+          {"transport", "tcp"},
+          {"maximum", listener.maximum_connections},
+          {"reserve", listener.reserve_for_clients},
+          {"per_address", listener.connections_per_address},
+          {"active", counts.active},
+          {"clients", counts.clients},
+          {"admitted", counts.admitted},
+          {"refused", std::move(refused)},
+          {"would_refuse", std::move(would_refuse)},
+          {"sockets", std::move(rows)}};
+}
+
 object Master::State::status() {
   object answer{{"version", PACKAGE_VERSION},
                 {"pid", ::getpid()},
@@ -154,7 +213,8 @@ object Master::State::status() {
                 {"seconds", seconds_since(started)},
                 {"base_directory", configuration.base_directory},
                 {"configuration", options.configuration_path},
-                {"configuration_generation", generation}};
+                {"configuration_generation", generation},
+                {"program", object{{"path", options.program_path}, {"number", children.program_number()}}}};
   object about_tables{{"generation", tables.generation}, {"loaded", tables.loaded}};
   if (!tables.error.empty()) about_tables["error"] = tables.error;
   answer["tables"] = std::move(about_tables);
@@ -163,50 +223,30 @@ object Master::State::status() {
 
   array listeners;
   for (const auto& listener : configuration.listeners) {
-    const gate::ListenerCounts counts = table->counts(listener.module);
-    object refused;
-    for (std::size_t i = 0; i < gate::kReasons; ++i)
-      if (counts.refused[i] != 0) refused[gate::to_string(static_cast<gate::Reason>(i))] = counts.refused[i];
-    object would_refuse;
-    for (std::size_t i = 0; i < gate::kReasons; ++i)
-      if (counts.would_refuse[i] != 0) would_refuse[gate::to_string(static_cast<gate::Reason>(i))] = counts.would_refuse[i];
-    array rows;
-    for (const auto& bound : sockets) {
-      if (bound.wanted.module != listener.module || bound.absent) continue;
-      object row{{"port", bound.wanted.port},
-                 {"row", bound.wanted.row.to_string()},
-                 {"address", bound.wanted.address.to_string()},
-                 {"state", bound.socket.valid() ? "listening" : "not listening"}};
-      if (!bound.error.empty()) row["error"] = bound.error;
-      rows.push_back(std::move(row));
-    }
-    if (conf::transport(listener.module) == conf::Transport::udp) {
-      listeners.push_back(object{{"module", conf::to_string(listener.module)}, {"transport", "udp"}, {"sockets", std::move(rows)}});
-      continue;
-    }
-    listeners.push_back(object{{"module", conf::to_string(listener.module)},
-                               {"transport", "tcp"},
-                               {"maximum", listener.maximum_connections},
-                               {"reserve", listener.reserve_for_clients},
-                               {"per_address", listener.connections_per_address},
-                               {"active", counts.active},
-                               {"clients", counts.clients},
-                               {"admitted", counts.admitted},
-                               {"refused", std::move(refused)},
-                               {"would_refuse", std::move(would_refuse)},
-                               {"sockets", std::move(rows)}});
+    listeners.push_back(figures(listener));
   }
   answer["listeners"] = std::move(listeners);
 
   array processes;
   for (const auto& [number, child] : children.all()) {
     const gate::ChildCounts counts = table->child({child->number, child->incarnation});
+    // Roles with sessions hold nothing else, and each look costs a walk through the claims.
+    const auto* const role = role_named(child->role);
+    const std::uint64_t work = options.work_of && role != nullptr && role->role.modules.empty() ? options.work_of(child->number) : 0;
+    const Memory memory = memory_of(child->pid);
     processes.push_back(object{{"role", child->role},
                                {"pid", child->pid},
                                {"number", child->number},
+                               {"program", child->program},
+                               {"generation", child->generation},
                                {"state", to_string(child->phase)},
+                               {"doing", child->phase != Child::Phase::working ? to_string(child->phase) : counts.held + work > 0 ? "busy" : "idle"},
                                {"sessions", counts.held},
                                {"served", counts.served},
+                               {"work", work},
+                               {"resident_bytes", memory.resident},
+                               {"own_bytes", memory.own},
+                               {"since", base::iso8601(base::wall_now() - std::chrono::duration_cast<std::chrono::seconds>(base::steady_now() - child->started))},
                                {"seconds", seconds_since(child->started)}});
   }
   answer["children"] = std::move(processes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternctl status, sessions, reload, upgrade, stop: questions and orders to the running master over run/control.sock.
+// posternctl status, sessions, listener, reload, upgrade, stop: questions and orders to the running master over run/control.sock.
 #include "tools/ctl_ask.h"
 
 #include "base/text.h"
@@ -15,7 +15,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
+#include <utility>
 
 namespace postern::tools {
 namespace {
@@ -25,6 +27,23 @@ using boost::json::value;
 
 // An upgrade for the last child that must finish its work before its successor can begin.
 constexpr std::chrono::seconds kUpgradePatience(300);
+
+// "12.3 MiB"
+std::string mebibytes(const object& from, std::string_view key) {
+  const value* const found = from.if_contains(key);
+  boost::system::error_code error;
+  const auto bytes = found == nullptr ? 0 : found->to_number<std::uint64_t>(error);
+  if (found == nullptr || error) return "-";
+  const std::uint64_t tenths = bytes * 10 / (1024 * 1024);
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " MiB";
+}
+
+// "postern.conf:12" without the directory that all files share, or "default".
+std::string place(const object& from) {
+  if (!from.contains("file")) return "default";
+  const std::string file = text(from, "file");
+  return file.substr(file.rfind('/') + 1) + ":" + text(from, "line");
+}
 
 }  // namespace
 
@@ -86,8 +105,8 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
     });
   });
   each(*answer, "children", [&](const object& child) {
-    children.push_back({text(child, "role"), text(child, "pid"), text(child, "state"), text(child, "sessions"), text(child, "served"),
-                        duration(child, "seconds")});
+    children.push_back({text(child, "role"), text(child, "pid"), text(child, "doing"), text(child, "sessions"), text(child, "served"),
+                        mebibytes(child, "own_bytes"), text(child, "generation"), duration(child, "seconds")});
   });
   std::puts("");
   print_table({"LISTENER", "MAXIMUM", "RESERVE", "PER ADDRESS", "ACTIVE", "CLIENTS", "ADMITTED", "REFUSED"}, listeners);
@@ -98,7 +117,7 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
   std::puts("");
   print_table({"LISTENER", "PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, sockets);
   std::puts("");
-  print_table({"CHILD", "PID", "STATE", "SESSIONS", "SERVED", "AGE"}, children);
+  print_table({"CHILD", "PID", "DOING", "SESSIONS", "SERVED", "MEMORY", "GENERATION", "AGE"}, children);
   return kDone;
 }
 
@@ -130,12 +149,99 @@ int run_reload(const Context& context, const std::vector<std::string>& arguments
     const auto changed = texts(*answer, "changed");
     std::puts(changed.empty() ? "reloaded; nothing has changed" : "reloaded:");
     for (const auto& change : changed) std::printf("  %s\n", change.c_str());
+    for (const auto& warning : texts(*answer, "warnings")) std::cerr << "warning: " << warning << "\n";
   } else {
     std::cerr << "not reloaded, the old configuration stays in force:\n";
     for (const auto& mistake : texts(*answer, "mistakes")) std::cerr << "  " << mistake << "\n";
   }
   if (done) return kDone;
   return truth(*answer, "needs_restart") ? kRestart : kFailed;
+}
+
+namespace {
+
+int show_listeners(const Context& context) {
+  auto answer = ask(context, "listener-show");
+  if (!answer) return fail(context, answer.error());
+  if (context.json) {
+    print_json(*answer);
+    return kDone;
+  }
+  bool first = true;
+  each(*answer, "listeners", [&](const object& listener) {
+    std::printf("%s%s (%s)%s\n", std::exchange(first, false) ? "" : "\n", text(listener, "module").c_str(), place(listener).c_str(),
+                truth(listener, "open") ? "" : ": closed, maximum_connections is 0");
+    std::vector<std::vector<std::string>> settings, rows;
+    const auto add = [&](const object& from, const std::string& prefix) {
+      each(from, "settings", [&](const object& setting) {
+        settings.push_back({"  " + prefix + text(setting, "name"), text(setting, "value"), place(setting)});
+      });
+    };
+    add(listener, "");
+    each(listener, "limits", [&](const object& limit) { add(limit, "limits: "); });
+    each(listener, "rows", [&](const object& row) {
+      add(row, "socket " + text(row, "port") + ": ");
+      each(row, "sockets", [&](const object& half) {
+        rows.push_back({"  " + text(row, "port"), text(row, "row"), text(half, "address"), text(half, "state"),
+                        half.contains("error") ? text(half, "error") : ""});
+      });
+    });
+    print_table({"  SETTING", "VALUE", "WHERE"}, settings);
+    if (!rows.empty()) print_table({"  PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, rows);
+    std::string refused;
+    if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
+      for (const auto& entry : reasons->get_object()) refused += " " + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+    std::printf("  maximum %s, reserve %s, per address %s; active %s, clients among them %s, admitted %s; refused:%s\n",
+                text(listener, "maximum").c_str(), text(listener, "reserve").c_str(), text(listener, "per_address").c_str(),
+                text(listener, "active").c_str(), text(listener, "clients").c_str(), text(listener, "admitted").c_str(),
+                refused.empty() ? " none" : refused.c_str());
+  });
+  return kDone;
+}
+
+int check_listeners(const Context& context, const std::string& file) {
+  // The server has a directory of its own.
+  std::string whole = file;
+  if (char* const resolved = file.empty() ? nullptr : ::realpath(file.c_str(), nullptr)) {
+    whole = resolved;
+    std::free(resolved);
+  }
+  object request;
+  if (!whole.empty()) request["file"] = whole;
+  request["command"] = "listener-check";
+  auto answer = ask(context, std::move(request));
+  if (!answer) return fail(context, answer.error());
+  const bool accepted = truth(*answer, "accepted");
+  if (context.json) {
+    print_json(*answer);
+  } else {
+    std::printf("%s: a reload would %s\n", text(*answer, "file").c_str(), accepted ? "be accepted" : "be refused, and change nothing");
+    const auto print = [&](const char* key, const char* what) {
+      for (const auto& one : texts(*answer, key)) std::printf("  %s%s\n", what, one.c_str());
+    };
+    print("mistakes", "mistake: ");
+    print("warnings", "warning: ");
+    print("closed", "closes ");
+    print("opened", "opens ");
+    print("changed", "changes ");
+    print("changed_for_new_children", "changes, with new children: ");
+    std::printf("  keeps %s sockets as they are\n", text(*answer, "kept").c_str());
+  }
+  if (accepted) return kDone;
+  return truth(*answer, "needs_restart") ? kRestart : kFailed;
+}
+
+}  // namespace
+
+const char* const kListenerDetails =
+    "  show          settings in force and where they stand, sockets with state and last error, figures\n"
+    "  check [FILE]  what a reload (to FILE) would change and whether it would be accepted; changes nothing\n";
+
+int run_listener(const Context& context, const std::vector<std::string>& arguments) {
+  if (arguments.size() == 1 && arguments[0] == "show") return show_listeners(context);
+  if (!arguments.empty() && arguments.size() <= 2 && arguments[0] == "check") return check_listeners(context, arguments.size() == 2 ? arguments[1] : "");
+  print_error(context, "usage: listener show | check [FILE]");
+  return kUsage;
 }
 
 int run_upgrade(const Context& context, const std::vector<std::string>& arguments) {

@@ -40,6 +40,8 @@ void print_table(const std::vector<std::string>& headings, const std::vector<std
 // ctl_server.cc
 int run_status(const Context&, const std::vector<std::string>&);
 int run_sessions(const Context&, const std::vector<std::string>&);
+int run_listener(const Context&, const std::vector<std::string>&);
+extern const char* const kListenerDetails;
 int run_reload(const Context&, const std::vector<std::string>&);
 int run_upgrade(const Context&, const std::vector<std::string>&);
 int run_stop(const Context&, const std::vector<std::string>&);

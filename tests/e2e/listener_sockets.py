@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets come and go without harm: listeners.md, cases 1, 3, 11 to 15 and 75 to 77."""
+"""Sockets come and go without harm: listeners.md, cases 1, 3, 10 to 15 and 75 to 77."""
 from postern_testing import *
 
 site = Site()

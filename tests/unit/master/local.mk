@@ -5,6 +5,7 @@ tests_unit_master_master_test_SOURCES = tests/unit/main.cc \
   tests/unit/master/back_off_test.cc \
   tests/unit/master/certificates_test.cc \
   tests/unit/master/hand_over_test.cc \
+  tests/unit/master/port_holder_test.cc \
   tests/unit/master/site_test.cc \
   tests/unit/master/sockets_test.cc
 tests_unit_master_master_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS) $(ASIO_PCH_FLAGS)
