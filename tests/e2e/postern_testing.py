@@ -477,7 +477,8 @@ class Server:
             self.wait_ready()
 
     def _find_master(self):
-        for pid in descendants(self.process.pid):
+        # What stood between us and it may have become it.
+        for pid in [self.process.pid] + descendants(self.process.pid):
             row = process_table().get(pid)
             if row and "posternd" in row[3].split(" ")[0]:
                 self.pid = pid

@@ -23,17 +23,17 @@ class SettingsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE_END();
 
   void values_are_shown_as_one_would_write_them() {
-    const Loaded loaded = load_text(
+    const conf::Loaded loaded = conf::load_text(
         "format = 1; client_addresses = \"10.0.0.0/8\\n192.0.2.0/24\"; smtp = { message_bytes = \"20 MiB\"; };\n"
         "listeners = { smtp = { idle_time = 90; refusal_reply = false; dry_run = ( \"restriction\", \"blocked\" );\n"
         "  sockets = ( { port = 0; }, { port = 2525; address = \"127.0.0.1\"; restriction = \"deny\"; list = \"10.0.0.1\"; } ); }; };\n",
         "test.conf");
-    Configuration configuration = loaded.configuration;
+    conf::Configuration configuration = loaded.configuration;
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, configuration.listeners.size());
-    Listener& listener = configuration.listeners[0];
+    conf::Listener& listener = configuration.listeners[0];
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, listener.sockets.size());
     CPPUNIT_ASSERT_EQUAL(1U, listener.sockets[0].number);
-    const Scope scope{&configuration, &listener, &listener.sockets[0]};
+    const conf::Scope scope{&configuration, &listener, &listener.sockets[0]};
     const struct {
       std::string_view name, value;
     } rows[] = {{"client_addresses", "2 lines"}, {"smtp.message_bytes", "20 MiB"}, {"listeners.*.refusal_reply", "false"},
@@ -41,7 +41,7 @@ class SettingsTest : public CppUnit::TestFixture {
                 {"listeners.*.sockets[].address", "127.0.0.1"}, {"listeners.*.sockets[].restriction", "deny"}, {"listeners.*.sockets[].list", "10.0.0.1"},
                 {"listeners.*.ipv6_prefix", "64"}};
     for (const auto& row : rows)
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.name), std::string(row.value), text_of(*find_setting(row.name), scope));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.name), std::string(row.value), conf::text_of(*conf::find_setting(row.name), scope));
   }
 
   void every_name_stands_once() {
