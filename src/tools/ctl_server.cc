@@ -188,6 +188,7 @@ int show_listeners(const Context& context) {
     });
     print_table({"  SETTING", "VALUE", "WHERE"}, settings);
     if (!rows.empty()) print_table({"  PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, rows);
+    if (text(listener, "transport") == "udp") return;
     std::string refused;
     if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
       for (const auto& entry : reasons->get_object()) refused += " " + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
