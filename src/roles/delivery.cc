@@ -96,7 +96,7 @@ class DeliveryRole {
       batch_messages_ = configuration->delivery.batch_messages;
     });
     link.on_rescan([this] {
-      scan_due_ = true;
+      scan_due_ = suspects_due_ = true;
       orphans_removed_ = false;  // the dead may have left a large message half-written
       wake_.cancel();
     });
@@ -184,6 +184,7 @@ class DeliveryRole {
       }
       if (base::steady_now() >= next_marks) {
         if (auto synced = reader_.sync_marks(); !synced) base::log_event(Severity::error, "marks-not-synced", {{"reason", synced.error().what}});
+        if (suspects_due_) forget_finished_suspects();
         next_marks = base::steady_now() + kMarksInterval;
       }
       working_ = false;
@@ -216,6 +217,18 @@ class DeliveryRole {
     return found_.size() == kRecordsInScan;
   }
 
+  // A child that died between noting a record as finished and releasing its claim left a suspect that no scan comes back to.
+  void forget_finished_suspects() {
+    const std::vector<spool::Position> suspects = submitter_->state().suspects();
+    std::vector<spool::Position> open = suspects;
+    reader_.drop_finished(open);
+    suspects_due_ = !open.empty();
+    for (auto left = open.begin(); const spool::Position& position : suspects) {
+      if (left != open.end() && *left == position) ++left;  // the order is kept
+      else submitter_->state().forget(position);
+    }
+  }
+
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
     co_return co_await policy::resolve(rules_.access(), std::move(address));
   }
@@ -238,7 +251,7 @@ class DeliveryRole {
   std::vector<spool::Position> found_;  // by the last scan, not yet looked at
   std::uint64_t unannounced_seen_ = 0, put_back_seen_ = 0;
   std::uint64_t corrupt_counted_ = 0;
-  bool notices_wait_ = false, scan_due_ = true, finishing_ = false, working_ = false, orphans_removed_ = false;
+  bool notices_wait_ = false, scan_due_ = true, suspects_due_ = false, finishing_ = false, working_ = false, orphans_removed_ = false;
 };
 
 int failed(const Error& error) {

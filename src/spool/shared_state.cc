@@ -233,6 +233,21 @@ std::size_t SharedState::claims_of(unsigned child) const {
   return count;
 }
 
+std::vector<Position> SharedState::suspects() const {
+  std::vector<Position> found;
+  if (!lock()) return found;
+  for (std::size_t i = 0; i < capacity_; ++i)
+    if (const Entry& entry = entries()[i]; entry.state == Entry::suspect) found.push_back({entry.segment, entry.generation, entry.offset});
+  unlock();
+  return found;
+}
+
+void SharedState::forget(const Position& position) {
+  if (!lock()) return;
+  if (Entry* const entry = find(position); entry != nullptr && entry->state == Entry::suspect) erase(entry);
+  unlock();
+}
+
 bool SharedState::suspicious(base::WallTime received) const {
   return received <= last_death() + kClockMargin || received > base::wall_now() + kClockMargin;
 }

@@ -57,6 +57,11 @@ class SharedState {
   // there were; nothing: the lock could not be had in a moment, and the master must call again.
   [[nodiscard]] std::optional<std::size_t> release_child(unsigned child);
   [[nodiscard]] std::size_t claims_of(unsigned child) const;
+  // The records that nobody works on and that were claimed by a child that died. One that had been finished before the death is
+  // never claimed again: whoever knows so calls forget(), or it would take up room for ever.
+  [[nodiscard]] std::vector<Position> suspects() const;
+  // The record is finished: if it is a suspect, it is one no more. Claims are left alone.
+  void forget(const Position& position);
 
   // Whether a message received at that time may have been delivered already without a note of it: received before the last
   // death of a child that delivers (or the start), or in what the clock now calls the future. The store must then look

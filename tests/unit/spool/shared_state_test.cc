@@ -19,6 +19,7 @@ class SharedStateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_full_table_grants_nothing);
   CPPUNIT_TEST(claims_stop_at_the_most_that_were_wanted);
   CPPUNIT_TEST(claims_behave_like_a_map);
+  CPPUNIT_TEST(suspects_of_finished_records_are_forgotten);
   CPPUNIT_TEST(a_death_is_released_in_the_end);
   CPPUNIT_TEST(a_holder_killed_inside_the_lock_leaves_all_claims);
   CPPUNIT_TEST(who_may_only_read_sees_the_backlog);
@@ -182,6 +183,30 @@ class SharedStateTest : public CppUnit::TestFixture {
     state.set_deferred(7);
     CPPUNIT_ASSERT(reader.deferred() == std::optional<std::uint64_t>(7));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reader.backlog());
+  }
+  void suspects_of_finished_records_are_forgotten() {
+    auto state = fresh(16);
+    const Position finished{1, 1, 4096}, open{1, 1, 8192}, claimed{1, 1, 12288};
+    // Deaths between mark and release, again and again: the table does not fill up.
+    for (unsigned round = 0; round < 100; ++round) {
+      CPPUNIT_ASSERT(state.claim({2, round, 4096}, 5).granted);
+      CPPUNIT_ASSERT(state.release_child(5) == 1U);
+      const auto suspects = state.suspects();
+      CPPUNIT_ASSERT(suspects == std::vector<Position>({{2, round, 4096}}));
+      state.forget(suspects[0]);
+    }
+    CPPUNIT_ASSERT(state.suspects().empty());
+    state.claim(finished, 5);
+    state.claim(open, 5);
+    CPPUNIT_ASSERT(state.release_child(5) == 2U);
+    state.claim(claimed, 6);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, state.suspects().size());
+    state.forget(finished);
+    state.forget(claimed);
+    state.forget({9, 9, 9});
+    CPPUNIT_ASSERT(state.suspects() == std::vector<Position>({open}));
+    CPPUNIT_ASSERT(!state.claim(claimed, 7).granted);
+    CPPUNIT_ASSERT(!state.claim(finished, 7).must_be_alone && state.claim(open, 7).must_be_alone);
   }
   void suspicion_follows_deaths_and_odd_clocks() {
     auto state = fresh();
