@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/read_proxy_header.h"
+#include "net/run_for_life.h"
 
 #include <sys/socket.h>
 
@@ -124,7 +125,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   connection->context = std::move(context);
   connection->socket_name = socket.name;
   connection->accepted = std::move(accepted);
-  net::asio::co_spawn(io, run(shared_from_this(), std::move(connection)), net::asio::detached);
+  net::run_task(io, "connection", run(shared_from_this(), std::move(connection)), [self = shared_from_this()](const std::string&) { self->end_if_done(); });
 }
 
 gate::Decision StreamService::State::decide(const SessionContext& context, bool own_connection) {
@@ -183,12 +184,21 @@ void StreamService::State::end(Connection& connection) {
   SessionContext& context = connection.context;
   const bool write_line = !context.session_id.empty() && !connection.turned_away && base::log_enabled(base::Severity::info);
   base::Fields fields;
-  if (write_line) fields = log_fields_of(connection, connection.stream ? connection.stream->tls() : nullptr);
-  context.stream = nullptr;
-  connection.stream.reset();
-  connection.accepted.reset();
-  if (connection.holds_slot) table->release(context.slot);
-  connection.holds_slot = false;
+  {
+    // Also when there is no memory for the line: a slot that is not given back would be lost as long as this child lives.
+    struct Closes {
+      State& state;
+      Connection& connection;
+      ~Closes() {
+        connection.context.stream = nullptr;
+        connection.stream.reset();
+        connection.accepted.reset();
+        if (connection.holds_slot) state.table->release(connection.context.slot);
+        connection.holds_slot = false;
+      }
+    } closes{*this, connection};
+    if (write_line) fields = log_fields_of(connection, connection.stream ? connection.stream->tls() : nullptr);
+  }
   if (!write_line) return;
   fields.emplace_back("reason", context.end_reason.empty() ? std::string_view("closed") : std::string_view(context.end_reason));
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - connection.began).count();
