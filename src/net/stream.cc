@@ -84,6 +84,8 @@ Result<std::optional<std::size_t>> SocketStream::receive(std::span<char> into) {
 }
 
 Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) {
+  // Who always has bytes ready never waits, and would never notice.
+  if (aborted_) return Error{Kind::temporary, "stream was closed"};
   if (!tls_) return receive(into);
   if (!tls_ready_) return Error{Kind::permanent, "read: there is no TLS on this stream, it failed"};
   const auto outcome = tls_->read(into);
@@ -99,6 +101,7 @@ Result<std::optional<std::size_t>> SocketStream::try_read(std::span<char> into) 
 
 Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
   if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+  // It may have run out while nobody waited here; nothing would end this wait then.
   if (expired_) co_return Error{Kind::temporary, "time limit is over"};
   if (socket_.take_ready(what)) co_return Result<void>();
   boost::system::error_code error;
