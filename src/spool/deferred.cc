@@ -159,20 +159,28 @@ Result<std::vector<DeferredEntry>> Deferred::due(base::WallTime now, std::size_t
   return entries;
 }
 
+std::optional<DeferredParts> split_deferred(std::string_view file) {
+  if (file.size() < kHeaderBytes || file.substr(0, 8) != kMagic) return std::nullopt;
+  const std::uint64_t envelope_bytes = get32(&file[12]), message_bytes = get64(&file[16]);
+  if (message_bytes > file.size() || kHeaderBytes + envelope_bytes + message_bytes != file.size()) return std::nullopt;
+  DeferredParts parts{file.substr(kHeaderBytes, envelope_bytes), file.substr(kHeaderBytes + envelope_bytes), {}, false};
+  if (get32(&file[28]) != base::crc32c(file.substr(0, 28)) || get32(&file[24]) != base::crc32c(file.substr(kHeaderBytes))) parts.trouble = "wrong check sum";
+  else if (get32(&file[8]) != kVersion) parts.other_version = true;
+  return parts;
+}
+
 Result<Deferred::Message> Deferred::read(const DeferredEntry& entry) const {
   auto bytes = base::read_file(directory_.get(), entry.name, kMostFileBytes);
   if (!bytes) return bytes.error().in("deferred message");
-  const std::string_view all = *bytes;
-  const Error corrupt{Kind::corrupt, "deferred message " + entry.name + " is damaged"};
-  if (all.size() < kHeaderBytes || all.substr(0, 8) != kMagic || get32(&all[28]) != base::crc32c(all.substr(0, 28))) return corrupt;
-  if (get32(&all[8]) != kVersion) return Error{Kind::invalid, "deferred message " + entry.name + " is of an unknown version"};
-  const std::uint64_t envelope_bytes = get32(&all[12]), message_bytes = get64(&all[16]);
-  if (message_bytes > all.size() || kHeaderBytes + envelope_bytes + message_bytes != all.size()) return corrupt;
-  if (base::crc32c(all.substr(kHeaderBytes)) != get32(&all[24])) return corrupt;
-  auto envelope = mail::decode_envelope(all.substr(kHeaderBytes, envelope_bytes));
+  const auto parts = split_deferred(*bytes);
+  if (!parts || !parts->trouble.empty())
+    return Error{Kind::corrupt, "deferred message " + entry.name + " is damaged: " + (parts ? parts->trouble : "its header can't be read")};
+  if (parts->other_version) return Error{Kind::invalid, "deferred message " + entry.name + " is of an unknown version"};
+  auto envelope = mail::decode_envelope(parts->envelope);
   if (!envelope) return envelope.error().in("deferred message " + entry.name);
+  const std::size_t message_at = bytes->size() - parts->message.size();
   Message message{std::move(*envelope), std::move(*bytes)};
-  message.message.erase(0, kHeaderBytes + envelope_bytes);
+  message.message.erase(0, message_at);
   return message;
 }
 

@@ -11,11 +11,21 @@
 #include "mail/envelope.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace postern::spool {
+
+// The parts of a deferred message's file, as far as its lengths make sense.
+struct DeferredParts {
+  std::string_view envelope, message;
+  std::string trouble;         // why it does not read back; empty: it does
+  bool other_version = false;  // whole, but not of this version
+};
+// Views of `file`. Nothing if even the lengths can't be made out.
+std::optional<DeferredParts> split_deferred(std::string_view file);
 
 struct DeferredEntry {
   std::string name;  // of the file

@@ -4,6 +4,7 @@
 #include "base/crc32c.h"
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "spool/large_message.h"
 #include "spool/segment_scan.h"
 
 #include <fcntl.h>
@@ -46,11 +47,6 @@ struct Segment {
   bool marks_unsynced = false;
   bool seen = false;             // in the last listing
 };
-
-bool fit_for_large_name(std::string_view name) {
-  return !name.empty() && name.size() <= 64 && name.find('/') == std::string_view::npos && name.front() != '.' &&
-         name.find('\0') == std::string_view::npos;
-}
 
 }  // namespace
 

@@ -79,4 +79,9 @@ Result<void> LargeMessage::sync() {
   return {};
 }
 
+bool fit_for_large_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && name.find('/') == std::string_view::npos && name.front() != '.' &&
+         name.find('\0') == std::string_view::npos;
+}
+
 }  // namespace postern::spool

@@ -15,6 +15,9 @@
 
 namespace postern::spool {
 
+// True for a name such as create() gives: whatever a damaged record names, nothing else is ever opened.
+bool fit_for_large_name(std::string_view name);
+
 class LargeMessage {
  public:
   // A new, empty file for the message with this id (mail/message_id.h). The same message may come again, with the file of an earlier

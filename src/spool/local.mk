@@ -3,6 +3,7 @@ noinst_LIBRARIES += libpostern_spool.a
 libpostern_spool_a_SOURCES = \
   src/spool/back_pressure.h src/spool/back_pressure.cc \
   src/spool/bytes.h \
+  src/spool/corrupt.h src/spool/corrupt.cc \
   src/spool/deferred.h src/spool/deferred.cc \
   src/spool/journal.h \
   src/spool/journal_reader.h src/spool/journal_reader.cc \

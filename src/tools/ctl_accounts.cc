@@ -14,7 +14,6 @@
 #include <boost/json/serialize.hpp>
 
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -114,10 +113,7 @@ class Directory {
     if (!place) return place;
     struct stat status{};
     if (::fstat(place->get(), &status) != 0) return system_error(errno, "account database");
-    if (::geteuid() != 0 || status.st_uid == 0) return place;
-    if (::setgroups(0, nullptr) != 0 || ::setresgid(status.st_gid, status.st_gid, status.st_gid) != 0 ||
-        ::setresuid(status.st_uid, status.st_uid, status.st_uid) != 0)
-      return system_error(errno, "become the owner of the account database");
+    if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the account database"); !become) return become.error();
     return place;
   }
 

@@ -2,9 +2,9 @@
 sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
   src/tools/ctl_certificate.cc \
-  src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc
+  src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
+posternctl_LDADD = libpostern_spool.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 

@@ -11,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +39,7 @@ const Command kCommands[] = {
     {"domain", "add|list|remove|filter …", "the mail domains of this server", run_domain, kDomainDetails},
     {"account", "add|passwd|list|enable|disable|remove|filter …", "accounts, their passwords and filters", run_account, kAccountDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
+    {"queue", "corrupt list|show|release|remove …", "messages that could not be read and were set aside, and the way back", run_queue, kQueueDetails},
     {"probe", "--table NAME [STRING]", "what an access table answers, and why", run_probe,
      "  --flags LETTERS    input flags\n  --mappings FILE    a text file instead of the compiled tables; needs neither server nor configuration\n"
      "  --general FILE     with it: the general table\n  --trace            every entry that was tried\nWithout STRING, each line of standard input is a probe.\n"},
@@ -203,6 +205,13 @@ void print_table(const std::vector<std::string>& headings, const std::vector<std
   };
   print(headings);
   for (const auto& row : rows) print(row);
+}
+
+Result<void> become_owner(uid_t user, gid_t group, std::string_view who) {
+  if (::geteuid() != 0 || user == 0) return {};
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(group, group, group) != 0 || ::setresuid(user, user, user) != 0)
+    return system_error(errno, "become " + std::string(who));
+  return {};
 }
 
 }  // namespace postern::tools

@@ -4,8 +4,11 @@
 #include "base/descriptor.h"
 #include "conf/configuration.h"
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace postern::tools {
@@ -37,6 +40,9 @@ void print_error(const Context& context, const std::string& text);
 // Prints rows under headings, columns aligned, to standard output.
 void print_table(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
 
+// Root becomes this user for good, with no other group; for anybody else nothing changes. `who` is for the error.
+Result<void> become_owner(uid_t user, gid_t group, std::string_view who);
+
 // ctl_server.cc
 int run_status(const Context&, const std::vector<std::string>&);
 int run_sessions(const Context&, const std::vector<std::string>&);
@@ -60,6 +66,9 @@ extern const char* const kAccountDetails;
 // ctl_certificate.cc
 int run_certificate(const Context&, const std::vector<std::string>&);
 extern const char* const kCertificateDetails;
+// ctl_queue.cc
+int run_queue(const Context&, const std::vector<std::string>&);
+extern const char* const kQueueDetails;
 // ctl_tables.cc
 int run_probe(const Context&, const std::vector<std::string>&);
 int run_match(const Context&, const std::vector<std::string>&);

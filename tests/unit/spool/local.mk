@@ -3,6 +3,7 @@ check_PROGRAMS += tests/unit/spool/spool_test
 tests_unit_spool_spool_test_SOURCES = tests/unit/main.cc \
   tests/forwarding_files.h tests/unit/scratch_directory.h tests/unit/spool/scratch.h \
   tests/unit/spool/back_pressure_test.cc \
+  tests/unit/spool/corrupt_test.cc \
   tests/unit/spool/deferred_test.cc \
   tests/unit/spool/failing_disk_test.cc \
   tests/unit/spool/journal_test.cc \
