@@ -15,29 +15,24 @@ CLEANFILES += tests/bench/connection_churn
 bench-connections: all tests/bench/connection_churn
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/connections $(CONNECTIONFLAGS)
 
+# What idle sessions cost, clear and TLS. `make bench-idle IDLEFLAGS="--sessions 5000"`.
+EXTRA_PROGRAMS += tests/bench/hold_sessions
+tests_bench_hold_sessions_SOURCES = tests/bench/hold_sessions.cc
+tests_bench_hold_sessions_LDADD = -lssl -lcrypto -lpthread
+EXTRA_DIST += tests/bench/idle_sessions
+CLEANFILES += tests/bench/hold_sessions
+bench-idle: all tests/bench/hold_sessions
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/idle_sessions $(IDLEFLAGS)
+
 # One after the other, so that they don't disturb each other's figures. A further measurement is one more line here.
 bench: all
 	$(MAKE) bench-mail
 	$(MAKE) bench-connections
-	$(MAKE) bench-admission
-.PHONY: bench bench-mail bench-connections bench-admission
-
-# What a decision of the gate costs by the number of addresses seen and the length of lists.
-EXTRA_PROGRAMS += tests/bench/admission_bench
-tests_bench_admission_bench_SOURCES = tests/bench/admission_bench.cc
-tests_bench_admission_bench_LDADD = libpostern_gate.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)
-CLEANFILES += tests/bench/admission_bench
-bench-admission: tests/bench/admission_bench
-	tests/bench/admission_bench
+	$(MAKE) bench-idle
+.PHONY: bench bench-mail bench-connections bench-idle
 
 # Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
 EXTRA_PROGRAMS += tests/bench/journal_bench
 tests_bench_journal_bench_SOURCES = tests/bench/journal_bench.cc
 tests_bench_journal_bench_LDADD = libpostern_store.a libpostern_spool.a libpostern_mail.a libpostern_base.a
 CLEANFILES += tests/bench/journal_bench
-
-# Idle sessions: `make tests/bench/hold_sessions && tests/bench/hold_sessions --help`.
-EXTRA_PROGRAMS += tests/bench/hold_sessions
-tests_bench_hold_sessions_SOURCES = tests/bench/hold_sessions.cc
-tests_bench_hold_sessions_LDADD = -lssl -lcrypto -lpthread
-CLEANFILES += tests/bench/hold_sessions
