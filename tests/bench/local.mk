@@ -29,7 +29,16 @@ bench: all
 	$(MAKE) bench-mail
 	$(MAKE) bench-connections
 	$(MAKE) bench-idle
-.PHONY: bench bench-mail bench-connections bench-idle
+	$(MAKE) bench-admission
+.PHONY: bench bench-mail bench-connections bench-idle bench-admission
+
+# What a decision of the gate costs by the number of addresses seen and the length of lists.
+EXTRA_PROGRAMS += tests/bench/admission_bench
+tests_bench_admission_bench_SOURCES = tests/bench/admission_bench.cc
+tests_bench_admission_bench_LDADD = libpostern_gate.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)
+CLEANFILES += tests/bench/admission_bench
+bench-admission: tests/bench/admission_bench
+	tests/bench/admission_bench
 
 # Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
 EXTRA_PROGRAMS += tests/bench/journal_bench
