@@ -112,7 +112,13 @@ Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
 }
 
 Awaitable<Result<void>> SocketStream::wait_readable() {
-  if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) co_return Result<void>();
+  if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) {
+    // Readiness is told once: waiting for it could be in vain. But whoever sends nothing but key updates gets no more than his turn.
+    co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+    if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+    co_return Result<void>();
+  }
   co_return co_await wait(reading_wants_write_ ? PolledSocket::For::writing : PolledSocket::For::reading);
 }
 

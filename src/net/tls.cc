@@ -208,6 +208,7 @@ struct TlsSession::Callbacks {
     BIO_clear_retry_flags(bio);
     for (;;) {
       const ssize_t got = ::recv(session.socket_, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
+      session.drained_ = got <= 0;
       if (got > 0) return static_cast<int>(got);
       if (got == 0) {
         session.at_end_ = true;

@@ -40,8 +40,9 @@ class TlsSession {
   Outcome read(std::span<char> into);
   // May take a part only. After want_read or want_write the same bytes must be offered again.
   Outcome write(std::string_view bytes);
-  // True if bytes were decrypted that nobody has read yet: the socket won't tell.
-  [[nodiscard]] bool has_pending() const { return SSL_pending(ssl_.get()) > 0; }
+  // True if there may be more to read without waiting, although the last read() or handshake() wanted to wait: bytes that were
+  // decrypted already, or bytes in the socket behind a record that was not for us (a key update). The socket won't tell.
+  [[nodiscard]] bool has_pending() const { return !drained_ || SSL_pending(ssl_.get()) > 0; }
   // Says once that nothing more will be written (close_notify), as far as the socket takes it at once. Not after a failure, nor
   // in the middle of a record: what was cut off must not look complete.
   void close();
@@ -65,6 +66,7 @@ class TlsSession {
   int socket_ = -1;
   int error_number_ = 0;     // of the socket
   bool at_end_ = false;      // of the socket
+  bool drained_ = true;      // the last thing that the socket said is that there is nothing more
   bool muted_ = true;        // nothing may be sent until a certificate is chosen
   bool name_served_ = false; // the certificate was chosen by the client's name
   bool established_ = false;

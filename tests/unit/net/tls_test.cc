@@ -108,6 +108,7 @@ class TlsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(client_certificates_give_a_subject_only_when_verified);
   CPPUNIT_TEST(a_stream_speaks_tls_in_both_directions);
   CPPUNIT_TEST(large_texts_pass_through_a_full_socket);
+  CPPUNIT_TEST(what_follows_a_key_update_is_read);
   CPPUNIT_TEST(a_cut_connection_ends_the_stream);
   CPPUNIT_TEST(nothing_buffered_in_clear_text_survives_case_59);
   CPPUNIT_TEST(garbage_instead_of_a_handshake_fails_with_a_reason);
@@ -428,6 +429,27 @@ class TlsTest : public CppUnit::TestFixture {
     };
     CPPUNIT_ASSERT(run(streams.io, serve(streams, text)) >= text.size());
     CPPUNIT_ASSERT_EQUAL(text.size(), seen);
+  }
+
+  void what_follows_a_key_update_is_read() {
+    Streams streams;
+    streams.client_does([&] {
+      for (int i = 0; i < 3; ++i) {
+        CPPUNIT_ASSERT_EQUAL(1, SSL_key_update(streams.client.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED));
+        streams.client.write(i < 2 ? "NO" : "OP\r\n");
+      }
+      return true;
+    });
+    const auto serve = [](Streams& on) -> net::Awaitable<std::string> {
+      auto shaken = co_await on.shake();
+      std::string line;
+      auto read = co_await on.input.read_line(line, 100);
+      on.limits.stop();
+      CPPUNIT_ASSERT(shaken && read);
+      co_return line;
+    };
+    streams.stream.set_time_limit(5s);
+    CPPUNIT_ASSERT_EQUAL(std::string("NONOOP"), run(streams.io, serve(streams)));
   }
 
   void a_cut_connection_ends_the_stream() {
