@@ -18,7 +18,7 @@ void kill_point(const char* name) {
   const auto colon = text.find(':');
   if (text.substr(0, colon) != name) return;
   const long nth = colon == std::string_view::npos ? 1 : std::atol(wanted + colon + 1);
-  if (++passed == nth) ::kill(::getpid(), SIGKILL);
+  if (++passed == nth) ::kill(::getpid(), text.ends_with(":stop") ? SIGSTOP : SIGKILL);
 }
 
 }  // namespace postern::base

@@ -4,7 +4,8 @@
 // run with --enable-kill-points.
 //
 // The environment variable POSTERN_KILL_POINT holds "NAME" or "NAME:N" (the N-th time that the point is passed, from 1); the
-// process then sends itself SIGKILL. Names: doc/design/fault-plan.md.
+// process then sends itself SIGKILL. With "NAME:N:stop" it is SIGSTOP, so that the test can end another process while this one
+// stands there. Names: doc/design/fault-plan.md.
 #include "config.h"
 
 namespace postern::base {

@@ -2,6 +2,7 @@
 #include "master/children.h"
 
 #include "base/clock.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -133,6 +134,7 @@ Result<Child*> Children::start(const Start& start) {
   for (auto& variable : environment) variables.push_back(variable.data());
   variables.push_back(nullptr);
 
+  POSTERN_KILL_POINT("before-fork");
   sigset_t all, before, none;
   ::sigfillset(&all);
   ::sigemptyset(&none);
@@ -142,6 +144,7 @@ Result<Child*> Children::start(const Start& start) {
   const int saved = errno;
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return system_error(saved, "start " + start.role);
+  POSTERN_KILL_POINT("after-fork");
   child->pid = pid;
   child->control.assign(own.release());
   Child* const started = child.get();
@@ -272,6 +275,7 @@ void Children::reap() {
     }
     Child* const child = by_pid(pid);
     if (child == nullptr) continue;
+    POSTERN_KILL_POINT("after-reap");
     // What it reported last may still wait in the socket.
     if (child->linked) read(*child);
     const auto node = children_.extract(child->number);

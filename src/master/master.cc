@@ -3,6 +3,7 @@
 
 #include "master/master.h"
 
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "gate/refusals.h"
 #include "master/notify.h"
@@ -250,6 +251,7 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   std::vector<const Bound*> all;
   for (const auto& bound : sockets) all.push_back(&bound);
   give_sockets_to(**child, all);
+  POSTERN_KILL_POINT("before-begin");
   if (auto begun = children.begin(**child); !begun) return begun.error();
   return *child;
 }
@@ -322,6 +324,7 @@ void Master::State::on_death(Child& child, int status) {
       base::log_event(Severity::warning, "release-delayed", {{"memory", resources[i].name}, {"role", child.role}, {"child", child.pid}});
     }
   }
+  POSTERN_KILL_POINT("after-release");
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const bool expected = child.phase == Child::Phase::leaving || stopping || child.role == "loader";
   base::log_event(clean && expected ? Severity::info : Severity::warning, clean && expected ? "child-ended" : "child-died",
@@ -446,7 +449,9 @@ void Master::State::take_answer(Child& loader, int status) {
     ++tables.generation;
     tables.loaded = base::iso8601(base::wall_now());
     tables.error.clear();
+    POSTERN_KILL_POINT("before-tables");
     broadcast({{"order", "tables"}}, {{"tables", tables.image.get()}});
+    POSTERN_KILL_POINT("after-tables");
     if (options.tables_changed) options.tables_changed();
     base::log_event(Severity::notice, "tables-loaded", {{"generation", tables.generation}, {"bytes", size.st_size}});
     return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIGHUP: the new configuration is taken over as a whole, or not at all (listeners.md L-40 to L-45).
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "master/notify.h"
 #include "master/state.h"
@@ -166,6 +167,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     refuse();
     co_return outcome;
   }
+  POSTERN_KILL_POINT("after-opening");
   if (!plan.removed_first.empty()) {
     std::vector<std::uint32_t> ids;
     std::vector<std::size_t> were_open;
@@ -175,6 +177,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
       were_open.push_back(index);
     }
     co_await let_go(std::move(ids), kGap);
+    POSTERN_KILL_POINT("after-letting-go");
     for (const std::size_t index : plan.opened_after) open(index);
     if (!outcome.mistakes.empty()) {
       // Back to what was: the new ones go first, they may stand in the way.
@@ -225,6 +228,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     if (is_new ? bound.socket.valid() : (!bound.socket.valid() && !bound.absent && try_socket(bound))) opened.push_back(&bound);
   }
 
+  POSTERN_KILL_POINT("before-configuration");
   // Before the configuration, whose taking over children report: who has that has these too.
   if (certificates.read(configuration)) {
     hand_certificates();
@@ -238,6 +242,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
         child->phase == Child::Phase::working)
       asked.push_back(number);
   }
+  POSTERN_KILL_POINT("before-sockets");
   give_sockets(opened);
   if (!difference.new_children.empty())
     for (auto& [number, child] : children.all())
