@@ -75,6 +75,7 @@ struct Key {
 
 struct ListenerState {
   std::uint32_t active, clients;
+  std::uint32_t waiting;  // for a PROXY header: the sum over the children
   std::uint64_t admitted;
   std::uint64_t refused[kReasons];  // atomic
   std::uint64_t would_refuse[kReasons];  // atomic
@@ -84,6 +85,7 @@ struct ChildState {
   std::uint64_t incarnation;
   std::uint64_t served;
   std::uint32_t held;
+  std::uint32_t waiting[conf::kModules];
 };
 
 template <class Number>
@@ -261,8 +263,11 @@ struct ConnectionTable::Layout {
     store(header.stale, 0U);
     std::memset(buckets, 0, bucket_count * sizeof *buckets);
     header.free_entry = header.free_key = header.keys_used = kNone;
-    for (ListenerState& listener : header.listeners) listener.active = listener.clients = 0;
-    for (ChildState& child : header.children) child.held = 0;
+    for (ListenerState& listener : header.listeners) listener.active = listener.clients = listener.waiting = 0;
+    for (ChildState& child : header.children) {
+      child.held = 0;
+      for (std::size_t module = 0; module < conf::kModules; ++module) header.listeners[module].waiting += child.waiting[module];
+    }
     const std::uint32_t used = entries_used();
     std::uint32_t behind_last = 0;
     for (std::uint32_t i = 0; i < used; ++i) {
@@ -489,7 +494,7 @@ Admission ConnectionTable::admit(const Ask& ask) {
   ++listener.admitted;
   if (owner_.child < kMaxChildren) {
     ChildState& child = table->header.children[owner_.child];
-    if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0};
+    if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}};
     ++child.held;
     ++child.served;
   }
@@ -507,6 +512,33 @@ void ConnectionTable::release(std::uint32_t slot) {
   if (table) return table->free_entry(entry);
   store(entry.state, std::uint32_t{kEnded});
   store(table->header.stale, 1U);
+}
+
+bool ConnectionTable::begin_waiting(conf::Module module, unsigned limit) {
+  const auto number = static_cast<std::size_t>(module);
+  POSTERN_ASSERT(number < conf::kModules && owner_.incarnation != 0);
+  if (owner_.child >= kMaxChildren) return false;
+  Locked table(*this);
+  if (!table) return false;
+  ListenerState& listener = table->header.listeners[number];
+  if (listener.waiting >= limit) return false;
+  ChildState& child = table->header.children[owner_.child];
+  if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}};
+  ++listener.waiting;
+  ++child.waiting[number];
+  return true;
+}
+
+void ConnectionTable::end_waiting(conf::Module module) {
+  const auto number = static_cast<std::size_t>(module);
+  if (number >= conf::kModules || owner_.child >= kMaxChildren) return;
+  Locked table(*this);
+  ChildState& child = table->header.children[owner_.child];
+  if (child.incarnation != owner_.incarnation || child.waiting[number] == 0) return;
+  --child.waiting[number];
+  ListenerState& listener = table->header.listeners[number];
+  if (table && listener.waiting > 0) --listener.waiting;
+  else store(table->header.stale, 1U);
 }
 
 std::optional<Objection> ConnectionTable::restrict(std::uint32_t slot, unsigned per_address, unsigned per_site, bool dry_run) {

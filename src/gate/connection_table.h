@@ -158,6 +158,10 @@ class ConnectionTable {
   Admission admit(const Ask& ask);
   // The connection is closed. A slot that this process does not hold is left alone.
   void release(std::uint32_t slot);
+  // A connection waits for its PROXY header, without a slot: false if `limit` of the listener's do already, over all children
+  // (listeners.md T-25), or the lock can't be had. True: end_waiting() belongs to it; the death of the child does it too.
+  bool begin_waiting(conf::Module module, unsigned limit);
+  void end_waiting(conf::Module module);
   // PORT_ACCESS marked the session as restricted ($W): an objection if the address has `per_address` such sessions already, or its IPv6
   // site `per_site` (0: no limit). Then the caller refuses by Reason::per_address, which is counted, and releases the slot. With
   // `dry_run` the session is restricted in any case, and an objection counts as one that would have been.

@@ -231,7 +231,8 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   start.identity = site.of(role.role.user);
   start.change_user = site.root;
   start.background = options.background;
-  start.open_files = kSpareFiles + (role.role.modules.empty() ? 0 : configuration.connection_table_sessions);
+  start.open_files = kSpareFiles + role.role.modules.size() * configuration.gate.proxy_waiting +
+                     (role.role.modules.empty() ? 0 : configuration.connection_table_sessions);
   start.generation = generation;
   start.descriptors = common_descriptors();
   start.descriptors.emplace_back("base", site.base.get());

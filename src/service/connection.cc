@@ -69,18 +69,6 @@ gate::Connection gate_connection(const SessionContext& context, bool own_connect
   return {*context.configuration, *context.listener, *context.row, context.remote, context.local, own_connection};
 }
 
-// The number of something, less one when this goes out of scope.
-class Counted {
- public:
-  explicit Counted(unsigned& count) : count_(count) { ++count_; }
-  ~Counted() { --count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  unsigned& count_;
-};
-
 }  // namespace
 
 void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& peer, Listening& socket) {
@@ -107,7 +95,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
     if (!row.trusted_proxies.contains(peer.address))
       return count_refusal(context, gate::Reason::proxy_untrusted, by_setting(context, row_setting(context, "trusted_proxies")));
     // T-25.
-    if (waiting_for_header[static_cast<std::size_t>(context.module)] >= gate.proxy_waiting)
+    if (!table->begin_waiting(context.module, gate.proxy_waiting))
       return count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_waiting"));
   } else {
     const gate::Decision decision = decide(context, false);
@@ -195,6 +183,8 @@ void StreamService::State::end(Connection& connection) {
         connection.accepted.reset();
         if (connection.holds_slot) state.table->release(connection.context.slot);
         connection.holds_slot = false;
+        if (connection.waits_for_header) state.table->end_waiting(connection.context.module);
+        connection.waits_for_header = false;
       }
     } closes{*this, connection};
     if (write_line) fields = log_fields_of(connection, connection.stream ? connection.stream->tls() : nullptr);
@@ -240,13 +230,10 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
 net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
   SessionContext& context = connection.context;
   net::SocketStream& stream = *connection.stream;
-  Result<net::ProxyHeader> header = Error{};
-  {
-    const Counted waiting(waiting_for_header[static_cast<std::size_t>(context.module)]);
-    stream.set_time_limit(context.configuration->gate.proxy_time);
-    header = co_await net::read_proxy_header(stream);
-  }
+  stream.set_time_limit(context.configuration->gate.proxy_time);
+  auto header = co_await net::read_proxy_header(stream);
   connection.waits_for_header = false;
+  table->end_waiting(context.module);
   connection.turned_away = true;
   if (!header) {
     if (stream.expired()) count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_time"));

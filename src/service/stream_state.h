@@ -56,7 +56,7 @@ struct Connection {
   std::optional<net::SocketStream> stream;
   std::chrono::steady_clock::time_point began = base::steady_now();
   bool own_connection = false;      // the proxy's own (T-27)
-  bool waits_for_header = false;
+  bool waits_for_header = false;    // and is counted so in the table
   bool holds_slot = false;
   bool turned_away = false;         // a refusal, though late: the log has it as such
 };
@@ -122,7 +122,6 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   std::map<std::uint32_t, std::shared_ptr<Listening>> listening;
   std::set<Connection*> running;
   Lingering lingering;
-  std::array<unsigned, conf::kModules> waiting_for_header{};
   // Takes a new set over; one that can't be used leaves the present one where it is.
   void take_certificates(int sealed_file);
   std::shared_ptr<const net::TlsContexts> certificates;  // null: none

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""TLS by a device in front (listeners.md 4.3, T-10, T-11, T-28): HAProxy with PROXY version 2, stunnel without."""
+"""TLS by a device in front (listeners.md 4.3, T-10, T-11, T-28): HAProxy with PROXY version 2, stunnel without. And our own TLS
+behind a PROXY header (T-20, T-24), with a client that never begins it (case 45)."""
 import ssl
 
 from postern_testing import *
@@ -151,6 +152,68 @@ def behind_stunnel_without_proxy_the_grant_list_is_what_protects():
     with device([stunnel, path], PORTS["stunnel"]):
         check(is_secure(PORTS["stunnel"], True), "a password is taken")
     check(refused_silently(PORTS["pop3 grant"], CLIENT), "past the device: zero bytes")
+
+
+TLS_TIME = 2
+
+
+@contextlib.contextmanager
+def own_tls():
+    """A site of one child with TLS from the first byte behind PROXY headers, at most one connection from an address."""
+    other = Site(settings={"gate": {"tls_time": "%d s" % TLS_TIME}, "children": {"smtp": 1}, "listeners": {"pop3": None, "lmtp": None, "smtp": {"connections_per_address": 1}}})
+    other.ctl("certificate", "make", "--force", "--output", os.path.join(other.etc, "own"), "mail.example.com")
+    other.write_configuration({
+        "listeners": {"smtp": {"sockets": [{"port": other.smtp, "address": "127.0.0.1", "init_tls": "on", "proxy": True, "trusted_proxies": "127.0.0.1"}]}},
+        "tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": "own.pem", "key": "own.key"}]}]}})
+    with other.running():
+        yield other
+
+
+def active(site):
+    return next(one for one in site.ctl_json("status")["listeners"] if one["module"] == "smtp")["active"]
+
+
+@case
+def a_proxy_header_comes_before_our_own_tls_and_no_byte_behind_it_is_lost():
+    with own_tls() as other:
+        line = Line(other.smtp)
+        hello, server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        tls = context.wrap_bio(server, hello)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        # The header and the ClientHello in one segment.
+        line.send(b"PROXY TCP4 192.0.2.7 127.0.0.1 4000 465\r\n" + hello.read())
+        text = b""
+        while b"\r\n" not in text:
+            server.write(line.socket.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                if tls.version() is None or not text:
+                    tls.do_handshake()
+                    line.send(hello.read() or b"")
+                text += tls.read(4096)
+        check(text.startswith(b"220 "), "greeting inside TLS: %r" % text)
+        line.close()
+        ended = other.wait_for_log("session-ended", "remote=192.0.2.7:4000", "peer=127.0.0.1:", "tls=on")[0]
+        contains(ended, "protocol=TLSv1.3")
+
+
+@case
+def case_45_a_client_that_never_begins_tls_holds_its_slot_for_that_time():
+    with own_tls() as other:
+        line = Line(other.smtp)
+        line.send(b"PROXY TCP4 192.0.2.7 127.0.0.1 4000 465\r\n")
+        began = time.monotonic()
+        wait_until(lambda: active(other) == 1, 2 * slow_build(), "it holds a slot")
+        with Line(other.smtp) as second:
+            second.send(b"PROXY TCP4 192.0.2.7 127.0.0.1 4001 465\r\n")
+            equal(second.rest(), b"", "another one of its address meanwhile, bytes")
+        equal(line.rest(TLS_TIME + 5), b"", "bytes for it")
+        check(time.monotonic() - began > TLS_TIME - 0.5, "closed after %.1f s" % (time.monotonic() - began))
+        line.close()
+        wait_until(lambda: active(other) == 0, 1 * slow_build(), "the slot is free")
+        contains(other.wait_for_log("connection-refused", "reason=tls-failed")[0], "remote=192.0.2.7:4000")
 
 
 @case

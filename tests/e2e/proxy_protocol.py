@@ -14,7 +14,7 @@ def row(name, trusted=PROXY, **more):
 
 site = Site(settings={
     "client_addresses": "192.0.2.200",
-    "children": {"smtp": 1},
+    "children": {"smtp": 2},
     "gate": LIMITS,
     "listeners": {
         "smtp": {"connections_per_address": 2, "maximum_connections": 60, "reserve_for_clients": 0,

@@ -63,6 +63,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_new_incarnation_inherits_nothing);
   CPPUNIT_TEST(a_new_master_frees_what_nobody_holds);
   CPPUNIT_TEST(only_the_owner_releases);
+  CPPUNIT_TEST(waiting_is_limited_over_all_children_and_ends_with_them);
   CPPUNIT_TEST(many_processes_admit_exactly_the_limit);
   CPPUNIT_TEST(a_holder_killed_inside_the_lock_stops_nobody);
   CPPUNIT_TEST(a_holder_stopped_inside_the_lock_stops_nobody_for_ever);
@@ -340,6 +341,36 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   }
 
   // Case 39, L-33
+  // listeners.md T-25
+  void waiting_is_limited_over_all_children_and_ends_with_them() {
+    const auto smtp = conf::Module::smtp, pop3 = conf::Module::pop3;
+    auto memory = gate::ConnectionTable::create(8);
+    auto master = *gate::ConnectionTable::attach(std::move(*memory));
+    const auto child = [&](gate::Owner owner) {
+      return *gate::ConnectionTable::attach(*base::SharedMemory::map(base::Descriptor(::dup(master.descriptor())), true), owner);
+    };
+    auto first = child({1, 11}), second = child({2, 12});
+    CPPUNIT_ASSERT(first.begin_waiting(smtp, 3) && first.begin_waiting(smtp, 3) && second.begin_waiting(smtp, 3));
+    CPPUNIT_ASSERT(!first.begin_waiting(smtp, 3) && !second.begin_waiting(smtp, 3) && second.begin_waiting(pop3, 1));
+    second.end_waiting(smtp);
+    // It has none any more: nobody else's is taken.
+    second.end_waiting(smtp);
+    CPPUNIT_ASSERT(second.begin_waiting(smtp, 3) && !second.begin_waiting(smtp, 3));
+    // They are no sessions.
+    CPPUNIT_ASSERT(first.admit(ask("192.0.2.7", 8)).admitted);
+    CPPUNIT_ASSERT_EQUAL(1U, master.counts(smtp).active);
+    master.rebuild();
+    CPPUNIT_ASSERT(!second.begin_waiting(smtp, 3));
+    master.release_child({1, 11});
+    CPPUNIT_ASSERT(second.begin_waiting(smtp, 3) && second.begin_waiting(smtp, 3) && !second.begin_waiting(smtp, 3));
+    // A new incarnation has nothing of its predecessor's.
+    auto again = child({1, 13});
+    again.end_waiting(smtp);
+    CPPUNIT_ASSERT(!again.begin_waiting(smtp, 3));
+    master.release_all_but({{1, 13}});
+    CPPUNIT_ASSERT(again.begin_waiting(smtp, 3));
+  }
+
   void many_processes_admit_exactly_the_limit() {
     constexpr unsigned kProcesses = 8, kAsks = 50, kLimit = 10;
     for (unsigned round = 0; round < 5; ++round) {
