@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 namespace postern::net {
@@ -101,9 +102,18 @@ Address Address::prefix(unsigned length) const {
 }
 
 std::string Address::to_string() const {
-  // inet_ntop() of glibc prints as RFC 5952 wants: lower case, the longest run of zeros shortened, no run of one.
   char text[INET6_ADDRSTRLEN];
-  ::inet_ntop(is_ipv4() ? AF_INET : AF_INET6, bytes_.data(), text, sizeof text);
+  if (is_ipv4()) {
+    // By hand: for each connection this is done several times, and inet_ntop() prints IPv4 by way of sprintf().
+    char* at = text;
+    for (std::size_t i = 0; i < 4; ++i) {
+      if (i > 0) *at++ = '.';
+      at = std::to_chars(at, text + sizeof text, bytes_[i]).ptr;
+    }
+    return {text, at};
+  }
+  // inet_ntop() of glibc prints as RFC 5952 wants: lower case, the longest run of zeros shortened, no run of one.
+  ::inet_ntop(AF_INET6, bytes_.data(), text, sizeof text);
   return text;
 }
 
