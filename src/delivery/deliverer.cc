@@ -95,7 +95,7 @@ struct Deliverer::Job {
   std::optional<store::Text> text;
   std::unique_ptr<mail::MessageView> view;
   bool suspicious = false;
-  bool filed = false;       // a file of it stands in a mailbox, promised or not
+  bool left_traces = false;  // a file of it stands in a mailbox, promised or not, or a redirected copy in the journal
   std::size_t files = 0, recipients_filed = 0;
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;  // recipients for deferred/
@@ -180,8 +180,8 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<const Job*> done;
   for (Job& job : jobs) {
     if (!stored || job.unfinished || (!job.put_off.empty() && !put_off(job))) {
-      // Files that were not promised may be there all the same: whoever comes next must look.
-      if (job.filed) parts_.state.note_death();
+      // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
+      if (job.left_traces) parts_.state.note_death();
       parts_.state.put_back(job.position, settings_.child);
       ++counters_.put_back;
       continue;
@@ -296,7 +296,7 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   message.suspicious = job.suspicious;
   auto added = batch.add(message, *job.text);
   if (!added) return added.error();
-  job.filed = true;
+  job.left_traces = true;
   ++job.files;
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
@@ -465,6 +465,7 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::si
   text += job.record->message();
   auto submitted = co_await parts_.submit(next, std::move(text));
   if (!submitted) co_return submitted.error();
+  job.left_traces = true;
   base::log_event(Severity::info, "redirected",
                   {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", next.id}});
   co_return Result<void>();

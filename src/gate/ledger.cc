@@ -66,7 +66,7 @@ struct Window {
     const std::int64_t newest = now / std::max<std::int64_t>(part_length, 1);
     const std::int64_t passed = newest - part;
     // A length that was changed by a reload, or bytes that a broken process wrote: begin anew.
-    if (passed < 0 || passed >= static_cast<std::int64_t>(kParts)) counts = {};
+    if (part < 0 || newest < 0 || passed < 0 || passed >= static_cast<std::int64_t>(kParts)) counts = {};
     else
       for (std::int64_t i = 1; i <= passed; ++i) counts[static_cast<std::size_t>((part + i) % static_cast<std::int64_t>(kParts))] = 0;
     part = newest;

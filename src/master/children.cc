@@ -253,6 +253,7 @@ bool Children::send(Child& child, boost::json::object order, const Named& descri
 
 void Children::signal(Child& child, int number) {
   // Safe although numbers are used again: the process stays a zombie until reap().
+  if (child.reaped) return;
   if (number == SIGKILL) child.killed = true;
   ::kill(child.pid, number);
 }
@@ -276,8 +277,9 @@ void Children::reap() {
     Child* const child = by_pid(pid);
     if (child == nullptr) continue;
     POSTERN_KILL_POINT("after-reap");
-    // What it reported last may still wait in the socket.
-    if (child->linked) read(*child);
+    child->reaped = true;
+    // A loader's answer may still wait in the socket; what others reported last means nothing any more.
+    if (child->linked && child->role == "loader") read(*child);
     const auto node = children_.extract(child->number);
     boost::system::error_code ignored;
     if (child->linked) child->control.close(ignored);

@@ -54,6 +54,7 @@ struct ChildFacts {
 struct Child : ChildFacts {
   explicit Child(net::asio::io_context& io) : control(io) {}
 
+  bool reaped = false;  // its process id may be somebody else's by now
   std::vector<net::Order> answers;  // of a loader
   bool linked = true;               // its end of the control socket is open
   // Reports that it may still make; refilled by the second.

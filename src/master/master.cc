@@ -521,10 +521,15 @@ void Master::State::watch_locks() {
       lock.since = now;
     }
     if (holder.process == 0 || now - lock.since < kLockTime) continue;
-    // What stands there was written by a child: only a child of ours is ever ended for it.
+    // What stands there was written by a child: only a child of ours is ever ended for it. Nobody else has a lock, and the master
+    // none from one turn of its loop to the next: such a word was left by a process that was broken into.
     Child* const child = children.by_pid(holder.process);
     lock.since = now;
-    if (child == nullptr || child->killed) continue;
+    if (child == nullptr) {
+      lock.lock->holder_died(holder.process);
+      continue;
+    }
+    if (child->killed) continue;
     base::log_event(Severity::error, "lock-held-too-long", {{"lock", lock.name}, {"role", child->role}, {"child", child->pid}});
     children.signal(*child, SIGKILL);
   }

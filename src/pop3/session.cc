@@ -204,8 +204,9 @@ class Session {
 
   // AUTHORIZATION.
   [[nodiscard]] bool secure() const { return stream_.tls() != nullptr || (info_.tls_outside && !info_.clear_text_outside); }
-  // listeners.md T-9.
+  // listeners.md T-9; nobody logs in to a restricted session (access-control.md 2.2, $W).
   [[nodiscard]] bool may_send_password() const {
+    if (info_.restricted) return false;
     return secure() || !configuration_->secure_login.required || configuration_->secure_login.except_from.contains(info_.remote.address);
   }
   [[nodiscard]] bool may_start_tls() const {
@@ -242,9 +243,14 @@ class Session {
     user_.reset();
   }
 
+  void no_password() {
+    error(info_.restricted ? "[SYS/PERM] login is not allowed from your network address"
+                           : "[SYS/PERM] passwords are not accepted from your network address without TLS");
+  }
+
   net::Awaitable<void> user(std::string_view argument) {
     user_.reset();
-    if (!may_send_password()) co_return error("[SYS/PERM] passwords are not accepted from your network address without TLS");
+    if (!may_send_password()) co_return no_password();
     const std::string_view name = base::trim(argument);
     if (name.empty() || name.size() > kMaxUserBytes) co_return bad("USER takes the name of an account");
     user_ = std::string(name);
@@ -253,7 +259,7 @@ class Session {
   }
 
   net::Awaitable<void> pass(std::string_view argument) {
-    if (!may_send_password()) co_return error("[SYS/PERM] passwords are not accepted from your network address without TLS");
+    if (!may_send_password()) co_return no_password();
     if (!user_) co_return bad("USER comes first");
     const std::string name = *std::exchange(user_, std::nullopt);
     // Everything behind the space is the password, spaces included (RFC 1939 section 7).

@@ -282,7 +282,8 @@ net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connecti
     co_await turn_away(connection, std::move(reply));
     co_return false;
   }
-  context.restricted = true;
+  // A rule that is only tried takes nothing away.
+  context.restricted = !context.listener->tries(conf::GateRule::restricted);
   co_return true;
 }
 

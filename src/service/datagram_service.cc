@@ -30,7 +30,9 @@ constexpr int kLastBatches = 8192;
 constexpr auto kPause = 200ms;
 
 // Room for the address that a datagram was sent to, and for the count of those that were lost.
-using Control = std::array<std::byte, CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(in_pktinfo)) + CMSG_SPACE(sizeof(std::uint32_t))>;
+struct alignas(cmsghdr) Control {
+  std::array<std::byte, CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(in_pktinfo)) + CMSG_SPACE(sizeof(std::uint32_t))> bytes{};
+};
 
 // What the kernel says beside a datagram.
 struct Beside {
@@ -66,8 +68,8 @@ Beside read_control(msghdr& message) {
 // The source address that the answer leaves from (U-5).
 std::size_t write_control(Control& control, const Beside& beside) {
   msghdr message{};
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  message.msg_control = control.bytes.data();
+  message.msg_controllen = control.bytes.size();
   cmsghdr* const part = CMSG_FIRSTHDR(&message);
   if (beside.local.is_ipv4()) {
     part->cmsg_level = IPPROTO_IP;
@@ -227,8 +229,8 @@ DatagramService::State::Read DatagramService::State::read_batch(Reading& socket)
     message.msg_namelen = sizeof peers[i];
     message.msg_iov = &pieces[i];
     message.msg_iovlen = 1;
-    message.msg_control = controls[i].data();
-    message.msg_controllen = controls[i].size();
+    message.msg_control = controls[i].bytes.data();
+    message.msg_controllen = controls[i].bytes.size();
   }
   const int got = ::recvmmsg(socket.waiter.native_handle(), messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   if (got < 0) {
@@ -278,7 +280,7 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
     message.msg_namelen = peer_length;
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
-    message.msg_control = control.data();
+    message.msg_control = control.bytes.data();
     message.msg_controllen = write_control(control, beside);
     if (::sendmsg(socket.waiter.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) reply.outcome = DatagramOutcome::unanswered;
   }

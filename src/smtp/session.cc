@@ -224,7 +224,12 @@ net::Awaitable<Session::Next> Session::one_command() {
     case Verb::starttls: co_return co_await on_start_tls(command.argument);
     case Verb::auth:
       // L-14: a blacklisted peer gets 503. So does a restricted one (access-control.md 2.2, $W). Nobody who reads our EHLO says it.
-      if (blacklisted_ || info_.restricted) co_return foreign_command(503, "5.5.1", "AUTH is not available to you");
+      // The server does not hang up on the former by itself.
+      if (blacklisted_) {
+        reply(503, "5.5.1", "AUTH is not available to you");
+        co_return Next::command;
+      }
+      if (info_.restricted) co_return foreign_command(503, "5.5.1", "AUTH is not available to you");
       co_return foreign_command(502, "5.5.1", "AUTH is not available");
     case Verb::not_offered: co_return bad_command(502, "5.5.1", "command not available");
     case Verb::other_protocol:

@@ -287,8 +287,10 @@ def case_79_after_1000_ends_of_all_kinds_every_count_is_0_and_every_limit_exact(
             with contextlib.suppress(OSError, Closed, AssertionError):
                 getattr(session, random.choice(["close", "reset", "quit"] if isinstance(session, Smtp) else ["close", "reset"]))()
         if index % 100 == 50:
+            children = site.server.children("smtp") + site.server.children("pop3")
             with contextlib.suppress(ProcessLookupError):
-                os.kill(random.choice(site.server.children("smtp") + site.server.children("pop3") or [0]), signal.SIGKILL)
+                if children:
+                    os.kill(random.choice(children), signal.SIGKILL)
     close_all(held)
     nobody_left()
     wait_until(lambda: len(site.server.children("smtp")) == 4 and len(site.server.children("pop3")) == 2, 20 * slow_build(), "all children are there again")

@@ -74,6 +74,14 @@ def a_restricted_connection_to_pop3_has_shorter_times():
 
 
 @case
+def nobody_logs_in_to_a_restricted_pop3_session():
+    with Line(site.pop3, "127.0.0.68") as line:
+        line.line()
+        line.send("USER anna@example.com\r\n")
+        check(line.line().startswith("-ERR [SYS/PERM] login is not allowed"), "refused")
+
+
+@case
 def a_refused_connection_holds_no_slot():
     wait_until(lambda: not site.ctl_json("sessions").get("sessions", []), 3, "no sessions")
 

@@ -35,7 +35,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(too_many_errors);
   CPPUNIT_TEST(idle_commands_are_limited);
   CPPUNIT_TEST(what_is_reported);
-  CPPUNIT_TEST(restricted_sessions_have_shorter_times);
+  CPPUNIT_TEST(nobody_logs_in_to_a_restricted_session);
   CPPUNIT_TEST(stls_protects_the_session);
   CPPUNIT_TEST(stls_is_refused);
   CPPUNIT_TEST(clear_text_behind_stls_is_never_executed);
@@ -337,14 +337,14 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL_MESSAGE("in use", 0U, used.watch.failed_logins);
   }
 
-  void restricted_sessions_have_shorter_times() {
-    for (const bool restricted : {false, true}) {
-      FakeSite site;
-      site.info.restricted = restricted;
-      site.settings().restricted.idle_time = std::chrono::seconds(0);
-      const std::string got = site.talk({"USER user@example.com\r\nPASS pass word\r\n"});
-      CPPUNIT_ASSERT_MESSAGE("passwords are taken all the same", got.ends_with("+OK 0 0\r\n"));
-    }
+  void nobody_logs_in_to_a_restricted_session() {
+    FakeSite site;
+    site.info.restricted = true;
+    const std::string got = site.talk({"CAPA\r\nUSER user@example.com\r\nPASS pass word\r\nQUIT\r\n"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(got, std::string::npos, got.find("\r\nUSER\r\n"));
+    const auto first = got.find("-ERR [SYS/PERM] login is not allowed from your network address\r\n");
+    CPPUNIT_ASSERT_MESSAGE(got, first != std::string::npos && got.find("-ERR [SYS/PERM] login", first + 1) != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(got, std::string("quit"), site.watch.end_reason);
   }
 
   static constexpr const char* kStrangerLogin = "USER user@example.com\r\nPASS pass word\r\n";
