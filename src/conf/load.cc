@@ -44,18 +44,18 @@ std::string kind_of(const Node& node) {
   }
 }
 
-// Number of single changes that make one word of the other; for "did you mean".
+// Number of single changes that make one word of the other, two neighbours that change places counting as one; for "did you mean".
 std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
+  std::vector<std::size_t> before(b.size() + 1), row(b.size() + 1), next(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
+    next[0] = i + 1;
     for (std::size_t k = 0; k < b.size(); ++k) {
-      const std::size_t changed = diagonal + (a[i] == b[k] ? 0 : 1);
-      diagonal = row[k + 1];
-      row[k + 1] = std::min({changed, row[k] + 1, row[k + 1] + 1});
+      next[k + 1] = std::min({row[k] + (a[i] == b[k] ? 0 : 1), next[k] + 1, row[k + 1] + 1});
+      if (i > 0 && k > 0 && a[i] == b[k - 1] && a[i - 1] == b[k]) next[k + 1] = std::min(next[k + 1], before[k - 1] + 1);
     }
+    before.swap(row);
+    row.swap(next);
   }
   return row.back();
 }
@@ -64,7 +64,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string similar(const std::string& group, std::string_view name) {
   if (name.size() > 64) return {};
   std::string best;
-  std::size_t least = name.size() / 3 + 2;
+  // One change of three letters at most: of a short name, two changes make another word.
+  std::size_t least = std::max<std::size_t>(name.size() / 3, 1) + 1;
   const auto consider = [&](std::string_view candidate) {
     const std::size_t changes = distance(name, candidate);
     if (changes >= least) return;
@@ -83,12 +84,6 @@ std::string similar(const std::string& group, std::string_view name) {
   if (group == "listeners")
     for (std::size_t module = 0; module < kModules; ++module) consider(to_string(static_cast<Module>(module)));
   return best;
-}
-
-// What a service over UDP has of a listener's and a row's settings: no connections, so no limits and no TLS (listeners.md U-1, U-2).
-bool is_for_udp(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"port", "address", "restriction", "list", "sockets", "ipv4_prefix", "ipv6_prefix"};
-  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
 std::optional<Module> module_from(std::string_view name) {

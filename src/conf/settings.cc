@@ -309,6 +309,11 @@ bool is_of_server(const Setting& setting) {
   return !setting.name.starts_with("listeners.") && setting.name.find("[]") == std::string_view::npos;
 }
 
+bool is_for_udp(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"port", "address", "restriction", "list", "sockets", "ipv4_prefix", "ipv6_prefix"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
 const Setting* find_setting(std::string_view name) {
   const auto all = all_settings();
   const auto found = std::find_if(all.begin(), all.end(), [&](const Setting& setting) { return setting.name == name; });

@@ -72,6 +72,9 @@ struct Setting {
 std::span<const Setting> all_settings();
 // True if the setting stands once for the whole server: not in each listener, not in the rows of a list.
 bool is_of_server(const Setting& setting);
+// What a service over UDP has of a listener's and a row's settings, named without the group: no connections, so no limits and no
+// TLS (listeners.md U-1, U-2).
+bool is_for_udp(std::string_view name);
 // By its name in the table, or nullptr.
 const Setting* find_setting(std::string_view name);
 // True if some setting's name begins with `group` and a dot.

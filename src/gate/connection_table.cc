@@ -653,20 +653,20 @@ unsigned ConnectionTable::connections(conf::Module module, const net::Address& a
   return found.key == nullptr ? 0 : found.key->connections;
 }
 
-unsigned ConnectionTable::site_connections(conf::Module module, const net::Address& address) const {
+std::optional<unsigned> ConnectionTable::site_connections(conf::Module module, const net::Address& address) const {
   Locked table(*this);
   const auto number = static_cast<std::uint8_t>(module);
   const unsigned site = table->header.prefixes[number].ipv6_site;
-  if (!table || site == 0 || address.is_ipv4()) return 0;
+  if (!table || site == 0 || address.is_ipv4()) return std::nullopt;
   const Layout::Found found = table->find(number | kSite, Bytes::of(address.prefix(site)));
-  return found.key == nullptr ? 0 : found.key->connections;
+  return found.key == nullptr ? 0U : found.key->connections;
 }
 
-unsigned ConnectionTable::connections_of_all(const net::Address& address) const {
+std::optional<unsigned> ConnectionTable::connections_of_all(const net::Address& address) const {
   Locked table(*this);
-  if (!table || !table->header.all_counted) return 0;
+  if (!table || !table->header.all_counted) return std::nullopt;
   const Layout::Found found = table->find(kAll, Layout::cut(table->header.prefixes_of_all, address));
-  return found.key == nullptr ? 0 : found.key->connections;
+  return found.key == nullptr ? 0U : found.key->connections;
 }
 
 std::vector<ChildCounts> ConnectionTable::children() const {

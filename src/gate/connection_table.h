@@ -181,9 +181,9 @@ class ConnectionTable {
   [[nodiscard]] ListenerCounts counts(conf::Module module) const;
   // Connections that count for `address` in `module` now.
   [[nodiscard]] unsigned connections(conf::Module module, const net::Address& address) const;
-  // Those of its IPv6 site, and those of the address over all listeners; 0 where they are not counted.
-  [[nodiscard]] unsigned site_connections(conf::Module module, const net::Address& address) const;
-  [[nodiscard]] unsigned connections_of_all(const net::Address& address) const;
+  // Those of its IPv6 site, and those of the address over all listeners; nothing where they are not counted.
+  [[nodiscard]] std::optional<unsigned> site_connections(conf::Module module, const net::Address& address) const;
+  [[nodiscard]] std::optional<unsigned> connections_of_all(const net::Address& address) const;
   // The children that hold or have served sessions.
   [[nodiscard]] std::vector<ChildCounts> children() const;
   [[nodiscard]] ChildCounts child(Owner owner) const;

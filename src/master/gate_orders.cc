@@ -10,6 +10,7 @@
 #include <boost/json/array.hpp>
 
 #include <algorithm>
+#include <optional>
 
 namespace postern::master {
 namespace {
@@ -30,6 +31,8 @@ std::string text_of(const object& order, std::string_view key) {
 }
 
 object failure(const std::string& text) { return {{"error", text}}; }
+// What was asked is malformed: wrong usage, for posternctl.
+object wrong_argument(const std::string& text) { return {{"error", text}, {"wrong_argument", true}}; }
 
 object object_of(const gate::Block& block) {
   object out{{"network", block.network.to_string()}, {"by", gate::to_string(block.by)}, {"since", base::iso8601(block.since)}};
@@ -52,8 +55,10 @@ std::string deciding(const net::AddressList& list, const net::Address& address) 
          (line->via.empty() ? "" : " (" + line->via + ")");
 }
 
-object object_of(const gate::LimitInForce& limit, unsigned count, std::string_view what, const std::string& counted_as) {
-  object out{{"what", what}, {"counted_as", counted_as}, {"limit", limit.limit}, {"count", count}, {"setting", limit.setting}};
+// Without "count" where the connections are not counted because nobody's number of them is limited.
+object object_of(const gate::LimitInForce& limit, std::optional<unsigned> count, std::string_view what, const std::string& counted_as) {
+  object out{{"what", what}, {"counted_as", counted_as}, {"limit", limit.limit}, {"setting", limit.setting}};
+  if (count) out["count"] = *count;
   add_place(out, limit.place);
   if (!limit.because.empty()) out["because"] = limit.because;
   if (limit.dry_run) out["dry_run"] = true;
@@ -106,13 +111,13 @@ std::optional<object> Master::State::gate_order(const std::string& command, cons
 
 object Master::State::block(const object& order) {
   auto network = gate::Network::parse(text_of(order, "network"));
-  if (!network) return failure(network.error().what);
+  if (!network) return wrong_argument(network.error().what);
   std::optional<std::chrono::seconds> time = configuration.gate.block_time;
   const value* const for_ever = order.if_contains("for_ever");
   const bool is_for_ever = for_ever != nullptr && for_ever->is_bool() && for_ever->get_bool();
   if (is_for_ever) time.reset();
   if (const value* const seconds = order.if_contains("seconds"); seconds != nullptr && !is_for_ever) {
-    if (!seconds->is_int64() || seconds->get_int64() < 1 || seconds->get_int64() > kMostSeconds) return failure("expected 1 to " + std::to_string(kMostSeconds) + " seconds");
+    if (!seconds->is_int64() || seconds->get_int64() < 1 || seconds->get_int64() > kMostSeconds) return wrong_argument("expected 1 to " + std::to_string(kMostSeconds) + " seconds");
     time = std::chrono::seconds(seconds->get_int64());
   }
   const auto present = ledger->blocks();
@@ -129,7 +134,7 @@ object Master::State::block(const object& order) {
 
 object Master::State::unblock(const object& order) {
   auto network = gate::Network::parse(text_of(order, "network"));
-  if (!network) return failure(network.error().what);
+  if (!network) return wrong_argument(network.error().what);
   const unsigned ended = ledger->unblock(*network);
   object answer{{"done", ended > 0}, {"ended", ended}};
   // A larger network may cover it still.
@@ -149,7 +154,7 @@ object Master::State::blocked() {
 
 object Master::State::limits(const object& order) {
   const auto parsed = net::Address::parse(text_of(order, "address"));
-  if (!parsed) return failure(parsed.error().what);
+  if (!parsed) return wrong_argument(parsed.error().what);
   const net::Address& remote = *parsed;
   object answer{{"address", remote.to_string()},
                 {"client", configuration.client_addresses.contains(remote)},
@@ -213,7 +218,7 @@ object Master::State::limits(const object& order) {
 
 object Master::State::address(const object& order) {
   const auto parsed = net::Address::parse(text_of(order, "address"));
-  if (!parsed) return failure(parsed.error().what);
+  if (!parsed) return wrong_argument(parsed.error().what);
   const net::Address& remote = *parsed;
   const unsigned length = std::min(remote.is_ipv4() ? configuration.gate.ipv4_prefix : configuration.gate.ipv6_prefix, remote.bits());
   object answer{{"address", remote.to_string()},

@@ -121,7 +121,9 @@ Prospect Master::State::prospect(const std::string& path, ReloadOutcome& outcome
   next.difference = conf::reload_difference(configuration, loaded.configuration);
   for (const auto& setting : next.difference.restart) {
     outcome.needs_restart = true;
-    outcome.mistakes.push_back(setting + ": can only change by a restart of the server");
+    conf::Place place = loaded.configuration.place_of(setting);
+    if (place.file.empty()) place.file = path;  // it has been taken out
+    outcome.mistakes.push_back(conf::Mistake{place, setting, "can only change by a restart of the server"}.to_string());
   }
   for (const auto& bound : sockets) next.present.push_back(bound.wanted);
   next.wanted = wanted_sockets(loaded.configuration);

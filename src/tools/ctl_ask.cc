@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <iostream>
@@ -19,8 +20,12 @@ using boost::json::value;
 
 namespace {
 
-// The base directory that a configuration names although it is not usable: found by its line, as a person would.
-std::string base_directory_in(const std::string& path) {
+// The base directory that a configuration names although it is not usable, or nothing. In a text that can't be read it is found
+// by its line, as a person would.
+std::string base_directory_in(const std::string& path, const conf::Loaded& loaded) {
+  const bool wrong = std::any_of(loaded.mistakes.begin(), loaded.mistakes.end(), [](const conf::Mistake& one) { return !one.warning && one.setting == "base_directory"; });
+  if (wrong) return {};
+  if (loaded.readable) return loaded.configuration.place_of("base_directory").line > 0 ? loaded.configuration.base_directory : std::string();
   const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return {};
   auto text = base::read_all(file.get(), conf::kMaxTextBytes);
@@ -37,9 +42,12 @@ std::string base_directory_in(const std::string& path) {
 }  // namespace
 
 int fail(const Context& context, const Error& error) {
-  print_error(context, error.kind == Kind::denied ? "only root and the server's own user may do this (" + error.what + ")"
-                                                  : "posternd does not answer: is it running with this configuration? (" + error.what + ")");
-  return kFailed;
+  switch (error.kind) {
+    case Kind::invalid: print_error(context, error.what); return kUsage;
+    case Kind::permanent: print_error(context, error.what); return kFailed;
+    case Kind::denied: print_error(context, "only root and the server's own user may do this (" + error.what + ")"); return kFailed;
+    default: print_error(context, "posternd does not answer: is it running with this configuration? (" + error.what + ")"); return kFailed;
+  }
 }
 
 int wrong_usage(const Context& context, const std::string& command) {
@@ -51,18 +59,31 @@ Result<base::Descriptor> server_directory(const Context& context) {
   const conf::Loaded loaded = conf::load(context.configuration_path);
   std::string path = loaded.configuration.base_directory;
   if (!loaded.usable()) {
-    if (std::string named = base_directory_in(context.configuration_path); !named.empty()) path = std::move(named);
+    path = base_directory_in(context.configuration_path, loaded);
+    if (path.empty()) {
+      // The server in the default directory may be another one than was meant.
+      const auto mistake = std::find_if(loaded.mistakes.begin(), loaded.mistakes.end(), [](const conf::Mistake& one) { return !one.warning; });
+      return Error{Kind::invalid, mistake->to_string() + "; and it names no base_directory, so there is no server to ask"};
+    }
     std::cerr << "posternctl: " << context.configuration_path << " is not usable as it is; asking the server in " << path << "\n";
   }
   base::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return system_error(errno, "base directory " + path);
+  if (!directory.valid()) {
+    const int saved = errno;
+    return Error{saved == EACCES || saved == EPERM ? Kind::denied : Kind::temporary, system_error(saved, "base directory " + path).what};
+  }
   return directory;
 }
 
 Result<object> ask(const Context& context, object order, std::chrono::seconds patience) {
   auto directory = server_directory(context);
   if (!directory) return directory.error();
-  return net::ask(directory->get(), kSocket, std::move(order), patience);
+  auto answer = net::ask(directory->get(), kSocket, std::move(order), patience);
+  if (!answer) return Error{answer.error().kind == Kind::denied ? Kind::denied : Kind::temporary, answer.error().what};
+  // With "done" beside it, it is the outcome of something that was tried, and for the command to tell.
+  if (answer->contains("error") && !answer->contains("done"))
+    return Error{truth(*answer, "wrong_argument") ? Kind::invalid : Kind::permanent, "posternd: " + text(*answer, "error")};
+  return answer;
 }
 
 Result<object> ask(const Context& context, const char* command, std::chrono::seconds patience) {

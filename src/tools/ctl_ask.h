@@ -22,11 +22,14 @@ inline constexpr const char* kSocket = "run/control.sock";
 // A reload waits for the children, an answer for nobody.
 inline constexpr std::chrono::seconds kPatience(30);
 
-// Says why the server could not be asked; the exit status.
+// Says why there is no answer from server_directory() or ask(); the exit status.
 int fail(const Context& context, const Error& error);
 int wrong_usage(const Context& context, const std::string& command);
-// The base directory of the server. A mistake in the file must keep nobody from asking the server that runs, or stopping it.
+// The base directory of the server. A mistake in the file must keep nobody from asking the server that runs, or stopping it; but
+// one that names no directory is Kind::invalid.
 Result<base::Descriptor> server_directory(const Context& context);
+// What the master answers. Kind::invalid: the configuration, or an argument that the master does not understand; Kind::permanent:
+// the master's own error ("unknown command" of an older one); Kind::denied; Kind::temporary: it does not answer.
 Result<boost::json::object> ask(const Context& context, boost::json::object order, std::chrono::seconds patience = kPatience);
 Result<boost::json::object> ask(const Context& context, const char* command, std::chrono::seconds patience = kPatience);
 

@@ -19,11 +19,6 @@ std::optional<object> answer_to(const Context& context, object order, int& statu
     status = fail(context, answer.error());
     return std::nullopt;
   }
-  if (answer->contains("error")) {
-    print_error(context, text(*answer, "error"));
-    status = kFailed;
-    return std::nullopt;
-  }
   return std::move(*answer);
 }
 

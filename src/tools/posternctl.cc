@@ -47,17 +47,25 @@ const Command kCommands[] = {
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
 };
 
+// Columns as a terminal shows them: one for each character of UTF-8, not for each byte.
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
 void print_help(std::FILE* to) {
   std::fputs("Usage: posternctl [--config FILE] [--json] COMMAND [ARGUMENT …]\n\nCommands:\n", to);
   std::size_t width = std::string_view("help [COMMAND]").size();
   const auto left = [](const Command& command) {
     return std::string(command.name) + (command.arguments[0] == '\0' ? "" : " ") + command.arguments;
   };
-  for (const auto& command : kCommands) width = std::max(width, left(command).size());
+  for (const auto& command : kCommands) width = std::max(width, columns(left(command)));
   width = std::min<std::size_t>(width, 36);
   for (const auto& command : kCommands) {
     const std::string text = left(command);
-    std::fprintf(to, "  %-*s  %s\n", static_cast<int>(width), text.c_str(), command.summary);
+    const std::size_t taken = columns(text);
+    // What is wider than the column has its summary on the next line.
+    if (taken > width) std::fprintf(to, "  %s\n  %*s  %s\n", text.c_str(), static_cast<int>(width), "", command.summary);
+    else std::fprintf(to, "  %s%*s  %s\n", text.c_str(), static_cast<int>(width - taken), "", command.summary);
   }
   std::fprintf(to,
                "  %-*s  %s\n\nOptions:\n"
@@ -80,11 +88,6 @@ int print_command_help(const Command& command) {
   std::printf("Usage: posternctl %s%s%s\n  %s\n%s", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary,
               command.details);
   return kDone;
-}
-
-// Columns as a terminal shows them: one for each character of UTF-8, not for each byte.
-std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 void print_json_error(const Context& context, const std::string& text) {

@@ -54,7 +54,7 @@ def a_network_can_be_blocked_and_mistakes_are_named():
     contains(site.ctl("unblock", STRANGER, expect=1).stdout, "still blocked: 127.0.0.48/29")
     site.ctl("unblock", "127.0.0.0/8")
     equal(networks(), [])
-    contains(site.ctl("block", "127.0.0.50/24", expect=1).stderr, "did you mean 127.0.0.0/24?")
+    contains(site.ctl("block", "127.0.0.50/24", expect=2).stderr, "did you mean 127.0.0.0/24?")
     contains(site.ctl("block", STRANGER, "--for", "soon", expect=2).stderr, "expected a time from 1 s to 365 d")
     for wrong in ((), (STRANGER, OTHER), (STRANGER, "--for"), (STRANGER, "--for", "1h", "--for-ever"), (STRANGER, "--forever")):
         site.ctl("block", *wrong, expect=2)

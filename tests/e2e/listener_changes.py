@@ -158,6 +158,7 @@ def a_check_says_what_a_reload_would_do_and_does_nothing():
     changes = merged(rows(row(EXTRA, "all")), {"host_name": "third.example.com", "connection_table_sessions": 4000})
     answer = checked(changes, 3)
     equal((answer["accepted"], answer["needs_restart"]), (False, True))
+    check(any(re.search(r"[^:]+:\d+: connection_table_sessions: can only change", mistake) for mistake in answer["mistakes"]), "place: %r" % answer["mistakes"])
     changes.pop("connection_table_sessions")
     answer = checked(changes, 0)
     check("smtp 0.0.0.0:%d" % EXTRA in answer["opened"], "opened: %r" % answer["opened"])

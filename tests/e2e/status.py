@@ -37,6 +37,21 @@ def status_fails_when_no_server_runs():
 
 
 @case
+def a_configuration_that_names_no_server_asks_none():
+    posternctl = program("posternctl")
+    missing = os.path.join(site.base, "missing.conf")
+    contains(run(posternctl, "-c", missing, "stop", expect=2).stderr, "missing.conf")
+    broken = os.path.join(site.base, "broken.conf")
+    with open(broken, "w") as file:
+        file.write("format = 7;\n")
+    contains(run(posternctl, "-c", broken, "stop", expect=2).stderr, "broken.conf:1")
+    # A mistake elsewhere keeps nobody from asking.
+    with open(broken, "w") as file:
+        file.write('base_directory = "%s";\nformat = 7;\n' % site.base)
+    contains(run(posternctl, "-c", broken, "status").stdout, str(site.server.pid))
+
+
+@case
 def domains_and_accounts_can_be_listed_while_the_server_runs_and_while_not():
     listed = site.ctl("account", "list").stdout
     for name in site.accounts:

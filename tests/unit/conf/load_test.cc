@@ -219,6 +219,8 @@ class LoadTest : public CppUnit::TestFixture {
         {17, "users.mail", "found \"a b\""},
     };
     for (const auto& row : rows) has(loaded, row);
+    // A word that is like none is answered with none.
+    CPPUNIT_ASSERT(all_mistakes(conf::load_text("listeners : { http : { }; };", "postern.conf")).find("did you mean") == std::string::npos);
     CPPUNIT_ASSERT(!loaded.usable());
     CPPUNIT_ASSERT(loaded.flattened.empty());
     CPPUNIT_ASSERT_EQUAL(std::string("postern.conf:1: format: expected 1, found 2"), loaded.mistakes.front().to_string());

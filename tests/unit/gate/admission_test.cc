@@ -204,7 +204,7 @@ class AdmissionTest : public CppUnit::TestFixture {
     for (int i = 1; i < 9; ++i) CPPUNIT_ASSERT(decide(table, c, "2001:db8:2:" + std::to_string(i) + "::1").admitted);
     table.release(third.slot);
     CPPUNIT_ASSERT(decide(table, c, "2001:db8:1:3::1").admitted);
-    CPPUNIT_ASSERT_EQUAL(3U, table.site_connections(conf::Module::smtp, *net::Address::parse("2001:db8:1:ffff::1")));
+    CPPUNIT_ASSERT_EQUAL(3U, *table.site_connections(conf::Module::smtp, *net::Address::parse("2001:db8:1:ffff::1")));
     // What is derived from the entries is the same again.
     table.rebuild();
     CPPUNIT_ASSERT(!decide(table, c, "2001:db8:1:4::1").admitted);
@@ -221,7 +221,7 @@ class AdmissionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("gate.connections_per_address_all"), got.refusal.verdict.table);
     CPPUNIT_ASSERT_EQUAL(1, got.refusal.verdict.line);
     for (int i = 0; i < 5; ++i) CPPUNIT_ASSERT(pop3("198.51.100.9").admitted);
-    CPPUNIT_ASSERT_EQUAL(3U, table.connections_of_all(*net::Address::parse("198.51.100.1")));
+    CPPUNIT_ASSERT_EQUAL(3U, *table.connections_of_all(*net::Address::parse("198.51.100.1")));
   }
 
   void what_is_only_tried_gets_in_and_is_counted() {
