@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other mail servers from Debian's packages, run beside Postern in the same measurement: with configuration, queue and data
+directories of their own, on loopback, otherwise with Debian's settings."""
+import os
+import pwd
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+sys.dont_write_bytecode = True
+import postern_testing as testing  # noqa: E402
+
+
+def why_no_postfix():
+    """A reason not to run it; empty if it can be."""
+    if os.geteuid() != 0:
+        return "Postfix is left out: it needs root."
+    if not shutil.which("postfix", path=os.environ["PATH"] + ":/usr/sbin"):
+        return "Postfix is left out: it is not installed (apt-get install postfix)."
+    return ""
+
+
+class Postfix:
+    name = "Postfix"
+    idle_sessions = 100  # its default_process_limit
+
+    def __init__(self, directory, accounts=(), settings=None):
+        """Below `directory`, with mailboxes for `accounts` of example.com. On `refusing_port` it answers 421 to whoever has one
+        connection there already."""
+        self.directory = os.path.join(directory, "postfix")
+        os.chmod(directory, 0o755)
+        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        etc, queue, data, mail = (os.path.join(self.directory, part) for part in ("etc", "queue", "data", "mail"))
+        for part in (etc, queue, data, mail):
+            os.makedirs(part)
+        owner = pwd.getpwnam("postfix")
+        nobody = pwd.getpwnam("nobody")
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+        os.chown(mail, nobody.pw_uid, nobody.pw_gid)
+        with open("/etc/postfix/master.cf.proto") as file:
+            services = file.read()
+        with open(os.path.join(etc, "master.cf"), "w") as file:
+            file.write(services.replace("\nsmtp      inet", "\n127.0.0.1:%d inet" % self.port, 1))
+            file.write("\n127.0.0.1:%d inet n - y - - smtpd -o smtpd_client_connection_count_limit=1 -o smtpd_client_event_limit_exceptions=\n"
+                       % self.refusing_port)
+        with open(os.path.join(etc, "mailboxes"), "w") as file:
+            file.write("".join("%s example.com/%s/\n" % (name, name.split("@")[0]) for name in accounts))
+        settings = dict({
+            "compatibility_level": "3.6", "queue_directory": queue, "data_directory": data, "myhostname": "mail.example.com",
+            "mydestination": "localhost", "inet_interfaces": "loopback-only", "inet_protocols": "ipv4", "alias_maps": "", "alias_database": "",
+            "virtual_mailbox_domains": "example.com", "virtual_mailbox_maps": "texthash:" + os.path.join(etc, "mailboxes"),
+            "virtual_mailbox_base": mail, "virtual_uid_maps": "static:%d" % nobody.pw_uid, "virtual_gid_maps": "static:%d" % nobody.pw_gid,
+            "smtpd_relay_restrictions": "permit_mynetworks reject_unauth_destination",
+        }, **(settings or {}))
+        with open(os.path.join(etc, "main.cf"), "w") as file:
+            file.write("".join("%s = %s\n" % item for item in settings.items()))
+        # What Debian's start script copies into the chroot of the services.
+        os.makedirs(os.path.join(queue, "etc"))
+        for name in ("hosts", "resolv.conf", "nsswitch.conf", "services", "localtime"):
+            if os.path.exists("/etc/" + name):
+                shutil.copy("/etc/" + name, os.path.join(queue, "etc", name))
+        self.etc = etc
+        testing.run("postfix", "-c", etc, "start", timeout=60)
+        with open(os.path.join(queue, "pid", "master.pid")) as file:
+            self.pid = int(file.read())
+        self.mail = mail
+        testing.wait_until(lambda: testing.greeted(self.port), 20, "Postfix's greeting")
+
+    def new(self, account):
+        return os.path.join(self.mail, "example.com", account.split("@")[0], "new")
+
+    def pids(self):
+        return [self.pid] + testing.descendants(self.pid)
+
+    def stop(self):
+        testing.run("postfix", "-c", self.etc, "stop", expect=None)
+        testing.wait_until(lambda: not os.path.exists("/proc/%d" % self.pid), 20, "the end of Postfix")
