@@ -4,7 +4,7 @@
 stands still while the delivery children or the master are killed; after a restart every message that got "250" is in its mailbox
 exactly once. Needs a build with --enable-kill-points.
 
-  kill_points.py [WORDS]      only the cases with these words in their name
+  kill_points.py [PART]      only the cases with this in their name ("the_master", "killed_at: before-mark")
 """
 from postern_load import *
 
@@ -122,7 +122,7 @@ def end_children(site):
 def change_sockets(site):
     """A socket more, and one that overlaps with its predecessor, so that that one must go first."""
     address = site.settings["listeners"]["smtp"]["sockets"][0]["address"]
-    rows = [{"port": site.smtp, "address": "*" if address != "*" else "127.0.0.1"}, {"port": free_port(), "address": "127.0.0.1"}]
+    rows = [{"port": site.smtp, "address": "0.0.0.0" if address != "0.0.0.0" else "127.0.0.1"}, {"port": free_port(), "address": "127.0.0.1"}]
     site.write_configuration({"listeners": {"smtp": {"sockets": rows}}})
     os.kill(site.server.pid, signal.SIGHUP)
 
@@ -161,4 +161,4 @@ def the_master_is_killed_at(name):
         site.remove()
 
 
-run_cases(" ".join(sys.argv[1:]))
+run_cases("".join(sys.argv[1:]))
