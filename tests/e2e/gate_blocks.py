@@ -132,7 +132,7 @@ def what_the_server_knows_of_an_address():
         text = site.ctl("address", STRANGER).stdout
         contains(text, "neither client address nor cluster member")
     close_all(sessions)
-    contains(site.ctl("address", "nobody", expect=1).stderr, "nobody")
+    contains(site.ctl("address", "nobody", expect=2).stderr, "nobody")
     site.ctl("address", expect=2)
 
 
