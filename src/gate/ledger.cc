@@ -30,6 +30,10 @@ using std::chrono::seconds;
 
 // The monotonic clock, which all processes of the machine share.
 std::int64_t ticks(Clock::time_point time) { return duration_cast<microseconds>(time.time_since_epoch()).count(); }
+// The same of a time span. Spans, and times of the past, may have been written by a broken process: nothing overflows.
+constexpr std::int64_t kLongestSpan = std::int64_t{100} * 365 * 86400 * 1'000'000;
+std::int64_t ticks(seconds span) { return std::clamp<std::int64_t>(span.count(), 0, kLongestSpan / 1'000'000) * 1'000'000; }
+std::int64_t elapsed(std::int64_t since, std::int64_t now) { return since < 0 || since > now ? 0 : now - since; }
 std::int64_t wall() { return base::to_microseconds(base::wall_now()); }
 
 template <class Number>
@@ -64,11 +68,10 @@ struct Window {
 
   void move_to(std::int64_t now, std::int64_t part_length) {
     const std::int64_t newest = now / std::max<std::int64_t>(part_length, 1);
-    const std::int64_t passed = newest - part;
     // A length that was changed by a reload, or bytes that a broken process wrote: begin anew.
-    if (part < 0 || newest < 0 || passed < 0 || passed >= static_cast<std::int64_t>(kParts)) counts = {};
+    if (part < 0 || part > newest || newest - part >= static_cast<std::int64_t>(kParts)) counts = {};
     else
-      for (std::int64_t i = 1; i <= passed; ++i) counts[static_cast<std::size_t>((part + i) % static_cast<std::int64_t>(kParts))] = 0;
+      for (std::int64_t i = 1; i <= newest - part; ++i) counts[static_cast<std::size_t>((part + i) % static_cast<std::int64_t>(kParts))] = 0;
     part = newest;
   }
   void add() {
@@ -157,7 +160,7 @@ Block block_of(const BlockEntry& entry, std::int64_t now) {
   block.network = {entry.key.address(), entry.length};
   block.by = entry.by <= static_cast<std::uint8_t>(BlockedBy::protocol_errors) ? static_cast<BlockedBy>(entry.by) : BlockedBy::hand;
   block.since = base::from_microseconds(entry.since);
-  if (entry.for_ever == 0) block.left = seconds((std::max<std::int64_t>(entry.until - now, 0) + 999'999) / 1'000'000);
+  if (entry.for_ever == 0) block.left = seconds((std::clamp(entry.until, now, now + kLongestSpan) - now + 999'999) / 1'000'000);
   block.reason = text_of(entry.reason);
   return block;
 }
@@ -405,7 +408,7 @@ std::optional<Block> Ledger::note_failure(BlockedBy what, const net::Address& ad
   entry.last = (login ? entry.last_login : entry.last_error) = wall();
   ++(login ? entry.logins : entry.errors);
   Window& window = login ? entry.login_window : entry.error_window;
-  window.move_to(at, ticks(Time(login ? limits.failed_login_time : limits.protocol_error_time)) / static_cast<std::int64_t>(kParts));
+  window.move_to(at, ticks(login ? limits.failed_login_time : limits.protocol_error_time) / static_cast<std::int64_t>(kParts));
   window.add();
   const unsigned limit = login ? limits.failed_logins : limits.protocol_errors;
   if (exempt || limit == 0 || window.sum() < limit || ledger->covering(address, at) != nullptr) return std::nullopt;
@@ -413,7 +416,7 @@ std::optional<Block> Ledger::note_failure(BlockedBy what, const net::Address& ad
   block.key = key;
   block.length = static_cast<std::uint8_t>(std::min(key.ipv6 != 0 ? limits.prefixes.ipv6 : limits.prefixes.ipv4, address.bits()));
   block.by = static_cast<std::uint8_t>(what);
-  block.until = at + ticks(Time(limits.block_time));
+  block.until = at + ticks(limits.block_time);
   block.since = wall();
   // What led to it has had its answer: when the block is over, the count begins anew.
   window.counts = {};
@@ -475,7 +478,7 @@ Result<Block> Ledger::block(const Network& network, std::optional<seconds> time,
   entry.length = static_cast<std::uint8_t>(network.length);
   entry.by = static_cast<std::uint8_t>(BlockedBy::hand);
   entry.for_ever = time ? 0 : 1;
-  entry.until = time ? ticks(now) + ticks(Time(*time)) : 0;
+  entry.until = time ? ticks(now) + ticks(*time) : 0;
   entry.since = base::to_microseconds(since.value_or(base::wall_now()));
   const std::string text = base::printable(reason, kBlockReasonBytes);
   std::copy(text.begin(), text.end(), entry.reason.begin());
@@ -559,8 +562,8 @@ std::vector<Block> Ledger::remove_expired(Time now) {
 
 std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time now) {
   std::vector<RefusalSum> sums;
-  const std::int64_t at = ticks(now), length = ticks(Time(period));
-  const auto passed = [&](std::int64_t since) { return seconds(std::max<std::int64_t>(at - since, 0) / 1'000'000); };
+  const std::int64_t at = ticks(now), length = ticks(period);
+  const auto passed = [&](std::int64_t since) { return seconds(elapsed(since, at) / 1'000'000); };
   const std::uint32_t all = Layout::of(memory_, capacity_).sets * kWays;
   const Layout layout = Layout::of(memory_, capacity_);
   // Without a first line in this period, and none open from the last one, there is nothing to look for.
@@ -573,7 +576,7 @@ std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time 
       for (std::uint32_t i = from; i < std::min(all, from + kPiece); ++i) {
         RefusalEntry& entry = ledger->refusals[i];
         if (entry.used == 0 || entry.open == 0) continue;
-        if (!everything && at - entry.since < length) {
+        if (!everything && elapsed(entry.since, at) < length) {
           open = true;
           continue;
         }
@@ -589,7 +592,7 @@ std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time 
       }
     }
     Locked ledger(*this);
-    if (ledger && (everything || at - ledger->header.first_lines_since >= length)) {
+    if (ledger && (everything || elapsed(ledger->header.first_lines_since, at) >= length)) {
       ledger->header.first_lines_since = at;
       // Those that came while we looked are of the new period.
       const std::uint32_t since_then = ledger->header.first_lines - std::min(first_lines, ledger->header.first_lines);
@@ -601,7 +604,7 @@ std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time 
       for (const bool dry_run : {false, true}) {
         Others& others = layout.header.others[module][reason][dry_run ? 1 : 0];
         const std::int64_t since = load(others.since);
-        if (since == 0 || (!everything && at - since < length)) continue;
+        if (since == 0 || (!everything && elapsed(since, at) < length)) continue;
         store(others.since, std::int64_t{0});
         const std::uint64_t pending = __atomic_exchange_n(&others.pending, std::uint64_t{0}, __ATOMIC_RELAXED);
         if (pending > 0) sums.push_back({static_cast<conf::Module>(module), static_cast<Reason>(reason), dry_run, std::nullopt, pending, passed(since)});
@@ -618,7 +621,7 @@ std::optional<AddressRecord> Ledger::address(const net::Address& address, Time n
   if (entry == nullptr) return std::nullopt;
   const BlockingLimits limits = ledger->header.limits;
   const auto recent = [&](Window window, seconds length) {
-    window.move_to(ticks(now), ticks(Time(length)) / static_cast<std::int64_t>(kParts));
+    window.move_to(ticks(now), ticks(length) / static_cast<std::int64_t>(kParts));
     return window.sum();
   };
   AddressRecord record;

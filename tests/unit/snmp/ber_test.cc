@@ -51,7 +51,8 @@ class BerTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.good, element.has_value());
       if (element) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.content, element->content.size());
     }
-    BerReader other(bytes({0x04, 0}));
+    const std::string text = bytes({0x04, 0});
+    BerReader other(text);
     CPPUNIT_ASSERT(!other.next(kInteger));
   }
 
