@@ -116,7 +116,7 @@ struct ConnectionTable::Layout {
     std::uint32_t free_key, keys_used;
     Prefixes prefixes[conf::kModules];
     Prefixes prefixes_of_all;
-    bool all_counted;
+    std::uint8_t all_counted;  // not a bool: any byte may stand here
     ListenerState listeners[conf::kModules];
     ChildState children[kMaxChildren];
   };
@@ -164,7 +164,7 @@ struct ConnectionTable::Layout {
     all.keys[all.count++] = {module, cut(module, address)};
     if (const unsigned site = header.prefixes[module].ipv6_site; site != 0 && !address.is_ipv4())
       all.keys[all.count++] = {static_cast<std::uint8_t>(module | kSite), Bytes::of(address.prefix(site))};
-    if (header.all_counted) all.keys[all.count++] = {kAll, cut(header.prefixes_of_all, address)};
+    if (header.all_counted != 0) all.keys[all.count++] = {kAll, cut(header.prefixes_of_all, address)};
     return all;
   }
   [[nodiscard]] std::uint32_t& bucket(std::uint8_t module, const Bytes& address) const {
@@ -397,9 +397,9 @@ void ConnectionTable::set_prefixes(conf::Module module, Prefixes prefixes) {
 void ConnectionTable::set_prefixes_of_all(std::optional<Prefixes> prefixes) {
   Locked table(*this);
   Layout::Header& header = table->header;
-  if (header.all_counted == prefixes.has_value() && (!prefixes || header.prefixes_of_all == *prefixes)) return;
+  if ((header.all_counted != 0) == prefixes.has_value() && (!prefixes || header.prefixes_of_all == *prefixes)) return;
   header.prefixes_of_all = prefixes.value_or(Prefixes{});
-  header.all_counted = prefixes.has_value();
+  header.all_counted = prefixes.has_value() ? 1 : 0;
   if (table) table->rebuild();
   else store(header.stale, 1U);
 }
@@ -664,7 +664,7 @@ std::optional<unsigned> ConnectionTable::site_connections(conf::Module module, c
 
 std::optional<unsigned> ConnectionTable::connections_of_all(const net::Address& address) const {
   Locked table(*this);
-  if (!table || !table->header.all_counted) return std::nullopt;
+  if (!table || table->header.all_counted == 0) return std::nullopt;
   const Layout::Found found = table->find(kAll, Layout::cut(table->header.prefixes_of_all, address));
   return found.key == nullptr ? 0U : found.key->connections;
 }
