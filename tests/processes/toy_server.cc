@@ -122,7 +122,7 @@ int run(const std::string& path) {
   if (!options.loaded.usable()) return 2;
   using Access = master::Role::Memory::Access;
   options.roles.push_back({"toy", master::Role::User::network, [](const conf::Configuration& c) { return c.children.pop3; }, {conf::Module::pop3}, 0,
-                           {{"connections", Access::write}, {"toy-lock", Access::write}, {"toy-read", Access::read}}});
+                           {{"connections", Access::write}, {"ledger", Access::write}, {"toy-lock", Access::write}, {"toy-read", Access::read}}});
   options.roles.push_back({"worker", master::Role::User::mail, [](const conf::Configuration&) { return 1U; }, {}, 1, {}});
   options.ready = [](const std::string& failure) { std::cout << (failure.empty() ? "ready" : "failed: " + failure) << std::endl; };
   auto master = master::Master::open(std::move(options));
