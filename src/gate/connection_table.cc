@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "gate/address_bytes.h"
 
 #include <algorithm>
 #include <array>
@@ -27,26 +28,6 @@ enum State : std::uint32_t {
   kEnded = 2,  // released without the lock; the next one that has it takes it out of the counts
 };
 
-// An address as plain bytes.
-struct Bytes {
-  std::array<std::uint8_t, 16> bytes{};
-  std::uint8_t ipv6 = 0;
-
-  static Bytes of(const net::Address& address) {
-    Bytes out;
-    const std::string_view text = address.bytes();
-    std::memcpy(out.bytes.data(), text.data(), text.size());
-    out.ipv6 = address.is_ipv4() ? 0 : 1;
-    return out;
-  }
-  [[nodiscard]] net::Address address() const {
-    if (ipv6 != 0) return net::Address::ipv6(bytes);
-    return net::Address::ipv4(static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
-                              static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3]);
-  }
-  friend bool operator==(const Bytes&, const Bytes&) = default;
-};
-
 struct Entry {
   std::uint32_t state;  // atomic
   std::uint32_t next_free;
@@ -54,7 +35,7 @@ struct Entry {
   std::uint8_t module, is_client, restricted;
   std::uint64_t incarnation;
   std::int64_t since;
-  Bytes remote, local;
+  AddressBytes remote, local;
   std::uint16_t remote_port, local_port;
   std::array<std::uint64_t, kDescriptionBytes / 8> text;  // each word atomic
 };
@@ -66,7 +47,7 @@ constexpr std::size_t kKeysAConnection = 3;
 
 // How many connections one address (or site) has in one module (or over all).
 struct Key {
-  Bytes address;  // cut to the prefix
+  AddressBytes address;  // cut to the prefix
   std::uint8_t module;
   std::uint32_t connections;
   std::uint32_t restricted;
@@ -145,13 +126,13 @@ struct ConnectionTable::Layout {
   [[nodiscard]] std::uint32_t entries_used() const { return std::min(load(header.entries_used), capacity); }
   [[nodiscard]] std::uint32_t keys_used() const { return std::min(load(header.keys_used), keys_for(capacity)); }
 
-  static Bytes cut(const Prefixes& prefixes, const net::Address& address) { return Bytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6)); }
-  [[nodiscard]] Bytes cut(std::uint8_t module, const net::Address& address) const { return cut(header.prefixes[module], address); }
+  static AddressBytes cut(const Prefixes& prefixes, const net::Address& address) { return AddressBytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6)); }
+  [[nodiscard]] AddressBytes cut(std::uint8_t module, const net::Address& address) const { return cut(header.prefixes[module], address); }
 
   // What a connection of `address` in `module` counts for; the first is always there.
   struct Counted {
     std::uint8_t module;
-    Bytes address;
+    AddressBytes address;
   };
   struct AllCounted {
     std::array<Counted, kKeysAConnection> keys;
@@ -163,11 +144,11 @@ struct ConnectionTable::Layout {
     AllCounted all;
     all.keys[all.count++] = {module, cut(module, address)};
     if (const unsigned site = header.prefixes[module].ipv6_site; site != 0 && !address.is_ipv4())
-      all.keys[all.count++] = {static_cast<std::uint8_t>(module | kSite), Bytes::of(address.prefix(site))};
+      all.keys[all.count++] = {static_cast<std::uint8_t>(module | kSite), AddressBytes::of(address.prefix(site))};
     if (header.all_counted != 0) all.keys[all.count++] = {kAll, cut(header.prefixes_of_all, address)};
     return all;
   }
-  [[nodiscard]] std::uint32_t& bucket(std::uint8_t module, const Bytes& address) const {
+  [[nodiscard]] std::uint32_t& bucket(std::uint8_t module, const AddressBytes& address) const {
     std::uint64_t halves[2];
     std::memcpy(halves, address.bytes.data(), sizeof halves);
     const std::uint64_t hash = mixed(mixed(mixed(header.secret ^ halves[0]) ^ halves[1]) ^ (static_cast<std::uint64_t>(address.ipv6) << 8 | module));
@@ -179,7 +160,7 @@ struct ConnectionTable::Layout {
     std::uint32_t* link = nullptr;  // what points to it, or where it would be linked in
     bool broken = false;            // the chain makes no sense
   };
-  [[nodiscard]] Found find(std::uint8_t module, const Bytes& address) const {
+  [[nodiscard]] Found find(std::uint8_t module, const AddressBytes& address) const {
     std::uint32_t* const first = &bucket(module, address);
     std::uint32_t* link = first;
     for (std::uint32_t steps = 0; *link != kNone; ++steps) {
@@ -220,7 +201,7 @@ struct ConnectionTable::Layout {
   }
 
   // Counts one more connection; false if the index makes no sense.
-  bool count_in(std::uint8_t module, const Bytes& address, bool restricted) {
+  bool count_in(std::uint8_t module, const AddressBytes& address, bool restricted) {
     Found found = find(module, address);
     if (found.broken) return false;
     if (found.key == nullptr) {
@@ -245,7 +226,7 @@ struct ConnectionTable::Layout {
       if (!count_out(key.module, key.address, restricted)) return false;
     return true;
   }
-  bool count_out(std::uint8_t module, const Bytes& address, bool restricted) {
+  bool count_out(std::uint8_t module, const AddressBytes& address, bool restricted) {
     const Found found = find(module, address);
     if (found.broken || found.key == nullptr || found.key->connections == 0 || (restricted && found.key->restricted == 0)) return false;
     --found.key->connections;
@@ -482,9 +463,9 @@ Admission ConnectionTable::admit(const Ask& ask) {
   entry->is_client = counts_as_client ? 1 : 0;
   entry->restricted = 0;
   entry->since = base::to_microseconds(base::wall_now());
-  entry->remote = Bytes::of(ask.remote.address);
+  entry->remote = AddressBytes::of(ask.remote.address);
   entry->remote_port = ask.remote.port;
-  entry->local = Bytes::of(ask.local.address);
+  entry->local = AddressBytes::of(ask.local.address);
   entry->local_port = ask.local.port;
   for (std::uint64_t& word : entry->text) store(word, std::uint64_t{0});
   // From here on the entry counts: whoever repairs the table after us finds it whole.
@@ -658,7 +639,7 @@ std::optional<unsigned> ConnectionTable::site_connections(conf::Module module, c
   const auto number = static_cast<std::uint8_t>(module);
   const unsigned site = table->header.prefixes[number].ipv6_site;
   if (!table || site == 0 || address.is_ipv4()) return std::nullopt;
-  const Layout::Found found = table->find(number | kSite, Bytes::of(address.prefix(site)));
+  const Layout::Found found = table->find(number | kSite, AddressBytes::of(address.prefix(site)));
   return found.key == nullptr ? 0U : found.key->connections;
 }
 

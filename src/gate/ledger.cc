@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "gate/address_bytes.h"
 
 #include <algorithm>
 #include <array>
@@ -41,26 +42,6 @@ Number load(const Number& from) { return __atomic_load_n(&from, __ATOMIC_RELAXED
 template <class Number>
 void store(Number& to, Number value) { __atomic_store_n(&to, value, __ATOMIC_RELAXED); }
 
-// An address and a length as plain bytes.
-struct Bytes {
-  std::array<std::uint8_t, 16> bytes{};
-  std::uint8_t ipv6 = 0;
-
-  static Bytes of(const net::Address& address) {
-    Bytes out;
-    const std::string_view text = address.bytes();
-    std::memcpy(out.bytes.data(), text.data(), text.size());
-    out.ipv6 = address.is_ipv4() ? 0 : 1;
-    return out;
-  }
-  [[nodiscard]] net::Address address() const {
-    if (ipv6 != 0) return net::Address::ipv6(bytes);
-    return net::Address::ipv4(static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
-                              static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3]);
-  }
-  friend bool operator==(const Bytes&, const Bytes&) = default;
-};
-
 // Events of the last while, in parts of it.
 struct Window {
   std::int64_t part = 0;  // number of the newest part since the clock's beginning
@@ -88,7 +69,7 @@ struct Window {
 // In each kind of record `used` is set last and cleared first: one that was half written when its process died is nobody's.
 struct AddressEntry {
   std::uint32_t used;
-  Bytes key;
+  AddressBytes key;
   std::int64_t touched;  // ticks
   std::int64_t first, last, last_login, last_error;  // wall time
   std::uint64_t logins, errors;
@@ -99,7 +80,7 @@ struct AddressEntry {
 
 struct RefusalEntry {
   std::uint32_t used;
-  Bytes key;
+  AddressBytes key;
   std::uint8_t module, reason, dry_run;
   std::uint8_t open;     // had its first line in the present period
   std::int64_t touched;
@@ -115,7 +96,7 @@ struct RefusalEntry {
 
 struct BlockEntry {
   std::uint32_t used;
-  Bytes key;
+  AddressBytes key;
   std::uint8_t length, by, for_ever;
   std::int64_t touched;
   std::int64_t since;  // wall time
@@ -143,7 +124,7 @@ std::size_t round_up(std::size_t size) { return (size + 63) / 64 * 64; }
 // As many sets as hold `wanted` records, at least one.
 std::uint32_t sets_for(std::uint32_t wanted) { return std::max<std::uint32_t>(1, (wanted + kWays - 1) / kWays); }
 
-std::uint32_t hash_of(std::uint64_t secret, const Bytes& key, std::uint32_t kind) {
+std::uint32_t hash_of(std::uint64_t secret, const AddressBytes& key, std::uint32_t kind) {
   std::uint64_t halves[2];
   std::memcpy(halves, key.bytes.data(), sizeof halves);
   return static_cast<std::uint32_t>(mixed(mixed(mixed(secret ^ halves[0]) ^ halves[1]) ^ (static_cast<std::uint64_t>(key.ipv6) << 32 | kind)) >> 16);
@@ -239,7 +220,7 @@ struct Ledger::Layout {
     store(place.used, 1U);
   }
 
-  AddressEntry& address_entry(const Bytes& key, std::int64_t now) const {
+  AddressEntry& address_entry(const AddressBytes& key, std::int64_t now) const {
     AddressEntry wanted{};
     wanted.key = key;
     if (AddressEntry* const known = find(addresses, sets, wanted)) return *known;
@@ -250,9 +231,9 @@ struct Ledger::Layout {
     return place;
   }
 
-  [[nodiscard]] Bytes cut(const net::Address& address) const {
+  [[nodiscard]] AddressBytes cut(const net::Address& address) const {
     const Prefixes& prefixes = header.limits.prefixes;
-    return Bytes::of(address.prefix(std::min(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6, address.bits())));
+    return AddressBytes::of(address.prefix(std::min(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6, address.bits())));
   }
   // Keeps the sum of what has no place of its own. Needs no lock.
   void add_to_others(std::uint8_t module, std::uint8_t reason, bool dry_run, std::uint64_t count, std::int64_t now) const {
@@ -269,7 +250,7 @@ struct Ledger::Layout {
     for (unsigned length = address.bits() + 1; length-- > 0;) {
       if (load(ipv4 ? header.ipv4_lengths[length] : header.ipv6_lengths[length]) == 0) continue;
       BlockEntry wanted{};
-      wanted.key = Bytes::of(address.prefix(length));
+      wanted.key = AddressBytes::of(address.prefix(length));
       wanted.length = static_cast<std::uint8_t>(length);
       const BlockEntry* const found = find(blocks, block_sets, wanted);
       if (found != nullptr && found->in_force(now)) return found;
@@ -402,7 +383,7 @@ std::optional<Block> Ledger::note_failure(BlockedBy what, const net::Address& ad
   const BlockingLimits limits = ledger->header.limits;
   const bool login = what == BlockedBy::failed_logins;
   const std::int64_t at = ticks(now);
-  const Bytes key = ledger->cut(address);
+  const AddressBytes key = ledger->cut(address);
   AddressEntry& entry = ledger->address_entry(key, at);
   entry.touched = at;
   entry.last = (login ? entry.last_login : entry.last_error) = wall();
@@ -436,7 +417,7 @@ std::optional<Block> Ledger::note_protocol_error(const net::Address& address, bo
 bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now) {
   const std::int64_t at = ticks(now);
   RefusalEntry wanted{};
-  wanted.key = Bytes::of(key);
+  wanted.key = AddressBytes::of(key);
   wanted.module = static_cast<std::uint8_t>(module);
   wanted.reason = static_cast<std::uint8_t>(reason);
   wanted.dry_run = dry_run ? 1 : 0;
@@ -474,7 +455,7 @@ bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, cons
 
 Result<Block> Ledger::block(const Network& network, std::optional<seconds> time, std::string_view reason, Time now, std::optional<base::WallTime> since) {
   BlockEntry entry{};
-  entry.key = Bytes::of(network.address.prefix(network.length));
+  entry.key = AddressBytes::of(network.address.prefix(network.length));
   entry.length = static_cast<std::uint8_t>(network.length);
   entry.by = static_cast<std::uint8_t>(BlockedBy::hand);
   entry.for_ever = time ? 0 : 1;
@@ -640,7 +621,7 @@ std::optional<AddressRecord> Ledger::address(const net::Address& address, Time n
 std::vector<RefusalRecord> Ledger::refusals(conf::Module module, const net::Address& address, Prefixes prefixes) const {
   std::vector<RefusalRecord> list;
   RefusalEntry wanted{};
-  wanted.key = Bytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6));
+  wanted.key = AddressBytes::of(address.prefix(address.is_ipv4() ? prefixes.ipv4 : prefixes.ipv6));
   wanted.module = static_cast<std::uint8_t>(module);
   Locked ledger(*this);
   if (!ledger) return list;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/net/net_test
-tests_unit_net_net_test_SOURCES = tests/unit/main.cc \
+tests_unit_net_net_test_SOURCES = tests/unit/main.cc tests/unit/net/run_coroutine.h \
   tests/unit/net/address_list_test.cc \
   tests/unit/net/address_test.cc \
   tests/unit/net/frames_test.cc \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/stream.h"
 
+#include "run_coroutine.h"
+
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <unistd.h>
@@ -10,20 +12,6 @@ using namespace std::chrono_literals;
 using net::Input;
 
 namespace {
-
-// Runs one coroutine to its end.
-template <class Value>
-Value run(net::asio::io_context& io, net::Awaitable<Value> coroutine) {
-  std::optional<Value> result;
-  net::asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr error, Value value) {
-    if (error) std::rethrow_exception(error);
-    result.emplace(std::move(value));
-  });
-  io.restart();
-  io.run();
-  CPPUNIT_ASSERT(result.has_value());
-  return std::move(*result);
-}
 
 char letter(const Result<Input::Line>& line) {
   if (!line) return '!';

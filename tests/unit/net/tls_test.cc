@@ -3,8 +3,8 @@
 
 #include "net/stream.h"
 #include "net/tls_session.h"
+#include "run_coroutine.h"
 #include "tls_client.h"
-
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -76,20 +76,6 @@ struct Connection {
   TlsSession::Step step = TlsSession::Step::want_read;
   Error why{Kind::temporary, ""};
 };
-
-// Runs a coroutine to its end.
-template <class Value>
-Value run(net::asio::io_context& io, net::Awaitable<Value> coroutine) {
-  std::optional<Value> result;
-  net::asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr error, Value value) {
-    if (error) std::rethrow_exception(error);
-    result.emplace(std::move(value));
-  });
-  io.restart();
-  io.run();
-  CPPUNIT_ASSERT(result.has_value());
-  return std::move(*result);
-}
 
 }  // namespace
 
