@@ -125,10 +125,7 @@ def case_76_a_stopped_child_keeps_no_port_open():
 
 @case
 def case_12_a_second_master_is_refused():
-    done = run(program("posternd"), "-f", "--config", site.configuration, expect=None, timeout=20)
-    check(done.returncode not in (0, -9), "its exit status: %d" % done.returncode)
-    contains(done.stdout + done.stderr, str(site.server.pid), "it names the first one")
-    check(greeted(site.smtp), "the first one goes on")
+    second_master_is_refused(site)
 
 
 @case

@@ -406,6 +406,14 @@ class Site:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def second_master_is_refused(site):
+    """Case 12 of the listeners: beside the server of `site` no other one starts, and it goes on."""
+    done = run(program("posternd"), "-f", "--config", site.configuration, expect=None, timeout=20)
+    check(done.returncode not in (0, -9), "its exit status: %d" % done.returncode)
+    contains(done.stdout + done.stderr, str(site.server.pid), "it names the first one")
+    check(greeted(site.smtp), "the first one goes on")
+
+
 # ---- processes -------------------------------------------------------------------------------------------------------------
 
 def process_table():

@@ -133,10 +133,7 @@ def upgrades_in_a_loop_under_load_refuse_and_reset_nobody():
 
 @case
 def case_12_a_second_master_is_refused_after_an_upgrade_too():
-    done = run(program("posternd"), "-f", "--config", site.configuration, expect=None, timeout=20)
-    check(done.returncode not in (0, -9), "its exit status: %d" % done.returncode)
-    contains(done.stdout + done.stderr, str(site.server.pid), "it names the first one")
-    check(greeted(site.smtp), "the first one goes on")
+    second_master_is_refused(site)
 
 
 @case
