@@ -355,6 +355,7 @@ struct Evaluation::Machine {
           const std::uint64_t bits = in.u64();
           double percent = 0;
           std::memcpy(&percent, &bits, sizeof percent);
+          mapped.by_chance = true;
           const double drawn = static_cast<double>(base::random_u64() >> 11) * 0x1p-53 * 100;
           if (!(drawn < percent)) return entry_done(false, "chance of " + percent_text(percent) + " percent");
           break;
@@ -433,6 +434,7 @@ struct Evaluation::Machine {
   void answer(std::optional<std::string> text) {
     if (!asking) return;
     asking = false;
+    mapped.answers.push_back({std::move(question), text});
     if (text && text->size() <= kMaxTextBytes) substitute(*text);
     else entry_done(false, text ? "the answer from outside is too long" : "nothing found outside");
   }

@@ -99,16 +99,6 @@ struct TraceLine {
   char control = ' ';      // C, E, L, R, or a space for none
 };
 
-struct Mapped {
-  bool matched = false;
-  std::string output;      // equals the probe if nothing matched
-  Flags flags;
-  int line = 0;            // of the last entry that matched, 0 if none
-  std::string file;        // where that line stands
-  bool step_limit_exceeded = false;  // the answer must not be trusted: access tables answer 451 4.7.1 (access-control.md 10)
-  std::vector<TraceLine> trace;      // if asked for
-};
-
 // What a template asks of the world outside the tables. Whoever runs the evaluation finds the answer, in its own time.
 struct Question {
   enum class Kind {
@@ -123,6 +113,25 @@ struct Question {
   std::string argument;  // call_out: the rest, expanded, commas and all; url: the URL
   unsigned radix = 10, width = 0;  // sequence
   std::uint64_t modulus = 0;       // sequence; 0: none
+  friend bool operator==(const Question&, const Question&) = default;
+};
+
+// A question and what was found; nothing: the template failed there.
+struct Answered {
+  Question question;
+  std::optional<std::string> text;
+};
+
+struct Mapped {
+  bool matched = false;
+  std::string output;      // equals the probe if nothing matched
+  Flags flags;
+  int line = 0;            // of the last entry that matched, 0 if none
+  std::string file;        // where that line stands
+  std::vector<Answered> answers;     // from outside, in the order of asking
+  bool by_chance = false;            // a random number played a part ($?x?)
+  bool step_limit_exceeded = false;  // the answer must not be trusted: access tables answer 451 4.7.1 (access-control.md 10)
+  std::vector<TraceLine> trace;      // if asked for
 };
 
 // One probe against one table. Usage: while (run() == asks) answer(…question()…); then result().

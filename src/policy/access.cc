@@ -68,8 +68,8 @@ void Effects::add(const mapping::AccessResult& result) {
   }
 }
 
-Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory)
-    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory) {}
+Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, ProbeObserver* observer)
+    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), observer_(observer) {}
 
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
@@ -78,7 +78,9 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   std::string probe = "TCP|" + local.address.to_string() + "|" + std::to_string(local.port) + "|" + remote.address.to_string() + "|" +
                       std::to_string(remote.port);
   const Access snapshot = *this;  // of the tables: `this` may be replaced while an answer is waited for
-  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, mapping::Flags(listener ? "A" : "S"), snapshot.site_->clients);
+  const mapping::Flags flags(listener ? "A" : "S");
+  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, flags, snapshot.site_->clients);
+  if (snapshot.observer_ != nullptr) snapshot.observer_->asked(kTable, flags, probe, mapped, snapshot.tables_.generation());
   const mapping::AccessResult result = mapping::read_access(kTable, mapped);
   decision.matched = result.matched;
   decision.restricted = result.restricted;
@@ -109,7 +111,7 @@ net::Awaitable<std::string> Access::source_channel(std::string initial, net::Add
   const Access snapshot = *this;
   // An envelope, backward-pointing address; local domains play no part for a literal (3.2, step 2).
   const Rewritten rewritten = co_await rewrite(*snapshot.site_, snapshot.tables_, nullptr, Direction::backward, std::string(),
-                                               "[" + remote.to_literal() + "]");
+                                               "[" + remote.to_literal() + "]", snapshot.observer_);
   if (rewritten.outcome != Rewritten::Outcome::done || rewritten.channel == initial) co_return initial;
   const Channel* other = snapshot.site_->channels.find(rewritten.channel);
   if (other == nullptr || other->switching == Channel::Switching::never) co_return initial;
@@ -139,7 +141,10 @@ net::Awaitable<TransactionAccess::Answer> TransactionAccess::ask(std::string tab
   Answer answer;
   mapping::Mapped mapped;
   const bool too_long = probe.size() > mapping::kMaxProbeBytes;
-  if (!too_long) mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.site().clients, session_->certificate);
+  if (!too_long) {
+    mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.site().clients, session_->certificate);
+    if (access_.observer() != nullptr) access_.observer()->asked(table, flags, probe, mapped, access_.tables().generation());
+  }
   mapped.step_limit_exceeded |= too_long;
   answer.result = mapping::read_access(table, mapped);
   log_texts(answer.result, session_->id);
@@ -173,7 +178,7 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
   }
   if (!domain.empty()) {
     const Rewritten rewritten =
-        co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::backward, local_part, domain);
+        co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::backward, local_part, domain, access_.observer());
     switch (rewritten.outcome) {
       case Rewritten::Outcome::done: reverse_path_ = mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host; break;
       case Rewritten::Outcome::no_rule: reverse_path_ = mail::quoted_local_part(local_part) + "@" + domain; break;
@@ -287,7 +292,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
           continue;
         }
         const Rewritten rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::forward,
-                                                     mailbox->local_part, mailbox->domain);
+                                                     mailbox->local_part, mailbox->domain, access_.observer());
         if (rewritten.outcome == Rewritten::Outcome::temporary) {
           base::log_event(base::Severity::warning, "rewrite-failed", {{"session", session_->id}, {"reason", rewritten.reason}});
           expansion.failed = temporary();
@@ -366,7 +371,8 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     rewritten.host = access_.site().host_name;
     rewritten.channel = "l";
   } else {
-    rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::forward, recipient.local_part, recipient.domain);
+    rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::forward, recipient.local_part, recipient.domain,
+                                  access_.observer());
   }
   switch (rewritten.outcome) {
     case Rewritten::Outcome::done: break;

@@ -18,6 +18,7 @@
 #include "mapping/access_result.h"
 #include "mapping/tables.h"
 #include "net/address.h"
+#include "policy/probe_observer.h"
 #include "policy/site.h"
 
 #include <chrono>
@@ -94,8 +95,8 @@ struct RecipientDecision : Decision {
 // The tables and rules of one moment. A value: copies are cheap and share what is below.
 class Access {
  public:
-  // `directory` must outlive every copy.
-  Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory);
+  // `directory` and `observer`, which may be null, must outlive every copy.
+  Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, ProbeObserver* observer = nullptr);
 
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
@@ -106,11 +107,13 @@ class Access {
   [[nodiscard]] const Site& site() const { return *site_; }
   [[nodiscard]] const mapping::Tables& tables() const { return tables_; }
   [[nodiscard]] directory::Lookups& directory() const { return *directory_; }
+  [[nodiscard]] ProbeObserver* observer() const { return observer_; }
 
  private:
   std::shared_ptr<const Site> site_;
   mapping::Tables tables_;
   directory::Lookups* directory_;
+  ProbeObserver* observer_;
 };
 
 // The checks of one mail transaction, all by the tables of the moment of its MAIL FROM. Must outlive each call.

@@ -23,13 +23,14 @@ struct World {
   std::string authenticated, cipher;
   bool lmtp = false;
   std::string from_local = "a", from_domain = "example.net";
+  ProbeObserver* observer = nullptr;
 
   explicit World(const std::string& mappings, const std::string& aliases = {}) : tables(test::tables_from(mappings, aliases)) {
     configuration.host_name = "mail.example.com";
     test::fill(directory);
   }
 
-  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory}; }
+  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory, observer}; }
   [[nodiscard]] std::shared_ptr<const SessionFacts> facts() const {
     SessionFacts facts;
     facts.id = "test";
@@ -81,6 +82,17 @@ struct World {
   }
 };
 
+// Notes "TABLE flags probe -> line, answers from outside" of each probe.
+struct Notes final : ProbeObserver {
+  std::vector<std::string> lines;
+  void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result, std::uint64_t generation) override {
+    std::string line = std::string(table) + " " + input.letters() + " " + std::string(probe) + " -> " + std::to_string(result.line);
+    for (const auto& answer : result.answers) line += " " + answer.question.routine + "=" + answer.text.value_or("nothing");
+    if (generation == 0) line += " (no generation)";
+    lines.push_back(std::move(line));
+  }
+};
+
 constexpr const char* kRelay = "550 5.7.1 Relaying not permitted: ";
 
 }  // namespace
@@ -104,6 +116,7 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(trouble_is_temporary);
   CPPUNIT_TEST(lmtp_is_for_local_users);
   CPPUNIT_TEST(addresses_resolve_without_tables);
+  CPPUNIT_TEST(each_probe_is_told_once);
   CPPUNIT_TEST_SUITE_END();
 
   void port_access_rows() {
@@ -430,6 +443,27 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(test::run(resolve(world.access(), "no address")).error().kind == Kind::invalid);
     world.directory.set_down(true);
     CPPUNIT_ASSERT(test::run(resolve(world.access(), "u1@example.com")).error().kind == Kind::temporary);
+  }
+
+  void each_probe_is_told_once() {
+    World world(
+        "INTERNAL_IP\n\n  *  $C$[postern:client,$0]$Y$E\n  *  $N\n\n"
+        "PORT_ACCESS\n\n  *|*|*|*|*  $C$|INTERNAL_IP;$3|$Y$E\n  *  $Y\n\n"
+        "FROM_ACCESS\n\n  *  $Y\n\nORIG_SEND_ACCESS\n\n  *  $Y\n\nMAIL_ACCESS\n\n  none  $N\n");
+    Notes notes;
+    world.observer = &notes;
+    [[maybe_unused]] const auto port =
+        test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("198.51.100.7", 4000), true));
+    [[maybe_unused]] const auto channel = test::run(world.access().source_channel("tcp_local", test::endpoint("198.51.100.7", 4000).address));
+    [[maybe_unused]] const auto recipient = world.rcpt("u1@example.com");
+    const std::vector<std::string> expected{
+        "PORT_ACCESS A TCP|192.0.2.1|25|198.51.100.7|4000 -> 9 client=nothing",
+        "INTERNAL_IP  198.51.100.7 -> 4 client=nothing",
+        "FROM_ACCESS  TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/client.example.net|MAIL|tcp_local|a@example.net| -> 13",
+        "ORIG_SEND_ACCESS E tcp_local|a@example.net|l|u1@example.com -> 17",
+        "MAIL_ACCESS E TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/client.example.net|MAIL|tcp_local|a@example.net|ims-ms|u1@example.com -> 0"};
+    for (std::size_t i = 0; i < std::max(expected.size(), notes.lines.size()); ++i)
+      CPPUNIT_ASSERT_EQUAL(i < expected.size() ? expected[i] : "nothing", i < notes.lines.size() ? notes.lines[i] : "nothing");
   }
 };
 

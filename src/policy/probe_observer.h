@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Whoever wants to know what the access tables are asked: the rehearsal, which keeps the probes.
+//
+// Called once for each probe that a session puts to an access table: PORT_ACCESS (by the listener and again by the session),
+// INTERNAL_IP (by a rewriting rule), FROM_ACCESS, the four recipient tables, LOGIN_ACCESS. Not for tables that a template calls.
+#include "mapping/tables.h"
+
+#include <cstdint>
+#include <string_view>
+
+namespace postern::policy {
+
+class ProbeObserver {
+ public:
+  virtual ~ProbeObserver() = default;
+  // `result` is what `table` of the compiled file number `generation` answered; it holds what was found outside, too. Must not
+  // throw and must not wait: a session goes on behind it.
+  virtual void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result,
+                     std::uint64_t generation) = 0;
+};
+
+}  // namespace postern::policy
