@@ -7,6 +7,8 @@ libpostern_net_a_SOURCES = \
   src/net/await_callback.h \
   src/net/run_for_life.h \
   src/net/session_watch.h src/net/session_watch.cc \
+  src/net/dns_answer.h src/net/dns_answer.cc \
+  src/net/fixed_resolver.h src/net/fixed_resolver.cc \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
   src/net/polled_socket.h src/net/polled_socket.cc \
@@ -14,6 +16,7 @@ libpostern_net_a_SOURCES = \
   src/net/read_proxy_header.h src/net/read_proxy_header.cc \
   src/net/certificate.h src/net/certificate.cc \
   src/net/openssl.h src/net/openssl.cc \
+  src/net/resolver.h src/net/resolver.cc \
   src/net/server_name.h src/net/server_name.cc \
   src/net/stream.h src/net/stream.cc \
   src/net/tls.h src/net/tls.cc \

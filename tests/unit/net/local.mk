@@ -8,6 +8,7 @@ tests_unit_net_net_test_SOURCES = tests/unit/main.cc tests/unit/net/run_coroutin
   tests/unit/net/orders_test.cc \
   tests/unit/net/polled_socket_test.cc \
   tests/unit/net/proxy_header_test.cc \
+  tests/unit/net/resolver_test.cc \
   tests/unit/net/run_for_life_test.cc \
   tests/unit/net/certificate_test.cc \
   tests/unit/net/server_name_test.cc \

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/resolver.h"
+
+#include <algorithm>
+
+namespace postern::net {
+
+Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name) {
+  std::vector<Address> found;
+  std::optional<Error> trouble;
+  static constexpr std::uint16_t kTypes[] = {dns::kA, dns::kAaaa};
+  for (const std::uint16_t type : kTypes) {
+    const auto answer = co_await resolver.query(name, type);
+    if (answer) {
+      const auto addresses = answer->addresses();
+      found.insert(found.end(), addresses.begin(), addresses.end());
+    } else if (answer.error().kind != Kind::not_found) {
+      trouble = answer.error();
+    }
+  }
+  if (found.empty() && trouble) co_return *trouble;
+  if (found.empty()) co_return Error{Kind::not_found, name + " has no address"};
+  if (found.size() > kMaxAddresses) found.resize(kMaxAddresses);
+  co_return found;
+}
+
+Awaitable<Result<std::vector<std::string>>> names_of(Resolver& resolver, Address address) {
+  const auto pointers = co_await resolver.query(reverse_name(address), dns::kPtr);
+  if (!pointers) co_return pointers.error();
+  std::vector<std::string> names = pointers->names();
+  if (names.size() > kMaxNames) names.resize(kMaxNames);
+  std::vector<std::string> confirmed;
+  std::optional<Error> trouble;
+  for (std::string& name : names) {
+    const auto answer = co_await resolver.query(name, address.is_ipv4() ? dns::kA : dns::kAaaa);
+    if (!answer) {
+      if (answer.error().kind != Kind::not_found) trouble = answer.error();
+      continue;
+    }
+    const auto addresses = answer->addresses();
+    if (std::find(addresses.begin(), addresses.end(), address) != addresses.end()) confirmed.push_back(std::move(name));
+  }
+  if (confirmed.empty() && trouble) co_return *trouble;
+  if (confirmed.empty()) co_return Error{Kind::not_found, address.to_string() + " has no name that leads back to it"};
+  co_return confirmed;
+}
+
+Awaitable<Result<MailDomain>> mail_domain(Resolver& resolver, std::string domain) {
+  const auto exchangers = co_await resolver.query(domain, dns::kMx);
+  if (exchangers) {
+    const auto hosts = exchangers->mail_exchangers();
+    // RFC 7505 section 3: a null MX stands alone.
+    const bool null_mx = hosts.size() == 1 && hosts.front().host == ".";
+    co_return null_mx ? MailDomain::accepts_no_mail : MailDomain::exists;
+  }
+  if (exchangers.error().kind != Kind::not_found) co_return exchangers.error();
+  const auto addresses = co_await addresses_of(resolver, std::move(domain));
+  if (addresses) co_return MailDomain::exists;
+  if (addresses.error().kind != Kind::not_found) co_return addresses.error();
+  co_return MailDomain::absent;
+}
+
+Awaitable<Result<bool>> exists(Resolver& resolver, std::string name) {
+  const auto found = co_await mail_domain(resolver, std::move(name));
+  if (!found) co_return found.error();
+  co_return *found != MailDomain::absent;
+}
+
+Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::string list) {
+  const auto answer = co_await resolver.query(reversed(address, list), dns::kA);
+  if (!answer && answer.error().kind == Kind::not_found) co_return false;
+  if (!answer) co_return answer.error();
+  const auto addresses = answer->addresses();
+  // RFC 5782 section 2.1. Lists that have closed down answer with the address of a parking page.
+  co_return std::any_of(addresses.begin(), addresses.end(), [](const Address& one) { return one.is_loopback(); });
+}
+
+}  // namespace postern::net

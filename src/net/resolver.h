@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How anybody asks the DNS. In the server a Resolver is the ResolverClient (net/resolver_client.h), which asks the resolver child, the
+// one process that speaks to name servers; in unit tests it is a FixedResolver (net/fixed_resolver.h).
+//
+// Failure: Kind::not_found: there is no such name, or it has no such records, or the name can't be one. Kind::temporary: the servers fail or
+// don't answer within the time limit (settings group `resolver`), DNSSEC says that the answer is forged, or the resolver child is away: nobody
+// knows. There are no other kinds. No question delays anything but who asked it.
+#include "net/asio.h"
+#include "net/dns_answer.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace postern::net {
+
+class Resolver {
+ public:
+  virtual ~Resolver() = default;
+  // The records of type `type` at `name`, CNAME records followed.
+  virtual Awaitable<Result<DnsAnswer>> query(std::string name, std::uint16_t type) = 0;
+};
+
+// At most this many names of an address, and addresses of a name, are looked at: whoever owns the zone says how many there are.
+inline constexpr std::size_t kMaxNames = 8;
+inline constexpr std::size_t kMaxAddresses = 64;
+
+// A and AAAA records. Kind::not_found if there are neither; Kind::temporary if none was found and one of the questions failed.
+Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name);
+
+// The names of an address (PTR) that lead back to it by their A or AAAA records: anybody can give his address any name. Kind::not_found if
+// there is none.
+Awaitable<Result<std::vector<std::string>>> names_of(Resolver& resolver, Address address);
+
+// Whether a domain can have mail addresses: it has an MX record, or an address (RFC 5321 section 5.1).
+enum class MailDomain {
+  exists,
+  absent,
+  accepts_no_mail,  // its one MX is the null MX (RFC 7505)
+};
+// Errors: Kind::temporary only.
+Awaitable<Result<MailDomain>> mail_domain(Resolver& resolver, std::string domain);
+
+// Whether the name exists as one of mail or of a host: MX or address. Errors: Kind::temporary only.
+Awaitable<Result<bool>> exists(Resolver& resolver, std::string name);
+
+// Whether a DNS list (RFC 5782) has `address`: only answers within 127.0.0.0/8 say so. Errors: Kind::temporary only.
+Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::string list);
+
+}  // namespace postern::net
