@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "mail/address.h"
-#include "policy/ask.h"
 
 #include <algorithm>
 
@@ -68,8 +67,9 @@ void Effects::add(const mapping::AccessResult& result) {
   }
 }
 
-Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, ProbeObserver* observer)
-    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), observer_(observer) {}
+Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
+               ProbeObserver* observer)
+    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), questions_(&questions), observer_(observer) {}
 
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
@@ -79,7 +79,10 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
                       std::to_string(remote.port);
   const Access snapshot = *this;  // of the tables: `this` may be replaced while an answer is waited for
   const mapping::Flags flags(listener ? "A" : "S");
-  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, flags, snapshot.site_->clients);
+  QuestionFacts facts;
+  facts.clients = &snapshot.site_->clients;
+  facts.session = remote.to_string();
+  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, flags, *snapshot.questions_, facts);
   if (snapshot.observer_ != nullptr) snapshot.observer_->asked(kTable, flags, probe, mapped, snapshot.tables_.generation());
   const mapping::AccessResult result = mapping::read_access(kTable, mapped);
   decision.matched = result.matched;
@@ -110,8 +113,8 @@ net::Awaitable<std::string> Access::source_channel(std::string initial, net::Add
   if (channel == nullptr || channel->switching != Channel::Switching::switches) co_return initial;
   const Access snapshot = *this;
   // An envelope, backward-pointing address; local domains play no part for a literal (3.2, step 2).
-  const Rewritten rewritten = co_await rewrite(*snapshot.site_, snapshot.tables_, nullptr, Direction::backward, std::string(),
-                                               "[" + remote.to_literal() + "]", snapshot.observer_);
+  const Rewritten rewritten = co_await rewrite(*snapshot.site_, snapshot.tables_, nullptr, *snapshot.questions_, Direction::backward,
+                                               std::string(), "[" + remote.to_literal() + "]", snapshot.observer_);
   if (rewritten.outcome != Rewritten::Outcome::done || rewritten.channel == initial) co_return initial;
   const Channel* other = snapshot.site_->channels.find(rewritten.channel);
   if (other == nullptr || other->switching == Channel::Switching::never) co_return initial;
@@ -142,7 +145,11 @@ net::Awaitable<TransactionAccess::Answer> TransactionAccess::ask(std::string tab
   mapping::Mapped mapped;
   const bool too_long = probe.size() > mapping::kMaxProbeBytes;
   if (!too_long) {
-    mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.site().clients, session_->certificate);
+    QuestionFacts facts;
+    facts.clients = &access_.site().clients;
+    facts.certificate = session_->certificate;
+    facts.session = session_->id;
+    mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.questions(), facts);
     if (access_.observer() != nullptr) access_.observer()->asked(table, flags, probe, mapped, access_.tables().generation());
   }
   mapped.step_limit_exceeded |= too_long;
@@ -178,7 +185,8 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
   }
   if (!domain.empty()) {
     const Rewritten rewritten =
-        co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::backward, local_part, domain, access_.observer());
+        co_await rewrite(access_.site(), access_.tables(), &access_.directory(), access_.questions(), Direction::backward, local_part, domain,
+                         access_.observer());
     switch (rewritten.outcome) {
       case Rewritten::Outcome::done: reverse_path_ = mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host; break;
       case Rewritten::Outcome::no_rule: reverse_path_ = mail::quoted_local_part(local_part) + "@" + domain; break;
@@ -291,8 +299,8 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
           ++expansion.unknown;
           continue;
         }
-        const Rewritten rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::forward,
-                                                     mailbox->local_part, mailbox->domain, access_.observer());
+        const Rewritten rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), access_.questions(),
+                                                     Direction::forward, mailbox->local_part, mailbox->domain, access_.observer());
         if (rewritten.outcome == Rewritten::Outcome::temporary) {
           base::log_event(base::Severity::warning, "rewrite-failed", {{"session", session_->id}, {"reason", rewritten.reason}});
           expansion.failed = temporary();
@@ -371,8 +379,8 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     rewritten.host = access_.site().host_name;
     rewritten.channel = "l";
   } else {
-    rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), Direction::forward, recipient.local_part, recipient.domain,
-                                  access_.observer());
+    rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), access_.questions(), Direction::forward,
+                                 recipient.local_part, recipient.domain, access_.observer());
   }
   switch (rewritten.outcome) {
     case Rewritten::Outcome::done: break;
@@ -492,7 +500,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
   TransactionAccess transaction(std::move(access), std::make_shared<const SessionFacts>());
   const Access& rules = transaction.access_;
   const Rewritten rewritten =
-      co_await rewrite(rules.site(), rules.tables(), &rules.directory(), Direction::forward, mailbox->local_part, mailbox->domain);
+      co_await rewrite(rules.site(), rules.tables(), &rules.directory(), rules.questions(), Direction::forward, mailbox->local_part, mailbox->domain);
   if (rewritten.outcome == Rewritten::Outcome::temporary) co_return Error{Kind::temporary, rewritten.reason};
   if (rewritten.outcome != Rewritten::Outcome::done) co_return Error{Kind::permanent, "no rewriting rule leads anywhere for " + address};
   const Channel* channel = rules.site().channels.find(rewritten.channel);

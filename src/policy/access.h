@@ -11,7 +11,7 @@
 // Recipients whose mail would have to go to another host get 451 4.4.0 after the tables had their say: this version doesn't send.
 //
 // Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
-// Call-outs known to templates: postern:client, postern:certificate (policy/ask.h). All others fail.
+// What templates ask of the outside is answered by the process's Questions (policy/questions.h).
 #include "base/verdict.h"
 #include "directory/directory.h"
 #include "mail/envelope.h"
@@ -19,6 +19,7 @@
 #include "mapping/tables.h"
 #include "net/address.h"
 #include "policy/probe_observer.h"
+#include "policy/questions.h"
 #include "policy/site.h"
 
 #include <chrono>
@@ -95,8 +96,9 @@ struct RecipientDecision : Decision {
 // The tables and rules of one moment. A value: copies are cheap and share what is below.
 class Access {
  public:
-  // `directory` and `observer`, which may be null, must outlive every copy.
-  Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, ProbeObserver* observer = nullptr);
+  // `directory`, `questions` and `observer`, which may be null, must outlive every copy.
+  Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
+         ProbeObserver* observer = nullptr);
 
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
@@ -107,12 +109,14 @@ class Access {
   [[nodiscard]] const Site& site() const { return *site_; }
   [[nodiscard]] const mapping::Tables& tables() const { return tables_; }
   [[nodiscard]] directory::Lookups& directory() const { return *directory_; }
+  [[nodiscard]] Questions& questions() const { return *questions_; }
   [[nodiscard]] ProbeObserver* observer() const { return observer_; }
 
  private:
   std::shared_ptr<const Site> site_;
   mapping::Tables tables_;
   directory::Lookups* directory_;
+  Questions* questions_;
   ProbeObserver* observer_;
 };
 

@@ -2,7 +2,7 @@
 noinst_LIBRARIES += libpostern_policy.a
 libpostern_policy_a_SOURCES = \
   src/policy/access.h src/policy/access.cc \
-  src/policy/ask.h src/policy/ask.cc \
+  src/policy/questions.h src/policy/questions.cc \
   src/policy/channels.h src/policy/channels.cc \
   src/policy/probe_observer.h \
   src/policy/rewrite.h src/policy/rewrite.cc \

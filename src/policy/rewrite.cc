@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "net/address.h"
-#include "policy/ask.h"
 #include "policy/site.h"
 
 namespace postern::policy {
@@ -199,16 +198,18 @@ std::string expand_plain(const std::vector<Piece>& pieces, const Matched& matche
   return text;
 }
 
-net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables, const std::vector<Piece>& pieces, const Matched& matched,
-                                ProbeObserver* observer) {
+net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables, Questions& questions, const std::vector<Piece>& pieces,
+                                const Matched& matched, ProbeObserver* observer) {
   Expanded expanded;
+  QuestionFacts facts;
+  facts.clients = &site.clients;
   for (const Piece& piece : pieces) {
     if (piece.kind != Piece::Kind::table) {
       expanded.text += expand_plain({piece}, matched);
       continue;
     }
     const std::string probe = expand_plain(piece.argument, matched);
-    const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), site.clients);
+    const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), questions, facts);
     if (observer != nullptr && base::equal_ignoring_case(piece.text, "INTERNAL_IP") && tables.has(piece.text))
       observer->asked("INTERNAL_IP", mapping::Flags(), probe, mapped, tables.generation());
     expanded.temporary = mapped.step_limit_exceeded;
@@ -309,8 +310,8 @@ const std::vector<Rule>* RewriteRules::find(std::string_view pattern) const {
   return found == rules_.end() ? nullptr : &found->second;
 }
 
-net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Direction direction,
-                                  std::string local_part, std::string host, ProbeObserver* observer) {
+net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
+                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer) {
   Rewritten result;
   host = normal_host(host);
   for (unsigned round = 0; round <= kRounds; ++round) {
@@ -341,14 +342,14 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
       for (const Rule& rule : *rules) {
         if (rule.header_only) continue;
         if (direction == Direction::forward ? rule.backward_only : rule.forward_only) continue;
-        const Expanded new_local = co_await expand(site, tables, rule.local_part, matched, observer);
+        const Expanded new_local = co_await expand(site, tables, questions, rule.local_part, matched, observer);
         if (new_local.temporary || new_local.failed) {
           if (!new_local.temporary) continue;
           result.outcome = Rewritten::Outcome::temporary;
           result.reason = "a mapping table called by a rewriting rule used up its steps";
           co_return result;
         }
-        const Expanded new_host = co_await expand(site, tables, rule.host, matched, observer);
+        const Expanded new_host = co_await expand(site, tables, questions, rule.host, matched, observer);
         if (new_host.temporary || new_host.failed) {
           if (!new_host.temporary) continue;
           result.outcome = Rewritten::Outcome::temporary;

@@ -16,6 +16,7 @@
 #include "mapping/tables.h"
 #include "policy/channels.h"
 #include "policy/probe_observer.h"
+#include "policy/questions.h"
 
 #include <map>
 #include <memory>
@@ -71,9 +72,9 @@ struct Rewritten {
 
 struct Site;
 
-// Rewrites an envelope address. `site`, `tables` and `directory` must outlive the call. `directory` may be null: no local domains.
-// `observer`, if any, is told what INTERNAL_IP was asked.
-net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Direction direction,
-                                  std::string local_part, std::string host, ProbeObserver* observer = nullptr);
+// Rewrites an envelope address. `site`, `tables`, `directory` and `questions` must outlive the call. `directory` may be null: no local
+// domains. `observer`, if any, is told what INTERNAL_IP was asked.
+net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
+                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer = nullptr);
 
 }  // namespace postern::policy

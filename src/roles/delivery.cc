@@ -81,7 +81,7 @@ class DeliveryRole {
         store_(std::move(store)),
         generations_(std::move(generations)),
         directory_(io, base_.get(), generations_),
-        rules_(start, link, directory_),
+        rules_(start, link, directory_, questions_),
         deliverer_({reader_, submitter_->state(), deferred_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }},
@@ -242,6 +242,7 @@ class DeliveryRole {
   store::Store store_;
   directory::Generations generations_;
   directory::Client directory_;
+  policy::Questions questions_;
   RulesInForce rules_;
   delivery::Deliverer deliverer_;
   std::size_t batch_messages_;

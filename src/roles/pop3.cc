@@ -59,7 +59,8 @@ int run_pop3(service::Start& start) {
   if (!mail) return failed(mail.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  RulesInForce rules(start, link, directory);
+  policy::Questions questions;
+  RulesInForce rules(start, link, directory, questions);
   pop3::Inboxes inboxes(io, base::system_files(), mail->get());
   ProcessServices services(rules, directory, inboxes);
   service::StreamService service(

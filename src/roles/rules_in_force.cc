@@ -5,7 +5,8 @@
 
 namespace postern::roles {
 
-RulesInForce::RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory) : directory_(directory) {
+RulesInForce::RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions)
+    : directory_(directory), questions_(questions) {
   take_configuration(start.configuration);
   if (base::Descriptor image = start.take("tables")) take_tables(std::move(image));
   link.on_tables([this](base::Descriptor image) { take_tables(std::move(image)); });

@@ -16,12 +16,12 @@ namespace postern::roles {
 class RulesInForce {
  public:
   // Takes "tables" over, if there are any, and listens on the link. All references must outlive it.
-  RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory);
+  RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions);
   RulesInForce(const RulesInForce&) = delete;
   RulesInForce& operator=(const RulesInForce&) = delete;
 
   [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
-  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_}; }
+  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_}; }
   // The answer of PORT_ACCESS for StreamService. Asks this object: it must live as long.
   [[nodiscard]] service::PortAccess port_access() const;
 
@@ -30,6 +30,7 @@ class RulesInForce {
   void take_configuration(std::shared_ptr<const conf::Configuration> configuration);
 
   directory::Lookups& directory_;
+  policy::Questions& questions_;
   std::shared_ptr<const conf::Configuration> configuration_;
   std::shared_ptr<const policy::Site> site_;
   mapping::Tables tables_;

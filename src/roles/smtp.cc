@@ -102,7 +102,8 @@ int run_smtp(service::Start& start) {
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  RulesInForce rules(start, link, directory);
+  policy::Questions questions;
+  RulesInForce rules(start, link, directory, questions);
   ProcessServices services(rules, **submitter, start.number);
   service::StreamService service(
       io, start, link,

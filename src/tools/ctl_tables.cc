@@ -8,6 +8,7 @@
 #include "mapping/pattern.h"
 #include "mapping/tables.h"
 #include "net/address.h"
+#include "policy/questions.h"
 #include "tools/compile_site.h"
 
 #include <boost/json/array.hpp>
@@ -108,12 +109,13 @@ Result<mapping::Tables> tables_of_server(const conf::Configuration& configuratio
   return mapping::Tables::from_bytes(std::move(*image));
 }
 
-// The tool answers what needs no server: whether an address is a client's. All else counts as not found.
-std::optional<std::string> answer_of(const mapping::Question& question, const net::AddressList& clients) {
-  if (question.kind != mapping::Question::Kind::call_out || question.name != "postern" || question.routine != "client") return std::nullopt;
-  const auto address = net::Address::parse(question.argument);
-  if (!address || !clients.contains(*address)) return std::nullopt;
-  return std::string();
+// The answer to a question, waited for.
+std::optional<std::string> answer_of(const mapping::Question& question, policy::Questions& questions, const policy::QuestionFacts& facts) {
+  net::asio::io_context io(1);
+  std::optional<std::string> text;
+  net::asio::co_spawn(io, questions.answer(question, facts), [&](std::exception_ptr, std::optional<std::string> found) { text = std::move(found); });
+  io.run();
+  return text;
 }
 
 std::string trace_text(const mapping::TraceLine& line) {
@@ -197,9 +199,13 @@ int run_probe(const Context& context, const std::vector<std::string>& arguments)
     std::cerr << "posternctl: there is no table " << options->table << "\n";
     return kUsage;
   }
+  // What needs no server: whether an address is a client's. All else counts as not found.
+  policy::Questions questions;
+  policy::QuestionFacts facts;
+  facts.clients = &clients;
   const auto ask = [&](const std::string& probe) {
     mapping::Evaluation evaluation(*tables, options->table, probe, mapping::Flags(options->flags), options->trace);
-    while (evaluation.run() == mapping::Evaluation::State::asks) evaluation.answer(answer_of(evaluation.question(), clients));
+    while (evaluation.run() == mapping::Evaluation::State::asks) evaluation.answer(answer_of(evaluation.question(), questions, facts));
     const mapping::Mapped mapped = evaluation.take_result();
     print_result(mapped, *options, probe, context.json);
     return mapped.matched;

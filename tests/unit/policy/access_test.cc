@@ -17,6 +17,7 @@ namespace {
 
 struct World {
   directory::FixedDirectory directory;
+  Questions questions;
   conf::Configuration configuration;
   mapping::Tables tables;
   std::string source_channel = "tcp_local";
@@ -30,7 +31,7 @@ struct World {
     test::fill(directory);
   }
 
-  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory, observer}; }
+  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory, questions, observer}; }
   [[nodiscard]] std::shared_ptr<const SessionFacts> facts() const {
     SessionFacts facts;
     facts.id = "test";

@@ -27,7 +27,8 @@ std::string word(Rewritten::Outcome outcome) {
 std::string rewritten(const conf::Configuration& configuration, Direction direction, const std::string& local_part, const std::string& host,
                       directory::Lookups* directory = nullptr, const mapping::Tables& tables = {}) {
   const auto site = Site::from(configuration);
-  const Rewritten result = test::run(rewrite(*site, tables, directory, direction, local_part, host));
+  Questions questions;
+  const Rewritten result = test::run(rewrite(*site, tables, directory, questions, direction, local_part, host));
   if (result.outcome != Rewritten::Outcome::done) return word(result.outcome);
   return result.local_part + "%" + result.host + "@" + result.channel;
 }

@@ -33,7 +33,7 @@ class MemoryServices final : public smtp::Services {
   }
   policy::Access access() override {
     if (!site_) site_ = policy::Site::from(settings);
-    return {site_, tables, directory};
+    return {site_, tables, directory, questions};
   }
   Result<void> check_backlog() override {
     if (backlog) return Error{Kind::temporary, "backlog"};
@@ -77,6 +77,7 @@ class MemoryServices final : public smtp::Services {
   conf::Configuration settings;  // to be changed before the first session only
   mapping::Tables tables;
   directory::FixedDirectory directory;
+  policy::Questions questions;
   bool backlog = false, full = false, fails = false;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
