@@ -166,12 +166,13 @@ struct Evaluation::Machine {
       frame.fresh = false;
     }
     while (const auto number = frame.candidates.next(image())) {
+      const std::uint32_t left_out = *number - frame.position;
       frame.position = *number + 1;
       const auto entry = image().entry(*frame.table, *number);
       if (!entry) continue;
       const std::uint64_t left = kMaxEvaluationSteps - std::min(steps, kMaxEvaluationSteps);
       frame.match = match(entry->pattern, frame.current, std::min(kMaxMatchSteps, left));
-      if (trace) note(frame, *entry);
+      if (trace) note(frame, *entry, left_out);
       if (frame.match.gave_up) mapped.step_limit_exceeded = true;
       if (!spend(frame.match.steps)) return;
       if (!frame.match.matched) continue;
@@ -188,13 +189,17 @@ struct Evaluation::Machine {
       frame.control = ' ';
       return;
     }
+    if (trace) mapped.skipped += frame.table->entries - frame.position;
+    frame.position = frame.table->entries;
     // The end of the table: perhaps one more pass.
     if (frame.one_more_pass && restart(frame)) return;
     end_frame();
   }
 
-  void note(Frame& frame, const EntryRecord& entry) {
+  void note(Frame& frame, const EntryRecord& entry, std::uint32_t left_out) {
     TraceLine line;
+    line.skipped = left_out;
+    mapped.skipped += left_out;
     line.depth = static_cast<int>(frames.size()) - 1;
     line.table = frame.table->name;
     line.file = image().file(entry.file);
@@ -431,12 +436,12 @@ struct Evaluation::Machine {
     asking = true;
   }
 
-  void answer(std::optional<std::string> text) {
+  void answer(std::optional<std::string> text, std::string_view reason) {
     if (!asking) return;
     asking = false;
     mapped.answers.push_back({std::move(question), text});
     if (text && text->size() <= kMaxTextBytes) substitute(*text);
-    else entry_done(false, text ? "the answer from outside is too long" : "nothing found outside");
+    else entry_done(false, text ? "the answer from outside is too long" : std::string(reason));
   }
 };
 
@@ -460,7 +465,7 @@ Evaluation::~Evaluation() = default;
 
 Evaluation::State Evaluation::run() { return machine_->run(); }
 const Question& Evaluation::question() const { return machine_->question; }
-void Evaluation::answer(std::optional<std::string> text) { machine_->answer(std::move(text)); }
+void Evaluation::answer(std::optional<std::string> text, std::string_view reason) { machine_->answer(std::move(text), reason); }
 const Mapped& Evaluation::result() const { return machine_->mapped; }
 Mapped Evaluation::take_result() { return std::move(machine_->mapped); }
 

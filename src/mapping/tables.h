@@ -85,7 +85,7 @@ class Tables {
   std::shared_ptr<const Image> image_;
 };
 
-// What an entry did, for `posternctl probe --trace`. Entries that the index leaves out are not listed: they can't match.
+// What an entry did, for `posternctl probe --trace`. Entries that the index leaves out are not listed but counted: they can't match.
 struct TraceLine {
   int depth = 0;           // 0: the table that was asked; 1 and more: tables that it called
   std::string table;
@@ -97,6 +97,7 @@ struct TraceLine {
   bool failed = false;
   std::string reason;      // why it failed ("input flag A is clear"), or why matching was given up
   char control = ' ';      // C, E, L, R, or a space for none
+  std::uint32_t skipped = 0;  // entries directly before this one that the index left out
 };
 
 // What a template asks of the world outside the tables. Whoever runs the evaluation finds the answer, in its own time.
@@ -132,6 +133,7 @@ struct Mapped {
   bool by_chance = false;            // a random number played a part ($?x?)
   bool step_limit_exceeded = false;  // the answer must not be trusted: access tables answer 451 4.7.1 (access-control.md 10)
   std::vector<TraceLine> trace;      // if asked for
+  std::uint64_t skipped = 0;         // with a trace: entries that the index left out, those behind the last line too
 };
 
 // One probe against one table. Usage: while (run() == asks) answer(…question()…); then result().
@@ -150,8 +152,8 @@ class Evaluation {
   State run();
   // Valid after run() returned asks.
   [[nodiscard]] const Question& question() const;
-  // Text found, or nothing: the template fails there. Ignored unless run() returned asks.
-  void answer(std::optional<std::string> text);
+  // Text found, or nothing: the template fails there, for the reason given. Ignored unless run() returned asks.
+  void answer(std::optional<std::string> text, std::string_view reason = "nothing found outside");
   // Valid after run() returned finished.
   [[nodiscard]] const Mapped& result() const;
   [[nodiscard]] Mapped take_result();

@@ -13,7 +13,33 @@ namespace {
 class EvaluationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(EvaluationTest);
   CPPUNIT_TEST(gives_the_results_of_the_specification);
+  CPPUNIT_TEST(a_trace_counts_the_entries_left_out);
+  CPPUNIT_TEST(a_trace_says_why_nothing_came_from_outside);
   CPPUNIT_TEST_SUITE_END();
+
+  void a_trace_counts_the_entries_left_out() {
+    const Tables tables = tables_in_memory(compiled({{"/mappings", "T\n\n  one 1\n  two 2\n  *e 3\n  six 6\n"}}));
+    for (const char* probe : {"one", "three", "four"}) {
+      const Mapped mapped = evaluate(tables, "T", probe, {}, true);
+      std::uint64_t listed = 0, skipped = 0;
+      for (const TraceLine& line : mapped.trace) {
+        ++listed;
+        skipped += line.skipped;
+      }
+      // All entries up to the one that decided, or all.
+      const std::uint64_t all = !mapped.matched ? 4 : static_cast<std::uint64_t>(mapped.line) - 2;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(probe, all, listed + mapped.skipped);
+      CPPUNIT_ASSERT_MESSAGE(probe, skipped <= mapped.skipped);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(probe, std::uint64_t{0}, evaluate(tables, "T", probe).skipped);
+    }
+  }
+
+  void a_trace_says_why_nothing_came_from_outside() {
+    const Tables tables = tables_in_memory(compiled({{"/mappings", "T\n\n  * $C$[postern:x,y]$E\n"}}));
+    Evaluation evaluation(tables, "T", "probe", {}, true);
+    while (evaluation.run() == Evaluation::State::asks) evaluation.answer(std::nullopt, "nobody asked");
+    CPPUNIT_ASSERT_EQUAL(std::string("nobody asked"), evaluation.result().trace.at(0).reason);
+  }
 
   void gives_the_results_of_the_specification() {
     std::string wrong;
