@@ -82,7 +82,7 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   QuestionFacts facts;
   facts.clients = &snapshot.site_->clients;
   facts.session = remote.to_string();
-  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, flags, *snapshot.questions_, facts);
+  const mapping::Mapped mapped = co_await ask_table(snapshot.tables_, kTable, probe, flags, *snapshot.questions_, facts, explanation_of(snapshot.observer_) != nullptr);
   if (snapshot.observer_ != nullptr) snapshot.observer_->asked(kTable, flags, probe, mapped, snapshot.tables_.generation());
   const mapping::AccessResult result = mapping::read_access(kTable, mapped);
   decision.matched = result.matched;
@@ -149,7 +149,7 @@ net::Awaitable<TransactionAccess::Answer> TransactionAccess::ask(std::string tab
     facts.clients = &access_.site().clients;
     facts.certificate = session_->certificate;
     facts.session = session_->id;
-    mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.questions(), facts);
+    mapped = co_await ask_table(access_.tables(), table, probe, flags, access_.questions(), facts, explanation_of(access_.observer()) != nullptr);
     if (access_.observer() != nullptr) access_.observer()->asked(table, flags, probe, mapped, access_.tables().generation());
   }
   mapped.step_limit_exceeded |= too_long;
@@ -277,6 +277,10 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
   const std::string user(parts.user);
   const std::string detail(parts.detail.value_or(std::string_view()));
   const bool has_detail = parts.detail.has_value();
+  const auto explain = [&](const char* found, const std::string& name, const std::vector<std::string>& targets) {
+    Explanation* const explanation = explanation_of(access_.observer());
+    if (explanation != nullptr) explanation->expansion({round, name, found, targets});
+  };
 
   for (const bool whole : {true, false}) {
     if (!whole && !has_detail) break;
@@ -287,6 +291,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     const bool expanded_before = place != expansion.seen.end() && *place == key;
     auto targets = expanded_before ? std::nullopt : access_.tables().alias(name);
     if (targets) {
+      explain("alias", name, *targets);
       expansion.seen.insert(place, key);
       if (round == kAliasRounds) {
         expansion.failed = {550, "5.4.6", "aliases of this address lead in a circle"};
@@ -296,6 +301,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
         auto mailbox = mail::parse_mailbox(target.find('@') == std::string::npos ? target + "@" + host : target);
         if (!mailbox) {
           base::log_event(base::Severity::warning, "alias-target", {{"session", session_->id}, {"alias", name}, {"target", target}, {"reason", mailbox.error().what}});
+          explain("no address", target, {});
           ++expansion.unknown;
           continue;
         }
@@ -307,6 +313,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
           co_return;
         }
         if (rewritten.outcome != Rewritten::Outcome::done) {
+          explain("no rule", mailbox->to_string(), {});
           ++expansion.unknown;
           continue;
         }
@@ -334,6 +341,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
       co_return;
     }
     if (*account) {
+      explain("account", name, {});
       Final final;
       final.address = (*account)->name;
       final.channel = "ims-ms";
@@ -352,6 +360,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     co_return;
   }
   if (role == "postmaster") {
+    explain("postmaster", address, {});
     Final final;
     final.address = role + "@" + host;
     final.channel = "ims-ms";
@@ -359,6 +368,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     expansion.finals.push_back(std::move(final));
     co_return;
   }
+  explain("nobody", address, {});
   ++expansion.unknown;
 }
 

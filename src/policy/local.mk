@@ -4,6 +4,7 @@ libpostern_policy_a_SOURCES = \
   src/policy/access.h src/policy/access.cc \
   src/policy/questions.h src/policy/questions.cc \
   src/policy/channels.h src/policy/channels.cc \
+  src/policy/explanation.h \
   src/policy/probe_observer.h \
   src/policy/rewrite.h src/policy/rewrite.cc \
   src/policy/site.h src/policy/site.cc

@@ -5,6 +5,7 @@
 // Called once for each probe that a session puts to an access table: PORT_ACCESS (by the listener and again by the session),
 // INTERNAL_IP (by a rewriting rule), FROM_ACCESS, the four recipient tables, LOGIN_ACCESS. Not for tables that a template calls.
 #include "mapping/tables.h"
+#include "policy/explanation.h"
 
 #include <cstdint>
 #include <string_view>
@@ -18,6 +19,11 @@ class ProbeObserver {
   // throw and must not wait: a session goes on behind it.
   virtual void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result,
                      std::uint64_t generation) = 0;
+  // Who wants to hear more than probes, and results with a trace; null: nobody.
+  virtual Explanation* explanation() { return nullptr; }
 };
+
+// Null if nobody explains.
+inline Explanation* explanation_of(ProbeObserver* observer) { return observer == nullptr ? nullptr : observer->explanation(); }
 
 }  // namespace postern::policy

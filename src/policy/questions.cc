@@ -42,7 +42,7 @@ std::string name_of(const Question& question) {
 
 }  // namespace
 
-Questions::Questions() {
+Questions::Questions(std::string unknown) : unknown_(std::move(unknown)) {
   add("client", client);
   add("certificate", certificate);
 }
@@ -93,13 +93,14 @@ net::Awaitable<mapping::Mapped> ask_table(const mapping::Tables& tables, std::st
   std::chrono::nanoseconds waited(0);
   while (evaluation.run() == mapping::Evaluation::State::asks) {
     if (waited >= kQuestionsTime) {
-      evaluation.answer(std::nullopt);
+      evaluation.answer(std::nullopt, "the answers to this probe took too long");
       continue;
     }
+    const bool known = questions.knows(evaluation.question());
     const auto began = base::steady_now();
     std::optional<std::string> text = co_await questions.answer(evaluation.question(), facts);
     waited += base::steady_now() - began;
-    evaluation.answer(std::move(text));
+    evaluation.answer(std::move(text), known ? "nothing found outside" : std::string_view(questions.unknown()));
   }
   co_return evaluation.take_result();
 }

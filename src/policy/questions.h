@@ -37,7 +37,8 @@ class Questions {
 
   // Knows `client`, which succeeds with an empty text if its argument is an address on the client list, and `certificate`, which
   // gives the subject of the client's certificate, or with an argument compares it with that one (A-Z like a-z) and gives nothing.
-  Questions();
+  // `unknown`: why a template fails whose question nobody here knows; for traces.
+  explicit Questions(std::string unknown = "there is no such call-out");
   Questions(const Questions&) = delete;
   Questions& operator=(const Questions&) = delete;
 
@@ -49,6 +50,8 @@ class Questions {
   // $]url[, $#file#, $}domain,attribute{.
   void add(mapping::Question::Kind kind, Handler handler);
 
+  [[nodiscard]] bool knows(const mapping::Question& question) const { return find(question) != nullptr; }
+  [[nodiscard]] const std::string& unknown() const { return unknown_; }
   // The answer, or nothing. Must be awaited in the process's one thread.
   net::Awaitable<std::optional<std::string>> answer(mapping::Question question, QuestionFacts facts);
 
@@ -56,6 +59,7 @@ class Questions {
   [[nodiscard]] const Handler* find(const mapping::Question& question) const;
   void log_once(const char* event, const mapping::Question& question, const std::string& reason);
 
+  std::string unknown_;
   std::map<std::string, Handler, std::less<>> routines_;
   std::map<mapping::Question::Kind, Handler> kinds_;
   Handler daemons_;

@@ -182,6 +182,7 @@ struct Matched {
 struct Expanded {
   std::string text;
   bool failed = false;     // a table said no: the rule does not hold
+  std::string failed_table;
   bool temporary = false;  // a table used up its steps
 };
 
@@ -209,11 +210,12 @@ net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables,
       continue;
     }
     const std::string probe = expand_plain(piece.argument, matched);
-    const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), questions, facts);
+    const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), questions, facts, explanation_of(observer) != nullptr);
     if (observer != nullptr && base::equal_ignoring_case(piece.text, "INTERNAL_IP") && tables.has(piece.text))
       observer->asked("INTERNAL_IP", mapping::Flags(), probe, mapped, tables.generation());
     expanded.temporary = mapped.step_limit_exceeded;
     expanded.failed = !mapped.matched || !mapped.flags.has_either_case('Y');
+    expanded.failed_table = piece.text;
     if (expanded.temporary || expanded.failed) co_return expanded;
     expanded.text += mapped.output;
   }
@@ -288,6 +290,7 @@ RewriteRules RewriteRules::parse(const std::vector<conf::TextLine>& lines, const
     }
     Rule rule;
     rule.place = lines[i].place;
+    rule.text = std::string(pattern) + " " + std::string(body);
     if (auto wrong = TemplateReader(body).read(rule)) {
       mistake(std::move(*wrong));
       continue;
@@ -313,6 +316,14 @@ const std::vector<Rule>* RewriteRules::find(std::string_view pattern) const {
 net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
                                   Direction direction, std::string local_part, std::string host, ProbeObserver* observer) {
   Rewritten result;
+  Explanation* const explanation = explanation_of(observer);
+  const auto explain = [&](const std::string& rule, const conf::Place& place, std::string reason, const std::string& new_local,
+                           const std::string& new_host, const std::string& channel) {
+    if (explanation == nullptr) return;
+    RewriteStep step{local_part + "@" + host, rule, place, reason.empty(), std::move(reason), {}, channel};
+    if (step.held) step.result = new_local + "@" + new_host;
+    explanation->rewriting(step);
+  };
   host = normal_host(host);
   for (unsigned round = 0; round <= kRounds; ++round) {
     Matched matched;
@@ -329,6 +340,7 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
           co_return result;
         }
         if (!*local) continue;
+        explain("local domain", {}, {}, local_part, host, "l");
         result.outcome = Rewritten::Outcome::done;
         result.local_part = std::move(local_part);
         result.host = std::move(host);
@@ -340,10 +352,17 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
       matched.host_in_front = candidate.host_in_front;
       matched.matched = candidate.matched;
       for (const Rule& rule : *rules) {
-        if (rule.header_only) continue;
-        if (direction == Direction::forward ? rule.backward_only : rule.forward_only) continue;
+        if (rule.header_only) {
+          explain(rule.text, rule.place, "$B: for header addresses only", {}, {}, {});
+          continue;
+        }
+        if (direction == Direction::forward ? rule.backward_only : rule.forward_only) {
+          explain(rule.text, rule.place, rule.backward_only ? "$R: for backward-pointing addresses only" : "$F: for forward-pointing addresses only", {}, {}, {});
+          continue;
+        }
         const Expanded new_local = co_await expand(site, tables, questions, rule.local_part, matched, observer);
         if (new_local.temporary || new_local.failed) {
+          explain(rule.text, rule.place, "table " + new_local.failed_table + " did not answer Y", {}, {}, {});
           if (!new_local.temporary) continue;
           result.outcome = Rewritten::Outcome::temporary;
           result.reason = "a mapping table called by a rewriting rule used up its steps";
@@ -351,11 +370,13 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
         }
         const Expanded new_host = co_await expand(site, tables, questions, rule.host, matched, observer);
         if (new_host.temporary || new_host.failed) {
+          explain(rule.text, rule.place, "table " + new_host.failed_table + " did not answer Y", {}, {}, {});
           if (!new_host.temporary) continue;
           result.outcome = Rewritten::Outcome::temporary;
           result.reason = "a mapping table called by a rewriting rule used up its steps";
           co_return result;
         }
+        explain(rule.text, rule.place, {}, new_local.text, normal_host(new_host.text), rule.channel);
         local_part = new_local.text;
         host = normal_host(new_host.text);
         if (!rule.channel.empty()) {

@@ -39,6 +39,7 @@ class RewriteRules {
     bool envelope_only = false, header_only = false, backward_only = false, forward_only = false;
     std::vector<Piece> local_part, host;
     std::string channel;           // of the tag; empty: start again with local_part@host
+    std::string text;              // as written: pattern, a blank, template
     conf::Place place;
   };
 
@@ -73,7 +74,7 @@ struct Rewritten {
 struct Site;
 
 // Rewrites an envelope address. `site`, `tables`, `directory` and `questions` must outlive the call. `directory` may be null: no local
-// domains. `observer`, if any, is told what INTERNAL_IP was asked.
+// domains. `observer`, if any, is told what INTERNAL_IP was asked, and its explanation of each rule whose pattern fits.
 net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
                                   Direction direction, std::string local_part, std::string host, ProbeObserver* observer = nullptr);
 

@@ -51,7 +51,28 @@ class RewriteTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(tables_decide_whether_a_rule_holds);
   CPPUNIT_TEST(signs_in_an_address_are_not_the_templates);
   CPPUNIT_TEST(every_mistake_is_reported_with_its_line);
+  CPPUNIT_TEST(each_rule_that_fits_is_explained);
   CPPUNIT_TEST_SUITE_END();
+
+  void each_rule_that_fits_is_explained() {
+    struct Steps : ProbeObserver, Explanation {
+      std::string text;
+      void rewriting(const RewriteStep& step) override {
+        text += step.address + " " + std::to_string(step.place.line) + " " + (step.held ? step.result + " " + step.channel : step.reason) + "\n";
+      }
+      void expansion(const AliasStep&) override {}
+      void asked(std::string_view, mapping::Flags, std::string_view, const mapping::Mapped&, std::uint64_t) override {}
+      Explanation* explanation() override { return this; }
+    } steps;
+    const auto site = Site::from(with_rules({"a.example $R$U%$D@tcp_auth-daemon", "a.example ${NONE,$D}$U%$D@hold-daemon", "a.example $U@b.example", ". $U%$H@tcp_local-daemon"}));
+    Questions questions;
+    test::run(rewrite(*site, {}, nullptr, questions, Direction::forward, "u", "A.example", &steps));
+    CPPUNIT_ASSERT_EQUAL(std::string("u@a.example 20 $R: for backward-pointing addresses only\n"
+                                     "u@a.example 21 table NONE did not answer Y\n"
+                                     "u@a.example 22 u@b.example \n"
+                                     "u@b.example 23 u@b.example tcp_local\n"),
+                         steps.text);
+  }
 
   void most_specific_pattern_first() {
     const auto configuration = with_rules({
