@@ -18,13 +18,17 @@ libpostern_sieve_a_SOURCES = \
   src/sieve/ext_variables.cc \
   src/sieve/extensions.h src/sieve/extensions.cc \
   src/sieve/flags.h \
+  src/sieve/format.h src/sieve/format.cc \
   src/sieve/html_text.h src/sieve/html_text.cc \
   src/sieve/interpreter.h \
   src/sieve/levels.h src/sieve/levels.cc \
   src/sieve/lexer.h src/sieve/lexer.cc \
+  src/sieve/lint.h src/sieve/lint.cc \
   src/sieve/match.h src/sieve/match.cc \
   src/sieve/parser.h src/sieve/parser.cc \
   src/sieve/program.h \
   src/sieve/run.h src/sieve/run.cc \
+  src/sieve/source_text.h src/sieve/source_text.cc \
+  src/sieve/templates.h src/sieve/templates.cc \
   src/sieve/tests.cc \
   src/sieve/tree.h
