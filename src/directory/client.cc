@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/client.h"
 
-#include "base/log.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
-#include "net/frames.h"
-#include "net/run_for_life.h"
-
-#include <boost/asio/write.hpp>
+#include "net/frame_client.h"
 
 #include <list>
 #include <optional>
@@ -17,12 +13,7 @@ namespace postern::directory {
 namespace {
 
 using boost::json::object;
-using UnixSocket = net::asio::local::stream_protocol::socket;
 
-// A connection that could not be made is not tried again at once by every session.
-constexpr std::chrono::milliseconds kConnectPause{100};
-// A question whose connection was lost (the directory was replaced) is asked again on the next one.
-constexpr int kTries = 3;
 // Fixed cost of an entry in the cache, about.
 constexpr std::size_t kEntryBytes = 256;
 
@@ -33,7 +24,9 @@ Error away(std::string_view why) { return {Kind::temporary, "directory: " + std:
 class Client::State : public std::enable_shared_from_this<Client::State> {
  public:
   State(net::asio::io_context& io, int base_directory, const Generations& generations, ClientSettings settings)
-      : io_(io), base_directory_(base_directory), generations_(generations), settings_(std::move(settings)) {}
+      : generations_(generations),
+        settings_(std::move(settings)),
+        asker_(io, base_directory, {"directory", settings_.socket, settings_.time_limit, settings_.questions}) {}
 
   // What a question about a name came to: a domain, an account, or neither.
   struct Found {
@@ -58,134 +51,19 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     co_return *found;
   }
 
-  // Sends a question and waits for its answer.
+  // Sends a question and waits for its answer. Whatever the directory says went wrong: nothing is known, so it is temporary.
   static net::Awaitable<Result<object>> ask(std::shared_ptr<State> self, object request) {
-    const auto until = std::chrono::steady_clock::now() + self->settings_.time_limit;
-    for (int attempt = 1;; ++attempt) {
-      if (self->closed_) co_return away("this process ends");
-      if (self->questions_.size() >= self->settings_.questions) co_return away("too many questions under way");
-      if (auto connected = self->connect(); !connected) co_return connected.error();
-      const std::uint64_t id = ++self->asked_;
-      request["id"] = id;
-      auto question = std::make_shared<Question>(self->io_);
-      question->answered.expires_at(until);
-      self->questions_.emplace(id, question);
-      self->send(net::frame(request));
-      boost::system::error_code ignored;
-      co_await question->answered.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
-      self->questions_.erase(id);
-      if (question->answer) {
-        if (auto error = error_in(*question->answer)) co_return away(error->what);
-        co_return std::move(*question->answer);
-      }
-      if (!question->lost) co_return away("no answer within the time limit");
-      if (attempt == kTries) co_return away("connection was lost");
-    }
+    auto answer = co_await self->asker_.ask(std::move(request));
+    if (!answer) co_return answer;
+    if (auto error = error_in(*answer)) co_return away(error->what);
+    co_return answer;
   }
 
-  void close() {
-    closed_ = true;
-    drop();
-  }
-
+  void close() { asker_.close(); }
   [[nodiscard]] std::size_t cached() const { return entries_.size(); }
-  [[nodiscard]] std::uint64_t asked() const { return asked_; }
+  [[nodiscard]] std::uint64_t asked() const { return asker_.asked(); }
 
  private:
-  struct Question {
-    explicit Question(net::asio::io_context& io) : answered(io) {}
-    net::asio::steady_timer answered;  // its end is the time limit; cancelled when the answer is there
-    std::optional<object> answer;
-    bool lost = false;
-  };
-
-  struct Connection {
-    explicit Connection(UnixSocket connected) : socket(std::move(connected)) {}
-    UnixSocket socket;
-    net::FrameReader reader;
-    std::string unsent;
-    bool writing = false;
-  };
-
-  // Ends the present connection, if it is still the same, when one of its two coroutines has failed: otherwise all
-  // further questions would wait for it until their time limit.
-  auto dropper() {
-    return [self = shared_from_this(), connection = connection_](const std::string&) {
-      if (self->connection_ == connection) self->drop();
-    };
-  }
-
-  Result<void> connect() {
-    if (connection_) return {};
-    const auto now = std::chrono::steady_clock::now();
-    if (now < not_before_) return away("not there");
-    auto connected = net::connect_unix(base_directory_, settings_.socket);
-    if (!connected) {
-      not_before_ = now + kConnectPause;
-      return away(connected.error().what);
-    }
-    if (auto set = base::set_nonblocking(connected->get(), true); !set) return away(set.error().what);
-    UnixSocket socket(io_);
-    boost::system::error_code error;
-    socket.assign(net::asio::local::stream_protocol(), connected->get(), error);
-    if (error) return away(error.message());
-    connected->release();
-    connection_ = std::make_shared<Connection>(std::move(socket));
-    net::run_task(io_, "directory-answers", read_all(shared_from_this(), connection_), dropper());
-    return {};
-  }
-
-  // Ends the connection; every question on it is told.
-  void drop() {
-    if (!connection_) return;
-    boost::system::error_code ignored;
-    connection_->socket.close(ignored);
-    connection_ = nullptr;
-    for (auto& [id, question] : questions_) {
-      if (question->answer) continue;
-      question->lost = true;
-      question->answered.cancel();
-    }
-  }
-
-  void send(std::string bytes) {
-    connection_->unsent += bytes;
-    if (connection_->writing) return;
-    connection_->writing = true;
-    net::run_task(io_, "directory-questions", write_all(shared_from_this(), connection_), dropper());
-  }
-
-  static net::Awaitable<void> write_all(std::shared_ptr<State> self, std::shared_ptr<Connection> connection) {
-    while (!connection->unsent.empty()) {
-      std::string piece = std::exchange(connection->unsent, std::string());
-      boost::system::error_code error;
-      co_await net::asio::async_write(connection->socket, net::asio::buffer(piece), net::asio::redirect_error(net::asio::use_awaitable, error));
-      wipe(piece);  // there may have been a password in it
-      if (error) {
-        if (self->connection_ == connection) self->drop();
-        co_return;
-      }
-    }
-    connection->writing = false;
-  }
-
-  static net::Awaitable<void> read_all(std::shared_ptr<State> self, std::shared_ptr<Connection> connection) {
-    for (;;) {
-      auto answer = co_await net::read_frame(connection->socket, connection->reader);
-      if (self->connection_ != connection) co_return;
-      const auto id = answer ? number_in(*answer, "id") : std::nullopt;
-      if (!id) {
-        if (answer || answer.error().kind == Kind::invalid) base::log_event(base::Severity::error, "directory-bad-answer");
-        break;
-      }
-      const auto found = self->questions_.find(*id);
-      if (found == self->questions_.end()) continue;  // too late, nobody waits for it any more
-      found->second->answer = std::move(*answer);
-      found->second->answered.cancel();
-    }
-    self->drop();
-  }
-
   Result<Found> read(What what, const object& answer, const std::string& name) {
     const auto is_there = truth_in(answer, "found");
     if (!is_there) return away("answer not understood");
@@ -245,15 +123,9 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     }
   }
 
-  net::asio::io_context& io_;
-  const int base_directory_;
   const Generations& generations_;
   const ClientSettings settings_;
-  std::shared_ptr<Connection> connection_;
-  std::chrono::steady_clock::time_point not_before_{};
-  std::unordered_map<std::uint64_t, std::shared_ptr<Question>> questions_;
-  std::uint64_t asked_ = 0;
-  bool closed_ = false;
+  net::FrameClient asker_;
 
   std::list<Entry> order_;
   std::unordered_map<std::string_view, std::list<Entry>::iterator> entries_;  // keys point into order_

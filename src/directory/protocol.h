@@ -9,12 +9,9 @@
 //
 // Failure: reading gives Kind::invalid for an object that is not of the expected form.
 #include "directory/directory.h"
+#include "net/frames.h"
 
 #include <boost/json/object.hpp>
-
-#include <optional>
-#include <string>
-#include <string_view>
 
 namespace postern::directory {
 
@@ -23,17 +20,7 @@ boost::json::object to_json(const Account& account, bool with_filter);
 Result<Domain> domain_from(const boost::json::object& object);
 Result<Account> account_from(const boost::json::object& object);
 
-boost::json::object error_answer(const Error& error);
-// The error that an answer carries; nothing if it carries none.
-std::optional<Error> error_in(const boost::json::object& answer);
-
-// Members of an object, each with its type checked: nothing if it is missing or of another type.
-std::optional<std::string> text_in(const boost::json::object& object, std::string_view name);
-std::optional<std::uint64_t> number_in(const boost::json::object& object, std::string_view name);
-std::optional<bool> truth_in(const boost::json::object& object, std::string_view name);
-
-// Passwords are bytes, JSON is UTF-8.
-std::string to_hex(std::string_view bytes);
-std::optional<std::string> from_hex(std::string_view text);
+// Errors and members of objects are read and written as by all our processes.
+using net::error_answer, net::error_in, net::text_in, net::number_in, net::truth_in, net::to_hex, net::from_hex;
 
 }  // namespace postern::directory

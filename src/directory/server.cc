@@ -6,184 +6,43 @@
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "directory/verifier.h"
-#include "net/frames.h"
-#include "net/run_for_life.h"
+#include "net/frame_server.h"
 
-#include <boost/asio/write.hpp>
-
-#include <sys/socket.h>
-
-#include <algorithm>
 #include <optional>
-#include <set>
 
 namespace postern::directory {
 namespace {
 
 using boost::json::object;
-using UnixSocket = net::asio::local::stream_protocol::socket;
-using UnixAcceptor = net::asio::local::stream_protocol::acceptor;
-
-// Answers that wait for a peer to read them; from here on nothing more is read from it.
-constexpr std::size_t kUnreadBytes = 256 * 1024;
-constexpr std::size_t kConnectionsForAdministrators = 16;
-
-template <class List>
-bool holds(const List& list, uid_t user) {
-  return std::find(list.begin(), list.end(), user) != list.end();
-}
+using Peer = std::shared_ptr<net::FramePeer>;
 
 }  // namespace
 
-// One peer. Kept alive by its two coroutines and by verifications under way.
-class Connection : public std::enable_shared_from_this<Connection> {
- public:
-  Connection(UnixSocket socket, uid_t user, bool administrator, std::size_t question_bytes)
-      : socket_(std::move(socket)), reader_(question_bytes), room_(socket_.get_executor()), user_(user), administrator_(administrator) {}
-
-  [[nodiscard]] bool administrator() const { return administrator_; }
-  [[nodiscard]] uid_t user() const { return user_; }
-  [[nodiscard]] bool closed() const { return closed_; }
-  UnixSocket& socket() { return socket_; }
-  net::FrameReader& reader() { return reader_; }
-
-  // Queues an answer; it is written when the peer reads.
-  void send(const object& answer) {
-    if (closed_) return;
-    unsent_ += net::frame(answer);
-    if (writing_) return;
-    writing_ = true;
-    net::run_task(socket_.get_executor(), "directory-answer", write_all(shared_from_this()),
-                  [self = shared_from_this()](const std::string&) { self->close(); });
-  }
-
-  // Waits until the peer has read enough.
-  net::Awaitable<void> wait_for_room() {
-    while (!closed_ && unsent_.size() > kUnreadBytes) {
-      room_.expires_at(std::chrono::steady_clock::time_point::max());
-      boost::system::error_code ignored;
-      co_await room_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
-    }
-  }
-
-  void close() {
-    closed_ = true;
-    boost::system::error_code ignored;
-    socket_.close(ignored);
-    room_.cancel();
-  }
-
- private:
-  static net::Awaitable<void> write_all(std::shared_ptr<Connection> self) {
-    while (!self->unsent_.empty() && !self->closed_) {
-      const std::string piece = std::exchange(self->unsent_, std::string());
-      self->room_.cancel();
-      boost::system::error_code error;
-      co_await net::asio::async_write(self->socket_, net::asio::buffer(piece), net::asio::redirect_error(net::asio::use_awaitable, error));
-      if (error) self->close();
-    }
-    self->writing_ = false;
-  }
-
-  UnixSocket socket_;
-  net::FrameReader reader_;
-  net::asio::steady_timer room_;
-  std::string unsent_;
-  uid_t user_;
-  bool administrator_;
-  bool writing_ = false;
-  bool closed_ = false;
-};
-
 class Server::State : public std::enable_shared_from_this<Server::State> {
  public:
-  State(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, ServerSettings settings)
+  State(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, const ServerSettings& settings)
       : database_(database),
         generations_(generations),
-        settings_(std::move(settings)),
-        acceptor_(io, net::asio::local::stream_protocol(), listening.release()),
-        pause_(io),
-        verifier_(std::make_unique<Verifier>(io, settings_.verify_threads, settings_.verify_queue)) {}
+        verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)),
+        server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, settings.question_bytes},
+                [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
 
   void start() {
     generations_.raise_directory();
-    net::run_for_life(acceptor_.get_executor(), accept_all(shared_from_this()));
+    server_.start();
   }
 
   void stop() {
-    stopped_ = true;
-    boost::system::error_code ignored;
-    acceptor_.close(ignored);
-    pause_.cancel();
-    for (const auto& connection : std::set(connections_)) connection->close();
+    server_.stop();
     // Its threads speak to the io_context, which may be gone before this object is.
     verifier_ = nullptr;
   }
 
-  [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+  [[nodiscard]] std::size_t connections() const { return server_.connections(); }
 
  private:
-  static net::Awaitable<void> accept_all(std::shared_ptr<State> self) {
-    while (!self->stopped_) {
-      UnixSocket socket(self->acceptor_.get_executor());
-      boost::system::error_code error;
-      co_await self->acceptor_.async_accept(socket, net::asio::redirect_error(net::asio::use_awaitable, error));
-      if (self->stopped_) co_return;
-      if (error) {
-        // Out of descriptors or memory: what ends by itself needs a moment.
-        base::log_event(base::Severity::error, "directory-accept", {{"error", error.message()}});
-        self->pause_.expires_after(std::chrono::milliseconds(200));
-        co_await self->pause_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, error));
-        continue;
-      }
-      self->admit(std::move(socket));
-    }
-  }
-
-  void admit(UnixSocket socket) {
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
-    const bool administrator = holds(settings_.administrators, peer.uid);
-    if (!administrator && !holds(settings_.users, peer.uid)) {
-      base::log_event(base::Severity::warning, "directory-refused", {{"uid", peer.uid}, {"pid", peer.pid}, {"reason", "user"}});
-      return;
-    }
-    if (connections_.size() >= settings_.connections + (administrator ? kConnectionsForAdministrators : 0)) {
-      base::log_event(base::Severity::warning, "directory-refused", {{"uid", peer.uid}, {"pid", peer.pid}, {"reason", "connections"}});
-      return;
-    }
-    auto connection = std::make_shared<Connection>(std::move(socket), peer.uid, administrator,
-                                                   administrator ? net::kMaxFrameBytes : settings_.question_bytes);
-    connections_.insert(connection);
-    net::run_task(acceptor_.get_executor(), "directory-connection", serve(shared_from_this(), connection),
-                  [self = shared_from_this(), connection](const std::string&) { self->end(connection); });
-  }
-
-  static net::Awaitable<void> serve(std::shared_ptr<State> self, std::shared_ptr<Connection> peer) {
-    while (!peer->closed()) {
-      const auto request = co_await net::read_frame(peer->socket(), peer->reader());
-      if (!request) {
-        if (request.error().kind == Kind::invalid)
-          base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", request.error().what}});
-        break;
-      }
-      if (!self->answer(peer, *request)) {
-        base::log_event(base::Severity::warning, "directory-bad-frame", {{"uid", peer->user()}, {"error", "not a question"}});
-        break;
-      }
-      co_await peer->wait_for_room();
-    }
-    self->end(peer);
-  }
-
-  void end(const std::shared_ptr<Connection>& peer) {
-    peer->close();
-    connections_.erase(peer);
-  }
-
   // False if this is no question at all and the peer must go.
-  bool answer(const std::shared_ptr<Connection>& peer, const object& request) {
+  bool answer(const Peer& peer, const object& request) {
     const auto id = number_in(request, "id");
     const auto ask = text_in(request, "ask");
     if (!id || !ask) return false;
@@ -213,7 +72,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
   }
 
-  bool verify(const std::shared_ptr<Connection>& peer, std::uint64_t id, const object& request) {
+  bool verify(const Peer& peer, std::uint64_t id, const object& request) {
     const auto name = text_in(request, "name");
     const auto hexadecimal = text_in(request, "password_hex");
     auto password = hexadecimal ? from_hex(*hexadecimal) : std::nullopt;
@@ -258,12 +117,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   Database& database_;
   Generations& generations_;
-  ServerSettings settings_;
-  UnixAcceptor acceptor_;
-  net::asio::steady_timer pause_;
-  std::set<std::shared_ptr<Connection>> connections_;
-  bool stopped_ = false;
   std::unique_ptr<Verifier> verifier_;  // none once stopped
+  net::FrameServer server_;
 };
 
 Server::Server(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, ServerSettings settings)

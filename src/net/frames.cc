@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/frames.h"
 
+#include "base/text.h"
+
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json/parse.hpp>
@@ -14,10 +16,13 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 namespace postern::net {
 namespace {
+
+using boost::json::object;
 
 Result<sockaddr_un> unix_address(int directory, const std::string& name) {
   sockaddr_un address{};
@@ -27,6 +32,8 @@ Result<sockaddr_un> unix_address(int directory, const std::string& name) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
+
+constexpr Kind kKinds[] = {Kind::invalid, Kind::not_found, Kind::denied, Kind::temporary, Kind::permanent, Kind::corrupt};
 
 }  // namespace
 
@@ -122,6 +129,72 @@ Result<base::Descriptor> listen_unix(int directory, const std::string& name, mod
   if (::fchmodat(directory, name.c_str(), mode, 0) != 0) return system_error(errno, "permissions of " + name);
   if (::listen(socket.get(), 1024) != 0) return system_error(errno, "listen on " + name);
   return socket;
+}
+
+object error_answer(const Error& error) {
+  object inner;
+  inner["kind"] = to_string(error.kind);
+  inner["text"] = base::is_utf8(error.what) ? error.what : std::string("the reason is not UTF-8 text");
+  object out;
+  out["error"] = std::move(inner);
+  return out;
+}
+
+std::optional<Error> error_in(const object& answer) {
+  const auto* found = answer.if_contains("error");
+  if (found == nullptr) return std::nullopt;
+  Error error{Kind::temporary, "an error without a text"};
+  if (!found->is_object()) return error;
+  const object& inner = found->get_object();
+  error.what = text_in(inner, "text").value_or(error.what);
+  const std::string kind = text_in(inner, "kind").value_or("");
+  for (const Kind known : kKinds)
+    if (kind == to_string(known)) error.kind = known;
+  return error;
+}
+
+std::optional<std::string> text_in(const object& from, std::string_view name) {
+  const auto* found = from.if_contains(name);
+  if (found == nullptr || !found->is_string()) return std::nullopt;
+  return std::string(found->get_string());
+}
+
+std::optional<std::uint64_t> number_in(const object& from, std::string_view name) {
+  const auto* found = from.if_contains(name);
+  if (found == nullptr) return std::nullopt;
+  if (found->is_uint64()) return found->get_uint64();
+  if (found->is_int64() && found->get_int64() >= 0) return static_cast<std::uint64_t>(found->get_int64());
+  return std::nullopt;
+}
+
+std::optional<bool> truth_in(const object& from, std::string_view name) {
+  const auto* found = from.if_contains(name);
+  if (found == nullptr || !found->is_bool()) return std::nullopt;
+  return found->get_bool();
+}
+
+std::string to_hex(std::string_view bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const char c : bytes) {
+    text += digits[static_cast<unsigned char>(c) >> 4];
+    text += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return text;
+}
+
+std::optional<std::string> from_hex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, value, 16);
+    if (error != std::errc{} || end != text.data() + i + 2) return std::nullopt;
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
 }
 
 }  // namespace postern::net

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -48,5 +49,19 @@ Result<boost::json::object> ask(int directory, const std::string& name, const bo
 Result<base::Descriptor> connect_unix(int directory, const std::string& name);
 // A listening one; an old socket file is replaced. `mode` are the file's permissions.
 Result<base::Descriptor> listen_unix(int directory, const std::string& name, mode_t mode);
+
+// An answer that says what went wrong: {"error":{"kind":"temporary","text":"…"}}.
+boost::json::object error_answer(const Error& error);
+// The error that an answer carries; nothing if it carries none.
+std::optional<Error> error_in(const boost::json::object& answer);
+
+// Members of an object, each with its type checked: nothing if it is missing or of another type.
+std::optional<std::string> text_in(const boost::json::object& object, std::string_view name);
+std::optional<std::uint64_t> number_in(const boost::json::object& object, std::string_view name);
+std::optional<bool> truth_in(const boost::json::object& object, std::string_view name);
+
+// Bytes that need not be UTF-8, as JSON must be.
+std::string to_hex(std::string_view bytes);
+std::optional<std::string> from_hex(std::string_view text);
 
 }  // namespace postern::net

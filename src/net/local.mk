@@ -9,6 +9,8 @@ libpostern_net_a_SOURCES = \
   src/net/session_watch.h src/net/session_watch.cc \
   src/net/dns_answer.h src/net/dns_answer.cc \
   src/net/fixed_resolver.h src/net/fixed_resolver.cc \
+  src/net/frame_client.h src/net/frame_client.cc \
+  src/net/frame_server.h src/net/frame_server.cc \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
   src/net/polled_socket.h src/net/polled_socket.cc \
