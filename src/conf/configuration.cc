@@ -156,4 +156,21 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
   return difference;
 }
 
+Result<net::Endpoint> name_server(std::string_view text) {
+  text = base::trim(text);
+  std::string_view port = "53";
+  // One colon, or one behind the bracket, begins a port; more of them are an IPv6 address.
+  const auto last = text.rfind(':');
+  const bool has_port = last != std::string_view::npos && (text.find(':') == last || (last > 0 && text[last - 1] == ']'));
+  if (has_port) {
+    port = text.substr(last + 1);
+    text = text.substr(0, last);
+  }
+  const auto address = net::Address::parse(text);
+  if (!address) return address.error();
+  const auto number = base::number_from<std::uint16_t>(port);
+  if (!number || *number == 0) return Error{Kind::invalid, "a port is a number from 1 to 65535"};
+  return net::Endpoint{*address, *number};
+}
+
 }  // namespace postern::conf

@@ -82,6 +82,7 @@ enum class GateRule : std::uint8_t {
   reserve_for_clients,
   maximum_connections,
   restricted,
+  dns_verify_domain,
 };
 
 // Other figures for the addresses of a list; of several rows the first that has the address holds.
@@ -109,6 +110,7 @@ struct Listener {
   std::chrono::seconds idle_time{300};
   std::chrono::seconds login_time{60};  // until login, where there is one
   bool clients_only = false;  // whoever is not on client_addresses gets one error (L-15); services with a login only
+  std::vector<TextLine> dns_verify_domain;  // DNS lists: who is on one is refused, unless PORT_ACCESS has an entry for him (access-control.md 8.2)
   std::vector<SocketRow> sockets;
   Place place;
 
@@ -233,6 +235,18 @@ struct DirectoryLimits {
   unsigned connections = 1024;    // from our own processes and from tools
 };
 
+// The process that asks name servers.
+struct Resolver {
+  std::vector<TextLine> servers;                                // as name_server() reads them; empty: those of resolv_conf
+  std::string resolv_conf = "/etc/resolv.conf";                 // empty, or without a server: from the root on
+  std::string trust_anchor_file = "/usr/share/dns/root.key";    // empty, or not there: nothing is validated
+  std::chrono::milliseconds time_limit{5000};                   // for one question
+  unsigned questions = 1000;                                    // different ones under way at once
+  unsigned questions_per_process = 500;                         // under way for one of our processes
+  std::uint64_t answer_bytes = 16 * 1024;                       // of records handed on; the rest is cut off
+  std::uint64_t cache_bytes = 16 * 1024 * 1024;
+};
+
 struct Children {
   unsigned smtp = 0;      // 0: one a core
   unsigned pop3 = 1;
@@ -291,6 +305,7 @@ struct Configuration {
   Pop3Limits pop3;
   Snmp snmp;
   DirectoryLimits directory;
+  Resolver resolver;
   Children children;
   Users users;
   Log log;
@@ -339,6 +354,9 @@ inline constexpr unsigned kMaxIncludedFiles = 1000;
 Loaded load(const std::string& path);
 // The same from text that stands for a file `name`; and what a child reads from its sealed memory file (Loaded::flattened).
 Loaded load_text(std::string_view text, const std::string& name);
+
+// "192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[2001:db8::53]:5353"; the port is 53 if none is given.
+Result<net::Endpoint> name_server(std::string_view text);
 
 // Longest file of a named address list.
 inline constexpr std::size_t kMaxListFileBytes = 1024 * 1024;

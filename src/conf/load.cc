@@ -5,6 +5,7 @@
 
 #include "base/descriptor.h"
 #include "base/text.h"
+#include "net/dns_answer.h"
 #include "net/server_name.h"
 
 #include <libconfig.h++>
@@ -30,6 +31,8 @@ constexpr int kMaxDomains = 10'000;
 constexpr int kMaxCertificates = 16;  // of one domain: one for each kind of key is of use
 constexpr int kMaxAddressLists = 10'000;
 constexpr int kMaxLimitRows = 1000;
+constexpr std::size_t kMaxNameServers = 16;
+constexpr std::size_t kMaxDnsLists = 16;  // all are asked at once for each connection
 // Services that listeners.md knows and this version does not have.
 constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
 
@@ -591,6 +594,7 @@ class Reader {
         snmp != nullptr && !snmp->sockets.empty() && configuration_.snmp.community.empty())
       mistake(snmp->place, "snmp.community", "expected a community (a password of 1 to 128 characters) for listeners.snmp, found none: nothing would ever be answered");
     check_texts();
+    check_dns();
     configuration_.users.network_place = place_of("users.network");
     configuration_.users.mail_place = place_of("users.mail");
     configuration_.users.directory_place = place_of("users.directory");
@@ -621,6 +625,29 @@ class Reader {
       if (listener.client_certificates && configuration_.tls.client_authorities.empty())
         mistake(place_of(shown + ".client_certificates", listener.place), shown + ".client_certificates",
                 "has no effect without tls.client_authorities", true);
+    }
+  }
+
+  void check_dns() {
+    if (configuration_.resolver.servers.size() > kMaxNameServers)
+      mistake(place_of("resolver.servers"), "resolver.servers",
+              "expected at most " + std::to_string(kMaxNameServers) + " name servers, found " + std::to_string(configuration_.resolver.servers.size()));
+    for (const TextLine& line : configuration_.resolver.servers)
+      if (const auto server = name_server(line.text); !server)
+        mistake(line.place, "resolver.servers",
+                "expected the address of a name server such as \"192.0.2.53\" or \"192.0.2.53:5353\", found \"" + base::printable(line.text, 64) + "\": " + server.error().what);
+    for (Listener& listener : configuration_.listeners) {
+      const std::string shown = "listeners." + std::string(to_string(listener.module)) + ".dns_verify_domain";
+      if (listener.dns_verify_domain.size() > kMaxDnsLists)
+        mistake(place_of(shown, listener.place), shown,
+                "expected at most " + std::to_string(kMaxDnsLists) + " DNS lists, found " + std::to_string(listener.dns_verify_domain.size()));
+      for (TextLine& line : listener.dns_verify_domain) {
+        const auto name = net::canonical_dns_name(base::trim(line.text));
+        // In front of it stands an address: 64 characters at most.
+        if (name && *name != "." && name->size() <= 189) line.text = *name;
+        else mistake(line.place, shown, "expected the name of a DNS list such as \"list.example.net\", found \"" + base::printable(line.text, 64) + "\"" +
+                                            (name ? "" : ": " + name.error().what));
+      }
     }
   }
 

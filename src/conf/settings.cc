@@ -39,7 +39,8 @@ Target certificate(const Scope& scope) { return target_of(follow<Path...>(*scope
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
 constexpr std::string_view kGateRules =
-    "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted";
+    "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted|"
+    "dns_verify_domain";
 constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
 constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
 using C = Configuration;
@@ -52,7 +53,7 @@ const Setting kSettings[] = {
   {"tables_directory", Type::text, "", 1, 4000, "", "", running, &server<&C::tables_directory>},
   {"client_addresses", Type::address_list, "127.0.0.0/8\n::1", 0, 0, "", "", running, &server<&C::client_addresses>, true},
   {"cluster_members", Type::address_list, "", 0, 0, "", "", running, &server<&C::cluster_members>},
-  {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>},
+  {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>, true},
   {"never_block", Type::address_list, "", 0, 0, "", "", running, &server<&C::never_block>},
   {"connection_table_sessions", Type::number, "65536", 16, 4'000'000, "sessions", "", restart, &server<&C::connection_table_sessions>},
   {"grace_time", Type::duration, "30", 0, kHour, "s", "", running, &server<&C::grace_time>},
@@ -87,6 +88,7 @@ const Setting kSettings[] = {
   {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
   {"listeners.*.clients_only", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::clients_only>},
+  {"listeners.*.dns_verify_domain", Type::lines, "", 0, 0, "", "", running, &listener<&Listener::dns_verify_domain>},
   {"listeners.*.sockets[].port", Type::number, "", 0, 65535, "", "", running, &row<&SocketRow::port>},
   {"listeners.*.sockets[].address", Type::local_address, "all", 0, 0, "", "", running, &row<&SocketRow::address>},
   {"listeners.*.sockets[].init_tls", Type::word, "off", 0, 0, "", "off|on|ext", running, &row<&SocketRow::init_tls>},
@@ -180,7 +182,16 @@ const Setting kSettings[] = {
 
   {"directory.verify_threads", Type::number, "0", 0, 256, "threads", "", new_children, &server<&C::directory, &DirectoryLimits::verify_threads>},
   {"directory.verify_queue", Type::number, "256", 1, 1'000'000, "logins", "", new_children, &server<&C::directory, &DirectoryLimits::verify_queue>},
-  {"directory.connections", Type::number, "1024", 16, 100'000, "connections", "", new_children, &server<&C::directory, &DirectoryLimits::connections>},
+{"directory.connections", Type::number, "1024", 16, 100'000, "connections", "", new_children, &server<&C::directory, &DirectoryLimits::connections>},
+
+  {"resolver.servers", Type::lines, "", 0, 0, "", "", new_children, &server<&C::resolver, &Resolver::servers>},
+  {"resolver.resolv_conf", Type::text, "/etc/resolv.conf", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::resolv_conf>},
+  {"resolver.trust_anchor_file", Type::text, "/usr/share/dns/root.key", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::trust_anchor_file>},
+  {"resolver.time_limit", Type::duration, "5000", 100, 60'000, "ms", "", new_children, &server<&C::resolver, &Resolver::time_limit>},
+  {"resolver.questions", Type::number, "1000", 1, 100'000, "questions", "", new_children, &server<&C::resolver, &Resolver::questions>},
+  {"resolver.questions_per_process", Type::number, "500", 1, 100'000, "questions", "", new_children, &server<&C::resolver, &Resolver::questions_per_process>},
+  {"resolver.answer_bytes", Type::size, "16 KiB", 512, 1 * kMiB, "bytes", "", new_children, &server<&C::resolver, &Resolver::answer_bytes>},
+  {"resolver.cache_bytes", Type::size, "16 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", new_children, &server<&C::resolver, &Resolver::cache_bytes>},
 
   {"children.smtp", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::smtp>},
   {"children.pop3", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::pop3>},

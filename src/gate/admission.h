@@ -26,6 +26,7 @@ struct Refusal {
   Reason reason = Reason::full;
   unsigned count = 0, limit = 0;  // reasons per_address, full, reserved
   std::string error;              // what went wrong, for the log: reasons proxy_bad, tls_failed and the like
+  std::string dns_list;           // reason dns_list: which one has the address
   Verdict verdict;  // table: the setting that decided ("listeners.smtp.connections_per_address"), file and line: where it stands; probe: the address
 };
 

@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'74'61'62'6c'65'67'31;  // "1tableg1"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint32_t kMaxSessions = 4'000'000;
 // Indexes are kept plus one, so that untouched memory means "none".
 constexpr std::uint32_t kNone = 0;
@@ -58,8 +58,8 @@ struct ListenerState {
   std::uint32_t active, clients;
   std::uint32_t waiting;  // for a PROXY header: the sum over the children
   std::uint64_t admitted;
-  std::uint64_t refused[kReasons];  // atomic
-  std::uint64_t would_refuse[kReasons];  // atomic
+  std::uint64_t refused[kReasonRoom];  // atomic
+  std::uint64_t would_refuse[kReasonRoom];  // atomic
 };
 
 struct ChildState {
@@ -332,6 +332,7 @@ std::string_view to_string(Reason reason) {
     case Reason::tls_failed: return "tls-failed";
     case Reason::not_client: return "not-client";
     case Reason::unavailable: return "unavailable";
+    case Reason::dns_list: return "dns-list";
   }
   return "unavailable";
 }

@@ -49,8 +49,12 @@ enum class Reason : std::uint8_t {
   tls_failed,
   not_client,       // the service is for client addresses only
   unavailable,      // the table's lock could not be had in time
+  dns_list,         // on a DNS list (dns_verify_domain)
 };
-inline constexpr std::size_t kReasons = 13;
+inline constexpr std::size_t kReasons = 14;
+// What shared memory has room for: further reasons do not change its layout.
+inline constexpr std::size_t kReasonRoom = 24;
+static_assert(kReasons <= kReasonRoom);
 // As in logs and in `posternctl status`: "per-address".
 std::string_view to_string(Reason reason);
 

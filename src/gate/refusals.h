@@ -11,9 +11,10 @@
 
 namespace postern::gate {
 
-// The bytes for a connection refused by the limit per address or because the module is full, in the words of its protocol;
-// empty where the connection is closed without a word. `service` as in configurations ("smtp", "imap", "http" …).
-std::string refusal_reply(std::string_view service, Reason reason, std::string_view host_name, const net::Address& remote, unsigned limit);
+// The bytes for a connection refused by the limit per address, because the module is full, or because a DNS list has the address, in the
+// words of its protocol; empty where the connection is closed without a word. `service` as in configurations ("smtp", "imap", "http" …).
+std::string refusal_reply(std::string_view service, Reason reason, std::string_view host_name, const net::Address& remote, unsigned limit,
+                          std::string_view dns_list = {});
 
 // The same with what the listener and the row say about it: nothing on a socket where TLS begins at once, nothing if the
 // listener is silent, nothing for reasons that are answered by silence always (steps 2 to 4 of L-11).
