@@ -229,6 +229,13 @@ struct Snmp {
   unsigned repetitions = 50;        // of GETBULK, at most
 };
 
+// The probes of the last days on disk (rehearsal/probe_ring.h).
+struct Rehearsal {
+  bool enabled = false;
+  unsigned days = 7;
+  std::uint64_t bytes = 64 * 1024 * 1024;  // of all files together
+};
+
 struct DirectoryLimits {
   unsigned verify_threads = 0;    // helper threads for passwords; 0: one a core
   unsigned verify_queue = 256;    // verifications that wait for one; beyond it: try again later
@@ -288,6 +295,7 @@ struct Configuration {
   std::string host_name;       // in greetings and Received; default: the machine's
   std::string base_directory;  // spool/, mail/, directory/, run/ are below it
   std::string tables_directory;  // where postern-compile writes tables.db; default: the configuration's own directory
+  unsigned tables_kept = 10;     // so many compiled files stay (access-control.md 5.2)
   net::AddressList client_addresses;  // L-48; default 127.0.0.0/8 and ::1
   net::AddressList cluster_members;   // L-19
   net::AddressList smtp_blacklist;    // L-14
@@ -310,6 +318,7 @@ struct Configuration {
   Users users;
   Log log;
   AccessOptions access;
+  Rehearsal rehearsal;
   std::vector<TextLine> channels;
   std::vector<TextLine> rewrite;
   Filters filters;

@@ -51,6 +51,7 @@ const Setting kSettings[] = {
   {"host_name", Type::text, "", 1, 253, "", "", running, &server<&C::host_name>},
   {"base_directory", Type::text, POSTERN_STATEDIR, 1, 4000, "", "", restart, &server<&C::base_directory>},
   {"tables_directory", Type::text, "", 1, 4000, "", "", running, &server<&C::tables_directory>},
+  {"tables_kept", Type::number, "10", 2, 1000, "files", "", running, &server<&C::tables_kept>},
   {"client_addresses", Type::address_list, "127.0.0.0/8\n::1", 0, 0, "", "", running, &server<&C::client_addresses>, true},
   {"cluster_members", Type::address_list, "", 0, 0, "", "", running, &server<&C::cluster_members>},
   {"smtp_blacklist", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp_blacklist>, true},
@@ -163,6 +164,10 @@ const Setting kSettings[] = {
   {"snmp.location", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::location>},
   {"snmp.message_bytes", Type::size, "1400", 484, 65507, "bytes", "", running, &server<&C::snmp, &Snmp::message_bytes>},
   {"snmp.repetitions", Type::number, "50", 1, 1000, "repetitions", "", running, &server<&C::snmp, &Snmp::repetitions>},
+
+  {"rehearsal.enabled", Type::boolean, "false", 0, 0, "", "", running, &server<&C::rehearsal, &Rehearsal::enabled>},
+  {"rehearsal.days", Type::number, "7", 1, 365, "days", "", running, &server<&C::rehearsal, &Rehearsal::days>},
+  {"rehearsal.bytes", Type::size, "64 MiB", 4 * kMiB, 64 * kGiB, "bytes", "", running, &server<&C::rehearsal, &Rehearsal::bytes>},
 
   {"spool.segment_bytes", Type::size, "32 MiB", 1 * kMiB, 1 * kGiB, "bytes", "", new_children, &server<&C::spool, &Spool::segment_bytes>},
   {"spool.large_message_bytes", Type::size, "1 MiB", 64 * kKiB, 256 * kMiB, "bytes", "", new_children, &server<&C::spool, &Spool::large_message_bytes>},

@@ -447,14 +447,14 @@ void Master::State::take_answer(Child& loader, int status) {
       continue;
     }
     tables.image = std::move(image);
-    ++tables.generation;
+    const std::uint64_t before = std::exchange(tables.generation, answer.number("number").value_or(0));
     tables.loaded = base::iso8601(base::wall_now());
     tables.error.clear();
     POSTERN_KILL_POINT("before-tables");
     broadcast({{"order", "tables"}}, {{"tables", tables.image.get()}});
     POSTERN_KILL_POINT("after-tables");
     if (options.tables_changed) options.tables_changed();
-    base::log_event(Severity::notice, "tables-loaded", {{"generation", tables.generation}, {"bytes", size.st_size}});
+    base::log_event(Severity::notice, "tables-loaded", {{"generation", tables.generation}, {"before", before}, {"bytes", size.st_size}});
     return;
   }
   if (loader.answers.empty()) tables.retry = base::steady_now() + kLoaderRetry;
@@ -678,6 +678,8 @@ int Master::State::run() {
   for (const auto& resource : resources)
     if (resource.lock != nullptr) locks.push_back({resource.name, resource.lock, {}, {}});
   if (!handed_over) read_blocks();
+  if (auto made = prepare_rehearsal(site); !made)
+    base::log_event(Severity::warning, "rehearsal-not-kept", {{"reason", made.error().what}});
   if (handed_over) {
     go_on();
   } else {

@@ -127,4 +127,13 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
   return site;
 }
 
+Result<void> prepare_rehearsal(const Site& site) {
+  // Probes hold addresses: each user's sessions keep them where nobody else can read.
+  auto rehearsal = keep_directory(site.base.get(), "rehearsal", site.root, {::geteuid(), ::getegid()}, 0755);
+  if (!rehearsal) return rehearsal.error();
+  for (const auto& [name, owner] : {std::pair("network", site.network), std::pair("mail", site.mail)})
+    if (auto made = keep_directory(rehearsal->get(), name, site.root, owner, 0700); !made) return made.error().in("rehearsal");
+  return {};
+}
+
 }  // namespace postern::master

@@ -34,4 +34,8 @@ std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site);
 // Everything: users, directories with owners and modes, lock. Kind::not_found names all users that are not usable; Kind::denied with the pid if another master has the lock.
 Result<Site> prepare_site(const conf::Configuration& configuration);
 
+// rehearsal/network and rehearsal/mail below the base directory, where sessions keep probes. Apart from the rest because a program that
+// takes a running master's place may be the first that has them.
+Result<void> prepare_rehearsal(const Site& site);
+
 }  // namespace postern::master

@@ -67,7 +67,7 @@ struct Owed {
 
 struct Tables {
   base::Descriptor image;  // sealed; invalid: none yet
-  std::uint64_t generation = 0;
+  std::uint64_t generation = 0;  // number of the compiled file
   std::string loaded;      // when, for status
   std::string error;       // of the newest file, if it was refused
   struct stat seen {};     // the file that was loaded or refused last

@@ -105,8 +105,9 @@ struct RoleMain {
 };
 int run_child(std::span<const RoleMain> roles);
 
-// The loader's answer to the master instead of ready(): the sealed image of the tables that it made, or why it refuses the file.
-Result<void> answer_image(const Start& start, int image);
+// The loader's answer to the master instead of ready(): the sealed image of the tables that it made and the number of the compiled
+// file, or why it refuses the file.
+Result<void> answer_image(const Start& start, int image, std::uint64_t number);
 Result<void> answer_refusal(const Start& start, std::string_view why);
 
 // The child's end of the control socket. Reads from construction on; handlers run on the io_context's thread, in the order in

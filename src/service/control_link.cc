@@ -50,8 +50,8 @@ Result<std::vector<ListeningSocket>> sockets_in(net::Order& order) {
   return sockets;
 }
 
-Result<void> answer_image(const Start& start, int image) {
-  return net::send_order(start.control.get(), {{"order", "image"}}, {{"image", image}});
+Result<void> answer_image(const Start& start, int image, std::uint64_t number) {
+  return net::send_order(start.control.get(), {{"order", "image"}, {"number", number}}, {{"image", image}});
 }
 
 Result<void> answer_refusal(const Start& start, std::string_view why) {
