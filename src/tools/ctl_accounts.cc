@@ -3,19 +3,16 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "directory/administration.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
-#include "net/frames.h"
 #include "sieve/compile.h"
+#include "tools/directory_access.h"
 #include "tools/posternctl.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
 #include <fcntl.h>
-#include <pwd.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -33,9 +30,6 @@ using boost::json::array;
 using boost::json::object;
 using Arguments = std::vector<std::string>;
 
-constexpr const char* kSocket = "run/directory.sock";
-constexpr std::chrono::seconds kPatience{15};
-
 int complain(const Context& context, const std::string& text) {
   print_error(context, text);
   return kFailed;
@@ -46,81 +40,6 @@ int wrong_usage(const Context& context, const char* details) {
   std::cerr << "usage:\n" << details;
   return kUsage;
 }
-
-// The way to the records: the server's socket, or else the database.
-class Directory {
- public:
-  explicit Directory(const Context& context) : context_(context) {}
-
-  // The answer, or the error in it.
-  Result<object> ask(object request) {
-    if (!database_ && !server_) {
-      if (auto found = find(); !found) return found.error();
-    }
-    object answer;
-    if (server_) {
-      request["id"] = 1;
-      auto got = net::ask(context_.base_directory(), kSocket, request, kPatience);
-      if (!got) return got.error();
-      answer = std::move(*got);
-    } else if (auto found = directory::look_up(*database_, request)) {
-      answer = std::move(*found);
-    } else if (auto done = directory::administer(*database_, request)) {
-      answer = std::move(done->answer);
-    } else {
-      return Error{Kind::invalid, "unknown question"};
-    }
-    if (auto error = directory::error_in(answer)) return *error;
-    return answer;
-  }
-
- private:
-  Result<void> find() {
-    const int base = context_.base_directory();
-    if (auto socket = net::connect_unix(base, kSocket)) {
-      server_ = true;
-      return {};
-    } else if (socket.error().kind == Kind::denied) {
-      return Error{Kind::denied, "only root and the owner of the base directory may do that"};
-    }
-    auto place = open_place(base);
-    if (!place) return place.error();
-    auto database = directory::Database::open(place->get());
-    if (!database && database.error().kind == Kind::denied && database.error().what.find("in use") != std::string::npos)
-      return Error{Kind::denied, database.error().what + " (the server is just starting or stopping, or another posternctl is at work)"};
-    if (!database) return database.error();
-    database_.emplace(std::move(*database));
-    return {};
-  }
-
-  // The database's directory. Root becomes its owner for good, so that no file in it is ever root's, and nothing that
-  // another user put there is followed with root's rights (hardening.md 3).
-  Result<base::Descriptor> open_place(int base) {
-    if (::mkdirat(base, "directory", 0700) == 0) {
-      if (::geteuid() == 0) {
-        const std::string& user = context_.configuration().users.directory;
-        const passwd* entry = ::getpwnam(user.c_str());
-        const bool given = entry != nullptr && ::fchownat(base, "directory", entry->pw_uid, entry->pw_gid, AT_SYMLINK_NOFOLLOW) == 0;
-        if (!given) {
-          ::unlinkat(base, "directory", AT_REMOVEDIR);
-          return Error{Kind::not_found, "there is no user " + user + ", who owns the account database"};
-        }
-      }
-    } else if (errno != EEXIST) {
-      return system_error(errno, "make the account database's directory");
-    }
-    auto place = base::open_directory(base, "directory");
-    if (!place) return place;
-    struct stat status{};
-    if (::fstat(place->get(), &status) != 0) return system_error(errno, "account database");
-    if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the account database"); !become) return become.error();
-    return place;
-  }
-
-  const Context& context_;
-  bool server_ = false;
-  std::optional<directory::Database> database_;
-};
 
 std::string created(const object& record) {
   const auto at = directory::number_in(record, "created").value_or(0);
@@ -272,7 +191,7 @@ Result<std::string> read_filter(const std::string& file, bool system_script) {
 
 // `kind` is "domain" or "account".
 int run_filter(const Context& context, const std::string& kind, const std::string& name, const std::string& what) {
-  Directory directory(context);
+  DirectoryAccess directory(context);
   if (what == "--show") {
     const auto answer = directory.ask({{"ask", kind}, {"name", name}});
     if (!answer) return complain(context, answer.error().what);
@@ -296,7 +215,7 @@ int run_filter(const Context& context, const std::string& kind, const std::strin
 }
 
 // All entries of a list, asked for a thousand at a time.
-Result<array> whole_list(Directory& directory, object request, const char* member) {
+Result<array> whole_list(DirectoryAccess& directory, object request, const char* member) {
   array all;
   for (;;) {
     auto answer = directory.ask(request);
@@ -314,7 +233,7 @@ Result<array> whole_list(Directory& directory, object request, const char* membe
 }
 
 int list_domains(const Context& context) {
-  Directory directory(context);
+  DirectoryAccess directory(context);
   const auto list = whole_list(directory, {{"ask", "domain-list"}}, "domains");
   if (!list) return complain(context, list.error().what);
   if (context.json) {
@@ -331,7 +250,7 @@ int list_domains(const Context& context) {
 }
 
 int list_accounts(const Context& context, const std::string& domain) {
-  Directory directory(context);
+  DirectoryAccess directory(context);
   const auto list = whole_list(directory, {{"ask", "account-list"}, {"domain", domain}}, "accounts");
   if (!list) return complain(context, list.error().what);
   if (context.json) {
@@ -352,7 +271,7 @@ int list_accounts(const Context& context, const std::string& domain) {
 
 // Asks for one change and says what was done.
 int change(const Context& context, object request, const std::function<std::string(const object& answer)>& said) {
-  Directory directory(context);
+  DirectoryAccess directory(context);
   const auto answer = directory.ask(std::move(request));
   if (!answer) return complain(context, answer.error().what);
   if (context.json) print_json(*answer);
@@ -384,7 +303,7 @@ Result<bool> finds_a_mailbox(const Context& context, const std::string& name) {
 
 // Nothing if `name` may become an account; else why not. Looks before Directory::ask() gives up root, and before anybody types a
 // password.
-Result<void> check_mailbox_of_new_account(const Context& context, Directory& directory, const std::string& name) {
+Result<void> check_mailbox_of_new_account(const Context& context, DirectoryAccess& directory, const std::string& name) {
   const auto found = finds_a_mailbox(context, name);
   if (found && !*found) return {};
   // If the account is there, its mailbox is not what is wrong.
@@ -427,7 +346,7 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   // Before anybody types a password for a name that can't be.
   const auto name = directory::canonical_account(options.name);
   if (!name) return complain(context, options.name + ": " + name.error().what);
-  Directory directory(context);
+  DirectoryAccess directory(context);
   if (add && !options.adopt_mailbox) {
     if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return complain(context, good.error().what);
   }

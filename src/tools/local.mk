@@ -2,7 +2,11 @@
 sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
   src/tools/ctl_certificate.cc \
-  src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc
+  src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc \
+  src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc src/tools/run_coroutine.h \
+  src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
+  src/tools/decision_report.h src/tools/decision_report.cc \
+  src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 posternctl_LDADD = libpostern_spool.a libpostern_policy.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)

@@ -40,10 +40,11 @@ const Command kCommands[] = {
     {"account", "add|passwd|list|enable|disable|remove|filter …", "accounts, their passwords and filters", run_account, kAccountDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"queue", "corrupt list|show|release|remove …", "messages that could not be read and were set aside, and the way back", run_queue, kQueueDetails},
-    {"probe", "--table NAME [STRING]", "what an access table answers, and why", run_probe,
-     "  --flags LETTERS    input flags\n  --mappings FILE    a text file instead of the compiled tables; needs neither server nor configuration\n"
-     "  --general FILE     with it: the general table\n  --trace            every entry that was tried\nWithout STRING, each line of standard input is a probe.\n"},
-    {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match},
+    {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", run_probe, probe_details().c_str()},
+    {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match,
+     "Exit status: 0 it matches, 1 it does not, 2 the pattern is wrong.\n"},
+    {"access", "--client IP[:PORT] [--from ADDRESS --rcpt ADDRESS …] …", "the whole decision about a message, step by step", run_access, access_details().c_str()},
+    {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", run_rewrite, rewrite_details().c_str()},
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
 };
 

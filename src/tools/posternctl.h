@@ -69,9 +69,18 @@ extern const char* const kCertificateDetails;
 // ctl_queue.cc
 int run_queue(const Context&, const std::vector<std::string>&);
 extern const char* const kQueueDetails;
-// ctl_tables.cc
+// ctl_probe.cc
 int run_probe(const Context&, const std::vector<std::string>&);
+const std::string& probe_details();
+// ctl_match.cc
 int run_match(const Context&, const std::vector<std::string>&);
+// ctl_access.cc
+int run_access(const Context&, const std::vector<std::string>&);
+const std::string& access_details();
+// ctl_rewrite.cc
+int run_rewrite(const Context&, const std::vector<std::string>&);
+const std::string& rewrite_details();
+// ctl_tables.cc
 int run_compile(const Context&, const std::vector<std::string>&);
 
 }  // namespace postern::tools

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/directory_access.h"
+
+#include "base/files.h"
+#include "directory/administration.h"
+#include "directory/protocol.h"
+#include "net/frames.h"
+
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+
+namespace postern::tools {
+
+using boost::json::object;
+
+namespace {
+
+constexpr const char* kSocket = "run/directory.sock";
+constexpr std::chrono::seconds kPatience{15};
+
+}  // namespace
+
+Result<object> DirectoryAccess::ask(object request) {
+  if (!database_ && !server_ && !absent_) {
+    if (auto found = find(); !found) return found.error();
+  }
+  object answer;
+  if (absent_) {
+    answer["found"] = false;
+  } else if (server_) {
+    request["id"] = 1;
+    auto got = net::ask(context_.base_directory(), kSocket, request, kPatience);
+    if (!got) return got.error();
+    answer = std::move(*got);
+  } else if (auto found = directory::look_up(*database_, request)) {
+    answer = std::move(*found);
+  } else if (auto done = directory::administer(*database_, request)) {
+    answer = std::move(done->answer);
+  } else {
+    return Error{Kind::invalid, "unknown question"};
+  }
+  if (auto error = directory::error_in(answer)) return *error;
+  return answer;
+}
+
+Result<void> DirectoryAccess::find() {
+  const int base = context_.base_directory();
+  if (auto socket = net::connect_unix(base, kSocket)) {
+    server_ = true;
+    return {};
+  } else if (socket.error().kind == Kind::denied) {
+    return Error{Kind::denied, "only root and the owner of the base directory may do that"};
+  }
+  auto place = open_place(base);
+  if (!place && purpose_ == Purpose::look_up && place.error().kind == Kind::not_found) {
+    absent_ = true;
+    return {};
+  }
+  if (!place) return place.error();
+  auto database = directory::Database::open(place->get());
+  if (!database && database.error().kind == Kind::denied && database.error().what.find("in use") != std::string::npos)
+    return Error{Kind::denied, database.error().what + " (the server is just starting or stopping, or another posternctl is at work)"};
+  if (!database) return database.error();
+  database_.emplace(std::move(*database));
+  return {};
+}
+
+// The database's directory. Root becomes its owner for good, so that no file in it is ever root's, and nothing that
+// another user put there is followed with root's rights (hardening.md 3).
+Result<base::Descriptor> DirectoryAccess::open_place(int base) {
+  if (purpose_ == Purpose::change) {
+    if (::mkdirat(base, "directory", 0700) == 0) {
+      if (::geteuid() == 0) {
+        const std::string& user = context_.configuration().users.directory;
+        const passwd* entry = ::getpwnam(user.c_str());
+        const bool given = entry != nullptr && ::fchownat(base, "directory", entry->pw_uid, entry->pw_gid, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!given) {
+          ::unlinkat(base, "directory", AT_REMOVEDIR);
+          return Error{Kind::not_found, "there is no user " + user + ", who owns the account database"};
+        }
+      }
+    } else if (errno != EEXIST) {
+      return system_error(errno, "make the account database's directory");
+    }
+  }
+  auto place = base::open_directory(base, "directory");
+  if (!place) return place;
+  struct stat status{};
+  if (::fstat(place->get(), &status) != 0) return system_error(errno, "account database");
+  if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the account database"); !become) return become.error();
+  return place;
+}
+
+Result<std::optional<object>> DirectoryLookups::record(const char* kind, const std::string& name) {
+  auto answer = access_.ask({{"ask", kind}, {"name", name}});
+  if (!answer) {
+    if (!failure_) failure_ = answer.error();
+    return Error{Kind::temporary, answer.error().what};
+  }
+  const boost::json::value* const found = answer->if_contains(kind);
+  if (found == nullptr || !found->is_object()) return std::optional<object>();
+  return std::optional<object>(found->get_object());
+}
+
+net::Awaitable<Result<bool>> DirectoryLookups::is_local_domain(std::string name) {
+  const auto found = record("domain", name);
+  if (!found) co_return found.error();
+  co_return found->has_value();
+}
+
+net::Awaitable<Result<std::shared_ptr<const directory::Domain>>> DirectoryLookups::domain(std::string name) {
+  const auto found = record("domain", name);
+  if (!found) co_return found.error();
+  if (!*found) co_return std::shared_ptr<const directory::Domain>();
+  auto read = directory::domain_from(**found);
+  if (!read) co_return Error{Kind::temporary, read.error().what};
+  co_return std::make_shared<const directory::Domain>(std::move(*read));
+}
+
+net::Awaitable<Result<std::shared_ptr<const directory::Account>>> DirectoryLookups::account(std::string name) {
+  const auto found = record("account", name);
+  if (!found) co_return found.error();
+  if (!*found) co_return std::shared_ptr<const directory::Account>();
+  auto read = directory::account_from(**found);
+  if (!read) co_return Error{Kind::temporary, read.error().what};
+  co_return std::make_shared<const directory::Account>(std::move(*read));
+}
+
+net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::string, std::string, std::string, net::Address) {
+  co_return Error{Kind::temporary, "posternctl checks no passwords"};
+}
+
+}  // namespace postern::tools
