@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternctl access: the whole decision for a client, a sender and recipients, step by step (doc/man/posternctl-access.8).
+// posternctl access: the whole decision for a client, a sender and recipients, step by step (doc/man/posternctl-probe.8).
 #include "base/log.h"
 #include "base/text.h"
 #include "mail/address.h"
@@ -61,7 +61,11 @@ Result<Place> place_of(const conf::Configuration& configuration, const std::stri
     // The first SMTP socket there is.
     place.local = {*net::Address::parse("127.0.0.1"), 25};
     for (const conf::Listener& listener : configuration.listeners)
-      if (listener.module == conf::Module::smtp && !listener.sockets.empty() && listener.sockets.front().port != 0) place.local.port = listener.sockets.front().port;
+      if (listener.module == conf::Module::smtp && !listener.sockets.empty() && listener.sockets.front().port != 0) {
+        const conf::SocketRow& first = listener.sockets.front();
+        place.local.port = first.port;
+        if (first.address.kind == conf::LocalAddress::Kind::one) place.local.address = first.address.address;
+      }
   } else {
     auto given = endpoint_from(server, 25);
     if (!given) return given.error();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternctl rewrite: what becomes of an address, rule by rule: channel, aliases, access (doc/man/posternctl-access.8).
+// posternctl rewrite: what becomes of an address, rule by rule: channel, aliases, access (doc/man/posternctl-probe.8).
 #include "base/log.h"
 #include "mail/address.h"
 #include "policy/access.h"
