@@ -4,6 +4,7 @@ libpostern_mail_a_SOURCES = \
   src/mail/address.h src/mail/address.cc src/mail/address_list.cc \
   src/mail/charset.h src/mail/charset.cc \
   src/mail/date.h src/mail/date.cc \
+  src/mail/encode.h src/mail/encode.cc \
   src/mail/envelope.h src/mail/envelope.cc \
   src/mail/header.h src/mail/header.cc \
   src/mail/message.h src/mail/message.cc \
