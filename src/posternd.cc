@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "conf/configuration.h"
+#include "delivery/scripts.h"
 #include "directory/generation.h"
 #include "gate/datagram_counts.h"
 #include "gate/scoreboard.h"
@@ -105,6 +106,7 @@ void check_filters(const conf::Configuration& configuration, std::vector<conf::M
   for (const auto& [path, text] : conf::filter_texts(configuration)) {
     sieve::CompileOptions options;
     options.system_script = true;
+    options.abilities = delivery::kFilterAbilities;
     for (const auto& mistake : sieve::compile(text, options).mistakes)
       mistakes.push_back({{path, mistake.line}, "column " + std::to_string(mistake.column), mistake.text, mistake.warning});
   }

@@ -20,6 +20,7 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
   }
   sieve::CompileOptions options;
   options.system_script = system_script;
+  options.abilities = kFilterAbilities;
   sieve::Compiled compiled = sieve::compile(source, options);
   Entry entry{std::move(compiled.program), {}};
   for (const sieve::Mistake& mistake : compiled.mistakes) {

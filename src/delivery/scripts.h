@@ -6,12 +6,16 @@
 // one. Limits: kMostPrograms texts of kMostBytes together; beyond it the cache begins anew.
 #include "sieve/levels.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace postern::delivery {
+
+// What the deliverer carries out and answers (sieve::Ability). Scripts for it, and whoever checks them, get no capability that needs more.
+inline constexpr std::uint32_t kFilterAbilities = 0;
 
 class Scripts {
  public:

@@ -6,13 +6,14 @@
 #include "sieve/parser.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace postern::sieve {
 
 namespace {
 
-constexpr std::size_t kMostVariables = 255;
-constexpr std::uint32_t kMostMatchValues = 32;
+constexpr std::uint32_t kLastMatchValue = 32;
 
 std::string in_quotes(std::string_view text) { return "\"" + base::printable(text, 80) + "\""; }
 
@@ -57,30 +58,180 @@ const Argument* Arguments::parameter(std::string_view tag) const {
   return found != nullptr ? found->parameter : nullptr;
 }
 
-Compiler::Compiler(const CompileOptions& options, Mistakes& mistakes) : options_(options), mistakes_(mistakes), program_(std::make_shared<Program>()) {
+// ---- all scripts of a program
+
+std::optional<std::uint32_t> Builder::script(const std::string& name, std::string_view source) {
+  const auto unit = static_cast<std::uint32_t>(program_->units.size());
+  program_->units.emplace_back().name = name;
+  Mistakes mistakes(options_.limits.mistakes);
+  std::optional<Compiled::Stage> failed;
+  if (source.starts_with("\xef\xbb\xbf")) source.remove_prefix(3);  // a byte order mark
+  if (source.size() > options_.limits.script_bytes) {
+    mistakes.error({}, "script is longer than " + std::to_string(options_.limits.script_bytes) + " bytes");
+    failed = Compiled::Stage::parsing;
+  } else if (source.find('\0') != std::string_view::npos || !base::is_utf8(source)) {
+    // Where: the first line that is not text.
+    int line = 0;
+    for (const std::string_view text : base::split(source, '\n')) {
+      ++line;
+      if (const auto nul = text.find('\0'); nul != std::string_view::npos) mistakes.error({line, static_cast<int>(nul) + 1}, "script has a NUL byte");
+      else if (!base::is_utf8(text)) mistakes.error({line, 1}, "line is not valid UTF-8");
+    }
+    failed = Compiled::Stage::parsing;
+  } else {
+    const std::vector<Node> commands = parse(source, options_.limits, mistakes);
+    if (mistakes.any_error()) failed = Compiled::Stage::parsing;
+    if (!failed || options_.check_broken) Compiler(*this, unit, mistakes).script(commands);
+    if (!failed && mistakes.any_error()) failed = Compiled::Stage::checking;
+  }
+  if (failed) failed_.push_back({name, *failed});
+  broken_ = broken_ || failed.has_value();
+  auto& list = unit == 0 ? mistakes_ : included_mistakes_;
+  for (Mistake& mistake : mistakes.take()) {
+    mistake.script = name;
+    list.push_back(std::move(mistake));
+  }
+  if (failed) return std::nullopt;
+  return unit;
+}
+
+Compiled Builder::take() {
+  Compiled done;
+  if (!broken_) done.program = program_;
+  done.mistakes = std::move(mistakes_);
+  done.mistakes.insert(done.mistakes.end(), std::make_move_iterator(included_mistakes_.begin()), std::make_move_iterator(included_mistakes_.end()));
+  done.failed = std::move(failed_);
+  for (const Included& one : included_) done.included.push_back({one.place, one.name});
+  return done;
+}
+
+std::optional<std::uint32_t> Compiler::include(ScriptPlace where, const std::string& name, bool once, bool optional, Place place) {
+  auto& known = builder_.included_;
+  const auto same = [&](const Builder::Included& one) { return one.place == where && one.name == name; };
+  auto found = std::find_if(known.begin(), known.end(), same);
+  if (found == known.end()) {
+    if (known.size() >= options().limits.includes) {
+      error(place, "more than " + std::to_string(options().limits.includes) + " scripts are included");
+      return std::nullopt;
+    }
+    if (builder_.depth_ + 1 > options().limits.include_depth) {
+      error(place, "scripts are included more than " + std::to_string(options().limits.include_depth) + " deep");
+      return std::nullopt;
+    }
+    const std::size_t number = known.size();
+    known.push_back({where, name, std::nullopt, true, false});
+    const auto source = options().script ? options().script(where, name) : std::nullopt;
+    if (source) {
+      known[number].unit = static_cast<std::uint32_t>(program().units.size());
+      ++builder_.depth_;
+      if (!builder_.script(name, *source)) known[number].unit.reset();
+      --builder_.depth_;
+    } else {
+      known[number].missing = true;
+    }
+    known[number].open = false;
+    found = known.begin() + static_cast<std::ptrdiff_t>(number);
+    if (source && !found->unit) error(place, "the included script " + in_quotes(name) + " has mistakes");
+  } else if (found->open && !once) {
+    error(place, "the script " + in_quotes(name) + " includes itself");
+    return std::nullopt;
+  }
+  if (found->missing && !optional) error(place, "there is no " + std::string(to_string(where)) + " script " + in_quotes(name));
+  if (!found->unit) return std::nullopt;
+  if (!found->open) {
+    const std::size_t inside = program().units[*found->unit].loop_depth;
+    if (inside > 0 && loops_ + inside > options().limits.loop_nesting)
+      error(place, "loops are nested more than " + std::to_string(options().limits.loop_nesting) + " deep, those of the included script counted");
+    deepest_loop_ = std::max(deepest_loop_, loops_ + inside);
+  }
+  return found->unit;
+}
+
+// ---- one script
+
+Compiler::Compiler(Builder& builder, std::uint32_t unit, Mistakes& mistakes) : builder_(builder), unit_(unit), mistakes_(mistakes) {
   for (const Extension* extension : extensions())
     if (extension->name.empty()) active_.push_back(extension);
 }
 
-std::shared_ptr<const Program> Compiler::script(const std::vector<Node>& commands) {
+void Compiler::script(const std::vector<Node>& commands) {
   block(commands, true);
-  emit(Instruction::Operation::stop);
-  if (mistakes_.any_error()) return nullptr;
-  program_->uses_match_values = requires_capability("variables");
-  return program_;
+  emit(Instruction::Operation::finish);
+  Program::Unit& unit = program().units[unit_];
+  unit.uses_match_values = requires_capability("variables");
+  unit.loop_depth = deepest_loop_;
+  // Behind what the scripts it includes have put there.
+  auto& all = program().instructions;
+  unit.first = static_cast<std::uint32_t>(all.size());
+  for (Instruction instruction : code_) {
+    using Operation = Instruction::Operation;
+    if (instruction.operation == Operation::jump || instruction.operation == Operation::jump_if_true || instruction.operation == Operation::jump_if_false)
+      instruction.argument += unit.first;
+    all.push_back(instruction);
+  }
+}
+
+bool Compiler::requires_capability(std::string_view name) {
+  if (required_.find(name) != required_.end()) return true;
+  const auto found = found_by_ihave_.find(name);
+  if (found == found_by_ihave_.end()) return false;
+  needs_.insert(found->second);
+  return true;
+}
+
+void Compiler::need(const Extension& extension) {
+  if (extension.name.empty() || required_.find(extension.name) != required_.end()) return;
+  if (const auto found = found_by_ihave_.find(extension.name); found != found_by_ihave_.end()) needs_.insert(found->second);
+}
+
+bool Compiler::offered(const Extension& extension) const {
+  if ((extension.needs & ~options().abilities) != 0) return false;
+  return !options().only || std::find(options().only->begin(), options().only->end(), extension.name) != options().only->end();
+}
+
+const Extension* Compiler::find_extension(std::string_view name) const {
+  if (name.empty()) return nullptr;
+  for (const Extension* extension : options().more_extensions)
+    if (extension->name == name) return extension;
+  for (const Extension* extension : extensions())
+    if (extension->name == name) return offered(*extension) ? extension : nullptr;
+  return nullptr;
+}
+
+void Compiler::activate(const Extension& extension) {
+  if (std::find(active_.begin(), active_.end(), &extension) == active_.end()) active_.push_back(&extension);
+}
+
+std::uint32_t Compiler::make_available(const Extension& extension) {
+  auto& names = program().capabilities;
+  const auto found = std::find(names.begin(), names.end(), extension.name);
+  const auto number = static_cast<std::uint32_t>(found - names.begin());
+  if (found == names.end()) names.emplace_back(extension.name);
+  activate(extension);
+  found_by_ihave_.emplace(extension.name, number);
+  if (const Extension* implied = find_extension(extension.implies); implied != nullptr) {
+    activate(*implied);
+    found_by_ihave_.emplace(implied->name, number);
+  }
+  return number;
 }
 
 std::uint32_t Compiler::emit(Instruction::Operation operation, std::uint32_t argument) {
-  program_->instructions.push_back({operation, argument});
+  code_.push_back({operation, argument});
   return here() - 1;
 }
 
-void Compiler::emit_step(std::unique_ptr<Step> step, const Node& node) {
-  if (step == nullptr) return;   // a mistake was reported
+std::optional<std::uint32_t> Compiler::emit_step(std::unique_ptr<Step> step, const Node& node, Instruction::Operation operation) {
+  const std::set<std::uint32_t> needs = std::move(needs_);
+  needs_.clear();
+  if (step == nullptr) return std::nullopt;   // a mistake was reported
+  for (const std::uint32_t capability : needs) emit(Instruction::Operation::need, capability);
   step->place = node.place;
   step->name = node.name;
-  program_->steps.push_back(std::move(step));
-  emit(Instruction::Operation::step, static_cast<std::uint32_t>(program_->steps.size() - 1));
+  program().steps.push_back(std::move(step));
+  const auto number = static_cast<std::uint32_t>(program().steps.size() - 1);
+  emit(operation, number);
+  return number;
 }
 
 // ---- commands
@@ -104,7 +255,9 @@ void Compiler::block(std::span<const Node> commands, bool top_level) {
       error(node.place, "\"" + node.name + "\" without an \"if\" in front of it");
       if (node.name == "elsif")
         if (const Node* condition = single_test(node)) test(*condition);
+      ++depth_;
       block(node.block, false);
+      --depth_;
     } else if (node.name == "stop") {
       no_arguments(node, false, false);
       emit(Instruction::Operation::stop);
@@ -129,44 +282,60 @@ void Compiler::require(const Node& command) {
     return;
   }
   for (const StringItem& item : command.arguments.front().strings) {
-    const auto found = std::find_if(extensions().begin(), extensions().end(),
-                                    [&](const Extension* extension) { return !item.text.empty() && extension->name == item.text; });
-    if (found == extensions().end()) {
+    const Extension* found = find_extension(item.text);
+    if (found == nullptr) {
       error(item.place, "unknown capability " + in_quotes(item.text));
       continue;
     }
-    if ((*found)->system_only && !options_.system_script) {
+    if (found->system_only && !options().system_script) {
       error(item.place, in_quotes(item.text) + " is for the server's own scripts only");
       continue;
     }
-    if (required_.insert(item.text).second) active_.push_back(*found);
+    required_.insert(item.text);
+    activate(*found);
+    if (const Extension* implied = find_extension(found->implies); implied != nullptr) {
+      required_.insert(std::string(implied->name));
+      activate(*implied);
+    }
   }
 }
 
+// A branch that can't be reached because of a test whose value is known is not looked at, and is not in the program: it may use what
+// this server does not have (RFC 5463 section 4).
 std::size_t Compiler::if_chain(std::span<const Node> commands, std::size_t first) {
   std::vector<std::uint32_t> ends;
   std::size_t i = first;
+  bool taken = false;   // by a test that is always true
   for (bool more = true; more && i < commands.size(); ++i) {
     const Node& node = commands[i];
     if (i > first && node.name != "elsif" && node.name != "else") break;
     if (!node.has_block) error(node.place, "\"" + node.name + "\" needs a block");
     if (!node.arguments.empty()) error(node.arguments.front().place, "\"" + node.name + "\" takes no arguments in front of its test");
-    if (node.name == "else") {
-      if (!node.tests.empty() || node.test_list) error(node.tests.empty() ? node.place : node.tests.front().place, "\"else\" takes no test (write \"elsif\")");
-      block(node.block, false);
-      more = false;
+    const bool is_else = node.name == "else";
+    if (is_else && (!node.tests.empty() || node.test_list))
+      error(node.tests.empty() ? node.place : node.tests.front().place, "\"else\" takes no test (write \"elsif\")");
+    more = !is_else;
+    if (taken) {
+      if (!is_else) single_test(node);
       continue;
     }
-    std::uint32_t skip = 0;
-    if (const Node* condition = single_test(node)) {
-      test(*condition);
-      skip = emit(Instruction::Operation::jump_if_false);
+    std::optional<bool> known;
+    std::optional<std::uint32_t> skip;
+    if (is_else) {
+      known = true;
+    } else if (const Node* condition = single_test(node)) {
+      known = test(*condition);
+      if (!known) skip = emit(Instruction::Operation::jump_if_false);
     }
+    if (known && !*known) continue;
+    ++depth_;
     block(node.block, false);
-    ends.push_back(emit(Instruction::Operation::jump));
-    if (skip != 0) program_->instructions[skip].argument = here();
+    --depth_;
+    if (known) taken = true;
+    else ends.push_back(emit(Instruction::Operation::jump));
+    if (skip) set_target(*skip);
   }
-  for (const auto end : ends) program_->instructions[end].argument = here();
+  for (const auto end : ends) set_target(end);
   return i;
 }
 
@@ -176,75 +345,151 @@ const Node* Compiler::single_test(const Node& node) {
   return nullptr;
 }
 
-const Definition* Compiler::find(std::vector<Definition> Extension::*kind, std::string_view name, std::string_view& missing_capability) const {
+const Definition* Compiler::find(std::vector<Definition> Extension::*kind, const Node& node, std::string_view& missing_capability) {
+  // Two capabilities may have a command of the same name; then the number of arguments decides between them.
+  std::size_t positional = 0;
+  while (positional < node.arguments.size() && node.arguments[node.arguments.size() - 1 - positional].kind != Argument::Kind::tag) ++positional;
+  const Definition* best = nullptr;
+  const Extension* owner = nullptr;
   for (const Extension* extension : active_)
-    for (const Definition& definition : extension->*kind)
-      if (definition.name == name) return &definition;
+    for (const Definition& definition : extension->*kind) {
+      if (definition.name != node.name || (best != nullptr && definition.arguments.size() != positional)) continue;
+      best = &definition;
+      owner = extension;
+    }
+  if (best != nullptr) {
+    need(*owner);
+    return best;
+  }
   for (const Extension* extension : extensions())
     for (const Definition& definition : extension->*kind)
-      if (definition.name == name) missing_capability = extension->name;
+      if (definition.name == node.name && missing_capability.empty() && offered(*extension)) missing_capability = extension->name;
   return nullptr;
+}
+
+void Compiler::begin_loop(std::string label, Place place) {
+  next_block_ = OpenBlock{true, std::move(label)};
+  if (loops_ + 1 > options().limits.loop_nesting) error(place, "loops are nested more than " + std::to_string(options().limits.loop_nesting) + " deep");
+}
+
+std::optional<std::size_t> Compiler::blocks_to_leave(const std::optional<std::string>& label) const {
+  for (std::size_t i = open_.size(); i > 0; --i)
+    if (open_[i - 1].loop && (!label || open_[i - 1].label == *label)) return open_.size() - i + 1;
+  return std::nullopt;
 }
 
 void Compiler::command(const Node& node) {
   std::string_view capability;
-  const Definition* definition = find(&Extension::commands, node.name, capability);
+  const Definition* definition = find(&Extension::commands, node, capability);
   if (definition == nullptr) {
     std::string_view ignored;
     if (!capability.empty()) error(node.place, in_quotes(node.name) + " needs: require " + in_quotes(capability) + ";");
-    else if (find(&Extension::tests, node.name, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a test, not a command");
+    else if (find(&Extension::tests, node, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a test, not a command");
     else error(node.place, "unknown command " + in_quotes(node.name));
-    if (node.has_block) block(node.block, false);
+    needs_.clear();
+    if (node.has_block) {
+      ++depth_;
+      block(node.block, false);
+      --depth_;
+    }
     return;
   }
   if (!node.tests.empty() || node.test_list) error(node.tests.empty() ? node.place : node.tests.front().place, in_quotes(node.name) + " takes no test (is a ';' missing?)");
-  if (node.has_block) error(node.place, in_quotes(node.name) + " takes no block; expected ';'");
+  if (node.has_block && !definition->has_block) error(node.place, in_quotes(node.name) + " takes no block; expected ';'");
+  if (!node.has_block && definition->has_block) error(node.place, in_quotes(node.name) + " needs a block");
   Arguments arguments;
-  if (check_arguments(node, *definition, arguments)) emit_step(definition->compile(*this, arguments), node);
+  std::unique_ptr<Step> step;
+  if (check_arguments(node, *definition, arguments)) step = definition->compile(*this, arguments);
+  if (!definition->has_block) {
+    emit_step(std::move(step), node);
+    return;
+  }
+  OpenBlock open = next_block_.value_or(OpenBlock{});
+  next_block_.reset();
+  const auto number = emit_step(std::move(step), node, Instruction::Operation::enter);
+  const std::uint32_t skip = emit(Instruction::Operation::jump_if_false);
+  const std::uint32_t begin = here();
+  loops_ += open.loop ? 1 : 0;
+  deepest_loop_ = std::max(deepest_loop_, loops_);
+  const bool loop = open.loop;
+  open_.push_back(std::move(open));
+  ++depth_;
+  block(node.block, false);
+  --depth_;
+  open_.pop_back();
+  loops_ -= loop ? 1 : 0;
+  if (!number) return;   // a mistake was reported: there will be no program
+  emit(Instruction::Operation::again, *number);
+  emit(Instruction::Operation::jump_if_true, begin);
+  set_target(skip);
+  emit(Instruction::Operation::leave, *number);
 }
 
 // ---- tests
 
-void Compiler::test(const Node& node) {
+std::optional<bool> Compiler::constant_test(bool value) {
+  emit(value ? Instruction::Operation::set_true : Instruction::Operation::set_false);
+  return value;
+}
+
+std::optional<bool> Compiler::test(const Node& node) {
   if (node.name == "allof" || node.name == "anyof") {
     if (!node.arguments.empty()) error(node.arguments.front().place, in_quotes(node.name) + " takes no arguments, only tests in parentheses");
     if (!node.test_list || node.tests.empty()) error(node.place, in_quotes(node.name) + " needs a list of tests in parentheses");
-    tests(node, node.name == "anyof");
-    return;
+    return tests(node, node.name == "anyof");
   }
   if (node.name == "not") {
     if (!node.arguments.empty()) error(node.arguments.front().place, "\"not\" takes no arguments, only a test");
-    if (const Node* inner = single_test(node)) test(*inner);
+    std::optional<bool> known;
+    if (const Node* inner = single_test(node)) known = test(*inner);
     emit(Instruction::Operation::negate);
-    return;
+    if (known) known = !*known;
+    return known;
   }
   if (node.name == "true" || node.name == "false") {
     no_arguments(node, true, false);
-    emit(node.name == "true" ? Instruction::Operation::set_true : Instruction::Operation::set_false);
-    return;
+    return constant_test(node.name == "true");
   }
   std::string_view capability;
-  const Definition* definition = find(&Extension::tests, node.name, capability);
+  const Definition* definition = find(&Extension::tests, node, capability);
   if (definition == nullptr) {
     std::string_view ignored;
     if (!capability.empty()) error(node.place, "test " + in_quotes(node.name) + " needs: require " + in_quotes(capability) + ";");
-    else if (find(&Extension::commands, node.name, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a command, not a test");
+    else if (find(&Extension::commands, node, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a command, not a test");
     else error(node.place, "unknown test " + in_quotes(node.name));
-    return;
+    needs_.clear();
+    return std::nullopt;
   }
   if (!node.tests.empty() || node.test_list) error(node.place, "test " + in_quotes(node.name) + " takes no tests");
   Arguments arguments;
-  if (check_arguments(node, *definition, arguments)) emit_step(definition->compile(*this, arguments), node);
+  decided_.reset();
+  std::unique_ptr<Step> step;
+  if (check_arguments(node, *definition, arguments)) step = definition->compile(*this, arguments);
+  const std::optional<bool> known = std::exchange(decided_, std::nullopt);
+  if (step == nullptr && known) {
+    needs_.clear();
+    return constant_test(*known);
+  }
+  emit_step(std::move(step), node);
+  return known;
 }
 
-// Left to right; the first that is `jump_on` decides (RFC 5229 makes the order visible).
-void Compiler::tests(const Node& node, bool jump_on) {
+// Left to right; the first that is `jump_on` decides (RFC 5229 makes the order visible). Tests behind one that always decides are
+// not looked at.
+std::optional<bool> Compiler::tests(const Node& node, bool jump_on) {
   std::vector<std::uint32_t> jumps;
+  std::optional<bool> known = !jump_on;
   for (std::size_t i = 0; i < node.tests.size(); ++i) {
-    test(node.tests[i]);
+    const std::optional<bool> value = test(node.tests[i]);
+    if (value == jump_on) {
+      known = jump_on;
+      break;
+    }
+    if (!value) known.reset();
     if (i + 1 < node.tests.size()) jumps.push_back(emit(jump_on ? Instruction::Operation::jump_if_true : Instruction::Operation::jump_if_false));
   }
-  for (const auto jump : jumps) program_->instructions[jump].argument = here();
+  for (const auto jump : jumps) set_target(jump);
+  return known;
 }
 
 // ---- arguments
@@ -252,15 +497,20 @@ void Compiler::tests(const Node& node, bool jump_on) {
 const TagDefinition* Compiler::find_tag(const Node& node, const Definition& definition, const Argument& tag) {
   const auto belongs = [&](const TagDefinition& candidate) {
     if (candidate.tag != tag.tag) return false;
+    if (!candidate.also.empty() && required_.find(candidate.also) == required_.end() && found_by_ihave_.find(candidate.also) == found_by_ihave_.end()) return false;
     return candidate.where == definition.name || (candidate.where == "match" && (definition.takes & kMatch) != 0) ||
            (candidate.where == "address-part" && (definition.takes & kAddressPart) != 0);
   };
   for (const Extension* extension : active_)
     for (const TagDefinition& candidate : extension->tags)
-      if (belongs(candidate)) return &candidate;
+      if (belongs(candidate)) {
+        need(*extension);
+        if (!candidate.also.empty()) requires_capability(candidate.also);
+        return &candidate;
+      }
   for (const Extension* extension : extensions())
     for (const TagDefinition& candidate : extension->tags)
-      if (belongs(candidate)) {
+      if (belongs(candidate) && offered(*extension)) {
         error(tag.place, "tag \":" + tag.tag + "\" needs: require " + in_quotes(extension->name) + ";");
         return nullptr;
       }
@@ -312,9 +562,9 @@ bool Compiler::check_arguments(const Node& node, const Definition& definition, A
     out.tags_.push_back({tag, parameter});
   }
 
-  const std::size_t most = definition.arguments.size(), least = definition.first_is_optional ? most - 1 : most;
+  const std::size_t most = definition.arguments.size(), least = definition.first_is_optional || definition.last_is_optional ? most - 1 : most;
   const std::size_t count = out.positional_.size();
-  const std::size_t left_out = count < most && count >= least ? most - count : 0;
+  const std::size_t left_out = definition.first_is_optional && count < most && count >= least ? most - count : 0;
   for (std::size_t i = 0; i < count && i + left_out < most; ++i) {
     const Form form = definition.arguments[i + left_out];
     if (fits(*out.positional_[i], form)) continue;
@@ -334,22 +584,51 @@ bool Compiler::check_arguments(const Node& node, const Definition& definition, A
 // ---- strings
 
 std::optional<std::uint32_t> Compiler::variable(std::string_view name, Place place) {
-  const bool good = !name.empty() && !base::is_digit(name.front()) &&
-                    std::all_of(name.begin(), name.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '_'; });
+  const std::string key = base::lower(name);
+  const bool global = key.starts_with("global.") && requires_capability("include");
+  const std::string_view bare = std::string_view(key).substr(global ? 7 : 0);
+  const bool good = !bare.empty() && !base::is_digit(bare.front()) &&
+                    std::all_of(bare.begin(), bare.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '_'; });
   if (!good) {
     error(place, in_quotes(name) + " is no name for a variable");
     return std::nullopt;
   }
-  const std::string key = base::lower(name);
-  auto& names = program_->variables;
-  const auto found = std::find(names.begin(), names.end(), key);
-  if (found != names.end()) return static_cast<std::uint32_t>(found - names.begin());
-  if (names.size() >= kMostVariables) {
-    error(place, "script has more than 255 variables");
+  const std::size_t longest = options().limits.variable_name_bytes, most = options().limits.variables;
+  if (bare.size() > longest) {
+    error(place, "the name of a variable is longer than " + std::to_string(longest) + " characters");
     return std::nullopt;
   }
-  names.push_back(key);
-  return static_cast<std::uint32_t>(names.size() - 1);
+  const auto number_in = [&](std::vector<std::string>& names, std::string_view what) -> std::optional<std::uint32_t> {
+    const auto found = std::find(names.begin(), names.end(), bare);
+    if (found != names.end()) return static_cast<std::uint32_t>(found - names.begin());
+    if (names.size() >= most) {
+      error(place, "script has more than " + std::to_string(most) + std::string(what) + " variables");
+      return std::nullopt;
+    }
+    names.emplace_back(bare);
+    return static_cast<std::uint32_t>(names.size() - 1);
+  };
+  if (global) {
+    const auto number = number_in(program().global_variables, " global");
+    return number ? std::optional(*number | kGlobalVariable) : std::nullopt;
+  }
+  if (const auto found = variables_.find(key); found != variables_.end()) return found->second;
+  const auto number = number_in(program().units[unit_].variables, "");
+  if (number) variables_.emplace(key, *number);
+  return number;
+}
+
+std::optional<std::uint32_t> Compiler::variable_of(const StringItem& item) {
+  if (requires_capability("variables")) return variable(item.text, item.place);
+  error(item.place, "the name of a variable needs: require \"variables\";");
+  return std::nullopt;
+}
+
+bool Compiler::global_variable(const std::string& name, Place place) {
+  const auto number = variable("global." + name, place);
+  if (!number) return true;   // reported
+  const auto [known, added] = variables_.emplace(base::lower(name), *number);
+  return added || known->second == *number;
 }
 
 Text Compiler::text(const StringItem& item) {
@@ -381,19 +660,26 @@ Text Compiler::text(const StringItem& item) {
     const std::string_view name = std::string_view(value).substr(begin + 2, end - begin - 2);
     const bool closed = end < value.size() && value[end] == '}' && !name.empty();
     const bool numeric = closed && std::all_of(name.begin(), name.end(), base::is_digit);
-    const bool named = closed && !base::is_digit(name.front()) && name.find('.') == std::string_view::npos;
+    const auto dot = name.find('.');
+    const std::string space = closed && dot != std::string_view::npos ? base::lower(name.substr(0, dot)) : std::string();
+    const bool named = closed && !base::is_digit(name.front()) && (dot == std::string_view::npos || (space == "global" && requires_capability("include")));
+    const bool constant = !space.empty() && std::any_of(active_.begin(), active_.end(), [&](const Extension* extension) { return extension->constants == space; });
     if (numeric) {
       finish_literal();
       const auto number = base::number_from<std::uint32_t>(name);
-      if (!number || *number >= kMostMatchValues) error(item.place, "match values go up to ${" + std::to_string(kMostMatchValues - 1) + "}");
+      if (!number || *number > kLastMatchValue) error(item.place, "match values go up to ${" + std::to_string(kLastMatchValue) + "}");
       pieces.push_back({Text::Piece::Kind::match_value, {}, number.value_or(0)});
       references = true;
     } else if (named) {
       finish_literal();
       if (const auto found = variable(name, item.place)) pieces.push_back({Text::Piece::Kind::variable, {}, *found});
       references = true;
+    } else if (constant) {
+      const auto found = options().constants.find(base::lower(name));
+      if (found != options().constants.end()) literal += found->second;
     } else if (closed && !base::is_digit(name.front()) && name.front() != '.' && name.back() != '.') {
       error(item.place, "unknown namespace in \"${" + std::string(name) + "}\"");
+      literal.append("${").append(name).append("}");
     } else {
       literal += "${";
       i = begin + 2;
@@ -401,7 +687,7 @@ Text Compiler::text(const StringItem& item) {
     }
     i = end + 1;
   }
-  if (!references) return Text(std::move(value));
+  if (!references) return Text(std::move(literal));
   finish_literal();
   return Text(std::move(pieces));
 }
@@ -421,6 +707,16 @@ std::string Compiler::constant(const StringItem& item, std::string_view what) {
 }
 
 Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys) {
+  Matcher made = matcher(arguments);
+  for (Text& key : texts(keys)) {
+    Matcher::Key& added = made.keys.emplace_back();
+    added.text = std::move(key);
+  }
+  made.prepare();
+  return made;
+}
+
+Matcher Compiler::matcher(const Arguments& arguments) {
   Matcher made;
   if (arguments.has("contains")) made.type = MatchType::contains;
   else if (arguments.has("matches")) made.type = MatchType::matches;
@@ -444,11 +740,6 @@ Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys) {
       if (made.relation.is_constant() && !relation_from(made.relation.constant(), ignored))
         error(relation->place, "unknown relation " + in_quotes(made.relation.constant()) + "; expected gt, ge, lt, le, eq or ne");
     }
-  for (Text& key : texts(keys)) {
-    Matcher::Key& added = made.keys.emplace_back();
-    added.text = std::move(key);
-  }
-  made.prepare();
   return made;
 }
 
@@ -487,27 +778,12 @@ std::optional<std::string> mailbox_name(std::string_view text, std::string& prob
 // ---- the public face
 
 Compiled compile(std::string_view source, const CompileOptions& options) {
-  Compiled done;
-  Mistakes mistakes(options.limits.mistakes);
-  if (source.starts_with("\xef\xbb\xbf")) source.remove_prefix(3);  // a byte order mark
-  if (source.size() > options.limits.script_bytes) {
-    mistakes.error({}, "script is longer than " + std::to_string(options.limits.script_bytes) + " bytes");
-  } else if (source.find('\0') != std::string_view::npos || !base::is_utf8(source)) {
-    // Where: the first line that is not text.
-    int line = 0;
-    for (const std::string_view text : base::split(source, '\n')) {
-      ++line;
-      if (const auto nul = text.find('\0'); nul != std::string_view::npos) mistakes.error({line, static_cast<int>(nul) + 1}, "script has a NUL byte");
-      else if (!base::is_utf8(text)) mistakes.error({line, 1}, "line is not valid UTF-8");
-    }
-  } else {
-    const std::vector<Node> commands = parse(source, options.limits, mistakes);
-    Compiler compiler(options, mistakes);
-    done.program = compiler.script(commands);
-  }
-  done.mistakes = mistakes.take();
-  return done;
+  Builder builder(options);
+  builder.script({}, source);
+  return builder.take();
 }
+
+std::string_view to_string(ScriptPlace place) { return place == ScriptPlace::personal ? "personal" : "global"; }
 
 const std::vector<Capability>& capabilities() {
   static const std::vector<Capability> list = [] {
@@ -518,6 +794,14 @@ const std::vector<Capability>& capabilities() {
     return made;
   }();
   return list;
+}
+
+std::vector<Capability> capabilities(std::uint32_t abilities) {
+  std::vector<Capability> made;
+  for (const Capability& capability : capabilities())
+    for (const Extension* extension : extensions())
+      if (extension->name == capability.name && (extension->needs & ~abilities) == 0) made.push_back(capability);
+  return made;
 }
 
 ProgramFacts facts(const Program& program) {

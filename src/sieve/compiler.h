@@ -7,6 +7,7 @@
 #include "sieve/match.h"
 #include "sieve/program.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -41,16 +42,46 @@ class Arguments {
   std::vector<const Argument*> positional_;
 };
 
+// What the scripts of one program share: the one that was given and all that it includes.
+class Builder {
+ public:
+  explicit Builder(const CompileOptions& options) : options_(options), program_(std::make_shared<Program>()) {}
+  // Compiles the script `name` and all that it includes; its number, nothing after mistakes.
+  std::optional<std::uint32_t> script(const std::string& name, std::string_view source);
+  Compiled take();
+
+ private:
+  friend class Compiler;
+  struct Included {
+    ScriptPlace place;
+    std::string name;
+    std::optional<std::uint32_t> unit;   // nothing: it has mistakes
+    bool open = false;                   // being compiled: whoever includes it again makes a circle
+    bool missing = false;
+  };
+  const CompileOptions& options_;
+  std::shared_ptr<Program> program_;
+  std::vector<Included> included_;
+  std::size_t depth_ = 0;
+  std::vector<Mistake> mistakes_, included_mistakes_;
+  std::vector<Compiled::Failed> failed_;
+  bool broken_ = false;
+};
+
 class Compiler {
  public:
-  Compiler(const CompileOptions& options, Mistakes& mistakes);
-  // The whole script; null if anything is wrong.
-  std::shared_ptr<const Program> script(const std::vector<Node>& commands);
+  Compiler(Builder& builder, std::uint32_t unit, Mistakes& mistakes);
+  // The whole script.
+  void script(const std::vector<Node>& commands);
 
   void error(Place place, std::string text) { mistakes_.error(place, std::move(text)); }
   void warning(Place place, std::string text) { mistakes_.warning(place, std::move(text)); }
-  [[nodiscard]] bool requires_capability(std::string_view name) const { return required_.find(name) != required_.end(); }
-  [[nodiscard]] const CompileOptions& options() const { return options_; }
+  // Also when `ihave` made it available, which is checked again when the step runs.
+  bool requires_capability(std::string_view name);
+  // Whether a script of these options may require it.
+  [[nodiscard]] const Extension* find_extension(std::string_view name) const;
+  [[nodiscard]] const CompileOptions& options() const { return builder_.options_; }
+  [[nodiscard]] Program& program() { return *builder_.program_; }
 
   // A string with encoded characters decoded and references found, as far as the capabilities for them are required.
   Text text(const StringItem& item);
@@ -60,32 +91,72 @@ class Compiler {
 
   // Match type, comparator and keys of a test that takes kMatch.
   Matcher matcher(const Arguments& arguments, const Argument& keys);
+  Matcher matcher(const Arguments& arguments);   // without keys
 
   // Number of a variable; it comes into being with its first mention. Nothing if the name is malformed, or there are too many.
   std::optional<std::uint32_t> variable(std::string_view name, Place place);
+  // The same where the script names a variable whose value it changes.
+  std::optional<std::uint32_t> variable_of(const StringItem& item);
+  // Makes `name` a global variable in this script (RFC 6609 section 3.4.1); false if it is a local one already.
+  bool global_variable(const std::string& name, Place place);
+
+  // From the compile function of a test: its value is known now, whatever the message.
+  void decided(bool value) { decided_ = value; }
+  // From the compile function of `ihave`: all of these are there. Number of a capability in the program.
+  std::uint32_t make_available(const Extension& extension);
+
+  // Unit of an included script; nothing if there is none, or mistakes were reported.
+  std::optional<std::uint32_t> include(ScriptPlace where, const std::string& name, bool once, bool optional, Place place);
+
+  // From the compile function of a command with a block that repeats: `break` leaves it, by its label too.
+  void begin_loop(std::string label, Place place);
+  // How many blocks `break` leaves; nothing if there is no such loop around.
+  [[nodiscard]] std::optional<std::size_t> blocks_to_leave(const std::optional<std::string>& label) const;
+  // Commands with blocks of their own around this place (`if` does not count), and blocks of any kind.
+  [[nodiscard]] std::size_t open_blocks() const { return open_.size(); }
+  [[nodiscard]] std::size_t depth() const { return depth_; }
 
  private:
+  struct OpenBlock {
+    bool loop = false;
+    std::string label;
+  };
   void block(std::span<const Node> commands, bool top_level);
   void require(const Node& command);
+  void activate(const Extension& extension);
   std::size_t if_chain(std::span<const Node> commands, std::size_t first);
   void command(const Node& command);
-  void test(const Node& test);
-  void tests(const Node& node, bool jump_on);
+  void command_block(const Node& command, std::uint32_t step);
+  // The value, if it is known already.
+  std::optional<bool> test(const Node& test);
+  std::optional<bool> constant_test(bool value);
+  std::optional<bool> tests(const Node& node, bool jump_on);
   const Node* single_test(const Node& node);
   bool check_arguments(const Node& node, const Definition& definition, Arguments& out);
   const Argument* tag_parameter(const Node& node, const TagDefinition& definition, std::size_t& next);
   const TagDefinition* find_tag(const Node& node, const Definition& definition, const Argument& tag);
-  const Definition* find(std::vector<Definition> Extension::*kind, std::string_view name, std::string_view& missing_capability) const;
+  const Definition* find(std::vector<Definition> Extension::*kind, const Node& node, std::string_view& missing_capability);
+  [[nodiscard]] bool offered(const Extension& extension) const;
+  void need(const Extension& extension);
   std::uint32_t emit(Instruction::Operation operation, std::uint32_t argument = 0);
-  void emit_step(std::unique_ptr<Step> step, const Node& node);
-  [[nodiscard]] std::uint32_t here() const { return static_cast<std::uint32_t>(program_->instructions.size()); }
+  std::optional<std::uint32_t> emit_step(std::unique_ptr<Step> step, const Node& node, Instruction::Operation operation = Instruction::Operation::step);
+  [[nodiscard]] std::uint32_t here() const { return static_cast<std::uint32_t>(code_.size()); }
   void no_arguments(const Node& node, bool block_allowed, bool test_allowed);
+  void set_target(std::uint32_t jump) { code_[jump].argument = here(); }
 
-  const CompileOptions& options_;
+  Builder& builder_;
+  std::uint32_t unit_;
   Mistakes& mistakes_;
-  std::shared_ptr<Program> program_;
+  std::vector<Instruction> code_;       // jumps count from its begin until it is done
   std::vector<const Extension*> active_;
   std::set<std::string, std::less<>> required_;
+  std::map<std::string, std::uint32_t, std::less<>> found_by_ihave_;
+  std::set<std::uint32_t> needs_;       // of the step that is being compiled
+  std::map<std::string, std::uint32_t, std::less<>> variables_;
+  std::optional<bool> decided_;
+  std::vector<OpenBlock> open_;
+  std::optional<OpenBlock> next_block_;
+  std::size_t loops_ = 0, deepest_loop_ = 0, depth_ = 0;
 };
 
 // Checks shared by several extensions.

@@ -28,16 +28,16 @@ class Body : public Step {
   Matcher matcher;
 
   bool perform(Run& run) const override {
-    if (!run.message().has_body()) return false;
+    if (!run.whole_message().has_body()) return false;
     std::size_t count = 0;
     bool found = false;
     if (transform == Transform::raw) {
-      found = look_at(run, run.message().body(), count);
+      found = look_at(run, run.whole_message().body(), count);
     } else {
       std::vector<std::string> keys;
       std::string scratch;
       for (const Text& type : types) keys.emplace_back(type.value(run, scratch));
-      found = part(run, run.message().structure(), keys, count);
+      found = part(run, run.whole_message().structure(), keys, count);
     }
     if (found) return true;
     return matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count);
@@ -82,7 +82,7 @@ std::unique_ptr<Step> compile_body(Compiler& compiler, const Arguments& argument
 }  // namespace
 
 std::string_view Run::decoded_body(const mail::Part& part, bool as_text) {
-  const auto key = std::make_pair(&part, as_text);
+  const auto key = std::make_pair(part.body.data(), as_text);
   if (const auto found = decoded_bodies_.find(key); found != decoded_bodies_.end()) return found->second;
   const std::size_t left = limits_.body_bytes > decoded_body_bytes_ ? limits_.body_bytes - decoded_body_bytes_ : 0;
   std::string decoded = mail::decoded_body(part, std::min(limits_.body_part_bytes, left));

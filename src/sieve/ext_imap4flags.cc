@@ -45,7 +45,7 @@ class ChangeFlags : public Step {
     std::vector<std::string> flags;
     if (change != Change::set) {
       if (variable) add_flags(run.variable(*variable), flags);
-      else flags = run.flags;
+      else flags = run.flags();
     }
     std::string scratch;
     for (const Text& text : texts) {
@@ -58,24 +58,16 @@ class ChangeFlags : public Step {
       for_each_word(value, [&](std::string_view word) { std::erase_if(flags, [&](const std::string& flag) { return base::equal_ignoring_case(flag, word); }); });
     }
     if (variable) run.set_variable(*variable, joined(flags));
-    else run.flags = std::move(flags);
+    else run.set_flags(std::move(flags));
     return true;
   }
 };
-
-std::optional<std::uint32_t> variable_of(Compiler& compiler, const StringItem& item) {
-  if (!compiler.requires_capability("variables")) {
-    compiler.error(item.place, "the name of a variable needs: require \"variables\";");
-    return std::nullopt;
-  }
-  return compiler.variable(item.text, item.place);
-}
 
 template <Change change>
 std::unique_ptr<Step> compile_change(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<ChangeFlags>();
   step->change = change;
-  if (arguments.count() == 2) step->variable = variable_of(compiler, arguments.at(0).strings.front());
+  if (arguments.count() == 2) step->variable = compiler.variable_of(arguments.at(0).strings.front());
   step->texts = compiler.texts(arguments.last());
   return step;
 }
@@ -87,7 +79,7 @@ class HasFlag : public Step {
   Matcher matcher;
   bool perform(Run& run) const override {
     std::vector<std::string> flags;
-    if (internal) flags = run.flags;
+    if (internal) flags = run.flags();
     std::size_t count = flags.size();
     for (const auto number : variables) {
       std::vector<std::string> own;
@@ -105,7 +97,7 @@ std::unique_ptr<Step> compile_hasflag(Compiler& compiler, const Arguments& argum
   if (arguments.count() == 2) {
     step->internal = false;
     for (const StringItem& item : arguments.at(0).strings)
-      if (const auto number = variable_of(compiler, item)) step->variables.push_back(*number);
+      if (const auto number = compiler.variable_of(item)) step->variables.push_back(*number);
   }
   // The keys are flag lists too: "\\Seen \\Flagged" are two of them.
   Argument keys = arguments.last();
@@ -136,7 +128,7 @@ FlagsArgument::FlagsArgument(Compiler& compiler, const Arguments& arguments) {
 }
 
 std::vector<std::string> FlagsArgument::value(const Run& run) const {
-  if (!given_) return run.flags;
+  if (!given_) return run.flags_to_store();
   std::vector<std::string> flags;
   std::string scratch;
   for (const Text& text : texts_) add_flags(text.value(run, scratch), flags);

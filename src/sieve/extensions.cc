@@ -20,6 +20,9 @@ const std::vector<const Extension*>& extensions() {
       &relational_extension(),
       &subaddress_extension(),
       &variables_extension(),
+      &postern_addheader_extension(),
+      &addprefix_extension(),
+      &addtag_extension(),
       &jettison_extension(),
   };
   return table;

@@ -4,8 +4,10 @@
 //
 // An extension that was not required does not exist: its commands, tests, tags and comparators are looked up only among those of
 // the base language and the capabilities that the script requires.
+#include "sieve/compile.h"
 #include "sieve/program.h"
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -27,7 +29,10 @@ struct Definition {
   std::vector<Form> arguments;
   unsigned takes = kNoTags;
   bool first_is_optional = false;   // the first positional argument may be missing
+  // Null: mistakes were reported. Of a test may also return null after it called compiler.decided().
   std::unique_ptr<Step> (*compile)(Compiler&, const Arguments&) = nullptr;
+  bool last_is_optional = false;    // the last positional argument may be missing
+  bool has_block = false;           // a command with a block; compile() returns a BlockStep
 };
 
 // A tag. `where` is the name of a command or test, or "match" / "address-part" for all that take that family. Two of one group
@@ -36,7 +41,8 @@ struct TagDefinition {
   enum class Parameter { none, string, strings, number } parameter = Parameter::none;
   std::string_view where;
   std::string_view tag;
-  std::string_view group;           // empty: its own
+  std::string_view group = {};      // empty: its own
+  std::string_view also = {};       // a second capability without which the tag is not there
 };
 
 struct Extension {
@@ -47,14 +53,19 @@ struct Extension {
   std::vector<Definition> commands;
   std::vector<Definition> tests;
   std::vector<TagDefinition> tags;
+  std::uint32_t needs = 0;          // enum Ability of compile.h: what the host must be able to do
+  std::string_view implies = {};    // a capability that comes with this one
+  std::string_view constants = {};  // namespace whose variables are CompileOptions::constants
 };
 
 // The table: the base language first, then by name.
 const std::vector<const Extension*>& extensions();
 
-// ext_*.cc, and actions.cc and tests.cc for the base language.
+// ext_*.cc, marks.cc, and actions.cc and tests.cc for the base language.
 const Extension& base_actions();
 const Extension& base_tests();
+const Extension& addprefix_extension();
+const Extension& addtag_extension();
 const Extension& body_extension();
 const Extension& comparator_ascii_casemap();
 const Extension& comparator_ascii_numeric();
@@ -66,6 +77,7 @@ const Extension& fileinto_extension();
 const Extension& imap4flags_extension();
 const Extension& jettison_extension();
 const Extension& mailbox_extension();
+const Extension& postern_addheader_extension();
 const Extension& relational_extension();
 const Extension& subaddress_extension();
 const Extension& variables_extension();

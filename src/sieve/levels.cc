@@ -11,6 +11,10 @@ bool stores_inbox(const Action& action) {
   return action.kind == Action::Kind::keep || (action.kind == Action::Kind::fileinto && action.target == "INBOX");
 }
 
+bool rejects(const Action& action) {
+  return action.kind == Action::Kind::reject || action.kind == Action::Kind::ereject || action.kind == Action::Kind::refuse;
+}
+
 // The collected result of the levels.
 class Collector {
  public:
@@ -33,7 +37,8 @@ class Collector {
   void add(Action action) {
     if (action.kind == Action::Kind::discard) return;   // says that nothing else is to be done, and is nothing to do itself
     for (Action& earlier : decision_.actions) {
-      const bool same = (stores_inbox(earlier) && stores_inbox(action)) || (earlier.kind == action.kind && earlier.target == action.target);
+      const bool generated = action.kind == Action::Kind::notify || action.kind == Action::Kind::vacation;
+      const bool same = (stores_inbox(earlier) && stores_inbox(action)) || (!generated && earlier.kind == action.kind && earlier.target == action.target);
       if (!same) continue;
       earlier.copy = earlier.copy && action.copy;
       earlier.create = earlier.create || action.create;
@@ -43,8 +48,20 @@ class Collector {
     decision_.actions.push_back(std::move(action));
   }
 
-  void keep(std::vector<std::string> flags) {
+  // An action of a later level that excludes, or is excluded by, one of an earlier: a message is refused or taken (RFC 5429).
+  [[nodiscard]] const Action* conflict(const std::vector<Action>& next) const {
+    const auto takes = [](const Action& action) {
+      return stores_inbox(action) || action.kind == Action::Kind::fileinto || action.kind == Action::Kind::redirect || action.kind == Action::Kind::vacation;
+    };
+    for (const Action& action : next)
+      for (const Action& earlier : decision_.actions)
+        if ((rejects(action) && (takes(earlier) || rejects(earlier))) || (takes(action) && rejects(earlier))) return &action;
+    return nullptr;
+  }
+
+  void keep(std::vector<std::string> flags, std::shared_ptr<const MessageVersion> message) {
     Action action;
+    action.message = std::move(message);
     action.kind = Action::Kind::keep;
     action.implicit = true;
     action.flags = std::move(flags);
@@ -78,6 +95,9 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
 
   Decision decision;
   Collector collector(decision, limits);
+  Message edited(message);               // header edits hold for the levels behind
+  std::vector<Mark> marks;               // of all levels
+  bool no_vacation = false;
   bool failed = false;                   // some script did: then nobody may discard
   std::vector<std::string> keep_flags;   // of the implicit keep, from the first level that set any
   for (const LevelScript* script : order) {
@@ -87,7 +107,9 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
       continue;
     }
     const bool restricted = decision.decided_by.has_value();
-    Outcome outcome = run(*script->program, message, envelope, host, collector.rest(), restricted ? Mode::restricted : Mode::normal);
+    Message::State before = edited.state();
+    const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr};
+    Outcome outcome = run(*script->program, edited, envelope, host, collector.rest(), options);
     decision.cpu_used += outcome.cpu_used;
     decision.over_limit = decision.over_limit || outcome.over_limit;
     if (outcome.error) {
@@ -98,27 +120,53 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     const auto is_kind = [](Action::Kind kind) { return [kind](const Action& action) { return action.kind == kind; }; };
     if (std::any_of(outcome.actions.begin(), outcome.actions.end(), is_kind(Action::Kind::jettison))) {
       decision.actions.clear();
+      decision.remember.clear();
       decision.jettisoned = true;
       decision.discarded = false;
       decision.decided_by = script->level;
       return decision;
     }
-    if (restricted) continue;
-    const auto discards = std::find_if(outcome.actions.begin(), outcome.actions.end(), is_kind(Action::Kind::discard));
-    if (discards != outcome.actions.end() && script->level == Level::server_before && !settings.server_before_may_discard) {
-      collector.error(*script, discards->line, discards->column, "discard is not allowed at the level server-before");
+    const auto forbidden = std::find_if(outcome.actions.begin(), outcome.actions.end(), [](const Action& action) { return action.kind == Action::Kind::discard || rejects(action); });
+    if (!restricted && forbidden != outcome.actions.end() && script->level == Level::server_before && !settings.server_before_may_discard) {
+      collector.error(*script, forbidden->line, forbidden->column, std::string(to_string(forbidden->kind)) + " is not allowed at the level server-before");
+      edited.restore(std::move(before));
       failed = true;
       continue;
     }
-    const bool discarded = discards != outcome.actions.end();
+    if (const Action* conflict = collector.conflict(outcome.actions)) {
+      collector.error(*script, conflict->line, conflict->column, std::string(to_string(conflict->kind)) + " can't be combined with what another script has done");
+      edited.restore(std::move(before));
+      failed = true;
+      continue;
+    }
+    marks.insert(marks.end(), outcome.marks.begin(), outcome.marks.end());
+    if (outcome.conversion_tags_set) decision.conversion_tags.clear();
+    decision.conversion_tags_set = decision.conversion_tags_set || outcome.conversion_tags_set;
+    decision.conversion_tags.insert(decision.conversion_tags.end(), outcome.conversion_tags.begin(), outcome.conversion_tags.end());
+    const bool discarded = std::any_of(outcome.actions.begin(), outcome.actions.end(), is_kind(Action::Kind::discard));
     for (Action& action : outcome.actions) collector.add(std::move(action));
+    if (restricted) continue;
+    decision.spam_adjustment += outcome.spam_adjustment;
+    no_vacation = no_vacation || outcome.no_vacation;
+    decision.remember.insert(decision.remember.end(), outcome.remember.begin(), outcome.remember.end());
     if (keep_flags.empty()) keep_flags = std::move(outcome.keep_flags);
     if (!outcome.decided_explicitly) continue;
     decision.decided_by = script->level;
-    if (discarded && failed) collector.keep({});
-    decision.discarded = discarded && decision.actions.empty();
+    if (discarded && failed) collector.keep({}, edited.version());
+    const auto beside = [](const Action& action) { return action.kind == Action::Kind::vacation || action.kind == Action::Kind::notify || action.kind == Action::Kind::capture; };
+    decision.discarded = discarded && std::all_of(decision.actions.begin(), decision.actions.end(), beside);
   }
-  if (!decision.decided_by) collector.keep(std::move(keep_flags));
+  if (!decision.decided_by) collector.keep(std::move(keep_flags), edited.version());
+  if (no_vacation) std::erase_if(decision.actions, [](const Action& action) { return action.kind == Action::Kind::vacation; });
+  // Marks of levels behind the one that stored the message belong into what it stored.
+  for (Action& action : decision.actions) {
+    const std::size_t there = action.message ? action.message->marks : 0;
+    if (there >= marks.size() || action.kind == Action::Kind::vacation || action.kind == Action::Kind::notify || rejects(action)) continue;
+    Message marked(message);
+    marked.go_to(action.message);
+    for (std::size_t i = there; i < marks.size(); ++i) apply(marks[i], marked);
+    action.message = marked.version();
+  }
   return decision;
 }
 

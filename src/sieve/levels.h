@@ -3,7 +3,7 @@
 // One decision from the scripts of all levels (access-control.md 6.1 to 6.3).
 //
 // Phase 1 asks the levels in order of authority until one decides explicitly. Phase 2 runs the levels that were not asked in
-// restricted mode, where only `jettison` takes effect; it replaces the decision. Copies (`:copy`) of levels that ran well but did
+// restricted mode, where of all dispositions only `jettison` takes effect; it replaces the decision. Copies (`:copy`) of levels that ran well but did
 // not decide are part of the result.
 //
 // A script that does not compile, or fails while it runs, decides nothing and leaves nothing behind; the next level is asked. But
@@ -48,6 +48,10 @@ struct Decision {
   bool jettisoned = false;
   bool discarded = false;                        // discard, and nothing else stores or forwards the message
   bool over_limit = false;                       // a script used up its budget
+  std::vector<Remembered> remember;              // once everything is delivered
+  std::vector<std::string> conversion_tags;      // added
+  bool conversion_tags_set = false;              // they replace those that were there
+  int spam_adjustment = 0;                       // to be added to the score
   std::vector<LevelError> errors;
   std::chrono::microseconds cpu_used{0};
 };

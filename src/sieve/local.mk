@@ -24,8 +24,12 @@ libpostern_sieve_a_SOURCES = \
   src/sieve/levels.h src/sieve/levels.cc \
   src/sieve/lexer.h src/sieve/lexer.cc \
   src/sieve/lint.h src/sieve/lint.cc \
+  src/sieve/limits.h \
+  src/sieve/marks.cc \
   src/sieve/match.h src/sieve/match.cc \
+  src/sieve/message.h src/sieve/message.cc \
   src/sieve/parser.h src/sieve/parser.cc \
+  src/sieve/part_edit.h src/sieve/part_edit.cc \
   src/sieve/program.h \
   src/sieve/run.h src/sieve/run.cc \
   src/sieve/source_text.h src/sieve/source_text.cc \

@@ -212,7 +212,7 @@ bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std:
   // RFC 5229 section 3.2: all are set anew; ${0} is the whole value. Folding keeps places, so the text is the value's own.
   std::vector<std::string> values{std::string(value)};
   for (const auto& [begin, end] : captures) {
-    if (values.size() >= run.limits().match_values) break;
+    if (values.size() > run.limits().match_values) break;
     values.emplace_back(value.substr(begin, end - begin));
   }
   run.set_match_values(std::move(values));

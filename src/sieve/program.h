@@ -28,6 +28,30 @@ class Step {
   std::string name;
 };
 
+// What a command with a block keeps while its block runs.
+class BlockState {
+ public:
+  BlockState() = default;
+  BlockState(const BlockState&) = delete;
+  BlockState& operator=(const BlockState&) = delete;
+  virtual ~BlockState() = default;
+};
+
+// A command with a block of its own (Definition::has_block).
+class BlockStep : public Step {
+ public:
+  bool perform(Run&) const final { return true; }
+  // Whether the block is to run at all; `state` is kept until leave().
+  virtual bool enter(Run& run, std::unique_ptr<BlockState>& state) const = 0;
+  // Whether it is to run once more.
+  virtual bool again(Run& /*run*/, BlockState* /*state*/) const { return false; }
+  // The block is behind us, whichever way it was left (not after a run-time error or a stop).
+  virtual void leave(Run& /*run*/, BlockState* /*state*/) const {}
+};
+
+// Variables are numbered in each script; those with this bit are the global ones of `include`.
+inline constexpr std::uint32_t kGlobalVariable = 0x80000000;
+
 // A string of the script. With `variables` it may hold references, which are filled in when it is used.
 class Text {
  public:
@@ -44,6 +68,7 @@ class Text {
   [[nodiscard]] const std::string& constant() const { return constant_; }
   // The value in this run; `scratch` holds it if it had to be put together.
   std::string_view value(const Run& run, std::string& scratch) const;
+  [[nodiscard]] std::string value(const Run& run) const;
 
  private:
   std::string constant_;
@@ -51,17 +76,33 @@ class Text {
 };
 
 struct Instruction {
-  enum class Operation : std::uint8_t { step, jump, jump_if_true, jump_if_false, negate, set_true, set_false, stop };
+  enum class Operation : std::uint8_t {
+    step, jump, jump_if_true, jump_if_false, negate, set_true, set_false,
+    enter,        // a BlockStep; a jump_if_false to its `leave` follows
+    again, leave, // of the same step
+    need,         // a capability that only `ihave` can have made available; argument: its number
+    finish,       // end of a script: back to the one that includes it
+    stop,         // end of all
+  };
   Operation operation = Operation::stop;
   std::uint32_t argument = 0;      // number of the step, or of the instruction to go on with
 };
 
 class Program {
  public:
+  // The script itself is the first unit; every included one is one more.
+  struct Unit {
+    std::string name;                    // empty: the script itself
+    std::uint32_t first = 0;             // instruction
+    std::vector<std::string> variables;  // their names
+    bool uses_match_values = false;      // `variables` is required: successful :matches tests fill ${0}, ${1} …
+    std::size_t loop_depth = 0;          // of loops in it, with those of what it includes
+  };
+  std::vector<Unit> units;
   std::vector<Instruction> instructions;
   std::vector<std::unique_ptr<const Step>> steps;
-  std::vector<std::string> variables;    // their names
-  bool uses_match_values = false;        // `variables` is required: successful :matches tests fill ${0}, ${1} …
+  std::vector<std::string> global_variables;
+  std::vector<std::string> capabilities; // that `ihave` asked for and `need` may check
   bool can_reject = false;
 };
 

@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include <algorithm>
+#include <array>
 
 namespace postern::sieve {
 
@@ -22,27 +23,45 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
+bool stores(const Action& action) { return action.kind == Action::Kind::keep || action.kind == Action::Kind::fileinto; }
+bool rejects(const Action& action) {
+  return action.kind == Action::Kind::reject || action.kind == Action::Kind::ereject || action.kind == Action::Kind::refuse;
+}
+
 // Both put the message into the same mailbox, or do the same otherwise.
 bool same_effect(const Action& a, const Action& b) {
-  const auto files = [](const Action& action) { return action.kind == Action::Kind::keep || action.kind == Action::Kind::fileinto; };
   const auto mailbox = [](const Action& action) { return action.kind == Action::Kind::keep ? std::string_view("INBOX") : std::string_view(action.target); };
-  if (files(a) && files(b)) return mailbox(a) == mailbox(b);
+  if (stores(a) && stores(b)) return mailbox(a) == mailbox(b);
+  if (a.kind == Action::Kind::notify || a.kind == Action::Kind::vacation || rejects(a)) return false;
   return a.kind == b.kind && a.target == b.target;
+}
+
+// Marks and copies work at the side of what is decided (access-control.md 6.2).
+bool decides(const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::vacation:
+    case Action::Kind::notify:
+    case Action::Kind::capture: return false;
+    default: return !action.copy;
+  }
 }
 
 }  // namespace
 
+std::string_view to_string(Action::Kind kind) {
+  constexpr std::array<std::string_view, 12> kNames = {"keep", "fileinto", "redirect", "discard", "jettison", "reject", "ereject", "refuse", "vacation", "notify", "hold", "capture"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
 std::string to_string(const Action& action) {
-  std::string out;
-  switch (action.kind) {
-    case Action::Kind::keep: out = action.implicit ? "keep (implicit)" : "keep"; break;
-    case Action::Kind::fileinto: out = "fileinto " + quoted(action.target); break;
-    case Action::Kind::redirect: out = "redirect " + quoted(action.target); break;
-    case Action::Kind::discard: out = "discard"; break;
-    case Action::Kind::jettison: out = "jettison"; break;
-  }
+  std::string out(to_string(action.kind));
+  if (action.implicit) out += " (implicit)";
+  if (!action.target.empty()) out += " " + quoted(action.target);
+  if (!action.reason.empty()) out += " " + quoted(action.reason);
+  if (action.notification) out += " " + quoted(action.notification->method);
   if (action.copy) out += " :copy";
   if (action.create) out += " :create";
+  if (!action.special_use.empty()) out += " :specialuse " + quoted(action.special_use);
   if (!action.flags.empty()) {
     out += " :flags [";
     for (std::size_t i = 0; i < action.flags.size(); ++i) out += (i == 0 ? "" : ", ") + quoted(action.flags[i]);
@@ -51,10 +70,27 @@ std::string to_string(const Action& action) {
   return out;
 }
 
-Run::Run(const Program& program, const mail::MessageView& message, const EnvelopeView& envelope, Host& host, const Limits& limits, Mode mode)
-    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(mode), variables_(program.variables.size()) {
+std::chrono::sys_seconds Host::now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+
+std::chrono::minutes Host::zone(std::chrono::sys_seconds time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm local{};
+  if (localtime_r(&seconds, &local) == nullptr) return std::chrono::minutes(0);
+  return std::chrono::minutes(local.tm_gmtoff / 60);
+}
+
+Run::Run(const Program& program, Message& message, const EnvelopeView& envelope, Host& host, const Limits& limits, const RunOptions& options)
+    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), before_(message.state()),
+      called_(program.units.size()), available_(program.capabilities.size()), globals_(program.global_variables.size()) {
+  if (options.continued != nullptr) {
+    outcome_ = *options.continued;
+    outcome_.steps_used = 0;
+    outcome_.error.reset();
+  }
   started_ = cpu_clock();
   next_clock_ = kStepsBetweenClocks;
+  push_frame(0, 0);
+  at_ = program_.units.front().first;
 }
 
 std::chrono::nanoseconds Run::cpu_clock() const {
@@ -82,9 +118,24 @@ bool Run::spend(std::uint64_t steps) {
   return true;
 }
 
+bool Run::take_memory(std::size_t bytes) {
+  if (failed()) return false;
+  memory_ += bytes;
+  if (memory_ <= limits_.memory_bytes) return true;
+  outcome_.over_limit = true;
+  fail("script used up its " + std::to_string(limits_.memory_bytes) + " bytes of memory");
+  return false;
+}
+
 void Run::fail(std::string text) {
   if (failed()) return;
-  outcome_.error = current_ != nullptr ? RuntimeError{current_->place.line, current_->place.column, std::move(text)} : RuntimeError{0, 0, std::move(text)};
+  outcome_.error = current_ != nullptr ? RuntimeError{current_->place.line, current_->place.column, std::move(text), program_.units[frames_.back().unit].name}
+                                       : RuntimeError{0, 0, std::move(text), {}};
+}
+
+void Run::note(const std::string& text) {
+  if (current_ != nullptr) host_.note(current_->place.line, current_->place.column, text);
+  else host_.note(0, 0, text);
 }
 
 void Run::act(Action action) {
@@ -92,24 +143,78 @@ void Run::act(Action action) {
     action.line = current_->place.line;
     action.column = current_->place.column;
   }
-  if (mode_ == Mode::restricted && action.kind != Action::Kind::jettison) return;
-  if (!action.copy) {
+  if (mode_ == Mode::restricted && action.kind != Action::Kind::jettison && action.kind != Action::Kind::capture) return;
+  const auto& actions = outcome_.actions;
+  const auto any = [&](auto matches) { return std::any_of(actions.begin(), actions.end(), matches); };
+  // RFC 5429 section 2.1: a message is refused or taken, never both; and not by vacation either.
+  const auto takes = [](const Action& one) { return stores(one) || one.kind == Action::Kind::redirect || one.kind == Action::Kind::vacation; };
+  if ((rejects(action) && any(takes)) || (takes(action) && any(rejects)))
+    return fail(std::string(to_string(action.kind)) + " can't be combined with " +
+                std::string(to_string(std::find_if(actions.begin(), actions.end(), [&](const Action& one) { return rejects(action) ? takes(one) : rejects(one); })->kind)));
+  if (rejects(action) && any(rejects)) return fail("the message is rejected twice");
+  if (action.kind == Action::Kind::vacation && any([](const Action& one) { return one.kind == Action::Kind::vacation; }))
+    return fail("vacation may be used only once");
+
+  if (decides(action)) {
     outcome_.implicit_keep = false;
     outcome_.decided_explicitly = true;
   }
   for (Action& earlier : outcome_.actions) {
     if (!same_effect(earlier, action)) continue;
-    // The order is that of the first mention; the last flags win (RFC 5232 section 4).
+    // The order is that of the first mention; the last flags win (RFC 5232 section 4). An edited message is the same message.
     if (action.kind == Action::Kind::keep) earlier.kind = Action::Kind::keep, earlier.target.clear();
     earlier.copy = earlier.copy && action.copy;
     earlier.create = earlier.create || action.create;
+    if (earlier.special_use.empty()) earlier.special_use = std::move(action.special_use);
     earlier.flags = std::move(action.flags);
     return;
   }
-  if (outcome_.actions.size() >= limits_.actions) return fail("script asks for more than " + std::to_string(limits_.actions) + " actions");
-  if (action.kind == Action::Kind::redirect && ++redirects_ > limits_.redirects)
-    return fail("script redirects to more than " + std::to_string(limits_.redirects) + " addresses");
+  if (limits_.actions > 0 && actions.size() >= limits_.actions) return fail("total number of actions exceeds policy limit (" + std::to_string(limits_.actions) + ")");
+  const auto count = [&](Action::Kind kind) { return static_cast<std::size_t>(std::count_if(actions.begin(), actions.end(), [&](const Action& one) { return one.kind == kind; })); };
+  if (action.kind == Action::Kind::redirect) {
+    if (limits_.redirects == 0) return fail("local policy prohibits the use of a redirect action");
+    if (count(Action::Kind::redirect) >= limits_.redirects) return fail("number of redirect actions exceeds policy limit (" + std::to_string(limits_.redirects) + ")");
+  }
+  if (action.kind == Action::Kind::notify) {
+    if (limits_.notifications == 0) return fail("local policy prohibits the use of a notify action");
+    if (count(Action::Kind::notify) >= limits_.notifications) return fail("number of notify actions exceeds policy limit (" + std::to_string(limits_.notifications) + ")");
+  }
+  if (stores(action) || action.kind == Action::Kind::redirect || action.kind == Action::Kind::capture || action.kind == Action::Kind::hold) action.message = message_.version();
   outcome_.actions.push_back(std::move(action));
+}
+
+void Run::set_outcome(Outcome outcome) {
+  const auto steps = outcome_.steps_used;
+  outcome_ = std::move(outcome);
+  outcome_.error.reset();
+  outcome_.steps_used = steps;
+}
+
+bool Run::before_edit() {
+  if (mode_ == Mode::restricted) return false;
+  if (++edits_ > limits_.header_edits) {
+    fail("number of changes to the message exceeds policy limit (" + std::to_string(limits_.header_edits) + ")");
+    return false;
+  }
+  if (!spend_text(message_.header().text().size()) || !take_memory(message_.header().header().bytes)) return false;
+  forget_message();
+  return true;
+}
+
+void Run::mark(Mark mark) {
+  if (++edits_ > limits_.header_edits) return fail("number of changes to the message exceeds policy limit (" + std::to_string(limits_.header_edits) + ")");
+  if (!spend_text(message_.size())) return;
+  forget_message();
+  apply(mark, message_);
+  outcome_.marks.push_back(std::move(mark));
+}
+
+// ---- variables
+
+std::size_t Run::variable_place(std::uint32_t number) const { return frames_.back().variables + number; }
+
+std::string_view Run::variable(std::uint32_t number) const {
+  return (number & kGlobalVariable) != 0 ? std::string_view(globals_[number & ~kGlobalVariable]) : std::string_view(variables_[variable_place(number)]);
 }
 
 void Run::set_variable(std::uint32_t number, std::string value) {
@@ -119,7 +224,9 @@ void Run::set_variable(std::uint32_t number, std::string value) {
     while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;
     value.resize(end);
   }
-  variables_[number] = std::move(value);
+  std::string& place = (number & kGlobalVariable) != 0 ? globals_[number & ~kGlobalVariable] : variables_[variable_place(number)];
+  if (value.size() > place.capacity() && !take_memory(value.size())) return;
+  place = std::move(value);
 }
 
 std::string_view Run::match_value(std::uint32_t number) const {
@@ -128,31 +235,127 @@ std::string_view Run::match_value(std::uint32_t number) const {
 
 void Run::set_match_values(std::vector<std::string> values) { match_values_ = std::move(values); }
 
+const std::vector<std::string>& Run::flags() {
+  if (outcome_.flags) return *outcome_.flags;
+  if (!message_flags_) message_flags_ = host_.message_flags();
+  return *message_flags_;
+}
+
+std::chrono::sys_seconds Run::now() {
+  if (!now_) now_ = host_.now();
+  return *now_;
+}
+
+// ---- control
+
+void Run::push_frame(std::uint32_t unit, std::size_t back) {
+  frames_.push_back({unit, back, variables_.size(), blocks_.size()});
+  variables_.resize(variables_.size() + program_.units[unit].variables.size());
+  called_[unit] = true;
+}
+
+bool Run::pop_frame() {
+  const Frame frame = frames_.back();
+  leave_blocks_to(frame.blocks);
+  if (frames_.size() == 1) return false;
+  variables_.resize(frame.variables);
+  frames_.pop_back();
+  at_ = frame.back;
+  return true;
+}
+
+void Run::call(std::uint32_t unit) {
+  push_frame(unit, at_);
+  at_ = program_.units[unit].first;
+}
+
+void Run::return_from_script() {
+  if (!pop_frame()) stopped_ = true;
+}
+
+// Their own `leave` instructions do the rest, from the outermost one's on.
+void Run::leave_blocks(std::size_t count) {
+  const std::size_t open = blocks_.size() - frames_.back().blocks;
+  if (count == 0 || open == 0) return;
+  at_ = blocks_[blocks_.size() - std::min(count, open)].end;
+}
+
+bool Run::leave_block_of(std::string_view name) {
+  for (std::size_t i = blocks_.size(); i > frames_.back().blocks; --i)
+    if (blocks_[i - 1].step->name == name) {
+      at_ = blocks_[i - 1].end;
+      return true;
+    }
+  return false;
+}
+
+void Run::leave_blocks_to(std::size_t count) {
+  while (blocks_.size() > count) {
+    Block block = std::move(blocks_.back());
+    blocks_.pop_back();
+    block.step->leave(*this, block.state.get());
+  }
+}
+
 void Run::loop() {
   const auto& code = program_.instructions;
   const bool traced = host_.wants_trace();
   bool truth = false;
-  for (std::size_t at = 0; at < code.size();) {
-    const Instruction& instruction = code[at++];
+  while (at_ < code.size() && !stopped_) {
+    const Instruction& instruction = code[at_++];
     switch (instruction.operation) {
       case Instruction::Operation::step:
         current_ = program_.steps[instruction.argument].get();
         if (!spend(1)) return;
-        truth = current_->perform(*this);
-        if (text_too_long_) fail("a text with variables in it is longer than " + std::to_string(kMostTextBytes) + " bytes");
-        if (failed()) return;
-        if (traced) host_.trace(current_->place.line, current_->place.column, current_->name + (truth ? ": true" : ": false"));
+        {
+          const Step* step = current_;
+          truth = step->perform(*this);
+          if (text_too_long_) fail("a text with variables in it is longer than " + std::to_string(kMostTextBytes) + " bytes");
+          if (failed()) return;
+          if (traced) host_.trace(step->place.line, step->place.column, step->name + (truth ? ": true" : ": false"));
+        }
         break;
-      case Instruction::Operation::jump: at = instruction.argument; break;
+      case Instruction::Operation::jump: at_ = instruction.argument; break;
       case Instruction::Operation::jump_if_true:
-        if (truth) at = instruction.argument;
+        if (truth) at_ = instruction.argument;
         break;
       case Instruction::Operation::jump_if_false:
-        if (!truth) at = instruction.argument;
+        if (!truth) at_ = instruction.argument;
         break;
       case Instruction::Operation::negate: truth = !truth; break;
       case Instruction::Operation::set_true: truth = true; break;
       case Instruction::Operation::set_false: truth = false; break;
+      case Instruction::Operation::enter: {
+        const auto* step = static_cast<const BlockStep*>(program_.steps[instruction.argument].get());
+        current_ = step;
+        if (!spend(1)) return;
+        std::unique_ptr<BlockState> state;
+        truth = step->enter(*this, state);
+        blocks_.push_back({step, code[at_].argument, std::move(state)});
+        if (failed()) return;
+        break;
+      }
+      case Instruction::Operation::again:
+        current_ = blocks_.back().step;
+        if (!spend(1)) return;
+        truth = blocks_.back().step->again(*this, blocks_.back().state.get());
+        if (failed()) return;
+        break;
+      case Instruction::Operation::leave: {
+        // Those inside that were left by a jump go with it.
+        std::size_t count = blocks_.size();
+        while (count > frames_.back().blocks && blocks_[count - 1].step != program_.steps[instruction.argument].get()) --count;
+        leave_blocks_to(count > frames_.back().blocks ? count - 1 : count);
+        if (failed()) return;
+        break;
+      }
+      case Instruction::Operation::need:
+        if (available_[instruction.argument]) break;
+        fail("the capability \"" + program_.capabilities[instruction.argument] + "\" is used before an ihave test found it");
+        return;
+      case Instruction::Operation::finish:
+        if (!pop_frame()) return;
+        break;
       case Instruction::Operation::stop: return;
     }
   }
@@ -160,19 +363,34 @@ void Run::loop() {
 
 Outcome Run::finish() {
   loop();
+  // A stop inside of blocks.
+  if (!failed()) leave_blocks_to(0);
   outcome_.cpu_used = std::chrono::duration_cast<std::chrono::microseconds>(cpu_clock() - started_);
   if (failed()) {
-    outcome_.actions.clear();
-    outcome_.decided_explicitly = false;
-    outcome_.implicit_keep = true;
-  } else if (outcome_.implicit_keep) {
-    outcome_.keep_flags = flags;
+    // The message stays as it came: sieve.md 0.2.
+    Outcome error;
+    error.error = std::move(outcome_.error);
+    error.over_limit = outcome_.over_limit;
+    error.cpu_used = outcome_.cpu_used;
+    error.steps_used = outcome_.steps_used;
+    message_.restore(std::move(before_));
+    return error;
   }
+  if (outcome_.implicit_keep) {
+    if (outcome_.flags) outcome_.keep_flags = *outcome_.flags;
+    outcome_.keep_message = message_.version();
+  }
+  if (outcome_.no_vacation) std::erase_if(outcome_.actions, [](const Action& action) { return action.kind == Action::Kind::vacation; });
   return std::move(outcome_);
 }
 
+Outcome run(const Program& program, Message& message, const EnvelopeView& envelope, Host& host, const Limits& limits, const RunOptions& options) {
+  return Run(program, message, envelope, host, limits, options).finish();
+}
+
 Outcome run(const Program& program, const mail::MessageView& message, const EnvelopeView& envelope, Host& host, const Limits& limits, Mode mode) {
-  return Run(program, message, envelope, host, limits, mode).finish();
+  Message own(message);
+  return run(program, own, envelope, host, limits, RunOptions{mode, nullptr});
 }
 
 std::string_view Text::value(const Run& run, std::string& scratch) const {
@@ -190,6 +408,11 @@ std::string_view Text::value(const Run& run, std::string& scratch) const {
     scratch += part;
   }
   return scratch;
+}
+
+std::string Text::value(const Run& run) const {
+  std::string scratch;
+  return std::string(value(run, scratch));
 }
 
 }  // namespace postern::sieve

@@ -120,7 +120,7 @@ class Size : public Step {
   bool over = false;
   std::uint64_t limit = 0;
   bool perform(Run& run) const override {
-    const std::uint64_t size = run.message().size();
+    const std::uint64_t size = run.edited().size();
     return over ? size > limit : size < limit;   // a message of exactly this size is neither
   }
 };

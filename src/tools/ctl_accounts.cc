@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "delivery/scripts.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "sieve/compile.h"
@@ -181,6 +182,7 @@ Result<std::string> read_filter(const std::string& file, bool system_script) {
   if (!base::is_utf8(source)) return Error{Kind::invalid, file + ": not UTF-8 text"};
   sieve::CompileOptions options;
   options.system_script = system_script;
+  options.abilities = delivery::kFilterAbilities;
   const sieve::Compiled compiled = sieve::compile(source, options);
   const std::string name = file == "-" ? "standard input" : file;
   for (const sieve::Mistake& mistake : compiled.mistakes)

@@ -187,8 +187,7 @@ std::string envelope_address(const std::string& given, bool null_allowed) {
 }
 
 boost::json::object to_json(const sieve::Action& action) {
-  static constexpr std::array<const char*, 5> kNames = {"keep", "fileinto", "redirect", "discard", "jettison"};
-  boost::json::object object{{"action", kNames[static_cast<std::size_t>(action.kind)]}, {"line", action.line}, {"column", action.column}};
+  boost::json::object object{{"action", to_string(action.kind)}, {"line", action.line}, {"column", action.column}};
   if (action.kind == sieve::Action::Kind::fileinto) object["mailbox"] = action.target;
   if (action.kind == sieve::Action::Kind::redirect) object["address"] = action.target;
   if (action.copy) object["copy"] = true;

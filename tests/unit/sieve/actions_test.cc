@@ -99,10 +99,10 @@ class ActionsTest : public CppUnit::TestFixture {
     for (int i = 0; i < 32; ++i) many += "fileinto \"f" + std::to_string(i) + "\";\n";
     for (int i = 0; i < 4; ++i) redirects += "redirect \"r" + std::to_string(i) + "@example.com\";\n";
     CPPUNIT_ASSERT_EQUAL(std::size_t{32}, outcome(require_all() + many).actions.size());
-    CPPUNIT_ASSERT_EQUAL(std::string("error: 34:1 script asks for more than 32 actions"), result(require_all() + many + "fileinto \"one more\";", kMessage));
+    CPPUNIT_ASSERT_EQUAL(std::string("error: 34:1 total number of actions exceeds policy limit (32)"), result(require_all() + many + "fileinto \"one more\";", kMessage));
     CPPUNIT_ASSERT_EQUAL(std::size_t{32}, outcome(require_all() + many + "fileinto \"f3\";").actions.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{4}, outcome(redirects).actions.size());
-    CPPUNIT_ASSERT_EQUAL(std::string("error: 5:1 script redirects to more than 4 addresses"), result(redirects + "redirect \"x@example.com\";", kMessage));
+    CPPUNIT_ASSERT_EQUAL(std::string("error: 5:1 number of redirect actions exceeds policy limit (4)"), result(redirects + "redirect \"x@example.com\";", kMessage));
     const Outcome failed = outcome(redirects + "redirect \"x@example.com\";");
     CPPUNIT_ASSERT(failed.actions.empty() && failed.implicit_keep && !failed.decided_explicitly && !failed.over_limit);
   }

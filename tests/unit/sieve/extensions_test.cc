@@ -216,7 +216,7 @@ class ExtensionsTest : public CppUnit::TestFixture {
         {"set \"\" \"x\";", "mistake: 1:75 \"\" is no name for a variable"},
         {"set \"a.b\" \"x\";", "mistake: 1:75 \"a.b\" is no name for a variable"},
         {"fileinto \"${a.b}\";", "mistake: 1:80 unknown namespace in \"${a.b}\""},
-        {"fileinto \"${99}\";", "mistake: 1:80 match values go up to ${31}"},
+        {"fileinto \"${99}\";", "mistake: 1:80 match values go up to ${32}"},
         {"if header :matches \"subject\" \"[*] *\" { fileinto \"${1}/${2}\"; }", "fileinto \"lists/Hello  World\""},
         {"if header :matches \"subject\" \"*\" { fileinto \"${0}\"; }", "fileinto \"[lists] Hello  World\""},
         {"if header :matches \"subject\" \"*l*\" { fileinto \"${1}.${2}\"; }", "fileinto \"[.ists] Hello  World\""},
