@@ -219,7 +219,10 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
   std::string flags;
   for (const char flag : reading_order(table))
     if (raises(said.raised, flag)) flags += flag;
-  const bool some_output = !said.output.empty();
+  // What another table or a call-out gives is empty as a rule: `$C$|TABLE;$0|$Y$E` is the idiom.
+  const bool some_output = std::any_of(said.output.begin(), said.output.end(), [](const TemplateFacts::Piece& piece) {
+    return piece.constant ? !piece.text.empty() : piece.field >= 0;
+  });
   if (flags.empty()) {
     const bool takes_text = table == AccessTable::port && said.raised.has_either_case('Y');
     if (some_output && !takes_text) warn("W07", place, "text that no flag takes");
