@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t kTrailerBytes = 4096;
 constexpr char kMagic[16] = {'P', 'o', 's', 't', 'e', 'r', 'n', ' ', 'c', 'o', 'm', 'p', 'i', 'l', 'e', 'd'};
-constexpr u_int32_t kPageBytes = 4096;
+constexpr u_int32_t kPageBytes = 16384;
 constexpr u_int32_t kCacheBytes = 8u << 20;
 constexpr std::size_t kBulkBytes = std::size_t{1} << 20;
 // The library needs some bytes a record in a bulk buffer; a record larger than this goes by itself.

@@ -5,7 +5,9 @@
 // A program is a run of bytes: operation, then its operands. Numbers are little-endian. The same bytes stand in the compiled file
 // and in the image. Readers go through CodeReader, which can't pass the end; what is malformed reads as operation 0.
 // A change of this form is a new kImageVersion (image.h) and a new keyfile::kCompiledVersion.
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -78,10 +80,10 @@ class CodeReader {
   // False once something was read past the end; such reads give zero or nothing.
   [[nodiscard]] bool good() const { return good_; }
   [[nodiscard]] std::size_t position() const { return at_; }
-  std::uint8_t u8() { return static_cast<std::uint8_t>(number(1)); }
-  std::uint16_t u16() { return static_cast<std::uint16_t>(number(2)); }
-  std::uint32_t u32() { return static_cast<std::uint32_t>(number(4)); }
-  std::uint64_t u64() { return number(8); }
+  std::uint8_t u8() { return static_cast<std::uint8_t>(number<1>()); }
+  std::uint16_t u16() { return static_cast<std::uint16_t>(number<2>()); }
+  std::uint32_t u32() { return static_cast<std::uint32_t>(number<4>()); }
+  std::uint64_t u64() { return number<8>(); }
   std::string_view raw(std::size_t length) {
     if (!good_ || code_.size() - at_ < length) {
       fail();
@@ -94,10 +96,16 @@ class CodeReader {
   std::string_view text() { return raw(u16()); }
 
  private:
-  std::uint64_t number(std::size_t width) {
-    const std::string_view bytes = raw(width);
+  template <std::size_t width>
+  std::uint64_t number() {
+    static_assert(std::endian::native == std::endian::little, "numbers are read with plain loads");
+    if (!good_ || code_.size() - at_ < width) {
+      fail();
+      return 0;
+    }
     std::uint64_t value = 0;
-    for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+    std::memcpy(&value, code_.data() + at_, width);
+    at_ += width;
     return value;
   }
   void fail() {

@@ -10,9 +10,13 @@
 #include "mapping/pattern.h"
 #include "mapping/template.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <set>
+#include <unordered_map>
 
 namespace postern::mapping {
 namespace {
@@ -21,8 +25,14 @@ constexpr std::size_t kMaxTables = 65535;
 constexpr std::size_t kMaxValueBytes = std::size_t{64} << 10;
 // Of a circle of aliases, so many names are shown.
 constexpr std::size_t kCircleNames = 10;
-// Where encode_entry() puts the key.
-constexpr std::size_t kKeyOffset = 6, kKeyBytes = 11;
+// Templates as written, with what they say, are kept for so many different ones: most tables repeat a few.
+constexpr std::size_t kMaxParsedTemplates = 1000;
+// An entry whose rarest key stands for more entries than this is looked for by a window of its literals instead, if there are more
+// such entries in the table than the second number: to read a short list costs less than to look at all windows of every probe.
+constexpr std::uint32_t kCommonKey = 8;
+constexpr std::size_t kFewEntries = 64;
+// Of a run of records or templates, so many bytes go into one record of the compiled file: four fit in a page.
+constexpr std::size_t kRunBytes = 3800;
 
 // How often each key occurs in a table, roughly: one counter may stand for several keys. A wrong count costs a comparison, never an answer.
 class KeyCounts {
@@ -71,21 +81,25 @@ class Compiler final : public SourceHandler {
     if (!names_.insert(base::lower(name)).second) message("E03", file, line, "table " + std::string(name) + " is there twice");
     if (out_.tables.size() == kMaxTables) message("E10", file, line, "more than " + std::to_string(kMaxTables) + " tables");
     if (out_.tables.size() >= kMaxTables) out_.tables.pop_back();
-    out_.tables.push_back({std::string(name), line, file, {}, {}});
+    out_.tables.push_back({std::string(name), line, file, {}, 0});
     if (input_.lint) lint_.table(name, file, line);
   }
 
   void entry(std::string_view pattern_text, std::string_view template_text, std::uint16_t file, std::uint32_t line) override {
     const Pattern pattern = parse_pattern(pattern_text);
     report(pattern.findings, file, line);
-    const Template expansion = parse_template(template_text, pattern.fields);
+    const Template& expansion = parsed_template(template_text, pattern.fields);
     // With a broken pattern the fields are not known, so what is said of them may be wrong.
     if (pattern.good()) report(expansion.findings, file, line);
     if (!pattern.good() || !expansion.good() || out_.tables.empty()) return;
     if (input_.lint) lint_.entry(pattern_text, pattern, expansion, file, line);
-    Compilation::Table& table = out_.tables.back();
-    table.offsets.push_back(table.records.size());
-    table.records += encode_entry({line, file, {}, pattern.code, expansion.code});
+    EntryRecord entry;
+    entry.line = line;
+    entry.file = file;
+    entry.pattern = pattern.code;
+    entry.expansion = template_number(expansion.code);
+    encode_entry(entry, out_.tables.back().records);
+    ++out_.tables.back().entries;
   }
 
   void message(const char* code, std::uint16_t file, std::uint32_t line, std::string text) override {
@@ -109,28 +123,65 @@ class Compiler final : public SourceHandler {
       if (finding.code[0] == 'E' || input_.lint) message(finding.code.c_str(), file, line, finding.text);
   }
 
-  // Now that it is known how often each key occurs in the table, every entry gets the rarest of its own.
+  const Template& parsed_template(std::string_view text, int fields) {
+    std::string name = std::to_string(fields) + " " + std::string(text);
+    if (const auto known = parsed_.find(name); known != parsed_.end()) return known->second;
+    if (parsed_.size() >= kMaxParsedTemplates) parsed_.clear();
+    return parsed_.emplace(std::move(name), parse_template(text, fields)).first->second;
+  }
+
+  std::uint32_t template_number(const std::string& code) {
+    const auto [place, is_new] = template_numbers_.emplace(code, static_cast<std::uint32_t>(out_.templates.size()));
+    if (is_new) out_.templates.push_back(code);
+    return place->second;
+  }
+
+  // Now that it is known how often each key occurs in the table, every entry gets the rarest of its own, and the rarest pairs of bytes.
   void leave_table() {
     if (out_.tables.empty()) return;
     Compilation::Table& table = out_.tables.back();
-    KeyCounts counts(table.offsets.size());
-    for (std::size_t entry = 0; entry < table.offsets.size(); ++entry)
-      for (const Key& key : pattern_keys(decode_entry(table.record(entry))->pattern)) counts.add(key);
-    for (const std::uint64_t offset : table.offsets) {
-      const auto entry = decode_entry(std::string_view(table.records).substr(offset));
-      Key best;
+    const auto each = [&](const auto& take) {
+      std::string_view run = table.records;
+      for (std::size_t number = 0; auto entry = take_entry(run); ++number) take(number, *entry);
+    };
+    KeyCounts counts(table.entries);
+    std::array<std::uint32_t, 256> pair_counts{};
+    each([&](std::size_t, const EntryRecord& entry) {
+      for (const Key& key : pattern_keys(entry.pattern)) counts.add(key);
+      for (const PairClass pair : pattern_pairs(entry.pattern)) ++pair_counts[pair];
+    });
+    const auto rarest = [](const std::vector<Key>& keys, const KeyCounts& counted, Key& best) {
       std::uint32_t best_count = UINT32_MAX;
-      for (const Key& key : pattern_keys(entry->pattern))
-        if (const std::uint32_t count = counts.of(key); best.kind == KeyKind::none || count < best_count) {
-          best = key;
-          best_count = count;
-        }
-      CodeWriter bytes;
-      bytes.u8(static_cast<std::uint8_t>(best.kind));
-      bytes.u16(best.parameter);
-      bytes.u64(best.hash);
-      table.records.replace(offset + kKeyOffset, kKeyBytes, bytes.bytes());
-    }
+      for (const Key& key : keys) {
+        const std::uint32_t count = counted.of(key);
+        if (best.kind != KeyKind::none && (count > best_count || (count == best_count && key.kind >= best.kind))) continue;
+        best = key;
+        best_count = count;
+      }
+      return best_count;
+    };
+    std::size_t without = 0;
+    KeyCounts windows(table.entries);
+    std::vector<bool> common(table.entries);
+    each([&](std::size_t number, const EntryRecord& entry) {
+      Key best;
+      if (rarest(pattern_keys(entry.pattern), counts, best) <= kCommonKey) return;
+      common[number] = true;
+      ++without;
+      for (const Key& key : pattern_windows(entry.pattern)) windows.add(key);
+    });
+    std::string records;
+    records.reserve(table.records.size());
+    each([&](std::size_t number, EntryRecord& entry) {
+      const std::uint32_t count = rarest(pattern_keys(entry.pattern), counts, entry.key);
+      if (Key window; common[number] && without > kFewEntries && rarest(pattern_windows(entry.pattern), windows, window) < count) entry.key = window;
+      std::vector<PairClass> pairs = pattern_pairs(entry.pattern);
+      std::sort(pairs.begin(), pairs.end(), [&](PairClass a, PairClass b) { return pair_counts[a] != pair_counts[b] ? pair_counts[a] < pair_counts[b] : a < b; });
+      pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+      for (std::size_t i = 0; i < std::min(pairs.size(), sizeof(Signature)); ++i) entry.signature |= Signature{pairs[i]} << (8 * i);
+      encode_entry(entry, records);
+    });
+    table.records = std::move(records);
   }
 
   // Calls `line` for each line that is no comment and not blank; lines that begin with a blank belong to the one before, if wanted.
@@ -230,6 +281,8 @@ class Compiler final : public SourceHandler {
   Compilation out_;
   Lint lint_;
   std::set<std::string> names_;
+  std::unordered_map<std::string, Template> parsed_;
+  std::unordered_map<std::string, std::uint32_t> template_numbers_;
 };
 
 }  // namespace
@@ -241,14 +294,9 @@ std::string Message::to_string() const {
   return out + ": " + kind + " " + code + ": " + text;
 }
 
-std::string_view Compilation::Table::record(std::size_t entry) const {
-  const std::uint64_t start = offsets[entry], end = entry + 1 < offsets.size() ? offsets[entry + 1] : records.size();
-  return std::string_view(records).substr(start, end - start);
-}
-
 std::size_t Compilation::entries() const {
   std::size_t count = 0;
-  for (const Table& table : tables) count += table.offsets.size();
+  for (const Table& table : tables) count += table.entries;
   return count;
 }
 
@@ -257,23 +305,26 @@ Compilation compile(const CompileInput& input) { return Compiler(input).run(); }
 Result<std::string> lay_out(const Compilation& compilation, std::uint64_t generation, std::int64_t built_microseconds) {
   ImageBuilder builder;
   for (const std::string& file : compilation.files) builder.add_file(file);
+  for (const std::string& code : compilation.templates) builder.add_template(code);
   for (std::size_t number = 0; number < compilation.tables.size(); ++number) {
     const Compilation::Table& table = compilation.tables[number];
     builder.add_table(table.name, table.line, table.file);
-    for (std::size_t entry = 0; entry < table.offsets.size(); ++entry) builder.add_entry(number, table.record(entry));
+    builder.add_entries(number, table.records);
   }
   for (const auto& [key, value] : compilation.general) builder.add_general(key, value);
   for (const auto& [name, targets] : compilation.aliases) builder.add_alias(name, targets);
   return builder.finish(generation, built_microseconds);
 }
 
-// Records, in the order of their keys: A<name> alias, F<number> file, G<key> general table, T<number> table, e<table><entry> entry.
+// Records, in the order of their keys: A<name> alias, F<number> file, G<key> general table, T<number> table, X<number> templates from
+// that number on, e<table><number> entries of a table from that number on.
 Result<keyfile::CompiledHeader> write_tables(const Compilation& compilation, int directory, const std::string& name, mode_t mode,
                                              std::uint64_t generation, bool replace) {
   POSTERN_ASSERT(compilation.good());
   auto alias = compilation.aliases.begin();
   auto general = compilation.general.begin();
-  std::size_t file = 0, table = 0, entry_table = 0, entry = 0;
+  std::size_t file = 0, table = 0, expansion = 0, entry_table = 0, entry = 0;
+  std::string_view run = compilation.tables.empty() ? std::string_view() : compilation.tables[0].records;
   std::string key_buffer, value_buffer;
   const auto next = [&](std::string_view& key, std::string_view& value) {
     if (alias != compilation.aliases.end()) {
@@ -297,15 +348,27 @@ Result<keyfile::CompiledHeader> write_tables(const Compilation& compilation, int
       value_buffer = record.take();
       value = value_buffer;
       ++table;
+    } else if (expansion < compilation.templates.size()) {
+      key_buffer = "X" + big_endian(expansion, 4);
+      CodeWriter record;
+      do record.text(compilation.templates[expansion++]);
+      while (expansion < compilation.templates.size() && record.bytes().size() < kRunBytes);
+      value_buffer = record.take();
+      value = value_buffer;
     } else {
-      while (entry_table < compilation.tables.size() && entry == compilation.tables[entry_table].offsets.size()) {
-        ++entry_table;
+      while (run.empty()) {
+        if (++entry_table >= compilation.tables.size()) return false;
+        run = compilation.tables[entry_table].records;
         entry = 0;
       }
-      if (entry_table == compilation.tables.size()) return false;
       key_buffer = "e" + big_endian(entry_table, 2) + big_endian(entry, 4);
-      value = compilation.tables[entry_table].record(entry);
-      ++entry;
+      std::string_view rest = run;
+      do {
+        take_entry(rest);
+        ++entry;
+      } while (!rest.empty() && run.size() - rest.size() < kRunBytes);
+      value = run.substr(0, run.size() - rest.size());
+      run = rest;
     }
     key = key_buffer;
     return true;
@@ -315,6 +378,8 @@ Result<keyfile::CompiledHeader> write_tables(const Compilation& compilation, int
 
 Result<std::string> image_of_compiled(int compiled_file) {
   ImageBuilder builder;
+  // An image is about as large as its file: shorter entries, and an index.
+  if (struct stat status {}; ::fstat(compiled_file, &status) == 0) builder.expect(static_cast<std::uint64_t>(status.st_size) * 5 / 4);
   bool good = true;
   auto header = keyfile::read_compiled(compiled_file, [&](std::string_view key, std::string_view value) {
     const std::string_view rest = key.substr(1);
@@ -330,9 +395,15 @@ Result<std::string> image_of_compiled(int compiled_file) {
         good = in.good();
         break;
       }
+      case 'X':
+        for (CodeReader in(value); good && !in.at_end();) {
+          const std::string_view code = in.text();
+          good = in.good() && builder.add_template(code);
+        }
+        break;
       case 'e':
         good = rest.size() == 6 &&
-               builder.add_entry(std::size_t{static_cast<unsigned char>(rest[0])} << 8 | static_cast<unsigned char>(rest[1]), value);
+               builder.add_entries(std::size_t{static_cast<unsigned char>(rest[0])} << 8 | static_cast<unsigned char>(rest[1]), value);
         break;
       default: good = false;
     }

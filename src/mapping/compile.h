@@ -37,14 +37,13 @@ class Compilation {
     std::uint32_t line = 0;
     std::uint16_t file = 0;
     std::string records;                   // encoded entries, one behind the other
-    std::vector<std::uint64_t> offsets;    // of each entry in `records`
-
-    [[nodiscard]] std::string_view record(std::size_t entry) const;
+    std::size_t entries = 0;
   };
   std::vector<Message> messages;
   std::size_t errors = 0, warnings = 0;    // counted, kept or not
   std::vector<std::string> files;
   std::vector<Table> tables;
+  std::vector<std::string> templates;      // codes that the entries name by number, each once
   std::map<std::string, std::string> general;  // by key in lower case
   std::map<std::string, std::string> aliases;  // by name in lower case; targets joined by NUL
 

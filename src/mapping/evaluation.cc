@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <utility>
 
 namespace postern::mapping {
@@ -26,57 +27,103 @@ constexpr std::uint64_t kRestartSteps = 2000;
 // Each question costs somebody's time.
 constexpr int kMaxQuestions = 100;
 constexpr std::size_t kMaxTraceLines = 10'000;
+constexpr std::size_t kFewKeys = 8;
 
-// The entries of a table that may match the current string, from some entry on, in source order: a merge of the lists that
-// the string's keys lead to and of the list of entries without a key.
+// The entries of a table that may match the current string, from some place on, in source order: a merge of what stands under the
+// string's keys and of the entries without a key.
 class Candidates {
  public:
-  void start(const Image& image, const Image::Table& table, std::string_view probe, std::uint32_t from) {
+  // `text` is in lower case; it is needed until the last next().
+  void start(const Image& image, const Image::Table& table, std::string_view text, Image::Place from) {
+    entries_.clear();
     lists_.clear();
-    hashes_.clear();
-    probe_keys(probe, table.shape, hashes_);
-    std::sort(hashes_.begin(), hashes_.end());
-    hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
-    for (const std::uint64_t hash : hashes_) add(image, image.under(table, hash), from);
-    add(image, {table.always_at, table.always}, from);
+    from_ = from;
+    pairs_known_ = false;
+    // Used within this call only. Fetching a slot takes longer than anything else here: all are asked for before the first is read, and
+    // likewise the entries. Of many keys only those that pass the filter are.
+    thread_local std::vector<std::uint64_t> hashes;
+    hashes.clear();
+    probe_keys(text, table.shape, hashes);
+    if (hashes.size() <= kFewKeys)
+      for (const std::uint64_t hash : hashes) image.expect(table, hash);
+    std::size_t kept = 0;
+    for (const std::uint64_t hash : hashes)
+      if (image.may_have(table, hash)) {
+        image.expect(table, hash);
+        hashes[kept++] = hash;
+      }
+    hashes.resize(kept);
+    for (const std::uint64_t hash : hashes)
+      if (const Image::Found found = image.under(table, hash); found != 0) add(image, found, text, from);
+    if (table.always != 0) add(image, table.always, text, from);
+    std::sort(entries_.begin(), entries_.end(), std::greater<>());
     std::make_heap(lists_.begin(), lists_.end(), later);
   }
 
-  // The next entry number, or nothing.
-  std::optional<std::uint32_t> next(const Image& image) {
-    if (lists_.empty()) return std::nullopt;
-    std::pop_heap(lists_.begin(), lists_.end(), later);
-    List& list = lists_.back();
-    const std::uint32_t entry = list.entry;
-    if (++list.index < list.postings.count && image.posting(list.postings.at, list.index) > entry) {
-      list.entry = image.posting(list.postings.at, list.index);
-      std::push_heap(lists_.begin(), lists_.end(), later);
-    } else {
-      lists_.pop_back();
+  // The next entry, or nothing. A key that the text contains twice gives its entries once.
+  std::optional<Image::Place> next(const Image& image, std::string_view text) {
+    while (!entries_.empty() || !lists_.empty()) {
+      Image::Place entry = 0;
+      if (lists_.empty() || (!entries_.empty() && entries_.back() <= lists_.front().entry)) {
+        entry = entries_.back();
+        entries_.pop_back();
+      } else {
+        std::pop_heap(lists_.begin(), lists_.end(), later);
+        entry = lists_.back().entry;
+        if (advance(image, lists_.back(), text)) std::push_heap(lists_.begin(), lists_.end(), later);
+        else lists_.pop_back();
+      }
+      if (entry < from_) continue;
+      from_ = entry + 1;
+      return entry;
     }
-    return entry;
+    return std::nullopt;
   }
 
  private:
-  struct List {
-    std::uint32_t entry;  // its smallest number that was not given out
-    std::uint32_t index;
-    Image::Postings postings;
+  struct Run {
+    Image::Place entry;   // the first that was not given out
+    std::uint32_t index;  // behind it
+    Image::List list;
   };
-  static bool later(const List& a, const List& b) { return a.entry > b.entry; }
+  static bool later(const Run& a, const Run& b) { return a.entry > b.entry; }
 
-  void add(const Image& image, Image::Postings postings, std::uint32_t from) {
-    std::uint32_t low = 0, high = postings.count;
-    while (low < high) {
-      const std::uint32_t middle = low + (high - low) / 2;
-      if (image.posting(postings.at, middle) < from) low = middle + 1;
-      else high = middle;
+  // To the next entry of a list whose pairs of bytes all occur in the text; false at its end.
+  bool advance(const Image& image, Run& run, std::string_view text) {
+    if (!pairs_known_) {
+      pairs_ = PairSet(text);
+      pairs_known_ = true;
     }
-    if (low < postings.count) lists_.push_back({image.posting(postings.at, low), low, postings});
+    for (; run.index < run.list.count; ++run.index) {
+      if (!pairs_.has(image.signature(run.list, run.index))) continue;
+      run.entry = image.place(run.list, run.index++);
+      return true;
+    }
+    return false;
   }
 
-  std::vector<List> lists_;  // a heap, smallest entry first
-  std::vector<std::uint64_t> hashes_;
+  void add(const Image& image, Image::Found found, std::string_view text, Image::Place from) {
+    if ((found & Image::kIsList) == 0) {
+      if (found < from) return;
+      image.expect(Image::Place{found});
+      entries_.push_back(found);
+      return;
+    }
+    Run run{0, 0, image.list(found)};
+    std::uint32_t high = run.list.count;
+    while (run.index < high) {
+      const std::uint32_t middle = run.index + (high - run.index) / 2;
+      if (image.place(run.list, middle) < from) run.index = middle + 1;
+      else high = middle;
+    }
+    if (advance(image, run, text)) lists_.push_back(run);
+  }
+
+  std::vector<Image::Place> entries_;  // those that stand alone under their key, descending
+  std::vector<Run> lists_;             // a heap, smallest entry first
+  Image::Place from_ = 0;
+  PairSet pairs_;
+  bool pairs_known_ = false;
 };
 
 std::string folded(std::string_view text, char fold) {
@@ -107,13 +154,15 @@ struct Evaluation::Machine {
   // One table at work. The tables that it calls stand behind it.
   struct Frame {
     const Image::Table* table = nullptr;
-    std::string current;
+    std::string current, lowered;  // `lowered`: `current` in lower case, while not `fresh`
     Flags input, raised;
     bool matched = false;
     std::uint32_t line = 0, file = 0;
     // Where the scan stands.
     Candidates candidates;
-    std::uint32_t position = 0;
+    Image::Place position = 0;
+    std::uint32_t number = 0;    // with a trace: entries that the scan is past, and where the next one stands
+    Image::Place next = 0;
     bool fresh = true;           // the candidates are to be found anew from `position` on
     std::size_t pass_began_with = 0;
     int restarts = 0;
@@ -162,16 +211,17 @@ struct Evaluation::Machine {
     Frame& frame = frames.back();
     if (frame.fresh) {
       if (!spend(kScanSteps + frame.current.size() / 4)) return;
-      frame.candidates.start(image(), *frame.table, frame.current, frame.position);
+      frame.lowered = base::lower(frame.current);
+      frame.candidates.start(image(), *frame.table, frame.lowered, frame.position);
       frame.fresh = false;
     }
-    while (const auto number = frame.candidates.next(image())) {
-      const std::uint32_t left_out = *number - frame.position;
-      frame.position = *number + 1;
-      const auto entry = image().entry(*frame.table, *number);
+    while (const auto place = frame.candidates.next(image(), frame.lowered)) {
+      const std::uint32_t left_out = trace ? pass_over(frame, *place) : 0;
+      frame.position = *place + 1;
+      const auto entry = image().entry(*place);
       if (!entry) continue;
       const std::uint64_t left = kMaxEvaluationSteps - std::min(steps, kMaxEvaluationSteps);
-      frame.match = match(entry->pattern, frame.current, std::min(kMaxMatchSteps, left));
+      frame.match = match_folded(entry->pattern, frame.lowered, std::min(kMaxMatchSteps, left));
       if (trace) note(frame, *entry, left_out);
       if (frame.match.gave_up) mapped.step_limit_exceeded = true;
       if (!spend(frame.match.steps)) return;
@@ -189,14 +239,26 @@ struct Evaluation::Machine {
       frame.control = ' ';
       return;
     }
-    if (trace) mapped.skipped += frame.table->entries - frame.position;
-    frame.position = frame.table->entries;
+    if (trace) mapped.skipped += frame.table->entries - frame.number;
+    frame.number = frame.table->entries;
     // The end of the table: perhaps one more pass.
     if (frame.one_more_pass && restart(frame)) return;
     end_frame();
   }
 
-  void note(Frame& frame, const EntryRecord& entry, std::uint32_t left_out) {
+  // For a trace: how many entries stand before `place` that were not counted yet; that entry is counted too.
+  std::uint32_t pass_over(Frame& frame, Image::Place place) const {
+    if (frame.number == 0) frame.next = frame.table->entries_at;
+    std::uint32_t passed = 0;
+    for (; frame.next < place && frame.number < frame.table->entries; ++frame.number, ++passed) frame.next = image().behind(frame.next);
+    if (frame.number < frame.table->entries) {
+      ++frame.number;
+      frame.next = image().behind(frame.next);
+    }
+    return passed;
+  }
+
+  void note(Frame& frame, const Image::Entry& entry, std::uint32_t left_out) {
     TraceLine line;
     line.skipped = left_out;
     mapped.skipped += left_out;
@@ -231,6 +293,7 @@ struct Evaluation::Machine {
     }
     frame.pass_began_with = frame.current.size();
     frame.position = 0;
+    frame.number = 0;
     frame.fresh = true;
     return true;
   }

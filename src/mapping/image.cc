@@ -16,8 +16,20 @@ static_assert(std::endian::native == std::endian::little, "the image is read wit
 constexpr char kMagic[8] = {'P', 'o', 's', 't', 'e', 'r', 'n', 'I'};
 constexpr std::size_t kHeaderBytes = 128;
 constexpr std::size_t kTableBytes = 96;
-constexpr std::size_t kSlotBytes = 16;
+constexpr std::size_t kSlotBytes = 8;
+constexpr std::size_t kEntryHeadBytes = 12;
 constexpr std::uint64_t kMaxImageBytes = 0xffff'ff00u;
+// A key that nothing stands under passes the filter once in about so many times; at 1,000,000 keys it has 1 MiB, which stays in a
+// processor's own cache where the slots do not.
+constexpr std::uint64_t kFilterBitsAKey = 8;
+// So many steps before its turn a slot is fetched while the index is built.
+constexpr std::size_t kAhead = 12;
+// More lengths of one kind than a pattern has bytes can't be.
+constexpr std::uint32_t kMaxLengths = 512;
+
+// Slot and tag come from different halves of the hash.
+std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
+std::uint64_t filter_bit(std::uint64_t hash, std::uint64_t bits) { return hash >> 24 & (bits - 1); }
 
 void append_u32(std::string& out, std::uint64_t value) {
   const auto narrow = static_cast<std::uint32_t>(value);
@@ -40,50 +52,79 @@ int compare_ignoring_case(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string encode_entry(const EntryRecord& entry) {
-  CodeWriter out;
-  out.u32(entry.line);
-  out.u16(entry.file);
-  out.u8(static_cast<std::uint8_t>(entry.key.kind));
-  out.u16(entry.key.parameter);
-  out.u64(entry.key.hash);
-  out.text(entry.pattern);
-  out.text(entry.expansion);
-  return out.take();
+void encode_entry(const EntryRecord& entry, std::string& out) {
+  CodeWriter record;
+  record.u32(entry.line);
+  record.u16(entry.file);
+  record.u8(static_cast<std::uint8_t>(entry.key.kind));
+  record.u16(entry.key.parameter);
+  record.u64(entry.key.hash);
+  record.u32(entry.signature);
+  record.u32(entry.expansion);
+  record.text(entry.pattern);
+  out += record.bytes();
 }
 
-std::optional<EntryRecord> decode_entry(std::string_view bytes) {
-  CodeReader in(bytes);
+std::optional<EntryRecord> take_entry(std::string_view& run) {
+  CodeReader in(run);
   EntryRecord entry;
   entry.line = in.u32();
   entry.file = in.u16();
   const std::uint8_t kind = in.u8();
   entry.key.parameter = in.u16();
   entry.key.hash = in.u64();
+  entry.signature = in.u32();
+  entry.expansion = in.u32();
   entry.pattern = in.text();
-  entry.expansion = in.text();
   if (!in.good() || kind >= kKeyKinds) return std::nullopt;
   entry.key.kind = static_cast<KeyKind>(kind);
+  run.remove_prefix(in.position());
   return entry;
 }
+
+void ImageBuilder::expect(std::uint64_t bytes) { bytes_.reserve(std::min(bytes, kMaxImageBytes)); }
 
 void ImageBuilder::add_file(std::string_view path) { files_.emplace_back(path); }
 
 void ImageBuilder::add_table(std::string_view name, std::uint32_t line, std::uint16_t file) {
-  tables_.push_back({std::string(name), line, file, {}, {}, {}, {}});
+  tables_.push_back({std::string(name), line, file, 0, 0, {}, {}, {}});
 }
 
-bool ImageBuilder::add_entry(std::size_t table, std::string_view record) {
-  const auto entry = decode_entry(record);
-  if (!entry || table >= tables_.size()) return false;
+bool ImageBuilder::add_template(std::string_view code) {
+  if (code.size() > 0xffff || bytes_.size() > kMaxImageBytes) return false;
   if (bytes_.empty()) bytes_.resize(kHeaderBytes);
+  const auto length = static_cast<std::uint16_t>(code.size());
+  templates_.push_back(place(&length, sizeof length, 2));
+  bytes_ += code;
+  return true;
+}
+
+bool ImageBuilder::add_entries(std::size_t table, std::string_view records) {
+  if (table >= tables_.size()) return false;
   TableParts& parts = tables_[table];
-  const auto number = static_cast<std::uint32_t>(parts.offsets.size());
-  parts.offsets.push_back(bytes_.size());
-  parts.hashes.push_back(entry->key.hash);
-  bytes_ += record;
-  if (entry->key.kind == KeyKind::none) parts.always.push_back(number);
-  else parts.shape.add(entry->key);
+  while (!records.empty()) {
+    const auto entry = take_entry(records);
+    if (!entry || entry->expansion >= templates_.size()) return false;
+    if (bytes_.size() > kMaxImageBytes) return true;  // finish() refuses it
+    align(4);
+    const auto at = static_cast<std::uint32_t>(bytes_.size());
+    char head[kEntryHeadBytes];
+    const auto length = static_cast<std::uint16_t>(entry->pattern.size());
+    std::memcpy(head, &entry->line, 4);
+    std::memcpy(head + 4, &templates_[entry->expansion], 4);
+    std::memcpy(head + 8, &entry->file, 2);
+    std::memcpy(head + 10, &length, 2);
+    bytes_.append(head, sizeof head);
+    bytes_ += entry->pattern;
+    if (parts.entries++ == 0) parts.entries_at = at;
+    const Item item{entry->key.hash, at, entry->signature};
+    if (entry->key.kind == KeyKind::none) {
+      parts.always.push_back(item);
+    } else {
+      parts.keyed.push_back(item);
+      parts.shape.add(entry->key);
+    }
+  }
   return true;
 }
 
@@ -93,75 +134,93 @@ void ImageBuilder::add_alias(std::string_view name, std::string_view targets) { 
 
 void ImageBuilder::align(std::size_t to) { bytes_.resize((bytes_.size() + to - 1) / to * to); }
 
+std::uint32_t ImageBuilder::place(const void* data, std::size_t size, std::size_t alignment) {
+  align(alignment);
+  const auto at = static_cast<std::uint32_t>(bytes_.size());
+  bytes_.append(static_cast<const char*>(data), size);
+  return at;
+}
+
 // Appends the index of a table to the image, and the table's description to `record`.
 void ImageBuilder::layout_index(TableParts& table, std::string& record) {
   struct Slot {
-    std::uint64_t hash;
-    std::uint32_t start, count;
+    std::uint32_t tag = 0, found = 0;  // while it is built: how many entries
   };
   static_assert(sizeof(Slot) == kSlotBytes);
-  const std::uint32_t slots = slots_for(table.hashes.size() - table.always.size());
+  const std::uint32_t slots = slots_for(table.keyed.size());
   const std::uint64_t mask = slots == 0 ? 0 : slots - 1;
   std::vector<Slot> table_slots(slots);
-  std::vector<std::uint32_t> slot_of(table.hashes.size());
-  std::size_t next_always = 0;
-  const auto skip = [&](std::uint32_t number) {
-    if (next_always == table.always.size() || table.always[next_always] != number) return false;
-    ++next_always;
-    return true;
-  };
-  // First how many entries a key has, then where they begin, then their numbers, which come out ascending.
-  for (std::uint32_t number = 0; number < table.hashes.size(); ++number) {
-    if (skip(number)) continue;
-    const std::uint64_t hash = table.hashes[number];
+  std::vector<std::uint32_t> slot_of(table.keyed.size());
+  std::uint64_t keys = 0;
+  for (std::size_t i = 0; i < table.keyed.size(); ++i) {
+    if (i + kAhead < table.keyed.size()) __builtin_prefetch(&table_slots[table.keyed[i + kAhead].hash & mask], 1);
+    const std::uint64_t hash = table.keyed[i].hash;
+    const std::uint32_t tag = tag_of(hash);
     std::uint64_t at = hash & mask;
-    while (table_slots[at].count != 0 && table_slots[at].hash != hash) at = (at + 1) & mask;
-    table_slots[at].hash = hash;
-    ++table_slots[at].count;
-    slot_of[number] = static_cast<std::uint32_t>(at);
+    while (table_slots[at].found != 0 && table_slots[at].tag != tag) at = (at + 1) & mask;
+    if (table_slots[at].found == 0) ++keys;
+    table_slots[at].tag = tag;
+    ++table_slots[at].found;
+    slot_of[i] = static_cast<std::uint32_t>(at);
   }
-  std::uint32_t start = 0;
+  // Of a list the count comes first, then pairs of entry and signature. While it is filled the count is how many are there.
+  std::vector<std::uint32_t> lists;
+  align(8);
+  const std::uint64_t filter_bits = keys == 0 ? 0 : std::max<std::uint64_t>(64, std::bit_ceil(kFilterBitsAKey * keys));
+  const std::uint64_t filter_at = bytes_.size(), slots_at = filter_at + filter_bits / 8, lists_at = slots_at + kSlotBytes * table_slots.size();
   for (Slot& slot : table_slots) {
-    slot.start = start;
-    start += slot.count;
+    const std::uint32_t count = slot.found;
+    slot.found = 0;
+    if (count < 2) continue;
+    slot.found = static_cast<std::uint32_t>(lists_at + 4 * lists.size()) | Image::kIsList;
+    lists.resize(lists.size() + 1 + 2 * std::size_t{count});
   }
-  std::vector<std::uint32_t> postings(start);
-  next_always = 0;
-  for (std::uint32_t number = 0; number < table.hashes.size(); ++number)
-    if (!skip(number)) postings[table_slots[slot_of[number]].start++] = number;
-  for (Slot& slot : table_slots) slot.start -= slot.count;
+  std::vector<std::uint64_t> filter(filter_bits / 64);
+  for (std::size_t i = 0; i < table.keyed.size(); ++i) {
+    if (i + kAhead < table.keyed.size()) __builtin_prefetch(&table_slots[slot_of[i + kAhead]], 1);
+    const Item& item = table.keyed[i];
+    const std::uint64_t bit = filter_bit(item.hash, filter_bits);
+    filter[bit / 64] |= std::uint64_t{1} << bit % 64;
+    Slot& slot = table_slots[slot_of[i]];
+    if ((slot.found & Image::kIsList) == 0) {
+      slot.found = item.at;
+      continue;
+    }
+    std::uint32_t* const list = &lists[(slot.found - lists_at) / 4];
+    const std::size_t next = 1 + 2 * std::size_t{list[0]++};
+    list[next] = item.at;
+    list[next + 1] = item.signature;
+  }
+  place(filter.data(), 8 * filter.size(), 8);
+  place(table_slots.data(), kSlotBytes * table_slots.size(), 8);
+  place(lists.data(), 4 * lists.size(), 4);
+  lists.assign(1, static_cast<std::uint32_t>(table.always.size()));
+  for (const Item& item : table.always) {
+    lists.push_back(item.at);
+    lists.push_back(item.signature);
+  }
+  const std::uint32_t always = table.always.empty() ? 0 : place(lists.data(), 4 * lists.size(), 4) | Image::kIsList;
 
-  const auto place = [&](const void* data, std::size_t size, std::size_t alignment) {
-    align(alignment);
-    const std::size_t at = bytes_.size();
-    bytes_.append(static_cast<const char*>(data), size);
-    return at;
-  };
-  const std::size_t name_at = place(table.name.data(), table.name.size(), 1);
-  align(4);
-  const std::size_t offsets_at = bytes_.size();
-  bytes_.reserve(bytes_.size() + 4 * table.offsets.size() + kSlotBytes * table_slots.size() + 4 * postings.size() + 4096);
-  for (const std::uint64_t offset : table.offsets) append_u32(bytes_, offset);
-  append_u32(record, name_at);
+  append_u32(record, place(table.name.data(), table.name.size(), 1));
   append_u32(record, table.name.size());
   append_u32(record, table.line);
   append_u32(record, table.file);
-  append_u32(record, table.offsets.size());
-  append_u32(record, offsets_at);
+  append_u32(record, table.entries);
   append_u32(record, table.shape.kinds);
+  append_u64(record, table.shape.block4_bits);
   append_u32(record, table.shape.prefix_lengths.size());
   append_u32(record, place(table.shape.prefix_lengths.data(), 2 * table.shape.prefix_lengths.size(), 4));
   append_u32(record, table.shape.suffix_lengths.size());
   append_u32(record, place(table.shape.suffix_lengths.data(), 2 * table.shape.suffix_lengths.size(), 4));
-  append_u64(record, table.shape.block4_bits);
   append_u32(record, table.shape.block6_bits.size());
   append_u32(record, place(table.shape.block6_bits.data(), table.shape.block6_bits.size(), 4));
+  append_u32(record, table.shape.windows);
   append_u32(record, slots);
-  append_u32(record, place(table_slots.data(), kSlotBytes * table_slots.size(), 16));
-  append_u32(record, postings.size());
-  append_u32(record, place(postings.data(), 4 * postings.size(), 4));
-  append_u32(record, table.always.size());
-  append_u32(record, place(table.always.data(), 4 * table.always.size(), 4));
+  append_u32(record, slots_at);
+  append_u32(record, filter_bits);
+  append_u32(record, filter_at);
+  append_u32(record, always);
+  append_u32(record, table.entries_at);
 }
 
 // A map of names: slots of offsets (0: empty), each to {u16 key, u32 value}. Of two equal keys the first one holds.
@@ -231,18 +290,6 @@ Result<std::string> ImageBuilder::finish(std::uint64_t generation, std::int64_t 
   return std::move(bytes_);
 }
 
-std::uint32_t Image::u32(std::uint64_t at) const {
-  std::uint32_t value = 0;
-  if (const std::string_view bytes = raw(at, sizeof value); !bytes.empty()) std::memcpy(&value, bytes.data(), sizeof value);
-  return value;
-}
-
-std::uint64_t Image::u64(std::uint64_t at) const {
-  std::uint64_t value = 0;
-  if (const std::string_view bytes = raw(at, sizeof value); !bytes.empty()) std::memcpy(&value, bytes.data(), sizeof value);
-  return value;
-}
-
 Result<std::shared_ptr<const Image>> Image::own(std::string bytes) {
   const auto image = std::make_shared<Image>(Private());
   image->owned_ = std::move(bytes);
@@ -275,20 +322,21 @@ Result<void> Image::open() {
     table.line = field(2);
     table.file = field(3);
     table.entries = field(4);
-    table.offsets_at = field(5);
-    table.shape.kinds = field(6);
-    const std::uint32_t prefixes = field(7), suffixes = field(9), blocks = field(13);
-    table.shape.block4_bits = u64(record + 44);
+    table.shape.kinds = field(5);
+    table.shape.block4_bits = u64(record + 24);
+    const std::uint32_t prefixes = field(8), suffixes = field(10), blocks = field(12);
+    table.shape.windows = field(14);
     table.slots = field(15);
     table.slots_at = field(16);
-    table.postings = field(17);
-    table.postings_at = field(18);
+    table.filter_bits = field(17);
+    table.filter_at = field(18);
     table.always = field(19);
-    table.always_at = field(20);
-    if (table.name.empty() || !within(table.offsets_at, std::uint64_t{4} * table.entries) || prefixes > 4096 || suffixes > 4096 || blocks > 256 ||
-        !within(field(8), std::uint64_t{2} * prefixes) || !within(field(10), std::uint64_t{2} * suffixes) || !within(field(14), blocks) ||
-        !within(table.slots_at, std::uint64_t{kSlotBytes} * table.slots) || (table.slots != 0 && !std::has_single_bit(table.slots)) ||
-        !within(table.postings_at, std::uint64_t{4} * table.postings) || !within(table.always_at, std::uint64_t{4} * table.always))
+    table.entries_at = field(20);
+    const auto fits = [](std::uint32_t slots) { return slots == 0 || std::has_single_bit(slots); };
+    if (table.name.empty() || prefixes > kMaxLengths || suffixes > kMaxLengths || blocks > kMaxLengths || !within(field(9), std::uint64_t{2} * prefixes) ||
+        !within(field(11), std::uint64_t{2} * suffixes) || !within(field(13), blocks) || !fits(table.slots) || !fits(table.filter_bits) ||
+        (table.slots != 0) != (table.filter_bits >= 64) || !within(table.slots_at, std::uint64_t{kSlotBytes} * table.slots) ||
+        !within(table.filter_at, table.filter_bits / 8) || (table.shape.block4_bits >> 33) != 0)
       return corrupt("a table runs past the end");
     const auto lengths = [&](std::uint32_t place, std::uint32_t how_many, std::vector<std::uint16_t>& out) {
       for (std::uint32_t i = 0; i < how_many; ++i) {
@@ -300,9 +348,9 @@ Result<void> Image::open() {
       }
       return true;
     };
-    if (!lengths(field(8), prefixes, table.shape.prefix_lengths) || !lengths(field(10), suffixes, table.shape.suffix_lengths))
+    if (!lengths(field(9), prefixes, table.shape.prefix_lengths) || !lengths(field(11), suffixes, table.shape.suffix_lengths))
       return corrupt("key lengths are not in order");
-    for (const char c : raw(field(14), blocks)) table.shape.block6_bits.push_back(static_cast<std::uint8_t>(c));
+    for (const char c : raw(field(13), blocks)) table.shape.block6_bits.push_back(static_cast<std::uint8_t>(c));
     tables_.push_back(std::move(table));
   }
   return {};
@@ -320,27 +368,61 @@ std::string_view Image::file(std::uint32_t number) const {
   return raw(u32(at), u32(at + 4));
 }
 
-std::optional<EntryRecord> Image::entry(const Table& table, std::uint32_t number) const {
-  if (number >= table.entries) return std::nullopt;
-  const std::uint64_t at = posting(table.offsets_at, number);
-  if (at >= bytes_.size()) return std::nullopt;
-  return decode_entry(bytes_.substr(at));
+std::optional<Image::Entry> Image::entry(Place place) const {
+  if (bytes_.size() < kEntryHeadBytes || place > bytes_.size() - kEntryHeadBytes) return std::nullopt;
+  const char* const head = bytes_.data() + place;
+  Entry entry;
+  std::uint32_t expansion_at = 0;
+  std::uint16_t length = 0;
+  std::memcpy(&entry.line, head, 4);
+  std::memcpy(&expansion_at, head + 4, 4);
+  std::memcpy(&entry.file, head + 8, 2);
+  std::memcpy(&length, head + 10, 2);
+  const std::uint64_t start = std::uint64_t{place} + kEntryHeadBytes;
+  if (length > bytes_.size() - start) return std::nullopt;
+  entry.pattern = bytes_.substr(start, length);
+  entry.expansion = raw(std::uint64_t{expansion_at} + 2, number<std::uint16_t>(expansion_at));
+  return entry;
 }
 
-Image::Postings Image::under(const Table& table, std::uint64_t hash) const {
-  if (table.slots == 0) return {};
+Image::Place Image::behind(Place place) const {
+  return (place + Place{kEntryHeadBytes} + number<std::uint16_t>(std::uint64_t{place} + 10) + 3) & ~Place{3};
+}
+
+bool Image::may_have(const Table& table, std::uint64_t hash) const {
+  if (table.filter_bits == 0) return false;
+  const std::uint64_t bit = filter_bit(hash, table.filter_bits);
+  return (static_cast<unsigned char>(bytes_[table.filter_at + bit / 8]) >> bit % 8 & 1) != 0;
+}
+
+void Image::expect(const Table& table, std::uint64_t hash) const {
+  __builtin_prefetch(bytes_.data() + table.slots_at + kSlotBytes * (hash & (table.slots - 1)));
+}
+
+void Image::expect(Place place) const {
+  __builtin_prefetch(bytes_.data() + place);
+  __builtin_prefetch(bytes_.data() + place + 64);
+}
+
+Image::Found Image::under(const Table& table, std::uint64_t hash) const {
+  if (table.slots == 0) return 0;
   const std::uint64_t mask = table.slots - 1;
+  const std::uint32_t tag = tag_of(hash);
   // An intact table has empty slots; a damaged one must not be searched for ever.
   for (std::uint64_t tried = 0, slot = hash & mask; tried < table.slots; ++tried, slot = (slot + 1) & mask) {
-    const std::uint64_t at = table.slots_at + kSlotBytes * slot;
-    const std::uint32_t count = u32(at + 12);
-    if (count == 0) return {};
-    if (u64(at) != hash) continue;
-    const std::uint32_t start = u32(at + 8);
-    if (start > table.postings || count > table.postings - start) return {};
-    return {table.postings_at + 4 * start, count};
+    const std::uint64_t both = u64(table.slots_at + kSlotBytes * slot);
+    const auto found = static_cast<Found>(both >> 32);
+    if (found == 0 || static_cast<std::uint32_t>(both) == tag) return found;
   }
-  return {};
+  return 0;
+}
+
+Image::List Image::list(Found found) const {
+  const std::uint32_t at = found & ~kIsList;
+  if ((found & kIsList) == 0) return {};
+  const std::uint32_t count = u32(at);
+  if (raw(std::uint64_t{at} + 4, std::uint64_t{8} * count).size() != std::uint64_t{8} * count) return {};
+  return {at + 4, count};
 }
 
 std::optional<std::string_view> Image::look_up(std::uint64_t map_at, std::string_view key) const {

@@ -9,6 +9,7 @@
 #include "mapping/keys.h"
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,27 +18,34 @@
 
 namespace postern::mapping {
 
-inline constexpr std::uint32_t kImageVersion = 1;
+inline constexpr std::uint32_t kImageVersion = 2;
 
-// One entry, as it stands in the compiled file and in the image.
+// One entry, as it stands in the compiled file. Templates are stored once each, and named by number.
 struct EntryRecord {
   std::uint32_t line = 0;
   std::uint16_t file = 0;
   Key key;                      // the one that it is indexed under
+  Signature signature = 0;
+  std::uint32_t expansion = 0;
   std::string_view pattern;     // code
-  std::string_view expansion;   // code of the template
 };
-std::string encode_entry(const EntryRecord& entry);
-// Views into `bytes`; nothing if they are malformed.
-std::optional<EntryRecord> decode_entry(std::string_view bytes);
+// Appends a record to a run of them.
+void encode_entry(const EntryRecord& entry, std::string& out);
+// Takes the record at the start of a run, as a view into it; nothing at the end of the run or if it is malformed.
+std::optional<EntryRecord> take_entry(std::string_view& run);
 
 class ImageBuilder {
  public:
+  // What will be added has about so many bytes; saves copying.
+  void expect(std::uint64_t bytes);
   void add_file(std::string_view path);
-  // Tables get the numbers 0, 1, 2 … in the order of these calls.
+  // Tables get the numbers 0, 1, 2 … in the order of these calls, and so do templates.
   void add_table(std::string_view name, std::uint32_t line, std::uint16_t file);
-  // In source order for each table. False if there is no such table or the record is malformed.
-  bool add_entry(std::size_t table, std::string_view record);
+  // False if the code is too long.
+  bool add_template(std::string_view code);
+  // A run of records, in source order for each table, after all templates. False if there is no such table or template, or a
+  // record is malformed.
+  bool add_entries(std::size_t table, std::string_view records);
   void add_general(std::string_view key, std::string_view value);
   // `targets` are joined by NUL.
   void add_alias(std::string_view name, std::string_view targets);
@@ -45,25 +53,31 @@ class ImageBuilder {
   Result<std::string> finish(std::uint64_t generation, std::int64_t built_microseconds);
 
  private:
+  struct Item {
+    std::uint64_t hash;
+    std::uint32_t at;        // of the entry
+    Signature signature;
+  };
   struct TableParts {
     std::string name;
     std::uint32_t line = 0;
     std::uint16_t file = 0;
-    std::vector<std::uint64_t> offsets;
-    std::vector<std::uint64_t> hashes;   // one an entry; meaningful unless it is in `always`
-    std::vector<std::uint32_t> always;
+    std::uint32_t entries = 0, entries_at = 0;
+    std::vector<Item> keyed, always;
     KeyShape shape;
   };
   struct Pair {
     std::string key, value;
   };
   void align(std::size_t to);
+  std::uint32_t place(const void* data, std::size_t size, std::size_t alignment);
   void layout_index(TableParts& table, std::string& record);
   std::uint32_t layout_map(const std::vector<Pair>& pairs, std::uint32_t& slots);
 
   std::string bytes_;   // begins with room for the header
   std::vector<std::string> files_;
   std::vector<TableParts> tables_;
+  std::vector<std::uint32_t> templates_;  // where each stands
   std::vector<Pair> general_, aliases_;
 };
 
@@ -74,12 +88,22 @@ class Image {
   explicit Image(Private) {}
   struct Table {
     std::string_view name;
-    std::uint32_t line = 0, file = 0, entries = 0;
+    std::uint32_t line = 0, file = 0, entries = 0, entries_at = 0;
     KeyShape shape;
-    std::uint32_t offsets_at = 0, slots = 0, slots_at = 0, postings = 0, postings_at = 0, always = 0, always_at = 0;
+    std::uint32_t slots = 0, slots_at = 0, filter_bits = 0, filter_at = 0, always = 0;
   };
-  // A run of entry numbers in ascending order, somewhere in the image.
-  struct Postings {
+  struct Entry {
+    std::uint32_t line = 0;
+    std::uint16_t file = 0;
+    std::string_view pattern, expansion;  // code
+  };
+  // Where an entry stands. Places of a table's entries are in source order.
+  using Place = std::uint32_t;
+  // What stands under a key: nothing (0), an entry, or a list of entries.
+  using Found = std::uint32_t;
+  static constexpr Found kIsList = 1;
+  // A list in ascending order of place.
+  struct List {
     std::uint32_t at = 0, count = 0;
   };
 
@@ -92,10 +116,18 @@ class Image {
   // By name, any case; null if there is none.
   [[nodiscard]] const Table* find(std::string_view name) const;
   [[nodiscard]] std::string_view file(std::uint32_t number) const;
-  [[nodiscard]] std::optional<EntryRecord> entry(const Table& table, std::uint32_t number) const;
-  // The entries that stand under a key; none if nothing does.
-  [[nodiscard]] Postings under(const Table& table, std::uint64_t hash) const;
-  [[nodiscard]] std::uint32_t posting(std::uint32_t at, std::uint32_t index) const { return u32(std::uint64_t{at} + 4 * std::uint64_t{index}); }
+  [[nodiscard]] std::optional<Entry> entry(Place place) const;
+  // Where the entry behind this one stands, if there is one; all entries of a table stand in a row.
+  [[nodiscard]] Place behind(Place place) const;
+  // False: nothing stands under the key. Reads a bit of a small array, so that most keys of a probe cost no more than that.
+  [[nodiscard]] bool may_have(const Table& table, std::uint64_t hash) const;
+  // Tells the processor what will be read next.
+  void expect(const Table& table, std::uint64_t hash) const;
+  void expect(Place place) const;
+  [[nodiscard]] Found under(const Table& table, std::uint64_t hash) const;
+  [[nodiscard]] List list(Found found) const;
+  [[nodiscard]] Place place(const List& list, std::uint32_t index) const { return u32(std::uint64_t{list.at} + 8 * std::uint64_t{index}); }
+  [[nodiscard]] Signature signature(const List& list, std::uint32_t index) const { return u32(std::uint64_t{list.at} + 8 * std::uint64_t{index} + 4); }
   [[nodiscard]] std::optional<std::string_view> general(std::string_view key) const { return look_up(56, key); }
   [[nodiscard]] std::optional<std::string_view> alias(std::string_view name) const { return look_up(64, name); }
 
@@ -104,8 +136,14 @@ class Image {
   [[nodiscard]] std::string_view raw(std::uint64_t at, std::uint64_t length) const {
     return at <= bytes_.size() && length <= bytes_.size() - at ? bytes_.substr(at, length) : std::string_view();
   }
-  [[nodiscard]] std::uint32_t u32(std::uint64_t at) const;
-  [[nodiscard]] std::uint64_t u64(std::uint64_t at) const;
+  template <class Number>
+  [[nodiscard]] Number number(std::uint64_t at) const {
+    Number value = 0;
+    if (at <= bytes_.size() && sizeof value <= bytes_.size() - at) std::memcpy(&value, bytes_.data() + at, sizeof value);
+    return value;
+  }
+  [[nodiscard]] std::uint32_t u32(std::uint64_t at) const { return number<std::uint32_t>(at); }
+  [[nodiscard]] std::uint64_t u64(std::uint64_t at) const { return number<std::uint64_t>(at); }
   [[nodiscard]] std::optional<std::string_view> look_up(std::uint64_t map_at, std::string_view key) const;
 
   std::string owned_;

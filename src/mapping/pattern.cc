@@ -6,6 +6,7 @@
 #include "mapping/code.h"
 
 #include <array>
+#include <cstring>
 #include <optional>
 
 namespace postern::mapping {
@@ -254,6 +255,194 @@ class Parser {
   bool failed_ = false;
 };
 
+// One item of the code, ready to be compared.
+struct Item {
+  PatternOp op;
+  std::uint8_t bits, character_class;  // of a wildcard
+  std::uint32_t width;                 // bytes it takes at least
+  const char* start;                   // of a literal; of a set its bits
+  std::uint32_t size;
+
+  [[nodiscard]] std::string_view text() const { return {start, size}; }
+  void set_text(std::string_view text) {
+    start = text.data();
+    size = static_cast<std::uint32_t>(text.size());
+  }
+  [[nodiscard]] bool is_star() const { return op == PatternOp::wildcard && (bits & WildcardBits::many) != 0; }
+};
+
+bool belongs(char c, std::uint8_t character_class, std::string_view set) {
+  const auto value = static_cast<unsigned char>(c);
+  if (!set.empty()) return (static_cast<unsigned char>(set[value / 8]) >> value % 8 & 1) != 0;
+  return in_class(value, character_class);
+}
+
+// The items of a pattern, and what can be said before any is compared.
+class Items {
+ public:
+  explicit Items(std::string_view code) {
+    CodeReader in(code);
+    while (!in.at_end()) {
+      if (count_ == kMost) return;
+      Item& item = items_[count_++];
+      item = {static_cast<PatternOp>(in.u8()), 0, 0, 0, nullptr, 0};
+      switch (item.op) {
+        case PatternOp::literal:
+          item.set_text(in.text());
+          item.width = item.size;
+          if (item.size == 0) return;
+          break;
+        case PatternOp::wildcard:
+          item.bits = in.u8();
+          item.character_class = in.u8();
+          if (item.character_class == static_cast<std::uint8_t>(CharacterClass::set)) item.set_text(in.raw(kSetBytes));
+          if (!item.is_star()) item.width = 1;
+          else if (item.character_class != static_cast<std::uint8_t>(CharacterClass::any) || (item.bits & WildcardBits::lazy) != 0) plain_ = false;
+          break;
+        case PatternOp::block4:
+          in.raw(9);
+          item.width = 7;
+          plain_ = false;
+          break;
+        case PatternOp::block6:
+          in.raw(18);
+          item.width = 2;
+          plain_ = false;
+          break;
+        case PatternOp::back:
+          in.raw(2);
+          plain_ = false;
+          break;
+        default: return;
+      }
+      if (!in.good()) return;
+      width_ += item.width;
+    }
+    good_ = true;
+  }
+
+  // False: malformed, or longer than a pattern can be.
+  [[nodiscard]] bool good() const { return good_; }
+  // Only literals, single characters and greedy `*`.
+  [[nodiscard]] bool plain() const { return plain_; }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] const Item& operator[](std::size_t i) const { return items_[i]; }
+  // False: no need to compare.
+  [[nodiscard]] bool possible(std::string_view subject) const {
+    if (subject.size() < width_) return false;
+    if (count_ == 0) return true;
+    const Item &first = items_[0], &last = items_[count_ - 1];
+    return (first.op != PatternOp::literal || subject.starts_with(first.text())) && (last.op != PatternOp::literal || subject.ends_with(last.text()));
+  }
+
+ private:
+  static constexpr std::size_t kMost = 256;
+  // Not initialised: most patterns have a handful.
+  std::array<Item, kMost> items_;
+  std::size_t count_ = 0, width_ = 0;
+  bool plain_ = true, good_ = false;
+};
+
+// Compares plain patterns, from the end to the start.
+class PlainMatcher {
+ public:
+  PlainMatcher(const Items& items, std::string_view subject, std::uint64_t max_steps, Match& out)
+      : items_(items), subject_(subject), max_steps_(max_steps), out_(out) {}
+
+  bool run() {
+    // Items before the first `*` stand at the start, those behind the last one at the end.
+    std::size_t head = 0, head_end = 0;
+    while (head < items_.count() && !items_[head].is_star()) head_end += items_[head++].width;
+    if (head_end > subject_.size() || !fits(0, head, 0)) return false;
+    if (head == items_.count()) {
+      if (head_end != subject_.size()) return false;
+      save_all();
+      return true;
+    }
+    std::size_t limit = subject_.size();
+    bool anchored = true;
+    std::size_t waiting = items_.count();  // items from `waiting` on have their places
+    for (;;) {
+      // The run of items behind the previous `*`.
+      std::size_t start = waiting, width = 0;
+      while (!items_[start - 1].is_star()) width += items_[--start].width;
+      if (limit < head_end + width) return false;
+      std::size_t at = limit - width;
+      if (anchored) {
+        if (!fits(start, waiting, at)) return false;
+        anchored = false;
+      } else if (!find_last(start, waiting, head_end, at)) {
+        return false;
+      }
+      starts_[start - 1] = static_cast<std::uint32_t>(at);  // where the `*` before it ends
+      limit = at;
+      waiting = start - 1;
+      if (waiting == head) break;
+    }
+    save_all();
+    return true;
+  }
+
+ private:
+  bool fits(std::size_t item, std::size_t end, std::size_t at) {
+    ++out_.steps;
+    for (; item < end; ++item) {
+      const Item& one = items_[item];
+      if (one.op == PatternOp::literal) {
+        if (std::memcmp(subject_.data() + at, one.start, one.size) != 0) return false;
+      } else if (!belongs(subject_[at], one.character_class, one.text())) {
+        return false;
+      }
+      at += one.width;
+    }
+    return true;
+  }
+
+  // The last place from `at` back to `low` where the items fit.
+  bool find_last(std::size_t item, std::size_t end, std::size_t low, std::size_t& at) {
+    if (item == end) return true;
+    const Item& first = items_[item];
+    for (;;) {
+      if (first.op == PatternOp::literal) {
+        const void* const found = ::memrchr(subject_.data() + low, first.start[0], at + 1 - low);
+        if (found == nullptr) return false;
+        const auto place = static_cast<std::size_t>(static_cast<const char*>(found) - subject_.data());
+        out_.steps += (at - place) / 16;
+        at = place;
+      }
+      if (fits(item, end, at)) return true;
+      if (out_.steps > max_steps_) {
+        out_.gave_up = true;
+        return false;
+      }
+      if (at == low) return false;
+      --at;
+    }
+  }
+
+  // Fields in the order of the items.
+  void save_all() {
+    std::size_t at = 0;
+    for (std::size_t item = 0; item < items_.count(); ++item) {
+      const Item& one = items_[item];
+      const std::size_t end = one.is_star() ? starts_[item] : at + one.width;
+      if (one.op == PatternOp::wildcard && (one.bits & WildcardBits::saved) != 0) {
+        if (out_.fields < kReachableFields)
+          out_.field[static_cast<std::size_t>(out_.fields)] = {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(end - at)};
+        ++out_.fields;
+      }
+      at = end;
+    }
+  }
+
+  const Items& items_;
+  std::string_view subject_;
+  std::uint64_t max_steps_;
+  Match& out_;
+  std::array<std::uint32_t, 256> starts_;  // of `*` items: where they end
+};
+
+// Compares all others.
 class Matcher {
  public:
   Matcher(std::string_view code, std::string_view subject, std::uint64_t max_steps, Match& out)
@@ -270,9 +459,8 @@ class Matcher {
       switch (static_cast<PatternOp>(in.u8())) {
         case PatternOp::literal: {
           const std::string_view text = in.text();
-          if (!in.good() || subject_.size() - at < text.size()) return false;
-          for (const char c : text)
-            if (base::ascii_lower(subject_[at++]) != c) return false;
+          if (!in.good() || !subject_.substr(at).starts_with(text)) return false;
+          at += text.size();
           break;
         }
         case PatternOp::block4: {
@@ -306,7 +494,7 @@ class Matcher {
           if (!in.good() || number >= fields || number >= kReachableFields) return false;
           const FieldSpan span = out_.field[static_cast<std::size_t>(number)];
           if (!step(span.length / 8)) return false;
-          if (!base::equal_ignoring_case(subject_.substr(at, span.length), subject_.substr(span.start, span.length))) return false;
+          if (subject_.substr(at, span.length) != subject_.substr(span.start, span.length)) return false;
           if (saved) save(fields++, at, span.length);
           at += span.length;
           break;
@@ -332,11 +520,6 @@ class Matcher {
     out_.steps += count;
     if (out_.steps > max_steps_) out_.gave_up = true;
     return !out_.gave_up;
-  }
-  static bool belongs(char c, std::uint8_t character_class, std::string_view set) {
-    const auto value = static_cast<unsigned char>(c);
-    if (!set.empty()) return (static_cast<unsigned char>(set[value / 8]) >> value % 8 & 1) != 0;
-    return in_class(value, character_class);
   }
   void save(int field, std::size_t start, std::size_t length) {
     if (field < kReachableFields)
@@ -366,14 +549,11 @@ class Matcher {
     if (next >= code_.size()) return at + longest == subject_.size() && go_on(longest);
     // A literal behind it: only places where its first character stands are worth a step each.
     CodeReader peek(code_, next);
-    int first = -1;
+    std::optional<char> first;
     if (static_cast<PatternOp>(peek.u8()) == PatternOp::literal)
-      if (const std::string_view text = peek.text(); !text.empty()) first = static_cast<unsigned char>(text[0]);
-    const auto worth_it = [&](std::size_t length) {
-      return first < 0 || (at + length < subject_.size() &&
-                           static_cast<unsigned char>(base::ascii_lower(subject_[at + length])) == static_cast<unsigned>(first));
-    };
-    if (first >= 0 && !step(longest / 16)) return false;
+      if (const std::string_view text = peek.text(); !text.empty()) first = text[0];
+    const auto worth_it = [&](std::size_t length) { return !first || (at + length < subject_.size() && subject_[at + length] == *first); };
+    if (first && !step(longest / 16)) return false;
     if ((bits & WildcardBits::lazy) != 0) {
       for (std::size_t length = 0; length <= longest; ++length) {
         if (worth_it(length) && go_on(length)) return true;
@@ -409,8 +589,16 @@ bool Pattern::good() const {
 Pattern parse_pattern(std::string_view text) { return Parser(text).run(); }
 
 Match match(std::string_view code, std::string_view subject, std::uint64_t max_steps) {
+  return match_folded(code, base::lower(subject), max_steps);
+}
+
+Match match_folded(std::string_view code, std::string_view folded, std::uint64_t max_steps) {
   Match out;
-  out.matched = Matcher(code, subject, max_steps, out).run(0, 0, 0) && !out.gave_up;
+  out.steps = 1;
+  const Items items(code);
+  if (!items.good() || !items.possible(folded)) return out;
+  if (items.plain()) out.matched = PlainMatcher(items, folded, max_steps, out).run();
+  else out.matched = Matcher(code, folded, max_steps, out).run(0, 0, 0) && !out.gave_up;
   return out;
 }
 

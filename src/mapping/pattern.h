@@ -2,8 +2,10 @@
 #pragma once
 // Patterns: the left side of an entry (access-control.md 1.4), from text to code, and the match of code against a probe.
 //
-// Matching backtracks fully, as the language demands, with a bounded number of steps. All state of a match is its own; nothing
-// is allocated. The code is not trusted: malformed code matches nothing.
+// Matching finds what full backtracking finds, in a bounded number of steps. Patterns of literals, `%`, single classes and greedy
+// `*` only, which nearly all are, need no backtracking: the longest run for each `*` in turn is the rightmost place for each part
+// between them, found from the end. All others backtrack. All state of a match is its own; nothing is allocated. The code is not
+// trusted: malformed code matches nothing.
 #include "mapping/message.h"
 
 #include <array>
@@ -40,6 +42,8 @@ struct Match {
 
 // Compares the whole of `subject` with the pattern, without regard to ASCII case.
 Match match(std::string_view code, std::string_view subject, std::uint64_t max_steps);
+// The same for a subject that is in lower case already: what is compared with many patterns is folded once.
+Match match_folded(std::string_view code, std::string_view folded, std::uint64_t max_steps);
 
 // Whether a character belongs to a class other than `set`.
 bool in_class(unsigned char c, std::uint8_t character_class);

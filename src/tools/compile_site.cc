@@ -306,7 +306,7 @@ int compile_site(const std::string& program, const std::string& default_director
   if (options->stats) {
     std::size_t bytes = 0;
     for (const auto& table : compilation.tables) {
-      std::printf("%-32s %10zu entries %12zu bytes\n", table.name.c_str(), table.offsets.size(), table.records.size());
+      std::printf("%-32s %10zu entries %12zu bytes\n", table.name.c_str(), table.entries, table.records.size());
       bytes += table.records.size();
     }
     std::printf("%-32s %10zu entries\n%-32s %10zu entries\n", "general.txt", compilation.general.size(), "aliases", compilation.aliases.size());

@@ -45,3 +45,9 @@ EXTRA_PROGRAMS += tests/bench/journal_bench
 tests_bench_journal_bench_SOURCES = tests/bench/journal_bench.cc
 tests_bench_journal_bench_LDADD = libpostern_store.a libpostern_spool.a libpostern_mail.a libpostern_base.a
 CLEANFILES += tests/bench/journal_bench
+
+# Mapping tables: compile, load, take over, ask; beside Postfix's postmap. `make bench-tables TABLEFLAGS="--sizes 100,10000"`.
+EXTRA_PROGRAMS += tests/bench/tables_bench
+tests_bench_tables_bench_SOURCES = tests/bench/tables_bench.cc
+tests_bench_tables_bench_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+CLEANFILES += tests/bench/tables_bench

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// What mapping tables cost: compile, load, take-over, memory, and a probe, by shape and size of the table.
+//
+//   tables_bench probes [SHAPE…] [--sizes 100,10000] [--probes N]   one row a shape and size, in this process
+//   tables_bench message                                             the six tables that one message with one recipient asks
+//   tables_bench write SHAPE SIZE DIRECTORY                          the same table and probes as files, for other programs, and for Postfix
+//   tables_bench shapes                                              names of the shapes
+//
+// Times are CPU times of the process (getrusage), so that what runs beside it disturbs little; --wall shows both.
+#include "base/descriptor.h"
+#include "base/files.h"
+#include "mapping/compile.h"
+#include "mapping/loader.h"
+#include "mapping/tables.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace postern;
+
+namespace {
+
+[[noreturn]] void stop(const std::string& why) {
+  std::cerr << "tables_bench: " << why << "\n";
+  std::exit(1);
+}
+
+// A number below `size` for each i, all different, in no order that helps a cache.
+std::uint64_t spread(std::uint64_t i, std::uint64_t size) { return i * 7919 % size; }
+
+std::string address(std::uint32_t value) {
+  return std::to_string(value >> 24) + "." + std::to_string(value >> 16 & 255) + "." + std::to_string(value >> 8 & 255) + "." + std::to_string(value & 255);
+}
+
+struct Block {
+  std::uint32_t first;
+  unsigned bits;
+};
+// Networks of 1.0.0.0 to 223.255.255.255, most of 24 bits, some from 16 to 32.
+Block block(std::uint64_t i) {
+  std::mt19937_64 random(i);
+  static constexpr unsigned kBits[] = {24, 24, 24, 32, 28, 24, 22, 20, 27, 16};
+  const unsigned bits = kBits[i % std::size(kBits)];
+  const auto value = static_cast<std::uint32_t>(0x01000000u + random() % 0xdf000000u);
+  return {value & (~std::uint32_t{0} << (32 - bits)), bits};
+}
+std::string block_text(std::uint64_t i) { return address(block(i).first) + "/" + std::to_string(block(i).bits); }
+std::uint32_t inside(std::uint64_t i) { return block(i).first | (block(i).bits == 32 ? 0 : static_cast<std::uint32_t>(std::mt19937_64(i + 1)() >> 32 >> block(i).bits)); }
+
+std::string number(std::uint64_t i) { return std::to_string(i); }
+
+// A word that is spelled by its number and occurs in no other one's.
+std::string word(std::uint64_t i) {
+  std::string out = "q";
+  for (; i != 0; i /= 20) out += "bcdfghjklmnprstvwxyz"[i % 20];
+  return out + "q";
+}
+
+// What the client and the sender of a recipient probe look like. Parts that vary are not in the table.
+std::string mail_probe(const std::string& client, const std::string& sender, const std::string& recipient) {
+  return "TCP|192.0.2.25|25|" + client + "|40312|SMTP/mail.elsewhere.example|MAIL|tcp_local|" + sender + "|l|" + recipient;
+}
+
+struct Shape {
+  const char* name;
+  const char* what;
+  const char* table;
+  std::function<std::string(std::uint64_t)> entry;
+  std::function<std::string(std::uint64_t)> hit;
+  std::function<std::string(std::uint64_t)> miss;
+  // The nearest thing of Postfix: type of table, its line, and probes; empty: none.
+  const char* postfix = "";
+  std::function<std::string(std::uint64_t)> postfix_line, postfix_hit, postfix_miss;
+};
+
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all = {
+      {"exact", "user17@example.com", "ADDRESSES",
+       [](std::uint64_t i) { return "user" + number(i) + "@example.com"; },
+       [](std::uint64_t i) { return "user" + number(i) + "@example.com"; },
+       [](std::uint64_t i) { return "nobody" + number(i) + "@example.org"; },
+       "hash,lmdb", [](std::uint64_t i) { return "user" + number(i) + "@example.com OK"; },
+       [](std::uint64_t i) { return "user" + number(i) + "@example.com"; }, [](std::uint64_t i) { return "nobody" + number(i) + "@example.org"; }},
+      {"domains", "*|*@*.dom17.example.com|*|*", "SEND_ACCESS",
+       [](std::uint64_t i) { return "*|*@*.dom" + number(i) + ".example.com|*|*"; },
+       [](std::uint64_t i) { return "tcp_local|user@mail.dom" + number(i) + ".example.com|l|bob@example.net"; },
+       [](std::uint64_t i) { return "tcp_local|user@mail.fine" + number(i) + ".example.org|l|bob@example.net"; },
+       "pcre", [](std::uint64_t i) { return "/@.*\\.dom" + number(i) + "\\.example\\.com$/ OK"; },
+       [](std::uint64_t i) { return "user@mail.dom" + number(i) + ".example.com"; }, [](std::uint64_t i) { return "user@mail.fine" + number(i) + ".example.org"; }},
+      {"blocks", "$(198.51.100.0/24)", "INTERNAL_IP",
+       [](std::uint64_t i) { return "$(" + block_text(i) + ")"; },
+       [](std::uint64_t i) { return address(inside(i)); },
+       [](std::uint64_t i) { return address(static_cast<std::uint32_t>(0xe0000000u + i)); },
+       "cidr", [](std::uint64_t i) { return block_text(i) + " OK"; },
+       [](std::uint64_t i) { return address(inside(i)); }, [](std::uint64_t i) { return address(static_cast<std::uint32_t>(0xe0000000u + i)); }},
+      {"mixed", "blocks, domains, senders, recipients, names", "MAIL_ACCESS",
+       [](std::uint64_t i) -> std::string {
+         switch (i % 5) {
+           case 0: return "TCP|*|25|$(" + block_text(i) + ")|*|SMTP*|MAIL|*|*|*|*";
+           case 1: return "*|MAIL|tcp_local|*@*.dom" + number(i) + ".example.com|*|*";
+           case 2: return "*|MAIL|tcp_local|user" + number(i) + "@example.com|*|*";
+           case 3: return "*|MAIL|*|*|*|user" + number(i) + "@example.net";
+           default: return "TCP|*|*|*|*|SMTP/host" + number(i) + ".example.org*|*";
+         }
+       },
+       [](std::uint64_t i) -> std::string {
+         switch (i % 5) {
+           case 0: return mail_probe(address(inside(i)), "ann@example.org", "bob@example.net");
+           case 1: return mail_probe("240.0.0.7", "ann@mx.dom" + number(i) + ".example.com", "bob@example.net");
+           case 2: return mail_probe("240.0.0.7", "user" + number(i) + "@example.com", "bob@example.net");
+           case 3: return mail_probe("240.0.0.7", "ann@example.org", "user" + number(i) + "@example.net");
+           default: return "TCP|192.0.2.25|25|240.0.0.7|40312|SMTP/host" + number(i) + ".example.org|MAIL|tcp_local|ann@example.org|l|bob@example.net";
+         }
+       },
+       [](std::uint64_t i) { return mail_probe(address(static_cast<std::uint32_t>(0xe0000000u + i)), "ann" + number(i) + "@mail.example.org", "bob" + number(i) + "@example.net"); },
+       "", nullptr, nullptr, nullptr},
+      {"words", "*|*qword*|*|*", "SEND_ACCESS",
+       [](std::uint64_t i) { return "*|*" + word(i) + "*|*|*"; },
+       [](std::uint64_t i) { return "tcp_local|user." + word(i) + "s@mail.example.org|l|bob@example.net"; },
+       [](std::uint64_t i) { return "tcp_local|user" + number(i) + "@mail.example.org|l|bob@example.net"; },
+       "pcre", [](std::uint64_t i) { return "/" + word(i) + "/ OK"; },
+       [](std::uint64_t i) { return "user." + word(i) + "s@mail.example.org"; }, [](std::uint64_t i) { return "user" + number(i) + "@mail.example.org"; }},
+      {"two-words", "*qw*xd*", "SEND_ACCESS",
+       [](std::uint64_t i) { return "*" + word(i % 1009).substr(1) + "*" + word(i / 1009).substr(1) + "*"; },
+       [](std::uint64_t i) { return "tcp_local|" + word(i % 1009).substr(1) + "." + word(i / 1009).substr(1) + "@mail.example.org|l|bob@example.net"; },
+       [](std::uint64_t i) { return "tcp_local|user" + number(i) + "@mail.example.org|l|bob@example.net"; },
+       "", nullptr, nullptr, nullptr},
+  };
+  return all;
+}
+
+const Shape& shape_of(const std::string& name) {
+  for (const Shape& shape : shapes())
+    if (name == shape.name) return shape;
+  stop("no shape " + name);
+}
+
+constexpr char kTemplate[] = "  $N$D30|No$ mail$ for$ you";
+
+std::string source_of(const Shape& shape, std::uint64_t size) {
+  std::string text = std::string(shape.table) + "\n\n";
+  for (std::uint64_t i = 0; i < size; ++i) text += "  " + shape.entry(i) + kTemplate + "\n";
+  return text;
+}
+
+double cpu_seconds(int whose = RUSAGE_SELF) {
+  rusage usage{};
+  ::getrusage(whose, &usage);
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+struct Time {
+  double cpu = 0, wall = 0;
+};
+template <class Work>
+Time timed(const Work& work) {
+  const double cpu = cpu_seconds(), wall = wall_seconds();
+  work();
+  return {cpu_seconds() - cpu, wall_seconds() - wall};
+}
+
+// Runs `work` in a process of its own, as the server does with the compiler and the loader; the most memory it used, MB.
+template <class Work>
+double memory_of(const Work& work) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    work();
+    std::_Exit(0);
+  }
+  int status = 0;
+  rusage usage{};
+  if (child < 0 || ::wait4(child, &status, 0, &usage) != child || status != 0) stop("a measuring process failed");
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+base::Descriptor memory_file(const std::string& bytes) {
+  base::Descriptor file(::memfd_create("source", MFD_CLOEXEC));
+  if (!base::system_files().write_at(file.get(), bytes, 0)) stop("memory file");
+  return file;
+}
+
+struct Made {
+  std::string directory = "/tmp/postern-tables-bench-XXXXXX";
+  base::Descriptor place;
+  Made() {
+    if (::mkdtemp(directory.data()) == nullptr) stop("no scratch directory");
+    place = base::Descriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  ~Made() {
+    ::unlinkat(place.get(), "tables.db", 0);
+    ::rmdir(directory.c_str());
+  }
+};
+
+mapping::Compilation compile(const std::string& path) {
+  mapping::CompileInput input;
+  input.mappings = path;
+  mapping::Compilation compilation = mapping::compile(input);
+  if (!compilation.good()) stop(compilation.messages[0].to_string());
+  return compilation;
+}
+
+// Nanoseconds a probe. The probes stand ready, so that making them is not measured; they are asked in turn, so that no cache
+// knows the next entry.
+Time measure(const mapping::Tables& tables, const char* table, const std::vector<std::string>& probes, std::uint64_t count, bool matches) {
+  for (std::size_t i = 0; i < std::min<std::size_t>(probes.size(), 2000); ++i)
+    if (mapping::evaluate(tables, table, probes[i]).matched != matches) stop("wrong answer for " + probes[i]);
+  std::uint64_t matched = 0;
+  const Time time = timed([&] {
+    for (std::uint64_t i = 0; i < count; ++i) matched += mapping::evaluate(tables, table, probes[i % probes.size()]).matched ? 1 : 0;
+  });
+  if (matched != (matches ? count : 0)) stop("wrong answers");
+  return {time.cpu / static_cast<double>(count) * 1e9, time.wall / static_cast<double>(count) * 1e9};
+}
+
+constexpr std::uint64_t kDistinctProbes = 400'000;
+
+std::vector<std::string> probes_of(const std::function<std::string(std::uint64_t)>& make, std::uint64_t size) {
+  std::vector<std::string> probes;
+  for (std::uint64_t i = 0; i < std::min(size, kDistinctProbes); ++i) probes.push_back(make(spread(i, size)));
+  return probes;
+}
+
+void probes(const std::vector<std::string>& names, const std::vector<std::uint64_t>& sizes, std::uint64_t count) {
+  std::printf("%-10s %9s  %10s %10s %9s %9s %9s %9s %8s %10s  %9s %9s\n", "shape", "entries", "compile s", "memory MB", "file MB", "load s", "load MB", "image MB", "seen MB", "take-over", "hit ns",
+              "miss ns");
+  for (const std::string& name : names) {
+    const Shape& shape = shape_of(name);
+    double first_hit = 0, first_miss = 0;
+    for (const std::uint64_t size : sizes) {
+      const base::Descriptor source = memory_file(source_of(shape, size));
+      const std::string path = "/proc/self/fd/" + std::to_string(source.get());
+      Made made;
+      const auto write = [&] {
+        if (!mapping::write_tables(compile(path), made.place.get(), "tables.db", 0644, 1, true)) stop("cannot write");
+      };
+      const double before_children = cpu_seconds(RUSAGE_CHILDREN);
+      const double compile_memory = memory_of(write);
+      const double compile_cpu = cpu_seconds(RUSAGE_CHILDREN) - before_children;
+      const base::Descriptor file(::open((made.directory + "/tables.db").c_str(), O_RDONLY | O_CLOEXEC));
+      const auto file_bytes = static_cast<double>(::lseek(file.get(), 0, SEEK_END));
+      double loading = 1e9;
+      for (int round = 0; round < 3; ++round) {
+        const double before = cpu_seconds(RUSAGE_CHILDREN);
+        memory_of([&] {
+          if (!mapping::load(file.get())) stop("cannot load");
+        });
+        loading = std::min(loading, cpu_seconds(RUSAGE_CHILDREN) - before);
+      }
+      const double load_memory = memory_of([&] {
+        if (!mapping::load(file.get())) stop("cannot load");
+      });
+      auto image = mapping::load(file.get());
+      if (!image) stop(image.error().what);
+      const auto image_bytes = static_cast<double>(::lseek(image->get(), 0, SEEK_END));
+      Result<mapping::Tables> tables = Error{};
+      const Time take_over = timed([&] { tables = mapping::Tables::map(std::move(*image)); });
+      if (!tables) stop(tables.error().what);
+      // A child's own memory: what a process that does nothing but ask adds to itself.
+      const double hit = measure(*tables, shape.table, probes_of(shape.hit, size), count, true).cpu;
+      const double miss = measure(*tables, shape.table, probes_of(shape.miss, size), count, false).cpu;
+      if (first_hit == 0) first_hit = hit, first_miss = miss;
+      std::printf("%-10s %9llu  %10.2f %10.0f %9.1f %9.3f %9.0f %9.1f %7.2fms  %9.0f %9.0f   x%.1f x%.1f\n", shape.name, static_cast<unsigned long long>(size), compile_cpu, compile_memory, file_bytes / 1e6, loading,
+                  load_memory, image_bytes / 1e6, take_over.wall * 1e3, hit, miss, hit / first_hit, miss / first_miss);
+      std::fflush(stdout);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> names;
+  std::vector<std::uint64_t> sizes{100, 10'000, 1'000'000};
+  std::uint64_t count = 1'000'000;
+  for (int i = 2; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--sizes" && i + 1 < argc) {
+      sizes.clear();
+      std::string list = argv[++i];
+      for (char* part = std::strtok(list.data(), ","); part != nullptr; part = std::strtok(nullptr, ",")) sizes.push_back(std::strtoull(part, nullptr, 10));
+    } else if (argument == "--probes" && i + 1 < argc) {
+      count = std::strtoull(argv[++i], nullptr, 10);
+    } else {
+      names.push_back(argument);
+    }
+  }
+  if (names.empty())
+    for (const Shape& shape : shapes()) names.emplace_back(shape.name);
+  probes(names, sizes, count);
+}
