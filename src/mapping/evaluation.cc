@@ -44,15 +44,17 @@ class Candidates {
     thread_local std::vector<std::uint64_t> hashes;
     hashes.clear();
     probe_keys(text, table.shape, hashes);
-    if (hashes.size() <= kFewKeys)
+    if (hashes.size() <= kFewKeys) {
       for (const std::uint64_t hash : hashes) image.expect(table, hash);
-    std::size_t kept = 0;
-    for (const std::uint64_t hash : hashes)
-      if (image.may_have(table, hash)) {
-        image.expect(table, hash);
-        hashes[kept++] = hash;
-      }
-    hashes.resize(kept);
+    } else {
+      std::size_t kept = 0;
+      for (const std::uint64_t hash : hashes)
+        if (image.may_have(table, hash)) {
+          image.expect(table, hash);
+          hashes[kept++] = hash;
+        }
+      hashes.resize(kept);
+    }
     for (const std::uint64_t hash : hashes)
       if (const Image::Found found = image.under(table, hash); found != 0) add(image, found, text, from);
     if (table.always != 0) add(image, table.always, text, from);
