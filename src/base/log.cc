@@ -130,7 +130,8 @@ std::string quoted_for_log(std::string_view value) {
 
 namespace {
 
-void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait) {
+// `facility`: of syslog; 0: the one of the log.
+void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait, int facility = 0) {
   if (!log_enabled(severity)) return;
   const std::lock_guard lock(g_mutex);
   const auto append_line = [&](std::string& out) {
@@ -145,7 +146,7 @@ void write_event(Severity severity, std::string_view event, const Fields& fields
   if (g_destination == Destination::syslog) {
     std::string line;
     append_line(line);
-    syslog(syslog_priority(severity), "%s", line.c_str());
+    syslog(facility | syslog_priority(severity), "%s", line.c_str());
     return;
   }
   if (g_process_id.empty()) {
@@ -178,6 +179,8 @@ void write_event(Severity severity, std::string_view event, const Fields& fields
 }  // namespace
 
 void log_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false); }
+
+void log_user_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false, LOG_USER); }
 
 void log_event_gathered(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, true); }
 

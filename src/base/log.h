@@ -44,7 +44,10 @@ void set_log_descriptor(int descriptor);
 // Writes one line. Values with spaces, quotes or control bytes are quoted; control bytes become \xNN; a value is cut at 512 bytes.
 void log_event(Severity severity, std::string_view event, const Fields& fields = {});
 
-// The same, but the line may wait for others; see above. To syslog it goes at once, which takes one line at a time.
+// The same, but to syslog with the facility user: what an administrator's own rules wanted written (access-control.md 2.2, 2.6).
+void log_user_event(Severity severity, std::string_view event, const Fields& fields);
+
+// As log_event(), but the line may wait for others; see above. To syslog it goes at once, which takes one line at a time.
 void log_event_gathered(Severity severity, std::string_view event, const Fields& fields);
 void flush_log();
 // True if lines wait for flush_log().

@@ -8,7 +8,8 @@ namespace postern::mail {
 namespace {
 
 constexpr std::string_view kMagic = "PEnv";
-constexpr char kVersion = 1;
+constexpr char kVersion = 2;
+constexpr char kVersionWithoutNotes = 1;  // no held_by, no spam_adjustments; a spool outlives an upgrade
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;
 
@@ -100,6 +101,8 @@ std::string encode(const Envelope& envelope) {
                                        (envelope.no_vacation ? kNoVacation : 0U)));
   out.texts(envelope.added_header_fields);
   out.texts(envelope.conversion_tags);
+  out.text(envelope.held_by);
+  out.texts(envelope.spam_adjustments);
   out.number(envelope.attempts);
   out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
   for (const Recipient& recipient : envelope.recipients) {
@@ -119,7 +122,8 @@ std::string encode(const Envelope& envelope) {
 Result<Envelope> decode_envelope(std::string_view bytes) {
   Reader in(bytes);
   if (in.take(kMagic.size()) != kMagic) return Error{Kind::corrupt, "no envelope"};
-  if (const auto version = in.number<std::uint8_t>(); version != kVersion)
+  const auto version = in.number<std::uint8_t>();
+  if (version != kVersion && version != kVersionWithoutNotes)
     return Error{Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
   Envelope envelope;
   envelope.id = in.text();
@@ -140,6 +144,10 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   envelope.no_vacation = (flags & kNoVacation) != 0;
   envelope.added_header_fields = in.texts();
   envelope.conversion_tags = in.texts();
+  if (version != kVersionWithoutNotes) {
+    envelope.held_by = in.text();
+    envelope.spam_adjustments = in.texts();
+  }
   envelope.attempts = in.number<std::uint32_t>();
   const std::uint32_t recipients = in.count(kLeastRecipient);
   for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {

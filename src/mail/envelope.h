@@ -13,7 +13,7 @@ namespace postern::mail {
 
 struct Recipient {
   std::string address;              // final address in canonical form, after rewriting and aliases
-  std::string original;             // as the client gave it in RCPT TO
+  std::string original;             // as the client gave it in RCPT TO; on channel hold, the address that led there
   std::string orcpt;                // ORCPT parameter, decoded; empty if none
   std::string destination_channel;  // "ims-ms", "tcp_local" …
   std::string account;              // canonical name of the account that owns the mailbox; empty unless the channel is ims-ms
@@ -36,11 +36,13 @@ struct Envelope {
   bool body_8bit = false;      // BODY=8BITMIME
   bool smtputf8 = false;
   bool held = false;           // flag $H
-  bool discarded = false;      // flags $B, $V
+  std::string held_by;         // the rule that said so, for people; empty if not held
+  bool discarded = false;      // flag $V
   bool jettisoned = false;     // flag $Z
   bool no_vacation = false;    // flag $!
   std::vector<std::string> added_header_fields;  // flag $A, "Name: value"
   std::vector<std::string> conversion_tags;      // for all recipients
+  std::vector<std::string> spam_adjustments;     // flag $, : arguments of a Sieve spamadjust, in the order of the tables
   std::uint32_t attempts = 0;  // deliveries tried and put off before this record (deferred/)
   std::vector<Recipient> recipients;
   friend bool operator==(const Envelope&, const Envelope&) = default;
