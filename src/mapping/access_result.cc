@@ -106,6 +106,19 @@ AccessTable access_table(std::string_view name) {
   return AccessTable::none;
 }
 
+std::string with_present_channel_names(std::string_view pattern) {
+  static constexpr std::string_view kFormer = "tcp_intranet", kPresent = "tcp_internal";
+  static_assert(kFormer.size() == kPresent.size());
+  std::string text(pattern);
+  if (text.size() < kFormer.size()) return text;
+  for (std::size_t at = 0; at + kFormer.size() <= text.size(); ++at) {
+    if (!base::equal_ignoring_case(std::string_view(text).substr(at, kFormer.size()), kFormer)) continue;
+    const std::size_t behind = at + kFormer.size();
+    if ((at == 0 || text[at - 1] == '|') && (behind == text.size() || text[behind] == '|')) text.replace(at, kFormer.size(), kPresent);
+  }
+  return text;
+}
+
 std::string AccessResult::Status::to_string() const {
   return std::to_string(status_class) + "." + std::to_string(subject) + "." + std::to_string(detail);
 }

@@ -26,6 +26,9 @@ enum class AccessTable {
 };
 // By name, any case; OBSERVE_X counts as X.
 AccessTable access_table(std::string_view name);
+// A pattern of an access table with the channel `tcp_intranet`, where it is a whole field, by its present name `tcp_internal`
+// (access-control.md 3.1). The length stays.
+std::string with_present_channel_names(std::string_view pattern);
 // The flags that take an argument, in the order in which the arguments are read; N stands for N and F.
 std::string_view reading_order(AccessTable table);
 

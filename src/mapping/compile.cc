@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "mapping/access_result.h"
 #include "mapping/aliases.h"
 #include "mapping/code.h"
 #include "mapping/lint.h"
@@ -86,7 +87,8 @@ class Compiler final : public SourceHandler {
   }
 
   void entry(std::string_view pattern_text, std::string_view template_text, std::uint16_t file, std::uint32_t line) override {
-    const Pattern pattern = parse_pattern(pattern_text);
+    const bool probes_have_channels = !out_.tables.empty() && access_table(out_.tables.back().name) != AccessTable::none;
+    const Pattern pattern = parse_pattern(probes_have_channels ? with_present_channel_names(pattern_text) : std::string(pattern_text));
     report(pattern.findings, file, line);
     const Template& expansion = parsed_template(template_text, pattern.fields);
     // With a broken pattern the fields are not known, so what is said of them may be wrong.

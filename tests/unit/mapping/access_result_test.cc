@@ -53,6 +53,7 @@ class AccessResultTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(AccessResultTest);
   CPPUNIT_TEST(reads_arguments_in_the_documented_order);
   CPPUNIT_TEST(takes_templates_that_mean_the_same);
+  CPPUNIT_TEST(former_name_of_the_internal_channel_matches);
   CPPUNIT_TEST(reads_status_codes_strictly);
   CPPUNIT_TEST_SUITE_END();
 
@@ -109,6 +110,17 @@ class AccessResultTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(expansion, std::string("refuse text=No relaying delay=300"), shown(result));
       CPPUNIT_ASSERT_EQUAL(3, result.line);
     }
+  }
+
+  void former_name_of_the_internal_channel_matches() {
+    const Tables tables = tables_in_memory(compiled({{"/mappings",
+        "ORIG_SEND_ACCESS\n\n  tcp_intranet|a|Tcp_Intranet|b  1\n  tcp_intranet|*|x  2\n  *|tcp_intranets|y  3\n  my_tcp_intranet|*  4\n\n"
+        "OTHER\n\n  tcp_intranet|*  5\n"}}));
+    CPPUNIT_ASSERT_EQUAL(std::string("1"), evaluate(tables, "ORIG_SEND_ACCESS", "tcp_internal|a|tcp_internal|b").output);
+    CPPUNIT_ASSERT_EQUAL(std::string("2"), evaluate(tables, "ORIG_SEND_ACCESS", "tcp_internal|z|x").output);
+    CPPUNIT_ASSERT_EQUAL(std::string("3"), evaluate(tables, "ORIG_SEND_ACCESS", "l|tcp_intranets|y").output);
+    CPPUNIT_ASSERT_EQUAL(std::string("4"), evaluate(tables, "ORIG_SEND_ACCESS", "my_tcp_intranet|z").output);
+    CPPUNIT_ASSERT_EQUAL(std::string("5"), evaluate(tables, "OTHER", "tcp_intranet|z").output);
   }
 
   void reads_status_codes_strictly() {
