@@ -48,6 +48,7 @@ struct Given {
   std::optional<Channel::Switching> switching;
   std::optional<Channel::Authentication> authentication;
   std::optional<std::string> tls_switch, authentication_switch, source_filter, destination_filter;
+  std::optional<bool> rewrites_sender, verifies_sender_domain;
   bool alias_local = false;
 };
 
@@ -62,6 +63,9 @@ std::optional<std::string> read_keywords(const std::vector<std::string_view>& li
     else if (word == "maysaslserver") given.authentication = Channel::Authentication::offered;
     else if (word == "mustsaslserver") given.authentication = Channel::Authentication::demanded;
     else if (word == "aliaslocal") given.alias_local = true;
+    else if (word == "authrewrite" || word == "noauthrewrite") given.rewrites_sender = word == "authrewrite";
+    else if (word == "mailfromdnsverify" || word == "nomailfromdnsverify") given.verifies_sender_domain = word == "mailfromdnsverify";
+    else if (word == "userswitchchannel") return "userswitchchannel is not available: this version switches channels by client address, TLS and login only";
     else if (word == "nosourcefilter") given.source_filter = "";
     else if (word == "nodestinationfilter") given.destination_filter = "";
     else if (word == "sourcefilter" || word == "destinationfilter" || word == "channelfilter") {
@@ -87,6 +91,8 @@ Channel make(std::string_view name, const Given& own, const Given& defaults) {
   channel.authentication_switch = own.authentication_switch ? *own.authentication_switch : defaults.authentication_switch.value_or("");
   channel.source_filter = own.source_filter ? *own.source_filter : defaults.source_filter.value_or("");
   channel.destination_filter = own.destination_filter ? *own.destination_filter : defaults.destination_filter.value_or("");
+  channel.rewrites_sender = own.rewrites_sender ? *own.rewrites_sender : defaults.rewrites_sender.value_or(false);
+  channel.verifies_sender_domain = own.verifies_sender_domain ? *own.verifies_sender_domain : defaults.verifies_sender_domain.value_or(false);
   channel.alias_local = own.alias_local || defaults.alias_local || name == "l";
   return channel;
 }

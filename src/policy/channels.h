@@ -25,6 +25,8 @@ struct Channel {
   // Sieve scripts for mail that comes in by this channel, and that goes to it (6.1): as named, conf::filter_path() has the path.
   std::string source_filter, destination_filter;
   bool alias_local = false;           // aliases are expanded for its recipients (always for `l`)
+  bool rewrites_sender = false;       // authrewrite: flag $K may set the Sender field of what comes in here (2.6)
+  bool verifies_sender_domain = false;  // mailfromdnsverify (8.2)
 };
 
 class Channels {

@@ -49,6 +49,11 @@ class ChannelsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(channels.find("tcp_friends")->switching == Channel::Switching::allowed);
     CPPUNIT_ASSERT(channels.find("tcp_submit")->authentication == Channel::Authentication::offered);
     CPPUNIT_ASSERT(channels.find("tcp_local")->switching == Channel::Switching::switches);
+    const Channels more = Channels::parse(lines({"tcp_x smtp authrewrite mailfromdnsverify", "tcp_y smtp", "tcp_z smtp nomailfromdnsverify", "defaults mailfromdnsverify"}), mistakes);
+    CPPUNIT_ASSERT(mistakes.empty());
+    CPPUNIT_ASSERT(more.find("tcp_x")->rewrites_sender && more.find("tcp_x")->verifies_sender_domain);
+    CPPUNIT_ASSERT(!more.find("tcp_y")->rewrites_sender && more.find("tcp_y")->verifies_sender_domain);
+    CPPUNIT_ASSERT(!more.find("tcp_z")->verifies_sender_domain);
   }
 
   void mistakes_have_their_place() {
@@ -57,6 +62,8 @@ class ChannelsTest : public CppUnit::TestFixture {
     } rows[] = {
         {"Tcp_Local smtp", "postern.conf:10: channels[0]: expected a channel's name (at most 32 of a-z, 0-9, '_', '$', '-'), found \"Tcp_Local\""},
         {"tcp_x smpt", "postern.conf:10: channels[0]: unknown keyword \"smpt\""},
+        {"tcp_x userswitchchannel",
+         "postern.conf:10: channels[0]: userswitchchannel is not available: this version switches channels by client address, TLS and login only"},
         {"tcp_x saslswitchchannel", "postern.conf:10: channels[0]: expected a channel's name behind saslswitchchannel"},
         {"tcp_x saslswitchchannel tcp_y", "postern.conf:10: channels: there is no channel \"tcp_y\" to switch to"},
     };
