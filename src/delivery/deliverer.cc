@@ -26,6 +26,11 @@ constexpr std::uint64_t kTrimBytes = 8 * 1024 * 1024;
 // (hardening.md 1). It is a folder of postmaster's.
 constexpr std::string_view kUndeliverableFolder = "Undeliverable";
 
+// Recipients on this channel wait until the administrator lets their mail go (access-control.md 3.1).
+constexpr std::string_view kHoldChannel = "hold";
+// Stands for the number of an action where a message that was on hold goes on.
+constexpr std::size_t kLetGo = 1U << 20;
+
 // Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
 constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
 
@@ -54,6 +59,11 @@ const std::string* source_for(const std::vector<std::pair<std::string, FilterTex
       return &text.source;
     }
   return nullptr;
+}
+
+// The id of a message that is made of this one: the same at every replay.
+std::string new_id_for(const mail::Envelope& envelope, const Recipient& recipient, std::size_t action) {
+  return mail::derived_message_id(envelope.id, base::crc32c(recipient.address), static_cast<unsigned>(action));
 }
 
 }  // namespace
@@ -99,12 +109,15 @@ struct Deliverer::Job {
   std::size_t files = 0, recipients_filed = 0;
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;  // recipients for deferred/
+  std::vector<std::size_t> held;     // recipients for held/
+  std::string held_by;
   std::vector<base::Fields> delivered;  // to be logged once it is true
 };
 
 struct Deliverer::RecipientOutcome {
   bool put_off = false;
   std::string reason;
+  bool held = false;  // by `reason`
 };
 
 Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), settings_(std::move(settings)) {}
@@ -179,7 +192,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
   for (Job& job : jobs) {
-    if (!stored || job.unfinished || (!job.put_off.empty() && !put_off(job))) {
+    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
       if (job.left_traces) parts_.state.note_death();
       parts_.state.put_back(job.position, settings_.child);
@@ -212,14 +225,8 @@ bool Deliverer::put_off(Job& job) {
   std::vector<Recipient> left;
   for (const std::size_t index : job.put_off) left.push_back(std::move(envelope.recipients[index]));
   envelope.recipients = std::move(left);
-  base::WallTime next = base::wall_now();
-  if (envelope.held) {
-    // Nobody but the administrator ends this wait.
-    next += std::chrono::years(100);
-  } else {
-    const auto doubled = settings_.retry_first * (std::int64_t{1} << std::min<std::uint32_t>(envelope.attempts, 20));
-    next += std::min<std::chrono::seconds>(doubled, settings_.retry_most);
-  }
+  const auto doubled = settings_.retry_first * (std::int64_t{1} << std::min<std::uint32_t>(envelope.attempts, 20));
+  const base::WallTime next = base::wall_now() + std::min<std::chrono::seconds>(doubled, settings_.retry_most);
   ++envelope.attempts;
   auto put = parts_.deferred.put(envelope, job.record->message(), next, job.suspicious);
   if (!put) {
@@ -229,6 +236,22 @@ bool Deliverer::put_off(Job& job) {
   ++counters_.deferred;
   base::log_event(Severity::notice, "deferred",
                   {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"attempts", envelope.attempts}, {"next", base::iso8601(next)}});
+  return true;
+}
+
+bool Deliverer::hold(Job& job) {
+  mail::Envelope envelope = job.record->envelope;
+  std::vector<Recipient> left;
+  for (const std::size_t index : job.held) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  envelope.held = true;
+  envelope.held_by = job.held_by;
+  if (auto put = parts_.held.put(envelope, job.record->message()); !put) {
+    base::log_event(Severity::error, "held-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
+    return false;
+  }
+  ++counters_.held;
+  base::log_event(Severity::notice, "held", {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"by", job.held_by}});
   return true;
 }
 
@@ -245,14 +268,14 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
   const mail::Envelope& envelope = job.record->envelope;
   job.suspicious = job.suspicious || job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
 
-  if (envelope.jettisoned || envelope.discarded) {
+  if (envelope.jettisoned) {
     ++counters_.discarded;
-    base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"by", envelope.jettisoned ? "jettison" : "access-table"}});
+    base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"by", "jettison"}});
     co_return;
   }
-  if (envelope.held && envelope.attempts == 0) {
-    for (std::size_t index = 0; index < envelope.recipients.size(); ++index) job.put_off.push_back(index);
-    base::log_event(Severity::notice, "held", {{"id", envelope.id}});
+  if (envelope.held) {
+    for (std::size_t index = 0; index < envelope.recipients.size(); ++index) job.held.push_back(index);
+    job.held_by = envelope.held_by;
     co_return;
   }
   if (job.deaths >= settings_.attempts_alone)
@@ -262,6 +285,10 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     RecipientOutcome outcome = co_await deliver_to(job, index, batch, script_time);
     if (job.files > files_before) ++job.recipients_filed;
     ++counters_.recipients;
+    if (outcome.held) {
+      job.held.push_back(index);
+      job.held_by = outcome.reason;
+    }
     if (!outcome.put_off) continue;
     job.put_off.push_back(index);
     base::log_event(Severity::warning, "delivery-put-off",
@@ -318,6 +345,11 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"recipient", recipient.address}, {"by", "bitbucket"}});
     co_return RecipientOutcome{};
   }
+  if (recipient.destination_channel == kHoldChannel) {
+    // What has been tried before has been let go.
+    if (envelope.attempts > 0) co_return co_await let_go(job, index);
+    co_return RecipientOutcome{false, "channel hold", true};
+  }
   if (recipient.account.empty()) co_return RecipientOutcome{true, "nothing here serves channel " + recipient.destination_channel};
   auto account = co_await parts_.directory.account(recipient.account);
   if (!account) co_return RecipientOutcome{true, account.error().what};
@@ -373,6 +405,11 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     decision = sieve::decide(scripts, *job.view, view, host, limits, levels);
     script_time += decision.cpu_used;
   }
+  // $V is a discard of the lowest authority: whoever decided explicitly has his way, and after an error, or without the filters, nobody
+  // knows whether somebody would have.
+  const bool discarded_by_table = envelope.discarded && !decision.decided_by && !decision.jettisoned && decision.errors.empty() &&
+                                  job.deaths < settings_.attempts_alone;
+  if (discarded_by_table) std::erase_if(decision.actions, [](const sieve::Action& action) { return action.implicit; });
   for (const sieve::LevelError& error : decision.errors) {
     ++counters_.filter_errors;
     base::log_event(Severity::warning, "filter-error",
@@ -432,7 +469,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     ++counters_.discarded;
     base::log_event(Severity::info, "discarded",
                     {{"id", envelope.id}, {"recipient", recipient.address},
-                     {"by", decision.jettisoned ? "jettison" : "discard"},
+                     {"by", decision.jettisoned ? "jettison" : discarded_by_table ? "access-table" : "discard"},
                      {"level", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}});
   }
   co_return RecipientOutcome{};
@@ -453,22 +490,51 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::si
 
   auto recipients = co_await parts_.resolve(target);
   if (!recipients) co_return recipients.error();
+  const std::string new_id = new_id_for(envelope, recipient, action);
+  auto sent = co_await send_on(job, index, action, std::move(*recipients), std::string(kRedirectedField) + ": " + recipient.address + "\r\n");
+  if (!sent) co_return sent.error();
+  base::log_event(Severity::info, "redirected", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", new_id}});
+  co_return Result<void>();
+}
+
+Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::size_t action, std::vector<Recipient> recipients, std::string fields) {
+  const mail::Envelope& envelope = job.record->envelope;
   mail::Envelope next = envelope;
-  next.id = mail::derived_message_id(envelope.id, base::crc32c(recipient.address), static_cast<unsigned>(action));
-  next.recipients = std::move(*recipients);
+  next.id = new_id_for(envelope, envelope.recipients[index], action);
+  next.recipients = std::move(recipients);
   next.added_header_fields.clear();
   next.conversion_tags.clear();
   // The same generated message may have been sent on and delivered before a crash: its store must look for it.
   next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
-  std::string text = std::string(kRedirectedField) + ": " + recipient.address + "\r\n";
-  for (const std::string& field : envelope.added_header_fields) text += base::printable(field, 2048) + "\r\n";
-  text += job.record->message();
-  auto submitted = co_await parts_.submit(next, std::move(text));
+  for (const std::string& field : envelope.added_header_fields) fields += base::printable(field, 2048) + "\r\n";
+  fields += job.record->message();
+  auto submitted = co_await parts_.submit(next, std::move(fields));
   if (!submitted) co_return submitted.error();
   job.left_traces = true;
-  base::log_event(Severity::info, "redirected",
-                  {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", next.id}});
   co_return Result<void>();
+}
+
+Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t index) {
+  const mail::Envelope& envelope = job.record->envelope;
+  const Recipient& recipient = envelope.recipients[index];
+  const auto held_again = [&](const std::string& reason) {
+    base::log_event(Severity::warning, "held-again", {{"id", envelope.id}, {"recipient", recipient.address}, {"reason", reason}});
+    return RecipientOutcome{false, reason, true};
+  };
+  auto recipients = co_await parts_.resolve(recipient.original);
+  if (!recipients) {
+    if (recipients.error().kind == Kind::temporary) co_return RecipientOutcome{true, recipients.error().what};
+    co_return held_again(recipients.error().what);
+  }
+  for (Recipient& found : *recipients) {
+    if (found.destination_channel == kHoldChannel) co_return held_again("the address still belongs to channel hold");
+    found.conversion_tags = envelope.conversion_tags;
+    found.conversion_tags.insert(found.conversion_tags.end(), recipient.conversion_tags.begin(), recipient.conversion_tags.end());
+  }
+  auto sent = co_await send_on(job, index, kLetGo, std::move(*recipients), {});
+  if (!sent) co_return RecipientOutcome{true, sent.error().what};
+  base::log_event(Severity::info, "let-go", {{"id", envelope.id}, {"recipient", recipient.address}, {"new_id", new_id_for(envelope, recipient, kLetGo)}});
+  co_return RecipientOutcome{};
 }
 
 }  // namespace postern::delivery

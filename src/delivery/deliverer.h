@@ -54,11 +54,12 @@ struct DelivererParts {
   spool::JournalReader& reader;
   spool::SharedState& state;
   spool::Deferred& deferred;
+  spool::Held& held;
   store::Store& store;
   directory::Lookups& directory;
   // Puts a generated message into the journal (durable on return) and tells the delivery children.
   std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string)> submit;
-  // The final recipients of an address that a filter redirects to. Kind::permanent: this server can't send there.
+  // The final recipients of an address that a filter redirects to, or that was on hold. Kind::permanent: this server can't send there.
   std::function<net::Awaitable<Result<std::vector<mail::Recipient>>>(std::string)> resolve;
 };
 
@@ -74,7 +75,7 @@ class Deliverer {
   net::Awaitable<std::size_t> work(std::vector<spool::Position> positions, std::size_t most = SIZE_MAX);
 
   struct Counters {
-    std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, filter_errors = 0, batches = 0;
+    std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, held = 0, filter_errors = 0, batches = 0;
     std::uint64_t put_back = 0;  // records left for another attempt
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -85,11 +86,16 @@ class Deliverer {
   net::Awaitable<void> work_on(std::vector<Job> jobs);
   net::Awaitable<void> deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time);
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
+  // Once more for a recipient that was on hold: his mail has been let go.
+  net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
   net::Awaitable<Result<void>> redirect(Job& job, std::size_t index, std::size_t action, std::string target);
+  // Puts a copy for others into the journal, with `fields` in front of its header.
+  net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, std::vector<mail::Recipient> recipients, std::string fields);
   Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const std::string& folder,
                     const std::vector<std::string>& flags, bool create, store::Batch& batch);
   void conclude(std::vector<Job>& jobs, bool stored);
   bool put_off(Job& job);
+  bool hold(Job& job);
 
   DelivererParts parts_;
   DelivererSettings settings_;

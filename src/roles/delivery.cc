@@ -71,18 +71,19 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
 class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
-               spool::Deferred deferred, store::Store store, directory::Generations generations, base::Descriptor notices)
+               spool::Deferred deferred, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices)
       : io_(io),
         child_(start.number),
         base_(start.take("base")),
         submitter_(std::move(submitter)),
         reader_(std::move(reader)),
         deferred_(std::move(deferred)),
+        held_(std::move(held)),
         store_(std::move(store)),
         generations_(std::move(generations)),
         directory_(io, base_.get(), generations_),
         rules_(start, link, directory_, questions_),
-        deliverer_({reader_, submitter_->state(), deferred_, store_, directory_,
+        deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }},
                    deliverer_settings(*start.configuration, start.number)),
@@ -239,6 +240,7 @@ class DeliveryRole {
   std::unique_ptr<Submitter> submitter_;
   spool::JournalReader reader_;
   spool::Deferred deferred_;
+  spool::Held held_;
   store::Store store_;
   directory::Generations generations_;
   directory::Client directory_;
@@ -272,6 +274,8 @@ int run_delivery(service::Start& start) {
   if (!reader) return failed(reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), spool);
   if (!deferred) return failed(deferred.error());
+  auto held = spool::Held::open(base::system_files(), spool);
+  if (!held) return failed(held.error());
   auto mail = base::open_directory(start.get("base"), "mail");
   if (!mail) return failed(mail.error());
   auto store = store::Store::open(base::system_files(), mail->get(), store_settings(*start.configuration));
@@ -282,7 +286,7 @@ int run_delivery(service::Start& start) {
   if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*deferred), std::move(*store), std::move(*generations),
+  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*deferred), std::move(*held), std::move(*store), std::move(*generations),
                     std::move(notices));
   role.begin(link);
   link.ready();

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -78,8 +77,8 @@ bool earlier(const DeferredEntry& a, const DeferredEntry& b) {
 
 }  // namespace
 
-Result<Deferred> Deferred::open(base::Files& files, int spool_directory) {
-  auto directory = base::make_and_open_directory(files, spool_directory, "deferred", 02770);
+Result<Deferred> Deferred::open(base::Files& files, int spool_directory, const std::string& name) {
+  auto directory = base::make_and_open_directory(files, spool_directory, name, 02770);
   if (!directory) return directory.error().in("spool");
   auto corrupt = base::make_and_open_directory(files, spool_directory, "corrupt", 02770);
   if (!corrupt) return corrupt.error().in("spool");
@@ -91,13 +90,31 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
                                     bool replaces_earlier) {
   if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
   std::vector<DeferredEntry> before;
+  std::string encoded;
   if (replaces_earlier) {
     auto all = list(kMostEntries);
     if (!all) return all.error();
-    std::copy_if(all->begin(), all->end(), std::back_inserter(before), [&](const auto& entry) { return entry.id == envelope.id; });
+    mail::Envelope together = envelope;
+    for (const DeferredEntry& earlier : *all) {
+      if (earlier.id != envelope.id) continue;
+      auto message = read(earlier);
+      if (!message) {
+        // What is damaged stays for the queue, which sets it aside.
+        if (message.error().kind == Kind::not_found || message.error().kind == Kind::corrupt) continue;
+        return message.error();
+      }
+      before.push_back(earlier);
+      for (mail::Recipient& recipient : message->envelope.recipients)
+        if (std::none_of(together.recipients.begin(), together.recipients.end(), [&](const mail::Recipient& known) {
+              return known.address == recipient.address && known.detail == recipient.detail;
+            }))
+          together.recipients.push_back(std::move(recipient));
+    }
+    encoded = mail::encode(together);
+  } else {
+    encoded = mail::encode(envelope);
   }
   DeferredEntry entry = entry_for(envelope.id, next_attempt);
-  const std::string encoded = mail::encode(envelope);
   std::array<char, kHeaderBytes> header{};
   std::copy(kMagic.begin(), kMagic.end(), header.begin());
   put32(&header[8], kVersion);

@@ -35,11 +35,12 @@ struct DeferredEntry {
 
 class Deferred {
  public:
-  // `spool_directory` must hold deferred/ and corrupt/, or they are made.
-  static Result<Deferred> open(base::Files& files, int spool_directory);
+  // `spool_directory` must hold `name` and corrupt/, or they are made.
+  static Result<Deferred> open(base::Files& files, int spool_directory, const std::string& name = "deferred");
 
   // Puts the message there for the next attempt at `next_attempt` (whole seconds). `replaces_earlier`: an entry of the same id may be there
-  // from an earlier attempt at the same (a replay after a crash); it is replaced, so that it waits once.
+  // from an earlier attempt at the same (a replay after a crash); it is replaced, so that it waits once. Recipients that only the earlier
+  // entry has are kept: it may be another part of the message, and a copy that is there already is recognised by its id.
   Result<DeferredEntry> put(const mail::Envelope& envelope, std::string_view message, base::WallTime next_attempt,
                             bool replaces_earlier);
   // The same message with another time or other recipients left: the new entry stands before the old one goes.

@@ -4,9 +4,10 @@
 // after any crash, until somebody has noted that nothing is left to do for it.
 //
 // Below the spool directory: journal/ (segments and the notes beside them), large/ (messages too large for a segment),
-// deferred/ (what has to wait), corrupt/ (what could not be read). Formats and recovery: doc/design/journal.md.
+// deferred/ (what has to wait), held/ (what the administrator must let go), corrupt/ (what could not be read). Formats and recovery: doc/design/journal.md.
 #include "spool/back_pressure.h"
 #include "spool/deferred.h"
+#include "spool/held.h"
 #include "spool/journal_reader.h"
 #include "spool/journal_writer.h"
 #include "spool/large_message.h"

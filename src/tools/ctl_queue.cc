@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// posternctl queue corrupt: what could not be read and was set aside in spool/corrupt, and the way back (doc/man/posternctl-queue.8). Works on
-// the files, with the server running or not.
+// posternctl queue held, queue corrupt: what waits for the administrator: messages that a rule holds, and what could not be read and
+// was set aside in spool/corrupt (doc/man/posternctl-queue.8). Works on the files, with the server running or not.
 #include "base/files.h"
 #include "base/text.h"
+#include "mail/message.h"
 #include "spool/corrupt.h"
+#include "spool/held.h"
 #include "tools/posternctl.h"
 
 #include <boost/json/array.hpp>
@@ -21,6 +23,8 @@ namespace {
 using boost::json::array;
 using boost::json::object;
 
+constexpr std::size_t kMostListed = 100000;
+
 // Text for a terminal or for JSON: whatever a damaged envelope holds, it is no control sequence and it is UTF-8.
 std::string printable(std::string_view text) {
   std::string out;
@@ -34,6 +38,27 @@ std::string printable(std::string_view text) {
 
 std::string text_of(base::WallTime time) { return base::iso8601(time); }
 
+std::string recipients_of(const mail::Envelope& envelope) {
+  if (envelope.recipients.empty()) return "-";
+  std::string to = printable(envelope.recipients.front().address);
+  if (envelope.recipients.size() > 1) to += " +" + std::to_string(envelope.recipients.size() - 1);
+  return to;
+}
+
+std::string subject_of(const spool::Held::Message& message) {
+  const mail::MessageView view(message.message);
+  return printable(base::printable(view.first("Subject").value_or(std::string_view()), 200));
+}
+
+void add_envelope(object& out, const mail::Envelope& envelope) {
+  array recipients;
+  for (const auto& recipient : envelope.recipients) recipients.emplace_back(printable(recipient.address));
+  out["id"] = printable(envelope.id);
+  out["received"] = text_of(envelope.received);
+  out["sender"] = printable(envelope.reverse_path);
+  out["recipients"] = std::move(recipients);
+}
+
 object to_json(const spool::CorruptEntry& entry) {
   object out{{"name", printable(entry.name)},
              {"origin", spool::to_string(entry.origin)},
@@ -42,20 +67,25 @@ object to_json(const spool::CorruptEntry& entry) {
              {"trouble", printable(entry.trouble)},
              {"releasable", entry.envelope.has_value()}};
   if (!entry.envelope) return out;
-  const mail::Envelope& envelope = *entry.envelope;
-  array recipients;
-  for (const auto& recipient : envelope.recipients) recipients.emplace_back(printable(recipient.address));
-  out["id"] = printable(envelope.id);
-  out["received"] = text_of(envelope.received);
-  out["sender"] = printable(envelope.reverse_path);
-  out["recipients"] = std::move(recipients);
+  add_envelope(out, *entry.envelope);
   out["message_bytes"] = entry.message_bytes;
+  return out;
+}
+
+object to_json(const spool::Held::Message& message) {
+  object out{{"id", printable(message.envelope.id)}, {"since", text_of(message.since)}, {"held_by", printable(message.envelope.held_by)}};
+  add_envelope(out, message.envelope);
+  out["source_channel"] = printable(message.envelope.source_channel);
+  out["client"] = printable(message.envelope.client_address);
+  out["subject"] = subject_of(message);
+  out["message_bytes"] = message.message.size();
   return out;
 }
 
 // The spool's owner is who touches its files: nothing that another user put there is followed with root's rights, and no file in it
 // becomes root's.
-Result<spool::Corrupt> open_spool(const Context& context) {
+template <class Part>
+Result<Part> open_spool(const Context& context) {
   auto spool = base::open_directory(context.base_directory(), "spool");
   if (!spool) {
     if (spool.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the base directory may do that"};
@@ -65,7 +95,7 @@ Result<spool::Corrupt> open_spool(const Context& context) {
   if (::fstat(spool->get(), &status) != 0) return system_error(errno, "spool");
   if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the spool"); !become) return become.error();
   ::umask(0007);
-  return spool::Corrupt::open(base::system_files(), spool->get());
+  return Part::open(base::system_files(), spool->get());
 }
 
 int print_list(const Context& context, const spool::Corrupt& corrupt) {
@@ -86,48 +116,124 @@ int print_list(const Context& context, const spool::Corrupt& corrupt) {
   }
   std::vector<std::vector<std::string>> rows;
   for (const auto& entry : *entries) {
-    std::string to = "-";
-    if (entry.envelope && !entry.envelope->recipients.empty()) {
-      to = printable(entry.envelope->recipients.front().address);
-      if (entry.envelope->recipients.size() > 1) to += " +" + std::to_string(entry.envelope->recipients.size() - 1);
-    }
+    const std::string to = entry.envelope ? recipients_of(*entry.envelope) : "-";
     rows.push_back({printable(entry.name), text_of(entry.since), std::to_string(entry.bytes), to, entry.trouble.empty() ? "none" : printable(entry.trouble)});
   }
   print_table({"NAME", "SINCE", "BYTES", "RECIPIENTS", "TROUBLE"}, rows);
   return kDone;
 }
 
+// `text` as it is, for whoever reads on.
+int print_text(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return std::fflush(stdout) == 0 ? kDone : kFailed;
+}
+
+void print_line(const char* what, const std::string& value) { std::printf("%-11s %s\n", what, value.c_str()); }
+
+void print_envelope(const mail::Envelope& envelope) {
+  print_line("received", text_of(envelope.received));
+  print_line("sender", "<" + printable(envelope.reverse_path) + ">");
+  for (const auto& recipient : envelope.recipients) print_line("recipient", printable(recipient.address));
+}
+
 int print_entry(const Context& context, const spool::Corrupt::Message& message, bool text) {
   const spool::CorruptEntry& entry = message.entry;
-  if (text) {
-    std::fwrite(message.text.data(), 1, message.text.size(), stdout);
-    return std::fflush(stdout) == 0 ? kDone : kFailed;
-  }
+  if (text) return print_text(message.text);
   if (context.json) {
     std::cout << boost::json::serialize(to_json(entry)) << "\n";
     return kDone;
   }
-  const auto line = [](const char* what, const std::string& value) { std::printf("%-11s %s\n", what, value.c_str()); };
-  line("name", printable(entry.name));
-  line("origin", std::string(spool::to_string(entry.origin)));
-  line("since", text_of(entry.since));
-  line("bytes", std::to_string(entry.bytes));
-  line("trouble", entry.trouble.empty() ? "none" : printable(entry.trouble));
+  print_line("name", printable(entry.name));
+  print_line("origin", std::string(spool::to_string(entry.origin)));
+  print_line("since", text_of(entry.since));
+  print_line("bytes", std::to_string(entry.bytes));
+  print_line("trouble", entry.trouble.empty() ? "none" : printable(entry.trouble));
   if (!entry.envelope) {
-    line("envelope", "can't be made out");
+    print_line("envelope", "can't be made out");
     return kDone;
   }
-  line("id", printable(entry.envelope->id));
-  line("received", text_of(entry.envelope->received));
-  line("sender", "<" + printable(entry.envelope->reverse_path) + ">");
-  for (const auto& recipient : entry.envelope->recipients) line("recipient", printable(recipient.address));
-  line("message", std::to_string(entry.message_bytes) + " bytes");
+  print_line("id", printable(entry.envelope->id));
+  print_envelope(*entry.envelope);
+  print_line("message", std::to_string(entry.message_bytes) + " bytes");
   return kDone;
+}
+
+int print_held(const Context& context, const spool::Held& held) {
+  auto entries = held.list(kMostListed);
+  if (!entries) {
+    print_error(context, entries.error().what);
+    return kFailed;
+  }
+  array list;
+  std::vector<std::vector<std::string>> rows;
+  bool unreadable = false;
+  for (const auto& entry : *entries) {
+    auto message = held.read(entry.id);
+    if (!message) {
+      // Gone meanwhile, or damaged: the others are shown all the same.
+      if (message.error().kind == Kind::not_found) continue;
+      print_error(context, message.error().what);
+      unreadable = true;
+      continue;
+    }
+    if (context.json) list.push_back(to_json(*message));
+    else rows.push_back({printable(entry.id), text_of(message->since), "<" + printable(message->envelope.reverse_path) + ">",
+                         recipients_of(message->envelope), printable(message->envelope.held_by)});
+  }
+  if (context.json) std::cout << boost::json::serialize(list) << "\n";
+  else if (rows.empty()) std::puts("no message is held");
+  else print_table({"ID", "SINCE", "SENDER", "RECIPIENTS", "HELD BY"}, rows);
+  return unreadable ? kFailed : kDone;
+}
+
+int print_held(const Context& context, const spool::Held::Message& message, bool text) {
+  if (text) return print_text(message.message);
+  if (context.json) {
+    std::cout << boost::json::serialize(to_json(message)) << "\n";
+    return kDone;
+  }
+  print_line("id", printable(message.envelope.id));
+  print_line("since", text_of(message.since));
+  print_line("held by", printable(message.envelope.held_by));
+  print_envelope(message.envelope);
+  print_line("channel", printable(message.envelope.source_channel));
+  print_line("client", printable(message.envelope.client_address));
+  print_line("subject", subject_of(message));
+  print_line("message", std::to_string(message.message.size()) + " bytes");
+  return kDone;
+}
+
+int done_with(const Context& context, const std::string& name, bool released) {
+  if (context.json) std::cout << boost::json::serialize(object{{"done", true}}) << "\n";
+  else std::cout << name << (released ? " is in the queue again\n" : " is removed\n");
+  return kDone;
+}
+
+int run_held(const Context& context, const std::string& action, const std::string& id, bool message) {
+  auto held = open_spool<spool::Held>(context);
+  const auto complain = [&](const std::string& text) {
+    print_error(context, text);
+    return kFailed;
+  };
+  if (!held) return complain(held.error().what);
+  if (action == "list") return print_held(context, *held);
+  if (action == "show") {
+    auto found = held->read(id);
+    if (!found) return complain(found.error().what);
+    return print_held(context, *found, message);
+  }
+  if (auto done = action == "release" ? held->release(id) : held->remove(id); !done) return complain(done.error().what);
+  return done_with(context, id, action == "release");
 }
 
 }  // namespace
 
 const char* const kQueueDetails =
+    "  held list                           messages that a rule of yours holds\n"
+    "  held show ID [--message]            sender, recipients, and which rule; its text\n"
+    "  held release ID                     lets it go: it is delivered\n"
+    "  held remove ID                      for good\n"
     "  corrupt list                        what could not be read and was set aside\n"
     "  corrupt show NAME [--message]       what can be made out of it; its text\n"
     "  corrupt release NAME [--damaged]    back into the queue, damaged ones only when told so\n"
@@ -142,15 +248,17 @@ int run_queue(const Context& context, const std::vector<std::string>& arguments)
     else words.push_back(argument);
   }
   const std::string action = words.size() < 2 ? std::string() : words[1];
-  const bool known = !words.empty() && words[0] == "corrupt" &&
+  const bool is_held = !words.empty() && words[0] == "held";
+  const bool known = !words.empty() && (is_held || words[0] == "corrupt") &&
                      (action == "list" ? words.size() == 2 : (action == "show" || action == "release" || action == "remove") && words.size() == 3) &&
-                     (!message || action == "show") && (!damaged || action == "release");
+                     (!message || action == "show") && (!damaged || (action == "release" && !is_held));
   if (!known) {
     if (context.json) print_error(context, "wrong usage");
     std::cerr << "usage: posternctl queue …\n" << kQueueDetails;
     return kUsage;
   }
-  auto corrupt = open_spool(context);
+  if (is_held) return run_held(context, action, words.size() > 2 ? words[2] : std::string(), message);
+  auto corrupt = open_spool<spool::Corrupt>(context);
   const auto complain = [&](const std::string& text) {
     print_error(context, text);
     return kFailed;
@@ -165,9 +273,7 @@ int run_queue(const Context& context, const std::vector<std::string>& arguments)
   }
   if (auto done = action == "release" ? corrupt->release(name, damaged) : corrupt->remove(name); !done)
     return complain(done.error().what + (done.error().kind == Kind::corrupt ? "; with --damaged it is delivered as it is" : ""));
-  if (context.json) std::cout << boost::json::serialize(object{{"done", true}}) << "\n";
-  else std::cout << name << (action == "release" ? " is in the queue again\n" : " is removed\n");
-  return kDone;
+  return done_with(context, name, action == "release");
 }
 
 }  // namespace postern::tools

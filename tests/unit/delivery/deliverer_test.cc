@@ -73,8 +73,9 @@ class Site {
   Deliverer::Counters work(const std::vector<spool::Position>& positions) {
     auto reader = spool::JournalReader::open(base::system_files(), spool_.get()).value();
     auto deferred = spool::Deferred::open(base::system_files(), spool_.get()).value();
+    auto held = spool::Held::open(base::system_files(), spool_.get()).value();
     auto store = store::Store::open(base::system_files(), mail_.get()).value();
-    DelivererParts parts{reader, state_, deferred, store, directory_,
+    DelivererParts parts{reader, state_, deferred, held, store, directory_,
                          [this](mail::Envelope envelope, std::string text) -> net::Awaitable<Result<void>> {
                            if (submit_fails_) co_return Error{Kind::temporary, "no room"};
                            submitted_.emplace_back(std::move(envelope), std::move(text));
@@ -84,7 +85,7 @@ class Site {
                            if (!address.ends_with("@example.com")) co_return Error{Kind::permanent, "not local"};
                            mail::Recipient recipient;
                            recipient.address = recipient.account = address;
-                           recipient.destination_channel = "ims-ms";
+                           recipient.destination_channel = address.starts_with("held") ? "hold" : "ims-ms";
                            co_return std::vector<mail::Recipient>{recipient};
                          }};
     Deliverer deliverer(parts, settings_);
@@ -92,6 +93,8 @@ class Site {
     net::asio::co_spawn(io, deliverer.work(positions), net::asio::detached);
     io.run();
     deferred_ = deferred.list(100).value().size();
+    held_.clear();
+    for (const auto& entry : held.list(100).value()) held_.push_back(held.read(entry.id).value().envelope);
     unfinished_ = reader.scan(100).value().size();
     return deliverer.counters();
   }
@@ -115,6 +118,7 @@ class Site {
   bool submit_fails_ = false;
   directory::FixedDirectory directory_;
   std::size_t deferred_ = 0, unfinished_ = 0;
+  std::vector<mail::Envelope> held_;
   std::string last_id_;
 
  private:
@@ -148,7 +152,9 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(redirect_ends_where_it_has_been_before);
   CPPUNIT_TEST(fileinto_that_fails_keeps_the_message);
   CPPUNIT_TEST(message_that_killed_often_is_delivered_without_filters);
-  CPPUNIT_TEST(held_message_waits_and_discarded_one_goes);
+  CPPUNIT_TEST(held_message_is_kept_until_it_is_let_go);
+  CPPUNIT_TEST(recipient_on_hold_waits_alone_and_is_resolved_anew);
+  CPPUNIT_TEST(message_discarded_by_a_table_stays_for_whoever_keeps_it);
   CPPUNIT_TEST_SUITE_END();
 
   void plain_message_reaches_the_inbox_with_its_return_path() {
@@ -345,13 +351,63 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
   }
 
-  void held_message_waits_and_discarded_one_goes() {
+  void held_message_is_kept_until_it_is_let_go() {
     Site site;
     site.account("a@example.com");
-    site.work({site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.held = true; }),
-               site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.discarded = true; })});
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+    const auto held = [](mail::Envelope& e) {
+      e.held = true;
+      e.held_by = "FROM_ACCESS line 3";
+    };
+    site.work({site.append({"a@example.com"}, {}, held)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.deferred_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.held_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("FROM_ACCESS line 3"), site.held_[0].held_by);
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void recipient_on_hold_waits_alone_and_is_resolved_anew() {
+    Site site;
+    site.account("a@example.com");
+    site.account("b@example.com");
+    const auto second_on_hold = [](mail::Envelope& e) {
+      e.recipients[1].destination_channel = "hold";
+      e.recipients[1].account.clear();
+    };
+    site.work({site.append({"a@example.com", "b@example.com"}, {}, second_on_hold)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.held_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.held_[0].recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("channel hold"), site.held_[0].held_by);
+
+    const auto let_go = [](const std::string& original) {
+      return [original](mail::Envelope& e) {
+        e.attempts = 1;
+        e.recipients[0].destination_channel = "hold";
+        e.recipients[0].account.clear();
+        e.recipients[0].original = original;
+      };
+    };
+    Site other;
+    other.work({other.append({"b@held.example.com"}, {}, let_go("b@example.com")), other.append({"x@held.example.com"}, {}, let_go("held@example.com"))});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.submitted_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), other.submitted_[0].first.recipients.at(0).address);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("still on hold", std::size_t{1}, other.held_.size());
+  }
+
+  // access-control.md 2.6: $V is a discard that somebody's own keep overrides, $Z is not.
+  void message_discarded_by_a_table_stays_for_whoever_keeps_it() {
+    Site site;
+    site.account("a@example.com");
+    site.account("b@example.com", "keep;\n");
+    site.account("c@example.com", "kepp;\n");
+    const std::vector<std::string> all = {"a@example.com", "b@example.com", "c@example.com"};
+    site.work({site.append(all, {}, [](mail::Envelope& e) { e.discarded = true; })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/b"));
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("a broken filter might have kept it", std::size_t{1}, site.count("example.com/c"));
+    site.work({site.append(all, {}, [](mail::Envelope& e) { e.jettisoned = e.discarded = true; })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/b"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
   }
 };

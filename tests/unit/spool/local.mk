@@ -6,6 +6,7 @@ tests_unit_spool_spool_test_SOURCES = tests/unit/main.cc \
   tests/unit/spool/corrupt_test.cc \
   tests/unit/spool/deferred_test.cc \
   tests/unit/spool/failing_disk_test.cc \
+  tests/unit/spool/held_test.cc \
   tests/unit/spool/journal_test.cc \
   tests/unit/spool/position_test.cc \
   tests/unit/spool/segment_scan_test.cc \

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "spool/held.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::spool {
+namespace {
+
+constexpr std::size_t kMostEntries = 1000000;
+
+}  // namespace
+
+Result<Held> Held::open(base::Files& files, int spool_directory) {
+  auto held = Deferred::open(files, spool_directory, "held");
+  if (!held) return held.error();
+  auto deferred = Deferred::open(files, spool_directory);
+  if (!deferred) return deferred.error();
+  return Held(std::move(*held), std::move(*deferred));
+}
+
+Result<void> Held::put(const mail::Envelope& envelope, std::string_view message) {
+  auto put = held_.put(envelope, message, base::wall_now(), true);
+  if (!put) return put.error().in("hold");
+  return {};
+}
+
+Result<std::vector<DeferredEntry>> Held::list(std::size_t limit) const { return held_.list(limit); }
+
+Result<std::vector<DeferredEntry>> Held::entries(const std::string& id) const {
+  auto all = held_.list(kMostEntries);
+  if (!all) return all.error();
+  all->erase(std::remove_if(all->begin(), all->end(), [&](const DeferredEntry& entry) { return entry.id != id; }), all->end());
+  if (all->empty()) return Error{Kind::not_found, "no held message has the id " + id};
+  return all;
+}
+
+Result<Held::Message> Held::read(const std::string& id) const {
+  auto found = entries(id);
+  if (!found) return found.error();
+  auto message = held_.read(found->front());
+  if (!message) return message.error();
+  return Message{found->front().next_attempt, std::move(message->envelope), std::move(message->message)};
+}
+
+Result<void> Held::release(const std::string& id) {
+  auto found = entries(id);
+  if (!found) return found.error();
+  for (const DeferredEntry& entry : *found) {
+    auto message = held_.read(entry);
+    if (!message) return message.error();
+    message->envelope.held = false;
+    message->envelope.held_by.clear();
+    // What may have been delivered before is looked for in the mailboxes; and the delivery knows that it was held once.
+    message->envelope.attempts = std::max<std::uint32_t>(message->envelope.attempts, 1);
+    auto put = deferred_.put(message->envelope, message->message, base::wall_now(), false);
+    if (!put) return put.error();
+    if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
+  }
+  return {};
+}
+
+Result<void> Held::remove(const std::string& id) {
+  auto found = entries(id);
+  if (!found) return found.error();
+  for (const DeferredEntry& entry : *found)
+    if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
+  return {};
+}
+
+}  // namespace postern::spool

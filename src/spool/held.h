@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Messages that nobody but the administrator lets go: flag $H of an access table, the channel `hold` (access-control.md 2.6, 3.1).
+//
+// One file each in spool/held, of the form of deferred messages; the time in its name says since when. put() is durable on return.
+// release() makes a deferred message of it that is due now, under its own id: it stands on stable storage before the held one
+// goes, and mailboxes that have it already recognise that id. So a crash in between, or a second release, neither loses nor doubles it.
+//
+// Failure: Result; Kind::not_found for an id that is not held; Kind::corrupt for a file that doesn't read back. Limits: as
+// spool/deferred.h.
+#include "spool/deferred.h"
+
+#include <string>
+#include <vector>
+
+namespace postern::spool {
+
+class Held {
+ public:
+  static Result<Held> open(base::Files& files, int spool_directory);
+
+  // Another part of the same message, or the same after a crash, makes one entry together.
+  Result<void> put(const mail::Envelope& envelope, std::string_view message);
+
+  struct Message {
+    base::WallTime since{};
+    mail::Envelope envelope;
+    std::string message;
+  };
+  // Longest held first, at most `limit`: id, and since when (`next_attempt`).
+  [[nodiscard]] Result<std::vector<DeferredEntry>> list(std::size_t limit) const;
+  [[nodiscard]] Result<Message> read(const std::string& id) const;
+  Result<void> release(const std::string& id);
+  // For good.
+  Result<void> remove(const std::string& id);
+
+ private:
+  Held(Deferred held, Deferred deferred) : held_(std::move(held)), deferred_(std::move(deferred)) {}
+  // All entries of this id, never none.
+  [[nodiscard]] Result<std::vector<DeferredEntry>> entries(const std::string& id) const;
+  Deferred held_, deferred_;
+};
+
+}  // namespace postern::spool
