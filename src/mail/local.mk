@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_mail.a
 libpostern_mail_a_SOURCES = \
-  src/mail/address.h src/mail/address.cc src/mail/address_list.cc \
+  src/mail/address.h src/mail/address.cc \
+  src/mail/address_places.h src/mail/address_places.cc src/mail/address_list.cc \
   src/mail/charset.h src/mail/charset.cc \
   src/mail/date.h src/mail/date.cc \
   src/mail/encode.h src/mail/encode.cc \

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The access tables at their moments: at connect, MAIL FROM and RCPT TO (access-control.md sections 2 to 4).
+// The access tables at their moments: at connect, login, MAIL FROM and RCPT TO (access-control.md sections 2 to 4).
+//
+// Nothing is written to the log here: a decision carries what is to be written (policy/decision.h), so that a tool can run the whole
+// of it outside of a session.
 //
 // Each answer explains itself: it carries a Verdict for every table that was asked (table, line, probe, generation of the compiled
 // tables), in that order; if the answer is a refusal, the last of them decided. All tables that exist are asked; the first
@@ -12,12 +15,12 @@
 //
 // Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
 // What templates ask of the outside is answered by the process's Questions (policy/questions.h).
-#include "base/verdict.h"
 #include "directory/directory.h"
+#include "mail/address.h"
 #include "mail/envelope.h"
-#include "mapping/access_result.h"
 #include "mapping/tables.h"
 #include "net/address.h"
+#include "policy/decision.h"
 #include "policy/probe_observer.h"
 #include "policy/questions.h"
 #include "policy/site.h"
@@ -42,36 +45,10 @@ struct SessionFacts {
   std::string tls_protocol;    // "TLSv1.3"; empty: no TLS of ours
   std::string certificate;     // subject of the client's verified certificate (RFC 2253); empty: none
   std::string authenticated;   // canonical address; empty: no AUTH
+  std::string auth_rules;      // name of the AUTH rule set; empty: none
+  int debug_level = 0;         // $U of PORT_ACCESS
+  bool from_network = true;    // false: handed over on this machine, the fields of the connection are empty (2.4)
   [[nodiscard]] bool tls() const { return !cipher.empty(); }
-};
-
-struct Reply {
-  int code = 250;
-  std::string status;  // "5.7.1"
-  std::string text;
-};
-
-// Side effects of flags; those of several tables add up.
-struct Effects {
-  bool bit_bucket = false;   // $B
-  bool held = false;         // $H
-  bool discarded = false;    // $V
-  bool jettisoned = false;   // $Z
-  bool no_vacation = false;  // $!
-  std::vector<std::string> header_fields;     // $A
-  std::vector<std::string> conversion_tags;   // $G
-  // $D; zero: none. Before this reply and, unless delay_this_reply_only, before those to all later commands of the transaction.
-  // The latest that is not zero counts.
-  std::chrono::milliseconds delay{0};
-  bool delay_this_reply_only = false;
-  void add(const mapping::AccessResult& result);
-};
-
-struct Decision {
-  bool accepted = true;
-  Reply reply;                    // if not accepted
-  std::vector<Verdict> verdicts;  // in the order of asking
-  Effects effects;
 };
 
 struct PortDecision {
@@ -80,7 +57,29 @@ struct PortDecision {
   bool restricted = false; // $W
   bool matched = false;    // an entry fitted: built-in DNS lists are not asked then (2.2)
   std::string auth_rules;  // name of the AUTH rule set
+  int debug_level = 0;     // $U
   Verdict verdict;
+  Notes notes;
+};
+
+// What LOGIN_ACCESS sees (2.9).
+struct LoginFacts {
+  std::string id;           // of the session, for the log
+  std::string service;      // "pop3", "smtp", "submission" …
+  net::Address client;
+  std::string tls;          // "TLSv1.3", "ext", or empty
+  std::string mechanism;    // SASL name, or "USER", "LOGIN", "BIND" for the protocol's own command
+  std::string account;      // canonical address
+  std::string certificate;  // as in SessionFacts
+};
+
+struct LoginDecision {
+  bool accepted = true;
+  bool temporary = false;              // not accepted because the table can't be trusted now (a limit)
+  std::string text;                    // refused: for the log, never for the client
+  std::chrono::milliseconds delay{0};  // $D, before the answer
+  Verdict verdict;
+  Notes notes;
 };
 
 struct SenderDecision : Decision {
@@ -103,6 +102,9 @@ class Access {
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
   [[nodiscard]] net::Awaitable<PortDecision> port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const;
+  // LOGIN_ACCESS, to be asked after a correct password and before the login succeeds. Whoever is refused gets the answer to a wrong
+  // password.
+  [[nodiscard]] net::Awaitable<LoginDecision> login_access(LoginFacts login) const;
   // The source channel of a session that begins on channel `initial` (3.2, step 2).
   [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote) const;
 
@@ -133,21 +135,23 @@ class TransactionAccess {
     std::string domain;      // empty: <Postmaster> (RFC 5321 section 4.5.1)
     std::string as_given;    // for the reply
     std::string orcpt;
+    bool notify_given = false;  // there was NOTIFY; without it failures are notified (RFC 3461 section 4.1)
     bool notify_success = false, notify_failure = false, notify_delay = false;  // as NOTIFY said
   };
   net::Awaitable<RecipientDecision> recipient(Ask ask);
+
+  // Whether changed_header() has anything to do: there is a table REVERSE, or FROM_ACCESS set the Sender field ($K).
+  [[nodiscard]] bool changes_header() const;
+  // The header of the accepted message with what REVERSE replaces (flag B: addresses, flag I: message identifiers) and the Sender field
+  // of $K; nothing if it stays as it is. `header` ends where the body, or the empty line in front of it, begins.
+  net::Awaitable<std::optional<std::string>> changed_header(std::string header);
 
  private:
   friend net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
   // An address that alias expansion came to.
   struct Final {
     std::string address, channel, account, detail;
-  };
-  // What one table said, and whether that ends the checking of the address.
-  struct Answer {
-    mapping::AccessResult result;
-    bool refused = false;
-    Reply reply;
+    std::string led_here;  // the address that was looked up
   };
   struct Expansion {
     std::vector<Final> finals;
@@ -155,25 +159,51 @@ class TransactionAccess {
     std::optional<Reply> failed;    // the whole recipient must be refused
     unsigned unknown = 0;           // members that nobody knows
   };
-  net::Awaitable<Answer> ask(std::string table, std::string probe, mapping::Flags flags, std::string as_given, std::vector<Verdict>& verdicts);
+  // What FORWARD or REVERSE said of an address.
+  struct Replacement {
+    bool temporary = false;  // a limit: the table can't be trusted
+    std::optional<mail::Mailbox> mailbox;
+  };
+  // One table and its verdict; the reply if it refuses.
+  net::Awaitable<std::optional<Reply>> ask(std::string table, std::string probe, mapping::Flags flags, std::string as_given, Decision& decision,
+                                           Effects& effects, mapping::AccessResult* result = nullptr);
   // Both tables of one step of 2.8; the first refusal, or the answers' effects in `effects`.
   net::Awaitable<std::optional<Reply>> ask_step(bool original, const Ask& recipient, std::string channel, std::string address,
-                                                std::vector<Verdict>& verdicts, Effects& effects);
-  net::Awaitable<void> expand(std::string local_part, std::string host, unsigned round, Expansion& expansion);
+                                                Decision& decision, Effects& effects);
+  net::Awaitable<Rewritten> rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision);
+  net::Awaitable<Replacement> replace(std::string table, mapping::Flags flags, std::string address, Notes& notes);
+  // A rewritten recipient address after FORWARD; the other one is rewritten in its turn, and not asked for again.
+  net::Awaitable<Rewritten> forward(Rewritten rewritten, Decision& decision);
+  // Local addresses as far as they lead; others are final.
+  net::Awaitable<void> follow(Rewritten rewritten, std::string led_here, unsigned round, Expansion& expansion, Decision& decision);
+  net::Awaitable<void> expand(std::string local_part, std::string host, unsigned round, Expansion& expansion, Decision& decision);
+  net::Awaitable<void> expand_alias(std::string name, std::vector<std::string> targets, std::string host, unsigned round, Expansion& expansion,
+                                    Decision& decision);
+  // "postmaster" or "abuse", whatever its sub-address; empty for all others.
+  static std::string role_of(std::string_view local_part, std::string_view delimiters);
+  // The mailbox that postmaster gets when somebody makes his account.
+  void add_unclaimed(const std::string& host, unsigned round, Expansion& expansion) const;
+  void explain(unsigned round, const std::string& address, const char* found, const std::vector<std::string>& targets = {}) const;
   [[nodiscard]] std::string field(std::string_view text) const;
   [[nodiscard]] std::string connection_fields() const;
+  [[nodiscard]] QuestionFacts question_facts() const;
 
   Access access_;
   std::shared_ptr<const SessionFacts> session_;
   std::string reverse_path_;
+  std::string sender_field_;  // $K
+  int debug_level_ = 0;       // $U of FROM_ACCESS
 };
 
 // The final recipients of an address without the access tables: for mail that a filter redirects. Errors: Kind::not_found (nobody of
 // that name here), Kind::permanent (another host, and this version doesn't send), Kind::invalid (no address), Kind::temporary.
 net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
 
-// The one place where decisions are logged: refusals at notice, the others at debug, one line for each table that was asked.
+// The one place where decisions are logged, with their notes: refusals at notice, the others at debug (info where $U asks for it), one
+// line for each table that was asked.
 void log_decision(std::string_view moment, const SessionFacts& session, const Decision& decision);
+// Of a connection that is refused only the notes: the service logs the refusal itself, and sums them up if they become many.
 void log_decision(const net::Endpoint& remote, const PortDecision& decision);
+void log_decision(const LoginFacts& login, const LoginDecision& decision);
 
 }  // namespace postern::policy

@@ -24,8 +24,16 @@ struct RewriteStep {
 struct AliasStep {
   unsigned round = 0;      // 0: the recipient itself
   std::string address;
-  std::string found;       // "alias", "account", "postmaster"; "nobody"; of a target: "no address", "no rule" (no rewriting rule)
+  std::string found;       // "alias", "account", "catch-all", "postmaster"; "nobody"; of a target: "no address", "no rule" (no rewriting rule)
   std::vector<std::string> targets;
+};
+
+// What FORWARD or REVERSE made of an address.
+struct ReplaceStep {
+  std::string table, address;
+  std::string result;      // empty: it stays as it is
+  std::string file;        // of the entry that matched
+  int line = 0;            // 0: none did
 };
 
 class Explanation {
@@ -33,6 +41,7 @@ class Explanation {
   virtual ~Explanation() = default;
   virtual void rewriting(const RewriteStep& step) = 0;
   virtual void expansion(const AliasStep& step) = 0;
+  virtual void replacement(const ReplaceStep&) {}
 };
 
 }  // namespace postern::policy

@@ -18,6 +18,7 @@ using base::Severity;
 // Answers are gathered up to this size before they are written.
 constexpr std::size_t kWriteBytes = 32 * 1024;
 constexpr std::size_t kMaxUserBytes = 320;
+constexpr std::chrono::milliseconds kPauseSlice{1000};
 
 enum class State { authorization, transaction };
 
@@ -275,6 +276,8 @@ class Session {
       co_await refuse_login();
       co_return;
     }
+    const bool allowed = co_await may_log_in(answer->account->name);
+    if (!allowed) co_return;
     auto inbox = co_await services_.open_inbox(answer->account->mailbox_directory);
     if (!inbox) {
       if (inbox.error().kind == Kind::denied) {
@@ -295,16 +298,52 @@ class Session {
     ok(totals());
   }
 
+  // Asks LOGIN_ACCESS after a correct password. False: the answer was written.
+  net::Awaitable<bool> may_log_in(std::string account) {
+    policy::LoginFacts login;
+    login.id = info_.id;
+    login.service = "pop3";
+    login.client = info_.remote.address;
+    if (const net::TlsFacts* const tls = stream_.tls()) {
+      login.tls = tls->protocol;
+      login.certificate = tls->peer_subject;
+    } else if (secure()) {
+      login.tls = "ext";
+    }
+    login.mechanism = "USER";
+    login.account = account;
+    const policy::LoginDecision decision = co_await services_.login_access(login);
+    policy::log_decision(login, decision);
+    co_await pause(decision.delay);
+    if (decision.accepted) co_return true;
+    log_failed(account, "LOGIN_ACCESS");
+    if (decision.temporary) {
+      error("[SYS/TEMP] the account can't be checked now");
+      co_return false;
+    }
+    watch_.note_failed_login();
+    co_await refuse_login();
+    co_return false;
+  }
+
+  // What was said so far goes out first. Cut into slices, so that it does not keep the process from finishing.
+  net::Awaitable<void> pause(std::chrono::milliseconds delay) {
+    if (delay.count() <= 0) co_return;
+    if (const auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
+    net::asio::steady_timer timer(co_await net::asio::this_coro::executor);
+    while (delay.count() > 0 && !watch_.finishing()) {
+      const auto slice = std::min(delay, kPauseSlice);
+      delay -= slice;
+      timer.expires_after(slice);
+      boost::system::error_code ignored;
+      co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    }
+  }
+
   // RFC 3206 section 4: AUTH tells the client that the password is the matter, and not the server.
   net::Awaitable<void> refuse_login() {
-    if (const auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
-    if (configuration_->pop3.failure_delay.count() > 0) {
-      const auto executor = co_await net::asio::this_coro::executor;
-      net::asio::steady_timer delay(executor);
-      delay.expires_after(configuration_->pop3.failure_delay);
-      boost::system::error_code ignored;
-      co_await delay.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
-    }
+    co_await pause(configuration_->pop3.failure_delay);
+    if (over_) co_return;
     error("[AUTH] name or password is wrong");
     if (++login_failures_ >= configuration_->pop3.login_failures) {
       end_reason_ = "login failures";

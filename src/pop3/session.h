@@ -9,7 +9,7 @@
 // Promises: only CRLF ends a command; a bare CR, a bare LF or NUL ends the session. A mailbox belongs to one session at a time.
 // Messages are removed at QUIT and never otherwise: a connection that breaks, or a time limit, removes nothing. A password is
 // taken in secure sessions only, or from addresses on secure_login.except_from (listeners.md T-9), and is never logged. Whether
-// an account exists shows neither in an answer nor in its time. Nothing that came before the handshake of STLS is known after it.
+// an account exists shows neither in an answer nor in its time. Whom LOGIN_ACCESS refuses gets the answer to a wrong password. Nothing that came before the handshake of STLS is known after it.
 //
 // Reported to the watch: logins with a wrong name or password; unknown commands, lines too long, bad line ends, and commands sent
 // behind STLS before the handshake.
@@ -22,6 +22,7 @@
 #include "directory/directory.h"
 #include "net/session_watch.h"
 #include "net/stream.h"
+#include "policy/access.h"
 #include "store/mailbox.h"
 
 #include <memory>
@@ -58,6 +59,8 @@ class Services {
   virtual ~Services() = default;
   virtual std::shared_ptr<const conf::Configuration> configuration() = 0;
   virtual directory::Lookups& directory() = 0;
+  // LOGIN_ACCESS by the tables in force now (access-control.md 2.9).
+  virtual net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) = 0;
   // Kind::denied: another session has the mailbox.
   virtual net::Awaitable<Result<std::unique_ptr<Inbox>>> open_inbox(std::string mailbox_directory) = 0;
 };

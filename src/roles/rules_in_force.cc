@@ -32,12 +32,12 @@ service::PortAccess RulesInForce::port_access() const {
     const policy::Access tables = access();
     const net::Endpoint remote = context.remote;
     policy::PortDecision decision = co_await tables.port_access(context.module, context.local, remote, true);
-    // Refusals are logged by the service, which sums them up if they become many.
-    if (decision.accepted) policy::log_decision(remote, decision);
+    policy::log_decision(remote, decision);
     service::PortDecision answer;
     answer.verdict = std::move(decision.verdict);
     answer.text_to_send = std::move(decision.text);
     answer.restricted = decision.restricted;
+    answer.debug_level = decision.debug_level;
     co_return answer;
   };
 }

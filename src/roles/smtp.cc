@@ -80,6 +80,7 @@ net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& c
   info.tls_outside = context.row->init_tls == conf::InitTls::ext;
   info.clear_text_outside = context.clear_text_outside;
   info.restricted = context.restricted;
+  info.debug_level = context.debug_level;
   info.idle_time = context.listener->idle_time;
   ServiceWatch watch(context);
   co_await smtp::run_session(stream, services, std::move(info), watch);

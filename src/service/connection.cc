@@ -270,6 +270,7 @@ net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connecti
     co_await turn_away(connection, std::move(reply));
     co_return false;
   }
+  context.debug_level = asked.debug_level;
   if (!asked.restricted) co_return true;
   gate::Decision limited;
   limited.admitted = true;

@@ -58,6 +58,7 @@ struct SessionContext {
   net::Endpoint peer;           // who is at the other end of the connection itself: differs from `remote` behind a proxy
   bool is_client = false;    // the remote address is on the client list (L-48)
   bool restricted = false;   // PORT_ACCESS said so (access-control.md 2.2)
+  int debug_level = 0;       // likewise ($U): what the tables are asked is logged
   std::uint32_t slot = 0;    // in the connection table
   std::string session_id;    // for logs: unique in this site for a very long time
   std::string server_name_hint;  // what the proxy says the client asked for (AUTHORITY TLV, T-28): for Stream::start_tls()
@@ -97,6 +98,7 @@ struct PortDecision {
   Verdict verdict;
   std::string text_to_send;
   bool restricted = false;
+  int debug_level = 0;
 };
 using PortAccess = std::function<net::Awaitable<PortDecision>(const SessionContext& context)>;
 

@@ -37,7 +37,76 @@ bool is_keyword(std::string_view word) {
          std::all_of(word.begin(), word.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-'; });
 }
 
+// RFC 3461 sections 4.2 and 4.4.
+constexpr std::size_t kEnvelopeIdBytes = 100;
+constexpr std::size_t kOriginalBytes = 500;
+
+int hexadecimal(char c) { return base::is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+
+// xtext (RFC 3461 section 4) as it was meant. Control bytes are no text that anybody meant.
+std::optional<std::string> decode_xtext(std::string_view text, std::size_t limit_bytes) {
+  if (text.empty() || text.size() > limit_bytes) return std::nullopt;
+  std::string decoded;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    char c = text[at];
+    if (c == '=' || c == ' ' || base::is_control(c)) return std::nullopt;
+    if (c == '+') {
+      if (text.size() - at < 3) return std::nullopt;
+      const int high = hexadecimal(text[at + 1]), low = hexadecimal(text[at + 2]);
+      if (high < 0 || low < 0) return std::nullopt;
+      c = static_cast<char>(16 * high + low);
+      at += 2;
+    }
+    if (base::is_control(c)) return std::nullopt;
+    decoded += c;
+  }
+  return decoded;
+}
+
+// NEVER, or a list of the other three, each at most once.
+bool read_notify(std::string_view value, RecipientParameters& parameters) {
+  if (parameters.notify_given) return false;
+  parameters.notify_given = true;
+  if (base::equal_ignoring_case(value, "NEVER")) return true;
+  for (const std::string_view word : base::split(value, ',')) {
+    bool* const wanted = base::equal_ignoring_case(word, "SUCCESS")   ? &parameters.notify_success
+                         : base::equal_ignoring_case(word, "FAILURE") ? &parameters.notify_failure
+                         : base::equal_ignoring_case(word, "DELAY")   ? &parameters.notify_delay
+                                                                      : nullptr;
+    if (wanted == nullptr || *wanted) return false;
+    *wanted = true;
+  }
+  return true;
+}
+
+// "rfc822;" and the address as xtext, or "utf-8;" and it as RFC 6533 section 3 has it, which is kept as it stands.
+bool read_original(std::string_view value, RecipientParameters& parameters) {
+  const auto semicolon = value.find(';');
+  if (!parameters.original.empty() || semicolon == std::string_view::npos || semicolon == 0) return false;
+  const auto decoded = decode_xtext(value.substr(semicolon + 1), kOriginalBytes);
+  if (!decoded) return false;
+  parameters.original = *decoded;
+  return true;
+}
+
+// One parameter of MAIL or RCPT.
+struct Parameter {
+  std::string_view name, value;
+  bool has_value = false, good = true;
+};
+
+Parameter split_parameter(std::string_view word) {
+  const auto equals = word.find('=');
+  Parameter parameter;
+  parameter.name = word.substr(0, equals);
+  parameter.has_value = equals != std::string_view::npos;
+  if (parameter.has_value) parameter.value = word.substr(equals + 1);
+  parameter.good = is_keyword(parameter.name) && (!parameter.has_value || !parameter.value.empty());
+  return parameter;
+}
+
 Reply bad_parameter() { return {501, "5.5.4", "bad parameter"}; }
+Reply parameters_need_hello() { return {555, "5.5.4", "parameters need EHLO"}; }
 Reply unknown_parameter(std::string_view word) { return {555, "5.5.4", "parameter not known here: " + base::printable(word, 64)}; }
 
 }  // namespace
@@ -60,37 +129,48 @@ std::optional<std::string_view> behind_keyword(std::string_view argument, std::s
 
 std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended) {
   MailParameters parameters;
-  bool body_given = false;
+  bool body_given = false, return_given = false;
   for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) {
-    if (!extended) return Reply{555, "5.5.4", "parameters need EHLO"};
-    const auto equals = word.find('=');
-    const std::string_view name = word.substr(0, equals);
-    const std::string_view value = equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
-    const bool has_value = equals != std::string_view::npos;
-    if (!is_keyword(name) || (has_value && value.empty())) return bad_parameter();
-    if (base::equal_ignoring_case(name, "SIZE")) {
-      const auto size = base::number_from<std::uint64_t>(value);
+    if (!extended) return parameters_need_hello();
+    const Parameter given = split_parameter(word);
+    if (!given.good) return bad_parameter();
+    if (base::equal_ignoring_case(given.name, "SIZE")) {
+      const auto size = base::number_from<std::uint64_t>(given.value);
       if (parameters.size_bytes || !size) return bad_parameter();
       parameters.size_bytes = size;
-    } else if (base::equal_ignoring_case(name, "BODY")) {
+    } else if (base::equal_ignoring_case(given.name, "BODY")) {
       if (body_given) return bad_parameter();
       body_given = true;
-      if (base::equal_ignoring_case(value, "8BITMIME")) parameters.body_8bit = true;
-      else if (!base::equal_ignoring_case(value, "7BIT")) return unknown_parameter(word);
-    } else if (base::equal_ignoring_case(name, "SMTPUTF8")) {
-      if (parameters.smtputf8 || has_value) return bad_parameter();
+      if (base::equal_ignoring_case(given.value, "8BITMIME")) parameters.body_8bit = true;
+      else if (!base::equal_ignoring_case(given.value, "7BIT")) return unknown_parameter(word);
+    } else if (base::equal_ignoring_case(given.name, "SMTPUTF8")) {
+      if (parameters.smtputf8 || given.has_value) return bad_parameter();
       parameters.smtputf8 = true;
+    } else if (base::equal_ignoring_case(given.name, "RET")) {
+      const bool known = base::equal_ignoring_case(given.value, "FULL") || base::equal_ignoring_case(given.value, "HDRS");
+      if (return_given || !known) return bad_parameter();
+      return_given = true;
+    } else if (base::equal_ignoring_case(given.name, "ENVID")) {
+      auto decoded = decode_xtext(given.value, kEnvelopeIdBytes);
+      if (!parameters.envelope_id.empty() || !decoded) return bad_parameter();
+      parameters.envelope_id = std::move(*decoded);
     } else {
-      return unknown_parameter(name);
+      return unknown_parameter(given.name);
     }
   }
   return parameters;
 }
 
-std::optional<Reply> parse_recipient_parameters(std::string_view text) {
-  const std::string_view word = next_word(text);
-  if (word.empty()) return std::nullopt;
-  return unknown_parameter(word.substr(0, word.find('=')));
+std::variant<RecipientParameters, Reply> parse_recipient_parameters(std::string_view text, bool extended) {
+  RecipientParameters parameters;
+  for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) {
+    if (!extended) return parameters_need_hello();
+    const Parameter given = split_parameter(word);
+    const bool notify = base::equal_ignoring_case(given.name, "NOTIFY");
+    if (given.good && !notify && !base::equal_ignoring_case(given.name, "ORCPT")) return unknown_parameter(given.name);
+    if (!given.good || !(notify ? read_notify(given.value, parameters) : read_original(given.value, parameters))) return bad_parameter();
+  }
+  return parameters;
 }
 
 std::optional<ChunkCommand> parse_chunk(std::string_view argument) {

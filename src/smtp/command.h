@@ -2,6 +2,9 @@
 #pragma once
 // One line of a client as a command: its verb, its argument, the parameters of MAIL and RCPT (RFC 5321 section 4.1).
 //
+// The parameters of delivery status notifications (RFC 3461) are understood, though EHLO does not offer them before notices are sent:
+// whoever sends them unasked is promised nothing, but the access tables see them.
+//
 // Failure: what can't be read comes back as the reply to give. Limits: the line is bounded by whoever read it.
 #include "policy/access.h"
 
@@ -33,11 +36,18 @@ struct MailParameters {
   std::optional<std::uint64_t> size_bytes;  // RFC 1870
   bool body_8bit = false;                   // RFC 6152
   bool smtputf8 = false;                    // RFC 6531
+  std::string envelope_id;                  // RFC 3461 section 4.4, decoded
 };
 // `text` is what stood behind the path. Without EHLO there are no parameters.
 std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended);
-// No extension that is offered has any; nothing if there are none.
-std::optional<Reply> parse_recipient_parameters(std::string_view text);
+
+// RFC 3461 sections 4.1 and 4.2. The access tables see them (access-control.md 2.5).
+struct RecipientParameters {
+  std::string original;  // ORCPT, decoded, without its "rfc822;"; empty: none
+  bool notify_given = false;
+  bool notify_success = false, notify_failure = false, notify_delay = false;
+};
+std::variant<RecipientParameters, Reply> parse_recipient_parameters(std::string_view text, bool extended);
 
 struct ChunkCommand {
   std::uint64_t size_bytes = 0;

@@ -129,6 +129,8 @@ class Session {
   void begin_text(TextDecoder::Form form);
   // Reads text into the transaction: `chunk_bytes` of it, or as far as the decoder finds its end. Next::close: the session is over.
   net::Awaitable<Next> read_text(std::optional<std::uint64_t> chunk_bytes);
+  // What the tables change in the header, as soon as it is complete.
+  net::Awaitable<void> change_header(Transaction& transaction);
   // The text is complete: takes the message or refuses it, answers, ends the transaction.
   net::Awaitable<Next> finish_text();
   Next close_for_line_ends(std::string_view text);
@@ -151,6 +153,7 @@ class Session {
   std::shared_ptr<const conf::Configuration> configuration_;
   std::string line_;
   std::string source_channel_;
+  std::string authentication_rules_;  // PORT_ACCESS names them in its second probe
   bool authentication_demanded_ = false;
   bool blacklisted_ = false;
   // Since the last accepted message.

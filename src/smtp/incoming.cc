@@ -36,7 +36,7 @@ void Incoming::settle(bool whole) {
     return;
   }
   if (!parted_) part_from_head(whole);
-  if (!parted_) return;
+  if (!parted_ || wants_header()) return;
   if (large_ == nullptr ? text_.size() >= limits_.large_bytes : text_.size() >= kWriteBytes) write_large();
 }
 
@@ -78,6 +78,21 @@ void Incoming::write_large() {
   if (failed_) large_.reset();
   text_.clear();
   counted_ = 0;
+}
+
+std::string Incoming::header() const {
+  const std::string_view text = std::string_view(text_).substr(head_bytes_);
+  return std::string(text.substr(0, mail::parse_header(text).bytes));
+}
+
+void Incoming::change_header(std::optional<std::string> header) {
+  header_changed_ = true;
+  if (!header) return;
+  const std::size_t before = this->header().size();
+  text_.replace(head_bytes_, before, *header);
+  counted_ = text_.size();
+  grown_bytes_ += header->size();
+  shrunk_bytes_ += before;
 }
 
 bool Incoming::discarded_enough() const { return too_large_ && received_bytes_ > limits_.message_bytes + kDiscardBytes; }

@@ -25,6 +25,7 @@ class Incoming {
     std::uint64_t message_bytes = 0;  // of the client's own text
     std::uint64_t large_bytes = 0;
     unsigned received_fields = 0;
+    bool header_changes = false;      // nothing is written before change_header()
   };
   // `head`: what stands in front of the client's text. `expected_bytes`: what the client announced, 0 if nothing.
   Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits);
@@ -35,11 +36,20 @@ class Incoming {
   void settle();
   [[nodiscard]] bool discarded_enough() const;
 
-  // What is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
+  // Whether the client's header still waits for change_header(); and whether it must come before more text is taken.
+  [[nodiscard]] bool wants_header() const { return limits_.header_changes && !header_changed_ && !too_large_ && !failed_; }
+  [[nodiscard]] bool is_header_due() const { return wants_header() && parted_ && text_.size() >= limits_.large_bytes; }
+  [[nodiscard]] std::string header() const;
+  // Another header in place of the client's, or none: it stays as it is.
+  void change_header(std::optional<std::string> header);
+
+  // There is no more text.
+  void finish() { settle(true); }
+  // After finish() and, if wants_header(), change_header(): what is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
   [[nodiscard]] std::optional<policy::Reply> verdict();
   [[nodiscard]] const std::string& id() const { return id_; }
   // Of the whole, head included.
-  [[nodiscard]] std::uint64_t size_bytes() const { return head_bytes_ + received_bytes_; }
+  [[nodiscard]] std::uint64_t size_bytes() const { return head_bytes_ + received_bytes_ + grown_bytes_ - shrunk_bytes_; }
   [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
   // To be called once, if verdict() found nothing: the message, in memory or in its file.
   [[nodiscard]] bool is_large() const { return large_ != nullptr; }
@@ -59,6 +69,8 @@ class Incoming {
   std::uint64_t head_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;  // of the client's text
   std::uint64_t counted_ = 0;         // bytes of text_ that are in received_bytes_ (or the head)
+  std::uint64_t grown_bytes_ = 0, shrunk_bytes_ = 0;  // by change_header()
+  bool header_changed_ = false;
   bool parted_ = false;               // the first line was looked at
   bool too_large_ = false;
   bool loop_ = false;

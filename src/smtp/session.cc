@@ -134,11 +134,13 @@ net::Awaitable<void> Session::choose_channel() {
     channel = access.site().channels.find(source_channel_);
   }
   authentication_demanded_ = false;
+  authentication_rules_.clear();
   if (channel == nullptr || channel->authentication == policy::Channel::Authentication::none) co_return;
   authentication_demanded_ = channel->authentication == policy::Channel::Authentication::demanded;
   // The second probe (access-control.md 2.2): it names the AUTH rule set, which is logged and has no other effect yet.
-  const policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
+  policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
   policy::log_decision(info_.remote, decision);
+  authentication_rules_ = std::move(decision.auth_rules);
 }
 
 std::string Session::cipher() const {
@@ -254,6 +256,8 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   facts.helo = *name;
   facts.extended = hello.extended;
   facts.lmtp = lmtp();
+  facts.auth_rules = authentication_rules_;
+  facts.debug_level = info_.debug_level;
   facts.cipher = cipher();
   if (const net::TlsFacts* const tls = stream_.tls()) {
     facts.tls_protocol = tls->protocol;

@@ -2,7 +2,7 @@
 #pragma once
 // An SMTP or LMTP session: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (enhanced status codes), 3030
 // (CHUNKING; BINARYMIME is not offered), 3207 (STARTTLS), 6531 (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
-// parameters get 555.
+// parameters are understood and shown to the access tables.
 //
 // The session is one coroutine that reads from top to bottom like its RFC. It knows no socket: it runs over net::Stream, and asks
 // everything else of Services, so that unit tests and fuzzers drive it without a network.
@@ -62,6 +62,7 @@ struct SessionInfo {
   std::string initial_channel;               // policy::initial_channel()
   std::string id;                            // for the log
   bool restricted = false;                   // PORT_ACCESS said $W
+  int debug_level = 0;                       // PORT_ACCESS said $U
   bool tls_outside = false;                  // an Ext socket: secure, STARTTLS neither offered nor obeyed (listeners.md T-10) …
   bool clear_text_outside = false;           // … but its client came in clear text, so it is not secure (T-28)
   std::chrono::seconds idle_time{300};       // the listener's

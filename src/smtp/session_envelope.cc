@@ -92,11 +92,14 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   envelope.protocol = mail::protocol_keyword(protocol);
   envelope.body_8bit = given.body_8bit;
   envelope.smtputf8 = given.smtputf8;
+  envelope.envelope_id = given.envelope_id;
   envelope.held = decision.effects.held;
+  envelope.held_by = std::move(decision.effects.held_by);
   envelope.discarded = decision.effects.discarded;
   envelope.jettisoned = decision.effects.jettisoned;
   envelope.no_vacation = decision.effects.no_vacation;
   envelope.conversion_tags = std::move(decision.effects.conversion_tags);
+  envelope.spam_adjustments = std::move(decision.effects.spam_adjustments);
   transaction->header_fields = std::move(decision.effects.header_fields);
   transaction->bit_bucket = decision.effects.bit_bucket;
   if (!decision.effects.delay_this_reply_only) transaction->delay = decision.effects.delay;
@@ -122,7 +125,9 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   if (!text) co_return bad_command(501, "5.5.4", "expected RCPT TO:<address>");
   const auto parsed = mail::parse_forward_path(*text);
   if (!parsed) co_return bad_command(501, "5.1.3", parsed.error().what);
-  if (const auto wrong = parse_recipient_parameters(parsed->rest)) co_return bad_command(wrong->code, wrong->status, wrong->text);
+  const auto parameters = parse_recipient_parameters(parsed->rest, hello_->extended);
+  if (const auto* wrong = std::get_if<Reply>(&parameters)) co_return bad_command(wrong->code, wrong->status, wrong->text);
+  const auto& given = std::get<RecipientParameters>(parameters);
   if (parsed->path.mailbox.given_with_utf8 && !transaction_->envelope.smtputf8)
     co_return bad_command(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8");
   ++transaction_->asked;
@@ -135,6 +140,11 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   ask.local_part = parsed->path.mailbox.local_part;
   ask.domain = parsed->path.mailbox.domain;
   ask.as_given = as_given(*text, parsed->rest);
+  ask.orcpt = given.original;
+  ask.notify_given = given.notify_given;
+  ask.notify_success = given.notify_success;
+  ask.notify_failure = given.notify_failure;
+  ask.notify_delay = given.notify_delay;
   policy::RecipientDecision decision = co_await transaction_->access.recipient(ask);
   policy::log_decision("RCPT", *hello_->facts, decision);
   const bool own_delay = decision.effects.delay.count() != 0;
@@ -143,8 +153,10 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   if (!decision.accepted) co_return refuse_recipient(decision.reply.code, decision.reply.status, decision.reply.text);
   mail::Envelope& envelope = transaction_->envelope;
   envelope.held |= decision.effects.held;
+  if (envelope.held_by.empty()) envelope.held_by = std::move(decision.effects.held_by);
   envelope.discarded |= decision.effects.discarded;
   envelope.jettisoned |= decision.effects.jettisoned;
+  for (auto& adjustment : decision.effects.spam_adjustments) envelope.spam_adjustments.push_back(std::move(adjustment));
   for (auto& field : decision.effects.header_fields) transaction_->header_fields.push_back(std::move(field));
   for (auto& recipient : decision.recipients) {
     if (transaction_->known.size() >= kFinalRecipients) co_return refuse_recipient(452, "4.5.3", "too many recipients");

@@ -48,6 +48,7 @@ void Session::begin_text(TextDecoder::Form form) {
   limits.message_bytes = transaction.message_bytes;
   limits.large_bytes = transaction.configuration->spool.large_message_bytes;
   limits.received_fields = transaction.configuration->smtp.received_fields;
+  limits.header_changes = transaction.access.changes_header();
   transaction.incoming = std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
   transaction.decoder = std::make_unique<TextDecoder>(form, transaction.configuration->smtp.text_line_bytes);
   transaction.text_until = base::steady_now() + (info_.restricted ? std::min(transaction.configuration->restricted.data_time, transaction.configuration->smtp.data_time)
@@ -80,6 +81,7 @@ net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> ch
     input_.consume(fed.consumed);
     if (chunk_bytes) *chunk_bytes -= fed.consumed;
     incoming.settle();
+    if (incoming.is_header_due()) co_await change_header(transaction);
     if (fed.state == TextDecoder::State::end) break;
     if (fed.state == TextDecoder::State::garbage) co_return close_for_line_ends("bare CR, bare LF or NUL in the message, closing connection");
     if (incoming.discarded_enough()) {
@@ -88,6 +90,11 @@ net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> ch
     }
   }
   co_return Next::command;
+}
+
+net::Awaitable<void> Session::change_header(Transaction& transaction) {
+  auto changed = co_await transaction.access.changed_header(transaction.incoming->header());
+  transaction.incoming->change_header(std::move(changed));
 }
 
 Session::Next Session::close_for_line_ends(std::string_view text) {
@@ -187,6 +194,8 @@ net::Awaitable<Session::Next> Session::finish_text() {
   const std::unique_ptr<Transaction> transaction = std::move(transaction_);
   const std::unique_ptr<Incoming>& incoming = transaction->incoming;
   ++messages_;
+  incoming->finish();
+  if (incoming->wants_header()) co_await change_header(*transaction);
   auto refused = incoming->verdict();
   if (!refused && transaction->decoder->line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
   const std::string id = incoming->id();
@@ -195,6 +204,7 @@ net::Awaitable<Session::Next> Session::finish_text() {
   if (base::log_enabled(base::Severity::info))
     fields = {{"session", info_.id}, {"id", id}, {"client", info_.remote.address.to_string()}, {"from", transaction->envelope.reverse_path},
               {"size", size}, {"recipients", transaction->envelope.recipients.size()}, {"channel", source_channel_}};
+  if (!fields.empty() && !hello_->facts->auth_rules.empty()) fields.emplace_back("auth_rules", hello_->facts->auth_rules);
   if (refused) {
     co_await pause(transaction->delay);
     fields.emplace_back("reply", refused->code);

@@ -30,7 +30,8 @@ tests_fuzz_server_name_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 FUZZ_TARGETS += tests/fuzz/pop3_fuzz
 tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
 tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
-tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_store.a libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
+  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/address_fuzz

@@ -83,8 +83,8 @@ struct World {
   }
 };
 
-// Notes "TABLE flags probe -> line, answers from outside" of each probe.
-struct Notes final : ProbeObserver {
+// "TABLE flags probe -> line, answers from outside" of each probe.
+struct WrittenDown final : ProbeObserver {
   std::vector<std::string> lines;
   void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result, std::uint64_t generation) override {
     std::string line = std::string(table) + " " + input.letters() + " " + std::string(probe) + " -> " + std::to_string(result.line);
@@ -113,6 +113,14 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(aliases_lead_to_mailboxes);
   CPPUNIT_TEST(postmaster_and_abuse_are_always_there);
   CPPUNIT_TEST(sub_addresses);
+  CPPUNIT_TEST(catch_all_takes_what_nobody_knows);
+  CPPUNIT_TEST(members_of_a_list_may_be_refused);
+  CPPUNIT_TEST(forward_and_reverse_replace_addresses);
+  CPPUNIT_TEST(headers_are_changed_as_the_tables_say);
+  CPPUNIT_TEST(mail_on_hold_remembers_what_led_there);
+  CPPUNIT_TEST(a_login_may_be_refused);
+  CPPUNIT_TEST(to_decide_writes_nothing);
+  CPPUNIT_TEST(what_comes_without_a_network_has_empty_fields);
   CPPUNIT_TEST(effects_add_up);
   CPPUNIT_TEST(trouble_is_temporary);
   CPPUNIT_TEST(lmtp_is_for_local_users);
@@ -385,12 +393,202 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1+own@example.com"), World::finals(world.rcpt("u1+own@example.com")));
   }
 
+  void catch_all_takes_what_nobody_knows() {
+    World world(test::kShippedTables, "@example.com: u1@example.com\n@example.org: lost@example.org\nsales@example.com: u2@example.com\n");
+    world.configuration.recipient_delimiter = "+";
+    struct {
+      const char *address, *want, *finals;
+    } rows[] = {
+        {"anybody@example.com", "250", "ims-ms:u1@example.com"},
+        {"any+thing@example.com", "250", "ims-ms:u1@example.com"},
+        {"u2@example.com", "250", "ims-ms:u2@example.com"},
+        {"sales@example.com", "250", "ims-ms:u2@example.com"},
+        {"abuse@example.com", "250", "ims-ms:u1@example.com"},
+        {"anybody@example.org", "550 5.1.1 no such user here: anybody@example.org", ""},
+        {"postmaster@example.org", "250", "ims-ms:postmaster@example.org"},  // a catch-all that leads nowhere keeps nobody from postmaster
+        {"x@example.net", "550 5.7.1 Relaying not permitted: x@example.net", ""},
+    };
+    for (const auto& row : rows) {
+      const auto decision = world.rcpt(row.address);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
+    }
+    World circle(test::kShippedTables, "postmaster: abuse\nabuse: lost\n");
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:postmaster@example.com"), World::finals(circle.rcpt("postmaster@example.com")));
+  }
+
+  // 2.8, last sentences.
+  void members_of_a_list_may_be_refused() {
+    World world("SEND_ACCESS\n\n  *|u1@example.com  $NNot$ him\n  *|u1@example.org  $X4.2.1|$NLater\n  *  $Y\n",
+                "some: u1@example.com, u2@example.com\nnone: u1@example.com, u1@example.org\n");
+    const auto some = world.rcpt("some@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u2@example.com"), World::finals(some));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, some.notes.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("alias-member-refused"), some.notes[0].event);
+    CPPUNIT_ASSERT_EQUAL(std::string("450 4.2.1 Later: none@example.com"), World::shown(world.rcpt("none@example.com")));
+  }
+
+  void forward_and_reverse_replace_addresses() {
+    const std::string relay = "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|*  $NRelaying$ not$ permitted\n\n";
+    World world(relay +
+                    "FORWARD\n\n  gone@example.com  u1@example.com$Y\n  kept@example.com  u2@example.com$N\n  quiet@example.com  u2@example.com\n"
+                    "  u1@example.org  u2@example.org$Y\n  round@example.com  round@example.com$Y\n  bad@example.com  no$ address$Y\n"
+                    "  out@example.com  x@example.net$Y\n  x@example.net  u1@example.com$Y\n\n"
+                    "REVERSE\n\n  *@inner.example.net  $C$:E$0@example.net$Y$E\n  refused@*  y@example.net$Y$N\n",
+                "team: u1@example.org, u1@example.com\n");
+    struct {
+      const char *address, *want, *finals;
+    } rows[] = {
+        {"gone@example.com", "250", "ims-ms:u1@example.com"},
+        {"kept@example.com", "550 5.1.1 no such user here: kept@example.com", ""},
+        {"quiet@example.com", "550 5.1.1 no such user here: quiet@example.com", ""},
+        {"bad@example.com", "550 5.1.1 no such user here: bad@example.com", ""},
+        {"round@example.com", "550 5.1.1 no such user here: round@example.com", ""},
+        {"team@example.com", "250", "ims-ms:u2@example.org ims-ms:u1@example.com"},
+        // The tables before the expansion saw a local address; and what is replaced is not asked for again.
+        {"out@example.com", "451 4.4.0 this server does not send mail to other hosts yet: out@example.com", ""},
+        // They see an address elsewhere as what it is.
+        {"x@example.net", "550 5.7.1 Relaying not permitted: x@example.net", ""},
+    };
+    for (const auto& row : rows) {
+      const auto decision = world.rcpt(row.address);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
+    }
+    world.from_domain = "inner.example.net";
+    CPPUNIT_ASSERT_EQUAL(std::string("a@example.net"), world.mail().reverse_path);
+    CPPUNIT_ASSERT(World::probes(world.rcpt("u1@example.com")).find("|a@example.net|") != std::string::npos);
+    world.from_local = "refused";
+    world.from_domain = "example.net";
+    CPPUNIT_ASSERT_EQUAL(std::string("refused@example.net"), world.mail().reverse_path);
+  }
+
+  // What a transaction makes of a header; "unchanged" if nothing.
+  static std::string header_of(World& world, const std::string& header) {
+    TransactionAccess transaction(world.access(), world.facts());
+    CPPUNIT_ASSERT(test::run(transaction.mail_from("a", "example.net", "a@example.net")).accepted);
+    const auto changed = test::run(transaction.changed_header(header));
+    CPPUNIT_ASSERT(!changed || transaction.changes_header());
+    return changed.value_or("unchanged");
+  }
+
+  void headers_are_changed_as_the_tables_say() {
+    World plain(test::kShippedTables);
+    CPPUNIT_ASSERT_EQUAL(std::string("unchanged"), header_of(plain, "From: a@b.example\r\n"));
+    World reverse("REVERSE\n\n  *@in.example.com  $C$:B$0@example.com$Y$E\n  *@in.example.com  $C$:Iid.$0@example.com$Y$E\n");
+    struct {
+      const char *before, *after;
+    } rows[] = {
+        {"From: Anna <anna@in.example.com>\r\nTo: x@in.example.com,\r\n y@other.example, (z@in.example.com) \"v@in.example.com\" <w@in.example.com>\r\n",
+         "From: Anna <anna@example.com>\r\nTo: x@example.com,\r\n y@other.example, (z@in.example.com) \"v@in.example.com\" <w@example.com>\r\n"},
+        {"Message-ID: <1@in.example.com>\nReferences: <0@in.example.com> <2@x.example>\n", "Message-ID: <id.1@example.com>\nReferences: <id.0@example.com> <2@x.example>\n"},
+        {"Subject: mail to a@in.example.com\r\nReceived: by x@in.example.com\r\n", "unchanged"},
+        {"Cc: team: a@in.example.com, b@in.example.com;\r\n", "Cc: team: a@example.com, b@example.com;\r\n"},
+        {"To: \"a b\"@in.example.com, =?utf-8?q?x@in.example.com?= <c@d.example>\r\n", "unchanged"},
+        {"", "unchanged"},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.before, std::string(row.after), header_of(reverse, row.before));
+
+    World sender("FROM_ACCESS\n\n  *  $Kown@example.com$Y\n");
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("the channel has no authrewrite", std::string("unchanged"), header_of(sender, "From: a@b.example\r\n"));
+    sender.configuration.channels = {{"tcp_local smtp authrewrite", {}}};
+    CPPUNIT_ASSERT_EQUAL(std::string("Sender: own@example.com\r\nFrom: a@b.example\r\n"), header_of(sender, "From: a@b.example\r\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("Sender: own@example.com\r\nA: 1\r\nB: 2\r\nResent-Sender: s\r\n"),
+                         header_of(sender, "A: 1\r\nsender: x\r\n (folded)\r\nB: 2\r\nResent-Sender: s\r\nSender: y"));
+  }
+
+  void mail_on_hold_remembers_what_led_there() {
+    World world(test::kShippedTables, "moving: moving@held.example\nlist: moving@example.com, u1@example.com\n");
+    world.configuration.rewrite = {{"held.example  $U%$D@hold-daemon", {}}, {".  $U%$H$D@tcp_local-daemon", {}}};
+    const auto decision = world.rcpt("list@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("hold:moving@held.example ims-ms:u1@example.com"), World::finals(decision));
+    CPPUNIT_ASSERT_EQUAL(std::string("moving@example.com"), decision.recipients[0].original);
+    CPPUNIT_ASSERT_EQUAL(std::string("list@example.com"), decision.recipients[1].original);
+    const auto resolved = test::run(resolve(world.access(), "moving@example.com"));
+    CPPUNIT_ASSERT_EQUAL(std::string("hold"), resolved->at(0).destination_channel);
+    CPPUNIT_ASSERT_EQUAL(std::string("moving@example.com"), resolved->at(0).original);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("strangers don't address the channel", std::string("550 5.7.1 unknown host or domain: x@held.example"), World::shown(world.rcpt("x@held.example")));
+  }
+
+  void a_login_may_be_refused() {
+    World world("LOGIN_ACCESS\n\n  pop3|198.51.100.*|*|*|*  $N$D250|not$ from$ there\n  *|*||*|*  $<$>$Nseen|refused|secure$ only\n"
+                "  imap|*  $D-100$Y\n  smtp|*|*|*|a_b@example.com  $N\n  *  $Y\n");
+    const auto asked = [&](const char* service, const char* client, const char* tls, const char* account) {
+      LoginFacts login;
+      login.service = service;
+      login.client = *net::Address::parse(client);
+      login.tls = tls;
+      login.mechanism = "USER";
+      login.account = account;
+      return test::run(world.access().login_access(login));
+    };
+    const auto stranger = asked("pop3", "198.51.100.7", "TLSv1.3", "u1@example.com");
+    CPPUNIT_ASSERT(!stranger.accepted && !stranger.temporary);
+    CPPUNIT_ASSERT_EQUAL(std::string("not from there"), stranger.text);
+    CPPUNIT_ASSERT_EQUAL(std::string("pop3|198.51.100.7|TLSv1.3|USER|u1@example.com"), stranger.verdict.probe);
+    CPPUNIT_ASSERT(stranger.delay == std::chrono::milliseconds(2500));
+    const auto clear = asked("pop3", "192.0.2.1", "", "u1@example.com");
+    CPPUNIT_ASSERT(!clear.accepted);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, clear.notes.size());
+    CPPUNIT_ASSERT(clear.notes[0].for_user);
+    CPPUNIT_ASSERT(asked("pop3", "192.0.2.1", "ext", "u1@example.com").accepted);
+    CPPUNIT_ASSERT(asked("imap", "192.0.2.1", "TLSv1.2", "u1@example.com").delay == std::chrono::milliseconds(1000));
+    CPPUNIT_ASSERT_MESSAGE("a bar in the account", !asked("smtp", "192.0.2.1", "TLSv1.3", "a|b@example.com").accepted);
+    const auto long_name = asked("imap", "192.0.2.1", "TLSv1.3", std::string(5000, 'x').c_str());
+    CPPUNIT_ASSERT(!long_name.accepted && long_name.temporary);
+    World without("X\n\n  * $N\n");
+    CPPUNIT_ASSERT(test::run(without.access().login_access({})).accepted);
+  }
+
+  void to_decide_writes_nothing() {
+    World world("PORT_ACCESS\n\n  *|*|*|198.51.100.*|*  $U$<$>$T$N5|seen|refused|421$ no|record\n  *  $Y\n\n"
+                "FROM_ACCESS\n\n  *  $U$<$J2|hello|no$ address$Y\n");
+    world.configuration.access.log_connection = 2;
+    const auto port = [&](bool listener) {
+      return test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("198.51.100.7", 4000), listener));
+    };
+    const auto refused = port(true);
+    CPPUNIT_ASSERT(!refused.accepted && refused.verdict.denied());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, refused.notes.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("connection-record"), refused.notes[2].event);
+    CPPUNIT_ASSERT_EQUAL(5, refused.debug_level);
+    // The second probe refuses nobody, so nothing is written of a refusal.
+    const auto second = port(false);
+    CPPUNIT_ASSERT(second.accepted && !second.verdict.denied());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, second.notes.size());
+    const auto sender = world.mail();
+    CPPUNIT_ASSERT(sender.accepted);
+    CPPUNIT_ASSERT_EQUAL(2, sender.effects.debug_level);
+    CPPUNIT_ASSERT_EQUAL(std::string("a@example.net"), sender.reverse_path);
+    CPPUNIT_ASSERT_EQUAL(std::string("access-argument"), sender.notes.back().event);
+    CPPUNIT_ASSERT_EQUAL(2, world.rcpt("u1@example.com").effects.debug_level);
+  }
+
+  // 2.1 and 2.4: the other submission paths.
+  void what_comes_without_a_network_has_empty_fields() {
+    World world("FROM_ACCESS\n\n  *  $Y\n\nMAIL_ACCESS\n\n  *  $Y\n");
+    SessionFacts local;
+    local.source_channel = "l";
+    local.from_network = false;
+    TransactionAccess transaction(world.access(), std::make_shared<const SessionFacts>(local));
+    const auto sender = test::run(transaction.mail_from("a", "example.com", "a@example.com"));
+    CPPUNIT_ASSERT_EQUAL(std::string("FROM_ACCESS ||MAIL|l|a@example.com|\n"), World::probes(sender));
+    TransactionAccess::Ask ask;
+    ask.local_part = "u1";
+    ask.domain = "example.com";
+    const auto recipient = test::run(transaction.recipient(ask));
+    CPPUNIT_ASSERT_EQUAL(std::string("MAIL_ACCESS ||MAIL|l|a@example.com|ims-ms|u1@example.com\n"), World::probes(recipient));
+  }
+
   void effects_add_up() {
-    World world("ORIG_SEND_ACCESS\n\n  *|u1@*  $H$A$GX-One:$ 1|tag1$Y\n  *|u2@*  $D300|$Nno\n  *  $Y\n\n"
-                "SEND_ACCESS\n\n  *|u1@*  $Z$D$G$Y-200|tag2\n  *  $Y\n",
+    World world("ORIG_SEND_ACCESS\n\n  *|u1@*  $H$A$G$T$,mark|X-One:$ 1|tag1|1.5$Y\n  *|u2@*  $D300|$Nno\n  *  $Y\n\n"
+                "SEND_ACCESS\n\n  *|u1@*  $Z$D$G$,$Y-200|tag2|-2\n  *  $Y\n",
                 "bin@example.com: u1@example.org\n");
     const auto decision = world.rcpt("u1@example.com");
     CPPUNIT_ASSERT(decision.accepted);
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS mappings:3"), decision.effects.held_by);
+    CPPUNIT_ASSERT_EQUAL(std::string("1.5 -2"), decision.effects.spam_adjustments.at(0) + " " + decision.effects.spam_adjustments.at(1));
+    CPPUNIT_ASSERT_EQUAL(std::string("mark"), decision.effects.tag);
     CPPUNIT_ASSERT(decision.effects.held && decision.effects.jettisoned && !decision.effects.discarded);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, decision.effects.header_fields.size());
     CPPUNIT_ASSERT_EQUAL(std::string("X-One: 1"), decision.effects.header_fields[0]);
@@ -451,7 +649,7 @@ class AccessTest : public CppUnit::TestFixture {
         "INTERNAL_IP\n\n  *  $C$[postern:client,$0]$Y$E\n  *  $N\n\n"
         "PORT_ACCESS\n\n  *|*|*|*|*  $C$|INTERNAL_IP;$3|$Y$E\n  *  $Y\n\n"
         "FROM_ACCESS\n\n  *  $Y\n\nORIG_SEND_ACCESS\n\n  *  $Y\n\nMAIL_ACCESS\n\n  none  $N\n");
-    Notes notes;
+    WrittenDown notes;
     world.observer = &notes;
     [[maybe_unused]] const auto port =
         test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("198.51.100.7", 4000), true));

@@ -82,6 +82,10 @@ class FakeSite final : public pop3::Services {
   }
   std::shared_ptr<const conf::Configuration> configuration() override { return configuration_; }
   directory::Lookups& directory() override { return accounts; }
+  net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) override {
+    logins.push_back(std::move(login));
+    co_return login_decision;
+  }
   net::Awaitable<Result<std::unique_ptr<pop3::Inbox>>> open_inbox(std::string mailbox_directory) override {
     FakeMailbox& mailbox = mailboxes[mailbox_directory];
     if (mailbox.in_use) co_return Error{Kind::denied, "in use"};
@@ -89,6 +93,8 @@ class FakeSite final : public pop3::Services {
     std::unique_ptr<pop3::Inbox> inbox = std::make_unique<FakeInbox>(mailbox, piece);
     co_return std::move(inbox);
   }
+  policy::LoginDecision login_decision;    // what LOGIN_ACCESS says
+  std::vector<policy::LoginFacts> logins;  // what it was asked
   FakeMailbox& mailbox() { return mailboxes["example.com/user"]; }
   conf::Configuration& settings() { return *configuration_; }
 

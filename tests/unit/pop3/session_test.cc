@@ -23,6 +23,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(clear_text_logins_are_for_some_addresses);
   CPPUNIT_TEST(passwords_may_have_spaces);
   CPPUNIT_TEST(login_failures_end_the_session);
+  CPPUNIT_TEST(a_login_that_the_table_refuses_looks_like_a_wrong_password);
   CPPUNIT_TEST(a_mailbox_is_for_one_session);
   CPPUNIT_TEST(capabilities);
   CPPUNIT_TEST(listings);
@@ -145,6 +146,26 @@ class SessionTest : public CppUnit::TestFixture {
     site.accounts.add_account("blank@example.com", " two  spaces ");
     CPPUNIT_ASSERT(site.talk({"USER blank@example.com\r\nPASS  two  spaces \r\n"}).ends_with("+OK 0 0\r\n"));
     CPPUNIT_ASSERT(site.talk({"USER blank@example.com\r\nPASS two  spaces\r\n"}).ends_with("name or password is wrong\r\n"));
+  }
+
+  // access-control.md 2.9.
+  void a_login_that_the_table_refuses_looks_like_a_wrong_password() {
+    FakeSite site;
+    const std::string wrong = site.talk({"USER user@example.com\r\nPASS wrong\r\nQUIT\r\n"});
+    CPPUNIT_ASSERT_MESSAGE("asked after a correct password only", site.logins.empty());
+    site.login_decision.accepted = false;
+    site.login_decision.text = "not from there";
+    const auto failed = site.watch.failed_logins;
+    CPPUNIT_ASSERT_EQUAL(wrong, site.talk({"USER user@example.com\r\nPASS pass word\r\nQUIT\r\n"}));
+    CPPUNIT_ASSERT_EQUAL(failed + 1, site.watch.failed_logins);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.logins.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("pop3 127.0.0.1  USER user@example.com"), site.logins[0].service + " " + site.logins[0].client.to_string() + " " +
+                                                                                    site.logins[0].tls + " " + site.logins[0].mechanism + " " + site.logins[0].account);
+    site.login_decision.temporary = true;
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\nQUIT\r\n"}).find("-ERR [SYS/TEMP]") != std::string::npos);
+    site.login_decision = {};
+    site.login_decision.delay = std::chrono::milliseconds(30);
+    CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\nSTAT\r\nQUIT\r\n"}).find("+OK 2 62") != std::string::npos);
   }
 
   void login_failures_end_the_session() {

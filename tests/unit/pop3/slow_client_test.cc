@@ -47,6 +47,7 @@ class EndlessSite final : public pop3::Services {
  public:
   std::shared_ptr<const conf::Configuration> configuration() override { return site.configuration(); }
   directory::Lookups& directory() override { return site.directory(); }
+  net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) override { return site.login_access(std::move(login)); }
   net::Awaitable<Result<std::unique_ptr<pop3::Inbox>>> open_inbox(std::string) override {
     std::unique_ptr<pop3::Inbox> inbox = std::make_unique<EndlessInbox>(read);
     co_return std::move(inbox);

@@ -12,6 +12,7 @@ class CommandTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CommandTest);
   CPPUNIT_TEST(verbs_are_words_of_any_case);
   CPPUNIT_TEST(parameters_of_mail);
+  CPPUNIT_TEST(parameters_of_recipients);
   CPPUNIT_TEST(chunk_sizes);
   CPPUNIT_TEST(hello_names);
   CPPUNIT_TEST_SUITE_END();
@@ -54,8 +55,12 @@ class CommandTest : public CppUnit::TestFixture {
         {" BODY=7BIT BODY=7BIT", true, 501},
         {" BODY=BINARYMIME", true, 555},
         {" SMTPUTF8=yes", true, 501},
-        {" RET=HDRS", true, 555},
-        {" ENVID=a", true, 555},
+        {" RET=HDRS ENVID=a+2Bb", true, 250},
+        {" RET=HDRS RET=FULL", true, 501},
+        {" RET=BODY", true, 501},
+        {" ENVID=a ENVID=b", true, 501},
+        {" ENVID=+2", true, 501},
+        {" ENVID=+0A", true, 501},
         {" AUTH=<>", true, 555},
         {" =x", true, 501},
     };
@@ -67,8 +72,41 @@ class CommandTest : public CppUnit::TestFixture {
     const auto parsed = std::get<MailParameters>(parse_mail_parameters(" SIZE=10 BODY=8BITMIME", true));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{10}, *parsed.size_bytes);
     CPPUNIT_ASSERT(parsed.body_8bit && !parsed.smtputf8);
-    CPPUNIT_ASSERT(!parse_recipient_parameters("  "));
-    CPPUNIT_ASSERT_EQUAL(555, parse_recipient_parameters(" NOTIFY=NEVER")->code);
+    CPPUNIT_ASSERT_EQUAL(std::string("a+b"), std::get<MailParameters>(parse_mail_parameters(" ENVID=a+2Bb", true)).envelope_id);
+  }
+
+  void parameters_of_recipients() {
+    struct {
+      std::string_view text, want;
+    } rows[] = {
+        {"  ", "given=0"},
+        {" NOTIFY=NEVER", "given=1"},
+        {" notify=success,Delay", "given=1 success delay"},
+        {" NOTIFY=FAILURE ORCPT=rfc822;a+40b.example", "given=1 failure original=a@b.example"},
+        {" ORCPT=utf-8;a\xc3\xa4@b.example", "given=0 original=a\xc3\xa4@b.example"},
+        {" NOTIFY=NEVER,SUCCESS", "501"},
+        {" NOTIFY=SUCCESS,SUCCESS", "501"},
+        {" NOTIFY=NEVER NOTIFY=NEVER", "501"},
+        {" NOTIFY", "501"},
+        {" NOTIFY=", "501"},
+        {" ORCPT=a@b", "501"},
+        {" ORCPT=rfc822;a+4xb", "501"},
+        {" ORCPT=rfc822;a ORCPT=rfc822;b", "501"},
+        {" SIZE=3", "555"},
+    };
+    for (const auto& row : rows) {
+      const auto parsed = parse_recipient_parameters(row.text, true);
+      std::string got;
+      if (const auto* wrong = std::get_if<Reply>(&parsed)) {
+        got = std::to_string(wrong->code);
+      } else {
+        const auto& given = std::get<RecipientParameters>(parsed);
+        got = "given=" + std::to_string(given.notify_given) + (given.notify_success ? " success" : "") + (given.notify_failure ? " failure" : "") +
+              (given.notify_delay ? " delay" : "") + (given.original.empty() ? "" : " original=" + given.original);
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.text), std::string(row.want), got);
+    }
+    CPPUNIT_ASSERT_EQUAL(555, std::get<Reply>(parse_recipient_parameters(" NOTIFY=NEVER", false)).code);
   }
 
   void chunk_sizes() {

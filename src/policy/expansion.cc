@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a local address leads: aliases, accounts, sub-addresses, the catch-all of a domain, postmaster and abuse (access-control.md 4, step 3).
+#include "base/text.h"
+#include "mail/address.h"
+#include "policy/access.h"
+
+#include <algorithm>
+
+namespace postern::policy {
+namespace {
+
+constexpr unsigned kAliasRounds = 10;
+constexpr std::size_t kAliasAddresses = 1000;
+
+std::string address_of(const std::string& local_part, const std::string& host) { return mail::quoted_local_part(local_part) + "@" + host; }
+
+Reply temporary() { return {451, "4.3.0", "temporary problem, try again later"}; }
+
+}  // namespace
+
+std::string TransactionAccess::role_of(std::string_view local_part, std::string_view delimiters) {
+  const std::string user = base::lower(mail::split_sub_address(local_part, delimiters).user);
+  return user == "postmaster" || user == "abuse" ? user : std::string();
+}
+
+void TransactionAccess::add_unclaimed(const std::string& host, unsigned round, Expansion& expansion) const {
+  Final final;
+  final.address = "postmaster@" + host;
+  final.channel = "ims-ms";
+  final.account = final.address;
+  explain(round, final.address, "postmaster");
+  expansion.finals.push_back(std::move(final));
+}
+
+void TransactionAccess::explain(unsigned round, const std::string& address, const char* found, const std::vector<std::string>& targets) const {
+  Explanation* const explanation = explanation_of(access_.observer());
+  if (explanation != nullptr) explanation->expansion({round, address, found, targets});
+}
+
+net::Awaitable<void> TransactionAccess::follow(Rewritten rewritten, std::string led_here, unsigned round, Expansion& expansion, Decision& decision) {
+  switch (rewritten.outcome) {
+    case Rewritten::Outcome::done: break;
+    case Rewritten::Outcome::temporary: expansion.failed = temporary(); co_return;
+    default: ++expansion.unknown; co_return;
+  }
+  const Channel* channel = access_.site().channels.find(rewritten.channel);
+  if (channel != nullptr && channel->alias_local) {
+    co_await expand(std::move(rewritten.local_part), std::move(rewritten.host), round, expansion, decision);
+    co_return;
+  }
+  Final final;
+  final.address = address_of(rewritten.local_part, rewritten.host);
+  final.channel = rewritten.channel;
+  final.led_here = std::move(led_here);
+  expansion.finals.push_back(std::move(final));
+}
+
+net::Awaitable<void> TransactionAccess::expand_alias(std::string name, std::vector<std::string> targets, std::string host, unsigned round,
+                                                     Expansion& expansion, Decision& decision) {
+  explain(round, name, name.starts_with('@') ? "catch-all" : "alias", targets);
+  if (round == kAliasRounds) {
+    expansion.failed = {550, "5.4.6", "aliases of this address lead in a circle"};
+    co_return;
+  }
+  for (const std::string& target : targets) {
+    auto mailbox = mail::parse_mailbox(target.find('@') == std::string::npos ? target + "@" + host : target);
+    if (!mailbox) {
+      decision.notes.push_back({base::Severity::warning, "alias-target", {{"alias", name}, {"target", target}, {"reason", mailbox.error().what}}});
+      explain(round, target, "no address");
+      ++expansion.unknown;
+      continue;
+    }
+    Rewritten rewritten = co_await rewrite_address(Direction::forward, mailbox->local_part, mailbox->domain, decision);
+    if (rewritten.outcome == Rewritten::Outcome::no_rule) explain(round, mailbox->to_string(), "no rule");
+    if (rewritten.outcome == Rewritten::Outcome::done) rewritten = co_await forward(std::move(rewritten), decision);
+    co_await follow(std::move(rewritten), name, round + 1, expansion, decision);
+    if (expansion.failed) co_return;
+    if (expansion.finals.size() > kAliasAddresses) {
+      expansion.failed = {550, "5.4.6", "aliases of this address lead to too many addresses"};
+      co_return;
+    }
+  }
+}
+
+// Looks at one local address: alias, account, both without the sub-address, then postmaster and abuse, then the catch-all.
+net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::string host, unsigned round, Expansion& expansion, Decision& decision) {
+  const std::string address = address_of(local_part, host);
+  const mail::SubAddress parts = mail::split_sub_address(local_part, access_.site().recipient_delimiter);
+  const std::string user(parts.user);
+  const std::string detail(parts.detail.value_or(std::string_view()));
+  const bool has_detail = parts.detail.has_value();
+
+  // An alias that names itself means the account behind it; one that was expanded already is not expanded again.
+  const auto expanded_before = [&](const std::string& name) {
+    const std::string key = base::lower(name);
+    const auto place = std::lower_bound(expansion.seen.begin(), expansion.seen.end(), key);
+    if (place != expansion.seen.end() && *place == key) return true;
+    expansion.seen.insert(place, key);
+    return false;
+  };
+  for (const bool whole : {true, false}) {
+    if (!whole && !has_detail) break;
+    const std::string name = whole ? address : address_of(user, host);
+    bool members_known = false;
+    if (auto targets = access_.tables().alias(name)) {
+      members_known = expanded_before(name);
+      if (!members_known) {
+        co_await expand_alias(name, std::move(*targets), host, round, expansion, decision);
+        co_return;
+      }
+    }
+    const auto account = co_await access_.directory().account(name);
+    if (!account) {
+      decision.notes.push_back({base::Severity::warning, "directory-failed", {{"reason", account.error().what}}});
+      expansion.failed = temporary();
+      co_return;
+    }
+    if (*account) {
+      Final final;
+      final.address = (*account)->name;
+      final.channel = "ims-ms";
+      final.account = (*account)->name;
+      if (!whole) final.detail = detail;
+      explain(round, name, "account");
+      expansion.finals.push_back(std::move(final));
+      co_return;
+    }
+    if (members_known) co_return;  // they are in the list already
+  }
+
+  // RFC 2142: whoever reads postmaster's mail is there for abuse too.
+  const std::string role = role_of(local_part, access_.site().recipient_delimiter);
+  if (role == "abuse") {
+    co_await expand("postmaster", host, round, expansion, decision);
+    co_return;
+  }
+  const std::string catch_all = "@" + host;
+  if (auto targets = access_.tables().alias(catch_all)) {
+    if (!expanded_before(catch_all)) co_await expand_alias(catch_all, std::move(*targets), host, round, expansion, decision);
+    co_return;
+  }
+  if (role == "postmaster") {
+    add_unclaimed(host, round, expansion);
+    co_return;
+  }
+  explain(round, address, "nobody");
+  ++expansion.unknown;
+}
+
+}  // namespace postern::policy

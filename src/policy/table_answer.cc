@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/table_answer.h"
+
+#include "base/text.h"
+
+namespace postern::policy {
+namespace {
+
+// Of a probe that is too long, so much is shown.
+constexpr std::size_t kShownBytes = 512;
+
+Verdict verdict_of(const TableAnswer& answer, const std::string& table, const std::string& probe, std::uint64_t generation) {
+  Verdict verdict;
+  verdict.answer = answer.refused()             ? Verdict::Answer::deny
+                   : answer.result.restricted   ? Verdict::Answer::restrict
+                                                : Verdict::Answer::allow;
+  verdict.table = table;
+  verdict.probe = probe;
+  verdict.file = answer.result.file;
+  verdict.line = answer.result.line;
+  verdict.generation = generation;
+  verdict.text = answer.result.text;
+  return verdict;
+}
+
+}  // namespace
+
+net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
+                                             QuestionFacts facts, Notes& notes, bool refusal_holds) {
+  TableAnswer answer;
+  mapping::Mapped mapped;
+  const bool too_long = probe.size() > mapping::kMaxProbeBytes;
+  if (!too_long) {
+    mapped = co_await ask_table(access.tables(), table, probe, flags, access.questions(), facts, explanation_of(access.observer()) != nullptr);
+    if (access.observer() != nullptr) access.observer()->asked(table, flags, probe, mapped, access.tables().generation());
+  }
+  mapped.step_limit_exceeded |= too_long;
+  answer.result = mapping::read_access(table, mapped);
+  answer.over_limit = mapped.step_limit_exceeded;
+  if (too_long) probe.resize(kShownBytes);
+  answer.verdict = verdict_of(answer, table, probe, access.tables().generation());
+
+  const auto text = [&](const std::optional<std::string>& said) {
+    if (said) notes.push_back({base::Severity::notice, "access-note", {{"table", table}, {"line", answer.result.line}, {"text", *said}}, true});
+  };
+  text(answer.result.log_applied);
+  if (answer.refused() && refusal_holds) text(answer.result.log_refused);
+  if (answer.over_limit)
+    notes.push_back({base::Severity::warning, "access-limit", {{"table", table}, {"line", answer.result.line}, {"limit", too_long ? "probe" : "steps"}}});
+  co_return answer;
+}
+
+}  // namespace postern::policy

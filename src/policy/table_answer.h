@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One access table asked for once: the probe put to it, its answer read, whoever observes told (access-control.md 2, 10).
+#include "policy/access.h"
+
+#include <string>
+
+namespace postern::policy {
+
+struct TableAnswer {
+  mapping::AccessResult result;
+  Verdict verdict;
+  // The answer can't be trusted: too many steps, or a probe that is too long. Counts as a refusal for the time being.
+  bool over_limit = false;
+  [[nodiscard]] bool refused() const { return over_limit || result.refuse; }
+};
+
+// `access` and `notes` must outlive the call. What is to be logged goes to `notes`.
+// `refusal_holds`: false where the table is asked for something else than permission, so that $> is not written.
+net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
+                                             QuestionFacts facts, Notes& notes, bool refusal_holds = true);
+
+}  // namespace postern::policy

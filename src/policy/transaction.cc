@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks of one mail transaction: MAIL FROM and RCPT TO (access-control.md 2.4 to 2.8). Aliases: policy/expansion.cc.
+#include "base/text.h"
+#include "mail/address.h"
+#include "policy/table_answer.h"
+
+#include <algorithm>
+
+namespace postern::policy {
+namespace {
+
+// A reply's line stays below 512 octets (RFC 5321 section 4.5.3.1.5).
+constexpr std::size_t kReplyTextBytes = 400;
+
+Reply refusal(const mapping::AccessResult& result, const conf::AccessOptions& options, const std::string& address) {
+  Reply reply;
+  reply.code = result.status && result.status->status_class == 4 ? 450 : 550;
+  reply.status = result.status ? result.status->to_string() : "5.7.1";
+  std::string text = result.text;
+  if (text.empty()) text = options.access_errors == 0 ? "unknown host or domain" : "you are not allowed to use this address";
+  reply.text = base::printable(text, kReplyTextBytes) + ": " + base::printable(address, kReplyTextBytes);
+  reply.text = base::printable(reply.text, kReplyTextBytes);
+  return reply;
+}
+
+Reply try_later() { return {451, "4.7.1", "try again later"}; }
+Reply temporary() { return {451, "4.3.0", "temporary problem, try again later"}; }
+
+std::string address_of(const Rewritten& rewritten) { return mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host; }
+
+// Channels whose mail stays on this machine.
+bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket"; }
+
+}  // namespace
+
+TransactionAccess::TransactionAccess(Access access, std::shared_ptr<const SessionFacts> session)
+    : access_(std::move(access)), session_(std::move(session)) {}
+
+// A field of a probe: nothing in it may shift the fields behind it (2.1).
+std::string TransactionAccess::field(std::string_view text) const {
+  std::string safe(text);
+  std::replace(safe.begin(), safe.end(), '|', access_.site().options.probe_bar_char);
+  return safe;
+}
+
+// port-access-info|app-info|submit-type| (2.4). The first two are empty for what did not come over the network.
+std::string TransactionAccess::connection_fields() const {
+  if (!session_->from_network) return "||MAIL|";
+  std::string text = "TCP|" + session_->local.address.to_string() + "|" + std::to_string(session_->local.port) + "|" +
+                     session_->remote.address.to_string() + "|" + std::to_string(session_->remote.port) + "|SMTP/";
+  if (session_->tls()) text += field(session_->cipher) + "/";
+  return text + field(session_->helo) + "|MAIL|";
+}
+
+QuestionFacts TransactionAccess::question_facts() const {
+  QuestionFacts facts;
+  facts.clients = &access_.site().clients;
+  facts.certificate = session_->certificate;
+  facts.session = session_->id;
+  return facts;
+}
+
+net::Awaitable<std::optional<Reply>> TransactionAccess::ask(std::string table, std::string probe, mapping::Flags flags, std::string as_given,
+                                                            Decision& decision, Effects& effects, mapping::AccessResult* result) {
+  TableAnswer answer = co_await ask_access_table(access_, std::move(table), std::move(probe), flags, question_facts(), decision.notes);
+  effects.add(answer.result, rule_text(answer.verdict));
+  std::optional<Reply> refused;
+  if (answer.over_limit) refused = try_later();
+  else if (answer.result.refuse) refused = refusal(answer.result, access_.site().options, as_given);
+  decision.verdicts.push_back(std::move(answer.verdict));
+  if (result != nullptr) *result = std::move(answer.result);
+  co_return refused;
+}
+
+net::Awaitable<Rewritten> TransactionAccess::rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision) {
+  Rewritten rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), access_.questions(), direction, local_part, host,
+                                         access_.observer());
+  if (rewritten.outcome == Rewritten::Outcome::temporary)
+    decision.notes.push_back({base::Severity::warning, "rewrite-failed", {{"reason", rewritten.reason}}});
+  co_return rewritten;
+}
+
+net::Awaitable<TransactionAccess::Replacement> TransactionAccess::replace(std::string table, mapping::Flags flags, std::string address, Notes& notes) {
+  Replacement replacement;
+  if (!access_.tables().has(table) || address.size() > mapping::kMaxProbeBytes) co_return replacement;
+  const QuestionFacts facts = question_facts();
+  Explanation* const explanation = explanation_of(access_.observer());
+  const mapping::Mapped mapped = co_await ask_table(access_.tables(), table, address, flags, access_.questions(), facts, explanation != nullptr);
+  const auto explain = [&](const std::string& result) {
+    if (explanation != nullptr) explanation->replacement({table, address, result, mapped.file, mapped.line});
+  };
+  replacement.temporary = mapped.step_limit_exceeded;
+  if (replacement.temporary) {
+    notes.push_back({base::Severity::warning, "access-limit", {{"table", table}, {"line", mapped.line}, {"limit", "steps"}}});
+    co_return replacement;
+  }
+  // $N discards what the entry made of it (2.1).
+  if (!mapped.matched || !mapped.flags.has_either_case('Y') || mapped.flags.has_either_case('N') || mapped.output == address) {
+    explain({});
+    co_return replacement;
+  }
+  auto mailbox = mail::parse_mailbox(mapped.output);
+  if (!mailbox) {
+    notes.push_back({base::Severity::warning, "address-not-replaced",
+                     {{"table", table}, {"line", mapped.line}, {"address", address}, {"by", base::printable(mapped.output)}, {"reason", mailbox.error().what}}});
+    co_return replacement;
+  }
+  notes.push_back({base::Severity::debug, "address-replaced", {{"table", table}, {"line", mapped.line}, {"address", address}, {"by", mailbox->to_string()}}});
+  explain(mailbox->to_string());
+  replacement.mailbox = std::move(*mailbox);
+  co_return replacement;
+}
+
+net::Awaitable<Rewritten> TransactionAccess::forward(Rewritten rewritten, Decision& decision) {
+  const Replacement other = co_await replace("FORWARD", mapping::Flags(), address_of(rewritten), decision.notes);
+  if (other.temporary) {
+    rewritten.outcome = Rewritten::Outcome::temporary;
+    co_return rewritten;
+  }
+  if (!other.mailbox) co_return rewritten;
+  co_return co_await rewrite_address(Direction::forward, other.mailbox->local_part, other.mailbox->domain, decision);
+}
+
+net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_part, std::string domain, std::string as_given) {
+  SenderDecision decision;
+  const auto refuse = [&](Reply reply) {
+    decision.accepted = false;
+    decision.reply = std::move(reply);
+  };
+  if (!access_.tables().loaded()) {
+    Verdict closed;
+    closed.answer = Verdict::Answer::deny;
+    closed.table = "tables.db";
+    decision.verdicts.push_back(std::move(closed));
+    refuse({451, "4.3.5", "mail is not accepted before the access tables are in place"});
+    co_return decision;
+  }
+  if (!domain.empty()) {
+    const Rewritten rewritten = co_await rewrite_address(Direction::backward, local_part, domain, decision);
+    switch (rewritten.outcome) {
+      case Rewritten::Outcome::done: reverse_path_ = address_of(rewritten); break;
+      case Rewritten::Outcome::no_rule: reverse_path_ = mail::quoted_local_part(local_part) + "@" + domain; break;
+      case Rewritten::Outcome::too_many_rounds:
+        refuse({550, "5.4.6", "rewriting rules run in a circle: " + base::printable(as_given, kReplyTextBytes)});
+        co_return decision;
+      case Rewritten::Outcome::temporary: refuse(temporary()); co_return decision;
+    }
+    const Replacement other = co_await replace("REVERSE", mapping::Flags("E"), reverse_path_, decision.notes);
+    if (other.temporary) {
+      refuse(try_later());
+      co_return decision;
+    }
+    if (other.mailbox) reverse_path_ = other.mailbox->to_string();
+  }
+  decision.reverse_path = reverse_path_;
+  static const std::string kTable = "FROM_ACCESS";
+  if (!access_.tables().has(kTable)) co_return decision;
+  std::string probe = connection_fields() + field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(session_->authenticated);
+  mapping::Flags flags;
+  if (!session_->authenticated.empty()) flags.add('A');
+  if (session_->tls()) flags.add('T');
+  mapping::AccessResult result;
+  const auto refused = co_await ask(kTable, std::move(probe), flags, std::move(as_given), decision, decision.effects, &result);
+  debug_level_ = decision.effects.debug_level;
+  if (refused) {
+    refuse(*refused);
+    co_return decision;
+  }
+  const auto bad_argument = [&](const char* flag, const std::string& reason) {
+    decision.notes.push_back({base::Severity::warning, "access-argument", {{"table", kTable}, {"line", result.line}, {"flag", flag}, {"reason", reason}}});
+  };
+  if (result.new_sender) {
+    const auto replaced = mail::parse_mailbox(*result.new_sender);
+    if (result.new_sender->empty()) reverse_path_.clear();
+    else if (replaced) reverse_path_ = replaced->to_string();
+    else bad_argument("J", replaced.error().what);
+    decision.reverse_path = reverse_path_;
+  }
+  const Channel* const channel = access_.site().channels.find(session_->source_channel);
+  if (result.sender_field && channel != nullptr && channel->rewrites_sender) {
+    const auto sender = mail::parse_mailbox(*result.sender_field);
+    if (sender) sender_field_ = sender->to_string();
+    else bad_argument("K", sender.error().what);
+  }
+  if (result.limits) {
+    decision.message_bytes = result.limits->message_bytes;
+    decision.recipients = result.limits->recipients;
+    decision.recipient_cutoff = result.limits->recipient_cutoff;
+  }
+  co_return decision;
+}
+
+net::Awaitable<std::optional<Reply>> TransactionAccess::ask_step(bool original, const Ask& recipient, std::string channel, std::string address,
+                                                                 Decision& decision, Effects& effects) {
+  const mapping::Tables& tables = access_.tables();
+  const std::string send_table = original ? "ORIG_SEND_ACCESS" : "SEND_ACCESS";
+  const std::string mail_table = original ? "ORIG_MAIL_ACCESS" : "MAIL_ACCESS";
+  mapping::Flags flags;
+  if (!session_->authenticated.empty()) flags.add('A');
+  if (session_->tls()) flags.add('T');
+  if (session_->extended) flags.add('E');
+  if (session_->lmtp) flags.add('L');
+  if (recipient.notify_success) flags.add('S');
+  if (recipient.notify_failure) flags.add('F');
+  if (recipient.notify_delay) flags.add('D');
+  std::string common = field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(channel) + "|" + field(address);
+  if (access_.site().options.access_orcpt) common += "|" + field(recipient.orcpt);
+  if (original && !tables.has(send_table)) {
+    // The site forgot its table: the first entry of the shipped one holds all the same (3.4).
+    if (session_->source_channel == "tcp_local" && channel == "tcp_local") {
+      Verdict verdict;
+      verdict.answer = Verdict::Answer::deny;
+      verdict.table = send_table;
+      verdict.probe = std::move(common);
+      verdict.generation = tables.generation();
+      decision.verdicts.push_back(std::move(verdict));
+      mapping::AccessResult closed;
+      closed.text = "Relaying not permitted";
+      co_return refusal(closed, access_.site().options, recipient.as_given);
+    }
+  } else if (tables.has(send_table)) {
+    auto refused = co_await ask(send_table, common, flags, recipient.as_given, decision, effects);
+    if (refused) co_return refused;
+  }
+  if (tables.has(mail_table)) {
+    auto refused = co_await ask(mail_table, connection_fields() + common, flags, recipient.as_given, decision, effects);
+    if (refused) co_return refused;
+  }
+  co_return std::nullopt;
+}
+
+net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
+  RecipientDecision decision;
+  const auto refuse = [&](Reply reply) {
+    decision.accepted = false;
+    decision.recipients.clear();
+    decision.reply = std::move(reply);
+  };
+  const std::string shown = base::printable(recipient.as_given, kReplyTextBytes);
+
+  // Step 4: canonical address and destination channel.
+  Rewritten rewritten;
+  if (recipient.domain.empty()) {
+    rewritten.outcome = Rewritten::Outcome::done;
+    rewritten.local_part = "postmaster";
+    rewritten.host = access_.site().host_name;
+    rewritten.channel = "l";
+  } else {
+    rewritten = co_await rewrite_address(Direction::forward, recipient.local_part, recipient.domain, decision);
+  }
+  switch (rewritten.outcome) {
+    case Rewritten::Outcome::done: break;
+    case Rewritten::Outcome::no_rule: refuse({550, "5.1.2", "no way to this host: " + shown}); co_return decision;
+    case Rewritten::Outcome::too_many_rounds: refuse({550, "5.4.6", "rewriting rules run in a circle: " + shown}); co_return decision;
+    case Rewritten::Outcome::temporary: refuse(temporary()); co_return decision;
+  }
+  const std::string address = mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host;
+
+  // Step 5.
+  Effects effects;
+  auto refused = co_await ask_step(true, recipient, rewritten.channel, address, decision, effects);
+  // A refused address leaves no trace but its delay, and the wish to see more in the log.
+  decision.effects.add_delay(effects);
+  decision.effects.debug_level = std::max(debug_level_, effects.debug_level);
+  if (refused) {
+    refuse(*refused);
+    co_return decision;
+  }
+  const Channel* channel = access_.site().channels.find(rewritten.channel);
+  if (session_->lmtp && (channel == nullptr || !channel->alias_local)) {
+    refuse({550, "5.7.1", "LMTP takes mail for local recipients only: " + shown});
+    co_return decision;
+  }
+
+  // Step 6.
+  Expansion expansion;
+  const std::string host = rewritten.host;
+  const std::string role = role_of(rewritten.local_part, access_.site().recipient_delimiter);
+  const bool local_role = channel != nullptr && channel->alias_local && !role.empty();
+  const Rewritten forwarded = co_await forward(std::move(rewritten), decision);
+  co_await follow(forwarded, address, 0, expansion, decision);
+  // RFC 5321 section 4.5.1 and RFC 2142: whatever the aliases say of them, these two are always there.
+  const bool leads_nowhere = expansion.failed ? expansion.failed->code >= 500 : expansion.finals.empty();
+  if (local_role && leads_nowhere) {
+    expansion.failed.reset();
+    expansion.finals.clear();
+    add_unclaimed(host, 0, expansion);
+  }
+  if (expansion.failed) {
+    refuse(*expansion.failed);
+    co_return decision;
+  }
+  if (expansion.finals.empty()) {
+    refuse({550, "5.1.1", "no such user here: " + shown});
+    co_return decision;
+  }
+  if (expansion.unknown > 0)
+    decision.notes.push_back({base::Severity::warning, "alias-members-unknown", {{"recipient", address}, {"count", expansion.unknown}}});
+
+  // Step 7.
+  std::optional<Reply> last_refusal;
+  bool kept_any = false, sending = false;
+  for (Final& final : expansion.finals) {
+    Effects own;
+    auto said_no = co_await ask_step(false, recipient, final.channel, final.address, decision, own);
+    decision.effects.add_delay(own);
+    decision.effects.debug_level = std::max(decision.effects.debug_level, own.debug_level);
+    if (said_no) {
+      if (said_no->code < 500 && said_no->status == "4.7.1") {  // a limit, not a rule: nobody is dropped for it
+        refuse(*said_no);
+        co_return decision;
+      }
+      if (expansion.finals.size() > 1)
+        decision.notes.push_back({base::Severity::notice, "alias-member-refused",
+                                  {{"recipient", address}, {"member", final.address}, {"rule", rule_text(decision.verdicts.back())}, {"reply", said_no->code}}});
+      last_refusal = std::move(said_no);
+      continue;
+    }
+    kept_any = true;
+    const std::vector<std::string> tags = std::move(own.conversion_tags);
+    own.conversion_tags.clear();
+    const bool thrown_away = own.bit_bucket || final.channel == "bitbucket";
+    effects.add(own);
+    if (thrown_away) {
+      effects.bit_bucket = true;
+      continue;
+    }
+    sending |= !is_served(final.channel);
+    mail::Recipient kept;
+    kept.address = std::move(final.address);
+    kept.original = final.channel == "hold" ? std::move(final.led_here) : recipient.as_given;
+    kept.orcpt = recipient.orcpt;
+    kept.destination_channel = std::move(final.channel);
+    kept.account = std::move(final.account);
+    kept.detail = std::move(final.detail);
+    kept.conversion_tags = effects.conversion_tags;
+    kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
+    kept.notify_success = recipient.notify_success;
+    kept.notify_failure = recipient.notify_failure || !recipient.notify_given;
+    kept.notify_delay = recipient.notify_delay;
+    decision.recipients.push_back(std::move(kept));
+  }
+  if (!kept_any) {
+    refuse(last_refusal.value_or(temporary()));
+    co_return decision;
+  }
+  if (sending) {
+    // To drop a member for this would lose mail, so the whole recipient waits at its sender's.
+    refuse({451, "4.4.0", "this server does not send mail to other hosts yet: " + shown});
+    co_return decision;
+  }
+  // Those are in it already, and they are the latest.
+  effects.delay = decision.effects.delay;
+  effects.delay_this_reply_only = decision.effects.delay_this_reply_only;
+  effects.debug_level = decision.effects.debug_level;
+  effects.conversion_tags.clear();  // they are the recipients' own
+  decision.effects = std::move(effects);
+  co_return decision;
+}
+
+net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address) {
+  const auto mailbox = mail::parse_mailbox(address);
+  if (!mailbox) co_return mailbox.error();
+  TransactionAccess transaction(std::move(access), std::make_shared<const SessionFacts>());
+  Decision trail;
+  const Rewritten rewritten = co_await transaction.rewrite_address(Direction::forward, mailbox->local_part, mailbox->domain, trail);
+  TransactionAccess::Expansion expansion;
+  if (rewritten.outcome == Rewritten::Outcome::done) {
+    const Rewritten forwarded = co_await transaction.forward(rewritten, trail);
+    co_await transaction.follow(forwarded, address, 0, expansion, trail);
+  }
+  log_notes("", trail.notes);
+  if (rewritten.outcome == Rewritten::Outcome::temporary) co_return Error{Kind::temporary, rewritten.reason};
+  if (rewritten.outcome != Rewritten::Outcome::done) co_return Error{Kind::permanent, "no rewriting rule leads anywhere for " + address};
+  if (expansion.failed) co_return Error{expansion.failed->code < 500 ? Kind::temporary : Kind::permanent, expansion.failed->text};
+  if (expansion.finals.empty()) co_return Error{Kind::not_found, "no such user here: " + address};
+  std::vector<mail::Recipient> recipients;
+  for (auto& final : expansion.finals) {
+    if (final.channel == "bitbucket") continue;
+    if (!is_served(final.channel)) co_return Error{Kind::permanent, "this server does not send mail to other hosts yet: " + final.address};
+    mail::Recipient recipient;
+    recipient.address = std::move(final.address);
+    recipient.original = final.channel == "hold" ? std::move(final.led_here) : address;
+    recipient.destination_channel = std::move(final.channel);
+    recipient.account = std::move(final.account);
+    recipient.detail = std::move(final.detail);
+    recipients.push_back(std::move(recipient));
+  }
+  co_return recipients;
+}
+
+}  // namespace postern::policy
