@@ -2,3 +2,17 @@
 # Our own MIB module, for management stations (postern-snmp(8)).
 mibsdir = $(pkgdatadir)/mibs
 dist_mibs_DATA = share/postern/mibs/POSTERN-MIB.txt
+
+# Filter templates (access-control.md 6.5); each is checked by tests/unit/sieve.
+templatesdir = $(pkgdatadir)/templates
+dist_templates_DATA = \
+  share/postern/templates/discard-large.template \
+  share/postern/templates/forward-copy.template \
+  share/postern/templates/from-folder.template \
+  share/postern/templates/list-folder.template \
+  share/postern/templates/mark-sender.template \
+  share/postern/templates/newsletters.template \
+  share/postern/templates/reject-sender.template \
+  share/postern/templates/spam-folder.template \
+  share/postern/templates/subject-folder.template \
+  share/postern/templates/vacation.template

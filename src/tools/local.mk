@@ -13,8 +13,10 @@ posternctl_LDADD = libpostern_spool.a libpostern_policy.a libpostern_directory.a
 $(posternctl_OBJECTS): $(ASIO_PCH)
 
 bin_PROGRAMS += postern-sieve
-postern_sieve_SOURCES = src/tools/postern-sieve.cc
-postern_sieve_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(BOOST_JSON_LIBS)
+postern_sieve_SOURCES = src/tools/postern-sieve.cc src/tools/sieve_tool.h src/tools/sieve_check.cc src/tools/sieve_run.cc src/tools/sieve_template.cc \
+  src/tools/sieve_test.cc
+postern_sieve_CPPFLAGS = $(AM_CPPFLAGS) -DPOSTERN_TEMPLATES='"$(templatesdir)"'
+postern_sieve_LDADD = libpostern_sieve_test.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(BOOST_JSON_LIBS)
 
 sbin_PROGRAMS += postern-compile
 postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc

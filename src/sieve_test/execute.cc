@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carries results out on the mailboxes and the outbox of a test run (sieve-testsuite.md sections 5 and 10).
+#include "base/text.h"
+#include "sieve_test/session.h"
+
+#include <algorithm>
+
+namespace postern::sieve_test {
+
+using namespace postern::sieve;
+
+bool Session::execute(Run& run) {
+  errors.clear();
+  return carry_out(run.outcome());
+}
+
+bool Session::carry_out(const Outcome& outcome) {
+  const auto is_done = [&](Action::Kind kind, const std::string& target) {
+    return std::any_of(done_.begin(), done_.end(), [&](const Done& done) { return done.kind == kind && done.target == target; });
+  };
+  for (const Action& action : outcome.actions) {
+    // A keep and a fileinto of INBOX are one.
+    const std::string target = action.kind == Action::Kind::keep ? "INBOX" : action.target;
+    const Action::Kind kind = action.kind == Action::Kind::keep ? Action::Kind::fileinto : action.kind;
+    if (is_done(kind, target)) continue;
+    if (const auto carried = carry_out(action); !carried) {
+      errors.push_back(carried.error().what);
+      // The message is stored somewhere, or it goes to INBOX as it came.
+      if (std::none_of(done_.begin(), done_.end(), [](const Done& done) { return done.kind == Action::Kind::fileinto; })) {
+        (void)store.append("INBOX", {std::string(message_.original().text()), {}});
+        done_.push_back({Action::Kind::fileinto, "INBOX"});
+      }
+      return false;
+    }
+    done_.push_back({kind, target});
+  }
+  if (outcome.implicit_keep && !is_done(Action::Kind::fileinto, "INBOX")) {
+    const std::string text = outcome.keep_message ? outcome.keep_message->text() : std::string(message_.original().text());
+    (void)store.append("INBOX", {text, outcome.keep_flags});
+    done_.push_back({Action::Kind::fileinto, "INBOX"});
+  }
+  return true;
+}
+
+Result<void> Session::store_copy(const std::string& mailbox, bool create, const std::string& special_use, const std::vector<std::string>& flags, const std::string& text) {
+  if (create && !store.exists(mailbox))
+    if (const auto made = store.create(mailbox, special_use); !made) return Error{made.error().kind, "failed to store into mailbox '" + base::printable(mailbox, 80) + "': " + made.error().what};
+  return store.append(mailbox, {text, flags});
+}
+
+std::string Session::redirect_sender() const { return sender_by(settings.text("sieve_redirect_envelope_from")); }
+
+// RFC 5228 leaves the envelope sender to policy; the null one stays null whatever is set.
+std::string Session::sender_by(const std::string& setting) const {
+  const std::string_view wish = base::trim(setting);
+  if (from_.empty()) return {};
+  if (wish == "recipient") return to_;
+  if (wish == "orig_recipient") return original_to_;
+  if (wish == "user_email") return settings.text("sieve_user_email").empty() ? to_ : settings.text("sieve_user_email");
+  if (wish == "postmaster") return "postmaster@example.com";
+  if (wish.starts_with('<') && wish.ends_with('>')) return std::string(wish.substr(1, wish.size() - 2));
+  return from_;
+}
+
+Result<void> Session::carry_out(const Action& action) {
+  const auto text = [&] { return action.message ? action.message->text() : std::string(message_.original().text()); };
+  switch (action.kind) {
+    case Action::Kind::keep: return store_copy("INBOX", false, {}, action.flags, text());
+    case Action::Kind::fileinto: return store_copy(action.target, action.create, action.special_use, action.flags, text());
+    case Action::Kind::redirect: {
+      // Who forwards writes his name on it, and nothing that bears it goes round once more.
+      const std::string user = settings.text("sieve_user_email");
+      const std::string own = user.empty() ? to_ : user;
+      std::vector<std::size_t> traces;
+      message_.original().find("X-Sieve-Redirected-From", traces);
+      for (const std::size_t trace : traces) {
+        const std::string_view value = message_.original().value(trace);
+        for (const std::string& mine : {user, to_, original_to_})
+          if (!mine.empty() && base::equal_ignoring_case(value, mine)) return {};
+      }
+      send(redirect_sender(), action.target, "X-Sieve-Redirected-From: " + own + "\r\n" + text());
+      return {};
+    }
+    default: break;
+  }
+  return {};
+}
+
+}  // namespace postern::sieve_test

@@ -1,0 +1,2 @@
+redirect text:
+a@example.com

@@ -1,0 +1,3 @@
+redirect text: a@example.com
+.
+;

@@ -1,0 +1,1 @@
+require "vnd.frob.testsuite";

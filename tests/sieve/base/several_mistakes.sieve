@@ -1,0 +1,3 @@
+frobnicate;
+fileinto "x";
+if header :comparator "i;frob" "a" "b" { }

@@ -1,0 +1,2 @@
+require "envelope";
+if envelope 1 "x" { }

@@ -1,0 +1,4 @@
+require ["fileinto", "variables"];
+set "x" "a
+b";
+fileinto "${x}";

@@ -1,0 +1,2 @@
+redirect "carl@example.org";
+redirect "Carl@example.org";

@@ -1,0 +1,2 @@
+redirect "carl@example.org";
+redirect "carl@example.org";

@@ -1,0 +1,2 @@
+require "relational";
+if header :value "gt" :count "gt" "a" "1" { }

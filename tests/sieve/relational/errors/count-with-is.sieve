@@ -1,0 +1,2 @@
+require "relational";
+if header :is :count "gt" "a" "1" { }

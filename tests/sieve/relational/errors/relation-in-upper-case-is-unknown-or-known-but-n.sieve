@@ -1,0 +1,2 @@
+require "relational";
+if header :value "XX" "a" "1" { }

@@ -1,0 +1,2 @@
+require "subaddress";
+if header :detail "from" "a" { }

@@ -1,0 +1,2 @@
+require "variables";
+if header :comparator "${x}" "a" "b" { }

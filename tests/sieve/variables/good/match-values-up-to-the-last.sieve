@@ -1,0 +1,2 @@
+require "variables";
+if header "a" "${32}" { }

@@ -1,0 +1,1 @@
+if header "subject" "${33}${frob.x}${}" { }
