@@ -23,6 +23,8 @@ using base::Severity;
 constexpr auto kGap = 80ms;
 // How long children may take to say that they have the new configuration. A new setting takes effect within a second.
 constexpr auto kTaken = 1000ms;
+// How long the loader may take for new tables; a million entries take it less than a second.
+constexpr auto kTablesLoaded = 10s;
 constexpr std::size_t kIdsAMessage = 1000;
 // Until a killed child is reaped; on a busy machine longer than one thinks.
 constexpr auto kDeath = 1000ms;
@@ -229,6 +231,14 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     // A row that could not be opened before is tried again at each reload (L-9); that it fails again is no news.
     if (is_new ? bound.socket.valid() : (!bound.socket.valid() && !bound.absent && try_socket(bound))) opened.push_back(&bound);
   }
+
+  // Tables that were compiled meanwhile, without waiting for the next look at their file (access-control.md 5.2). Before the configuration,
+  // whose taking over children report: who has that has these too.
+  const std::uint64_t tables_before = tables.generation;
+  check_tables();
+  for (const auto until = base::steady_now() + kTablesLoaded; tables.loader != 0 && !stopping && base::steady_now() < until;) co_await pause(2ms);
+  if (tables.generation != tables_before) outcome.changed.push_back("tables " + std::to_string(tables.generation));
+  if (!tables.error.empty()) outcome.warnings.push_back("the compiled tables were refused: " + tables.error);
 
   POSTERN_KILL_POINT("before-configuration");
   // Before the configuration, whose taking over children report: who has that has these too.
