@@ -92,7 +92,8 @@ struct RecipientDecision : Decision {
   std::vector<mail::Recipient> recipients;
 };
 
-// The tables and rules of one moment. A value: copies are cheap and share what is below.
+// The tables and rules of one moment. A value: copies are cheap and share what is below. It must live until a call of it has been
+// awaited to its end: a coroutine begins when it is awaited, so never call a temporary.
 class Access {
  public:
   // `directory`, `questions` and `observer`, which may be null, must outlive every copy.

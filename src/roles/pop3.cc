@@ -20,7 +20,10 @@ class ProcessServices final : public pop3::Services {
       : rules_(rules), directory_(directory), inboxes_(inboxes) {}
   std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
   directory::Lookups& directory() override { return directory_; }
-  net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) override { return rules_.access().login_access(std::move(login)); }
+  net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) override {
+    const policy::Access access = rules_.access();
+    co_return co_await access.login_access(std::move(login));
+  }
   net::Awaitable<Result<std::unique_ptr<pop3::Inbox>>> open_inbox(std::string mailbox_directory) override {
     return inboxes_.open(std::move(mailbox_directory), rules_.configuration()->pop3.messages);
   }
