@@ -280,7 +280,7 @@ struct AccessOptions {
   unsigned access_errors = 0;  // 2.7
   bool access_orcpt = false;   // 2.5
   char probe_bar_char = '_';   // 2.1
-  unsigned log_connection = 0;
+  unsigned log_connection = 0;  // 2.2; bits: 1 (value 2) and 4 (value 16)
 };
 
 // The administrator's Sieve scripts (access-control.md 6.1): before.filter and system.filter of `directory`, if they are there, and

@@ -45,6 +45,12 @@ std::string recipients_of(const mail::Envelope& envelope) {
   return to;
 }
 
+array array_of(const std::vector<std::string>& texts) {
+  array list;
+  for (const std::string& text : texts) list.emplace_back(printable(text));
+  return list;
+}
+
 std::string subject_of(const spool::Held::Message& message) {
   const mail::MessageView view(message.message);
   return printable(base::printable(view.first("Subject").value_or(std::string_view()), 200));
@@ -78,6 +84,9 @@ object to_json(const spool::Held::Message& message) {
   out["source_channel"] = printable(message.envelope.source_channel);
   out["client"] = printable(message.envelope.client_address);
   out["subject"] = subject_of(message);
+  out["conversion_tags"] = array_of(message.envelope.conversion_tags);
+  out["spam_adjustments"] = array_of(message.envelope.spam_adjustments);
+  out["no_vacation"] = message.envelope.no_vacation;
   out["message_bytes"] = message.message.size();
   return out;
 }
