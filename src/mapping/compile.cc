@@ -79,7 +79,11 @@ class Compiler final : public SourceHandler {
 
   void table(std::string_view name, std::uint16_t file, std::uint32_t line) override {
     leave_table();
-    if (!names_.insert(base::lower(name)).second) message("E03", file, line, "table " + std::string(name) + " is there twice");
+    if (!names_.insert(base::lower(name)).second) {
+      const auto first = std::find_if(out_.tables.begin(), out_.tables.end(), [&](const Compilation::Table& other) { return base::equal_ignoring_case(other.name, name); });
+      message("E03", file, line, "table " + std::string(name) + " is there twice" +
+                                     (first == out_.tables.end() ? "" : ": first in " + out_.files[first->file] + ":" + std::to_string(first->line)));
+    }
     if (out_.tables.size() == kMaxTables) message("E10", file, line, "more than " + std::to_string(kMaxTables) + " tables");
     if (out_.tables.size() >= kMaxTables) out_.tables.pop_back();
     out_.tables.push_back({std::string(name), line, file, {}, 0});

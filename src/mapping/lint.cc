@@ -66,6 +66,22 @@ bool nearly_equal(std::string_view a, std::string_view b) {
   return i + 1 < a.size() && a[i] == b[i + 1] && a[i + 1] == b[i] && a.substr(i + 2) == b.substr(i + 2);
 }
 
+// Where in the text a network stands as administrators of other programs write it: 192.0.2.0/24, 2001:db8::/32. Empty: nowhere.
+std::string_view plain_network(std::string_view text) {
+  for (std::size_t slash = text.find('/'); slash != std::string_view::npos; slash = text.find('/', slash + 1)) {
+    std::size_t start = slash, dots = 0, colons = 0;
+    while (start > 0 && (base::is_digit(text[start - 1]) || std::string_view(".:abcdef").find(text[start - 1]) != std::string_view::npos)) {
+      --start;
+      dots += text[start] == '.';
+      colons += text[start] == ':';
+    }
+    std::size_t end = slash + 1;
+    while (end < text.size() && base::is_digit(text[end])) ++end;
+    if (end > slash + 1 && ((dots == 3 && colons == 0) || colons >= 2)) return text.substr(start, end - start);
+  }
+  return {};
+}
+
 // What can be said of a pattern's code for the checks below.
 struct PatternFacts {
   bool matches_all = false;     // nothing but any-wildcards, one of them `*`
@@ -140,6 +156,7 @@ void Lint::table(std::string_view name, std::uint16_t file, std::uint32_t line) 
   leave_table();
   name_ = base::upper(name);
   tables_.insert(name_);
+  if (name_ == "ORIG_SEND_ACCESS") relaying_place_ = {file, line};
   std::string_view plain = name_;
   if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
   if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) != kKnownTables.end()) return;
@@ -198,7 +215,43 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") &&
       (base::upper(pattern_text).find("|SMTP|") != std::string::npos))
     warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");
-  if (name_ == "ORIG_SEND_ACCESS" && raises(said.raised, 'N') && match(pattern.code, kRelayProbe, kMaxMatchSteps).matched) relaying_refused_ = true;
+  check_literals(pattern.code, place);
+  if (name_ == "ORIG_SEND_ACCESS") check_relaying(pattern, expansion, place);
+  // Success goes on just as failure does, and a later entry may say something else.
+  const bool answers = said.raised.has_either_case('Y') || raises(said.raised, 'N');
+  if (said.can_fail && said.control == 'C' && answers)
+    warn("W18", place, "$C holds to the end of the template: with this answer, too, the table goes on; $E at the end makes it final");
+}
+
+void Lint::check_literals(std::string_view code, const Place& place) {
+  CodeReader in(code);
+  while (!in.at_end()) {
+    switch (static_cast<PatternOp>(in.u8())) {
+      case PatternOp::literal:
+        if (const std::string_view network = plain_network(in.text()); !network.empty()) {
+          const bool v6 = network.find(':') != std::string_view::npos;
+          return warn("W19", place, std::string(network) + " stands for itself here: a network is " + (v6 ? "${" : "$(") + std::string(network) + (v6 ? "}" : ")"));
+        }
+        break;
+      case PatternOp::wildcard:
+        in.u8();
+        if (static_cast<CharacterClass>(in.u8()) == CharacterClass::set) in.raw(32);
+        break;
+      case PatternOp::block4: in.raw(9); break;
+      case PatternOp::block6: in.raw(18); break;
+      case PatternOp::back: in.raw(2); break;
+      default: return;
+    }
+  }
+}
+
+void Lint::check_relaying(const Pattern& pattern, const Template& expansion, const Place& place) {
+  const TemplateFacts& said = expansion.facts;
+  if (relaying_ != Relaying::undecided || !match(pattern.code, kRelayProbe, kMaxMatchSteps).matched) return;
+  if (raises(said.raised, 'N')) relaying_ = Relaying::refused;
+  else if (!said.can_fail && !said.any_continuing) relaying_ = Relaying::granted;
+  else return;
+  relaying_place_ = place;
 }
 
 void Lint::check_flags(const Template& expansion, const Place& place) {
@@ -208,6 +261,10 @@ void Lint::check_flags(const Template& expansion, const Place& place) {
     if (kAllAccessFlags.find(flag) == std::string_view::npos || known_flags(table).find(flag) != std::string_view::npos) continue;
     // $I is known to the original everywhere and supported nowhere.
     warn("E13", place, std::string("flag $") + flag + " has no meaning in " + name_);
+  }
+  for (const char flag : expansion.facts.raised.letters()) {
+    if (flag < 'a' || flag > 'z' || flag == 'y' || flag == 'n' || flag == 'f') continue;
+    warn("W20", place, std::string("$") + flag + " raises a flag that means nothing in " + name_ + ": letters after $ are upper case, and a dollar sign is $$");
   }
 }
 
@@ -225,13 +282,19 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
   });
   if (flags.empty()) {
     const bool takes_text = table == AccessTable::port && said.raised.has_either_case('Y');
-    if (some_output && !takes_text) warn("W07", place, "text that no flag takes");
+    if (some_output && !takes_text) warn("W07", place, "text that no flag takes: is $N missing?");
     return;
   }
   // Arguments as far as they are constant: up to the first substitution.
   std::string constant;
   bool all_constant = true;
   for (const TemplateFacts::Piece& piece : said.output) {
+    // What a table or call-out gives in front is empty as a rule; a text that goes on with a letter shows that it is.
+    const bool in_front = constant.empty() && piece.field < 0 && &piece != &said.output.back();
+    if (!piece.constant && in_front && table == AccessTable::port) {
+      const TemplateFacts::Piece& next = *(&piece + 1);
+      if (next.constant && !next.text.empty() && base::is_alpha(next.text[0])) continue;
+    }
     if (!piece.constant) {
       all_constant = false;
       break;
@@ -290,11 +353,16 @@ void Lint::check_bars(std::string_view code, std::string_view pattern_text, cons
 void Lint::finish() {
   leave_table();
   for (const auto& [called, place] : calls_)
-    if (!tables_.contains(called)) warn("W02", place, "table " + called + " is called but does not exist");
+    if (!tables_.contains(called)) {
+      const auto similar = std::find_if(tables_.begin(), tables_.end(), [&called = called](const std::string& name) { return nearly_equal(letters_of(name), letters_of(called)); });
+      warn("W02", place, "table " + called + " is called but does not exist" + (similar == tables_.end() ? "" : "; did you mean " + *similar + "?"));
+    }
   if (!tables_.contains("ORIG_SEND_ACCESS")) {
     emit_("W09", 0, 0, "no table ORIG_SEND_ACCESS: Postern refuses to relay for strangers by itself");
-  } else if (!relaying_refused_) {
-    emit_("W09", 0, 0, "no entry of ORIG_SEND_ACCESS refuses tcp_local|…|tcp_local|…: this is an open relay");
+  } else if (relaying_ == Relaying::granted) {
+    warn("W09", relaying_place_, "this entry lets everybody relay from tcp_local to tcp_local before another one refuses: this is an open relay");
+  } else if (relaying_ == Relaying::undecided) {
+    warn("W09", relaying_place_, "no entry of ORIG_SEND_ACCESS refuses tcp_local|…|tcp_local|…: this is an open relay");
   }
 }
 

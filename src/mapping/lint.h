@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The checks of entries in their tables: errors E13 and E14, warnings W01 to W15 as far as they are about more than syntax
+// The checks of entries in their tables: errors E13 and E14, warnings W01 to W20 as far as they are about more than syntax
 // (access-control.md 5.2). A lint never changes what is compiled.
 #include "mapping/pattern.h"
 #include "mapping/template.h"
@@ -34,6 +34,8 @@ class Lint {
   void check_flags(const Template& expansion, const Place& place);
   void check_arguments(const Template& expansion, const Place& place);
   void check_bars(std::string_view code, std::string_view pattern_text, const Place& place);
+  void check_literals(std::string_view code, const Place& place);
+  void check_relaying(const Pattern& pattern, const Template& expansion, const Place& place);
   void warn(const char* code, const Place& place, std::string text) { emit_(code, place.file, place.line, std::move(text)); }
 
   Emit emit_;
@@ -43,7 +45,9 @@ class Lint {
   Place unguarded_;                  // W05 waits for a next entry; line 0: none
   std::set<std::string> tables_;     // upper case
   std::map<std::string, Place> calls_;
-  bool relaying_refused_ = false;
+  // Of the first entry of ORIG_SEND_ACCESS that decides about a stranger who wants to relay.
+  enum class Relaying { undecided, refused, granted } relaying_ = Relaying::undecided;
+  Place relaying_place_;             // of that entry, or of the table
 };
 
 }  // namespace postern::mapping

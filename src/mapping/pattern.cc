@@ -171,7 +171,7 @@ class Parser {
     std::optional<unsigned> bits;
     if (!block_text(close, text, bits)) return;
     const auto address = address4(text);
-    if (!address) return error("E07", "\"" + std::string(text) + "\" is no IPv4 address");
+    if (!address) return error("E07", "\"" + std::string(text) + "\" is no IPv4 address" + (text.find(':') == std::string_view::npos ? "" : ": a block of IPv6 addresses is ${…/n}"));
     if (bits.value_or(0) > 32) return error("E07", "bit count " + std::to_string(*bits) + " is above 32");
     const std::uint32_t mask = mask4(counts_high_bits ? bits.value_or(32) : 32 - bits.value_or(0));
     if ((*address & ~mask) != 0) pattern_.findings.push_back({"W08", "host bits are set in \"" + std::string(text) + "\": they are ignored"});

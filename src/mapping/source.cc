@@ -119,32 +119,44 @@ class Reader {
     }
     if (is_blank(line[0])) return entry(line, file, number);
     if (!base::is_alpha(line[0])) {
-      handler_.message("E01", file, number, std::string("neither a table name nor an indented entry: the line begins with \"") + line[0] + "\"");
+      const bool foreign_remark = line[0] == '#' || line[0] == ';' || line[0] == '/';
+      handler_.message("E01", file, number, std::string("neither a table name nor an indented entry: the line begins with \"") + line[0] + "\"" +
+                                                (foreign_remark ? "; a remark begins with !" : "; is it an entry that is not indented?"));
       return;
     }
-    if (state_ == State::named) handler_.message("E02", file, table_line_, "no blank line after the table name");
-    if (state_ == State::entries) handler_.message("E02", file, number, "no blank line before the table name");
     std::size_t length = 0;
     while (length < line.size() && !is_blank(line[length])) ++length;
-    if (!all_blank(line.substr(length))) handler_.message("E01", file, number, "text after the table name");
+    const bool more = !all_blank(line.substr(length));
+    // Nobody begins a table like this in the middle of another one.
+    if (more && state_ != State::outside) return handler_.message("E01", file, number, "an entry must be indented, and this line begins in column 1");
+    if (state_ == State::named) handler_.message("E02", file, table_line_, "no blank line after the table name");
+    if (state_ == State::entries) handler_.message("E02", file, number, "no blank line before the table name");
+    if (more) handler_.message("E01", file, number, "text after the table name; or is it an entry that is not indented?");
     if (length > kMaxPatternText) handler_.message("E10", file, number, "table name of " + std::to_string(length) + " bytes");
     handler_.table(line.substr(0, std::min(length, kMaxPatternText)), file, number);
     table_line_ = number;
     state_ = State::named;
+    outside_reported_ = false;
   }
 
   void entry(std::string_view line, std::uint16_t file, std::uint32_t number) {
-    if (state_ == State::outside) return handler_.message("E01", file, number, "entry outside a table (a blank line ends a table)");
+    if (state_ == State::outside) {
+      // One message for all that stands there up to the next table.
+      if (!outside_reported_) handler_.message("E01", file, number, "entry outside a table: a blank line ends a table, and a table's name begins in column 1");
+      outside_reported_ = true;
+      return;
+    }
     if (state_ == State::named) handler_.message("E02", file, table_line_, "no blank line after the table name");
     state_ = State::entries;
     std::string_view rest = line;
     skip_blanks(rest);
     const std::string_view pattern = take_column(rest);
     skip_blanks(rest);
-    if (rest.empty()) return handler_.message("E04", file, number, "entry without a template");
+    const char* const remark = pattern.starts_with('!') ? "; a remark begins in column 1" : "";
+    if (rest.empty()) return handler_.message("E04", file, number, std::string("entry without a template") + remark);
     const std::string_view expansion = take_column(rest);
     skip_blanks(rest);
-    if (!rest.empty()) return handler_.message("E05", file, number, "text after the template: quote blanks with $");
+    if (!rest.empty()) return handler_.message("E05", file, number, std::string("text after the template: quote blanks with $") + remark);
     if (pattern.size() > kMaxPatternText)
       return handler_.message("E10", file, number, "pattern of " + std::to_string(pattern.size()) + " bytes, the limit is " + std::to_string(kMaxPatternText));
     if (expansion.size() > kMaxTemplateText)
@@ -158,6 +170,7 @@ class Reader {
   std::size_t files_ = 0;
   State state_ = State::outside;
   std::uint32_t table_line_ = 0;
+  bool outside_reported_ = false;
 };
 
 }  // namespace

@@ -123,7 +123,7 @@ class Parser {
       default: break;
     }
     if (base::is_digit(c)) {
-      if (c - '0' >= fields_) return error("E08", std::string("$") + c + ", but the pattern saves " + std::to_string(fields_) + (fields_ == 1 ? " field" : " fields"));
+      if (c - '0' >= fields_) return no_such_field(c);
       op(TemplateOp::field);
       code_.u8(static_cast<std::uint8_t>(c - '0'));
       return substituted(c - '0');
@@ -135,6 +135,13 @@ class Parser {
       return;
     }
     error("E15", std::string("unknown sequence $") + c);
+  }
+
+  void no_such_field(char digit) {
+    const std::string saved = fields_ == 0   ? "no field"
+                              : fields_ == 1 ? "one field, $0"
+                                             : std::to_string(fields_) + " fields, $0 to $" + std::to_string(fields_ - 1);
+    error("E08", std::string("$") + digit + ", but the pattern saves " + saved);
   }
 
   // The raw text up to `close`, which a $ protects nothing from but its own next byte.
@@ -184,7 +191,7 @@ class Parser {
       if (c == '$' || c == ' ' || c == '\t') {
         literal += c;
       } else if (base::is_digit(c)) {
-        if (c - '0' >= fields_) return error("E08", std::string("$") + c + ", but the pattern saves " + std::to_string(fields_) + (fields_ == 1 ? " field" : " fields"));
+        if (c - '0' >= fields_) return no_such_field(c);
         flush_inner();
         inner.op(TemplateOp::field);
         inner.u8(static_cast<std::uint8_t>(c - '0'));

@@ -42,6 +42,10 @@ class CompileTest : public CppUnit::TestFixture {
         {"  a b\n", "E01:1"},
         {"7T\n\n", "E01:1"},
         {"T x\n\n  a b\n", "E01:1"},
+        // An entry that is not indented is one mistake, and so are all entries up to the next table.
+        {"T\n\n  a b\nc d\n  e f\n", "E01:4"},
+        {"T\n\nc d\n", "E01:3"},
+        {"T\n\n  a b\n\n U\n\n  c d\n  e f\n\nV\n\n  a b\n\n  a b\n", "E01:14 E01:5"},
         {"T\n  a b\n", "E02:1"},
         {"T\n\n  a b\nU\n\n  c d\n", "E02:4"},
         {"T\n", "E02:1"},
@@ -104,6 +108,11 @@ class CompileTest : public CppUnit::TestFixture {
         {"SENDACCESS\n\n  * $N\n\nORIG_SENDACCESS\n\n  * $N\n\nMY_TABLE\n\n  * $N\n", "W14:1 W14:5"},
         {"MAIL_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*|* $N\n  TCP|*|25|*|*|SMTP*|MAIL|*|*|*|* $N\n", "W15:3"},
         {"T\n\n  %%%%%%%%%%% x\n", "N01:3"},
+        {"T\n\n  a $C$:Ax$Y\n  b $C$:Ax$Y$E\n  c $C$:Ax\n  d $Cx$Y\n", "W18:3"},
+        {"T\n\n  192.0.2.0/24|* x\n  $(192.0.2.0/24)|* x\n  *2001:db8::/32 x\n  SMTP/* x\n  1.2.3.4|5/6 x\n", "W19:3 W19:5"},
+        {"SEND_ACCESS\n\n  * $h$n\n  * $N$$h\n\nT\n\n  * $h\n", "W01:4 W20:3"},
+        {"SEND_ACCESS\n\n  *|a|*|* $C$|T;$0|$Y$E\n  *|b|*|* x$Y\n  *|c|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
+        {"PORT_ACCESS\n\n  a*|*|*|*|* $C$|T;$0|$Ngo$E\n  b*|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
     };
     for (const auto& row : rows) {
       Compilation compilation = compiled({{"/mappings", relay + row.source}}, true);
@@ -111,7 +120,10 @@ class CompileTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.source, std::string(row.want), codes(compilation));
     }
     CPPUNIT_ASSERT_EQUAL(std::string("W09:0"), codes(compiled({{"/mappings", "T\n\n  a b\n"}}, true)));
-    CPPUNIT_ASSERT_EQUAL(std::string("W09:0"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_auth|*|tcp_local|* $N\n"}}, true)));
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:1"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_auth|*|tcp_local|* $N\n"}}, true)));
+    // Who is let pass above the refusal is let pass.
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:3"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $Y\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $C$:A$Y$E\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
     const std::string long_line = "T\n\n  " + std::string(200, 'a') + "  " + std::string(60, 'b') + "\n";
     CPPUNIT_ASSERT_EQUAL(std::string("W10:3"), codes(compiled({{"/mappings", long_line}})));
   }
