@@ -13,3 +13,7 @@ install-site-files:
 	  if test -e "$$to"; then echo "kept: $$to"; \
 	  else echo "installed: $$to"; $(INSTALL_DATA) "$(srcdir)/$$file" "$$to" || exit 1; fi; \
 	done
+
+# The tables of a small company, to learn from.
+companydir = $(pkgdatadir)/examples/company
+dist_company_DATA = conf/company/mappings
