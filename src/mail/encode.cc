@@ -85,7 +85,8 @@ std::string encode_quoted_printable(std::string_view text, std::string_view line
     }
     const bool blank = c == ' ' || c == '\t';
     const bool before_end = i + 1 >= text.size() || text[i + 1] == '\n' || text[i + 1] == '\r';
-    if ((c > ' ' && c < 0x7f && c != '=') || (blank && !before_end)) {
+    const bool like_boundary = c == '-' && column == 0;   // of a multipart around it
+    if ((c > ' ' && c < 0x7f && c != '=' && !like_boundary) || (blank && !before_end)) {
       put(std::string_view(&c, 1));
     } else {
       const auto byte = static_cast<unsigned char>(c);

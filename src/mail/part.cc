@@ -168,7 +168,9 @@ void parse_part(std::string_view text, std::size_t depth, std::string_view defau
 
 }  // namespace
 
-std::string parameter(std::string_view value, std::string_view wanted) {
+std::string parameter(std::string_view value, std::string_view wanted) { return find_parameter(value, wanted).value_or(std::string()); }
+
+std::optional<std::string> find_parameter(std::string_view value, std::string_view wanted) {
   constexpr std::size_t kMostPieces = 100;  // RFC 2231 continuations
   ParameterReader in(value);
   std::string name, text;
@@ -186,6 +188,7 @@ std::string parameter(std::string_view value, std::string_view wanted) {
     const auto number = suffix.empty() ? std::optional<unsigned>(0) : base::number_from<unsigned>(suffix);
     if (number && *number < kMostPieces) pieces.try_emplace(*number, text, encoded);
   }
+  if (pieces.empty()) return std::nullopt;
   std::string joined, charset;
   unsigned next = 0;
   for (auto& [number, piece] : pieces) {

@@ -6,6 +6,7 @@
 #include "mail/header.h"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,5 +37,7 @@ std::string decoded_body(const Part& part, std::size_t limit_bytes);
 
 // One parameter of a structured field value ("boundary" of "multipart/mixed; boundary=x"), unquoted; RFC 2231 pieces are joined.
 std::string parameter(std::string_view value, std::string_view name);
+// The same, nothing if it is not there.
+std::optional<std::string> find_parameter(std::string_view value, std::string_view name);
 
 }  // namespace postern::mail

@@ -43,23 +43,40 @@ class Redirect : public Step {
  public:
   Text address;
   std::string canonical;   // of a constant
-  bool copy = false;
+  bool copy = false, list = false;
   bool perform(Run& run) const override {
+    std::string scratch;
+    if (list) return to_list(run, list_name(address.value(run, scratch)));
+    if (address.is_constant()) return to(run, canonical);
+    const std::string_view text = address.value(run, scratch);
+    const auto found = redirect_address(text);
+    if (found) return to(run, *found);
+    run.fail("redirect to \"" + base::printable(text, 80) + "\", which is not one mail address");
+    return false;
+  }
+
+ private:
+  bool to(Run& run, std::string target) const {
     Action action;
     action.kind = Action::Kind::redirect;
     action.copy = copy;
-    action.target = canonical;
-    if (!address.is_constant()) {
-      std::string scratch;
-      const std::string_view text = address.value(run, scratch);
-      auto found = redirect_address(text);
-      if (!found) {
-        run.fail("redirect to \"" + base::printable(text, 80) + "\", which is not one mail address");
-        return false;
-      }
-      action.target = std::move(*found);
-    }
+    action.target = std::move(target);
     run.act(std::move(action));
+    return true;
+  }
+  // RFC 6134 section 2.5: to every member; the limit of redirects holds for them.
+  bool to_list(Run& run, const std::string& name) const {
+    if (!run.look_up()) return false;
+    if (!run.host().list_exists(name)) {
+      run.fail("there is no list \"" + base::printable(name, 80) + "\"");
+      return false;
+    }
+    for (const std::string& member : run.host().list_members(name, run.limits().redirects + 1)) {
+      const auto found = redirect_address(member);
+      if (found) to(run, *found);
+      else run.note("\"" + base::printable(member, 80) + "\" in the list \"" + base::printable(name, 80) + "\" is not a mail address");
+      if (run.failed()) return false;
+    }
     return true;
   }
 };
@@ -69,7 +86,10 @@ std::unique_ptr<Step> compile_redirect(Compiler& compiler, const Arguments& argu
   const StringItem& item = arguments.at(0).strings.front();
   step->address = compiler.text(item);
   step->copy = arguments.has("copy");
-  if (step->address.is_constant()) {
+  step->list = arguments.has("list");
+  if (step->list) {
+    compiler.check_list(step->address, item.place);
+  } else if (step->address.is_constant()) {
     auto found = redirect_address(step->address.constant());
     if (!found) compiler.error(item.place, "\"" + base::printable(step->address.constant(), 80) + "\" is not one mail address");
     step->canonical = found.value_or("");

@@ -706,13 +706,26 @@ std::string Compiler::constant(const StringItem& item, std::string_view what) {
   return {};
 }
 
+void Compiler::check_list(const Text& name, Place place) {
+  if (!name.is_constant()) return;
+  if (!options().list_exists || !options().list_exists(list_name(name.constant()))) error(place, "there is no list " + in_quotes(name.constant()));
+}
+
+std::uint32_t Compiler::field_name(std::string_view name) {
+  const auto [known, added] = builder_.field_names_.emplace(base::lower(name), static_cast<std::uint32_t>(program().field_names.size()));
+  if (added) program().field_names.push_back(known->first);
+  return known->second;
+}
+
 Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys) {
   Matcher made = matcher(arguments);
   for (Text& key : texts(keys)) {
     Matcher::Key& added = made.keys.emplace_back();
     added.text = std::move(key);
   }
-  made.prepare();
+  if (made.type == MatchType::list)
+    for (std::size_t i = 0; i < made.keys.size(); ++i) check_list(made.keys[i].text, keys.strings[i].place);
+  if (const auto problem = made.prepare(options().run_limits)) error(keys.place, *problem);
   return made;
 }
 
@@ -722,6 +735,8 @@ Matcher Compiler::matcher(const Arguments& arguments) {
   else if (arguments.has("matches")) made.type = MatchType::matches;
   else if (arguments.has("value")) made.type = MatchType::value;
   else if (arguments.has("count")) made.type = MatchType::count;
+  else if (arguments.has("regex")) made.type = MatchType::regex;
+  else if (arguments.has("list")) made.type = MatchType::list;
   if (const Argument* name = arguments.parameter("comparator")) {
     const StringItem& item = name->strings.front();
     const std::string wanted = constant(item, "a comparator");
@@ -729,8 +744,8 @@ Matcher Compiler::matcher(const Arguments& arguments) {
       error(item.place, "unknown comparator " + in_quotes(wanted));
     } else if (made.comparator == Comparator::ascii_numeric) {
       if (!requires_capability("comparator-i;ascii-numeric")) error(item.place, "comparator \"i;ascii-numeric\" needs: require \"comparator-i;ascii-numeric\";");
-      if (made.type == MatchType::contains || made.type == MatchType::matches)
-        error(item.place, "comparator \"i;ascii-numeric\" can't be used with :contains or :matches");
+      if (made.type == MatchType::contains || made.type == MatchType::matches || made.type == MatchType::regex)
+        error(item.place, "comparator \"i;ascii-numeric\" can't be used with :contains, :matches or :regex");
     }
   }
   for (const std::string_view tag : {"value", "count"})
@@ -773,6 +788,12 @@ std::optional<std::string> mailbox_name(std::string_view text, std::string& prob
   std::string name(text);
   if (base::equal_ignoring_case(parts.front(), "INBOX")) name.replace(0, 5, "INBOX");
   return name;
+}
+
+std::string list_name(std::string_view name) {
+  constexpr std::string_view kShort = ":addrbook:";
+  if (base::starts_with_ignoring_case(name, kShort)) return "urn:ietf:params:sieve:addrbook:" + std::string(name.substr(kShort.size()));
+  return std::string(name);
 }
 
 // ---- the public face

@@ -62,6 +62,7 @@ class Builder {
   const CompileOptions& options_;
   std::shared_ptr<Program> program_;
   std::vector<Included> included_;
+  std::map<std::string, std::uint32_t, std::less<>> field_names_;
   std::size_t depth_ = 0;
   std::vector<Mistake> mistakes_, included_mistakes_;
   std::vector<Compiled::Failed> failed_;
@@ -89,9 +90,15 @@ class Compiler {
   // The same where only a constant will do; reports a reference.
   std::string constant(const StringItem& item, std::string_view what);
 
+  // The number of a header field's name in the program, for Run::fields_named().
+  std::uint32_t field_name(std::string_view name);
+
   // Match type, comparator and keys of a test that takes kMatch.
   Matcher matcher(const Arguments& arguments, const Argument& keys);
   Matcher matcher(const Arguments& arguments);   // without keys
+
+  // Reports a constant that names no external list.
+  void check_list(const Text& name, Place place);
 
   // Number of a variable; it comes into being with its first mention. Nothing if the name is malformed, or there are too many.
   std::optional<std::uint32_t> variable(std::string_view name, Place place);
@@ -164,6 +171,9 @@ class Compiler {
 std::optional<std::string> redirect_address(std::string_view text);
 // A mailbox name in the form that actions carry; an error text if it is none.
 std::optional<std::string> mailbox_name(std::string_view text, std::string& problem);
+
+// The full name of an external list: ":addrbook:x" is short for one of RFC 6134 section 2.1.
+std::string list_name(std::string_view name);
 
 // encoded-character (RFC 5228 section 2.4.2.4); `problem` is set for code points that do not exist.
 std::string decode_encoded_characters(std::string_view text, std::string& problem);

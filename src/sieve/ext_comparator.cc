@@ -19,4 +19,9 @@ const Extension& comparator_ascii_numeric() {
   return extension;
 }
 
+const Extension& comparator_unicode_casemap() {
+  static const Extension extension = {"comparator-i;unicode-casemap", "RFC 5051", "compare without regard to the case of any script (always there)", false, {}, {}, {}};
+  return extension;
+}
+
 }  // namespace postern::sieve

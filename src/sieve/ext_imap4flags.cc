@@ -142,7 +142,8 @@ const Extension& imap4flags_extension() {
        {"addflag", {Form::string, Form::strings}, kNoTags, true, compile_change<Change::add>},
        {"removeflag", {Form::string, Form::strings}, kNoTags, true, compile_change<Change::remove>}},
       {{"hasflag", {Form::strings, Form::strings}, kMatch, true, compile_hasflag}},
-      {{Parameter::strings, "keep", "flags", ""}, {Parameter::strings, "fileinto", "flags", ""}}};
+      {{Parameter::strings, "keep", "flags", ""}, {Parameter::strings, "fileinto", "flags", ""},
+       {Parameter::strings, "vacation", "flags", "", "fcc"}, {Parameter::strings, "notify", "flags", "", "fcc"}}};
   return extension;
 }
 

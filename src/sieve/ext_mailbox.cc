@@ -32,7 +32,7 @@ std::unique_ptr<Step> compile_mailboxexists(Compiler& compiler, const Arguments&
 const Extension& mailbox_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"mailbox", "RFC 5490", "test for mailboxes, and make them with :create", false, {},
-                                      {{"mailboxexists", {Form::strings}, kNoTags, false, compile_mailboxexists}}, {{Parameter::none, "fileinto", "create", ""}}};
+                                      {{"mailboxexists", {Form::strings}, kNoTags, false, compile_mailboxexists}}, {{Parameter::none, "fileinto", "create"}, {Parameter::none, "vacation", "create", "", "fcc"}, {Parameter::none, "notify", "create", "", "fcc"}}};
   return extension;
 }
 

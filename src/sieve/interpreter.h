@@ -2,11 +2,14 @@
 #pragma once
 // The state of one run, as steps see it.
 #include "sieve/program.h"
+#include "sieve/regex.h"
 #include "sieve/run.h"
 
+#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,7 +60,7 @@ class Run {
   // Counts one edit of the header or the message against the limit; false: the run has failed, or edits have no effect here.
   bool before_edit();
   // The message is another one now, or has other parts: what was remembered about it is gone.
-  void forget_message() { decoded_bodies_.clear(); }
+  void forget_message();
   // A change by a system script: made at once, and remembered for what other scripts store.
   void mark(Mark mark);
 
@@ -96,6 +99,16 @@ class Run {
 
   // Capabilities that `ihave` found (RFC 5463).
   void make_available(std::uint32_t capability) { available_[capability] = true; }
+
+  // The fields of a name in Program::field_names; worked out once for all tests that name it.
+  const std::vector<std::size_t>& fields_named(std::uint32_t name);
+  // `value` as the comparator compares it, remembered by its place: only for text that stays where it is until the message is edited.
+  std::string_view folded_stable(std::string_view value);
+
+  // A regular expression that is not a constant; the last ones are kept. Null with a `problem`.
+  std::shared_ptr<const Regex> regex(std::string_view pattern, bool ignore_case, std::string& problem);
+  // Counts one question to an external list; false: there may be no more.
+  bool look_up();
 
   // For numbers of header fields in a test, so that no test allocates its own.
   std::vector<std::size_t> fields;
@@ -146,6 +159,14 @@ class Run {
   std::vector<std::string> variables_, globals_;
   std::vector<std::string> match_values_;
   std::optional<std::chrono::sys_seconds> now_;
+  std::vector<std::optional<std::vector<std::size_t>>> fields_named_;
+  struct Folded {
+    std::string_view of;
+    std::string text;
+  };
+  std::array<Folded, 32> folded_stable_;
+  std::map<std::pair<std::string, bool>, std::shared_ptr<const Regex>> regexes_;
+  std::size_t look_ups_ = 0;
   std::optional<std::vector<std::string>> message_flags_;
   std::map<std::pair<const char*, bool>, std::string> decoded_bodies_;  // by the place of the encoded text
   std::size_t decoded_body_bytes_ = 0;

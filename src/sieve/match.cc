@@ -2,7 +2,14 @@
 #include "sieve/match.h"
 
 #include "base/text.h"
+#include "sieve/compiler.h"
 #include "sieve/interpreter.h"
+
+#include <unicode/uchar.h>
+#include <unicode/unorm2.h>
+#include <unicode/ustring.h>
+#include <unicode/utf16.h>
+#include <unicode/utf8.h>
 
 #include <algorithm>
 #include <array>
@@ -41,6 +48,7 @@ bool comparator_from(std::string_view name, Comparator& comparator) {
   if (name == "i;octet") comparator = Comparator::octet;
   else if (name == "i;ascii-casemap") comparator = Comparator::ascii_casemap;
   else if (name == "i;ascii-numeric") comparator = Comparator::ascii_numeric;
+  else if (name == "i;unicode-casemap") comparator = Comparator::unicode_casemap;
   else return false;
   return true;
 }
@@ -65,6 +73,11 @@ int compare(Comparator comparator, std::string_view a, std::string_view b) {
         if (x != y) return x < y ? -1 : 1;
       }
       return a.size() == b.size() ? 0 : a.size() < b.size() ? -1 : 1;
+    }
+    case Comparator::unicode_casemap: {
+      const auto x = casemap_text(a), y = casemap_text(b);
+      if (!x || !y) return x ? -1 : 1;
+      return sign(x->compare(*y));
     }
     case Comparator::ascii_numeric: {
       const std::string_view x = leading_number(a), y = leading_number(b);
@@ -158,30 +171,99 @@ bool Pattern::matches(Run& run, std::string_view text, std::vector<std::pair<std
   }
 }
 
-void Matcher::prepare() {
+std::optional<std::string> casemap_text(std::string_view text, std::vector<std::size_t>* places) {
+  std::string out;
+  if (places != nullptr) places->clear();
+  const auto add = [&](std::string_view piece, std::size_t place) {
+    out.append(piece);
+    if (places != nullptr) places->insert(places->end(), piece.size(), place);
+  };
+  const UNormalizer2* decomposition = nullptr;
+  for (std::size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (static_cast<unsigned char>(c) < 0x80) {
+      const char upper = base::ascii_upper(c);
+      add({&upper, 1}, at++);
+      continue;
+    }
+    const std::size_t length = character_bytes(text, at);
+    if (length == 1) return std::nullopt;
+    UChar32 character = 0;
+    auto offset = static_cast<std::int32_t>(at);
+    U8_NEXT(reinterpret_cast<const std::uint8_t*>(text.data()), offset, static_cast<std::int32_t>(text.size()), character);
+    if (character < 0) return std::nullopt;
+    character = u_totitle(character);
+    UErrorCode status = U_ZERO_ERROR;
+    if (decomposition == nullptr) decomposition = unorm2_getNFKDInstance(&status);
+    std::array<UChar, 64> wide{};
+    std::int32_t units = U_SUCCESS(status) ? unorm2_getDecomposition(decomposition, character, wide.data(), static_cast<std::int32_t>(wide.size()), &status) : -1;
+    if (U_FAILURE(status) || units < 0) {
+      units = 0;
+      U16_APPEND_UNSAFE(wide.data(), units, character);
+    }
+    std::array<char, 3 * 64> bytes{};
+    std::int32_t written = 0;
+    status = U_ZERO_ERROR;
+    u_strToUTF8(bytes.data(), static_cast<std::int32_t>(bytes.size()), &written, wide.data(), units, &status);
+    if (U_FAILURE(status)) return std::nullopt;
+    add({bytes.data(), static_cast<std::size_t>(written)}, at);
+    at += length;
+  }
+  if (places != nullptr) places->push_back(text.size());
+  return out;
+}
+
+std::optional<std::string> Matcher::prepare(const Limits& limits) {
   for (Key& key : keys) {
     if (!key.text.is_constant()) continue;
-    if (comparator == Comparator::ascii_casemap) fold(key.text.constant(), key.folded);
-    else key.folded = key.text.constant();
+    if (type == MatchType::regex) {
+      std::string problem;
+      key.regex = Regex::compile(key.text.constant(), comparator != Comparator::octet, limits, problem);
+      if (!key.regex) return "\"" + base::printable(key.text.constant(), 80) + "\" is no regular expression: " + problem;
+      continue;
+    }
+    if (comparator == Comparator::ascii_casemap) {
+      fold(key.text.constant(), key.folded);
+    } else if (comparator == Comparator::unicode_casemap) {
+      auto mapped = casemap_text(key.text.constant());
+      key.no_text = !mapped;
+      key.folded = std::move(mapped).value_or(std::string());
+    } else {
+      key.folded = key.text.constant();
+    }
     if (type == MatchType::matches) key.pattern = Pattern(key.folded);
   }
+  return std::nullopt;
+}
+
+bool Matcher::matches_stable(Run& run, std::string_view value) const {
+  const bool folds = comparator == Comparator::ascii_casemap && (type == MatchType::is || type == MatchType::contains || type == MatchType::matches);
+  return folds ? matches_folded(run, value, run.folded_stable(value), nullptr) : matches(run, value);
 }
 
 bool Matcher::matches(Run& run, std::string_view value) const {
-  std::string_view folded_value = value;
   if (comparator == Comparator::ascii_casemap && (type == MatchType::contains || type == MatchType::matches)) {
     fold(value, run.folded);
-    folded_value = run.folded;
+    return matches_folded(run, value, run.folded, nullptr);
   }
-  for (const Key& key : keys)
-    if (matches_key(run, key, value, folded_value)) return true;
-  return false;
+  if (comparator == Comparator::unicode_casemap && (type == MatchType::is || type == MatchType::contains || type == MatchType::matches)) {
+    if (!run.spend_text(4 * value.size())) return false;
+    std::vector<std::size_t> places;
+    const auto mapped = casemap_text(value, &places);
+    return mapped && matches_folded(run, value, *mapped, &places);
+  }
+  return matches_folded(run, value, {}, nullptr);
 }
 
-bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value) const {
+// `folded_value` is empty where the value is compared as it stands.
+bool Matcher::matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const {
+  return std::any_of(keys.begin(), keys.end(), [&](const Key& key) { return matches_key(run, key, value, folded_value, places); });
+}
+
+bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const {
   std::string scratch, own_folded;
   const std::string_view text = key.text.value(run, scratch);
-  if (!run.spend_text(value.size() + text.size())) return false;
+  if (!run.spend_text(value.size() + text.size()) || key.no_text) return false;
 
   if (type == MatchType::value) {
     std::string relation_scratch;
@@ -193,13 +275,28 @@ bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std:
     }
     return holds(wanted, compare(comparator, value, text));
   }
-  if (type == MatchType::is) return comparator == Comparator::octet ? value == text : compare(comparator, value, text) == 0;
+  if (type == MatchType::regex) return matches_regex(run, key, text, value);
+  if (type == MatchType::list) return in_list(run, text, value);
+  if (folded_value.data() == nullptr) folded_value = value;
 
   std::string_view folded_key = key.folded;
   if (!key.text.is_constant()) {
-    if (comparator == Comparator::ascii_casemap) fold(text, own_folded);
-    else own_folded = std::string(text);
+    if (comparator == Comparator::ascii_casemap) {
+      fold(text, own_folded);
+    } else if (comparator == Comparator::unicode_casemap) {
+      auto mapped = casemap_text(text);
+      if (!mapped) return false;
+      own_folded = std::move(*mapped);
+    } else {
+      own_folded = std::string(text);
+    }
     folded_key = own_folded;
+  }
+  if (type == MatchType::is) {
+    if (comparator == Comparator::ascii_numeric) return compare(comparator, value, text) == 0;
+    // Where the value was not folded already, comparing costs less than folding.
+    if (comparator == Comparator::ascii_casemap && folded_value.data() == value.data()) return base::equal_ignoring_case(value, text);
+    return folded_value == folded_key;
   }
   if (type == MatchType::contains)  // memmem is linear, whatever key and value are
     return folded_key.empty() || ::memmem(folded_value.data(), folded_value.size(), folded_key.data(), folded_key.size()) != nullptr;
@@ -209,13 +306,50 @@ bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std:
   const bool matched = key.text.is_constant() ? key.pattern.matches(run, folded_value, capturing ? &captures : nullptr)
                                               : Pattern(folded_key).matches(run, folded_value, capturing ? &captures : nullptr);
   if (!matched || !capturing) return matched;
-  // RFC 5229 section 3.2: all are set anew; ${0} is the whole value. Folding keeps places, so the text is the value's own.
+  // RFC 5229 section 3.2: all are set anew; ${0} is the whole value. Where folding moves places, a wildcard has the whole characters
+  // that it took a part of.
   std::vector<std::string> values{std::string(value)};
   for (const auto& [begin, end] : captures) {
     if (values.size() > run.limits().match_values) break;
-    values.emplace_back(value.substr(begin, end - begin));
+    const std::size_t from = places != nullptr ? (*places)[begin] : begin, to = places != nullptr ? (*places)[end] : end;
+    values.emplace_back(value.substr(from, to - from));
   }
   run.set_match_values(std::move(values));
+  return true;
+}
+
+bool Matcher::matches_regex(Run& run, const Key& key, std::string_view text, std::string_view value) const {
+  if (value.size() > run.limits().regex_text_bytes) {
+    run.note("a value of more than " + std::to_string(run.limits().regex_text_bytes) + " bytes is not looked at with :regex");
+    return false;
+  }
+  std::shared_ptr<const Regex> regex = key.regex;
+  if (!regex) {
+    std::string problem;
+    regex = run.regex(text, comparator != Comparator::octet, problem);
+    if (!regex) {
+      run.note("\"" + base::printable(text, 80) + "\" is no regular expression: " + problem);
+      return false;
+    }
+  }
+  if (!run.spend(value.size() / 1024 * regex->weight() + regex->weight())) return false;
+  std::vector<std::pair<std::size_t, std::size_t>> groups;
+  const bool capturing = sets_match_values && run.wants_match_values();
+  if (!regex->search(value, capturing ? &groups : nullptr)) return false;
+  if (!capturing) return true;
+  std::vector<std::string> values;
+  for (const auto& [begin, end] : groups) {
+    if (values.size() > run.limits().match_values) break;
+    values.emplace_back(begin == std::string_view::npos ? std::string_view() : value.substr(begin, end - begin));
+  }
+  run.set_match_values(std::move(values));
+  return true;
+}
+
+bool Matcher::in_list(Run& run, std::string_view list, std::string_view value) const {
+  if (!run.look_up() || value.size() > run.limits().list_value_bytes) return false;
+  if (!run.host().list_contains(list_name(list), std::string(value))) return false;
+  if (sets_match_values && run.wants_match_values()) run.set_match_values({std::string(value)});   // RFC 6134 section 2.2
   return true;
 }
 

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Match types and comparators: what a test does with each value it finds (RFC 5228 section 2.7, RFC 4790, RFC 5231).
+#include "sieve/limits.h"
 #include "sieve/program.h"
+#include "sieve/regex.h"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace postern::sieve {
 
-enum class MatchType { is, contains, matches, value, count };
-enum class Comparator { octet, ascii_casemap, ascii_numeric };
+enum class MatchType { is, contains, matches, value, count, regex, list };
+enum class Comparator { octet, ascii_casemap, ascii_numeric, unicode_casemap };
 enum class Relation { gt, ge, lt, le, eq, ne };
 
 bool comparator_from(std::string_view name, Comparator& comparator);
@@ -19,9 +23,14 @@ bool relation_from(std::string_view name, Relation& relation);
 
 // The order of two values: below, at or above 0.
 //   i;octet: unsigned bytes. i;ascii-casemap: the same after a-z became A-Z (RFC 4790 section 9.2).
+//   i;unicode-casemap: the bytes of casemap_text(); what is no UTF-8 is equal to nothing and comes last (RFC 5051).
 //   i;ascii-numeric: leading digits as a number of any length; no digit in front: infinity, equal to itself (section 9.1).
 int compare(Comparator comparator, std::string_view a, std::string_view b);
 bool holds(Relation relation, int order);
+
+// RFC 5051 section 2: each character's titlecase, then its decomposition. Nothing if `text` is no UTF-8. `places`, if given, gets for
+// each byte of the result, and for its end, the place in `text` of the character that it came from.
+std::optional<std::string> casemap_text(std::string_view text, std::vector<std::size_t>* places = nullptr);
 
 // A glob: literal bytes, '?' for one character (a UTF-8 sequence, or a byte that belongs to none), '*' for any run. A backslash
 // makes the next character literal; at the end it is one itself.
@@ -45,7 +54,9 @@ class Matcher {
   struct Key {
     Text text;
     std::string folded;          // for :is and :contains
+    bool no_text = false;        // it is no UTF-8 and can't match with i;unicode-casemap
     Pattern pattern;             // for :matches
+    std::shared_ptr<const Regex> regex;  // for :regex
   };
   MatchType type = MatchType::is;
   Comparator comparator = Comparator::ascii_casemap;
@@ -53,15 +64,21 @@ class Matcher {
   bool sets_match_values = true; // not for `body`
   std::vector<Key> keys;
 
-  void prepare();                // once, when all is set
+  // Once, when all is set. An error text if a constant key can't be used.
+  std::optional<std::string> prepare(const Limits& limits);
 
   // Whether a key matches the value.
   bool matches(Run& run, std::string_view value) const;
+  // The same for a value that stays where it is until the message is edited (Run::folded_stable()).
+  bool matches_stable(Run& run, std::string_view value) const;
   // :count
   bool matches_count(Run& run, std::size_t count) const;
 
  private:
-  bool matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value) const;
+  bool matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const;
+  bool matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const;
+  bool matches_regex(Run& run, const Key& key, std::string_view text, std::string_view value) const;
+  bool in_list(Run& run, std::string_view list, std::string_view value) const;
 };
 
 }  // namespace postern::sieve

@@ -31,8 +31,10 @@ std::vector<FieldText> fields_of(std::string_view header) {
   return list;
 }
 
+// Needs no transfer encoding, and has no line that could be a boundary around it.
 bool is_short_ascii(std::string_view text) {
   constexpr std::size_t kLongest = 998;
+  if (text.starts_with("--") || text.find("\n--") != std::string_view::npos) return false;
   std::size_t column = 0;
   for (const char c : text) {
     if (c == '\n') column = 0;

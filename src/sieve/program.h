@@ -103,6 +103,7 @@ class Program {
   std::vector<std::unique_ptr<const Step>> steps;
   std::vector<std::string> global_variables;
   std::vector<std::string> capabilities; // that `ihave` asked for and `need` may check
+  std::vector<std::string> field_names;  // of header fields that tests name as constants
   bool can_reject = false;
 };
 

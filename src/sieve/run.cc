@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sieve/run.h"
 
+#include "base/text.h"
 #include "sieve/interpreter.h"
 
 #include <ctime>
@@ -199,6 +200,52 @@ bool Run::before_edit() {
   if (!spend_text(message_.header().text().size()) || !take_memory(message_.header().header().bytes)) return false;
   forget_message();
   return true;
+}
+
+void Run::forget_message() {
+  decoded_bodies_.clear();
+  fields_named_.clear();
+  for (Folded& one : folded_stable_) one.of = {};
+}
+
+const std::vector<std::size_t>& Run::fields_named(std::uint32_t name) {
+  if (fields_named_.empty()) fields_named_.resize(program_.field_names.size());
+  auto& known = fields_named_[name];
+  if (!known) {
+    known.emplace();
+    message_.header().find(program_.field_names[name], *known);
+  }
+  return *known;
+}
+
+std::string_view Run::folded_stable(std::string_view value) {
+  if (value.empty()) return value;
+  Folded& place = folded_stable_[(reinterpret_cast<std::uintptr_t>(value.data()) / 8 + value.size()) % folded_stable_.size()];
+  if (place.of.data() != value.data() || place.of.size() != value.size()) {
+    place.of = value;
+    place.text.resize(value.size());
+    for (std::size_t i = 0; i < value.size(); ++i) place.text[i] = base::ascii_upper(value[i]);
+  }
+  return place.text;
+}
+
+std::shared_ptr<const Regex> Run::regex(std::string_view pattern, bool ignore_case, std::string& problem) {
+  constexpr std::size_t kMostKept = 64;
+  const auto key = std::make_pair(std::string(pattern), ignore_case);
+  if (const auto found = regexes_.find(key); found != regexes_.end()) return found->second;
+  if (!spend(16 + pattern.size() / 4)) return nullptr;   // compiling costs
+  auto made = Regex::compile(pattern, ignore_case, limits_, problem);
+  if (!made) return nullptr;
+  if (regexes_.size() >= kMostKept) regexes_.clear();
+  regexes_.emplace(key, made);
+  return made;
+}
+
+bool Run::look_up() {
+  if (!spend(16)) return false;
+  if (++look_ups_ <= limits_.list_lookups) return true;
+  fail("number of questions to external lists exceeds policy limit (" + std::to_string(limits_.list_lookups) + ")");
+  return false;
 }
 
 void Run::mark(Mark mark) {

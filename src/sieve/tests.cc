@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tests of the base language: address, exists, header, size (RFC 5228 section 5). The ones without arguments are the compiler's.
 #include "base/text.h"
+#include "mail/part.h"
 #include "sieve/address_part.h"
 #include "sieve/compiler.h"
+#include "sieve/fields.h"
 #include "sieve/interpreter.h"
 
 #include <algorithm>
@@ -22,94 +24,112 @@ bool is_address_field(std::string_view name) {
   return std::any_of(kAddressFields.begin(), kAddressFields.end(), [&](std::string_view known) { return base::equal_ignoring_case(known, name); });
 }
 
+// What of a field's value a test with :mime looks at (RFC 5703 section 4.1).
+enum class MimeValue { whole, type, subtype, content_type, parameters };
+
 class Header : public Step {
  public:
-  std::vector<Text> names;
+  FieldSelector fields;
+  MimeValue mime = MimeValue::whole;
+  std::vector<Text> parameters;
   Matcher matcher;
   bool perform(Run& run) const override {
-    std::string scratch;
     std::size_t count = 0;
-    for (const Text& name : names) {
-      run.fields.clear();
-      run.message().find(name.value(run, scratch), run.fields);
-      count += run.fields.size();
-      if (matcher.type == MatchType::count) continue;
-      for (const std::size_t field : run.fields) {
-        if (matcher.matches(run, run.message().decoded_value(field))) return true;
-        if (run.failed()) return false;
-      }
+    if (mime == MimeValue::whole) {
+      const bool found = fields.any(run, [&](const FieldValue& field) {
+        ++count;
+        return matcher.type != MatchType::count && (field.is_stable() ? matcher.matches_stable(run, field.decoded()) : matcher.matches(run, field.decoded()));
+      });
+      return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
     }
-    return matcher.type == MatchType::count && matcher.matches_count(run, count);
+    const auto look = [&](std::string_view value) {
+      ++count;
+      return matcher.type != MatchType::count && matcher.matches(run, value);
+    };
+    const bool found = fields.any(run, [&](const FieldValue& field) { return look_at_mime(run, field.value(), look); });
+    return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
+  }
+
+ private:
+  // "text/html; charset=utf-8", or "inline; filename=x" of Content-Disposition, which has no subtype.
+  template <class Look>
+  bool look_at_mime(Run& run, std::string_view value, Look look) const {
+    if (mime == MimeValue::parameters) {
+      std::string scratch;
+      return std::any_of(parameters.begin(), parameters.end(), [&](const Text& name) {
+        const auto text = mail::find_parameter(value, name.value(run, scratch));
+        return text && look(*text);
+      });
+    }
+    const std::string_view media = base::trim(value.substr(0, value.find_first_of(";(")));
+    const auto slash = media.find('/');
+    if (mime == MimeValue::content_type) return look(media);
+    if (mime == MimeValue::type) return look(base::trim(media.substr(0, slash)));
+    return look(slash == std::string_view::npos ? std::string_view() : base::trim(media.substr(slash + 1)));
   }
 };
 
-// A name that can't be a field's matches nothing, and is no error (RFC 5228 section 5.7); the author may want to know.
-void warn_about_names(Compiler& compiler, const Argument& names, const std::vector<Text>& texts) {
-  for (std::size_t i = 0; i < texts.size(); ++i)
-    if (texts[i].is_constant() && !mail::is_field_name(texts[i].constant()))
-      compiler.warning(names.strings[i].place, "\"" + base::printable(texts[i].constant(), 80) + "\" can't be the name of a header field, so it never matches");
-}
-
 std::unique_ptr<Step> compile_header(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<Header>();
-  step->names = compiler.texts(arguments.at(0));
-  warn_about_names(compiler, arguments.at(0), step->names);
+  step->fields = FieldSelector(compiler, arguments, arguments.at(0));
+  warn_about_names(compiler, arguments.at(0), step->fields.names());
+  if (arguments.has("type")) step->mime = MimeValue::type;
+  if (arguments.has("subtype")) step->mime = MimeValue::subtype;
+  if (arguments.has("contenttype")) step->mime = MimeValue::content_type;
+  if (const Argument* parameters = arguments.parameter("param")) {
+    step->mime = MimeValue::parameters;
+    step->parameters = compiler.texts(*parameters);
+  }
+  if (step->mime != MimeValue::whole && !step->fields.of_mime()) compiler.error(arguments.node().place, "\":type\", \":subtype\", \":contenttype\" and \":param\" need \":mime\"");
   step->matcher = compiler.matcher(arguments, arguments.at(1));
   return step;
 }
 
 class Exists : public Step {
  public:
-  std::vector<Text> names;
-  bool perform(Run& run) const override {
-    std::string scratch;
-    return std::all_of(names.begin(), names.end(), [&](const Text& name) { return run.message().exists(name.value(run, scratch)); });
-  }
+  FieldSelector fields;
+  bool perform(Run& run) const override { return fields.all_exist(run); }
 };
 
 std::unique_ptr<Step> compile_exists(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<Exists>();
-  step->names = compiler.texts(arguments.at(0));
-  warn_about_names(compiler, arguments.at(0), step->names);
+  step->fields = FieldSelector(compiler, arguments, arguments.at(0));
+  warn_about_names(compiler, arguments.at(0), step->fields.names());
   return step;
 }
 
 class Address : public Step {
  public:
-  std::vector<Text> names;
+  FieldSelector fields;
   AddressPart part = AddressPart::all;
   Matcher matcher;
   bool perform(Run& run) const override {
-    std::string name_scratch, scratch;
+    std::string scratch;
     std::size_t count = 0;
-    for (const Text& name_text : names) {
-      const std::string_view name = name_text.value(run, name_scratch);
-      if (!name_text.is_constant() && !is_address_field(name)) continue;
-      run.fields.clear();
-      run.message().find(name, run.fields);
-      for (const std::size_t field : run.fields) {
-        if (!run.spend_text(run.message().value(field).size())) return false;
-        for (const mail::ListedAddress& entry : run.message().addresses(field).addresses) {
-          const auto value = address_part(entry, part, run.host().sub_address_delimiters(), scratch);
-          if (!value) continue;
-          ++count;
-          if (matcher.type == MatchType::count) continue;
-          if (matcher.matches(run, *value)) return true;
-          if (run.failed()) return false;
-        }
+    const bool found = fields.any(run, [&](const FieldValue& field) {
+      if (!run.spend_text(field.value().size())) return false;
+      for (const mail::ListedAddress& entry : field.addresses().addresses) {
+        const auto value = address_part(entry, part, run.host().sub_address_delimiters(), scratch);
+        if (!value) continue;
+        ++count;
+        if (matcher.type == MatchType::count) continue;
+        if (matcher.matches(run, *value)) return true;
+        if (run.failed()) return false;
       }
-    }
-    return matcher.type == MatchType::count && matcher.matches_count(run, count);
+      return false;
+    }, is_address_field);
+    return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
   }
 };
 
 std::unique_ptr<Step> compile_address(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<Address>();
-  step->names = compiler.texts(arguments.at(0));
-  for (std::size_t i = 0; i < step->names.size(); ++i)
-    if (step->names[i].is_constant() && !is_address_field(step->names[i].constant()))
+  step->fields = FieldSelector(compiler, arguments, arguments.at(0));
+  const auto& names = step->fields.names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (names[i].is_constant() && !is_address_field(names[i].constant()))
       compiler.error(arguments.at(0).strings[i].place,
-                     "\"" + base::printable(step->names[i].constant(), 80) + "\" is no header field that holds addresses (use the test \"header\")");
+                     "\"" + base::printable(names[i].constant(), 80) + "\" is no header field that holds addresses (use the test \"header\")");
   step->part = address_part_of(arguments);
   step->matcher = compiler.matcher(arguments, arguments.at(1));
   return step;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// ihave (RFC 5463): a test whether capabilities are there, which makes them available to the rest of the script, and the action
+// error. What stands behind a test that is false for good is not looked at (compiler.cc, if_chain()).
+#include "base/text.h"
+#include "sieve/compiler.h"
+#include "sieve/interpreter.h"
+
+namespace postern::sieve {
+
+namespace {
+
+class IHave : public Step {
+ public:
+  std::vector<std::uint32_t> capabilities;
+  bool perform(Run& run) const override {
+    for (const auto capability : capabilities) run.make_available(capability);
+    return true;
+  }
+};
+
+std::unique_ptr<Step> compile_ihave(Compiler& compiler, const Arguments& arguments) {
+  auto step = std::make_unique<IHave>();
+  bool all = true;
+  std::vector<const Extension*> found;
+  for (const StringItem& item : arguments.at(0).strings) {
+    const std::string name = compiler.constant(item, "the name of a capability");
+    if (compiler.requires_capability(name)) continue;
+    // These two would change how the script is read (RFC 5463 section 3).
+    const Extension* extension = name == "variables" || name == "encoded-character" ? nullptr : compiler.find_extension(name);
+    if (extension == nullptr || (extension->system_only && !compiler.options().system_script)) all = false;
+    else found.push_back(extension);
+  }
+  compiler.decided(all);
+  if (!all) return nullptr;
+  for (const Extension* extension : found) step->capabilities.push_back(compiler.make_available(*extension));
+  return step;
+}
+
+class ErrorAction : public Step {
+ public:
+  Text text;
+  bool perform(Run& run) const override {
+    std::string scratch;
+    run.fail(base::printable(text.value(run, scratch)));
+    return false;
+  }
+};
+
+std::unique_ptr<Step> compile_error(Compiler& compiler, const Arguments& arguments) {
+  auto step = std::make_unique<ErrorAction>();
+  step->text = compiler.text(arguments.at(0).strings.front());
+  return step;
+}
+
+}  // namespace
+
+const Extension& ihave_extension() {
+  static const Extension extension = {"ihave", "RFC 5463", "test which capabilities there are, and error", false, {{"error", {Form::string}, kNoTags, false, compile_error}},
+                                      {{"ihave", {Form::strings}, kNoTags, false, compile_ihave}}, {}};
+  return extension;
+}
+
+}  // namespace postern::sieve

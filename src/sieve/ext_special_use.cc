@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// special-use (RFC 8579): specialuse_exists, and :specialuse of fileinto. mailboxid (RFC 9042): mailboxidexists, and :mailboxid.
+#include "sieve/compiler.h"
+#include "sieve/filing.h"
+#include "sieve/interpreter.h"
+
+#include <algorithm>
+
+namespace postern::sieve {
+
+namespace {
+
+class SpecialUseExists : public Step {
+ public:
+  std::optional<Text> mailbox;
+  std::vector<Text> uses;
+  bool perform(Run& run) const override {
+    std::optional<std::string> among;
+    if (mailbox) {
+      std::string scratch, problem;
+      among = mailbox_name(mailbox->value(run, scratch), problem);
+      if (!among) return false;
+    }
+    return std::all_of(uses.begin(), uses.end(), [&](const Text& text) {
+      const std::string use = text.value(run);
+      return run.spend(16) && is_special_use(use) && run.host().mailbox_with_use(use, among).has_value();
+    });
+  }
+};
+
+std::unique_ptr<Step> compile_specialuse_exists(Compiler& compiler, const Arguments& arguments) {
+  auto step = std::make_unique<SpecialUseExists>();
+  if (arguments.count() == 2) step->mailbox = compiler.text(arguments.at(0).strings.front());
+  step->uses = compiler.texts(arguments.last());
+  return step;
+}
+
+class MailboxIdExists : public Step {
+ public:
+  std::vector<Text> ids;
+  bool perform(Run& run) const override {
+    return std::all_of(ids.begin(), ids.end(), [&](const Text& id) { return run.spend(16) && run.host().mailbox_with_id(id.value(run)).has_value(); });
+  }
+};
+
+std::unique_ptr<Step> compile_mailboxidexists(Compiler& compiler, const Arguments& arguments) {
+  auto step = std::make_unique<MailboxIdExists>();
+  step->ids = compiler.texts(arguments.at(0));
+  return step;
+}
+
+}  // namespace
+
+const Extension& special_use_extension() {
+  using Parameter = TagDefinition::Parameter;
+  static const Extension extension = {"special-use", "RFC 8579", "file into mailboxes by their use", false, {},
+      {{"specialuse_exists", {Form::string, Form::strings}, kNoTags, true, compile_specialuse_exists}},
+      {{Parameter::string, "fileinto", "specialuse", "mailbox"}, {Parameter::string, "vacation", "specialuse", "mailbox", "fcc"}, {Parameter::string, "notify", "specialuse", "mailbox", "fcc"}}, kKnowsUses};
+  return extension;
+}
+
+const Extension& mailboxid_extension() {
+  using Parameter = TagDefinition::Parameter;
+  static const Extension extension = {"mailboxid", "RFC 9042", "file into mailboxes by their id", false, {},
+      {{"mailboxidexists", {Form::strings}, kNoTags, false, compile_mailboxidexists}},
+      {{Parameter::string, "fileinto", "mailboxid", "mailbox"}, {Parameter::string, "vacation", "mailboxid", "mailbox", "fcc"}, {Parameter::string, "notify", "mailboxid", "mailbox", "fcc"}}, kKnowsMailboxIds};
+  return extension;
+}
+
+}  // namespace postern::sieve
