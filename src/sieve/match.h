@@ -65,7 +65,7 @@ class Matcher {
   std::vector<Key> keys;
 
   // Once, when all is set. An error text if a constant key can't be used.
-  std::optional<std::string> prepare(const Limits& limits);
+  std::optional<std::string> prepare(const Limits& limits = {});
 
   // Whether a key matches the value.
   bool matches(Run& run, std::string_view value) const;
