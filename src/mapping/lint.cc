@@ -194,6 +194,11 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
       warn("W04", place, std::string("flag ") + flag + " to the left of a sequence that can fail is dropped when it fails");
       break;
     }
+  std::string_view plain = name_;
+  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  // access-control.md 8.1: PORT_ACCESS is asked again when a session offers AUTH, without flag A.
+  if (plain == "PORT_ACCESS" && said.counts_every_probe)
+    warn("W21", place, "the rate call-out counts the second probe of a session too: put $:A before it");
   for (const std::string& called : said.called_tables) calls_.emplace(base::upper(called), place);
 
   // Output at least as long as the input: as much literal text, and each field once or more.
@@ -211,7 +216,6 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   check_arguments(expansion, place);
   check_bars(pattern.code, pattern_text, place);
 
-  std::string_view plain = name_;
   if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") &&
       (base::upper(pattern_text).find("|SMTP|") != std::string::npos))
     warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");

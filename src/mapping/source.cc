@@ -53,7 +53,7 @@ class Reader {
     const auto number = static_cast<std::uint16_t>(files_++);
     handler_.file(number, path);
     open_.push_back(path);
-    lines(*content, number, outermost);
+    lines(*content, number);
     open_.pop_back();
   }
 
@@ -65,7 +65,7 @@ class Reader {
   enum class State { outside, named, inside, entries };
   // outside: no table; named: just after a name; inside: behind its blank lines, no entry yet.
 
-  void lines(std::string_view text, std::uint16_t file, bool outermost) {
+  void lines(std::string_view text, std::uint16_t file) {
     const std::uint64_t all = text.size();
     std::uint32_t number = 0, first = 0;
     std::string joined;
@@ -75,7 +75,7 @@ class Reader {
       std::string_view line = text.substr(0, end);
       text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
       ++number;
-      if (outermost && number % 65536 == 0) handler_.progress(all - text.size(), all);
+      if (number % 65536 == 0) handler_.progress(all - text.size(), all);
       if (end != std::string_view::npos && line.ends_with('\r')) line.remove_suffix(1);
       if (line.find('\0') != std::string_view::npos) {
         handler_.message("E01", file, number, "NUL byte in the line");

@@ -31,7 +31,7 @@ class SourceHandler {
   // Pattern and template with their quoting, as written.
   virtual void entry(std::string_view pattern, std::string_view expansion, std::uint16_t file, std::uint32_t line) = 0;
   virtual void message(const char* code, std::uint16_t file, std::uint32_t line, std::string text) = 0;
-  // From time to time: share of the outermost file that is read.
+  // From time to time: share of the present file that is read.
   virtual void progress(std::uint64_t /*done_bytes*/, std::uint64_t /*all_bytes*/) {}
 };
 

@@ -112,6 +112,7 @@ class Parser {
         if (at_ == text_.size()) return error("E15", std::string("$") + c + " without a flag");
         may_fail();
         op(c == ':' ? TemplateOp::if_set : TemplateOp::if_clear);
+        if (c == ':' && text_[at_] == 'A') first_probe_only_ = true;
         return code_.u8(static_cast<std::uint8_t>(text_[at_++]));
       case '|': return call();
       case '{': return sequence(TemplateOp::general, '}', "${");
@@ -244,6 +245,7 @@ class Parser {
       name = head;
       std::tie(routine, rest) = split_once(tail, ',');
     }
+    if (name == "postern" && (routine == "throttle" || routine == "throttle_p") && !first_probe_only_) facts().counts_every_probe = true;
     may_fail();
     op(TemplateOp::call_out);
     argument(name);
@@ -260,6 +262,8 @@ class Parser {
     const auto [file, after_file] = split_once(text, '|');
     const auto [radix, after_radix] = split_once(after_file, '|');
     const auto [width, modulus] = split_once(after_radix, '|');
+    if ((radix.empty() && !after_radix.empty()) || (width.empty() && !modulus.empty()))
+      return error("E14", "$# with a later number but not the earlier ones: file, radix, width, modulus");
     for (const std::string_view number : {radix, width, modulus}) {
       if (number.empty() || number.find('$') != std::string_view::npos) continue;
       const auto value = base::number_from<std::uint32_t>(number);
@@ -279,6 +283,7 @@ class Parser {
     std::string_view text;
     if (!raw_argument('{', "$}", text)) return;
     const auto [domain, name] = split_once(text, ',');
+    if (domain.empty() || name.empty()) return error("E14", "$} without domain,attribute");
     may_fail();
     op(TemplateOp::attribute);
     argument(domain);
@@ -322,6 +327,7 @@ class Parser {
   CodeWriter code_;
   Template template_;
   bool failed_ = false, stopped_ = false;
+  bool first_probe_only_ = false;  // $:A was read
 };
 
 }  // namespace

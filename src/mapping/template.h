@@ -17,6 +17,7 @@ struct TemplateFacts {
   bool can_fail = false;
   bool unguarded_failure = false;    // a sequence can fail while no $C, $L or $R holds
   bool control_after_failure = false;  // $C, $L or $R to the right of a sequence that can fail
+  bool counts_every_probe = false;   // a rate call-out that no $:A to its left guards
   bool any_continuing = false;       // has a $C, $L or $R at all
   char control = ' ';                // the last letter
   std::vector<std::string> called_tables;  // those named by constants

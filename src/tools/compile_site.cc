@@ -196,29 +196,28 @@ Result<std::uint64_t> write_output(const mapping::Compilation& compilation, cons
   return number;
 }
 
+// How far reading is: on a terminal a line that changes, otherwise, once it takes long, a line every second.
 class Progress {
  public:
-  Progress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+  Progress() : terminal_(::isatty(STDERR_FILENO) == 1), patience_(terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(1000)) {}
   ~Progress() { clear(); }
   void show(std::uint64_t done, std::uint64_t all) {
-    if (!terminal_ || all == 0) return;
     const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < std::chrono::milliseconds(200)) return;
+    if (all == 0 || now - last_ < patience_) return;
     last_ = now;
     shown_ = true;
-    std::fprintf(stderr, "\rreading: %3d %%", static_cast<int>(done * 100 / all));
+    std::fprintf(stderr, terminal_ ? "\rreading: %3d %%" : "reading: %3d %%\n", static_cast<int>(done * 100 / all));
   }
   void show(const char* what) {
-    if (!terminal_ || !shown_) return;
-    std::fprintf(stderr, "\r%-20s", what);
+    if (shown_) std::fprintf(stderr, terminal_ ? "\r%-20s" : "%s\n", what);
   }
   void clear() {
-    if (shown_) std::fprintf(stderr, "\r%-20s\r", "");
-    shown_ = false;
+    if (shown_ && terminal_) std::fprintf(stderr, "\r%-20s\r", "");
   }
 
  private:
   bool terminal_, shown_ = false;
+  std::chrono::milliseconds patience_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 

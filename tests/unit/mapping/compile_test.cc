@@ -25,6 +25,7 @@ class CompileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CompileTest);
   CPPUNIT_TEST(reports_errors_with_their_lines);
   CPPUNIT_TEST(warns_where_the_manual_says);
+  CPPUNIT_TEST(every_message_names_file_and_line);
   CPPUNIT_TEST(reads_lines_as_the_rules_say);
   CPPUNIT_TEST(follows_includes);
   CPPUNIT_TEST(reads_general_table_and_aliases);
@@ -58,7 +59,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  a $0\n  * $1\n  * $|T;$1|\n  *%%%%%%%%%% $9\n", "E08:3 E08:4 E08:5"},
         {"T\n\n  * $|T;\n  * ${x\n  * $[x\n  * $]x\n  * $#x\n  * $?5\n  * $}x\n  * $|T|\n", "E09:10 E09:3 E09:4 E09:5 E09:6 E09:7 E09:8 E09:9"},
         {"T\n\n  $0* x\n  *$1* x\n", "E12:3 E12:4"},
-        {"T\n\n  * $?x?\n  * $?101?\n  * $#f|40#\n  * $&zz&\n", "E14:3 E14:4 E14:5 E14:6"},
+        {"T\n\n  * $?x?\n  * $?101?\n  * $#f|40#\n  * $&zz&\n  * $#f||4#\n  * $#f|10||5#\n  * $}x{\n", "E14:3 E14:4 E14:5 E14:6 E14:7 E14:8 E14:9"},
         {"T\n\n  * $(\n  * $+2\n  * $-\n  * $|T;$Y|\n  * ${$|}\n  * x$\n", "E15:3 E15:4 E15:5 E15:6 E15:7 E15:8"},
     };
     for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.source, std::string(row.want), codes(compiled({{"/mappings", row.source}})));
@@ -113,6 +114,8 @@ class CompileTest : public CppUnit::TestFixture {
         {"SEND_ACCESS\n\n  * $h$n\n  * $N$$h\n\nT\n\n  * $h\n", "W01:4 W20:3"},
         {"SEND_ACCESS\n\n  *|a|*|* $C$|T;$0|$Y$E\n  *|b|*|* x$Y\n  *|c|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
         {"PORT_ACCESS\n\n  a*|*|*|*|* $C$|T;$0|$Ngo$E\n  b*|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
+        {"PORT_ACCESS\n\n  TCP|*|25|*|* $C$[postern:throttle,smtp,$1]$N421$ later$E\n  TCP|*|25|*|* $C$:A$[postern:throttle_p,smtp,$1]$N421$ later$E\n  * $Y\n", "W21:3"},
+        {"FROM_ACCESS\n\n  * $C$[postern:throttle,from,$0]$N$E\n  * $Y\n", ""},
     };
     for (const auto& row : rows) {
       Compilation compilation = compiled({{"/mappings", relay + row.source}}, true);
@@ -126,6 +129,57 @@ class CompileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $C$:A$Y$E\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
     const std::string long_line = "T\n\n  " + std::string(200, 'a') + "  " + std::string(60, 'b') + "\n";
     CPPUNIT_ASSERT_EQUAL(std::string("W10:3"), codes(compiled({{"/mappings", long_line}})));
+  }
+
+  void every_message_names_file_and_line() {
+    const struct {
+      const char* code;
+      int line;
+      const char* source;
+    } rows[] = {
+        {"E01", 5, "T\n\n  a b\n\n  c d\n"},
+        {"E02", 1, "T\n  a b\n"},
+        {"E03", 5, "T\n\n  a b\n\nt\n\n"},
+        {"E04", 3, "T\n\n  a\n"},
+        {"E05", 3, "T\n\n  a b c\n"},
+        {"E06", 3, "T\n\n  $Q* b\n"},
+        {"E07", 3, "T\n\n  $(300.1.1.1/8) b\n"},
+        {"E08", 3, "T\n\n  a $0\n"},
+        {"E09", 3, "T\n\n  a ${key\n"},
+        {"E10", 3, nullptr},
+        {"E11", 3, "T\n\n</nosuch\n"},
+        {"E12", 3, "T\n\n  a$0* b\n"},
+        {"E13", 3, "SEND_ACCESS\n\n  * $Wx\n"},
+        {"E14", 3, "SEND_ACCESS\n\n  * $N$Dsoon|no\n"},
+        {"E15", 3, "T\n\n  a $(x)\n"},
+        {"W01", 4, "T\n\n  * $Y\n  b c\n"},
+        {"W02", 3, "T\n\n  * $C$|NOSUCH;$0|$E\n"},
+        {"W03", 3, "T\n\n  a $C$:A$C\n"},
+        {"W04", 3, "T\n\n  a $C$N$:Ax$E\n"},
+        {"W05", 3, "T\n\n  a $:Ax\n  b c\n"},
+        {"W06", 3, "PORT_ACCESS\n\n  * $Ngo$ away\n"},
+        {"W07", 3, "SEND_ACCESS\n\n  * $YEXTERNAL\n"},
+        {"W08", 3, "T\n\n  $(192.0.2.1/24) x\n"},
+        {"W09", 1, "ORIG_SEND_ACCESS\n\n  tcp_auth|*|*|* $N\n"},
+        {"W10", 3, nullptr},
+        {"W11", 3, "T\n\n  $[^a]* x\n"},
+        {"W12", 3, "T\n\n  * z$0$R\n"},
+        {"W13", 3, "SEND_ACCESS\n\n  a|b $N\n"},
+        {"W14", 1, "SENDACCESS\n\n  * $N\n"},
+        {"W15", 3, "MAIL_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*|* $N\n"},
+        {"W21", 3, "PORT_ACCESS\n\n  * $C$[postern:throttle,t,k]$N421$ x$E\n"},
+        {"N01", 3, "T\n\n  %%%%%%%%%%% x\n"},
+    };
+    for (const auto& row : rows) {
+      const std::string source = row.source != nullptr ? row.source : "T\n\n  " + std::string(257, 'a') + " b\n";
+      // The included file is the one to be named, with its own lines.
+      const Compilation compilation = compiled({{"/mappings", "! remark\n!\n</part\n"}, {"/part", source}}, true);
+      const char* const kind = *row.code == 'E' ? ": error " : *row.code == 'W' ? ": warning " : ": note ";
+      const std::string wanted = "/part:" + std::to_string(row.line) + kind + row.code + ": ";
+      CPPUNIT_ASSERT_MESSAGE(wanted + "\n" + messages_of(compilation), ("\n" + messages_of(compilation)).find("\n" + wanted) != std::string::npos);
+    }
+    // The one that is about what is not there.
+    CPPUNIT_ASSERT_EQUAL(std::string("/mappings: warning W09"), messages_of(compiled({{"/mappings", "T\n\n"}}, true)).substr(0, 22));
   }
 
   void reads_lines_as_the_rules_say() {
