@@ -30,7 +30,8 @@ bench: all
 	$(MAKE) bench-connections
 	$(MAKE) bench-idle
 	$(MAKE) bench-admission
-.PHONY: bench bench-mail bench-connections bench-idle bench-admission
+	$(MAKE) bench-tables
+.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench
@@ -50,4 +51,7 @@ CLEANFILES += tests/bench/journal_bench
 EXTRA_PROGRAMS += tests/bench/tables_bench
 tests_bench_tables_bench_SOURCES = tests/bench/tables_bench.cc
 tests_bench_tables_bench_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+EXTRA_DIST += tests/bench/tables
 CLEANFILES += tests/bench/tables_bench
+bench-tables: all tests/bench/tables_bench
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/tables $(TABLEFLAGS)
