@@ -132,8 +132,7 @@ void set_field(std::string& header, std::string_view name, std::string_view valu
 }
 
 std::optional<std::string> problem_with_entity(std::string_view text) {
-  const mail::Header header = mail::parse_header(text);
-  if (!header.has_body && header.fields.empty()) return "with :mime the text must be a MIME entity: header fields, an empty line, a body";
+  if (!is_mime_entity(text)) return "with :mime the text must be a MIME entity: header fields, an empty line, a body";
   if (text.find('\0') != std::string_view::npos) return "the text has a NUL";
   return std::nullopt;
 }

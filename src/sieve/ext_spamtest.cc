@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// spamtest, spamtestplus and virustest (RFC 5235). The scores are the host's, from what our own scanners said; scores.h works them
-// out of header fields.
+// spamtest, spamtestplus and virustest (RFC 5235). The scores are the host's, from what our own scanners said.
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 

@@ -6,6 +6,7 @@
 #include "sieve/digest.h"
 #include "sieve/filing.h"
 #include "sieve/interpreter.h"
+#include "sieve/part_edit.h"
 
 #include <algorithm>
 
@@ -24,9 +25,8 @@ std::optional<std::string> problem_with_reason(std::string_view reason, bool mim
   if (!base::is_utf8(reason)) return "the reason is not valid UTF-8";
   if (reason.find('\0') != std::string_view::npos) return "the reason has a NUL";
   if (!mime) return std::nullopt;
-  const mail::Header header = mail::parse_header(reason);
-  if (!header.has_body && header.fields.empty()) return "with :mime the reason must be a MIME entity: header fields, an empty line, a body";
-  const std::string_view text = reason.substr(0, header.bytes);
+  if (!is_mime_entity(reason)) return "with :mime the reason must be a MIME entity: header fields, an empty line, a body";
+  const std::string_view text = reason.substr(0, mail::parse_header(reason).bytes);
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return "the header of a MIME entity must be ASCII";
   return std::nullopt;
 }

@@ -54,6 +54,7 @@ libpostern_sieve_a_SOURCES = \
   src/sieve/part_edit.h src/sieve/part_edit.cc \
   src/sieve/program.h \
   src/sieve/regex.h src/sieve/regex.cc \
+  src/sieve/replies.h src/sieve/replies.cc \
   src/sieve/run.h src/sieve/run.cc \
   src/sieve/source_text.h src/sieve/source_text.cc \
   src/sieve/templates.h src/sieve/templates.cc \

@@ -140,6 +140,8 @@ EncodedText encode_text(std::string_view type, std::string_view text, std::strin
   return made;
 }
 
+bool is_mime_entity(std::string_view text) { return text.starts_with("\n") || text.starts_with("\r\n") || !mail::parse_header(text).fields.empty(); }
+
 std::string_view part_text(const mail::Part& part) {
   const char* begin = part.header_text.data();
   return {begin, static_cast<std::size_t>(part.body.data() + part.body.size() - begin)};

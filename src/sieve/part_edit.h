@@ -23,6 +23,9 @@ struct EncodedText {
 };
 EncodedText encode_text(std::string_view type, std::string_view text, std::string_view line_end);
 
+// Whether a text is a MIME entity: header fields if any, an empty line, a body.
+bool is_mime_entity(std::string_view text);
+
 // Where a part of a message stands in its text.
 std::string_view part_text(const mail::Part& part);
 

@@ -3,6 +3,7 @@ check_PROGRAMS += tests/unit/sieve/sieve_test
 tests_unit_sieve_sieve_test_SOURCES = tests/unit/main.cc \
   tests/unit/sieve/support.h \
   tests/unit/sieve/actions_test.cc \
+  tests/unit/sieve/capabilities_test.cc \
   tests/unit/sieve/extensions_test.cc \
   tests/unit/sieve/format_test.cc \
   tests/unit/sieve/language_test.cc \
