@@ -205,6 +205,7 @@ bool Run::before_edit() {
 void Run::forget_message() {
   decoded_bodies_.clear();
   fields_named_.clear();
+  message_flags_.reset();
   for (Folded& one : folded_stable_) one.of = {};
 }
 
