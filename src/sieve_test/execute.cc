@@ -35,8 +35,9 @@ bool Session::carry_out(const Outcome& outcome) {
     done_.push_back({kind, target});
   }
   if (outcome.implicit_keep && !is_done(Action::Kind::fileinto, "INBOX")) {
-    const std::string text = outcome.keep_message ? outcome.keep_message->text() : std::string(message_.original().text());
-    (void)store.append("INBOX", {text, outcome.keep_flags});
+    // As the message is now, with what the internal variable holds now: the file may have edited it since a script ran.
+    const auto version = message_.version();
+    (void)store.append("INBOX", {version ? version->text() : std::string(message_.original().text()), outcome.flags.value_or(std::vector<std::string>())});
     done_.push_back({Action::Kind::fileinto, "INBOX"});
   }
   return true;
@@ -81,9 +82,47 @@ Result<void> Session::carry_out(const Action& action) {
       send(redirect_sender(), action.target, "X-Sieve-Redirected-From: " + own + "\r\n" + text());
       return {};
     }
-    default: break;
+    case Action::Kind::reject:
+    case Action::Kind::ereject:
+    case Action::Kind::refuse: return send_generated(rejection_notice(action, message_.original(), envelope_, reply_settings(), moment()), std::nullopt);
+    case Action::Kind::vacation: return send_generated(vacation_reply(*action.vacation, message_.original(), envelope_, reply_settings(), moment()), action.vacation->copy);
+    case Action::Kind::notify: return send_generated(notification_mail(*action.notification, message_.original(), envelope_, reply_settings(), moment()), action.notification->copy);
+    case Action::Kind::capture: return send_generated({std::string(), {action.target}, text(), std::string()}, std::nullopt);
+    case Action::Kind::discard:
+    case Action::Kind::jettison:
+    case Action::Kind::hold: break;
   }
   return {};
+}
+
+Result<void> Session::send_generated(const GeneratedMail& mail, const std::optional<FileCopy>& copy) {
+  for (const std::string& recipient : mail.to) send(mail.from, recipient, mail.text);
+  // A copy of nothing is none; and one that can't be filed must not undo the mail (RFC 8580 section 3).
+  if (copy && !mail.to.empty()) (void)store_copy(copy->mailbox, copy->create, copy->special_use, copy->flags, mail.text);
+  return {};
+}
+
+ReplySettings Session::reply_settings() const {
+  ReplySettings made;
+  made.user_address = settings.text("sieve_user_email");
+  made.postmaster = "postmaster@example.com";
+  made.host_name = "mail.example.com";
+  if (const std::string subject = settings.text("sieve_vacation_default_subject"); !subject.empty()) made.default_subject = subject;
+  if (const std::string subject = settings.text("sieve_vacation_default_subject_template"); !subject.empty()) made.subject_template = subject;
+  made.check_recipient = settings.yes("sieve_vacation_check_recipient");
+  made.use_original_recipient = settings.yes("sieve_vacation_use_original_recipient");
+  made.send_from_recipient = settings.yes("sieve_vacation_send_from_recipient");
+  made.to_ignores_envelope = settings.yes("sieve_vacation_to_header_ignore_envelope");
+  if (const std::string sender = settings.text("sieve_notify_mailto_envelope_from"); !sender.empty()) made.notify_sender = sender_by(sender);
+  return made;
+}
+
+Moment Session::moment() {
+  Moment made;
+  made.now = now();
+  made.zone = zone(made.now);
+  made.id = "generated-" + std::to_string(++generated_);
+  return made;
 }
 
 }  // namespace postern::sieve_test

@@ -264,6 +264,7 @@ Outcome Session::run_inside(const Program& program, const Outcome& before) {
   --depth_;
   if (outcome.error) {
     errors.push_back(outcome.error->text);
+    outcome.flags = before.flags;
     // The run put the message back to what it was, which may be one that is gone.
     if (messages_set_ != messages_before) message_.reset(std::string(message_.original().text()));
   }

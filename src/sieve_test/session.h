@@ -7,6 +7,7 @@
 // The pending result is not here but in the run of the file, so that the file's own actions land in it (Run::outcome()).
 #include "sieve/compile.h"
 #include "sieve/interpreter.h"
+#include "sieve/replies.h"
 #include "sieve_test/mail_store.h"
 #include "sieve_test/settings.h"
 
@@ -107,6 +108,10 @@ class Session : public sieve::Host {
   Result<void> carry_out(const sieve::Action& action);
   Result<void> store_copy(const std::string& mailbox, bool create, const std::string& special_use, const std::vector<std::string>& flags, const std::string& text);
   void send(const std::string& from, const std::string& to, const std::string& text) { store.outbox.push_back({from, to, text}); }
+  // Mail that an action makes, if it makes any, and its copy in a mailbox (RFC 8580).
+  Result<void> send_generated(const sieve::GeneratedMail& mail, const std::optional<sieve::FileCopy>& copy);
+  [[nodiscard]] sieve::ReplySettings reply_settings() const;
+  sieve::Moment moment();
   [[nodiscard]] std::string redirect_sender() const;
   [[nodiscard]] std::string sender_by(const std::string& setting) const;
   [[nodiscard]] std::optional<std::string> dictionary_of(const std::string& list) const;
@@ -126,7 +131,7 @@ class Session : public sieve::Host {
   std::map<std::string, std::shared_ptr<const sieve::Program>> saved_;
   std::vector<Done> done_;             // carried out since the result was begun
   sieve::Limits file_limits_;
-  int messages_set_ = 0;
+  int messages_set_ = 0, generated_ = 0;
   int depth_ = 0;                      // programs running inside the file
   bool inner_failed_ = false;
 };

@@ -261,7 +261,7 @@ std::unique_ptr<Step> compile_listed(Compiler& compiler, const Arguments& argume
   step->matcher = compiler.matcher(arguments, arguments.at(0));
   if (!arguments.has("comparator")) {
     step->matcher.comparator = Comparator::octet;
-    step->matcher.prepare();
+    step->matcher.prepare(compiler.options().run_limits);
   }
   if (const Argument* index = arguments.parameter("index")) {
     step->index = index->number;

@@ -9,6 +9,7 @@ EXTRA_DIST += tests/fuzz/smtp_session.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
 EXTRA_DIST += tests/fuzz/proxy_header.dict
+EXTRA_DIST += tests/fuzz/sieve_test.dict tests/fuzz/sieve_template.dict
 if FUZZING
 
 # A new target goes here:
@@ -99,6 +100,14 @@ FUZZ_TARGETS += tests/fuzz/snmp_fuzz
 tests_fuzz_snmp_fuzz_SOURCES = tests/fuzz/snmp_fuzz.cc tests/unit/snmp/sample.h
 tests_fuzz_snmp_fuzz_LDADD = libpostern_snmp.a libpostern_gate.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)
 tests_fuzz_snmp_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/sieve_test_fuzz tests/fuzz/sieve_template_fuzz
+tests_fuzz_sieve_test_fuzz_SOURCES = tests/fuzz/sieve_test_fuzz.cc
+tests_fuzz_sieve_test_fuzz_LDADD = libpostern_sieve_test.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_sieve_test_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+tests_fuzz_sieve_template_fuzz_SOURCES = tests/fuzz/sieve_template_fuzz.cc
+tests_fuzz_sieve_template_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_sieve_template_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 # Keep this last: programs above are built by a plain `make`.
 noinst_PROGRAMS += $(FUZZ_TARGETS)

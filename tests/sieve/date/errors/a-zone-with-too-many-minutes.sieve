@@ -1,0 +1,2 @@
+require "date";
+if date :zone "+01000" "date" "year" "2025" { }

@@ -1,0 +1,1 @@
+deleteheader "X-A";

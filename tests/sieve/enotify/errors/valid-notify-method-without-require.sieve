@@ -1,0 +1,1 @@
+if valid_notify_method "mailto:a@example.com" { }

@@ -1,0 +1,3 @@
+require ["enotify", "variables"];
+set "x" "frob:y";
+notify "${x}";

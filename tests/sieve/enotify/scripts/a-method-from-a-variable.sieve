@@ -1,0 +1,3 @@
+require ["enotify", "variables"];
+set "x" "pager@example.org";
+notify "mailto:${x}";

@@ -1,0 +1,2 @@
+require "enotify";
+notify "mailto:one@example.org?subject=Alarm&body=now";

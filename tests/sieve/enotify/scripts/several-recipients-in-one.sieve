@@ -1,0 +1,2 @@
+require "enotify";
+notify "mailto:one@example.org,two@example.org";

@@ -1,0 +1,3 @@
+require "enotify";
+notify "mailto:one@example.org";
+notify "mailto:two@example.org";

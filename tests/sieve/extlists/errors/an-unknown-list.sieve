@@ -1,0 +1,2 @@
+require "extlists";
+if address :list "from" "tag:example.com,2026:none" { }

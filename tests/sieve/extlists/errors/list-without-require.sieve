@@ -1,0 +1,1 @@
+if address :list "from" "tag:example.com,2026:friends" { }

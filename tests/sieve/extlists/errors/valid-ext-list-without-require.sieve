@@ -1,0 +1,1 @@
+if valid_ext_list "tag:x" { }

@@ -1,0 +1,2 @@
+require ["fcc", "vacation"];
+vacation :fcc "" "away";

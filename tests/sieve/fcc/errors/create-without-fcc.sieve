@@ -1,0 +1,2 @@
+require ["fcc", "vacation", "mailbox"];
+vacation :create "away";

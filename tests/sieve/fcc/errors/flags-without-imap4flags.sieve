@@ -1,0 +1,2 @@
+require ["fcc", "vacation"];
+vacation :fcc "Sent" :flags "\\\\Seen" "away";

@@ -1,0 +1,2 @@
+require ["fcc", "enotify"];
+notify :fcc "Sent" "mailto:a@example.org";

@@ -1,0 +1,2 @@
+require "ihave";
+if not ihave "frob" { keep; } else { frobnicate; }

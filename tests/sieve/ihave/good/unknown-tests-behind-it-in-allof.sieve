@@ -1,0 +1,2 @@
+require "ihave";
+if allof (ihave "frob", frobnicated "x") { keep; }

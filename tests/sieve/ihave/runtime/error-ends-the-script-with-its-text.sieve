@@ -1,0 +1,2 @@
+require "ihave";
+error "the text of mine";

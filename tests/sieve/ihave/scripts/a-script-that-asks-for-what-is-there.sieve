@@ -1,0 +1,2 @@
+require "ihave";
+if ihave "copy" { keep; } else { error "no copy"; }

@@ -1,0 +1,2 @@
+require "ihave";
+if not true { error "x"; }

@@ -1,0 +1,2 @@
+require ["include", "fileinto"];
+include "uses-fileinto-without-require";

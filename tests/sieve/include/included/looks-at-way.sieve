@@ -1,0 +1,3 @@
+require ["include", "variables"];
+global "way";
+if string "${way}" "keep" { keep; } else { discard; }

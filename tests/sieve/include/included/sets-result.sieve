@@ -1,0 +1,3 @@
+require ["include", "variables"];
+global ["result", "other"];
+set "result" "set";

@@ -1,0 +1,4 @@
+require ["include", "variables"];
+global "way";
+set "way" "keep";
+include "looks-at-way";

@@ -1,0 +1,3 @@
+require ["include", "variables"];
+set "way" "keep";
+include "looks-at-way";

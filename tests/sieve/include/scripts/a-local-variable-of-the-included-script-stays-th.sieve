@@ -1,0 +1,3 @@
+require ["include", "variables"];
+include "sets-local";
+if string "${local}" "" { keep; } else { discard; }

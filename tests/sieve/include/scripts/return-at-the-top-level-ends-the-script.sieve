@@ -1,0 +1,4 @@
+require "include";
+keep;
+return;
+discard;

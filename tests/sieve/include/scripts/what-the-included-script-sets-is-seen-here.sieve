@@ -1,0 +1,4 @@
+require ["include", "variables"];
+global "result";
+include "sets-result";
+if string "${result}" "set" { keep; }

@@ -1,0 +1,2 @@
+require ["index", "envelope"];
+if envelope :index 1 "from" "b" { }

@@ -1,0 +1,2 @@
+require "index";
+if header :index "a" "b" { }

@@ -1,0 +1,2 @@
+require "mboxmetadata";
+if metadata ["a", "b"] "/private/b" "c" { }

@@ -1,0 +1,1 @@
+if metadata "a" "/private/b" "c" { }

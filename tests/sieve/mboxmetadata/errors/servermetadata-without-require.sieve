@@ -1,0 +1,1 @@
+if servermetadata "/private/b" "c" { }

@@ -1,0 +1,3 @@
+require ["reject", "imap4flags"];
+setflag "\\\\Seen";
+reject "No.";

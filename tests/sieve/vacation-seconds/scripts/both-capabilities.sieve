@@ -1,0 +1,2 @@
+require ["vacation", "vacation-seconds"];
+vacation :days 7 "away";

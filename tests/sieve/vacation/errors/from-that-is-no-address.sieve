@@ -1,0 +1,2 @@
+require "vacation";
+vacation :from "nobody at all" "x";

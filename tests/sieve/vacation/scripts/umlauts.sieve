@@ -1,0 +1,2 @@
+require "vacation";
+vacation :subject "Größe zählt" "Ich bin im März zurück.";

@@ -1,0 +1,3 @@
+require "vnd.postern.refuse";
+keep;
+refuse "No.";

@@ -1,0 +1,3 @@
+require "vnd.postern.jettison";
+keep;
+jettison;

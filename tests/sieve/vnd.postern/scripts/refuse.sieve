@@ -1,0 +1,2 @@
+require "vnd.postern.refuse";
+refuse "No.";
