@@ -58,7 +58,7 @@ std::optional<bool> constant_truth(const Node& test) {
 
 class Linter {
  public:
-  explicit Linter(Mistakes& mistakes) : mistakes_(mistakes) {}
+  Linter(Mistakes& mistakes, std::uint32_t abilities) : mistakes_(mistakes), abilities_(abilities) {}
 
   void script(const std::vector<Node>& commands) {
     for (const Node& node : commands) {
@@ -68,8 +68,11 @@ class Linter {
       }
     }
     block(commands);
-    for (const auto& [name, place] : required_)
+    for (const auto& [name, place] : required_) {
+      const Extension* extension = find(name);
+      if (extension != nullptr && (extension->needs & ~abilities_) != 0) mistakes_.warning(place, "the delivery of this version does not offer \"" + base::printable(name, 80) + "\"");
       if (!used(name)) mistakes_.warning(place, "\"" + base::printable(name, 80) + "\" is required but not used");
+    }
   }
 
  private:
@@ -136,6 +139,9 @@ class Linter {
   // Remembers which capabilities a command or test needs.
   void look(const Node& node, bool command) {
     if (node.name == "require") return;
+    // Commands outside of `variables` that take the name of a variable.
+    const auto positional = std::count_if(node.arguments.begin(), node.arguments.end(), [](const Argument& argument) { return argument.kind != Argument::Kind::tag; });
+    if (node.name == "extracttext" || node.name == "global" || (node.name.ends_with("flag") && positional == 2)) variable_named_ = true;
     const Definition* definition = nullptr;
     for (const Extension* extension : extensions())
       for (const Definition& candidate : command ? extension->commands : extension->tests)
@@ -166,19 +172,26 @@ class Linter {
 
   [[nodiscard]] bool used(std::string_view name) const {
     if (name.starts_with("comparator-")) return comparators_.count(std::string(name)) > 0;
-    if (name == "variables") return references_ || used_.count(name) > 0;
+    if (name == "variables") return references_ || variable_named_ || used_.count(name) > 0;
     if (name == "encoded-character") return encoded_;
     if (used_.count(name) > 0) return true;
     // One that only widens another, by values instead of words of its own, or that nothing is known about: no word about it.
-    const auto found = std::find_if(extensions().begin(), extensions().end(), [&](const Extension* extension) { return extension->name == name; });
-    return found == extensions().end() || ((*found)->commands.empty() && (*found)->tests.empty() && (*found)->tags.empty());
+    const Extension* extension = find(name);
+    return extension == nullptr || (extension->commands.empty() && extension->tests.empty() && extension->tags.empty());
+  }
+
+  static const Extension* find(std::string_view name) {
+    for (const Extension* extension : extensions())
+      if (extension->name == name) return extension;
+    return nullptr;
   }
 
   Mistakes& mistakes_;
+  std::uint32_t abilities_;
   std::map<std::string, Place> required_;
   std::set<std::string_view> used_;
   std::set<std::string> comparators_;
-  bool references_ = false, encoded_ = false;
+  bool references_ = false, encoded_ = false, variable_named_ = false;
 };
 
 }  // namespace
@@ -189,7 +202,7 @@ std::vector<Mistake> lint(std::string_view source, const CompileOptions& options
   if (source.size() > options.limits.script_bytes || source.find('\0') != std::string_view::npos || !base::is_utf8(source)) return {};
   const std::vector<Node> commands = parse(source, options.limits, mistakes);
   if (mistakes.any_error()) return {};
-  Linter(mistakes).script(commands);
+  Linter(mistakes, options.abilities).script(commands);
   return mistakes.take();
 }
 

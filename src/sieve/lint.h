@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Remarks about a script that is valid: capabilities that it requires and does not use, commands that are never reached, branches
-// whose test was asked before. Nothing of this keeps a script from running.
+// whose test was asked before. Nothing of this keeps a script from running. With options.abilities also what it requires that needs
+// more of its host than these: there it does not run at all.
 #include "sieve/compile.h"
 
 #include <string_view>

@@ -451,22 +451,33 @@ Result<FieldValues> complete(const Template& made_of, const FieldValues& values)
   return all;
 }
 
+// The script with checked values; what does not compile with them is refused here, not when mail arrives.
+Result<std::string> script_with(const Template& made_of, const FieldValues& all) {
+  std::string script = filled(made_of.script, all);
+  const Compiled compiled = compile(script);
+  for (const Mistake& mistake : compiled.mistakes)
+    if (!mistake.warning) return Error{Kind::invalid, "template " + made_of.id + " can't take these values: " + mistake.text};
+  return script;
+}
+
 }  // namespace
 
 Result<std::string> render(const Template& made_of, const FieldValues& values) {
   const auto all = complete(made_of, values);
   if (!all) return all.error();
-  return filled(made_of.script, *all);
+  return script_with(made_of, *all);
 }
 
 Result<std::string> render_rule(const Template& made_of, const RuleInfo& info, const FieldValues& values) {
   const auto all = complete(made_of, values);
   if (!all) return all.error();
+  auto script = script_with(made_of, *all);
+  if (!script) return script.error();
   if (info.name.size() > kValueBytes || !base::is_utf8(info.name) || std::any_of(info.name.begin(), info.name.end(), base::is_control))
     return Error{Kind::invalid, "the name of a rule is one line of UTF-8 text"};
   std::string out = std::string(kInfoLine) + " Order=" + std::to_string(info.order) + " Template=" + made_of.id + " Name=" + shown_info_value(info.name.empty() ? made_of.id : info.name) + "\n";
   for (const TemplateField& field : made_of.fields) out += std::string(kValueLine) + " " + field.name + "=" + quoted_string(all->find(field.name)->second) + "\n";
-  return out + filled(made_of.script, *all);
+  return out + *script;
 }
 
 StoredRule read_rule(std::string_view stored, std::span<const Template> templates) {

@@ -61,7 +61,8 @@ using FieldValues = std::map<std::string, std::string, std::less<>>;
 // with it, in words for the form.
 Result<std::string> checked_value(const TemplateField& field, std::string_view value);
 
-// The script alone. Missing values are the fields' defaults; an unknown name, or a field with neither, is Kind::invalid.
+// The script alone. Missing values are the fields' defaults. Kind::invalid: an unknown name, a field with neither value nor default, a
+// value that is none, or values with which the script does not compile.
 Result<std::string> render(const Template& made_of, const FieldValues& values);
 
 // Order: the place among the owner's rules, from 1; 0 is switched off. Name: what the owner calls it.

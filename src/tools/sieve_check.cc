@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-sieve check, format and extensions, and how it reads files and shows mistakes.
 #include "base/files.h"
+#include "delivery/scripts.h"
 #include "mail/address.h"
 #include "sieve/format.h"
 #include "sieve/lint.h"
@@ -131,8 +132,9 @@ int sieve_check(const SieveOptions& options) {
   for (const std::string& name : options.files) {
     const auto source = read_input(name);
     if (!source) return kUsage;
-    const sieve::CompileOptions how = compile_options(options, name);
+    sieve::CompileOptions how = compile_options(options, name);
     const sieve::Compiled compiled = sieve::compile(*source, how);
+    how.abilities = delivery::kFilterAbilities;   // what is valid but would be refused there is worth a word
     std::vector<sieve::Mistake> mistakes = compiled.mistakes;
     if (compiled.program) {
       const auto remarks = sieve::lint(*source, how);
@@ -184,12 +186,15 @@ int sieve_format(const SieveOptions& options) {
 int sieve_extensions(const SieveOptions& options) {
   if (!options.files.empty()) wrong_usage("extensions takes no files");
   boost::json::array list;
+  const auto delivered = sieve::capabilities(delivery::kFilterAbilities);
   for (const auto& capability : sieve::capabilities()) {
+    const bool in_delivery = std::any_of(delivered.begin(), delivered.end(), [&](const auto& other) { return other.name == capability.name; });
     if (options.json) {
-      list.push_back({{"name", capability.name}, {"standard", capability.standard}, {"summary", capability.summary}, {"system_only", capability.system_only}});
+      list.push_back({{"name", capability.name}, {"standard", capability.standard}, {"summary", capability.summary}, {"system_only", capability.system_only}, {"delivery", in_delivery}});
       continue;
     }
-    std::printf("%-28s %-9s %s%s\n", capability.name.c_str(), capability.standard.c_str(), capability.summary.c_str(), capability.system_only ? " (the server's own scripts only)" : "");
+    std::printf("%-29s %-14s %s%s%s\n", capability.name.c_str(), capability.standard.c_str(), capability.summary.c_str(), capability.system_only ? "; system scripts only" : "",
+                in_delivery ? "" : "; not in delivery yet");
   }
   if (options.json) std::cout << boost::json::serialize(list) << '\n';
   return kGood;

@@ -63,6 +63,88 @@ def json_is_json():
     check("fileinto" in [entry["name"] for entry in json.loads(run(TOOL, "extensions", "--json").stdout)], "fileinto is offered")
 
 
+@case
+def what_looks_unintended_is_a_warning():
+    loose = file("loose.sieve", 'require ["copy", "fileinto", "vacation"];\nif false { fileinto "x"; }\nstop;\nvacation "x";\n')
+    done = run(TOOL, "check", loose)
+    contains(done.stdout, "loose.sieve: valid")
+    contains(done.stderr, 'loose.sieve:1:10: warning: "copy" is required but not used\n')
+    contains(done.stderr, "loose.sieve:2:4: warning: the test is always false")
+    contains(done.stderr, 'loose.sieve:4:1: warning: "vacation" is never reached\n    vacation "x";\n    ^\n')
+
+
+@case
+def a_script_is_formatted_and_its_comments_stay():
+    loose = file("layout.sieve", 'require["fileinto"];# why\nif header:contains"subject"["a","b"]{fileinto"x";}')
+    want = 'require ["fileinto"];  # why\nif header :contains "subject" ["a", "b"] {\n  fileinto "x";\n}\n'
+    equal(run(TOOL, "format", loose).stdout, want)
+    equal(run(TOOL, "format", "--write", loose).stdout, "")
+    with open(loose) as text:
+        equal(text.read(), want)
+    contains(run(TOOL, "format", file("bad-layout.sieve", "keep"), expect=1).stderr, "expected ';'")
+
+
+@case
+def what_a_script_includes_is_looked_for_beside_it():
+    file("inner.sieve", "discard;\n")
+    outer = file("outer.sieve", 'require "include";\ninclude "inner";\n')
+    contains(run(TOOL, "run", outer, ORDER).stdout, "discard")
+    contains(run(TOOL, "check", file("alone.sieve", 'require "include";\ninclude "nowhere";\n'), expect=1).stderr, "nowhere")
+
+
+PASSES = file("passes.svtest", 'require "vnd.dovecot.testsuite";\ntest "one" { }\ntest "two" { }\n')
+FAILING = file("failing.svtest", 'require "vnd.dovecot.testsuite";\ntest "one" { }\ntest "two" { test_fail "no\nway"; }\n')
+ALL_FAIL = file("all_fail.svtest", 'require "vnd.dovecot.testsuite";\ntest "one" { test_fail "no"; }\n')
+WRONG = file("wrong.svtest", 'require "vnd.dovecot.testsuite";\nfrobnicate;\ntest "one" { }\n')
+STOPS = file("stops.svtest", 'require "vnd.dovecot.testsuite";\ntest "one" { }\ntest_fail "outside";\n')
+
+
+@cases_of([
+    ("all pass", [PASSES], 0, "ok 1 - one\nok 2 - two\nPASS: 2 tests\n"),
+    ("one fails", [FAILING], 1, "ok 1 - one\nnot ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
+    ("quiet", ["-q", FAILING], 1, "not ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
+    ("does not compile", [WRONG], 1, "FAIL: 0 tests, and a file that did not come to its end\n"),
+    ("ends early", [STOPS], 1, "ok 1 - one\nFAIL: 1 tests, and a file that did not come to its end\n"),
+    ("must fail, and does", ["-F", ALL_FAIL], 0, "not ok 1 - one: no\nFAIL: 1 of 1 tests\n"),
+    ("must fail, and one does not", ["-F", FAILING], 1, "ok 1 - one\nnot ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
+    ("must fail, and does not compile", ["-F", WRONG], 0, "FAIL: 0 tests, and a file that did not come to its end\n"),
+    ("several files", [PASSES, ALL_FAIL], 1, "# %s\nok 1 - one\nok 2 - two\n# %s\nnot ok 1 - one: no\nFAIL: 1 of 3 tests\n" % (PASSES, ALL_FAIL)),
+])
+def test_files_are_run(arguments, status, want):
+    equal(run(TOOL, "test", *arguments, expect=status).stdout, want)
+
+
+@case
+def the_test_language_is_for_tests_only():
+    contains(run(TOOL, "check", PASSES, expect=1).stderr, 'unknown capability "vnd.dovecot.testsuite"')
+
+
+TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "postern", "templates")
+VALUES = {"address": "boss@example.com", "folder": "Boss", "text": 'say "now"', "date": "2026-12-24", "header": "Subject", "yesno": "yes"}
+
+
+@case
+def ten_templates_are_shipped_and_all_give_rules_that_compile_and_read_back():
+    forms = json.loads(run(TOOL, "template", "list", "--json", "--templates", TEMPLATES).stdout)
+    equal(len(forms), 10)
+    for form in forms:
+        given = {field["name"]: field["choices"][-1] if field["type"] == "choice" else VALUES[field["type"]] for field in form["fields"]}
+        rule = run(TOOL, "template", "fill", "--templates", TEMPLATES, "--order", "3", "--name", "my rule", form["id"], *("%s=%s" % one for one in given.items())).stdout
+        stored = file("rule.sieve", rule)
+        run(TOOL, "check", stored)
+        back = json.loads(run(TOOL, "template", "read", "--json", "--templates", TEMPLATES, stored).stdout)
+        equal(back, {"origin": "template", "order": 3, "name": "my rule", "template": form["id"], "values": given})
+        equal(json.loads(run(TOOL, "template", "read", "--json", "--templates", TEMPLATES, file("rule.sieve", rule + "stop;\n")).stdout)["origin"], "edited")
+    equal(json.loads(run(TOOL, "template", "read", "--json", "--templates", TEMPLATES, GOOD).stdout)["origin"], "hand-written")
+
+
+@case
+def a_form_that_is_not_filled_in_is_refused():
+    for words, status in (["from-folder"], 1), (["from-folder", "WHO=nobody"], 1), (["from-folder", "WHO=a@example.com", "X=y"], 1), (["frob"], 2), (["from-folder", "WHO"], 2):
+        done = run(TOOL, "template", "fill", "--templates", TEMPLATES, *words, expect=status)
+        check(done.stderr != "" and done.stdout == "", "it says why")
+
+
 @cases_of([
     ("no command", []),
     ("unknown command", ["frobnicate"]),
@@ -70,6 +152,10 @@ def json_is_json():
     ("no message", ["run", GOOD]),
     ("unknown option", ["check", "--frobnicate", GOOD]),
     ("no such file", ["check", os.path.join(scratch, "missing")]),
+    ("no test file", ["test"]),
+    ("two scripts to print", ["format", GOOD, BAD]),
+    ("no template command", ["template"]),
+    ("a number that is none", ["template", "fill", "--order", "x", "from-folder"]),
     ("no address", ["run", "--envelope-to", "nobody", GOOD, ORDER]),
 ])
 def wrong_usage_exits_with_2(arguments):

@@ -13,7 +13,16 @@ namespace {
 class LintTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(LintTest);
   CPPUNIT_TEST(remarks);
+  CPPUNIT_TEST(what_the_host_can_not_do);
   CPPUNIT_TEST_SUITE_END();
+
+  void what_the_host_can_not_do() {
+    CompileOptions options;
+    options.abilities = 0;
+    Compiled found;
+    found.mistakes = lint("require [\"fileinto\", \"reject\"]; if size :over 1 { reject \"a\"; } fileinto \"b\";", options);
+    CPPUNIT_ASSERT_EQUAL(std::string("1:22 the delivery of this version does not offer \"reject\""), mistakes_of(found, true));
+  }
 
   void remarks() {
     struct {
@@ -31,6 +40,9 @@ class LintTest : public CppUnit::TestFixture {
         {"require \"subaddress\"; if header :contains \"to\" \"1\" { keep; }", "1:9 \"subaddress\" is required but not used"},
         {"require \"variables\"; redirect \"${a}@example.com\";", ""},
         {"require \"variables\"; set \"a\" \"b\";", ""},
+        {"require [\"imap4flags\", \"variables\"]; setflag \"mine\" \"a\";", ""},
+        {"require [\"imap4flags\", \"variables\"]; setflag \"a\";", "1:24 \"variables\" is required but not used"},
+        {"require [\"foreverypart\", \"extracttext\", \"variables\"]; foreverypart { extracttext \"a\"; break; keep; }", "1:94 \"keep\" is never reached"},
         {"require \"variables\"; keep;", "1:9 \"variables\" is required but not used"},
         {"require \"encoded-character\"; if header \"a\" \"${HEX:40}\" { keep; }", ""},
         {"require \"encoded-character\"; if header \"a\" \"${a}\" { keep; }", "1:9 \"encoded-character\" is required but not used"},

@@ -143,6 +143,7 @@ class TemplatesTest : public CppUnit::TestFixture {
     }
     CPPUNIT_ASSERT(!checked_value({}, std::string(2001, 'x')));
     CPPUNIT_ASSERT(checked_value({}, std::string(2000, 'x')).has_value());
+    CPPUNIT_ASSERT(!render(good("#@ title: t\n#@ id: i\n#@ field A text \"p\" a@example.com\nredirect %{A};\n"), {{"A", "nobody"}}));   // the script would not compile
     CPPUNIT_ASSERT(!render(good(), {}));                                                        // WHO has no default
     CPPUNIT_ASSERT(!render(good(), {{"WHO", "a@example.com"}, {"NOBODY", "x"}}));
   }
