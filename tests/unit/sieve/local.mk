@@ -9,6 +9,7 @@ tests_unit_sieve_sieve_test_SOURCES = tests/unit/main.cc \
   tests/unit/sieve/language_test.cc \
   tests/unit/sieve/levels_test.cc \
   tests/unit/sieve/lint_test.cc \
+  tests/unit/sieve/replies_test.cc \
   tests/unit/sieve/templates_test.cc \
   tests/unit/sieve/tests_test.cc
 tests_unit_sieve_sieve_test_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(CPPUNIT_LIBS)

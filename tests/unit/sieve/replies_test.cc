@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mail that scripts cause: whether it is due, and what it looks like (RFC 5230 section 4.6, RFC 5429, RFC 5436).
+#include "sieve/replies.h"
+#include "base/text.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+using namespace postern;
+using namespace postern::sieve;
+
+namespace {
+
+const Moment kMoment{std::chrono::sys_days(std::chrono::year(2026) / 11 / 21), std::chrono::minutes(60), "id1"};
+
+std::string message(std::string_view more = {}, std::string_view to = "user@example.net") {
+  return "From: \"Ken\" <ken@example.org>\r\nTo: " + std::string(to) + "\r\nSubject: Hello\r\nMessage-ID: <m1@example.org>\r\n" + std::string(more) + "\r\nbody\r\n";
+}
+
+EnvelopeView envelope(std::string_view from = "ken@example.org") { return {from, "user@example.net", "alias@example.net", ""}; }
+
+ReplySettings settings() {
+  ReplySettings made;
+  made.host_name = "mx.example.net";
+  made.postmaster = "postmaster@example.net";
+  return made;
+}
+
+class RepliesTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(RepliesTest);
+  CPPUNIT_TEST(who_gets_a_vacation_reply);
+  CPPUNIT_TEST(what_a_vacation_reply_looks_like);
+  CPPUNIT_TEST(rejections);
+  CPPUNIT_TEST(notifications);
+  CPPUNIT_TEST(lines_for_smtp);
+  CPPUNIT_TEST_SUITE_END();
+
+  static GeneratedMail reply(const std::string& text, const EnvelopeView& of, const ReplySettings& with, Vacation vacation = {}) {
+    if (vacation.reason.empty()) vacation.reason = "I am away";
+    return vacation_reply(vacation, mail::MessageView(text), of, with, kMoment);
+  }
+  static bool has(const GeneratedMail& mail, std::string_view line) { return mail.text.find("\r\n" + std::string(line) + "\r\n") != std::string::npos; }
+
+  void who_gets_a_vacation_reply() {
+    struct {
+      std::string text, from;
+      bool due;
+    } rows[] = {
+        {message(), "ken@example.org", true},
+        {message(), "", false},
+        {message(), "MAILER-DAEMON@example.org", false},
+        {message(), "owner-list@example.org", false},
+        {message(), "list-request@example.org", false},
+        {message(), "list-bounces@example.org", false},
+        {message(), "noreply@example.org", false},
+        {message(), "majordomo@example.org", false},
+        {message(), "USER@example.net", false},
+        {message("List-Id: <x>\r\n"), "ken@example.org", false},
+        {message("Precedence: Bulk\r\n"), "ken@example.org", false},
+        {message("Precedence: first-class\r\n"), "ken@example.org", true},
+        {message("Auto-Submitted: auto-replied; x=y\r\n"), "ken@example.org", false},
+        {message("Auto-Submitted: No\r\n"), "ken@example.org", true},
+        {message("X-Auto-Response-Suppress: DR, OOF\r\n"), "ken@example.org", false},
+        {message("X-Auto-Response-Suppress: DR\r\n"), "ken@example.org", true},
+        {message("X-Spam-Flag: YES\r\n"), "ken@example.org", false},
+        {message({}, "other@example.net"), "ken@example.org", false},
+        {message({}, "USER@Example.NET, x@example.com"), "ken@example.org", true},
+        {message("Resent-Cc: user@example.net\r\n", "other@example.net"), "ken@example.org", true},
+        {message({}, "alias@example.net"), "ken@example.org", false},
+    };
+    for (const auto& row : rows) {
+      const GeneratedMail mail = reply(row.text, envelope(row.from), settings());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text + row.from, row.due, !mail.to.empty());
+      CPPUNIT_ASSERT_EQUAL(row.due, mail.why_not.empty());
+    }
+    ReplySettings other = settings();
+    other.use_original_recipient = true;
+    CPPUNIT_ASSERT(!reply(message({}, "alias@example.net"), envelope(), other).to.empty());
+    other = settings();
+    other.check_recipient = false;
+    CPPUNIT_ASSERT(!reply(message({}, "other@example.net"), envelope(), other).to.empty());
+    Vacation vacation;
+    vacation.addresses = {"Other <other@example.net>"};
+    CPPUNIT_ASSERT(!reply(message({}, "other@example.net"), envelope(), settings(), vacation).to.empty());
+    CPPUNIT_ASSERT(reply(message(), envelope("other@example.net"), settings(), vacation).to.empty());
+  }
+
+  void what_a_vacation_reply_looks_like() {
+    const GeneratedMail mail = reply(message("References: <r1@x> <r2@x>\r\n"), envelope(), settings());
+    CPPUNIT_ASSERT_EQUAL(std::string(), mail.from);
+    CPPUNIT_ASSERT_EQUAL(std::string("ken@example.org"), mail.to.at(0));
+    CPPUNIT_ASSERT(mail.text.starts_with("X-Sieve: Postern "));
+    for (const std::string_view line : {"Message-ID: <id1@mx.example.net>", "Date: Sat, 21 Nov 2026 01:00:00 +0100", "From: <user@example.net>", "To: Ken <ken@example.org>", "Subject: Auto: Hello",
+                                        "In-Reply-To: <m1@example.org>", "References: <r1@x> <r2@x> <m1@example.org>", "Auto-Submitted: auto-replied (vacation)", "MIME-Version: 1.0"})
+      CPPUNIT_ASSERT_MESSAGE(std::string(line) + "\n" + mail.text, has(mail, line));
+    CPPUNIT_ASSERT(mail.text.ends_with("\r\n\r\nI am away\r\n"));
+    Vacation vacation;
+    vacation.subject = std::string(300, 'x') + "\xc3\xa9";
+    vacation.from = "\xc3\x84nne <anne@example.net>";
+    vacation.reason = "f\xc3\xbcr immer";
+    const GeneratedMail other = reply(message(), envelope(), settings(), vacation);
+    CPPUNIT_ASSERT(std::all_of(other.text.begin(), other.text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+    const mail::MessageView view(other.text);
+    CPPUNIT_ASSERT_EQUAL(std::string(255, 'x') + "\xe2\x80\xa6", std::string(*view.first("Subject")));
+    CPPUNIT_ASSERT_EQUAL(std::string("\xc3\x84nne <anne@example.net>"), std::string(*view.first("From")));
+    CPPUNIT_ASSERT_EQUAL(std::string("f\xc3\xbcr immer\r\n"), mail::decoded_body(view.structure(), 1000));
+    vacation = {};
+    vacation.mime = true;
+    vacation.reason = "Content-Type: text/html\r\nSubject: evil\r\n\r\n<b>away</b>\r\n";
+    const GeneratedMail entity = reply(message(), envelope(), settings(), vacation);
+    CPPUNIT_ASSERT(has(entity, "Content-Type: text/html") && !has(entity, "Subject: evil") && entity.text.ends_with("\r\n\r\n<b>away</b>\r\n"));
+    // Nothing of the original gets out of its place.
+    const GeneratedMail folded = reply(message("Sender: \"x\r\n Bcc: y\" <ken@example.org>\r\n"), envelope(), settings());
+    CPPUNIT_ASSERT(!has(folded, "Bcc: y") && folded.text.find("\nBcc") == std::string::npos);
+    const std::string no_subject = "From: ken@example.org\r\nTo: user@example.net\r\n\r\nx\r\n";
+    CPPUNIT_ASSERT(has(reply(no_subject, envelope(), settings()), "Subject: Automated reply"));
+  }
+
+  void rejections() {
+    Action action;
+    action.kind = Action::Kind::reject;
+    action.reason = "No, thank you";
+    const std::string text = message();
+    const auto notice = [&](const EnvelopeView& of) { return rejection_notice(action, mail::MessageView(text), of, settings(), kMoment); };
+    const GeneratedMail disposition = notice(envelope());
+    CPPUNIT_ASSERT_EQUAL(std::string(), disposition.from);
+    CPPUNIT_ASSERT(has(disposition, "Disposition: automatic-action/MDN-sent-automatically; deleted"));
+    CPPUNIT_ASSERT(has(disposition, "Final-Recipient: rfc822; user@example.net") && has(disposition, "Original-Message-ID: <m1@example.org>"));
+    const mail::MessageView view(disposition.text);
+    CPPUNIT_ASSERT_EQUAL(std::string("report"), view.structure().subtype);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, view.structure().children.size());
+    CPPUNIT_ASSERT(view.structure().children[0].body.find("No, thank you") != std::string_view::npos);
+    CPPUNIT_ASSERT(view.structure().children[2].body.find("Subject: Hello") != std::string_view::npos);
+    action.kind = Action::Kind::ereject;
+    const GeneratedMail status = notice(envelope());
+    CPPUNIT_ASSERT(has(status, "Reporting-MTA: dns; mx.example.net") && has(status, "Action: failed"));
+    CPPUNIT_ASSERT(notice(envelope("")).to.empty());
+    CPPUNIT_ASSERT(notice(envelope("mailer-daemon@x.example")).to.empty());
+  }
+
+  void notifications() {
+    Notification wish;
+    wish.to = {"a@example.com"};
+    wish.bcc = {"b@example.com"};
+    wish.fields = {{"Subject", "given"}, {"X-Test", "caf\xc3\xa9"}};
+    wish.importance = 1;
+    const std::string text = message();
+    const auto made = [&](const EnvelopeView& of) { return notification_mail(wish, mail::MessageView(text), of, settings(), kMoment); };
+    GeneratedMail mail = made(envelope());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, mail.to.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("postmaster@example.net"), mail.from);
+    CPPUNIT_ASSERT(has(mail, "Subject: given") && has(mail, "Importance: High") && has(mail, "To: <a@example.com>"));
+    CPPUNIT_ASSERT(has(mail, "Auto-Submitted: auto-notified; owner-email=\"user@example.net\"") && mail.text.find("b@example.com") == std::string::npos);
+    CPPUNIT_ASSERT(mail.text.find("X-Test: =?UTF-8?B?") != std::string::npos);
+    wish.message = "from the tag";
+    wish.from = "me@example.net";
+    mail = made(envelope());
+    CPPUNIT_ASSERT(has(mail, "Subject: from the tag") && mail.from == "me@example.net");
+    CPPUNIT_ASSERT_EQUAL(std::string(), made(envelope("")).from);
+    CPPUNIT_ASSERT(notification_mail(wish, mail::MessageView("Auto-Submitted: auto-generated\r\n\r\n"), envelope(), settings(), kMoment).to.empty());
+  }
+
+  void lines_for_smtp() {
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, smtp_lines("one\r\ntwo\r\n").lines.size());
+    CPPUNIT_ASSERT(!smtp_lines("caf\xc3\xa9").exact);
+    const ReplyLines cut = smtp_lines(std::string(2000, 'x'));
+    CPPUNIT_ASSERT(cut.exact && cut.lines.size() == 5);
+    for (const std::string& line : smtp_lines(std::string(5000, 'y') + "\n\n\nz").lines) CPPUNIT_ASSERT(line.size() <= 480);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, smtp_lines("").lines.size());
+  }
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(RepliesTest);
+
+}  // namespace
