@@ -46,7 +46,10 @@ class Body : public Step {
  private:
   bool look_at(Run& run, std::string_view value, std::size_t& count) const {
     ++count;
-    return matcher.type != MatchType::count && matcher.matches(run, value);
+    if (matcher.type == MatchType::count) return false;
+    // Decoded text stays where it is; of large ones no second copy is kept.
+    constexpr std::size_t kMostRemembered = 64 * 1024;
+    return value.size() <= kMostRemembered ? matcher.matches_stable(run, value) : matcher.matches(run, value);
   }
 
   // This part and those inside; their depth is bounded (mail/part.h).

@@ -22,9 +22,10 @@ bool is_part(std::string_view name) {
 
 // The address, nothing if there is none.
 std::optional<std::string_view> address(const EnvelopeView& envelope, std::string_view part) {
-  if (base::equal_ignoring_case(part, "from")) return envelope.from;
-  if (base::equal_ignoring_case(part, "to")) return envelope.to;
+  if (base::equal_ignoring_case(part, "from")) return envelope.from_valid ? std::optional(envelope.from) : std::nullopt;
+  if (base::equal_ignoring_case(part, "to")) return envelope.to_valid ? std::optional(envelope.to) : std::nullopt;
   if (base::equal_ignoring_case(part, "auth")) return envelope.authenticated.empty() ? std::nullopt : std::optional(envelope.authenticated);
+  if (!envelope.original_to_valid) return std::nullopt;
   return envelope.original_to.empty() ? envelope.to : envelope.original_to;
 }
 

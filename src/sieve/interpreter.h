@@ -144,6 +144,7 @@ class Run {
   Host& host_;
   const Limits& limits_;
   Mode mode_;
+  const std::vector<Action>* earlier_;
   Outcome outcome_;
   Message::State before_;              // the message when the run began
   std::chrono::nanoseconds started_{0};

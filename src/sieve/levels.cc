@@ -2,6 +2,7 @@
 #include "sieve/levels.h"
 
 #include <algorithm>
+#include <map>
 
 namespace postern::sieve {
 
@@ -18,20 +19,10 @@ bool rejects(const Action& action) {
 // The collected result of the levels.
 class Collector {
  public:
-  Collector(Decision& decision, const Limits& limits) : decision_(decision), limits_(limits) {}
+  explicit Collector(Decision& decision) : decision_(decision) {}
 
   void error(const LevelScript& script, int line, int column, std::string text) {
     decision_.errors.push_back({script.level, script.name, line, column, std::move(text)});
-  }
-
-  // What is left for the next script.
-  [[nodiscard]] Limits rest() const {
-    Limits left = limits_;
-    left.actions -= std::min(left.actions, decision_.actions.size());
-    const auto redirects = static_cast<std::size_t>(
-        std::count_if(decision_.actions.begin(), decision_.actions.end(), [](const Action& action) { return action.kind == Action::Kind::redirect; }));
-    left.redirects -= std::min(left.redirects, redirects);
-    return left;
   }
 
   void add(Action action) {
@@ -70,7 +61,6 @@ class Collector {
 
  private:
   Decision& decision_;
-  const Limits& limits_;
 };
 
 }  // namespace
@@ -94,7 +84,7 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
   std::stable_sort(order.begin(), order.end(), [](const LevelScript* a, const LevelScript* b) { return a->level < b->level; });
 
   Decision decision;
-  Collector collector(decision, limits);
+  Collector collector(decision);
   Message edited(message);               // header edits hold for the levels behind
   std::vector<Mark> marks;               // of all levels
   bool no_vacation = false;
@@ -108,12 +98,13 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     }
     const bool restricted = decision.decided_by.has_value();
     Message::State before = edited.state();
-    const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr};
-    Outcome outcome = run(*script->program, edited, envelope, host, collector.rest(), options);
+    const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr, &decision.actions};
+    Outcome outcome = run(*script->program, edited, envelope, host, limits, options);
     decision.cpu_used += outcome.cpu_used;
     decision.over_limit = decision.over_limit || outcome.over_limit;
     if (outcome.error) {
-      collector.error(*script, outcome.error->line, outcome.error->column, outcome.error->text);
+      const std::string included = outcome.error->script.empty() ? "" : " (in the included script \"" + outcome.error->script + "\")";
+      collector.error(*script, outcome.error->line, outcome.error->column, outcome.error->text + included);
       failed = true;
       continue;
     }
@@ -158,14 +149,21 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
   }
   if (!decision.decided_by) collector.keep(std::move(keep_flags), edited.version());
   if (no_vacation) std::erase_if(decision.actions, [](const Action& action) { return action.kind == Action::Kind::vacation; });
+  std::map<const MessageVersion*, std::shared_ptr<const MessageVersion>> marked_versions;
+  std::vector<std::shared_ptr<const MessageVersion>> kept;   // so that no address comes twice
   // Marks of levels behind the one that stored the message belong into what it stored.
   for (Action& action : decision.actions) {
     const std::size_t there = action.message ? action.message->marks : 0;
     if (there >= marks.size() || action.kind == Action::Kind::vacation || action.kind == Action::Kind::notify || rejects(action)) continue;
-    Message marked(message);
-    marked.go_to(action.message);
-    for (std::size_t i = there; i < marks.size(); ++i) apply(marks[i], marked);
-    action.message = marked.version();
+    auto& version = marked_versions[action.message.get()];   // of several that store the same, one copy
+    if (!version) {
+      Message marked(message);
+      marked.go_to(action.message);
+      for (std::size_t i = there; i < marks.size(); ++i) apply(marks[i], marked);
+      version = marked.version();
+    }
+    kept.push_back(action.message);
+    action.message = version;
   }
   return decision;
 }

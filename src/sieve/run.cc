@@ -81,7 +81,7 @@ std::chrono::minutes Host::zone(std::chrono::sys_seconds time) {
 }
 
 Run::Run(const Program& program, Message& message, const EnvelopeView& envelope, Host& host, const Limits& limits, const RunOptions& options)
-    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), before_(message.state()),
+    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), earlier_(options.earlier), before_(message.state()),
       called_(program.units.size()), available_(program.capabilities.size()), globals_(program.global_variables.size()) {
   if (options.continued != nullptr) {
     outcome_ = *options.continued;
@@ -170,8 +170,13 @@ void Run::act(Action action) {
     earlier.flags = std::move(action.flags);
     return;
   }
-  if (limits_.actions > 0 && actions.size() >= limits_.actions) return fail("total number of actions exceeds policy limit (" + std::to_string(limits_.actions) + ")");
-  const auto count = [&](Action::Kind kind) { return static_cast<std::size_t>(std::count_if(actions.begin(), actions.end(), [&](const Action& one) { return one.kind == kind; })); };
+  const std::size_t others = earlier_ != nullptr ? earlier_->size() : 0;
+  if (limits_.actions > 0 && actions.size() + others >= limits_.actions) return fail("total number of actions exceeds policy limit (" + std::to_string(limits_.actions) + ")");
+  const auto count = [&](Action::Kind kind) {
+    const auto same = [&](const Action& one) { return one.kind == kind; };
+    const auto own = std::count_if(actions.begin(), actions.end(), same);
+    return static_cast<std::size_t>(own + (earlier_ != nullptr ? std::count_if(earlier_->begin(), earlier_->end(), same) : 0));
+  };
   if (action.kind == Action::Kind::redirect) {
     if (limits_.redirects == 0) return fail("local policy prohibits the use of a redirect action");
     if (count(Action::Kind::redirect) >= limits_.redirects) return fail("number of redirect actions exceeds policy limit (" + std::to_string(limits_.redirects) + ")");
@@ -438,7 +443,7 @@ Outcome run(const Program& program, Message& message, const EnvelopeView& envelo
 
 Outcome run(const Program& program, const mail::MessageView& message, const EnvelopeView& envelope, Host& host, const Limits& limits, Mode mode) {
   Message own(message);
-  return run(program, own, envelope, host, limits, RunOptions{mode, nullptr});
+  return run(program, own, envelope, host, limits, RunOptions{mode, nullptr, nullptr});
 }
 
 std::string_view Text::value(const Run& run, std::string& scratch) const {

@@ -175,6 +175,8 @@ struct RunOptions {
   Mode mode = Mode::normal;
   // Goes on from here: actions are added to these, flags and limits hold over both.
   const Outcome* continued = nullptr;
+  // What other scripts have asked for already: limits on numbers of actions hold over both.
+  const std::vector<Action>* earlier = nullptr;
 };
 
 // Edits stay in `message` for who runs next; after an error it is as it was before. `envelope`, `host` and `limits` are looked at

@@ -16,6 +16,8 @@ class LevelsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(server_before_may_discard_if_allowed);
   CPPUNIT_TEST(errors_name_their_script);
   CPPUNIT_TEST(limits_hold_over_all_levels);
+  CPPUNIT_TEST(marks_are_in_all_that_is_stored);
+  CPPUNIT_TEST(a_message_is_refused_or_taken);
   CPPUNIT_TEST_SUITE_END();
 
   static LevelScript script(Level level, std::string_view text) {
@@ -41,6 +43,42 @@ class LevelsTest : public CppUnit::TestFixture {
     TestHost host;
     const postern::mail::MessageView view(kMessage);
     return decide(scripts, view, kEnvelope, host, limits, settings);
+  }
+
+  void marks_are_in_all_that_is_stored() {
+    const auto system = [](Level level, std::string_view text) {
+      CompileOptions options;
+      options.system_script = true;
+      const Compiled compiled = compile("require [\"fileinto\", \"copy\", \"editheader\", \"vnd.postern.addheader\", \"vnd.postern.addtag\", \"vnd.postern.capture\", \"vnd.postern.addconversiontag\", \"vnd.postern.jettison\"];" + std::string(text), options);
+      return LevelScript{level, "x", compiled.program, mistakes_of(compiled)};
+    };
+    // The user decides first; what the server writes into the message is there all the same, and its edits by RFC 5293 are not.
+    const Decision decision = decided({script(Level::user, "fileinto :copy \"A\"; keep;"), system(Level::domain, "addheader \"X-Domain: 1\"; discard;"),
+                                       system(Level::server, "addheader \"X-Server\" \"2\"; addtag \"[t]\"; capture \"c@example.com\"; addconversiontag \"x\"; fileinto \"B\";")});
+    CPPUNIT_ASSERT_EQUAL(std::string("user: fileinto \"A\" :copy; keep; capture \"c@example.com\";"), shown(decision));
+    for (const Action& action : decision.actions) {
+      CPPUNIT_ASSERT(action.message != nullptr);
+      CPPUNIT_ASSERT_EQUAL(std::string("X-Domain: 1\r\nFrom: a@example.com\r\nSubject: [t] Hello\r\n\r\nbody\r\n"), action.message->text());
+    }
+    CPPUNIT_ASSERT(decision.conversion_tags == std::vector<std::string>{"x"});
+    // A level that fails leaves nothing of its edits.
+    const Decision failed = decided({system(Level::server_before, "addheader \"X-A: 1\"; addheader \"X-B\" \"2\"; discard;"), script(Level::user, "keep;")});
+    CPPUNIT_ASSERT_EQUAL(std::string("user: keep; errors 1"), shown(failed));
+    CPPUNIT_ASSERT(failed.actions.front().message == nullptr);
+    // Edits of a level that did not decide hold for the next.
+    const Decision edited = decided({system(Level::server_before, "addheader \"X-B\" \"2\";"), script(Level::user, "if true { fileinto \"A\"; }")});
+    CPPUNIT_ASSERT(edited.actions.front().message->text().starts_with("X-B: 2\r\n"));
+  }
+
+  void a_message_is_refused_or_taken() {
+    const auto any = [](Level level, std::string_view text) {
+      const Compiled compiled = compile("require [\"fileinto\", \"copy\", \"reject\", \"vacation\"];" + std::string(text));
+      return LevelScript{level, "x", compiled.program, mistakes_of(compiled)};
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("user: reject \"no\";"), shown(decided({any(Level::user, "reject \"no\";"), any(Level::server, "keep;")})));
+    CPPUNIT_ASSERT_EQUAL(std::string("nobody: fileinto \"A\" :copy; keep (implicit); errors 1"), shown(decided({any(Level::user, "fileinto :copy \"A\";"), any(Level::server, "reject \"no\";")})));
+    CPPUNIT_ASSERT_EQUAL(std::string("nobody: vacation; keep (implicit); errors 1"), shown(decided({any(Level::user, "vacation \"away\";"), any(Level::server, "reject \"no\";")})));
+    CPPUNIT_ASSERT_EQUAL(std::string("user: keep; errors 1"), shown(decided({any(Level::server_before, "reject \"no\";"), any(Level::user, "keep;")})));
   }
 
   void decisions() {
