@@ -134,11 +134,26 @@ class Walk {
     if (authentication != policy::Channel::Authentication::none) {
       const policy::PortDecision decision = run_coroutine(access_.port_access(place_.module, place_.local, client_, false));
       if (!decision.auth_rules.empty()) report_.fact("AUTH rule set", decision.auth_rules);
+      auth_rules_ = decision.auth_rules;
     }
     if (!given_.authenticated.empty()) {
       if (authentication == policy::Channel::Authentication::none || restricted_) {
         report_.fact("source channel", channel_);
         report_.reply("502 5.5.1 AUTH is not offered " + std::string(restricted_ ? "in a restricted session" : "on this channel"), false);
+        return false;
+      }
+      policy::LoginFacts login;
+      login.id = "posternctl";
+      login.service = place_.channel == "tcp_submit" ? "submission" : "smtp";
+      login.client = client_.address;
+      login.tls = given_.tls ? "TLSv1.3" : "";
+      login.mechanism = "PLAIN";
+      login.account = given_.authenticated;
+      login.certificate = given_.certificate;
+      const policy::LoginDecision decision = run_coroutine(access_.login_access(login));
+      if (!decision.accepted) {
+        if (!decision.text.empty()) report_.fact("for the log", decision.text);
+        report_.reply("535 5.7.8 authentication failed", false);
         return false;
       }
       switch_to(channel->authentication_switch, "after AUTH");
@@ -173,6 +188,7 @@ class Walk {
     }
     facts->certificate = given_.certificate;
     facts->authenticated = given_.authenticated;
+    facts->auth_rules = auth_rules_;
     policy::TransactionAccess access(access_, facts);
     const policy::SenderDecision sender = run_coroutine(access.mail_from(path->path.mailbox.local_part, path->path.mailbox.domain, from));
     report_.effects(sender.effects);
@@ -219,7 +235,7 @@ class Walk {
   net::Endpoint client_;
   policy::Access access_;
   DecisionReport& report_;
-  std::string channel_;
+  std::string channel_, auth_rules_;
   bool restricted_ = false, authentication_demanded_ = false;
 };
 

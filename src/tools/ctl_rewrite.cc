@@ -80,6 +80,7 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
     facts->id = "posternctl";
     facts->source_channel = channel->name;
     facts->extended = true;
+    facts->from_network = false;
     const policy::Access access(site, std::move(*tables), directory, questions, &report);
     policy::TransactionAccess transaction(access, facts);
     report.begin("1", "sender <" + from + "> on channel " + channel->name);

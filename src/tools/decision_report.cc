@@ -81,7 +81,7 @@ void DecisionReport::effects(const policy::Effects& effects) {
     all[key] = std::move(value);
   };
   if (effects.bit_bucket) add("bit_bucket", "into the bit bucket", true);
-  if (effects.held) add("held", "held until released", true);
+  if (effects.held) add("held", "held until released" + (effects.held_by.empty() ? "" : " (" + effects.held_by + ")"), true);
   if (effects.discarded) add("discarded", "discarded, unless a filter keeps it", true);
   if (effects.jettisoned) add("jettisoned", "discarded, whatever filters say", true);
   if (effects.no_vacation) add("no_vacation", "no vacation replies", true);
@@ -95,6 +95,7 @@ void DecisionReport::effects(const policy::Effects& effects) {
   };
   add_list("header_fields", "header line ", effects.header_fields);
   add_list("conversion_tags", "conversion tag ", effects.conversion_tags);
+  add_list("spam_adjustments", "spamadjust ", effects.spam_adjustments);
   if (effects.delay.count() != 0) {
     add("delay_ms", "delay of " + seconds(effects.delay) + (effects.delay_this_reply_only ? " before this reply" : " before this and all further replies of the transaction"),
         effects.delay.count());

@@ -161,6 +161,7 @@ def try_document(name, parts):
 
 
 try_document("mappings.5", parts_of_manual("mappings.5"))
+try_document("from-postfix-access-maps.md", parts_of_guide("from-postfix-access-maps.md"))
 
 
 @case
