@@ -6,7 +6,7 @@
 //   tables_bench write SHAPE SIZE DIRECTORY                          the same table and probes as files, for other programs, and for Postfix
 //   tables_bench shapes                                              the shapes, and what Postfix has that comes nearest
 //
-// Times are CPU times (getrusage), so that what runs beside it disturbs less; only the take-over is by the clock.
+// Times are CPU times, so that what runs beside it disturbs less; only the take-over is by the clock.
 #include "base/descriptor.h"
 #include "base/files.h"
 #include "mapping/compile.h"
@@ -219,34 +219,37 @@ mapping::Compilation compile(const std::string& path) {
   return compilation;
 }
 
-// Nanoseconds a probe. The probes stand ready, so that making them is not measured; they are asked in turn, so that no cache
-// knows the next entry.
-Time measure(const mapping::Tables& tables, const char* table, const std::vector<std::string>& probes, std::uint64_t count, bool matches) {
-  for (std::size_t i = 0; i < std::min<std::size_t>(probes.size(), 2000); ++i)
-    if (mapping::evaluate(tables, table, probes[i]).matched != matches) stop("wrong answer for " + probes[i]);
-  std::uint64_t matched = 0;
-  const Time time = timed([&] {
-    for (std::uint64_t i = 0; i < count; ++i) matched += mapping::evaluate(tables, table, probes[i % probes.size()]).matched ? 1 : 0;
-  });
-  if (matched != (matches ? count : 0)) stop("wrong answers");
-  return {time.cpu / static_cast<double>(count) * 1e9, time.wall / static_cast<double>(count) * 1e9};
+constexpr std::uint64_t kAtOnce = 2000;
+
+// Nanoseconds of CPU a probe. Probes are made some thousand at a time, so that making them is not measured and that they are at hand as the
+// text of a session is; each leads to another entry than the one before.
+double measure(const mapping::Tables& tables, const char* table, const std::function<std::string(std::uint64_t)>& make, std::uint64_t size, std::uint64_t count, bool matches) {
+  std::vector<std::string> probes(kAtOnce);
+  double seconds = 0;
+  std::uint64_t asked = 0;
+  while (asked < count) {
+    for (std::uint64_t i = 0; i < kAtOnce; ++i) probes[i] = make(spread(asked + i, size));
+    asked += kAtOnce;
+    std::uint64_t matched = 0;
+    timespec began{}, ended{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
+    for (const std::string& probe : probes) matched += mapping::evaluate(tables, table, probe).matched ? 1 : 0;
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+    if (matched != (matches ? kAtOnce : 0)) stop("wrong answers");
+    seconds += static_cast<double>(ended.tv_sec - began.tv_sec) + static_cast<double>(ended.tv_nsec - began.tv_nsec) * 1e-9;
+  }
+  return seconds / static_cast<double>(asked) * 1e9;
 }
 
-// Memory that belongs to this process alone: what is mapped from the image is not among it.
+// Memory of this process alone: what is mapped from the image is not among it.
 long private_kilobytes() {
-  std::ifstream file("/proc/self/smaps_rollup");
+  std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);)
-    if (line.starts_with("Private_Dirty:")) return std::atol(line.c_str() + 14);
+    if (line.starts_with("RssAnon:")) return std::atol(line.c_str() + 8);
   return 0;
 }
 
 constexpr std::uint64_t kDistinctProbes = 400'000;
-
-std::vector<std::string> probes_of(const std::function<std::string(std::uint64_t)>& make, std::uint64_t size) {
-  std::vector<std::string> probes;
-  for (std::uint64_t i = 0; i < std::min(size, kDistinctProbes); ++i) probes.push_back(make(spread(i, size)));
-  return probes;
-}
 
 void probes(const std::vector<std::string>& names, const std::vector<std::uint64_t>& sizes, std::uint64_t count) {
   std::printf("%-10s %9s %10s %10s %8s %8s %8s %9s %9s %8s %8s %8s\n", "shape", "entries", "compile s", "compile MB", "file MB", "load s", "load MB", "image MB", "takeover", "own KB",
@@ -284,11 +287,9 @@ void probes(const std::vector<std::string>& names, const std::vector<std::uint64
       const long own_before = private_kilobytes();
       const Time take_over = timed([&] { tables = mapping::Tables::map(std::move(*image)); });
       if (!tables) stop(tables.error().what);
-      const std::vector<std::string> hits = probes_of(shape.hit, size), misses = probes_of(shape.miss, size);
-      const long own_of_probes = private_kilobytes() - own_before;
-      const double hit = measure(*tables, shape.table, hits, count, true).cpu;
-      const double miss = measure(*tables, shape.table, misses, count, false).cpu;
-      const long own = private_kilobytes() - own_before - own_of_probes;
+      const double hit = measure(*tables, shape.table, shape.hit, size, count, true);
+      const double miss = measure(*tables, shape.table, shape.miss, size, count, false);
+      const long own = private_kilobytes() - own_before;
       if (first_hit == 0) first_hit = hit, first_miss = miss;
       std::printf("%-10s %9llu %10.2f %10.0f %8.1f %8.3f %8.0f %9.1f %7.2fms %8ld %8.0f %8.0f   x%.1f x%.1f\n", shape.name, static_cast<unsigned long long>(size), compile_cpu, compile_memory,
                   file_bytes / 1e6, loading, load_memory, image_bytes / 1e6, take_over.wall * 1e3, std::max(own, 0L), hit, miss, hit / first_hit, miss / first_miss);

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   int asked = 0;
   for (const std::string& name : tables->names()) {
     if (++asked > 3) break;
-    for (const char* probe : {"TCP|192.0.2.1|25|198.51.100.7|40312", "tcp_local|a@example.org|tcp_local|b@example.net", "192.0.2.50", "2001:db8::7", ""})
+    for (const char* probe : {"TCP|192.0.2.1|25|198.51.100.7|40312", "tcp_local|a@example.org|tcp_local|b@example.net", "192.0.2.50", "2001:db8::7", "", "bdab.word12@mx.dom3.example.com|tail"})
       [[maybe_unused]] const auto result = mapping::read_access(name, mapping::evaluate(*tables, name, probe, mapping::Flags("AT"), true));
   }
   [[maybe_unused]] const auto targets = tables->alias("postmaster@example.com");
