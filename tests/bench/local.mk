@@ -31,7 +31,8 @@ bench: all
 	$(MAKE) bench-idle
 	$(MAKE) bench-admission
 	$(MAKE) bench-tables
-.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables
+	$(MAKE) bench-access
+.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables bench-access
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench
@@ -55,3 +56,12 @@ EXTRA_DIST += tests/bench/tables
 CLEANFILES += tests/bench/tables_bench
 bench-tables: all tests/bench/tables_bench
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/tables $(TABLEFLAGS)
+
+# The whole decision about a message, tables and all that is around them.
+EXTRA_PROGRAMS += tests/bench/access_bench
+tests_bench_access_bench_SOURCES = tests/bench/access_bench.cc
+tests_bench_access_bench_LDADD = libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
+  libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(OPENSSL_LIBS)
+CLEANFILES += tests/bench/access_bench
+bench-access: tests/bench/access_bench
+	tests/bench/access_bench
