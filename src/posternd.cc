@@ -11,6 +11,7 @@
 #include "gate/datagram_counts.h"
 #include "gate/scoreboard.h"
 #include "keyfile/compiled.h"
+#include "mail/envelope.h"
 #include "mapping/image.h"
 #include "mapping/loader.h"
 #include "master/execution.h"
@@ -305,6 +306,7 @@ Result<base::Descriptor> workers_lock(const master::Master& master) {
 // carries its own marks, which are checked when it is taken up.
 master::Formats disk_formats() {
   return {{"journal", {spool::kSegmentVersion, spool::kSegmentVersion}},
+          {"envelope", {mail::kOldestEnvelopeVersion, mail::kEnvelopeVersion}},
           {"compiled-tables", {keyfile::kCompiledVersion, keyfile::kCompiledVersion}},
           {"tables-image", {mapping::kImageVersion, mapping::kImageVersion}}};
 }

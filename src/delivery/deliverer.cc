@@ -346,8 +346,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     co_return RecipientOutcome{};
   }
   if (recipient.destination_channel == kHoldChannel) {
-    // What has been tried before has been let go.
-    if (envelope.attempts > 0) co_return co_await let_go(job, index);
+    if (envelope.released) co_return co_await let_go(job, index);
     co_return RecipientOutcome{false, "channel hold", true};
   }
   if (recipient.account.empty()) co_return RecipientOutcome{true, "nothing here serves channel " + recipient.destination_channel};
@@ -491,19 +490,21 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::si
   auto recipients = co_await parts_.resolve(target);
   if (!recipients) co_return recipients.error();
   const std::string new_id = new_id_for(envelope, recipient, action);
-  auto sent = co_await send_on(job, index, action, std::move(*recipients), std::string(kRedirectedField) + ": " + recipient.address + "\r\n");
+  mail::Envelope next = envelope;
+  next.recipients = std::move(*recipients);
+  next.conversion_tags.clear();
+  // Whoever sends it on has decided; what a table said of it no longer counts.
+  next.discarded = next.released = false;
+  auto sent = co_await send_on(job, index, action, std::move(next), std::string(kRedirectedField) + ": " + recipient.address + "\r\n");
   if (!sent) co_return sent.error();
   base::log_event(Severity::info, "redirected", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", new_id}});
   co_return Result<void>();
 }
 
-Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::size_t action, std::vector<Recipient> recipients, std::string fields) {
+Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields) {
   const mail::Envelope& envelope = job.record->envelope;
-  mail::Envelope next = envelope;
   next.id = new_id_for(envelope, envelope.recipients[index], action);
-  next.recipients = std::move(recipients);
   next.added_header_fields.clear();
-  next.conversion_tags.clear();
   // The same generated message may have been sent on and delivered before a crash: its store must look for it.
   next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
   for (const std::string& field : envelope.added_header_fields) fields += base::printable(field, 2048) + "\r\n";
@@ -528,10 +529,11 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t i
   }
   for (Recipient& found : *recipients) {
     if (found.destination_channel == kHoldChannel) co_return held_again("the address still belongs to channel hold");
-    found.conversion_tags = envelope.conversion_tags;
-    found.conversion_tags.insert(found.conversion_tags.end(), recipient.conversion_tags.begin(), recipient.conversion_tags.end());
+    found.conversion_tags = recipient.conversion_tags;
   }
-  auto sent = co_await send_on(job, index, kLetGo, std::move(*recipients), {});
+  mail::Envelope next = envelope;
+  next.recipients = std::move(*recipients);
+  auto sent = co_await send_on(job, index, kLetGo, std::move(next), {});
   if (!sent) co_return RecipientOutcome{true, sent.error().what};
   base::log_event(Severity::info, "let-go", {{"id", envelope.id}, {"recipient", recipient.address}, {"new_id", new_id_for(envelope, recipient, kLetGo)}});
   co_return RecipientOutcome{};

@@ -89,8 +89,8 @@ class Deliverer {
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
   net::Awaitable<Result<void>> redirect(Job& job, std::size_t index, std::size_t action, std::string target);
-  // Puts a copy for others into the journal, with `fields` in front of its header.
-  net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, std::vector<mail::Recipient> recipients, std::string fields);
+  // Puts a message of its own with this envelope into the journal, with `fields` in front of the header. Its id is made here.
+  net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields);
   Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const std::string& folder,
                     const std::vector<std::string>& flags, bool create, store::Batch& batch);
   void conclude(std::vector<Job>& jobs, bool stored);

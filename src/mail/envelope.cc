@@ -8,12 +8,12 @@ namespace postern::mail {
 namespace {
 
 constexpr std::string_view kMagic = "PEnv";
-constexpr char kVersion = 2;
-constexpr char kVersionWithoutNotes = 1;  // no held_by, no spam_adjustments; a spool outlives an upgrade
+// Has no held_by and no spam_adjustments; a spool outlives an upgrade.
+constexpr unsigned kVersionWithoutNotes = 1;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;
 
-enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kEnvelopeFlags = 63 };
+enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kReleased = 64, kEnvelopeFlags = 127 };
 enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kNotifyFlags = 7 };
 
 class Writer {
@@ -86,7 +86,7 @@ class Reader {
 std::string encode(const Envelope& envelope) {
   Writer out;
   out.out_.append(kMagic);
-  out.out_ += kVersion;
+  out.out_ += static_cast<char>(kEnvelopeVersion);
   out.text(envelope.id);
   out.number(static_cast<std::uint64_t>(base::to_microseconds(envelope.received)));
   out.text(envelope.reverse_path);
@@ -98,7 +98,7 @@ std::string encode(const Envelope& envelope) {
   out.text(envelope.envelope_id);
   out.number(static_cast<std::uint8_t>((envelope.body_8bit ? kBody8bit : 0U) | (envelope.smtputf8 ? kSmtpUtf8 : 0U) | (envelope.held ? kHeld : 0U) |
                                        (envelope.discarded ? kDiscarded : 0U) | (envelope.jettisoned ? kJettisoned : 0U) |
-                                       (envelope.no_vacation ? kNoVacation : 0U)));
+                                       (envelope.no_vacation ? kNoVacation : 0U) | (envelope.released ? kReleased : 0U)));
   out.texts(envelope.added_header_fields);
   out.texts(envelope.conversion_tags);
   out.text(envelope.held_by);
@@ -123,7 +123,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   Reader in(bytes);
   if (in.take(kMagic.size()) != kMagic) return Error{Kind::corrupt, "no envelope"};
   const auto version = in.number<std::uint8_t>();
-  if (version != kVersion && version != kVersionWithoutNotes)
+  if (version < kOldestEnvelopeVersion || version > kEnvelopeVersion)
     return Error{Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
   Envelope envelope;
   envelope.id = in.text();
@@ -142,6 +142,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   envelope.discarded = (flags & kDiscarded) != 0;
   envelope.jettisoned = (flags & kJettisoned) != 0;
   envelope.no_vacation = (flags & kNoVacation) != 0;
+  envelope.released = (flags & kReleased) != 0;
   envelope.added_header_fields = in.texts();
   envelope.conversion_tags = in.texts();
   if (version != kVersionWithoutNotes) {

@@ -37,6 +37,7 @@ struct Envelope {
   bool smtputf8 = false;
   bool held = false;           // flag $H
   std::string held_by;         // the rule that said so, for people; empty if not held
+  bool released = false;       // it was held, and the administrator has let it go: nothing holds it again
   bool discarded = false;      // flag $V
   bool jettisoned = false;     // flag $Z
   bool no_vacation = false;    // flag $!
@@ -47,6 +48,9 @@ struct Envelope {
   std::vector<Recipient> recipients;
   friend bool operator==(const Envelope&, const Envelope&) = default;
 };
+
+// The versions that decode_envelope() reads; encode() writes the newest.
+inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 2;
 
 // Length-prefixed, versioned bytes; never lines (hardening.md 3: encoded control characters). Described in doc/design/journal.md.
 std::string encode(const Envelope& envelope);

@@ -120,7 +120,7 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
 
   auto spool = keep_directory(site.base.get(), "spool", site.root, site.network, 02770);
   if (!spool) return spool.error().in(path);
-  for (const char* const name : {"journal", "large", "deferred", "corrupt"})
+  for (const char* const name : {"journal", "large", "deferred", "held", "corrupt"})
     if (auto made = keep_directory(spool->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool");
   if (auto made = keep_directory(site.base.get(), "mail", site.root, site.mail, 0700); !made) return made.error().in(path);
   if (auto made = keep_directory(site.base.get(), "directory", site.root, site.directory, 0700); !made) return made.error().in(path);

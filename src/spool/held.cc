@@ -51,7 +51,8 @@ Result<void> Held::release(const std::string& id) {
     if (!message) return message.error();
     message->envelope.held = false;
     message->envelope.held_by.clear();
-    // What may have been delivered before is looked for in the mailboxes; and the delivery knows that it was held once.
+    message->envelope.released = true;
+    // What may have been delivered before is looked for in the mailboxes.
     message->envelope.attempts = std::max<std::uint32_t>(message->envelope.attempts, 1);
     auto put = deferred_.put(message->envelope, message->message, base::wall_now(), false);
     if (!put) return put.error();

@@ -296,12 +296,13 @@ class DelivererTest : public CppUnit::TestFixture {
   void redirect_goes_to_the_journal_with_a_derived_id() {
     Site site;
     site.account("a@example.com", "redirect \"b@example.com\";");
-    site.work({site.append({"a@example.com"})});
+    site.work({site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.discarded = true; })});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
     const auto& [envelope, text] = site.submitted_.front();
     CPPUNIT_ASSERT_EQUAL(mail::derived_message_id(site.last_id_, base::crc32c("a@example.com"), 0), envelope.id);
     CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), envelope.recipients.front().address);
     CPPUNIT_ASSERT_EQUAL(std::string("s@example.org"), envelope.reverse_path);
+    CPPUNIT_ASSERT_MESSAGE("who sends it on overrides a discard", !envelope.discarded);
     CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("X-Postern-Redirected: a@example.com\r\nFrom:"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
   }
@@ -383,6 +384,7 @@ class DelivererTest : public CppUnit::TestFixture {
     const auto let_go = [](const std::string& original) {
       return [original](mail::Envelope& e) {
         e.attempts = 1;
+        e.released = true;
         e.recipients[0].destination_channel = "hold";
         e.recipients[0].account.clear();
         e.recipients[0].original = original;

@@ -23,7 +23,7 @@ Envelope full() {
   envelope.authenticated = "b@example.com";
   envelope.protocol = "UTF8SMTP";
   envelope.envelope_id = "QQ314159";
-  envelope.body_8bit = envelope.held = envelope.jettisoned = true;
+  envelope.body_8bit = envelope.held = envelope.jettisoned = envelope.released = true;
   envelope.added_header_fields = {"X-One: 1", ""};
   envelope.conversion_tags = {"scan"};
   envelope.held_by = "FROM_ACCESS line 3";

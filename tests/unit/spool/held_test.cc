@@ -40,7 +40,7 @@ class HeldTest : public CppUnit::TestFixture {
     const auto due = deferred.due(base::wall_now() + std::chrono::seconds(1), 10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, due.size());
     const auto released = deferred.read(due[0]).value();
-    CPPUNIT_ASSERT(!released.envelope.held);
+    CPPUNIT_ASSERT(!released.envelope.held && released.envelope.released);
     CPPUNIT_ASSERT_EQUAL(1U, released.envelope.attempts);
     CPPUNIT_ASSERT_EQUAL(std::string("text\r\n"), released.message);
   }
