@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Messages: header, encoded words, addresses, dates and MIME structure, all of it through one script that asks for everything.
+#include "mail/address_places.h"
 #include "mail/date.h"
 #include "mail/received.h"
 #include "sieve/compile.h"
@@ -50,6 +51,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!outcome.error && outcome.actions.size() != 1) std::abort();
   if (message.size() < text.size()) std::abort();
   static_cast<void>(mail::count_received_fields(text));
+  std::size_t behind = 0;
+  for (const mail::AddressPlace& place : mail::address_places(text, 1000)) {
+    if (place.offset < behind || place.bytes < 3 || place.offset + place.bytes > text.size()) std::abort();
+    if (text.substr(place.offset, place.bytes).find('@') == std::string_view::npos) std::abort();
+    behind = place.offset + place.bytes;
+  }
   if (const auto date = message.first("date"))
     if (const auto parsed = mail::parse_date(*date))
       if (!mail::parse_date(mail::format_date(*parsed))) std::abort();
