@@ -100,7 +100,7 @@ FccArgument::FccArgument(Compiler& compiler, const Arguments& arguments) {
 const Extension& fcc_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"fcc", "RFC 8580", ":fcc: keep a copy of a message that the script generates", false, {}, {},
-                                      {{Parameter::string, "vacation", "fcc"}, {Parameter::string, "notify", "fcc"}}};
+                                      {{Parameter::string, "vacation", "fcc"}, {Parameter::string, "notify", "fcc"}}, kSendsVacation};
   return extension;
 }
 
