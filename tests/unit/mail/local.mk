@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/mail/mail_test
 tests_unit_mail_mail_test_SOURCES = tests/unit/main.cc \
   tests/unit/mail/address_test.cc \
+  tests/unit/mail/encode_test.cc \
   tests/unit/mail/envelope_test.cc \
   tests/unit/mail/header_test.cc \
   tests/unit/mail/part_test.cc \

@@ -861,6 +861,53 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     };
     CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), asked(3));
     CPPUNIT_ASSERT_EQUAL(std::string("error: number of questions to external lists exceeds policy limit (3)"), asked(4));
+    // Values of variables, wildcards that are remembered, decoded bodies.
+    const auto length = [&](std::size_t bytes) {
+      Limits given;
+      given.variable_bytes = 10;
+      return run_one(host, "require [\"variables\", \"fileinto\"]; set \"v\" \"" + std::string(bytes, 'x') + "\"; set :length \"l\" \"${v}\"; fileinto \"${l}\";", kMessage, given).shown;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"9\""), length(9));
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"10\""), length(10));
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"10\""), length(11));
+    const auto wildcard = [&](std::size_t number) {
+      Limits given;
+      given.match_values = 3;
+      return run_one(host, "require [\"variables\", \"fileinto\"]; if string :matches \"abcde\" \"?????\" { fileinto \"x${" + std::to_string(number) + "}\"; }", kMessage, given).shown;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"xb\""), wildcard(2));
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"xc\""), wildcard(3));
+    CPPUNIT_ASSERT_EQUAL(std::string("fileinto \"x\""), wildcard(4));
+    const auto decoded = [&](std::size_t limit, bool in_all) {
+      Limits given;
+      (in_all ? given.body_bytes : given.body_part_bytes) = limit;
+      return run_one(host, "require \"body\"; if body :contains \"needle\" { discard; }", "Subject: x\r\n\r\n0123needle", given).shown;
+    };
+    for (const bool in_all : {false, true}) {
+      CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), decoded(9, in_all));
+      CPPUNIT_ASSERT_EQUAL(std::string("discard"), decoded(10, in_all));
+      CPPUNIT_ASSERT_EQUAL(std::string("discard"), decoded(11, in_all));
+    }
+    const auto stepped = [&](std::uint64_t steps) {
+      Limits given;
+      given.steps = steps;
+      return run_one(host, "keep; keep; keep;", kMessage, given).outcome.over_limit;
+    };
+    CPPUNIT_ASSERT(stepped(2) && !stepped(3) && !stepped(4));
+    const auto automaton = [&](std::size_t bytes) {
+      Limits given;
+      given.regex_program_bytes = bytes;
+      return run_one(host, "require \"regex\"; if header :regex \"subject\" \"a{1,50}\" { discard; } keep;", kMessage, given).shown == "keep";
+    };
+    CPPUNIT_ASSERT(!automaton(500) && automaton(64 * 1024));
+    const auto named = [&](std::size_t bytes) { return run_one(host, "require \"include\"; include :optional \"" + std::string(bytes, 'x') + "\"; keep;", kMessage).shown == "keep"; };
+    CPPUNIT_ASSERT(named(255) && named(256) && !named(257));
+    const auto listed = [&](std::size_t bytes) {
+      Limits given;
+      given.list_value_bytes = bytes;
+      return run_one(host, "require \"extlists\"; if address :list \"from\" \"tag:friends\" { discard; }", kMessage, given).shown == "discard";
+    };
+    CPPUNIT_ASSERT(!listed(20) && listed(21) && listed(22));
     // Text beyond the limit of regular expressions does not match.
     const auto searched = [&](std::size_t limit) {
       Limits given;
