@@ -82,9 +82,9 @@ const std::vector<RoleEntry>& role_table() {
   constexpr auto read = master::Role::Memory::Access::read, write = master::Role::Memory::Access::write;
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
-       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"spool-state", write}, {"generations", read}}},
+       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
-       {{"connections", write}, {"ledger", write}, {"generations", read}}},
+       {{"connections", write}, {"ledger", write}, {"throttles", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
        {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},

@@ -22,7 +22,7 @@ bool is_link_local(const net::Address& address) {
   return !address.is_ipv4() && static_cast<unsigned char>(address.bytes()[0]) == 0xfe && (static_cast<unsigned char>(address.bytes()[1]) & 0xc0) == 0x80;
 }
 
-// `of`: "sockets[]" or "limits[]"; `member`: where Scope has such a row.
+// `of`: "sockets[]", for instance; `member`: where Scope has such a row.
 template <class Row>
 bool same_rows(const std::vector<Row>& a, const std::vector<Row>& b, std::string_view of, Row* Scope::*member) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const Row& x, const Row& y) {
@@ -46,6 +46,11 @@ bool same_domains(const std::vector<TlsDomain>& a, const std::vector<TlsDomain>&
     return same_texts(x.names, y.names) && same_texts(x.addresses, y.addresses) &&
            same_rows(x.certificates, y.certificates, "certificates[]", &Scope::certificate);
   });
+}
+
+bool same_throttles(const std::vector<ThrottleTable>& a, const std::vector<ThrottleTable>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ThrottleTable& x, const ThrottleTable& y) { return x.name == y.name; }) &&
+         same_rows(a, b, "throttle.*", &Scope::throttle);
 }
 
 }  // namespace
@@ -137,6 +142,7 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
   for (const Setting& setting : all_settings())
     if (is_of_server(setting) && !same(setting, {&a, nullptr, nullptr}, {&b, nullptr, nullptr})) changed(setting.reload, std::string(setting.name));
   if (!same_domains(old_one.tls.domains, new_one.tls.domains)) changed(Reload::running, "tls.domains");
+  if (!same_throttles(old_one.throttle, new_one.throttle)) changed(Reload::running, "throttle");
   for (std::size_t i = 0; i < kModules; ++i) {
     const auto module = static_cast<Module>(i);
     const std::string name = "listeners." + std::string(conf::to_string(module));

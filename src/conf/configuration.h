@@ -283,6 +283,22 @@ struct AccessOptions {
   unsigned log_connection = 0;  // 2.2; bits: 1 (value 2) and 4 (value 16)
 };
 
+// A table of counters that templates ask with $[postern:throttle,NAME,KEY] (access-control.md 8.1).
+struct ThrottleTable {
+  std::string name;            // as the text has it; names are one without regard to case
+  unsigned quota = 0;          // per period; at least 1 in a checked configuration
+  std::chrono::seconds period{60};
+  unsigned max_entries = 1000; // keys it has room for
+  bool penalize = false;       // attempts above the quota count too
+  // average: what was used becomes available again bit by bit; periods: all of it when the key's period ends.
+  enum class Count : std::uint8_t { average, periods } count = Count::average;
+  Place place;
+};
+// Tables, and keys of all of them together, that there may be.
+inline constexpr std::size_t kMaxThrottleTables = 64;
+inline constexpr std::size_t kMaxThrottleNameBytes = 32;
+inline constexpr std::uint64_t kMaxThrottleEntries = 500'000;
+
 // The administrator's Sieve scripts (access-control.md 6.1): before.filter and system.filter of `directory`, if they are there, and
 // those that `channels` names.
 struct Filters {
@@ -319,6 +335,7 @@ struct Configuration {
   Log log;
   AccessOptions access;
   Rehearsal rehearsal;
+  std::vector<ThrottleTable> throttle;
   std::vector<TextLine> channels;
   std::vector<TextLine> rewrite;
   Filters filters;

@@ -146,6 +146,7 @@ class Reader {
       const std::string name = node.getName();
       if (name == "listeners") read_listeners(node);
       else if (name == "tls") read_tls(node);
+      else if (name == "throttle") read_throttle(node);
       else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
     check();
@@ -473,6 +474,38 @@ class Reader {
       else mistake(line.place, shown + ".addresses", "expected an address of this machine, found \"" + base::printable(line.text, 64) + "\"" + (address ? "" : ": " + address.error().what));
     }
     if (domain.certificates.empty()) mistake(domain.place, shown + ".certificates", "the domain has no certificate: TLS connections for it will be closed", true);
+  }
+
+  // Tables of counters by name (access-control.md 8.1).
+  void read_throttle(const Node& group) {
+    if (!group.isGroup()) return mistake(place(group), "throttle", "expected a group { } with a group for each table, found " + kind_of(group));
+    std::uint64_t entries = 0;
+    for (int i = 0; i < group.getLength(); ++i) {
+      const Node& node = group[i];
+      const std::string shown = join("throttle", node.getName());
+      if (!node.isGroup()) {
+        mistake(place(node), shown, "expected a group { quota = ...; }, found " + kind_of(node));
+        continue;
+      }
+      ThrottleTable table;
+      table.name = node.getName();
+      table.place = place(node);
+      scope_.throttle = &table;
+      for (int k = 0; k < node.getLength(); ++k) read_member(node[k], "throttle.*", shown);
+      scope_.throttle = nullptr;
+      if (table.name.size() > kMaxThrottleNameBytes)
+        mistake(table.place, shown, "expected a name of at most " + std::to_string(kMaxThrottleNameBytes) + " characters, found " + std::to_string(table.name.size()));
+      for (const ThrottleTable& other : configuration_.throttle)
+        if (base::equal_ignoring_case(other.name, table.name))
+          mistake(table.place, shown, "a table of this name stands already at " + other.place.file + ":" + std::to_string(other.place.line));
+      if (!node.exists("quota")) mistake(table.place, shown + ".quota", "expected " + expected(*find_setting("throttle.*.quota")) + ", found nothing");
+      entries += table.max_entries;
+      configuration_.throttle.push_back(std::move(table));
+    }
+    if (configuration_.throttle.size() > kMaxThrottleTables)
+      mistake(place(group), "throttle", "expected at most " + std::to_string(kMaxThrottleTables) + " tables, found " + std::to_string(configuration_.throttle.size()));
+    if (entries > kMaxThrottleEntries)
+      mistake(place(group), "throttle", "expected at most " + std::to_string(kMaxThrottleEntries) + " max_entries in all tables together, found " + std::to_string(entries));
   }
 
   // A setting that exists, but not for a service over UDP, is a mistake of its own.

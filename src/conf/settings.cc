@@ -35,6 +35,8 @@ template <auto... Path>
 Target domain(const Scope& scope) { return target_of(follow<Path...>(*scope.domain)); }
 template <auto... Path>
 Target certificate(const Scope& scope) { return target_of(follow<Path...>(*scope.certificate)); }
+template <auto... Path>
+Target throttle(const Scope& scope) { return target_of(follow<Path...>(*scope.throttle)); }
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
@@ -65,6 +67,12 @@ const Setting kSettings[] = {
   {"log_connection", Type::number, "0", 0, 255, "bits", "", running, &server<&C::access, &AccessOptions::log_connection>},
   {"channels", Type::lines, "", 0, 0, "", "", running, &server<&C::channels>},
   {"rewrite", Type::lines, "", 0, 0, "", "", running, &server<&C::rewrite>},
+
+  {"throttle.*.quota", Type::number, "", 1, 1'000'000, "uses", "", running, &throttle<&ThrottleTable::quota>},
+  {"throttle.*.period", Type::duration, "60", 1, 7 * kDay, "s", "", running, &throttle<&ThrottleTable::period>},
+  {"throttle.*.max_entries", Type::number, "1000", 1, kMaxThrottleEntries, "keys", "", running, &throttle<&ThrottleTable::max_entries>},
+  {"throttle.*.penalize", Type::boolean, "false", 0, 0, "", "", running, &throttle<&ThrottleTable::penalize>},
+  {"throttle.*.count", Type::word, "average", 0, 0, "", "average|periods", running, &throttle<&ThrottleTable::count>},
 
   {"filters.directory", Type::text, "", 1, 4000, "", "", running, &server<&C::filters, &Filters::directory>},
   {"filters.before_may_discard", Type::boolean, "false", 0, 0, "", "", running, &server<&C::filters, &Filters::before_may_discard>},
@@ -322,7 +330,7 @@ void assign_list(const Setting& setting, const Target& target, const Value& valu
 std::span<const Setting> all_settings() { return kSettings; }
 
 bool is_of_server(const Setting& setting) {
-  return !setting.name.starts_with("listeners.") && setting.name.find("[]") == std::string_view::npos;
+  return setting.name.find('*') == std::string_view::npos && setting.name.find("[]") == std::string_view::npos;
 }
 
 bool is_for_udp(std::string_view name) {

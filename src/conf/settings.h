@@ -51,10 +51,11 @@ struct Scope {
   LimitRow* limit = nullptr;
   TlsDomain* domain = nullptr;
   TlsCertificate* certificate = nullptr;
+  ThrottleTable* throttle = nullptr;
 };
 
 struct Setting {
-  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules; "listeners.*.sockets[].port", "listeners.*.limits[].list",
+  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules, "throttle.*.quota" for all tables; "listeners.*.sockets[].port", "listeners.*.limits[].list",
   // "tls.domains[].names" for each row.
   std::string_view name;
   Type type;

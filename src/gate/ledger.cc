@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "gate/address_bytes.h"
+#include "gate/keyed_hash.h"
 
 #include <algorithm>
 #include <array>
@@ -112,12 +113,6 @@ struct Others {
   std::uint64_t pending;
   std::int64_t since;  // ticks; 0: nothing is pending
 };
-
-std::uint64_t mixed(std::uint64_t value) {
-  value = (value ^ (value >> 32)) * 0x9e3779b97f4a7c15;
-  value = (value ^ (value >> 29)) * 0xbf58476d1ce4e5b9;
-  return value ^ (value >> 32);
-}
 
 std::size_t round_up(std::size_t size) { return (size + 63) / 64 * 64; }
 

@@ -6,5 +6,7 @@ libpostern_gate_a_SOURCES = \
   src/gate/connection_table.h src/gate/connection_table.cc \
   src/gate/datagram_counts.h src/gate/datagram_counts.cc \
   src/gate/ledger.h src/gate/ledger.cc \
+  src/gate/keyed_hash.h \
   src/gate/refusals.h src/gate/refusals.cc \
-  src/gate/scoreboard.h src/gate/scoreboard.cc
+  src/gate/scoreboard.h src/gate/scoreboard.cc \
+  src/gate/throttle_table.h src/gate/throttle_table.cc

@@ -17,6 +17,7 @@ libpostern_master_a_SOURCES = \
   src/master/state.h \
   src/master/status.cc \
   src/master/take_over.cc \
+  src/master/throttle_orders.cc \
   src/master/upgrade.cc
 libpostern_master_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_master_a_OBJECTS): $(ASIO_PCH)

@@ -88,6 +88,17 @@ Result<void> Master::State::take_configuration(conf::Loaded loaded) {
     for (const auto& listener : configuration.listeners) table->set_prefixes(listener.module, gate::prefixes_of(configuration, listener));
   if (table) table->set_prefixes_of_all(gate::prefixes_of_all(configuration));
   if (ledger) ledger->set_limits(gate::blocking_limits(configuration));
+  if (throttles) throttles->set_tables(configuration.throttle);
+  return {};
+}
+
+Result<void> Master::State::make_throttles() {
+  auto memory = gate::Throttles::create();
+  if (!memory) return memory.error();
+  auto made = gate::Throttles::attach(std::move(*memory));
+  if (!made) return made.error();
+  throttles.emplace(std::move(*made));
+  throttles->set_tables(configuration.throttle);
   return {};
 }
 
@@ -210,7 +221,10 @@ Named Master::State::common_descriptors() {
 
 Result<void> Master::State::add_memory(const Role& role, Named& descriptors, std::vector<base::Descriptor>& own) const {
   for (const auto& entry : role.memory) {
-    int memory = entry.name == "connections" ? table->descriptor() : entry.name == "ledger" ? ledger->descriptor() : -1;
+    int memory = entry.name == "connections" ? table->descriptor()
+                 : entry.name == "ledger"    ? ledger->descriptor()
+                 : entry.name == "throttles" ? throttles->descriptor()
+                                             : -1;
     for (const auto& resource : resources)
       if (resource.name == entry.name) memory = resource.memory.get();
     POSTERN_ASSERT(memory >= 0);
@@ -675,6 +689,7 @@ int Master::State::run() {
   wait_for_signal();
   locks.push_back({"connections", &table->lock(), {}, {}});
   locks.push_back({"ledger", &ledger->lock(), {}, {}});
+  locks.push_back({"throttles", &throttles->lock(), {}, {}});
   for (const auto& resource : resources)
     if (resource.lock != nullptr) locks.push_back({resource.name, resource.lock, {}, {}});
   if (!handed_over) read_blocks();
@@ -731,6 +746,7 @@ Result<std::unique_ptr<Master>> Master::open(Options options) {
   auto ledger = gate::Ledger::attach(std::move(*ledger_memory));
   if (!ledger) return ledger.error();
   state->ledger.emplace(std::move(*ledger));
+  if (auto made = state->make_throttles(); !made) return made.error();
   if (auto taken = state->take_configuration(std::move(loaded)); !taken) return taken.error();
   state->open_log_file();
   if (!state->site.root)

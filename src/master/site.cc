@@ -124,6 +124,7 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
     if (auto made = keep_directory(spool->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool");
   if (auto made = keep_directory(site.base.get(), "mail", site.root, site.mail, 0700); !made) return made.error().in(path);
   if (auto made = keep_directory(site.base.get(), "directory", site.root, site.directory, 0700); !made) return made.error().in(path);
+  if (auto made = keep_directory(site.base.get(), "sequences", site.root, site.network, 02770); !made) return made.error().in(path);
   return site;
 }
 

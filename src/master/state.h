@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "gate/connection_table.h"
 #include "gate/ledger.h"
+#include "gate/throttle_table.h"
 #include "master/back_off.h"
 #include "master/certificates.h"
 #include "master/children.h"
@@ -135,6 +136,9 @@ struct Master::State {
   void open_log_file();
   void reopen_log();
   Result<void> take_configuration(conf::Loaded loaded);
+  // New counters for $[postern:throttle], all 0; those that were handed over, if they can be used.
+  Result<void> make_throttles();
+  Result<void> take_throttles(const HandOver& from);
   void try_sockets();
   bool try_socket(Bound& bound);
   void give_sockets(const std::vector<const Bound*>& opened);
@@ -188,6 +192,10 @@ struct Master::State {
   [[nodiscard]] boost::json::object blocked();
   [[nodiscard]] boost::json::object limits(const boost::json::object& order);
   [[nodiscard]] boost::json::object address(const boost::json::object& order);
+
+  // throttle_orders.cc
+  // The answer to posternctl's throttle.
+  [[nodiscard]] boost::json::object throttle_order(const boost::json::object& order);
 
   // status.cc
   Result<void> open_control_socket();
@@ -250,6 +258,7 @@ struct Master::State {
   Certificates certificates;
   std::optional<gate::ConnectionTable> table;
   std::optional<gate::Ledger> ledger;
+  std::optional<gate::Throttles> throttles;
   std::chrono::steady_clock::time_point started = base::steady_now();
   // Of each service, for show(): whether it was up when last looked at, and since when; at the start nothing has changed yet.
   bool looked = false;

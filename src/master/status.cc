@@ -138,6 +138,8 @@ net::Awaitable<void> Master::State::serve_control(net::asio::local::stream_proto
       answer = check_reload(file.empty() ? options.configuration_path : file);
     } else if (name == "sessions") {
       answer = sessions();
+    } else if (name == "throttle") {
+      answer = throttle_order(request);
     } else if (auto about_the_gate = gate_order(name, request)) {
       answer = std::move(*about_the_gate);
     } else if (name == "reload") {

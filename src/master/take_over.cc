@@ -34,6 +34,19 @@ Result<base::Descriptor> copy_of(int number, std::string_view what) {
 
 }  // namespace
 
+// Counts for whoever comes too often: those of a program that had none, or others, begin anew.
+Result<void> Master::State::take_throttles(const HandOver& from) {
+  auto counters = copy_of(from.descriptor("throttles"), "throttles");
+  if (!counters) return counters.error();
+  if (*counters)
+    if (auto memory = base::SharedMemory::map(std::move(*counters), true))
+      if (auto known = gate::Throttles::attach(std::move(*memory))) {
+        throttles.emplace(std::move(*known));
+        return {};
+      }
+  return make_throttles();
+}
+
 Result<void> Master::State::restore(const HandOver& from) {
   auto connections = copy_of(from.descriptor("connections"), "connections");
   if (!connections) return connections.error();
@@ -49,6 +62,7 @@ Result<void> Master::State::restore(const HandOver& from) {
   auto known = gate::Ledger::attach(std::move(*memory));
   if (!known) return known.error().in("hand-over");
   ledger.emplace(std::move(*known));
+  if (auto taken = take_throttles(from); !taken) return taken;
 
   auto file = copy_of(from.configuration, "configuration");
   auto log = copy_of(from.log, "log");

@@ -277,6 +277,7 @@ HandOver Master::State::hand_over(const std::string& failure) {
   next.tables.changed_nanoseconds = tables.seen.st_ctim.tv_nsec;
   next.descriptors.emplace_back("connections", table->descriptor());
   next.descriptors.emplace_back("ledger", ledger->descriptor());
+  next.descriptors.emplace_back("throttles", throttles->descriptor());
   for (const auto& resource : resources) next.descriptors.emplace_back(resource.name, resource.memory.get());
   if (certificates.file().valid()) next.descriptors.emplace_back("certificates", certificates.file().get());
   for (const auto& entry : handed) next.descriptors.emplace_back(entry.name, entry.descriptor.get());

@@ -2,7 +2,7 @@
 sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
   src/tools/ctl_certificate.cc \
-  src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/compile_site.h src/tools/compile_site.cc \
+  src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/ctl_throttle.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc src/tools/run_coroutine.h \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \

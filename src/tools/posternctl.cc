@@ -32,6 +32,7 @@ const Command kCommands[] = {
     {"block", "ADDRESS|NETWORK [--for TIME|--for-ever] [--reason TEXT]", "refuse connections from there from now on", run_block, kBlockDetails},
     {"unblock", "ADDRESS|NETWORK", "end a block, and those inside the network", run_unblock},
     {"blocked", "", "who is blocked, by whom and for how long", run_blocked},
+    {"throttle", "list|show|reset …", "the counters behind $[postern:throttle] in mappings", run_throttle, kThrottleDetails},
     {"listener", "show|check [FILE]", "listeners with settings, sockets and figures; what a reload would do", run_listener, kListenerDetails},
     {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
     {"upgrade", "", "execute the program file anew, with all sockets and sessions kept; waits for the end", run_upgrade},

@@ -58,6 +58,9 @@ int run_block(const Context&, const std::vector<std::string>&);
 int run_unblock(const Context&, const std::vector<std::string>&);
 int run_blocked(const Context&, const std::vector<std::string>&);
 extern const char* const kBlockDetails;
+// ctl_throttle.cc
+int run_throttle(const Context&, const std::vector<std::string>&);
+extern const char* const kThrottleDetails;
 // ctl_accounts.cc
 int run_domain(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);

@@ -6,5 +6,6 @@ tests_unit_gate_gate_test_SOURCES = tests/unit/main.cc \
   tests/unit/gate/connection_table_test.cc \
   tests/unit/gate/datagrams_test.cc \
   tests/unit/gate/ledger_test.cc \
-  tests/unit/gate/refusals_test.cc
+  tests/unit/gate/refusals_test.cc \
+  tests/unit/gate/throttle_table_test.cc
 tests_unit_gate_gate_test_LDADD = libpostern_gate.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(CPPUNIT_LIBS)
