@@ -5,6 +5,7 @@ libpostern_net_a_SOURCES = \
   src/net/address_list.h src/net/address_list.cc \
   src/net/asio.h src/net/asio.cc \
   src/net/await_callback.h \
+  src/net/blocking_work.h src/net/blocking_work.cc \
   src/net/run_for_life.h \
   src/net/session_watch.h src/net/session_watch.cc \
   src/net/dns_answer.h src/net/dns_answer.cc \

@@ -6,6 +6,7 @@
 #include "directory/client.h"
 #include "pop3/inbox.h"
 #include "pop3/session.h"
+#include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
 #include "service/stream_service.h"
@@ -63,8 +64,8 @@ int run_pop3(service::Start& start) {
   if (!mail) return failed(mail.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  policy::Questions questions;
-  RulesInForce rules(start, link, directory, questions);
+  Outside outside(io, start, directory);
+  RulesInForce rules(start, link, directory, outside.questions());
   pop3::Inboxes inboxes(io, base::system_files(), mail->get());
   ProcessServices services(rules, directory, inboxes);
   service::StreamService service(

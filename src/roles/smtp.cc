@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "directory/client.h"
 #include "mail/message_id.h"
+#include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
 #include "roles/submitter.h"
@@ -103,8 +104,8 @@ int run_smtp(service::Start& start) {
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  policy::Questions questions;
-  RulesInForce rules(start, link, directory, questions);
+  Outside outside(io, start, directory);
+  RulesInForce rules(start, link, directory, outside.questions());
   ProcessServices services(rules, **submitter, start.number);
   service::StreamService service(
       io, start, link,

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Sequence files: $#file|radix|width|modulus# (access-control.md 1.5.3; mappings(5)). Blocks: to be called on a helper thread.
+//
+// A file holds one decimal number and perhaps a line end; an empty one counts as 0. It is locked (flock), the number raised by one
+// and written in the old one's place, and synced: nobody gets a number twice, also after a crash.
+//
+// Names without a slash stand in `sequences` below the base directory; others are absolute paths. The file must exist and be a plain
+// file that the process may write to; a name with ".." in it, or that begins with a dot, is refused, because templates may put text from
+// the network into it.
+#include "base/result.h"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace postern::policy {
+
+// How long a lock that somebody else has is waited for.
+inline constexpr std::chrono::seconds kSequenceTime(4);
+
+// The next number. `directory`: where names without a slash stand; -1: nowhere.
+Result<std::uint64_t> next_in_sequence(int directory, const std::string& file, std::chrono::milliseconds patience = kSequenceTime);
+
+// `number`, modulo `modulus` unless that is 0, in `radix` (2 to 36; digits 0-9 A-Z), with zeros in front up to `width`.
+std::string sequence_text(std::uint64_t number, unsigned radix, unsigned width, std::uint64_t modulus);
+
+// A path that may come from the network in part: absolute, without "..", NUL, and components that are empty but for repeated slashes.
+bool is_plain_path(const std::string& path);
+
+}  // namespace postern::policy

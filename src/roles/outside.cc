@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/outside.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "policy/sequences.h"
+#include "policy/urls.h"
+
+#include <fcntl.h>
+
+namespace postern::roles {
+namespace {
+
+using mapping::Question;
+using policy::QuestionFacts;
+
+// For files: how many questions may wait, and how long one does.
+constexpr unsigned kFileThreads = 1;
+constexpr std::size_t kFileQueue = 256;
+constexpr std::chrono::seconds kFileTime(5);
+
+// "TABLE,KEY": the key may have commas in it.
+std::pair<std::string, std::string> table_and_key(const std::string& argument) {
+  const auto comma = std::min(argument.find(','), argument.size());
+  return {argument.substr(0, comma), argument.substr(std::min(comma + 1, argument.size()))};
+}
+
+}  // namespace
+
+Outside::Outside(net::asio::io_context& io, const service::Start& start, directory::Lookups& directory)
+    : directory_(directory), base_(::fcntl(start.get("base"), F_DUPFD_CLOEXEC, 3)), daemons_(io), files_(io, kFileThreads, kFileQueue) {
+  if (auto memory = start.map("throttles", true)) {
+    auto throttles = gate::Throttles::attach(std::move(*memory));
+    if (throttles) throttles_.emplace(std::move(*throttles));
+    else base::log_event(base::Severity::error, "throttles-not-taken", {{"reason", throttles.error().what}});
+  }
+  add_throttle("throttle", false);
+  add_throttle("throttle_p", true);
+  questions_.add_daemons([this](const Question& question, const QuestionFacts&) { return daemons_.ask(question.routine, question.argument); });
+  questions_.add(Question::Kind::sequence, [this](const Question& question, const QuestionFacts&) {
+    return patient("sequence-failed", question.name, [base = base_.get(), question]() -> Result<std::string> {
+      const auto number = policy::next_in_sequence(base, question.name);
+      if (!number) return number.error();
+      return policy::sequence_text(*number, question.radix, question.width, question.modulus);
+    });
+  });
+  questions_.add(Question::Kind::url, [this](const Question& question, const QuestionFacts&) { return url(question.argument); });
+  questions_.add(Question::Kind::attribute,
+                 [this](const Question& question, const QuestionFacts&) { return attribute(question.name, question.routine); });
+}
+
+void Outside::add_throttle(const char* routine, bool penalize) {
+  questions_.add(routine, [this, penalize](const Question& question, const QuestionFacts&) -> net::Awaitable<Text> {
+    const auto [table, key] = table_and_key(question.argument);
+    std::optional<bool> exceeded;
+    if (throttles_) exceeded = throttles_->count(table, key, penalize, base::steady_now());
+    if (!exceeded) complaints_.say("throttle-unknown", table, "there is no such table in throttle of postern.conf");
+    // Success means "too often" (access-control.md 8.1).
+    if (exceeded.value_or(false)) co_return std::string();
+    co_return std::nullopt;
+  });
+}
+
+net::Awaitable<Outside::Text> Outside::patient(const char* event, std::string what, std::function<Result<std::string>()> work) {
+  // Written by the thread, read only when it is done.
+  const auto reason = std::make_shared<std::string>();
+  std::function<Text()> task = [reason, work = std::move(work)]() -> Text {
+    auto text = work();
+    if (text) return std::move(*text);
+    *reason = text.error().what;
+    return std::nullopt;
+  };
+  const auto ended = co_await files_.run(std::move(task), kFileTime);
+  if (ended.text) co_return std::move(*ended.text);
+  switch (ended.outcome) {
+    case net::BlockingWork::Outcome::done: complaints_.say(event, what, *reason); break;
+    case net::BlockingWork::Outcome::too_late: complaints_.say(event, what, "no answer within " + std::to_string(kFileTime.count()) + " s"); break;
+    case net::BlockingWork::Outcome::queue_full: complaints_.say(event, what, "too many wait for files already"); break;
+  }
+  co_return std::nullopt;
+}
+
+net::Awaitable<Outside::Text> Outside::url(std::string url) {
+  const std::string scheme = policy::url_scheme(url);
+  Result<std::string> found = Error{Kind::invalid, "expected a data: or file: URL"};
+  if (scheme == "data") {
+    found = policy::text_of_data_url(url);
+  } else if (scheme == "file") {
+    const auto path = policy::path_of_file_url(url);
+    if (path) {
+      std::function<Result<std::string>()> work = [path = *path] { return policy::first_line_of(path); };
+      co_return co_await patient("url-failed", url, std::move(work));
+    }
+    found = path.error();
+  }
+  if (found) co_return std::move(*found);
+  complaints_.say("url-failed", url, found.error().what);
+  co_return std::nullopt;
+}
+
+// The directory knows names only; base_dn and domain_dn, and other attributes, are those of an LDAP directory (access-control.md 1.5.3).
+net::Awaitable<Outside::Text> Outside::attribute(std::string domain, std::string attribute) {
+  const bool name = base::equal_ignoring_case(attribute, "_domain_name_") || base::equal_ignoring_case(attribute, "_canonical_name_");
+  if (!name) co_return std::nullopt;
+  const auto known = co_await directory_.domain(std::move(domain));
+  if (!known) {
+    complaints_.say("attribute-failed", attribute, known.error().what);
+    co_return std::nullopt;
+  }
+  if (!*known) co_return std::nullopt;
+  co_return (*known)->name;
+}
+
+}  // namespace postern::roles
