@@ -22,6 +22,7 @@ namespace {
 // More than any number with its line end takes.
 constexpr std::size_t kNumberBytes = 32;
 constexpr std::chrono::milliseconds kLockPause(5);
+constexpr std::string_view kBlanks = " \t\r\n";
 
 Result<base::Descriptor> open_sequence(int directory, const std::string& file) {
   const bool by_name = file.find('/') == std::string::npos;
@@ -64,7 +65,9 @@ Result<std::uint64_t> next_in_sequence(int directory, const std::string& file, s
   std::array<char, kNumberBytes + 1> bytes{};
   const ssize_t got = ::pread(opened->get(), bytes.data(), bytes.size(), 0);
   if (got < 0) return system_error(errno, "read");
-  const std::string_view text = base::trim({bytes.data(), static_cast<std::size_t>(got)});
+  std::string_view text(bytes.data(), static_cast<std::size_t>(got));
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  text = text.substr(0, text.find_last_not_of(kBlanks) + 1);
   std::uint64_t number = 0;
   if (!text.empty()) {
     const auto found = base::number_from<std::uint64_t>(text);
@@ -77,7 +80,6 @@ Result<std::uint64_t> next_in_sequence(int directory, const std::string& file, s
   const ssize_t written = ::pwrite(opened->get(), next.data(), next.size(), 0);
   if (written != static_cast<ssize_t>(next.size())) return system_error(written < 0 ? errno : ENOSPC, "write");
   if (static_cast<std::size_t>(got) > next.size() && ::ftruncate(opened->get(), static_cast<off_t>(next.size())) != 0) return system_error(errno, "truncate");
-  if (::fdatasync(opened->get()) != 0) return system_error(errno, "sync");
   return number;
 }
 

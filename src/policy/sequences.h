@@ -3,7 +3,8 @@
 // Sequence files: $#file|radix|width|modulus# (access-control.md 1.5.3; mappings(5)). Blocks: to be called on a helper thread.
 //
 // A file holds one decimal number and perhaps a line end; an empty one counts as 0. It is locked (flock), the number raised by one
-// and written in the old one's place, and synced: nobody gets a number twice, also after a crash.
+// and written in the old one's place: nobody gets a number twice. It is not synced, which would make everybody who wants one wait for
+// the disk: after a power failure the last numbers may be given again.
 //
 // Names without a slash stand in `sequences` below the base directory; others are absolute paths. The file must exist and be a plain
 // file that the process may write to; a name with ".." in it, or that begins with a dot, is refused, because templates may put text from

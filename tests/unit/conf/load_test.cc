@@ -66,6 +66,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_named_list_may_be_a_file_that_children_get_with_the_rest);
   CPPUNIT_TEST(rows_of_limits_are_checked);
   CPPUNIT_TEST(rules_that_are_only_tried_are_named);
+  CPPUNIT_TEST(tables_of_counters_are_groups_by_name);
   CPPUNIT_TEST(places_of_settings_are_kept);
   CPPUNIT_TEST(syntax_mistakes_have_a_line);
   CPPUNIT_TEST(included_files_keep_their_own_places);
@@ -541,6 +542,33 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(listener.sockets[0].dry_run);
     has(conf::load_text("listeners : { smtp : { dry_run = [ \"blocked\",\n \"all\" ]; }; };", "t"), {2, "listeners.smtp.dry_run", "found \"all\""});
     has(conf::load_text("listeners : { smtp : { dry_run = true; }; };", "t"), {1, "listeners.smtp.dry_run", "a list of texts, each one of \"restriction\""});
+  }
+
+  void tables_of_counters_are_groups_by_name() {
+    const auto good = conf::load_text(kSmtp + "throttle = { smtp25 = { quota = 30; }; by-user = { quota = 5; period = \"1 h\"; max_entries = 20; penalize = true; count = \"periods\"; }; };\n", "t.conf");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(good), good.mistakes.empty());
+    const auto& tables = good.configuration.throttle;
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, tables.size());
+    CPPUNIT_ASSERT(tables[0].name == "smtp25" && tables[0].quota == 30 && tables[0].period == 60s && tables[0].max_entries == 1000 && !tables[0].penalize &&
+                   tables[0].count == conf::ThrottleTable::Count::average);
+    CPPUNIT_ASSERT(tables[1].name == "by-user" && tables[1].quota == 5 && tables[1].period == 1h && tables[1].max_entries == 20 && tables[1].penalize &&
+                   tables[1].count == conf::ThrottleTable::Count::periods && tables[1].place.line == 2);
+    // What children get is the same.
+    CPPUNIT_ASSERT(conf::reload_difference(good.configuration, conf::load_text(good.flattened, "t.conf").configuration).running.empty());
+    const auto other = conf::load_text(kSmtp + "throttle = { smtp25 = { quota = 31; }; };\n", "t.conf");
+    CPPUNIT_ASSERT(conf::reload_difference(good.configuration, other.configuration).running == std::vector<std::string>{"throttle"});
+    const auto bad = conf::load_text("throttle = { a = { period = 5; };\n A = { quota = 0; };\n b = 5;\n c = { quota = 1; quotta = 2; };\n" + ("d = { quota = 1; max_entries = 500000; };\n" +
+                                     std::string(33, 'e')) + " = { quota = 1; max_entries = 500001; };\n f = { quota = 1; count = \"often\"; }; };\n" + kSmtp, "t.conf");
+    has(bad, {1, "throttle.a.quota", "expected a number from 1 to 1000000, found nothing"});
+    has(bad, {2, "throttle.A.quota", "found 0"});
+    has(bad, {2, "throttle.A", "stands already at t.conf:1"});
+    has(bad, {3, "throttle.b", "expected a group"});
+    has(bad, {4, "throttle.c.quotta", "did you mean \"quota\"?"});
+    has(bad, {6, "throttle." + std::string(33, 'e'), "at most 32 characters"});
+    has(bad, {6, "throttle." + std::string(33, 'e') + ".max_entries", "found 500001"});
+    has(bad, {7, "throttle.f.count", "\"average\", \"periods\""});
+    has(bad, {1, "throttle", "at most 500000 max_entries in all tables together"});
+    has(conf::load_text("throttle = 5;\n" + kSmtp, "t.conf"), {1, "throttle", "expected a group"});
   }
 
   void places_of_settings_are_kept() {

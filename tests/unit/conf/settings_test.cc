@@ -49,18 +49,27 @@ class SettingsTest : public CppUnit::TestFixture {
     for (const auto& setting : conf::all_settings()) CPPUNIT_ASSERT_MESSAGE(std::string(setting.name), names.insert(setting.name).second);
   }
 
+  static conf::Scope scope_of(conf::Configuration& configuration, conf::SocketRow& row, conf::ThrottleTable& throttle) {
+    conf::Scope scope;
+    scope.configuration = &configuration;
+    scope.row = &row;
+    scope.throttle = &throttle;
+    return scope;
+  }
+
   // What the manual says is what a program gets that never read a file. Lists have their defaults in the table only.
   void defaults_are_those_of_the_structs() {
     conf::Configuration from_structs, from_table;
     conf::SocketRow row_from_structs, row_from_table;
+    conf::ThrottleTable throttle_from_structs, throttle_from_table;
     for (const auto& setting : conf::all_settings()) {
       if (setting.fallback.empty() || setting.name == "base_directory" || setting.type == conf::Type::address_list) continue;
       if (setting.name.starts_with("listeners.") && setting.name.find("[]") == std::string_view::npos) continue;
       std::vector<conf::Mistake> mistakes;
-      conf::assign(setting, {&from_table, nullptr, &row_from_table}, conf::value_from(setting, setting.fallback), {}, std::string(setting.name), mistakes, {});
+      conf::assign(setting, scope_of(from_table, row_from_table, throttle_from_table), conf::value_from(setting, setting.fallback), {}, std::string(setting.name), mistakes, {});
       CPPUNIT_ASSERT_MESSAGE(std::string(setting.name), mistakes.empty());
       CPPUNIT_ASSERT_MESSAGE(std::string(setting.name),
-                             conf::same(setting, {&from_structs, nullptr, &row_from_structs}, {&from_table, nullptr, &row_from_table}));
+                             conf::same(setting, scope_of(from_structs, row_from_structs, throttle_from_structs), scope_of(from_table, row_from_table, throttle_from_table)));
     }
   }
 
@@ -70,10 +79,13 @@ class SettingsTest : public CppUnit::TestFixture {
         conf::Configuration configuration;
         conf::Listener listener;
         conf::SocketRow row;
+        conf::ThrottleTable throttle;
+        conf::Scope scope = scope_of(configuration, row, throttle);
+        scope.listener = &listener;
         const auto text = conf::fallback_for(setting, static_cast<conf::Module>(module));
         if (text.empty()) continue;
         std::vector<conf::Mistake> mistakes;
-        conf::assign(setting, {&configuration, &listener, &row}, conf::value_from(setting, text), {}, std::string(setting.name), mistakes, {});
+        conf::assign(setting, scope, conf::value_from(setting, text), {}, std::string(setting.name), mistakes, {});
         CPPUNIT_ASSERT_MESSAGE(mistakes.empty() ? "" : mistakes[0].to_string(), mistakes.empty());
       }
   }

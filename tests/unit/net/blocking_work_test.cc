@@ -30,6 +30,7 @@ class BlockingWorkTest : public CppUnit::TestFixture {
     net::asio::co_spawn(io_, work.run(std::move(what), limit), [this](std::exception_ptr, Ended ended) { ended_ = std::move(ended); });
   }
   Ended wait() {
+    io_.restart();
     while (!ended_) io_.run_one();
     return *ended_;
   }
@@ -68,6 +69,7 @@ class BlockingWorkTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(wait().outcome == Outcome::queue_full);
     go_on.set_value();
     do {
+      io_.restart();
       io_.run_one();
       start(work, [] { return std::optional<std::string>("y"); }, 10s);
     } while (wait().outcome == Outcome::queue_full);
