@@ -89,7 +89,7 @@ const std::vector<RoleEntry>& role_table() {
        {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
-       {{"spool-state", write}, {"generations", read}}},
+       {{"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}}},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
   };

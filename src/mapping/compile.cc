@@ -59,7 +59,8 @@ std::string big_endian(std::uint64_t value, int bytes) {
 class Compiler final : public SourceHandler {
  public:
   explicit Compiler(const CompileInput& input)
-      : input_(input), lint_([this](const char* code, std::uint16_t file, std::uint32_t line, std::string text) { message(code, file, line, std::move(text)); }) {}
+      : input_(input), lint_([this](const char* code, std::uint16_t file, std::uint32_t line, std::string text) { message(code, file, line, std::move(text)); },
+                             input.throttles) {}
 
   Compilation run() {
     if (!input_.mappings.empty()) {

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct CompileInput {
   std::string aliases;
   ReadSource read = read_source_file;
   bool lint = true;       // warnings and the checks of access tables too
+  std::optional<std::set<std::string>> throttles;  // tables of counters that postern.conf has, lower case; nothing: not known
   std::function<void(std::uint64_t done_bytes, std::uint64_t all_bytes)> progress;  // may be empty
 };
 

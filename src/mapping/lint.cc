@@ -199,6 +199,9 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   // access-control.md 8.1: PORT_ACCESS is asked again when a session offers AUTH, without flag A.
   if (plain == "PORT_ACCESS" && said.counts_every_probe)
     warn("W21", place, "the rate call-out counts the second probe of a session too: put $:A before it");
+  for (const std::string& table : said.throttles)
+    if (throttles_ && !throttles_->contains(base::lower(table)))
+      warn("W22", place, "there is no table \"" + table + "\" in throttle of postern.conf: this never refuses anybody");
   for (const std::string& called : said.called_tables) calls_.emplace(base::upper(called), place);
 
   // Output at least as long as the input: as much literal text, and each field once or more.

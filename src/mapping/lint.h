@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The checks of entries in their tables: errors E13 and E14, warnings W01 to W21 as far as they are about more than syntax
+// The checks of entries in their tables: errors E13 and E14, warnings W01 to W22 as far as they are about more than syntax
 // (access-control.md 5.2). A lint never changes what is compiled.
 #include "mapping/pattern.h"
 #include "mapping/template.h"
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,7 +19,8 @@ namespace postern::mapping {
 class Lint {
  public:
   using Emit = std::function<void(const char* code, std::uint16_t file, std::uint32_t line, std::string text)>;
-  explicit Lint(Emit emit) : emit_(std::move(emit)) {}
+  // `throttles`: the tables of counters that postern.conf has, lower case; nothing if that is not known (W22 then stays silent).
+  explicit Lint(Emit emit, std::optional<std::set<std::string>> throttles = {}) : emit_(std::move(emit)), throttles_(std::move(throttles)) {}
 
   void table(std::string_view name, std::uint16_t file, std::uint32_t line);
   void entry(std::string_view pattern_text, const Pattern& pattern, const Template& expansion, std::uint16_t file, std::uint32_t line);
@@ -39,6 +41,7 @@ class Lint {
   void warn(const char* code, const Place& place, std::string text) { emit_(code, place.file, place.line, std::move(text)); }
 
   Emit emit_;
+  const std::optional<std::set<std::string>> throttles_;
   std::string name_;                 // of the present table, upper case
   Place catch_all_;                  // line 0: none yet
   bool unreachable_reported_ = false;

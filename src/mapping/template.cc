@@ -245,7 +245,9 @@ class Parser {
       name = head;
       std::tie(routine, rest) = split_once(tail, ',');
     }
-    if (name == "postern" && (routine == "throttle" || routine == "throttle_p") && !first_probe_only_) facts().counts_every_probe = true;
+    const bool counts = name == "postern" && (routine == "throttle" || routine == "throttle_p");
+    if (counts && !first_probe_only_) facts().counts_every_probe = true;
+    if (const std::string_view table = split_once(rest, ',').first; counts && table.find('$') == std::string_view::npos) facts().throttles.emplace_back(table);
     may_fail();
     op(TemplateOp::call_out);
     argument(name);

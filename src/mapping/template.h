@@ -21,6 +21,7 @@ struct TemplateFacts {
   bool any_continuing = false;       // has a $C, $L or $R at all
   char control = ' ';                // the last letter
   std::vector<std::string> called_tables;  // those named by constants
+  std::vector<std::string> throttles;      // tables of counters, the same
   // The output as runs of constant text and of substituted text in between.
   struct Piece {
     bool constant = true;

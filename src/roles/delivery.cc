@@ -7,6 +7,7 @@
 #include "net/run_for_life.h"
 #include "policy/channels.h"
 #include "policy/access.h"
+#include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
 #include "roles/workers_lock.h"
@@ -82,7 +83,8 @@ class DeliveryRole {
         store_(std::move(store)),
         generations_(std::move(generations)),
         directory_(io, base_.get(), generations_),
-        rules_(start, link, directory_, questions_),
+        outside_(io, start, base_.get(), directory_),
+        rules_(start, link, directory_, outside_.questions()),
         deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }},
@@ -244,7 +246,7 @@ class DeliveryRole {
   store::Store store_;
   directory::Generations generations_;
   directory::Client directory_;
-  policy::Questions questions_;
+  Outside outside_;
   RulesInForce rules_;
   delivery::Deliverer deliverer_;
   std::size_t batch_messages_;

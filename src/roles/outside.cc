@@ -6,8 +6,6 @@
 #include "policy/sequences.h"
 #include "policy/urls.h"
 
-#include <fcntl.h>
-
 namespace postern::roles {
 namespace {
 
@@ -27,8 +25,8 @@ std::pair<std::string, std::string> table_and_key(const std::string& argument) {
 
 }  // namespace
 
-Outside::Outside(net::asio::io_context& io, const service::Start& start, directory::Lookups& directory)
-    : directory_(directory), base_(::fcntl(start.get("base"), F_DUPFD_CLOEXEC, 3)), daemons_(io), files_(io, kFileThreads, kFileQueue) {
+Outside::Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Lookups& directory)
+    : directory_(directory), daemons_(io), files_(io, kFileThreads, kFileQueue) {
   if (auto memory = start.map("throttles", true)) {
     auto throttles = gate::Throttles::attach(std::move(*memory));
     if (throttles) throttles_.emplace(std::move(*throttles));
@@ -37,8 +35,8 @@ Outside::Outside(net::asio::io_context& io, const service::Start& start, directo
   add_throttle("throttle", false);
   add_throttle("throttle_p", true);
   questions_.add_daemons([this](const Question& question, const QuestionFacts&) { return daemons_.ask(question.routine, question.argument); });
-  questions_.add(Question::Kind::sequence, [this](const Question& question, const QuestionFacts&) {
-    return patient("sequence-failed", question.name, [base = base_.get(), question]() -> Result<std::string> {
+  questions_.add(Question::Kind::sequence, [this, base](const Question& question, const QuestionFacts&) {
+    return patient("sequence-failed", question.name, [base, question]() -> Result<std::string> {
       const auto number = policy::next_in_sequence(base, question.name);
       if (!number) return number.error();
       return policy::sequence_text(*number, question.radix, question.width, question.modulus);

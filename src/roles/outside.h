@@ -18,8 +18,8 @@ namespace postern::roles {
 
 class Outside {
  public:
-  // Maps "throttles", if the role has it. All references must outlive this.
-  Outside(net::asio::io_context& io, const service::Start& start, directory::Lookups& directory);
+  // Maps "throttles", if the role has it. `base`: the base directory, open. All references, and it, must outlive this.
+  Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Lookups& directory);
   Outside(const Outside&) = delete;
   Outside& operator=(const Outside&) = delete;
 
@@ -34,7 +34,6 @@ class Outside {
   net::Awaitable<Text> attribute(std::string domain, std::string attribute);
 
   directory::Lookups& directory_;
-  base::Descriptor base_;
   std::optional<gate::Throttles> throttles_;
   policy::SiteDaemons daemons_;
   net::BlockingWork files_;

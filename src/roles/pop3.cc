@@ -64,7 +64,7 @@ int run_pop3(service::Start& start) {
   if (!mail) return failed(mail.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  Outside outside(io, start, directory);
+  Outside outside(io, start, start.get("base"), directory);
   RulesInForce rules(start, link, directory, outside.questions());
   pop3::Inboxes inboxes(io, base::system_files(), mail->get());
   ProcessServices services(rules, directory, inboxes);

@@ -104,7 +104,7 @@ int run_smtp(service::Start& start) {
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
-  Outside outside(io, start, directory);
+  Outside outside(io, start, start.get("base"), directory);
   RulesInForce rules(start, link, directory, outside.questions());
   ProcessServices services(rules, **submitter, start.number);
   service::StreamService service(

@@ -241,6 +241,7 @@ int compile_site(const std::string& program, const std::string& default_director
 
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
+  std::optional<std::set<std::string>> throttles;
   if (!options->output.empty()) {
     const std::size_t slash = options->output.rfind('/');
     target_path = slash == std::string::npos ? "." : slash == 0 ? "/" : options->output.substr(0, slash);
@@ -253,6 +254,8 @@ int compile_site(const std::string& program, const std::string& default_director
       for (const auto& mistake : loaded.mistakes)
         if (!mistake.warning) std::cerr << mistake.to_string() << "\n";
       if (!loaded.usable()) return fail({Kind::invalid, "postern.conf must be right first: it says where tables.db is"});
+      throttles.emplace();
+      for (const auto& table : loaded.configuration.throttle) throttles->insert(base::lower(table.name));
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
     }
   }
@@ -265,6 +268,7 @@ int compile_site(const std::string& program, const std::string& default_director
   Progress progress;
   mapping::CompileInput input;
   input.read = [&](const std::string& path) { return read_below(*source, path); };
+  input.throttles = std::move(throttles);
   input.progress = [&](std::uint64_t done, std::uint64_t all) { progress.show(done, all); };
   if (is_there(*source, "mappings")) input.mappings = options->directory + "/mappings";
   if (is_there(*source, "general.txt")) input.general = options->directory + "/general.txt";

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one decision of the gate costs: by the number of distinct addresses that were seen, and by the length of the lists that are
-// asked. Prints nanoseconds a decision, in one process, connection table and ledger in shared memory as in the server.
+// asked; and one use of a counter that templates ask. Prints nanoseconds a decision, in one process, connection table and ledger in shared memory as in the server.
 //
 //   tests/bench/admission_bench [decisions a figure, default 1000000]
 #include "base/clock.h"
 #include "gate/admission.h"
 #include "gate/ledger.h"
 #include "gate/refusals.h"
+#include "gate/throttle_table.h"
 
 #include <chrono>
 #include <cstdio>
@@ -94,6 +95,23 @@ void print(std::uint32_t what, const Costs& costs) {
   std::fflush(stdout);
 }
 
+// One use of a key of $[postern:throttle], with so many keys in a table that is full, half of them over their quota.
+double throttle_cost(std::uint32_t keys, std::uint32_t uses) {
+  auto throttles = *gate::Throttles::attach(*gate::Throttles::create());
+  conf::ThrottleTable table;
+  table.name = "connections";
+  table.quota = 2;
+  table.max_entries = keys;
+  throttles.set_tables({table});
+  std::vector<std::string> names;
+  for (std::uint32_t number = 0; number < keys; ++number) names.push_back(address(number).to_string());
+  std::mt19937 random(4711);
+  for (const auto& name : names) throttles.count("connections", name, false, base::steady_now());
+  const auto began = base::steady_now();
+  for (std::uint32_t i = 0; i < uses; ++i) throttles.count("connections", names[random() % keys], false, base::steady_now());
+  return std::chrono::duration<double, std::nano>(base::steady_now() - began).count() / uses;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -103,6 +121,11 @@ int main(int count, char** arguments) {
   std::printf("ns a decision, %u of each; \"refused\" and \"blocked\" with their note for the log\n\n   addresses %s", decisions, headings.c_str());
   const auto plain = configuration("connections_per_address = 100; sockets = ( { port = 25; } );");
   for (const std::uint32_t addresses : {1000U, 10'000U, 100'000U, 1'000'000U}) print(addresses, measure(plain, addresses, decisions));
+  std::printf("\n        keys     throttle\n");
+  for (const std::uint32_t keys : {1000U, 10'000U, 100'000U, 500'000U}) {
+    std::printf("%12u %12.0f\n", keys, throttle_cost(keys, decisions));
+    std::fflush(stdout);
+  }
   // Deny list, list of other figures, and client list, all of this length; single addresses and networks that nobody comes from.
   std::printf("\n       lines %s", headings.c_str());
   for (const std::uint32_t lines : {10U, 100U, 1000U, 10'000U, 100'000U}) {

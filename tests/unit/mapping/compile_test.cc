@@ -123,6 +123,17 @@ class CompileTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.source, std::string(row.want), codes(compilation));
     }
     CPPUNIT_ASSERT_EQUAL(std::string("W09:0"), codes(compiled({{"/mappings", "T\n\n  a b\n"}}, true)));
+    // Tables of counters are known only to who has read postern.conf.
+    CompileInput input;
+    input.mappings = "/mappings";
+    input.read = [&](const std::string&) -> Result<std::string> {
+      return relay + "T\n\n  a $C$[postern:throttle,Smtp25,$0]$E\n  b $C$[postern:throttle_p,smtp26,$0]$E\n  * $C$[postern:throttle,$0,x]$E\n";
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(compile(input)));
+    input.throttles = {"smtp25"};
+    Compilation compilation = compile(input);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, compilation.warnings);
+    CPPUNIT_ASSERT_EQUAL(std::string("W22"), std::string(compilation.messages.at(0).code));
     CPPUNIT_ASSERT_EQUAL(std::string("W09:1"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_auth|*|tcp_local|* $N\n"}}, true)));
     // Who is let pass above the refusal is let pass.
     CPPUNIT_ASSERT_EQUAL(std::string("W09:3"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $Y\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
