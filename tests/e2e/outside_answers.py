@@ -18,7 +18,7 @@ PORT_ACCESS
   TCP|*|*|127.0.1.*|*   $C$:A$[postern:throttle,exact,all]$N421$ try$ again$ later$E
   TCP|*|*|127.0.1.*|*   $Y
   TCP|*|*|127.0.2.*|*   $C$:A$[socket:%(socket)s,hang]$N421$ never$E
-  TCP|*|*|127.0.3.*|*   $C$:A$[socket:%(socket)s,client$ 127.0.3.$2]$N421$ the$ daemon$ said$ so$E
+  TCP|*|*|127.0.3.*|*   $C$:A$N421$ $[socket:%(socket)s,client$ 127.0.3.$2]$E
   TCP|*|*|127.0.4.*|*   $C$:A$[postern:throttle,unknown,x]$N421$ unknown$E
   *                     $Y
 
@@ -143,7 +143,7 @@ def a_table_that_is_not_there_is_said_once():
 @case
 def a_daemon_decides():
     with Line(site.smtp, "127.0.3.66") as line:
-        equal(line.rest(), b"421 the daemon said so\r\n")
+        equal(line.rest(), b"421 said about client 127.0.3.66\r\n")
     check(greeted(site.smtp, "127.0.3.67"), "others")
     contains(DAEMON.asked, "client 127.0.3.66")
     contains(sender("daemon-bad"), "said about bad of tcp_")

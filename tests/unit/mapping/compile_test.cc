@@ -127,7 +127,7 @@ class CompileTest : public CppUnit::TestFixture {
     CompileInput input;
     input.mappings = "/mappings";
     input.read = [&](const std::string&) -> Result<std::string> {
-      return relay + "T\n\n  a $C$[postern:throttle,Smtp25,$0]$E\n  b $C$[postern:throttle_p,smtp26,$0]$E\n  * $C$[postern:throttle,$0,x]$E\n";
+      return relay + "T\n\n  a* $C$[postern:throttle,Smtp25,$0]$E\n  b* $C$[postern:throttle_p,smtp26,$0]$E\n  * $C$[postern:throttle,$0,x]$E\n";
     };
     CPPUNIT_ASSERT_EQUAL(std::string(), codes(compile(input)));
     input.throttles = {"smtp25"};
