@@ -20,7 +20,7 @@ std::string in_quotes(std::string_view text) { return "\"" + base::printable(tex
 std::string_view form_name(Form form) {
   switch (form) {
     case Form::string: return "a string";
-    case Form::strings: return "a string or a list of strings";
+    case Form::strings: return "a string list";
     case Form::number: return "a number";
   }
   return "";
@@ -40,10 +40,18 @@ std::string_view found_name(const Argument& argument) {
     case Argument::Kind::tag: return "a tag";
     case Argument::Kind::number: return "a number";
     case Argument::Kind::string: return "a string";
-    case Argument::Kind::list: return "a list of strings";
+    case Argument::Kind::list: return "a string list";
   }
   return "";
 }
+
+// "the header test", as messages about its arguments name it.
+std::string called(const Node& node, bool is_test) { return "the " + base::printable(node.name, 80) + (is_test ? " test" : " command"); }
+
+// Those that the compiler knows by itself.
+bool is_builtin_test(std::string_view name) { return name == "allof" || name == "anyof" || name == "false" || name == "not" || name == "true"; }
+
+std::string arguments(std::size_t count) { return std::to_string(count) + (count == 1 ? " argument" : " arguments"); }
 
 }  // namespace
 
@@ -384,7 +392,7 @@ void Compiler::command(const Node& node) {
   if (definition == nullptr) {
     std::string_view ignored;
     if (!capability.empty()) error(node.place, in_quotes(node.name) + " needs: require " + in_quotes(capability) + ";");
-    else if (find(&Extension::tests, node, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a test, not a command");
+    else if (is_builtin_test(node.name) || find(&Extension::tests, node, ignored) != nullptr || !ignored.empty()) error(node.place, "can't use test '" + base::printable(node.name, 80) + "' as a command");
     else error(node.place, "unknown command " + in_quotes(node.name));
     needs_.clear();
     if (node.has_block) {
@@ -399,7 +407,7 @@ void Compiler::command(const Node& node) {
   if (!node.has_block && definition->has_block) error(node.place, in_quotes(node.name) + " needs a block");
   Arguments arguments;
   std::unique_ptr<Step> step;
-  if (check_arguments(node, *definition, arguments)) step = definition->compile(*this, arguments);
+  if (check_arguments(node, *definition, false, arguments)) step = definition->compile(*this, arguments);
   if (!definition->has_block) {
     emit_step(std::move(step), node);
     return;
@@ -455,7 +463,7 @@ std::optional<bool> Compiler::test(const Node& node) {
   if (definition == nullptr) {
     std::string_view ignored;
     if (!capability.empty()) error(node.place, "test " + in_quotes(node.name) + " needs: require " + in_quotes(capability) + ";");
-    else if (find(&Extension::commands, node, ignored) != nullptr || !ignored.empty()) error(node.place, in_quotes(node.name) + " is a command, not a test");
+    else if (find(&Extension::commands, node, ignored) != nullptr || !ignored.empty()) error(node.place, "can't use command '" + base::printable(node.name, 80) + "' as a test");
     else error(node.place, "unknown test " + in_quotes(node.name));
     needs_.clear();
     return std::nullopt;
@@ -464,7 +472,7 @@ std::optional<bool> Compiler::test(const Node& node) {
   Arguments arguments;
   decided_.reset();
   std::unique_ptr<Step> step;
-  if (check_arguments(node, *definition, arguments)) step = definition->compile(*this, arguments);
+  if (check_arguments(node, *definition, true, arguments)) step = definition->compile(*this, arguments);
   const std::optional<bool> known = std::exchange(decided_, std::nullopt);
   if (step == nullptr && known) {
     needs_.clear();
@@ -494,7 +502,7 @@ std::optional<bool> Compiler::tests(const Node& node, bool jump_on) {
 
 // ---- arguments
 
-const TagDefinition* Compiler::find_tag(const Node& node, const Definition& definition, const Argument& tag) {
+const TagDefinition* Compiler::find_tag(const Node& node, const Definition& definition, const Argument& tag, bool is_test) {
   const auto belongs = [&](const TagDefinition& candidate) {
     if (candidate.tag != tag.tag) return false;
     if (!candidate.also.empty() && required_.find(candidate.also) == required_.end() && found_by_ihave_.find(candidate.also) == found_by_ihave_.end()) return false;
@@ -514,7 +522,7 @@ const TagDefinition* Compiler::find_tag(const Node& node, const Definition& defi
         error(tag.place, "tag \":" + tag.tag + "\" needs: require " + in_quotes(extension->name) + ";");
         return nullptr;
       }
-  error(tag.place, in_quotes(node.name) + " has no tag \":" + tag.tag + "\"");
+  error(tag.place, "unknown tagged argument ':" + tag.tag + "' for " + called(node, is_test));
   return nullptr;
 }
 
@@ -528,7 +536,7 @@ const Argument* Compiler::tag_parameter(const Node& node, const TagDefinition& d
   return nullptr;
 }
 
-bool Compiler::check_arguments(const Node& node, const Definition& definition, Arguments& out) {
+bool Compiler::check_arguments(const Node& node, const Definition& definition, bool is_test, Arguments& out) {
   out.node_ = &node;
   bool good = true;
   std::size_t next = 0;
@@ -543,7 +551,7 @@ bool Compiler::check_arguments(const Node& node, const Definition& definition, A
       good = false;
       continue;
     }
-    const TagDefinition* tag = find_tag(node, definition, argument);
+    const TagDefinition* tag = find_tag(node, definition, argument, is_test);
     if (tag == nullptr) return false;   // whether it takes a parameter is not known, so what follows can't be judged
     for (const Arguments::Tag& earlier : out.tags_) {
       if (earlier.definition->tag == tag->tag) {
@@ -568,14 +576,15 @@ bool Compiler::check_arguments(const Node& node, const Definition& definition, A
   for (std::size_t i = 0; i < count && i + left_out < most; ++i) {
     const Form form = definition.arguments[i + left_out];
     if (fits(*out.positional_[i], form)) continue;
-    error(out.positional_[i]->place, in_quotes(node.name) + " expects " + std::string(form_name(form)) + " here, found " + std::string(found_name(*out.positional_[i])));
+    error(out.positional_[i]->place, called(node, is_test) + " expects " + std::string(form_name(form)) + " as argument " + std::to_string(i + left_out + 1) + ", but " +
+                                         std::string(found_name(*out.positional_[i])) + " was found");
     good = false;
   }
   if (count < least) {
-    error(node.place, in_quotes(node.name) + " needs " + std::to_string(least) + (least == 1 ? " argument" : " arguments") + " (not counting tags), found " + std::to_string(count));
+    error(node.place, called(node, is_test) + " requires " + arguments(least) + ", but " + std::to_string(count) + (count == 1 ? " is given" : " are given"));
     good = false;
   } else if (count > most) {
-    error(out.positional_[most]->place, in_quotes(node.name) + " takes " + (most == 0 ? std::string("no arguments") : "only " + std::to_string(most) + (most == 1 ? " argument" : " arguments")) + " (not counting tags)");
+    error(out.positional_[most]->place, called(node, is_test) + (most == 0 ? " takes no arguments" : " requires " + arguments(most)) + ", but " + std::to_string(count) + (count == 1 ? " is given" : " are given"));
     good = false;
   }
   return good;

@@ -139,9 +139,9 @@ class Compiler {
   std::optional<bool> constant_test(bool value);
   std::optional<bool> tests(const Node& node, bool jump_on);
   const Node* single_test(const Node& node);
-  bool check_arguments(const Node& node, const Definition& definition, Arguments& out);
+  bool check_arguments(const Node& node, const Definition& definition, bool is_test, Arguments& out);
   const Argument* tag_parameter(const Node& node, const TagDefinition& definition, std::size_t& next);
-  const TagDefinition* find_tag(const Node& node, const Definition& definition, const Argument& tag);
+  const TagDefinition* find_tag(const Node& node, const Definition& definition, const Argument& tag, bool is_test);
   const Definition* find(std::vector<Definition> Extension::*kind, const Node& node, std::string_view& missing_capability);
   [[nodiscard]] bool offered(const Extension& extension) const;
   void need(const Extension& extension);

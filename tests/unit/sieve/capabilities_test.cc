@@ -224,7 +224,7 @@ class CapabilitiesTest : public CppUnit::TestFixture {
         {"if date \"date\" \"century\" \"20\" {}", "mistake: unknown part of a date \"century\""},
         {"if date :zone \"GMT\" \"date\" \"year\" \"20\" {}", "mistake: expected \"+hhmm\" or \"-hhmm\", found \"GMT\""},
         {"if date :zone \"+0100\" :originalzone \"date\" \"year\" \"20\" {}", "mistake: tags \":zone\" and \":originalzone\" exclude each other"},
-        {"if currentdate :originalzone \"year\" \"20\" {}", "mistake: \"currentdate\" has no tag \":originalzone\""},
+        {"if currentdate :originalzone \"year\" \"20\" {}", "mistake: unknown tagged argument ':originalzone' for the currentdate test"},
         {"if date :index 0 \"date\" \"year\" \"20\" {}", "mistake: fields are counted from 1"},
         {"if date :last \"date\" \"year\" \"20\" {}", "mistake: \":last\" needs \":index\""},
     };
@@ -250,7 +250,7 @@ class CapabilitiesTest : public CppUnit::TestFixture {
         {"if header :index 1 :contains [\"x-multi\", \"subject\"] \"hello\" { discard; }", "discard"},
         {"if header :last \"x\" \"y\" {}", "mistake: \":last\" needs \":index\""},
         {"if header :index 0 \"x\" \"y\" {}", "mistake: fields are counted from 1"},
-        {"if exists :index 1 \"x\" {}", "mistake: \"exists\" has no tag \":index\""},
+        {"if exists :index 1 \"x\" {}", "mistake: unknown tagged argument ':index' for the exists test"},
     };
     rows("require \"index\";", more);
   }
@@ -276,7 +276,7 @@ class CapabilitiesTest : public CppUnit::TestFixture {
         {"deleteheader :last \"x\";", "mistake: \":last\" needs \":index\""},
         {"deleteheader :index 0 \"x\";", "mistake: fields are counted from 1"},
         {"addheader \"X\" \"a\x01\";", "mistake: the value has a control character"},
-        {"addheader \"X\";", "mistake: \"addheader\" needs 2 arguments (not counting tags), found 1"},
+        {"addheader \"X\";", "mistake: the addheader command requires 2 arguments, but 1 is given"},
         {"set \"n\" \"a b\"; addheader \"${n}\" \"x\";", "error: \"a b\" can't be the name of a header field"},
     };
     rows("require [\"editheader\", \"relational\", \"index\", \"variables\"];", list);
@@ -540,7 +540,7 @@ class CapabilitiesTest : public CppUnit::TestFixture {
         {"redirect \"a@example.com\"; reject \"no\";", "error: reject can't be combined with redirect"},
         {"reject \"no\"; reject \"no\";", "error: the message is rejected twice"},
         {"vacation \"away\"; reject \"no\";", "error: reject can't be combined with vacation"},
-        {"reject;", "mistake: \"reject\" needs 1 argument (not counting tags), found 0"},
+        {"reject;", "mistake: the reject command requires 1 argument, but 0 are given"},
         {"if header \"subject\" \"x\" { reject \"no\"; }", "keep (implicit)"},
     };
     rows("require [\"reject\", \"ereject\", \"vnd.postern.refuse\", \"fileinto\", \"vacation\"];", list);

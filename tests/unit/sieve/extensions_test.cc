@@ -115,7 +115,7 @@ class ExtensionsTest : public CppUnit::TestFixture {
         {"address :count \"eq\" [\"to\", \"cc\"] \"3\"", "true"},
         {"header :count \"xx\" \"to\" \"3\"", "mistake: 2:18 unknown relation \"xx\"; expected gt, ge, lt, le, eq or ne"},
         {"header :value \"gt\" :count \"gt\" \"to\" \"3\"", "mistake: 2:23 tags \":value\" and \":count\" exclude each other"},
-        {"header :value \"to\" \"3\"", "mistake: 2:4 \"header\" needs 2 arguments (not counting tags), found 1"},
+        {"header :value \"to\" \"3\"", "mistake: 2:4 the header test requires 2 arguments, but 1 is given"},
     };
     for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.test), std::string(row.want), truth(row.test, kMessage));
     CPPUNIT_ASSERT_EQUAL(std::string("error: 1:67 unknown relation \"zz\""),
@@ -169,7 +169,7 @@ class ExtensionsTest : public CppUnit::TestFixture {
         {"if hasflag :count \"eq\" \"0\" { discard; }", "discard"},
         {"if hasflag \"\" { discard; }", "keep (implicit)"},
         {"addflag \"v\" \"a\";", "mistake: 1:78 the name of a variable needs: require \"variables\";"},
-        {"addflag 5;", "mistake: 1:78 \"addflag\" expects a string or a list of strings here, found a number"},
+        {"addflag 5;", "mistake: 1:78 the addflag command expects a string list as argument 2, but a number was found"},
     };
     compare_rows("require [\"imap4flags\", \"fileinto\", \"relational\"];                    ", rows);
     const std::pair<std::string_view, std::string_view> with_variables[] = {
