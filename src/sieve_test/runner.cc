@@ -78,8 +78,8 @@ void print_report(const FileReport& report, bool quiet, std::ostream& out) {
   }
 }
 
-std::string summary(std::size_t tests, std::size_t failures) {
-  if (failures == 0) return "PASS: " + std::to_string(tests) + " tests";
+std::string summary(std::size_t tests, std::size_t failures, bool all_passed) {
+  if (all_passed) return "PASS: " + std::to_string(tests) + " tests";
   return "FAIL: " + std::to_string(failures) + " of " + std::to_string(tests) + " tests";
 }
 
@@ -94,9 +94,11 @@ std::string junit(const std::vector<FileReport>& reports) {
       if (test.failure) out += ">\n      <failure message=\"" + xml(*test.failure) + "\"/>\n    </testcase>\n";
       else out += "/>\n";
     }
+    std::string errors_text;
     for (const sieve::Mistake& mistake : report.mistakes)
-      if (!mistake.warning) out += "    <system-err>line " + std::to_string(mistake.line) + ": " + xml(mistake.text) + "</system-err>\n";
-    if (report.stopped) out += "    <system-err>" + xml(*report.stopped) + "</system-err>\n";
+      if (!mistake.warning) errors_text += "line " + std::to_string(mistake.line) + ": " + xml(mistake.text) + "\n";
+    if (report.stopped) errors_text += xml(*report.stopped) + "\n";
+    if (!errors_text.empty()) out += "    <system-err>" + errors_text + "</system-err>\n";
     out += "  </testsuite>\n";
   }
   return out + "</testsuites>\n";

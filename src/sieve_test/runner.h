@@ -32,8 +32,8 @@ FileReport run_tests(const std::string& path, std::string_view source, const std
 
 // "ok 1 - name", "not ok 2 - name: reason" and the last line; quiet: only what is not ok, and the last line.
 void print_report(const FileReport& report, bool quiet, std::ostream& out);
-// "PASS: 5 tests", "FAIL: 2 of 5 tests": over all files.
-std::string summary(std::size_t tests, std::size_t failures);
+// "PASS: 5 tests", "FAIL: 2 of 5 tests": over all files. A file that did not compile, or ended early, has failed whatever its tests did.
+std::string summary(std::size_t tests, std::size_t failures, bool all_passed);
 
 // The form that build servers read: one suite a file, one case a test.
 std::string junit(const std::vector<FileReport>& reports);

@@ -25,7 +25,7 @@ struct Row {
   Type type;
 };
 
-constexpr std::array<Row, 45> kSettings = {{
+constexpr std::array<Row, 44> kSettings = {{
     {"sieve_extensions", "", Type::text},
     {"sieve_max_script_size", "1M", Type::size},
     {"sieve_max_actions", "32", Type::number},
@@ -49,7 +49,6 @@ constexpr std::array<Row, 45> kSettings = {{
     {"sieve_variables_max_value_size", "4096", Type::size},
     {"sieve_variables_max_variable_size", "", Type::size},
     {"sieve_variables_max_scope_count", "255", Type::number},
-    {"sieve_variables_max_scope_size", "255", Type::number},
     {"sieve_include_max_includes", "255", Type::number},
     {"sieve_include_max_nesting_depth", "10", Type::number},
     {"sieve_notify_max_notifications", "10", Type::number},

@@ -16,11 +16,11 @@ int sieve_test(const SieveOptions& options) {
   for (const std::string& name : options.files) {
     const auto source = read_input(name);
     if (!source) return kUsage;
-    if (options.files.size() > 1) std::cout << "# " << name << '\n';
-    std::cout.flush();
     sieve_test::FileReport report = sieve_test::run_tests(name, *source, [&](const std::string& text) { std::cerr << name << ": " << text << '\n'; });
     if (!report.compiled) print_mistakes(name, *source, report.mistakes);
+    if (options.files.size() > 1 && (!options.quiet || !report.passed())) std::cout << "# " << name << '\n';
     print_report(report, options.quiet, std::cout);
+    std::cout.flush();
     if (report.stopped) std::cerr << name << ": stopped: " << *report.stopped << '\n';
     tests += report.tests.size();
     failures += report.failures();
@@ -28,11 +28,7 @@ int sieve_test(const SieveOptions& options) {
     all_failed = all_failed && (!report.compiled || (!report.tests.empty() && report.failures() == report.tests.size()));
     reports.push_back(std::move(report));
   }
-  if (all_passed || failures > 0) {
-    std::cout << sieve_test::summary(tests, failures) << '\n';
-  } else {
-    std::cout << "FAIL: " << tests << " tests, and a file that did not come to its end\n";
-  }
+  std::cout << sieve_test::summary(tests, failures, all_passed) << '\n';
   if (options.junit) {
     std::ofstream out(*options.junit, std::ios::binary);
     out << sieve_test::junit(reports);

@@ -103,11 +103,12 @@ STOPS = file("stops.svtest", 'require "vnd.dovecot.testsuite";\ntest "one" { }\n
     ("all pass", [PASSES], 0, "ok 1 - one\nok 2 - two\nPASS: 2 tests\n"),
     ("one fails", [FAILING], 1, "ok 1 - one\nnot ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
     ("quiet", ["-q", FAILING], 1, "not ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
-    ("does not compile", [WRONG], 1, "FAIL: 0 tests, and a file that did not come to its end\n"),
-    ("ends early", [STOPS], 1, "ok 1 - one\nFAIL: 1 tests, and a file that did not come to its end\n"),
+    ("does not compile", [WRONG], 1, "FAIL: 0 of 0 tests\n"),
+    ("ends early", [STOPS], 1, "ok 1 - one\nFAIL: 0 of 1 tests\n"),
     ("must fail, and does", ["-F", ALL_FAIL], 0, "not ok 1 - one: no\nFAIL: 1 of 1 tests\n"),
     ("must fail, and one does not", ["-F", FAILING], 1, "ok 1 - one\nnot ok 2 - two: no  way\nFAIL: 1 of 2 tests\n"),
-    ("must fail, and does not compile", ["-F", WRONG], 0, "FAIL: 0 tests, and a file that did not come to its end\n"),
+    ("must fail, and does not compile", ["-F", WRONG], 0, "FAIL: 0 of 0 tests\n"),
+    ("several files, quiet", ["-q", PASSES, ALL_FAIL], 1, "# %s\nnot ok 1 - one: no\nFAIL: 1 of 3 tests\n" % ALL_FAIL),
     ("several files", [PASSES, ALL_FAIL], 1, "# %s\nok 1 - one\nok 2 - two\n# %s\nnot ok 1 - one: no\nFAIL: 1 of 3 tests\n" % (PASSES, ALL_FAIL)),
 ])
 def test_files_are_run(arguments, status, want):

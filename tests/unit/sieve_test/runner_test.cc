@@ -150,8 +150,8 @@ class RunnerTest : public CppUnit::TestFixture {
     print_report(report, true, quiet);
     CPPUNIT_ASSERT_EQUAL(std::string("ok 1 - good\nnot ok 2 - two  lines: why not\n"), all.str());
     CPPUNIT_ASSERT_EQUAL(std::string("not ok 2 - two  lines: why not\n"), quiet.str());
-    CPPUNIT_ASSERT_EQUAL(std::string("PASS: 2 tests"), summary(2, 0));
-    CPPUNIT_ASSERT_EQUAL(std::string("FAIL: 1 of 2 tests"), summary(2, 1));
+    CPPUNIT_ASSERT_EQUAL(std::string("PASS: 2 tests"), summary(2, 0, true));
+    CPPUNIT_ASSERT_EQUAL(std::string("FAIL: 1 of 2 tests"), summary(2, 1, false));
     CPPUNIT_ASSERT(!report.passed());
   }
 

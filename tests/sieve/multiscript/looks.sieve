@@ -1,0 +1,2 @@
+require "fileinto";
+if header "x-mark" "yes" { fileinto "Lists"; }
