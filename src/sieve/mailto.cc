@@ -2,6 +2,7 @@
 #include "sieve/mailto.h"
 
 #include "base/text.h"
+#include "mail/address.h"
 #include "mail/header.h"
 #include "sieve/compiler.h"
 
@@ -65,24 +66,33 @@ std::optional<MailTo> parse_mailto(std::string_view uri, std::string& problem) {
   const auto question = uri.find('?');
   const std::string_view path = uri.substr(0, question), query = question == std::string_view::npos ? std::string_view() : uri.substr(question + 1);
   MailTo made;
+  // Several addresses have a comma between them, which RFC 5436 wants as %2C and many write as it is.
   const auto add = [&](std::vector<std::string>& list, std::string_view text) {
-    auto address = redirect_address(text);
-    if (!address) {
+    const mail::AddressList parsed = mail::parse_address_list(text);
+    if (parsed.grouped || parsed.cut || parsed.addresses.empty()) {
       problem = "\"" + base::printable(text, 80) + "\" in the mailto: URI is not a mail address";
       return false;
     }
-    const auto has = [&](const std::vector<std::string>& other) { return std::find(other.begin(), other.end(), *address) != other.end(); };
-    if (!has(made.to) && !has(made.cc) && !has(made.bcc)) list.push_back(std::move(*address));
-    if (made.to.size() + made.cc.size() + made.bcc.size() <= kMostRecipients) return true;
-    problem = "the mailto: URI has more than " + std::to_string(kMostRecipients) + " recipients";
-    return false;
-  };
-  if (!path.empty())
-    for (const std::string_view piece : base::split(path, ',')) {
-      const auto text = decoded(piece);
-      if (!text) return refuse("the mailto: URI has a wrong %XX");
-      if (!add(made.to, *text)) return std::nullopt;
+    for (const mail::ListedAddress& entry : parsed.addresses) {
+      auto address = redirect_address(entry.raw);
+      if (!address) {
+        problem = "\"" + base::printable(entry.raw, 80) + "\" in the mailto: URI is not a mail address";
+        return false;
+      }
+      const auto has = [&](const std::vector<std::string>& other) { return std::find(other.begin(), other.end(), *address) != other.end(); };
+      if (!has(made.to) && !has(made.cc) && !has(made.bcc)) list.push_back(std::move(*address));
+      if (made.to.size() + made.cc.size() + made.bcc.size() > kMostRecipients) {
+        problem = "the mailto: URI has more than " + std::to_string(kMostRecipients) + " recipients";
+        return false;
+      }
     }
+    return true;
+  };
+  if (!path.empty()) {
+    const auto text = decoded(path);
+    if (!text) return refuse("the mailto: URI has a wrong %XX");
+    if (!add(made.to, *text)) return std::nullopt;
+  }
   if (!query.empty())
     for (const std::string_view piece : base::split(query, '&')) {
       const auto equals = piece.find('=');
@@ -95,8 +105,7 @@ std::optional<MailTo> parse_mailto(std::string_view uri, std::string& problem) {
       }
       std::vector<std::string>* list = base::equal_ignoring_case(*name, "to") ? &made.to : base::equal_ignoring_case(*name, "cc") ? &made.cc : base::equal_ignoring_case(*name, "bcc") ? &made.bcc : nullptr;
       if (list != nullptr) {
-        for (const std::string_view address : base::split(*value, ','))
-          if (!add(*list, address)) return std::nullopt;
+        if (!value->empty() && !add(*list, *value)) return std::nullopt;
         continue;
       }
       if (!mail::is_field_name(*name)) return refuse("\"" + base::printable(*name, 80) + "\" in the mailto: URI can't be the name of a header field");
