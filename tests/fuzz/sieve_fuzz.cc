@@ -18,7 +18,7 @@ constexpr std::string_view kMessage =
     "Received: x; Sat, 21 Nov 2026 23:30:00 -0100\r\nFrom: \"A, B\" <ken+sieve@example.org>\r\nTo: g: a@example.com, b;\r\nSubject: =?utf-8?q?caf=C3=A9?= x\r\nX-Empty:\r\n"
     "Message-ID: <1@example.org>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\nContent-Type: text/html\r\n\r\n<b>x</b>\r\n--b--\r\n";
 
-constexpr std::string_view kScript = R"(
+constexpr std::string_view kScript = R"sieve(
 require ["fileinto", "variables", "regex", "body", "mime", "foreverypart", "extracttext", "editheader", "date", "index", "relational", "replace", "enclose", "vacation",
          "envelope", "subaddress", "duplicate", "imap4flags", "vnd.postern.addtag", "vnd.postern.addprefix", "comparator-i;ascii-numeric", "copy"];
 if header :matches "subject" "*[*]*" { set :quotewildcard "list" "${2}"; }
@@ -42,7 +42,7 @@ fileinto :copy "A";
 if size :over 100 { enclose :subject "enclosed ${rest}" :headers ["from", "date"] "see below"; }
 if duplicate :header "message-id" { addflag "again"; }
 vacation :subject "away ${rest}" "gone ${text}";
-)";
+)sieve";
 
 class FuzzHost : public Host {
  public:
