@@ -237,6 +237,8 @@ class TemplateReader {
     if (made_.title.empty()) error(1, 1, "template has no line \"#@ title: …\"");
     if (made_.id.empty()) error(1, 1, "template has no line \"#@ id: …\"");
     if (base::trim(text).empty()) return error(lines_above + 1, 1, "template has no script");
+    // At the start of a file the compiler skips it; in a stored rule comment lines would stand in front of it.
+    if (text.starts_with("\xef\xbb\xbf")) return error(lines_above + 1, 1, "a byte order mark may stand at the start of the file only");
     made_.script = std::string(text);
     const auto place = [&](std::size_t offset) {
       const std::string_view before = text.substr(0, offset);

@@ -83,6 +83,7 @@ class TemplatesTest : public CppUnit::TestFixture {
         {head + "if header \"a\" %{ {}", "3:15 '%' without a field in braces behind it"},
         {head + "#@ field A text \"p\"\nfileinto %{A};", "4:1 with harmless values: \"fileinto\" needs: require \"fileinto\";"},
         {head + std::string(70000, '#') + "\nkeep;", "1:1 template is longer than 65536 bytes"},
+        {head + "\xef\xbb\xbf" "keep;", "3:1 a byte order mark may stand at the start of the file only"},
         {head + "keep;\xff", "1:1 template is not UTF-8 text"},
     };
     for (const auto& row : rows) {
