@@ -19,7 +19,7 @@
 namespace postern::keyfile {
 
 // The version of the format; a reader refuses every other one.
-inline constexpr std::uint32_t kCompiledVersion = 2;
+inline constexpr std::uint32_t kCompiledVersion = 3;
 // No compiled file is larger.
 inline constexpr std::uint64_t kMaxCompiledBytes = std::uint64_t{4} << 30;
 

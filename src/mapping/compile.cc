@@ -101,6 +101,7 @@ class Compiler final : public SourceHandler {
     if (!pattern.good() || !expansion.good() || out_.tables.empty()) return;
     if (input_.lint) lint_.entry(pattern_text, pattern, expansion, file, line);
     EntryRecord entry;
+    entry.number = static_cast<std::uint32_t>(out_.tables.back().entries);
     entry.line = line;
     entry.file = file;
     entry.pattern = pattern.code;
@@ -177,8 +178,8 @@ class Compiler final : public SourceHandler {
       ++without;
       for (const Key& key : pattern_windows(entry.pattern)) windows.add(key);
     });
-    std::string records;
-    records.reserve(table.records.size());
+    std::vector<EntryRecord> chosen;
+    chosen.reserve(table.entries);
     each([&](std::size_t number, EntryRecord& entry) {
       const std::uint32_t count = rarest(pattern_keys(entry.pattern), counts, entry.key);
       if (Key window; common[number] && without > kFewEntries && rarest(pattern_windows(entry.pattern), windows, window) < count) entry.key = window;
@@ -186,8 +187,19 @@ class Compiler final : public SourceHandler {
       std::sort(pairs.begin(), pairs.end(), [&](PairClass a, PairClass b) { return pair_counts[a] != pair_counts[b] ? pair_counts[a] < pair_counts[b] : a < b; });
       pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
       for (std::size_t i = 0; i < std::min(pairs.size(), sizeof(Signature)); ++i) entry.signature |= Signature{pairs[i]} << (8 * i);
-      encode_entry(entry, records);
+      chosen.push_back(entry);
     });
+    // The order that the image wants: the loader then only copies.
+    const auto by_hash = [](const EntryRecord& a, const EntryRecord& b) { return a.key.hash != b.key.hash ? a.key.hash < b.key.hash : a.number < b.number; };
+    std::sort(chosen.begin(), chosen.end(), by_hash);
+    for (std::size_t i = 0; i < chosen.size(); ++i)
+      chosen[i].alone = chosen[i].key.kind != KeyKind::none && (i == 0 || chosen[i - 1].key.hash != chosen[i].key.hash) &&
+                        (i + 1 == chosen.size() || chosen[i + 1].key.hash != chosen[i].key.hash);
+    const auto first_alone = std::stable_partition(chosen.begin(), chosen.end(), [](const EntryRecord& entry) { return !entry.alone; });
+    std::sort(chosen.begin(), first_alone, [](const EntryRecord& a, const EntryRecord& b) { return a.number < b.number; });
+    std::string records;
+    records.reserve(table.records.size());
+    for (const EntryRecord& entry : chosen) encode_entry(entry, records);
     table.records = std::move(records);
   }
 

@@ -39,7 +39,7 @@ class Compilation {
     std::string name;
     std::uint32_t line = 0;
     std::uint16_t file = 0;
-    std::string records;                   // encoded entries, one behind the other
+    std::string records;                   // encoded entries, one behind the other, in the order that ImageBuilder wants
     std::size_t entries = 0;
   };
   std::vector<Message> messages;

@@ -27,56 +27,54 @@ constexpr std::uint64_t kRestartSteps = 2000;
 // Each question costs somebody's time.
 constexpr int kMaxQuestions = 100;
 constexpr std::size_t kMaxTraceLines = 10'000;
-constexpr std::size_t kFewKeys = 8;
 
-// The entries of a table that may match the current string, from some place on, in source order: a merge of what stands under the
+// The entries of a table that may match the current string, from some entry on, in source order: a merge of what stands under the
 // string's keys and of the entries without a key.
 class Candidates {
  public:
   // `text` is in lower case; it is needed until the last next().
-  void start(const Image& image, const Image::Table& table, std::string_view text, Image::Place from) {
-    entries_.clear();
+  void start(const Image& image, const Image::Table& table, std::string_view text, std::uint32_t from) {
+    alone_.clear();
     lists_.clear();
     from_ = from;
     pairs_known_ = false;
-    // Used within this call only. Fetching a slot takes longer than anything else here: all are asked for before the first is read, and
-    // likewise the entries. Of many keys only those that pass the filter are.
+    // Used within this call only. Fetching what a key leads to takes longer than anything else here: it is asked for, for all keys, before
+    // the first is read. Most keys end at the filter.
     thread_local std::vector<std::uint64_t> hashes;
     hashes.clear();
     probe_keys(text, table.shape, hashes);
-    if (hashes.size() <= kFewKeys) {
-      for (const std::uint64_t hash : hashes) image.expect(table, hash);
-    } else {
-      std::size_t kept = 0;
-      for (const std::uint64_t hash : hashes)
-        if (image.may_have(table, hash)) {
-          image.expect(table, hash);
-          hashes[kept++] = hash;
-        }
-      hashes.resize(kept);
-    }
+    std::size_t kept = 0;
     for (const std::uint64_t hash : hashes)
-      if (const Image::Found found = image.under(table, hash); found != 0) add(image, found, text, from);
-    if (table.always != 0) add(image, table.always, text, from);
-    std::sort(entries_.begin(), entries_.end(), std::greater<>());
+      if (image.may_have(table, hash)) {
+        image.expect(table, hash);
+        hashes[kept++] = hash;
+      }
+    hashes.resize(kept);
+    for (const std::uint64_t hash : hashes) image.expect_entries(table, hash);
+    for (const std::uint64_t hash : hashes) {
+      image.alone_under(table, hash, [&](const Image::Candidate& one) { alone_.push_back(one); });
+      add(image, image.shared_under(table, hash), text);
+    }
+    add(image, image.always(table), text);
+    std::sort(alone_.begin(), alone_.end(), std::greater<>());
     std::make_heap(lists_.begin(), lists_.end(), later);
   }
 
   // The next entry, or nothing. A key that the text contains twice gives its entries once.
-  std::optional<Image::Place> next(const Image& image, std::string_view text) {
-    while (!entries_.empty() || !lists_.empty()) {
-      Image::Place entry = 0;
-      if (lists_.empty() || (!entries_.empty() && entries_.back() <= lists_.front().entry)) {
-        entry = entries_.back();
-        entries_.pop_back();
+  std::optional<Image::Candidate> next(const Image& image, std::string_view text) {
+    while (!alone_.empty() || !lists_.empty()) {
+      Image::Candidate entry;
+      if (lists_.empty() || (!alone_.empty() && alone_.back() <= lists_.front().entry)) {
+        entry = alone_.back();
+        alone_.pop_back();
       } else {
         std::pop_heap(lists_.begin(), lists_.end(), later);
         entry = lists_.back().entry;
         if (advance(image, lists_.back(), text)) std::push_heap(lists_.begin(), lists_.end(), later);
         else lists_.pop_back();
       }
-      if (entry < from_) continue;
-      from_ = entry + 1;
+      if (entry.number < from_) continue;
+      from_ = entry.number + 1;
       return entry;
     }
     return std::nullopt;
@@ -84,8 +82,8 @@ class Candidates {
 
  private:
   struct Run {
-    Image::Place entry;   // the first that was not given out
-    std::uint32_t index;  // behind it
+    Image::Candidate entry;  // the first that was not given out
+    std::uint32_t index;     // behind it
     Image::List list;
   };
   static bool later(const Run& a, const Run& b) { return a.entry > b.entry; }
@@ -98,32 +96,27 @@ class Candidates {
     }
     for (; run.index < run.list.count; ++run.index) {
       if (!pairs_.has(image.signature(run.list, run.index))) continue;
-      run.entry = image.place(run.list, run.index++);
+      run.entry = image.candidate(run.list, run.index++);
       return true;
     }
     return false;
   }
 
-  void add(const Image& image, Image::Found found, std::string_view text, Image::Place from) {
-    if ((found & Image::kIsList) == 0) {
-      if (found < from) return;
-      image.expect(Image::Place{found});
-      entries_.push_back(found);
-      return;
-    }
-    Run run{0, 0, image.list(found)};
-    std::uint32_t high = run.list.count;
+  void add(const Image& image, const Image::List& list, std::string_view text) {
+    if (list.count == 0) return;
+    Run run{{}, 0, list};
+    std::uint32_t high = list.count;
     while (run.index < high) {
       const std::uint32_t middle = run.index + (high - run.index) / 2;
-      if (image.place(run.list, middle) < from) run.index = middle + 1;
+      if (image.candidate(list, middle).number < from_) run.index = middle + 1;
       else high = middle;
     }
     if (advance(image, run, text)) lists_.push_back(run);
   }
 
-  std::vector<Image::Place> entries_;  // those that stand alone under their key, descending
-  std::vector<Run> lists_;             // a heap, smallest entry first
-  Image::Place from_ = 0;
+  std::vector<Image::Candidate> alone_;  // descending
+  std::vector<Run> lists_;               // a heap, smallest entry first
+  std::uint32_t from_ = 0;
   PairSet pairs_;
   bool pairs_known_ = false;
 };
@@ -162,9 +155,7 @@ struct Evaluation::Machine {
     std::uint32_t line = 0, file = 0;
     // Where the scan stands.
     Candidates candidates;
-    Image::Place position = 0;
-    std::uint32_t number = 0;    // with a trace: entries that the scan is past, and where the next one stands
-    Image::Place next = 0;
+    std::uint32_t position = 0;
     bool fresh = true;           // the candidates are to be found anew from `position` on
     std::size_t pass_began_with = 0;
     int restarts = 0;
@@ -217,10 +208,10 @@ struct Evaluation::Machine {
       frame.candidates.start(image(), *frame.table, frame.lowered, frame.position);
       frame.fresh = false;
     }
-    while (const auto place = frame.candidates.next(image(), frame.lowered)) {
-      const std::uint32_t left_out = trace ? pass_over(frame, *place) : 0;
-      frame.position = *place + 1;
-      const auto entry = image().entry(*place);
+    while (const auto candidate = frame.candidates.next(image(), frame.lowered)) {
+      const std::uint32_t left_out = candidate->number - frame.position;
+      frame.position = candidate->number + 1;
+      const auto entry = image().entry(candidate->place);
       if (!entry) continue;
       const std::uint64_t left = kMaxEvaluationSteps - std::min(steps, kMaxEvaluationSteps);
       frame.match = match_folded(entry->pattern, frame.lowered, std::min(kMaxMatchSteps, left));
@@ -241,23 +232,11 @@ struct Evaluation::Machine {
       frame.control = ' ';
       return;
     }
-    if (trace) mapped.skipped += frame.table->entries - frame.number;
-    frame.number = frame.table->entries;
+    if (trace && frame.position < frame.table->entries) mapped.skipped += frame.table->entries - frame.position;
+    frame.position = frame.table->entries;
     // The end of the table: perhaps one more pass.
     if (frame.one_more_pass && restart(frame)) return;
     end_frame();
-  }
-
-  // For a trace: how many entries stand before `place` that were not counted yet; that entry is counted too.
-  std::uint32_t pass_over(Frame& frame, Image::Place place) const {
-    if (frame.number == 0) frame.next = frame.table->entries_at;
-    std::uint32_t passed = 0;
-    for (; frame.next < place && frame.number < frame.table->entries; ++frame.number, ++passed) frame.next = image().behind(frame.next);
-    if (frame.number < frame.table->entries) {
-      ++frame.number;
-      frame.next = image().behind(frame.next);
-    }
-    return passed;
   }
 
   void note(Frame& frame, const Image::Entry& entry, std::uint32_t left_out) {
@@ -295,7 +274,6 @@ struct Evaluation::Machine {
     }
     frame.pass_began_with = frame.current.size();
     frame.position = 0;
-    frame.number = 0;
     frame.fresh = true;
     return true;
   }

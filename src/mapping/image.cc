@@ -15,21 +15,19 @@ static_assert(std::endian::native == std::endian::little, "the image is read wit
 
 constexpr char kMagic[8] = {'P', 'o', 's', 't', 'e', 'r', 'n', 'I'};
 constexpr std::size_t kHeaderBytes = 128;
-constexpr std::size_t kTableBytes = 96;
+constexpr std::size_t kTableBytes = 128;
 constexpr std::size_t kSlotBytes = 8;
-constexpr std::size_t kEntryHeadBytes = 12;
 constexpr std::uint64_t kMaxImageBytes = 0xffff'ff00u;
 // A key that nothing stands under passes the filter once in about so many times; at 1,000,000 keys it has 1 MiB, which stays in a
 // processor's own cache where the slots do not.
 constexpr std::uint64_t kFilterBitsAKey = 8;
-// So many steps before its turn a slot is fetched while the index is built.
-constexpr std::size_t kAhead = 12;
+// Entries that stand alone under their keys lie in the order of the hashes, so many of them, on average, between two places that are
+// noted: with 4 bytes for a place these stay in a processor's own cache, and what is read of the rest is a piece of one page.
+constexpr std::uint64_t kEntriesAPlace = 4;
 // More lengths of one kind than a pattern has bytes can't be.
 constexpr std::uint32_t kMaxLengths = 512;
 
-// Slot and tag come from different halves of the hash.
-std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
-std::uint64_t filter_bit(std::uint64_t hash, std::uint64_t bits) { return hash >> 24 & (bits - 1); }
+std::uint64_t filter_bit(std::uint64_t hash, std::uint64_t bits) { return hash >> 16 & (bits - 1); }
 
 void append_u32(std::string& out, std::uint64_t value) {
   const auto narrow = static_cast<std::uint32_t>(value);
@@ -40,6 +38,15 @@ void append_u64(std::string& out, std::uint64_t value) { out.append(reinterpret_
 
 // Slots of an open table for so many keys: a power of two, at most three quarters full.
 std::uint32_t slots_for(std::size_t keys) { return keys == 0 ? 0 : static_cast<std::uint32_t>(std::bit_ceil(keys + keys / 3 + 1)); }
+
+// Slots are a power of two. The tag is the lower half of the hash.
+std::uint64_t slot_of_hash(std::uint64_t hash, std::uint32_t slots) { return hash >> 32 & (slots - std::uint64_t{1}); }
+
+// Of the entries under one place, what is fetched before it is read.
+constexpr std::uint64_t kExpectedBytes = 320;
+
+// In an entry record, beside the kind of its key.
+constexpr unsigned kAloneBit = 0x80;
 
 int compare_ignoring_case(std::string_view a, std::string_view b) {
   const std::size_t common = std::min(a.size(), b.size());
@@ -54,9 +61,10 @@ int compare_ignoring_case(std::string_view a, std::string_view b) {
 
 void encode_entry(const EntryRecord& entry, std::string& out) {
   CodeWriter record;
+  record.u32(entry.number);
   record.u32(entry.line);
   record.u16(entry.file);
-  record.u8(static_cast<std::uint8_t>(entry.key.kind));
+  record.u8(static_cast<std::uint8_t>(static_cast<unsigned>(entry.key.kind) | (entry.alone ? kAloneBit : 0)));
   record.u16(entry.key.parameter);
   record.u64(entry.key.hash);
   record.u32(entry.signature);
@@ -68,9 +76,11 @@ void encode_entry(const EntryRecord& entry, std::string& out) {
 std::optional<EntryRecord> take_entry(std::string_view& run) {
   CodeReader in(run);
   EntryRecord entry;
+  entry.number = in.u32();
   entry.line = in.u32();
   entry.file = in.u16();
-  const std::uint8_t kind = in.u8();
+  const std::uint8_t first = in.u8(), kind = first & (kAloneBit - 1);
+  entry.alone = (first & kAloneBit) != 0;
   entry.key.parameter = in.u16();
   entry.key.hash = in.u64();
   entry.signature = in.u32();
@@ -87,7 +97,7 @@ void ImageBuilder::expect(std::uint64_t bytes) { bytes_.reserve(std::min(bytes, 
 void ImageBuilder::add_file(std::string_view path) { files_.emplace_back(path); }
 
 void ImageBuilder::add_table(std::string_view name, std::uint32_t line, std::uint16_t file) {
-  tables_.push_back({std::string(name), line, file, 0, 0, {}, {}, {}});
+  tables_.push_back({std::string(name), line, file, 0, 0, {}, {}, {}, 0, {}});
 }
 
 bool ImageBuilder::add_template(std::string_view code) {
@@ -108,22 +118,25 @@ bool ImageBuilder::add_entries(std::size_t table, std::string_view records) {
     if (bytes_.size() > kMaxImageBytes) return true;  // finish() refuses it
     align(4);
     const auto at = static_cast<std::uint32_t>(bytes_.size());
-    char head[kEntryHeadBytes];
+    const std::uint64_t hash = entry->key.hash;
     const auto length = static_cast<std::uint16_t>(entry->pattern.size());
-    std::memcpy(head, &entry->line, 4);
-    std::memcpy(head + 4, &templates_[entry->expansion], 4);
-    std::memcpy(head + 8, &entry->file, 2);
-    std::memcpy(head + 10, &length, 2);
-    bytes_.append(head, sizeof head);
+    const std::uint32_t numbers[] = {Image::tag_of(hash), entry->number, entry->line, templates_[entry->expansion]};
+    const std::uint16_t halves[] = {entry->file, length};
+    static_assert(sizeof numbers + sizeof halves == Image::kEntryHeadBytes);
+    bytes_.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+    bytes_.append(reinterpret_cast<const char*>(halves), sizeof halves);
     bytes_ += entry->pattern;
     if (parts.entries++ == 0) parts.entries_at = at;
-    const Item item{entry->key.hash, at, entry->signature};
-    if (entry->key.kind == KeyKind::none) {
-      parts.always.push_back(item);
-    } else {
-      parts.keyed.push_back(item);
-      parts.shape.add(entry->key);
+    if (entry->key.kind != KeyKind::none) parts.shape.add(entry->key);
+    if (entry->alone) {
+      if (entry->key.kind == KeyKind::none || (!parts.alone.empty() && hash < parts.alone.back().hash)) return false;
+      parts.alone.push_back({hash, at});
+      parts.end = static_cast<std::uint32_t>(bytes_.size());
+      continue;
     }
+    std::vector<Item>& items = entry->key.kind == KeyKind::none ? parts.always : parts.shared;
+    if (!parts.alone.empty() || (!items.empty() && entry->number <= items.back().number)) return false;
+    items.push_back({hash, entry->number, at, entry->signature});
   }
   return true;
 }
@@ -144,62 +157,68 @@ std::uint32_t ImageBuilder::place(const void* data, std::size_t size, std::size_
 // Appends the index of a table to the image, and the table's description to `record`.
 void ImageBuilder::layout_index(TableParts& table, std::string& record) {
   struct Slot {
-    std::uint32_t tag = 0, found = 0;  // while it is built: how many entries
+    std::uint32_t tag = 0, list = 0;  // while it is built: how many entries
   };
   static_assert(sizeof(Slot) == kSlotBytes);
-  const std::uint32_t slots = slots_for(table.keyed.size());
-  const std::uint64_t mask = slots == 0 ? 0 : slots - 1;
+  // Shared keys: slots, of an open table, with lists.
+  const std::uint32_t slots = slots_for(table.shared.size());
   std::vector<Slot> table_slots(slots);
-  std::vector<std::uint32_t> slot_of(table.keyed.size());
-  std::uint64_t keys = 0;
-  for (std::size_t i = 0; i < table.keyed.size(); ++i) {
-    if (i + kAhead < table.keyed.size()) __builtin_prefetch(&table_slots[table.keyed[i + kAhead].hash & mask], 1);
-    const std::uint64_t hash = table.keyed[i].hash;
-    const std::uint32_t tag = tag_of(hash);
-    std::uint64_t at = hash & mask;
-    while (table_slots[at].found != 0 && table_slots[at].tag != tag) at = (at + 1) & mask;
-    if (table_slots[at].found == 0) ++keys;
+  std::vector<std::uint32_t> slot_of;
+  slot_of.reserve(table.shared.size());
+  std::uint64_t keys = table.alone.size();
+  for (const Item& item : table.shared) {
+    const std::uint32_t tag = Image::tag_of(item.hash);
+    std::uint64_t at = slot_of_hash(item.hash, slots);
+    while (table_slots[at].list != 0 && table_slots[at].tag != tag) at = (at + 1) & (slots - 1);
+    if (table_slots[at].list == 0) ++keys;
     table_slots[at].tag = tag;
-    ++table_slots[at].found;
-    slot_of[i] = static_cast<std::uint32_t>(at);
+    ++table_slots[at].list;
+    slot_of.push_back(static_cast<std::uint32_t>(at));
   }
-  // Of a list the count comes first, then pairs of entry and signature. While it is filled the count is how many are there.
   std::vector<std::uint32_t> lists;
+  constexpr std::size_t kItemNumbers = Image::kListItemBytes / 4;
+  const auto append_item = [&](std::size_t at, const Item& item) {
+    lists[at] = item.number;
+    lists[at + 1] = item.at;
+    lists[at + 2] = item.signature;
+  };
   align(8);
   const std::uint64_t filter_bits = keys == 0 ? 0 : std::max<std::uint64_t>(64, std::bit_ceil(kFilterBitsAKey * keys));
   const std::uint64_t filter_at = bytes_.size(), slots_at = filter_at + filter_bits / 8, lists_at = slots_at + kSlotBytes * table_slots.size();
+  // Of a list the count comes first. While it is filled the count is how many are there.
   for (Slot& slot : table_slots) {
-    const std::uint32_t count = slot.found;
-    slot.found = 0;
-    if (count < 2) continue;
-    slot.found = static_cast<std::uint32_t>(lists_at + 4 * lists.size()) | Image::kIsList;
-    lists.resize(lists.size() + 1 + 2 * std::size_t{count});
+    const std::uint32_t count = slot.list;
+    if (count == 0) continue;
+    slot.list = static_cast<std::uint32_t>(lists_at + 4 * lists.size());
+    lists.resize(lists.size() + 1 + kItemNumbers * count);
   }
   std::vector<std::uint64_t> filter(filter_bits / 64);
-  for (std::size_t i = 0; i < table.keyed.size(); ++i) {
-    if (i + kAhead < table.keyed.size()) __builtin_prefetch(&table_slots[slot_of[i + kAhead]], 1);
-    const Item& item = table.keyed[i];
-    const std::uint64_t bit = filter_bit(item.hash, filter_bits);
+  const auto note = [&](std::uint64_t hash) {
+    const std::uint64_t bit = filter_bit(hash, filter_bits);
     filter[bit / 64] |= std::uint64_t{1} << bit % 64;
-    Slot& slot = table_slots[slot_of[i]];
-    if ((slot.found & Image::kIsList) == 0) {
-      slot.found = item.at;
-      continue;
-    }
-    std::uint32_t* const list = &lists[(slot.found - lists_at) / 4];
-    const std::size_t next = 1 + 2 * std::size_t{list[0]++};
-    list[next] = item.at;
-    list[next + 1] = item.signature;
+  };
+  for (std::size_t i = 0; i < table.shared.size(); ++i) {
+    note(table.shared[i].hash);
+    const std::size_t list = (table_slots[slot_of[i]].list - lists_at) / 4;
+    append_item(list + 1 + kItemNumbers * lists[list]++, table.shared[i]);
   }
+  for (const Alone& one : table.alone) note(one.hash);
   place(filter.data(), 8 * filter.size(), 8);
   place(table_slots.data(), kSlotBytes * table_slots.size(), 8);
   place(lists.data(), 4 * lists.size(), 4);
-  lists.assign(1, static_cast<std::uint32_t>(table.always.size()));
-  for (const Item& item : table.always) {
-    lists.push_back(item.at);
-    lists.push_back(item.signature);
+  lists.assign(1 + kItemNumbers * table.always.size(), 0);
+  for (const Item& item : table.always) append_item(1 + kItemNumbers * lists[0]++, item);
+  const std::uint32_t always = table.always.empty() ? 0 : place(lists.data(), 4 * lists.size(), 4);
+  // Keys that stand for one entry: where the entries begin whose hashes begin with these bits.
+  const unsigned places_bits = table.alone.empty() ? 0 : static_cast<unsigned>(std::max<std::size_t>(1, std::bit_width(table.alone.size() / kEntriesAPlace)));
+  std::vector<std::uint32_t> places;
+  if (places_bits != 0) {
+    places.reserve((std::size_t{1} << places_bits) + 1);
+    for (const Alone& one : table.alone)
+      while (places.size() <= one.hash >> (64 - places_bits)) places.push_back(one.at);
+    places.resize((std::size_t{1} << places_bits) + 1, table.end);
   }
-  const std::uint32_t always = table.always.empty() ? 0 : place(lists.data(), 4 * lists.size(), 4) | Image::kIsList;
+  const std::uint32_t places_at = place(places.data(), 4 * places.size(), 4);
 
   append_u32(record, place(table.name.data(), table.name.size(), 1));
   append_u32(record, table.name.size());
@@ -221,6 +240,8 @@ void ImageBuilder::layout_index(TableParts& table, std::string& record) {
   append_u32(record, filter_at);
   append_u32(record, always);
   append_u32(record, table.entries_at);
+  append_u32(record, places_bits);
+  append_u32(record, places_at);
 }
 
 // A map of names: slots of offsets (0: empty), each to {u16 key, u32 value}. Of two equal keys the first one holds.
@@ -332,10 +353,15 @@ Result<void> Image::open() {
     table.filter_at = field(18);
     table.always = field(19);
     table.entries_at = field(20);
+    table.places_bits = field(21);
+    table.places_at = field(22);
     const auto fits = [](std::uint32_t slots) { return slots == 0 || std::has_single_bit(slots); };
     if (table.name.empty() || prefixes > kMaxLengths || suffixes > kMaxLengths || blocks > kMaxLengths || !within(field(9), std::uint64_t{2} * prefixes) ||
         !within(field(11), std::uint64_t{2} * suffixes) || !within(field(13), blocks) || !fits(table.slots) || !fits(table.filter_bits) ||
-        (table.slots != 0) != (table.filter_bits >= 64) || !within(table.slots_at, std::uint64_t{kSlotBytes} * table.slots) ||
+        (table.slots != 0 && table.filter_bits < 64) ||
+        (table.places_bits != 0 && table.filter_bits < 64) || table.places_bits > 32 || (table.filter_bits != 0 && table.filter_bits < 64) ||
+        (table.places_bits != 0 && !within(table.places_at, 4 * ((std::uint64_t{1} << table.places_bits) + 1))) ||
+        !within(table.slots_at, std::uint64_t{kSlotBytes} * table.slots) ||
         !within(table.filter_at, table.filter_bits / 8) || (table.shape.block4_bits >> 33) != 0)
       return corrupt("a table runs past the end");
     const auto lengths = [&](std::uint32_t place, std::uint32_t how_many, std::vector<std::uint16_t>& out) {
@@ -370,23 +396,33 @@ std::string_view Image::file(std::uint32_t number) const {
 
 std::optional<Image::Entry> Image::entry(Place place) const {
   if (bytes_.size() < kEntryHeadBytes || place > bytes_.size() - kEntryHeadBytes) return std::nullopt;
-  const char* const head = bytes_.data() + place;
   Entry entry;
-  std::uint32_t expansion_at = 0;
-  std::uint16_t length = 0;
-  std::memcpy(&entry.line, head, 4);
-  std::memcpy(&expansion_at, head + 4, 4);
-  std::memcpy(&entry.file, head + 8, 2);
-  std::memcpy(&length, head + 10, 2);
+  entry.number = u32(std::uint64_t{place} + 4);
+  entry.line = u32(std::uint64_t{place} + 8);
+  const std::uint32_t expansion_at = u32(std::uint64_t{place} + 12);
+  entry.file = number<std::uint16_t>(std::uint64_t{place} + 16);
   const std::uint64_t start = std::uint64_t{place} + kEntryHeadBytes;
+  const std::uint16_t length = number<std::uint16_t>(start - 2);
   if (length > bytes_.size() - start) return std::nullopt;
   entry.pattern = bytes_.substr(start, length);
   entry.expansion = raw(std::uint64_t{expansion_at} + 2, number<std::uint16_t>(expansion_at));
   return entry;
 }
 
-Image::Place Image::behind(Place place) const {
-  return (place + Place{kEntryHeadBytes} + number<std::uint16_t>(std::uint64_t{place} + 10) + 3) & ~Place{3};
+std::vector<Image::Place> Image::places(const Table& table) const {
+  std::vector<Candidate> all;
+  std::uint64_t at = table.entries_at;
+  for (std::uint32_t i = 0; i < table.entries; ++i) {
+    const auto found = entry(static_cast<Place>(at));
+    if (!found) break;
+    all.push_back({found->number, static_cast<Place>(at)});
+    at = (at + kEntryHeadBytes + found->pattern.size() + 3) & ~std::uint64_t{3};
+    if (at > bytes_.size()) break;
+  }
+  std::sort(all.begin(), all.end());
+  std::vector<Place> places;
+  for (const Candidate& one : all) places.push_back(one.place);
+  return places;
 }
 
 bool Image::may_have(const Table& table, std::uint64_t hash) const {
@@ -396,32 +432,35 @@ bool Image::may_have(const Table& table, std::uint64_t hash) const {
 }
 
 void Image::expect(const Table& table, std::uint64_t hash) const {
-  __builtin_prefetch(bytes_.data() + table.slots_at + kSlotBytes * (hash & (table.slots - 1)));
+  if (table.places_bits != 0) __builtin_prefetch(bytes_.data() + table.places_at + 4 * (hash >> (64 - table.places_bits)));
+  if (table.slots != 0) __builtin_prefetch(bytes_.data() + table.slots_at + kSlotBytes * slot_of_hash(hash, table.slots));
 }
 
-void Image::expect(Place place) const {
-  __builtin_prefetch(bytes_.data() + place);
-  __builtin_prefetch(bytes_.data() + place + 64);
+void Image::expect_entries(const Table& table, std::uint64_t hash) const {
+  if (table.places_bits == 0) return;
+  const std::uint64_t slot = hash >> (64 - table.places_bits);
+  std::uint64_t at = u32(table.places_at + 4 * slot);
+  const std::uint64_t end = std::min<std::uint64_t>(u32(table.places_at + 4 * slot + 4), at + kExpectedBytes);
+  for (; at < end; at += 64) __builtin_prefetch(bytes_.data() + at);
 }
 
-Image::Found Image::under(const Table& table, std::uint64_t hash) const {
-  if (table.slots == 0) return 0;
-  const std::uint64_t mask = table.slots - 1;
+Image::List Image::shared_under(const Table& table, std::uint64_t hash) const {
+  if (table.slots == 0) return {};
   const std::uint32_t tag = tag_of(hash);
   // An intact table has empty slots; a damaged one must not be searched for ever.
-  for (std::uint64_t tried = 0, slot = hash & mask; tried < table.slots; ++tried, slot = (slot + 1) & mask) {
-    const std::uint64_t both = u64(table.slots_at + kSlotBytes * slot);
-    const auto found = static_cast<Found>(both >> 32);
-    if (found == 0 || static_cast<std::uint32_t>(both) == tag) return found;
+  for (std::uint64_t tried = 0, slot = slot_of_hash(hash, table.slots); tried < table.slots; ++tried, slot = (slot + 1) & (table.slots - 1)) {
+    const std::uint64_t at = table.slots_at + kSlotBytes * slot;
+    const std::uint32_t found = u32(at + 4);
+    if (found == 0) return {};
+    if (u32(at) == tag) return list(found);
   }
-  return 0;
+  return {};
 }
 
-Image::List Image::list(Found found) const {
-  const std::uint32_t at = found & ~kIsList;
-  if ((found & kIsList) == 0) return {};
+Image::List Image::list(std::uint32_t at) const {
   const std::uint32_t count = u32(at);
-  if (raw(std::uint64_t{at} + 4, std::uint64_t{8} * count).size() != std::uint64_t{8} * count) return {};
+  const std::uint64_t bytes = kListItemBytes * std::uint64_t{count};
+  if (raw(std::uint64_t{at} + 4, bytes).size() != bytes) return {};
   return {at + 4, count};
 }
 

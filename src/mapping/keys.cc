@@ -35,9 +35,7 @@ constexpr std::uint64_t finished(KeyKind kind, std::uint64_t parameter, std::uin
   std::uint64_t mixed = sum ^ (static_cast<std::uint64_t>(kind) << 56 | parameter << 40);
   mixed ^= mixed >> 32;
   mixed *= 0xd6e8feb86659fd93u;
-  mixed ^= mixed >> 32;
-  mixed *= 0xd6e8feb86659fd93u;
-  mixed ^= mixed >> 32;
+  mixed ^= mixed >> 29;
   return mixed;
 }
 
@@ -60,9 +58,18 @@ class Sums {
  public:
   explicit Sums(std::string_view text, std::vector<std::uint64_t>& scratch) : sums_(scratch) {
     sums_.resize(text.size() + 1);
-    std::uint64_t sum = 0;
+    std::uint64_t sum = 0, i = 0;
     sums_[0] = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) sums_[i + 1] = sum = extended(sum, text[i]);
+    // Four bytes at a time: only the last of the four sums waits for the four before.
+    for (; i + 4 <= text.size(); i += 4) {
+      std::uint64_t part = 0;
+      for (std::size_t n = 1; n <= 4; ++n) {
+        part = extended(part, text[i + n - 1]);
+        sums_[i + n] = sum * kPowers[n] + part;
+      }
+      sum = sums_[i + 4];
+    }
+    for (; i < text.size(); ++i) sums_[i + 1] = sum = extended(sum, text[i]);
   }
   // Of the bytes from `start` to before `end`, at most kLongestKey of them.
   [[nodiscard]] std::uint64_t hash(KeyKind kind, std::size_t start, std::size_t end) const {

@@ -52,11 +52,11 @@ struct Block {
   std::uint32_t first;
   unsigned bits;
 };
-// Networks of 1.0.0.0 to 223.255.255.255, most of 24 bits, some from 16 to 32.
+// Networks of 1.0.0.0 to 223.255.255.255, as lists of the world have them: most of 24 bits and single addresses, one in fifty large.
 Block block(std::uint64_t i) {
   std::mt19937_64 random(i);
-  static constexpr unsigned kBits[] = {24, 24, 24, 32, 28, 24, 22, 20, 27, 16};
-  const unsigned bits = kBits[i % std::size(kBits)];
+  static constexpr unsigned kBits[] = {24, 24, 24, 32, 28, 24, 22, 32, 27, 24};
+  const unsigned bits = i % 50 == 9 ? 16 + static_cast<unsigned>(i / 50 % 5) : kBits[i % std::size(kBits)];
   const auto value = static_cast<std::uint32_t>(0x01000000u + random() % 0xdf000000u);
   return {value & (~std::uint32_t{0} << (32 - bits)), bits};
 }

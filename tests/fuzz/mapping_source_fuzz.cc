@@ -19,12 +19,16 @@ using namespace postern;
 std::optional<int> first_match(const mapping::Compilation::Table& table, const std::string& probe) {
   const std::string lowered = base::lower(probe);
   std::string_view run = table.records;
+  mapping::EntryRecord first;
+  bool any = false;
   while (const auto entry = mapping::take_entry(run)) {
     const mapping::Match match = mapping::match_folded(entry->pattern, lowered, mapping::kMaxMatchSteps);
     if (match.gave_up) return std::nullopt;
-    if (match.matched) return static_cast<int>(entry->line);
+    if (!match.matched || (any && first.number < entry->number)) continue;
+    first = *entry;
+    any = true;
   }
-  return 0;
+  return static_cast<int>(first.line);
 }
 
 void same_entry(const mapping::Compilation& compilation, const mapping::Tables& tables, const std::string& name, const std::string& probe) {
