@@ -58,7 +58,7 @@ class VacationStep : public Step {
     if (handle) {
       made->key = digest({"handle", handle->value(run)});
     } else {
-      std::vector<std::string_view> all = {"arguments", made->subject.value_or(std::string()), made->from, made->mime ? "mime" : "text", made->reason};
+      std::vector<std::string_view> all = {"arguments", made->subject ? std::string_view(*made->subject) : std::string_view(), made->from, made->mime ? "mime" : "text", made->reason};
       all.insert(all.end(), made->addresses.begin(), made->addresses.end());
       made->key = digest(all);
     }
