@@ -6,10 +6,12 @@ libpostern_mapping_a_SOURCES = \
   src/mapping/aliases.h src/mapping/aliases.cc \
   src/mapping/code.h \
   src/mapping/compile.h src/mapping/compile.cc \
+  src/mapping/effect.h src/mapping/effect.cc \
   src/mapping/evaluation.cc \
   src/mapping/image.h src/mapping/image.cc \
   src/mapping/keys.h src/mapping/keys.cc \
   src/mapping/lint.h src/mapping/lint.cc \
+  src/mapping/listing.h src/mapping/listing.cc \
   src/mapping/loader.h \
   src/mapping/message.h \
   src/mapping/pattern.h src/mapping/pattern.cc \

@@ -12,6 +12,7 @@ include tests/unit/sieve_test/local.mk
 include tests/unit/spool/local.mk
 include tests/unit/store/local.mk
 include tests/unit/directory/local.mk
+include tests/unit/rehearsal/local.mk
 include tests/unit/policy/local.mk
 include tests/unit/gate/local.mk
 include tests/unit/service/local.mk
