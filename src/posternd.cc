@@ -12,6 +12,7 @@
 #include "gate/scoreboard.h"
 #include "keyfile/compiled.h"
 #include "mail/envelope.h"
+#include "mapping/effect.h"
 #include "mapping/image.h"
 #include "mapping/loader.h"
 #include "master/execution.h"
@@ -22,6 +23,7 @@
 #include "net/certificate.h"
 #include "net/frames.h"
 #include "policy/site.h"
+#include "rehearsal/observation_counts.h"
 #include "roles/delivery.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
@@ -82,9 +84,9 @@ const std::vector<RoleEntry>& role_table() {
   constexpr auto read = master::Role::Memory::Access::read, write = master::Role::Memory::Access::write;
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
-       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"throttles", write}, {"spool-state", write}, {"generations", read}}},
+       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
-       {{"connections", write}, {"ledger", write}, {"throttles", write}, {"generations", read}}},
+       {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
        {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
@@ -294,6 +296,19 @@ void add_datagrams(const gate::DatagramCounts& counts, boost::json::object& stat
   }
 }
 
+// What was observed since the present tables are in force.
+void add_observations(const rehearsal::ObservationCounts& counts, boost::json::object& status) {
+  using rehearsal::Observation;
+  boost::json::array observed;
+  for (std::size_t table = 0; table < mapping::kAskedTables.size(); ++table) {
+    const std::uint64_t same = counts.of(table, Observation::same), differs = counts.of(table, Observation::differs), open = counts.of(table, Observation::open);
+    if (same + differs + open == 0) continue;
+    observed.push_back(boost::json::object{
+        {"table", "OBSERVE_" + std::string(mapping::kAskedTables[table])}, {"probes", same + differs + open}, {"differs", differs}, {"open", open}});
+  }
+  status["observed"] = std::move(observed);
+}
+
 // One open file for all delivery and queue children of this master: whoever locks it locks it for all of them, and against those
 // of a master that was killed, which may not have noticed yet.
 Result<base::Descriptor> workers_lock(const master::Master& master) {
@@ -325,7 +340,10 @@ class Service {
     for (const auto& entry : role_table())
       if (entry.count != nullptr) options.roles.push_back({entry.name, entry.user, entry.count, entry.modules, entry.stop_order, entry.memory});
     options.formats = disk_formats();
-    options.tables_changed = [this] { generations_->raise_tables(); };
+    options.tables_changed = [this] {
+      generations_->raise_tables();
+      observations_->clear();
+    };
     options.check = check_policy;
     options.work_of = [this](unsigned child) { return state_->claims_of(child); };
     options.add_to_status = [this](boost::json::object& status) {
@@ -333,6 +351,7 @@ class Service {
       status["spool"] = boost::json::object{
           {"backlog", state_->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
       add_datagrams(*datagrams_, status);
+      add_observations(*observations_, status);
     };
     options.show = [this](const gate::ServerState& server) { scoreboard_->write(server); };
     return options;
@@ -346,6 +365,7 @@ class Service {
     master.add_resource({"generations", base::Descriptor(::fcntl(generations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"scoreboard", base::Descriptor(::fcntl(scoreboard_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"datagrams", base::Descriptor(::fcntl(datagrams_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
+    master.add_resource({"observations", base::Descriptor(::fcntl(observations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
 
     base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
                      notices_read = master.inherited("notices-read"), notices_write = master.inherited("notices-write");
@@ -393,6 +413,7 @@ class Service {
     generations_.emplace(std::move(*generations));
     // Figures for whoever looks on: of another layout, they begin anew.
     if (auto made = keep_or_make(master.inherited("scoreboard"), scoreboard_); !made) return made;
+    if (auto made = keep_or_make(master.inherited("observations"), observations_); !made) return made;
     return keep_or_make(master.inherited("datagrams"), datagrams_);
   }
 
@@ -414,6 +435,7 @@ class Service {
   std::optional<directory::Generations> generations_;
   std::optional<gate::Scoreboard> scoreboard_;
   std::optional<gate::DatagramCounts> datagrams_;
+  std::optional<rehearsal::ObservationCounts> observations_;
 };
 
 int serve(const std::vector<std::string>& arguments, const std::string& path, bool foreground, const std::string& pid_path) {

@@ -19,6 +19,8 @@ class ProbeObserver {
   // throw and must not wait: a session goes on behind it.
   virtual void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result,
                      std::uint64_t generation) = 0;
+  // Whether the probe of an access table that the tables in force don't have is wanted too, as one that nothing matched.
+  [[nodiscard]] virtual bool wants_missing([[maybe_unused]] std::string_view table) const { return false; }
   // Who wants to hear more than probes, and results with a trace; null: nobody.
   virtual Explanation* explanation() { return nullptr; }
 };

@@ -65,7 +65,8 @@ int run_pop3(service::Start& start) {
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
-  RulesInForce rules(start, link, directory, outside.questions());
+  TableObserver observer(io, start, outside.questions(), TableObserver::Share::mail);
+  RulesInForce rules(start, link, directory, outside.questions(), &observer);
   pop3::Inboxes inboxes(io, base::system_files(), mail->get());
   ProcessServices services(rules, directory, inboxes);
   service::StreamService service(

@@ -5,8 +5,9 @@
 
 namespace postern::roles {
 
-RulesInForce::RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions)
-    : directory_(directory), questions_(questions) {
+RulesInForce::RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions,
+                           TableObserver* observer)
+    : directory_(directory), questions_(questions), observer_(observer) {
   take_configuration(start.configuration);
   if (base::Descriptor image = start.take("tables")) take_tables(std::move(image));
   link.on_tables([this](base::Descriptor image) { take_tables(std::move(image)); });
@@ -20,10 +21,12 @@ void RulesInForce::take_tables(base::Descriptor image) {
     return;
   }
   tables_ = std::move(*tables);
+  if (observer_ != nullptr) observer_->take_tables(tables_);
 }
 
 void RulesInForce::take_configuration(std::shared_ptr<const conf::Configuration> configuration) {
   site_ = policy::Site::from(*configuration);
+  if (observer_ != nullptr) observer_->take_configuration(*configuration, site_);
   configuration_ = std::move(configuration);
 }
 

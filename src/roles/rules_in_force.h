@@ -6,6 +6,7 @@
 // Failure: an image of tables that can't be mapped is logged, and the tables in force stay.
 #include "directory/directory.h"
 #include "policy/access.h"
+#include "roles/table_observer.h"
 #include "service/child.h"
 #include "service/stream_service.h"
 
@@ -15,13 +16,15 @@ namespace postern::roles {
 
 class RulesInForce {
  public:
-  // Takes "tables" over, if there are any, and listens on the link. All references must outlive it.
-  RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions);
+  // Takes "tables" over, if there are any, and listens on the link. All references must outlive it, and `observer`, which may be null:
+  // it is told of every probe, and what the rules are.
+  RulesInForce(service::Start& start, service::ControlLink& link, directory::Lookups& directory, policy::Questions& questions,
+               TableObserver* observer = nullptr);
   RulesInForce(const RulesInForce&) = delete;
   RulesInForce& operator=(const RulesInForce&) = delete;
 
   [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
-  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_}; }
+  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_, observer_}; }
   // The answer of PORT_ACCESS for StreamService. Asks this object: it must live as long.
   [[nodiscard]] service::PortAccess port_access() const;
 
@@ -31,6 +34,7 @@ class RulesInForce {
 
   directory::Lookups& directory_;
   policy::Questions& questions_;
+  TableObserver* observer_;
   std::shared_ptr<const conf::Configuration> configuration_;
   std::shared_ptr<const policy::Site> site_;
   mapping::Tables tables_;

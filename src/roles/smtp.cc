@@ -105,7 +105,8 @@ int run_smtp(service::Start& start) {
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
-  RulesInForce rules(start, link, directory, outside.questions());
+  TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
+  RulesInForce rules(start, link, directory, outside.questions(), &observer);
   ProcessServices services(rules, **submitter, start.number);
   service::StreamService service(
       io, start, link,

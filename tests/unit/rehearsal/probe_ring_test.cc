@@ -22,7 +22,7 @@ namespace {
 
 class Scratch : public test::ScratchDirectory {
  public:
-  [[nodiscard]] base::Descriptor open() const { return std::move(*directory.duplicate()); }
+  [[nodiscard]] base::Descriptor open() const { return *directory.duplicate(); }
   [[nodiscard]] std::uint64_t bytes() const {
     std::uint64_t sum = 0;
     for (const auto& name : probe_files(directory.get())) sum += std::filesystem::file_size(path / name);
