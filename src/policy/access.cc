@@ -25,14 +25,17 @@ Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directo
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
   PortDecision decision;
-  if (!tables_.has(kTable)) co_return decision;
+  const mapping::Flags flags(listener ? "A" : "S");
+  const auto make_probe = [&] {
+    return "TCP|" + local.address.to_string() + "|" + std::to_string(local.port) + "|" + remote.address.to_string() + "|" + std::to_string(remote.port);
+  };
+  if (is_missing(*this, kTable, flags, make_probe)) co_return decision;
   const Access snapshot = *this;  // of the tables: `this` may be replaced while an answer is waited for
-  const std::string probe = "TCP|" + local.address.to_string() + "|" + std::to_string(local.port) + "|" + remote.address.to_string() + "|" +
-                            std::to_string(remote.port);
+  const std::string probe = make_probe();
   QuestionFacts facts;
   facts.clients = &snapshot.site_->clients;
   facts.session = remote.to_string();
-  TableAnswer answer = co_await ask_access_table(snapshot, kTable, probe, mapping::Flags(listener ? "A" : "S"), facts, decision.notes, listener);
+  TableAnswer answer = co_await ask_access_table(snapshot, kTable, probe, flags, facts, decision.notes, listener);
   const mapping::AccessResult& result = answer.result;
   decision.matched = result.matched;
   decision.restricted = result.restricted;
@@ -62,12 +65,12 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
 net::Awaitable<LoginDecision> Access::login_access(LoginFacts login) const {
   static const std::string kTable = "LOGIN_ACCESS";
   LoginDecision decision;
-  if (!tables_.has(kTable)) co_return decision;
-  const Access snapshot = *this;
   std::string account = login.account;
   for (char& c : account)
-    if (c == '|') c = snapshot.site_->options.probe_bar_char;
+    if (c == '|') c = site_->options.probe_bar_char;
   const std::string probe = login.service + "|" + login.client.to_string() + "|" + login.tls + "|" + login.mechanism + "|" + account;
+  if (is_missing(*this, kTable, mapping::Flags(), [&] { return probe; })) co_return decision;
+  const Access snapshot = *this;
   QuestionFacts facts;
   facts.clients = &snapshot.site_->clients;
   facts.certificate = login.certificate;

@@ -211,7 +211,8 @@ net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables,
     }
     const std::string probe = expand_plain(piece.argument, matched);
     const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), questions, facts, explanation_of(observer) != nullptr);
-    if (observer != nullptr && base::equal_ignoring_case(piece.text, "INTERNAL_IP") && tables.has(piece.text))
+    if (observer != nullptr && base::equal_ignoring_case(piece.text, "INTERNAL_IP") &&
+        (tables.has(piece.text) || observer->wants_missing("INTERNAL_IP")))
       observer->asked("INTERNAL_IP", mapping::Flags(), probe, mapped, tables.generation());
     expanded.temporary = mapped.step_limit_exceeded;
     expanded.failed = !mapped.matched || !mapped.flags.has_either_case('Y');

@@ -20,4 +20,14 @@ struct TableAnswer {
 net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
                                              QuestionFacts facts, Notes& notes, bool refusal_holds = true);
 
+// True if the tables in force have no such table. Whoever wants to know all the same what it would have been asked is told; `probe`
+// makes the text, and `instead` is what holds without the table.
+template <class MakeProbe>
+bool is_missing(const Access& access, std::string_view table, mapping::Flags flags, const MakeProbe& probe, const mapping::Mapped& instead = {}) {
+  if (access.tables().has(table)) return false;
+  ProbeObserver* const observer = access.observer();
+  if (observer != nullptr && observer->wants_missing(table)) observer->asked(table, flags, probe(), instead, access.tables().generation());
+  return true;
+}
+
 }  // namespace postern::policy

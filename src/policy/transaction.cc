@@ -154,11 +154,14 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
   }
   decision.reverse_path = reverse_path_;
   static const std::string kTable = "FROM_ACCESS";
-  if (!access_.tables().has(kTable)) co_return decision;
-  std::string probe = connection_fields() + field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(session_->authenticated);
   mapping::Flags flags;
   if (!session_->authenticated.empty()) flags.add('A');
   if (session_->tls()) flags.add('T');
+  const auto make_probe = [&] {
+    return connection_fields() + field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(session_->authenticated);
+  };
+  if (is_missing(access_, kTable, flags, make_probe)) co_return decision;
+  std::string probe = make_probe();
   mapping::AccessResult result;
   const auto refused = co_await ask(kTable, std::move(probe), flags, std::move(as_given), decision, decision.effects, &result);
   debug_level_ = decision.effects.debug_level;
@@ -205,25 +208,30 @@ net::Awaitable<std::optional<Reply>> TransactionAccess::ask_step(bool original, 
   if (recipient.notify_delay) flags.add('D');
   std::string common = field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(channel) + "|" + field(address);
   if (access_.site().options.access_orcpt) common += "|" + field(recipient.orcpt);
-  if (original && !tables.has(send_table)) {
-    // The site forgot its table: the first entry of the shipped one holds all the same (3.4).
-    if (session_->source_channel == "tcp_local" && channel == "tcp_local") {
+  // A site that forgot ORIG_SEND_ACCESS: the first entry of the shipped one holds all the same (3.4).
+  mapping::Mapped instead;
+  if (original && session_->source_channel == "tcp_local" && channel == "tcp_local") {
+    instead.matched = true;
+    instead.output = "Relaying not permitted";
+    instead.flags = mapping::Flags("N");
+  }
+  if (is_missing(access_, send_table, flags, [&] { return common; }, instead)) {
+    if (instead.matched) {
       Verdict verdict;
       verdict.answer = Verdict::Answer::deny;
       verdict.table = send_table;
       verdict.probe = std::move(common);
       verdict.generation = tables.generation();
       decision.verdicts.push_back(std::move(verdict));
-      mapping::AccessResult closed;
-      closed.text = "Relaying not permitted";
-      co_return refusal(closed, access_.site().options, recipient.as_given);
+      co_return refusal(mapping::read_access(send_table, instead), access_.site().options, recipient.as_given);
     }
-  } else if (tables.has(send_table)) {
+  } else {
     auto refused = co_await ask(send_table, common, flags, recipient.as_given, decision, effects);
     if (refused) co_return refused;
   }
-  if (tables.has(mail_table)) {
-    auto refused = co_await ask(mail_table, connection_fields() + common, flags, recipient.as_given, decision, effects);
+  const auto with_connection = [&] { return connection_fields() + common; };
+  if (!is_missing(access_, mail_table, flags, with_connection)) {
+    auto refused = co_await ask(mail_table, with_connection(), flags, recipient.as_given, decision, effects);
     if (refused) co_return refused;
   }
   co_return std::nullopt;
