@@ -83,12 +83,6 @@ class Block {
   std::array<std::uint16_t, kSlots> slots_{};  // 0: free; else the entry's number and 1
 };
 
-// When a file was begun; nothing for other names.
-std::optional<std::int64_t> begun(std::string_view name) {
-  if (!name.ends_with(kSuffix) || name.size() < kDigits + kSuffix.size() + 2 || name[kDigits] != '-') return std::nullopt;
-  return base::number_from<std::int64_t>(name.substr(0, kDigits));
-}
-
 // No signals: those are the event loop's business.
 template <class Body>
 std::thread helper_thread(Body body) {
@@ -250,7 +244,7 @@ struct ProbeRing::State {
       if (::fstatat(directory.get(), name_of_file->c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
       sum += static_cast<std::uint64_t>(std::max<off_t>(status.st_size, 0));
       // Another process may be removing it, too.
-      if (sum > most || *begun(*name_of_file) < oldest) [[maybe_unused]] const auto gone = files.unlink(directory.get(), *name_of_file);
+      if (sum > most || *begin_of_probe_file(*name_of_file) < oldest) [[maybe_unused]] const auto gone = files.unlink(directory.get(), *name_of_file);
     }
   }
 };
@@ -286,10 +280,15 @@ ProbeRing::Counters ProbeRing::counters() const {
   return state_->counters;
 }
 
+std::optional<std::int64_t> begin_of_probe_file(std::string_view name) {
+  if (!name.ends_with(kSuffix) || name.size() < kDigits + kSuffix.size() + 2 || name[kDigits] != '-') return std::nullopt;
+  return base::number_from<std::int64_t>(name.substr(0, kDigits));
+}
+
 std::vector<std::string> probe_files(int directory) {
   auto names = base::list_directory(directory, kMostFiles);
   if (!names) return {};
-  std::erase_if(*names, [](const std::string& name) { return !begun(name); });
+  std::erase_if(*names, [](const std::string& name) { return !begin_of_probe_file(name); });
   // The time stands in front.
   std::sort(names->begin(), names->end());
   return std::move(*names);

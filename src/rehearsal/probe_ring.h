@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::rehearsal {
 
@@ -61,6 +62,8 @@ class ProbeRing {
   std::unique_ptr<State> state_;
 };
 
+// When a file was begun, in microseconds since 1970; nothing for other names.
+std::optional<std::int64_t> begin_of_probe_file(std::string_view name);
 // Names of the files of a directory, oldest first; others are left out.
 std::vector<std::string> probe_files(int directory);
 

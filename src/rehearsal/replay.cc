@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rehearsal/replay.h"
 
-#include "base/files.h"
 #include "base/text.h"
 #include "mapping/effect.h"
 #include "rehearsal/probe_file.h"
@@ -11,6 +10,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 
 namespace postern::rehearsal {
 namespace {
@@ -76,29 +77,43 @@ bool ProbeStore::add(std::string_view identity, std::uint64_t count) {
   return true;
 }
 
-void ProbeStore::load(int directory, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble,
-                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  const std::vector<std::string> names = probe_files(directory);
-  std::vector<std::uint64_t> sizes;
-  std::uint64_t all = 0, done = 0, too_many = 0;
-  for (const std::string& name : names) {
+std::vector<OpenFile> open_probe_files(int directory, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble) {
+  std::vector<OpenFile> files;
+  for (const std::string& name : probe_files(directory)) {
+    const auto began = begin_of_probe_file(name);
+    if (!began || *began + std::chrono::microseconds(kFileAge).count() < since_microseconds) continue;
+    OpenFile opened{name, base::Descriptor(::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)), 0};
+    const int saved = errno;
     struct stat status {};
-    const bool there = ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
-    sizes.push_back(there ? static_cast<std::uint64_t>(status.st_size) : 0);
-    all += sizes.back();
+    // A server that runs removes the oldest.
+    if (!opened.file && saved == ENOENT) continue;
+    if (!opened.file) {
+      trouble(system_error(saved, name).what);
+    } else if (::fstat(opened.file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+      trouble(name + ": no file");
+    } else {
+      opened.size = static_cast<std::uint64_t>(status.st_size);
+      files.push_back(std::move(opened));
+    }
   }
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto bytes = base::read_file(directory, names[i], kMaxFileBytes);
-    done += sizes[i];
+  return files;
+}
+
+void ProbeStore::load(const std::vector<OpenFile>& files, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble,
+                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  std::uint64_t all = 0, done = 0, too_many = 0;
+  for (const OpenFile& file : files) all += file.size;
+  for (const OpenFile& file : files) {
+    const auto bytes = base::read_all(file.file.get(), kMaxFileBytes);
+    done += file.size;
     if (!bytes) {
-      // A server that runs removes the oldest.
-      if (bytes.error().kind != Kind::not_found) trouble(names[i] + ": " + bytes.error().what);
+      trouble(file.name + ": " + bytes.error().what);
       continue;
     }
     const FileRead read = read_probe_file(*bytes, [&](const Counted& probe, std::uint64_t) {
       if (probe.last_microseconds >= since_microseconds && !add(probe.identity, probe.count)) ++too_many;
     });
-    if (!read.trouble.empty()) trouble(names[i] + ": " + read.trouble + ": the rest is left out");
+    if (!read.trouble.empty()) trouble(file.name + ": " + read.trouble + ": the rest is left out");
     progress(done, all);
   }
   if (too_many != 0) trouble("more than " + std::to_string(kMaxDistinct) + " different probes: " + std::to_string(too_many) + " are left out");

@@ -4,6 +4,7 @@
 //
 // Nothing is asked outside: a question gets the answer that was given when the probe was asked. One that was not asked then, and a
 // random number, leave the outcome open, and the probe is not counted as a change.
+#include "base/descriptor.h"
 #include "mapping/access_result.h"
 #include "mapping/tables.h"
 #include "rehearsal/probe.h"
@@ -34,11 +35,20 @@ inline constexpr std::size_t kMaxChanges = 10'000;
 // Different probes: some gigabytes of memory.
 inline constexpr std::size_t kMaxDistinct = 10'000'000;
 
+// A file of probes, opened: whoever may open it need not be the one who reads what somebody else wrote.
+struct OpenFile {
+  std::string name;
+  base::Descriptor file;
+  std::uint64_t size = 0;
+};
+// The files of a directory that may hold probes of `since` or later, oldest first. Those that can't be opened are told to `trouble`.
+std::vector<OpenFile> open_probe_files(int directory, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble);
+
 class ProbeStore {
  public:
-  // Takes all probes of a directory's files that were asked at `since` or later. Files that can't be read, or to the end, are told to
-  // `trouble`. `progress` gets bytes done and all bytes.
-  void load(int directory, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble,
+  // Takes all probes that were asked at `since` or later. Files that can't be read, or to the end, are told to `trouble`. `progress`
+  // gets bytes done and all bytes.
+  void load(const std::vector<OpenFile>& files, std::int64_t since_microseconds, const std::function<void(const std::string&)>& trouble,
             const std::function<void(std::uint64_t, std::uint64_t)>& progress);
   // False: there are kMaxDistinct different ones already, and it is left out.
   bool add(std::string_view identity, std::uint64_t count);

@@ -2,15 +2,15 @@
 #include "tools/compile_site.h"
 
 #include "base/files.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "conf/configuration.h"
 #include "mapping/compile.h"
 #include "mapping/tables.h"
+#include "tools/generations.h"
+#include "tools/progress.h"
+#include "tools/replay_report.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +19,6 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
 #include <iostream>
 #include <optional>
 
@@ -31,11 +30,13 @@ constexpr mode_t kFileMode = 0644;
 
 struct Options {
   std::string directory, output;
-  bool check = false, strict = false, stats = false, help = false;
+  bool check = false, strict = false, stats = false, help = false, json = false;
+  std::optional<unsigned> replay_days;  // --replay; 0: all that is kept
 };
 
 constexpr char kUsageText[] =
     "Usage: postern-compile [--config DIR|FILE] [--output FILE] [--check] [--strict] [--stats]\n"
+    "       postern-compile [--config DIR|FILE] --replay[=DAYS] [--json]\n"
     "\n"
     "Compiles DIR/mappings, DIR/general.txt and DIR/aliases into DIR/tables.db.\n"
     "  -c, --config DIR   the configuration directory, or a file in it (postern.conf)\n"
@@ -43,10 +44,14 @@ constexpr char kUsageText[] =
     "      --check        write nothing\n"
     "      --strict       warnings count as errors: exit status 1, nothing is written\n"
     "      --stats        tables, entries, bytes and times\n"
+    "      --replay[=DAYS] write nothing; ask the new tables what was asked in the last days (rehearsal in postern.conf),\n"
+    "                     and print what would change\n"
+    "      --json         with --replay: for programs\n"
     "  -h, --help         this text\n"
     "      --version      print the version\n"
     "\n"
-    "Exit status: 0 fine, 1 warnings with --strict, 2 errors or wrong usage (tables.db stays as it was). More: postern-compile(8)\n";
+    "Exit status: 0 fine, 1 warnings with --strict, or something changes with --replay, 2 errors or wrong usage (tables.db stays as it\n"
+    "was). More: postern-compile(8)\n";
 
 std::optional<Options> options_from(const std::string& program, const std::string& default_directory, const std::vector<std::string>& arguments) {
   Options options;
@@ -68,6 +73,14 @@ std::optional<Options> options_from(const std::string& program, const std::strin
     }
     if (takes_value) {
       (name == "--config" || name == "-c" ? options.directory : options.output) = *value;
+    } else if (name == "--replay") {
+      options.replay_days = value ? base::number_from<unsigned>(*value) : 0U;
+      if (!options.replay_days || (value && *options.replay_days == 0)) {
+        std::cerr << program << ": --replay wants a number of days, found " << *value << "\n";
+        return std::nullopt;
+      }
+    } else if (!value && name == "--json") {
+      options.json = true;
     } else if (!value && name == "--check") {
       options.check = true;
     } else if (!value && name == "--strict") {
@@ -81,6 +94,14 @@ std::optional<Options> options_from(const std::string& program, const std::strin
       return std::nullopt;
     }
   }
+  if (options.replay_days && !options.output.empty()) {
+    std::cerr << program << ": --replay writes nothing: --output can't go with it\n";
+    return std::nullopt;
+  }
+  if (options.json && !options.replay_days) {
+    std::cerr << program << ": --json goes with --replay\n";
+    return std::nullopt;
+  }
   // The paths of the sources go into the compiled file and from there into the log: they must say where.
   options.directory = std::filesystem::absolute(options.directory).lexically_normal().string();
   while (options.directory.size() > 1 && options.directory.ends_with('/')) options.directory.pop_back();
@@ -88,30 +109,6 @@ std::optional<Options> options_from(const std::string& program, const std::strin
   std::error_code ignored;
   if (std::filesystem::is_regular_file(options.directory, ignored)) options.directory = std::filesystem::path(options.directory).parent_path().string();
   return options;
-}
-
-// A directory by its descriptor, and as the user named it.
-struct Place {
-  base::Descriptor descriptor;
-  std::string path;
-  struct stat status {};
-};
-
-Result<Place> open_place(const std::string& path) {
-  Place place;
-  place.path = path;
-  place.descriptor = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!place.descriptor) return system_error(errno, path);
-  if (::fstat(place.descriptor.get(), &place.status) != 0) return system_error(errno, path);
-  return place;
-}
-
-// Root becomes the owner of a directory that is not root's.
-Result<void> become_owner(const Place& place) {
-  if (::geteuid() != 0 || place.status.st_uid == 0) return {};
-  if (::setgroups(0, nullptr) != 0 || ::setgid(place.status.st_gid) != 0 || ::setuid(place.status.st_uid) != 0)
-    return system_error(errno, "become the owner of " + place.path);
-  return {};
 }
 
 // Files of the directory are read through its descriptor: its owner may be unable to pass the directories above it.
@@ -122,18 +119,6 @@ Result<std::string> read_below(const Place& place, const std::string& path) {
 }
 
 bool is_there(const Place& place, const std::string& name) { return ::faccessat(place.descriptor.get(), name.c_str(), F_OK, 0) == 0; }
-
-// "000017.db" gives 17; 0 for any other name.
-std::uint64_t number_of(std::string_view name) {
-  if (!name.ends_with(".db") || name.size() < 9) return 0;
-  return base::number_from<std::uint64_t>(name.substr(0, name.size() - 3)).value_or(0);
-}
-
-std::string name_of(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  if (digits.size() < 6) digits.insert(0, 6 - digits.size(), '0');
-  return digits + ".db";
-}
 
 std::uint64_t generation_of(int directory, const std::string& name) {
   const auto file = base::system_files().open(directory, name, O_RDONLY);
@@ -154,38 +139,20 @@ Result<void> prove(int directory, const std::string& name) {
 }
 
 // Writes the next numbered file and makes it the one in use; returns its number.
-Result<std::uint64_t> install(const mapping::Compilation& compilation, const Place& target) {
-  base::Files& files = base::system_files();
-  const int directory = target.descriptor.get();
-  auto numbered = base::make_and_open_directory(files, directory, "tables", 0755);
+Result<std::uint64_t> install(const mapping::Compilation& compilation, const Place& target, std::size_t kept) {
+  auto numbered = lock_generations(target);
   if (!numbered) return numbered.error();
-  // Two compilers at once take turns.
-  if (::flock(numbered->get(), LOCK_EX) != 0) return system_error(errno, "lock tables");
-  auto names = base::list_directory(numbered->get(), 100'000);
-  if (!names) return names.error();
-  std::uint64_t number = generation_of(directory, "tables.db");
-  for (const std::string& name : *names) number = std::max(number, number_of(name));
-  ++number;
-  const std::string name = name_of(number);
+  const auto numbers = generation_numbers(target);
+  if (!numbers) return numbers.error();
+  const std::uint64_t number = std::max(number_in_force(target), numbers->empty() ? 0 : numbers->back()) + 1;
+  const std::string name = name_of_tables(number);
   if (auto written = mapping::write_tables(compilation, numbered->get(), name, kFileMode, number, false); !written) return written.error();
   if (auto proved = prove(numbered->get(), name); !proved) {
-    [[maybe_unused]] const auto removed = files.unlink(numbered->get(), name);
+    [[maybe_unused]] const auto removed = base::system_files().unlink(numbered->get(), name);
     return proved.error().in("what was written does not read back");
   }
-  const std::string temporary = ".tables.db." + base::random_name();
-  if (auto linked = files.link(numbered->get(), name, directory, temporary); !linked) return linked.error();
-  if (auto renamed = files.rename(directory, temporary, directory, "tables.db"); !renamed) {
-    [[maybe_unused]] const auto removed = files.unlink(directory, temporary);
-    return renamed.error();
-  }
-  if (auto synced = files.sync_directory(directory); !synced) return synced.error();
-
-  // The oldest go. One that can't be removed is no reason to fail.
-  std::vector<std::uint64_t> numbers{number};
-  for (const std::string& other : *names)
-    if (const std::uint64_t found = number_of(other); found != 0) numbers.push_back(found);
-  std::sort(numbers.begin(), numbers.end(), std::greater<>());
-  for (std::size_t i = kKeptTables; i < numbers.size(); ++i) [[maybe_unused]] const auto removed = files.unlink(numbered->get(), name_of(numbers[i]));
+  if (auto put = put_in_force(target, numbered->get(), number); !put) return put.error();
+  remove_oldest(target, numbered->get(), kept);
   return number;
 }
 
@@ -195,31 +162,6 @@ Result<std::uint64_t> write_output(const mapping::Compilation& compilation, cons
   if (auto proved = prove(target.descriptor.get(), name); !proved) return proved.error();
   return number;
 }
-
-// How far reading is: on a terminal a line that changes, otherwise, once it takes long, a line every second.
-class Progress {
- public:
-  Progress() : terminal_(::isatty(STDERR_FILENO) == 1), patience_(terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(1000)) {}
-  ~Progress() { clear(); }
-  void show(std::uint64_t done, std::uint64_t all) {
-    const auto now = std::chrono::steady_clock::now();
-    if (all == 0 || now - last_ < patience_) return;
-    last_ = now;
-    shown_ = true;
-    std::fprintf(stderr, terminal_ ? "\rreading: %3d %%" : "reading: %3d %%\n", static_cast<int>(done * 100 / all));
-  }
-  void show(const char* what) {
-    if (shown_) std::fprintf(stderr, terminal_ ? "\r%-20s" : "%s\n", what);
-  }
-  void clear() {
-    if (shown_ && terminal_) std::fprintf(stderr, "\r%-20s\r", "");
-  }
-
- private:
-  bool terminal_, shown_ = false;
-  std::chrono::milliseconds patience_;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
@@ -242,6 +184,8 @@ int compile_site(const std::string& program, const std::string& default_director
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
   std::optional<std::set<std::string>> throttles;
+  std::size_t kept = conf::Configuration().tables_kept;
+  ReplayRequest replay;
   if (!options->output.empty()) {
     const std::size_t slash = options->output.rfind('/');
     target_path = slash == std::string::npos ? "." : slash == 0 ? "/" : options->output.substr(0, slash);
@@ -257,10 +201,21 @@ int compile_site(const std::string& program, const std::string& default_director
       throttles.emplace();
       for (const auto& table : loaded.configuration.throttle) throttles->insert(base::lower(table.name));
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
+      kept = loaded.configuration.tables_kept;
+      replay.base_directory = loaded.configuration.base_directory;
+      replay.clients = loaded.configuration.client_addresses;
+      replay.kept_now = loaded.configuration.rehearsal.enabled;
     }
   }
   auto target = open_place(target_path);
   if (!target) return fail(target.error());
+  if (options->replay_days) {
+    replay.program = program;
+    replay.days = *options->replay_days;
+    replay.json = options->json;
+    // While this process may still read everything.
+    if (auto opened = open_replay(replay, *target); !opened) return fail(opened.error());
+  }
   // A source directory that is not root's is not read by root either.
   if (auto became = become_owner(*source); !became) return fail(became.error());
 
@@ -294,12 +249,14 @@ int compile_site(const std::string& program, const std::string& default_director
     return kWarnings;
   }
 
+  if (options->replay_days) return run_replay(replay, compilation);
+
   const auto writing = std::chrono::steady_clock::now();
   std::string result = "fine, nothing was written";
   if (!options->check) {
     progress.show("writing");
     if (auto became = become_owner(*target); !became) return fail(became.error());
-    auto number = output_name.empty() ? install(compilation, *target) : write_output(compilation, *target, output_name);
+    auto number = output_name.empty() ? install(compilation, *target, kept) : write_output(compilation, *target, output_name);
     progress.clear();
     if (!number) return fail(number.error());
     result = (output_name.empty() ? target->path + "/tables.db" : options->output) + " is number " + std::to_string(*number);

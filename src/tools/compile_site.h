@@ -11,11 +11,9 @@
 
 namespace postern::tools {
 
-// So many compiled files are kept.
-inline constexpr std::size_t kKeptTables = 10;
-
-// `arguments` without the program's name: [--config DIR] [--output FILE] [--check] [--strict] [--stats]. `program` stands in front of
-// messages about usage. Returns the exit status: 0 fine, 1 warnings with --strict, 2 errors or wrong usage.
+// `arguments` without the program's name: [--config DIR] [--output FILE] [--check] [--strict] [--stats] [--replay[=DAYS]] [--json].
+// `program` stands in front of messages about usage. Returns the exit status: 0 fine, 1 warnings with --strict or changes with --replay,
+// 2 errors or wrong usage.
 int compile_site(const std::string& program, const std::string& default_directory, const std::vector<std::string>& arguments);
 
 }  // namespace postern::tools

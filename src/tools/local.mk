@@ -3,12 +3,13 @@ sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
   src/tools/ctl_certificate.cc \
   src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/ctl_throttle.cc src/tools/compile_site.h src/tools/compile_site.cc \
+  src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc \
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc src/tools/run_coroutine.h \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \
   src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_spool.a libpostern_policy.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
+posternctl_LDADD = libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 
@@ -19,9 +20,10 @@ postern_sieve_CPPFLAGS = $(AM_CPPFLAGS) -DPOSTERN_TEMPLATES='"$(templatesdir)"'
 postern_sieve_LDADD = libpostern_sieve_test.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(BOOST_JSON_LIBS)
 
 sbin_PROGRAMS += postern-compile
-postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc
-postern_compile_LDADD = libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
-  $(LIBCONFIG_LIBS) $(DB_LIBS)
+postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc \
+  src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc
+postern_compile_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
+  $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS)
 
 sbin_PROGRAMS += posternd
 posternd_SOURCES = src/posternd.cc

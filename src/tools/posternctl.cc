@@ -46,6 +46,7 @@ const Command kCommands[] = {
      "Exit status: 0 it matches, 1 it does not, 2 the pattern is wrong.\n"},
     {"access", "--client IP[:PORT] [--from ADDRESS --rcpt ADDRESS …] …", "the whole decision about a message, step by step", run_access, access_details().c_str()},
     {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", run_rewrite, rewrite_details().c_str()},
+    {"tables", "list|show|diff|rollback|observed …", "compiled tables that are kept: what differs, and the way back", run_tables, kTablesDetails},
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
 };
 

@@ -85,5 +85,7 @@ int run_rewrite(const Context&, const std::vector<std::string>&);
 const std::string& rewrite_details();
 // ctl_tables.cc
 int run_compile(const Context&, const std::vector<std::string>&);
+int run_tables(const Context&, const std::vector<std::string>&);
+extern const char* const kTablesDetails;
 
 }  // namespace postern::tools

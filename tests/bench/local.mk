@@ -42,6 +42,15 @@ CLEANFILES += tests/bench/admission_bench
 bench-admission: tests/bench/admission_bench
 	tests/bench/admission_bench
 
+# What keeping a probe costs its session, and what a replay costs. `make bench-rehearsal`.
+EXTRA_PROGRAMS += tests/bench/probe_ring_bench
+tests_bench_probe_ring_bench_SOURCES = tests/bench/probe_ring_bench.cc
+tests_bench_probe_ring_bench_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+CLEANFILES += tests/bench/probe_ring_bench
+bench-rehearsal: tests/bench/probe_ring_bench
+	tests/bench/probe_ring_bench
+.PHONY: bench-rehearsal
+
 # Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
 EXTRA_PROGRAMS += tests/bench/journal_bench
 tests_bench_journal_bench_SOURCES = tests/bench/journal_bench.cc

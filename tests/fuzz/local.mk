@@ -101,6 +101,11 @@ tests_fuzz_journal_marks_fuzz_SOURCES = tests/fuzz/journal_marks_fuzz.cc
 tests_fuzz_journal_marks_fuzz_LDADD = libpostern_spool.a libpostern_base.a
 tests_fuzz_journal_marks_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/probe_file_fuzz
+tests_fuzz_probe_file_fuzz_SOURCES = tests/fuzz/probe_file_fuzz.cc
+tests_fuzz_probe_file_fuzz_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_keyfile.a libpostern_base.a $(DB_LIBS)
+tests_fuzz_probe_file_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/snmp_fuzz
 tests_fuzz_snmp_fuzz_SOURCES = tests/fuzz/snmp_fuzz.cc tests/unit/snmp/sample.h
 tests_fuzz_snmp_fuzz_LDADD = libpostern_snmp.a libpostern_gate.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)
