@@ -55,7 +55,16 @@ void Effects::add_delay(const Effects& others) {
 std::string rule_text(const Verdict& verdict) {
   std::string text = verdict.table;
   if (verdict.line > 0) text += " " + verdict.file + ":" + std::to_string(verdict.line);
+  if (verdict.generation != 0) text += " of tables " + std::to_string(verdict.generation);
   return text;
+}
+
+base::Fields rule_fields(const Verdict& verdict) {
+  base::Fields fields{{"table", verdict.table}};
+  if (!verdict.file.empty()) fields.emplace_back("file", verdict.file);
+  if (verdict.line != 0) fields.emplace_back("line", verdict.line);
+  if (verdict.generation != 0) fields.emplace_back("generation", verdict.generation);
+  return fields;
 }
 
 void log_notes(std::string_view session, const Notes& notes) {

@@ -64,8 +64,10 @@ struct Decision {
   Notes notes;
 };
 
-// "FROM_ACCESS /etc/postern/mappings:12", for people.
+// "FROM_ACCESS /etc/postern/mappings:12 of tables 17", for people.
 std::string rule_text(const Verdict& verdict);
+// The same as log fields: table, file, line, generation; those that are empty are left out.
+base::Fields rule_fields(const Verdict& verdict);
 
 void log_notes(std::string_view session, const Notes& notes);
 

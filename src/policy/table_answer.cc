@@ -41,12 +41,18 @@ net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string t
   answer.verdict = verdict_of(answer, table, probe, access.tables().generation());
 
   const auto text = [&](const std::optional<std::string>& said) {
-    if (said) notes.push_back({base::Severity::notice, "access-note", {{"table", table}, {"line", answer.result.line}, {"text", *said}}, true});
+    if (!said) return;
+    base::Fields fields = rule_fields(answer.verdict);
+    fields.emplace_back("text", *said);
+    notes.push_back({base::Severity::notice, "access-note", std::move(fields), true});
   };
   text(answer.result.log_applied);
   if (answer.refused() && refusal_holds) text(answer.result.log_refused);
-  if (answer.over_limit)
-    notes.push_back({base::Severity::warning, "access-limit", {{"table", table}, {"line", answer.result.line}, {"limit", too_long ? "probe" : "steps"}}});
+  if (answer.over_limit) {
+    base::Fields fields = rule_fields(answer.verdict);
+    fields.emplace_back("limit", too_long ? "probe" : "steps");
+    notes.push_back({base::Severity::warning, "access-limit", std::move(fields)});
+  }
   co_return answer;
 }
 

@@ -91,7 +91,14 @@ net::Awaitable<TransactionAccess::Replacement> TransactionAccess::replace(std::s
   };
   replacement.temporary = mapped.step_limit_exceeded;
   if (replacement.temporary) {
-    notes.push_back({base::Severity::warning, "access-limit", {{"table", table}, {"line", mapped.line}, {"limit", "steps"}}});
+    Verdict verdict;
+    verdict.table = table;
+    verdict.file = mapped.file;
+    verdict.line = mapped.line;
+    verdict.generation = access_.tables().generation();
+    base::Fields fields = rule_fields(verdict);
+    fields.emplace_back("limit", "steps");
+    notes.push_back({base::Severity::warning, "access-limit", std::move(fields)});
     co_return replacement;
   }
   // $N discards what the entry made of it (2.1).
@@ -170,7 +177,10 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
     co_return decision;
   }
   const auto bad_argument = [&](const char* flag, const std::string& reason) {
-    decision.notes.push_back({base::Severity::warning, "access-argument", {{"table", kTable}, {"line", result.line}, {"flag", flag}, {"reason", reason}}});
+    base::Fields fields = rule_fields(decision.verdicts.back());
+    fields.emplace_back("flag", flag);
+    fields.emplace_back("reason", reason);
+    decision.notes.push_back({base::Severity::warning, "access-argument", std::move(fields)});
   };
   if (result.new_sender) {
     const auto replaced = mail::parse_mailbox(*result.new_sender);

@@ -108,7 +108,7 @@ class Prober {
     }
     const mapping::Mapped& mapped = evaluation.result();
     if (json_) {
-      out += boost::json::serialize(answer_as_json(mapped, probe, trace_));
+      out += boost::json::serialize(answer_as_json(mapped, probe, tables_.generation(), trace_));
       out += '\n';
       return mapped.matched;
     }
@@ -119,6 +119,7 @@ class Prober {
     if (!mapped.flags.empty()) out.append(" ").append(shown_flags(mapped.flags));
     out += "\nentry: ";
     out += shown_entry(mapped);
+    if (mapped.matched && tables_.generation() != 0) out.append(" of tables ").append(std::to_string(tables_.generation()));
     out += '\n';
     if (mapped.step_limit_exceeded)
       std::cerr << "posternctl: a limit was exceeded (steps, or bytes of the probe): an access table answers this with 451 4.7.1\n";

@@ -131,7 +131,7 @@ void DecisionReport::asked(std::string_view table, mapping::Flags input, std::st
   array questions;
   for (const std::string& question : open) questions.emplace_back(json_text(question));
   json["not_asked"] = std::move(questions);
-  for (auto& member : answer_as_json(result, probe, trace_)) json[member.key()] = member.value();
+  for (auto& member : answer_as_json(result, probe, generation, trace_)) json[member.key()] = member.value();
   event(std::move(json));
 }
 

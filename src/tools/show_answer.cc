@@ -79,13 +79,14 @@ std::string json_text(std::string_view text) {
   return out;
 }
 
-boost::json::object answer_as_json(const mapping::Mapped& mapped, std::string_view probe, bool trace) {
+boost::json::object answer_as_json(const mapping::Mapped& mapped, std::string_view probe, std::uint64_t generation, bool trace) {
   boost::json::object out;
   out["probe"] = json_text(probe);
   out["matched"] = mapped.matched;
   out["output"] = json_text(mapped.output);
   out["flags"] = json_text(mapped.flags.letters());
   out["step_limit_exceeded"] = mapped.step_limit_exceeded;
+  if (generation != 0) out["generation"] = generation;
   if (mapped.matched) {
     out["file"] = mapped.file;
     out["line"] = mapped.line;

@@ -21,7 +21,8 @@ void append_trace(std::string& to, const mapping::Mapped& mapped, std::string_vi
 // Text for JSON, which is UTF-8: if a text is not, its bytes from 0x80 become the characters U+0080 to U+00FF.
 std::string json_text(std::string_view text);
 
-// {"probe", "matched", "output", "flags", "file", "line", "step_limit_exceeded", and with a trace "trace" and "skipped"}
-boost::json::object answer_as_json(const mapping::Mapped& mapped, std::string_view probe, bool trace);
+// {"probe", "matched", "output", "flags", "file", "line", "generation", "step_limit_exceeded", and with a trace "trace" and "skipped"}. `generation` of
+// the compiled tables that were asked; 0: of a text.
+boost::json::object answer_as_json(const mapping::Mapped& mapped, std::string_view probe, std::uint64_t generation, bool trace);
 
 }  // namespace postern::tools

@@ -586,7 +586,7 @@ class AccessTest : public CppUnit::TestFixture {
                 "bin@example.com: u1@example.org\n");
     const auto decision = world.rcpt("u1@example.com");
     CPPUNIT_ASSERT(decision.accepted);
-    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS mappings:3"), decision.effects.held_by);
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS mappings:3 of tables 1"), decision.effects.held_by);
     CPPUNIT_ASSERT_EQUAL(std::string("1.5 -2"), decision.effects.spam_adjustments.at(0) + " " + decision.effects.spam_adjustments.at(1));
     CPPUNIT_ASSERT_EQUAL(std::string("mark"), decision.effects.tag);
     CPPUNIT_ASSERT(decision.effects.held && decision.effects.jettisoned && !decision.effects.discarded);
