@@ -85,6 +85,8 @@ struct World {
 
 // "TABLE flags probe -> line, answers from outside" of each probe.
 struct WrittenDown final : ProbeObserver {
+  bool missing_too = false;
+  [[nodiscard]] bool wants_missing(std::string_view) const override { return missing_too; }
   std::vector<std::string> lines;
   void asked(std::string_view table, mapping::Flags input, std::string_view probe, const mapping::Mapped& result, std::uint64_t generation) override {
     std::string line = std::string(table) + " " + input.letters() + " " + std::string(probe) + " -> " + std::to_string(result.line);
@@ -586,7 +588,7 @@ class AccessTest : public CppUnit::TestFixture {
                 "bin@example.com: u1@example.org\n");
     const auto decision = world.rcpt("u1@example.com");
     CPPUNIT_ASSERT(decision.accepted);
-    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS mappings:3 of tables 1"), decision.effects.held_by);
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS mappings:3 of tables 7"), decision.effects.held_by);
     CPPUNIT_ASSERT_EQUAL(std::string("1.5 -2"), decision.effects.spam_adjustments.at(0) + " " + decision.effects.spam_adjustments.at(1));
     CPPUNIT_ASSERT_EQUAL(std::string("mark"), decision.effects.tag);
     CPPUNIT_ASSERT(decision.effects.held && decision.effects.jettisoned && !decision.effects.discarded);
@@ -663,6 +665,20 @@ class AccessTest : public CppUnit::TestFixture {
         "MAIL_ACCESS E TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/client.example.net|MAIL|tcp_local|a@example.net|ims-ms|u1@example.com -> 0"};
     for (std::size_t i = 0; i < std::max(expected.size(), notes.lines.size()); ++i)
       CPPUNIT_ASSERT_EQUAL(i < expected.size() ? expected[i] : "nothing", i < notes.lines.size() ? notes.lines[i] : "nothing");
+
+    // Tables that are not there, if they are wanted: what relaying they forgot to forbid is refused all the same.
+    World empty("OTHER\n\n  *  $Y\n");
+    WrittenDown missing;
+    missing.missing_too = true;
+    empty.observer = &missing;
+    [[maybe_unused]] const auto first =
+        test::run(empty.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("198.51.100.7", 4000), true));
+    CPPUNIT_ASSERT(!empty.rcpt("x@example.net").accepted);
+    CPPUNIT_ASSERT(empty.rcpt("u1@example.com").accepted);
+    std::vector<std::string> tables;
+    for (const std::string& line : missing.lines) tables.push_back(line.substr(0, line.find(' ')));
+    CPPUNIT_ASSERT(tables == (std::vector<std::string>{"PORT_ACCESS", "FROM_ACCESS", "ORIG_SEND_ACCESS", "FROM_ACCESS", "ORIG_SEND_ACCESS", "ORIG_MAIL_ACCESS",
+                                                       "SEND_ACCESS", "MAIL_ACCESS"}));
   }
 };
 
