@@ -211,14 +211,10 @@ std::string template_text(std::string_view code) {
 }
 
 void list_entries(const Image& image, const std::function<void(const ListedEntry&)>& take) {
-  for (const Image::Table& table : image.tables()) {
-    Image::Place place = table.entries_at;
-    for (std::uint32_t number = 0; number < table.entries; ++number, place = image.behind(place)) {
-      const auto entry = image.entry(place);
-      if (!entry) break;
-      take({table.name, image.file(entry->file), entry->line, entry->pattern, entry->expansion});
-    }
-  }
+  for (const Image::Table& table : image.tables())
+    for (const Image::Place place : image.places(table))
+      if (const auto entry = image.entry(place))
+        take({table.name, image.file(entry->file), entry->line, entry->pattern, entry->expansion});
 }
 
 }  // namespace postern::mapping
