@@ -318,13 +318,15 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   // Step 7.
   std::optional<Reply> last_refusal;
   bool kept_any = false, sending = false;
+  // $B of an ORIG_ table is about the whole recipient, that of the others about one address.
+  const bool all_thrown_away = effects.bit_bucket;
   for (Final& final : expansion.finals) {
     Effects own;
     auto said_no = co_await ask_step(false, recipient, final.channel, final.address, decision, own);
     decision.effects.add_delay(own);
     decision.effects.debug_level = std::max(decision.effects.debug_level, own.debug_level);
     if (said_no) {
-      if (said_no->code < 500 && said_no->status == "4.7.1") {  // a limit, not a rule: nobody is dropped for it
+      if (said_no->code == 451) {  // a limit, not a rule (which says 450 or 550): nobody is dropped for it
         refuse(*said_no);
         co_return decision;
       }
@@ -337,7 +339,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept_any = true;
     const std::vector<std::string> tags = std::move(own.conversion_tags);
     own.conversion_tags.clear();
-    const bool thrown_away = own.bit_bucket || final.channel == "bitbucket";
+    const bool thrown_away = all_thrown_away || own.bit_bucket || final.channel == "bitbucket";
     effects.add(own);
     if (thrown_away) {
       effects.bit_bucket = true;
