@@ -151,8 +151,8 @@ struct Evaluation::Machine {
     const Image::Table* table = nullptr;
     std::string current, lowered;  // `lowered`: `current` in lower case, while not `fresh`
     Flags input, raised;
-    bool matched = false;
-    std::uint32_t line = 0, file = 0;
+    bool matched = false, held = false;  // `held`: a template did not fail
+    std::uint32_t line = 0, file = 0;    // of the entry that decides: the last that held or, if none did, that matched
     // Where the scan stands.
     Candidates candidates;
     std::uint32_t position = 0;
@@ -162,6 +162,7 @@ struct Evaluation::Machine {
     bool one_more_pass = false;  // $L
     // The entry that matched last, while its template runs.
     bool expanding = false;
+    std::uint32_t entry_line = 0, entry_file = 0;
     std::string_view code;
     std::size_t at = 0;
     Match match;
@@ -220,8 +221,8 @@ struct Evaluation::Machine {
       if (!spend(frame.match.steps)) return;
       if (!frame.match.matched) continue;
       frame.matched = true;
-      frame.line = entry->line;
-      frame.file = entry->file;
+      frame.entry_line = entry->line;
+      frame.entry_file = entry->file;
       frame.expanding = true;
       frame.code = entry->expansion;
       frame.at = 0;
@@ -289,7 +290,12 @@ struct Evaluation::Machine {
       line.reason = std::move(reason);
       line.control = frame.control;
     }
+    if (success || !frame.held) {
+      frame.line = frame.entry_line;
+      frame.file = frame.entry_file;
+    }
     if (success) {
+      frame.held = true;
       frame.fresh = frame.fresh || frame.out != frame.current;
       frame.current = std::move(frame.out);
       frame.out = {};
@@ -331,6 +337,10 @@ struct Evaluation::Machine {
     if (steps < kMaxEvaluationSteps) return true;
     mapped.step_limit_exceeded = true;
     while (frames.size() > 1) frames.pop_back();
+    if (frames.back().expanding) {
+      frames.back().line = frames.back().entry_line;
+      frames.back().file = frames.back().entry_file;
+    }
     frames.back().matched = false;
     frames.back().raised = {};
     end_frame();

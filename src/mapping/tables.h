@@ -127,7 +127,7 @@ struct Mapped {
   bool matched = false;
   std::string output;      // equals the probe if nothing matched
   Flags flags;
-  int line = 0;            // of the last entry that matched, 0 if none
+  int line = 0;            // of the last entry that matched and did not fail or, if all failed, of the last that matched; 0 if none did
   std::string file;        // where that line stands
   std::vector<Answered> answers;     // from outside, in the order of asking
   bool by_chance = false;            // a random number played a part ($?x?)

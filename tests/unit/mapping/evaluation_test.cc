@@ -13,9 +13,24 @@ namespace {
 class EvaluationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(EvaluationTest);
   CPPUNIT_TEST(gives_the_results_of_the_specification);
+  CPPUNIT_TEST(the_line_is_that_of_the_entry_that_decided);
   CPPUNIT_TEST(a_trace_counts_the_entries_left_out);
   CPPUNIT_TEST(a_trace_says_why_nothing_came_from_outside);
   CPPUNIT_TEST_SUITE_END();
+
+  // An entry that failed has said nothing: the answer is not its own.
+  void the_line_is_that_of_the_entry_that_decided() {
+    const Tables tables = tables_in_memory(compiled({{"/mappings",
+                                                      "T\n\n  held* $C$0$H\n  * $C$:A$E\n  * $C$:B$E\n\n"
+                                                      "SUB\n\n  x* $Y\n  * $C$:A$E\n\n"
+                                                      "CALLS\n\n  * $C$|SUB;$0|$Y$E\n  *z last$E\n"}}));
+    const struct {
+      const char *table, *probe;
+      int line;
+    } rows[] = {{"T", "held", 3}, {"T", "x", 5}, {"CALLS", "xz", 14}, {"CALLS", "y", 14}, {"CALLS", "yz", 15}, {"SUB", "y", 10}};
+    for (const auto& row : rows)
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.table) + " " + row.probe, row.line, evaluate(tables, row.table, row.probe).line);
+  }
 
   void a_trace_counts_the_entries_left_out() {
     const Tables tables = tables_in_memory(compiled({{"/mappings", "T\n\n  one 1\n  two 2\n  *e 3\n  six 6\n"}}));
