@@ -255,7 +255,8 @@ void Lint::check_literals(std::string_view code, const Place& place) {
 void Lint::check_relaying(const Pattern& pattern, const Template& expansion, const Place& place) {
   const TemplateFacts& said = expansion.facts;
   if (relaying_ != Relaying::undecided || !match(pattern.code, kRelayProbe, kMaxMatchSteps).matched) return;
-  if (raises(said.raised, 'N')) relaying_ = Relaying::refused;
+  // An entry that can fail refuses some strangers only.
+  if (raises(said.raised, 'N') && !said.can_fail_without_login) relaying_ = Relaying::refused;
   else if (!said.can_fail && !said.any_continuing) relaying_ = Relaying::granted;
   else return;
   relaying_place_ = place;
@@ -331,8 +332,8 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
         break;
       case 'S': {
         const auto parts = base::split(argument, ',');
-        const bool good = parts.size() <= 3 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) { return is_integer(base::trim(part)); });
-        if (!good) warn("E14", place, "$S takes one to three integers, not \"" + std::string(argument) + "\"");
+        const bool good = parts.size() <= 3 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) { return base::number_from<std::uint64_t>(base::trim(part)).has_value(); });
+        if (!good) warn("E14", place, "$S takes one to three integers, from 0 on, not \"" + std::string(argument) + "\"");
         break;
       }
       case 'N':
@@ -369,7 +370,7 @@ void Lint::finish() {
   } else if (relaying_ == Relaying::granted) {
     warn("W09", relaying_place_, "this entry lets everybody relay from tcp_local to tcp_local before another one refuses: this is an open relay");
   } else if (relaying_ == Relaying::undecided) {
-    warn("W09", relaying_place_, "no entry of ORIG_SEND_ACCESS refuses tcp_local|…|tcp_local|…: this is an open relay");
+    warn("W09", relaying_place_, "no entry of ORIG_SEND_ACCESS refuses tcp_local|…|tcp_local|… in every case: this is an open relay");
   }
 }
 

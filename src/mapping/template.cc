@@ -69,8 +69,9 @@ class Parser {
     code_.op(operation);
   }
   void substituted(int field) { facts().output.push_back({false, field, {}}); }
-  void may_fail() {
+  void may_fail(bool without_login = true) {
     facts().can_fail = true;
+    facts().can_fail_without_login |= without_login;
     facts().raised_before_failure.add(facts().raised);
     if (facts().control == ' ' || facts().control == 'E') facts().unguarded_failure = true;
   }
@@ -110,7 +111,7 @@ class Parser {
       case ':':
       case ';':
         if (at_ == text_.size()) return error("E15", std::string("$") + c + " without a flag");
-        may_fail();
+        may_fail(c == ':' || text_[at_] != 'A');
         op(c == ':' ? TemplateOp::if_set : TemplateOp::if_clear);
         if (c == ':' && text_[at_] == 'A') first_probe_only_ = true;
         return code_.u8(static_cast<std::uint8_t>(text_[at_++]));

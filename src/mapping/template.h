@@ -15,6 +15,7 @@ struct TemplateFacts {
   Flags raised;                      // by the whole template
   Flags raised_before_failure;       // to the left of the last sequence that can fail
   bool can_fail = false;
+  bool can_fail_without_login = false;  // the same for somebody who has not logged in, whom $;A never stops
   bool unguarded_failure = false;    // a sequence can fail while no $C, $L or $R holds
   bool control_after_failure = false;  // $C, $L or $R to the right of a sequence that can fail
   bool counts_every_probe = false;   // a rate call-out that no $:A to its left guards

@@ -116,6 +116,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"PORT_ACCESS\n\n  a*|*|*|*|* $C$|T;$0|$Ngo$E\n  b*|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
         {"PORT_ACCESS\n\n  TCP|*|25|*|* $C$[postern:throttle,smtp,$1]$N421$ later$E\n  TCP|*|25|*|* $C$:A$[postern:throttle_p,smtp,$1]$N421$ later$E\n  * $Y\n", "W21:3"},
         {"FROM_ACCESS\n\n  * $C$[postern:throttle,from,$0]$N$E\n  * $Y\n", ""},
+        {"FROM_ACCESS\n\n  a* $S-5\n  b* $S0,1,2\n", "E14:3"},
     };
     for (const auto& row : rows) {
       Compilation compilation = compiled({{"/mappings", relay + row.source}}, true);
@@ -138,6 +139,9 @@ class CompileTest : public CppUnit::TestFixture {
     // Who is let pass above the refusal is let pass.
     CPPUNIT_ASSERT_EQUAL(std::string("W09:3"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $Y\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
     CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $C$:A$Y$E\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
+    // Who refuses some strangers lets the others pass; a login is no stranger's.
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:1"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|* $C$|BAD;$0|$N$E\n\nBAD\n\n  x $Y\n"}}, true)));
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|* $C$;A$N$E\n"}}, true)));
     const std::string long_line = "T\n\n  " + std::string(200, 'a') + "  " + std::string(60, 'b') + "\n";
     CPPUNIT_ASSERT_EQUAL(std::string("W10:3"), codes(compiled({{"/mappings", long_line}})));
   }
