@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "mail/address.h"
 
+#include <algorithm>
+
 namespace postern::mail {
 
 namespace {
@@ -15,6 +17,9 @@ bool is_loose_atom_byte(char c) {
   if (static_cast<unsigned char>(c) >= 0x80) return true;
   return !base::is_control(c) && std::string_view(" ()<>[]:;@\\,.\"").find(c) == std::string_view::npos;
 }
+
+// Of a quoted string or a literal only: atoms have none. Nothing that is written into a header, or compared with an envelope, may hold one.
+bool has_control(std::string_view text) { return std::any_of(text.begin(), text.end(), base::is_control); }
 
 class ListReader {
  public:
@@ -202,7 +207,7 @@ class ListReader {
       found = {};
       skip_element(in_group);
     }
-    found.valid = good;
+    found.valid = good && !has_control(found.local_part) && !has_control(found.domain);
     found.raw = std::string(base::trim(text_.substr(begin, at_ - begin)));
     list_.addresses.push_back(std::move(found));
   }

@@ -256,6 +256,10 @@ class AddressTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(parse_address_list(repeated("a@b.example,")).cut);
     CPPUNIT_ASSERT_EQUAL(std::size_t{2000}, parse_address_list(repeated("a@b.example,")).addresses.size());
     CPPUNIT_ASSERT(parse_address_list(repeated("(")).cut);
+    // An encoded word, or a script, may bring line ends; what is written into a header must have none.
+    for (const std::string_view text : {"\"a\r\nBcc: b\"@a.example", "x <\"a\\\nb\"@a.example>", "a@[1.2\x1b.3.4]", "\"a\x7f\"@a.example"})
+      CPPUNIT_ASSERT(!parse_address_list(text).addresses.at(0).valid);
+    CPPUNIT_ASSERT(parse_address_list("\"a b\"@a.example, \"x\r\n\ty\" <b@a.example>").addresses.at(1).valid);
   }
 };
 
