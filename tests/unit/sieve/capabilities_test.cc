@@ -2,6 +2,8 @@
 // The capabilities beyond the base language, each with what implementations get wrong: rows of script and what comes out.
 #include "support.h"
 
+#include "sieve/digest.h"
+
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <map>
@@ -575,6 +577,10 @@ class CapabilitiesTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_MESSAGE(got.shown, !got.outcome.actions.empty());
       return *got.outcome.actions.front().vacation;
     };
+    // Who got a reply is remembered under this key: it must be that of the texts, longer ones too.
+    const std::string subject(100, 's');
+    CPPUNIT_ASSERT_EQUAL(digest({"arguments", subject, "me@example.net", "text", "x", "you@example.net"}),
+                         vacation(":subject \"" + subject + "\" :from \"me@example.net\" :addresses \"you@example.net\" \"x\"").key);
     CPPUNIT_ASSERT(vacation("\"x\"").period == std::chrono::days(7));
     CPPUNIT_ASSERT(vacation(":days 0 \"x\"").period == std::chrono::days(1));
     CPPUNIT_ASSERT(vacation(":days 18446744073709551615 \"x\"").period == std::chrono::days(60));
