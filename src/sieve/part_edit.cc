@@ -31,12 +31,14 @@ std::vector<FieldText> fields_of(std::string_view header) {
   return list;
 }
 
-// Needs no transfer encoding, and has no line that could be a boundary around it.
+// Needs no transfer encoding, and has no line that could be a boundary around it. A CR alone must never be sent (RFC 5321 section 2.3.8).
 bool is_short_ascii(std::string_view text) {
   constexpr std::size_t kLongest = 998;
   if (text.starts_with("--") || text.find("\n--") != std::string_view::npos) return false;
   std::size_t column = 0;
-  for (const char c : text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n')) return false;
     if (c == '\n') column = 0;
     else if (++column > kLongest || c == '\0' || static_cast<unsigned char>(c) >= 0x80) return false;
   }

@@ -104,6 +104,10 @@ class RepliesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("\xc3\x84nne <anne@example.net>"), std::string(*view.first("From")));
     CPPUNIT_ASSERT_EQUAL(std::string("f\xc3\xbcr immer\r\n"), mail::decoded_body(view.structure(), 1000));
     vacation = {};
+    vacation.reason = "one\rtwo";
+    const GeneratedMail bare = reply(message(), envelope(), settings(), vacation);
+    CPPUNIT_ASSERT(bare.text.ends_with("\r\n\r\none=0Dtwo\r\n"));
+    vacation = {};
     vacation.mime = true;
     vacation.reason = "Content-Type: text/html\r\nSubject: evil\r\n\r\n<b>away</b>\r\n";
     const GeneratedMail entity = reply(message(), envelope(), settings(), vacation);
