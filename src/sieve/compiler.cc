@@ -734,7 +734,7 @@ Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys) {
   }
   if (made.type == MatchType::list)
     for (std::size_t i = 0; i < made.keys.size(); ++i) check_list(made.keys[i].text, keys.strings[i].place);
-  if (const auto problem = made.prepare(options().run_limits)) error(keys.place, *problem);
+  if (const auto problem = made.prepare(options().run_limits, &builder_.regex_bytes_)) error(keys.place, *problem);
   return made;
 }
 

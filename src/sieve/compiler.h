@@ -45,7 +45,7 @@ class Arguments {
 // What the scripts of one program share: the one that was given and all that it includes.
 class Builder {
  public:
-  explicit Builder(const CompileOptions& options) : options_(options), program_(std::make_shared<Program>()) {}
+  explicit Builder(const CompileOptions& options) : options_(options), program_(std::make_shared<Program>()), regex_bytes_(options.limits.regex_bytes) {}
   // Compiles the script `name` and all that it includes; its number, nothing after mistakes.
   std::optional<std::uint32_t> script(const std::string& name, std::string_view source);
   Compiled take();
@@ -63,6 +63,7 @@ class Builder {
   std::shared_ptr<Program> program_;
   std::vector<Included> included_;
   std::map<std::string, std::uint32_t, std::less<>> field_names_;
+  std::size_t regex_bytes_;             // that further constants may take
   std::size_t depth_ = 0;
   std::vector<Mistake> mistakes_, included_mistakes_;
   std::vector<Compiled::Failed> failed_;

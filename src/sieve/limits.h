@@ -23,6 +23,7 @@ struct CompileLimits {
   std::size_t variable_name_bytes = 64;
   std::size_t script_name_bytes = 256;
   std::size_t loop_nesting = 4;         // foreverypart in foreverypart, over includes too
+  std::size_t regex_bytes = 8 * 1024 * 1024;  // automata of a program's constant regular expressions, all together
 };
 
 struct Limits {
@@ -40,6 +41,7 @@ struct Limits {
   std::size_t header_value_bytes = 2048;        // of addheader
   std::size_t regex_program_bytes = 64 * 1024;
   std::size_t regex_text_bytes = 1024 * 1024;   // longer text does not match
+  std::uint64_t regex_work = 1ULL << 29;        // bytes of text times instructions of the automaton; more does not match
   std::size_t list_lookups = 100;               // RFC 6134: questions to external lists
   std::size_t list_value_bytes = 1024;          // longer values are in no list
 

@@ -171,12 +171,12 @@ bool Pattern::matches(Run& run, std::string_view text, std::vector<std::pair<std
   }
 }
 
-std::optional<std::string> casemap_text(std::string_view text, std::vector<std::size_t>* places) {
+std::optional<std::string> casemap_text(std::string_view text, std::vector<std::uint32_t>* places, std::size_t most_bytes) {
   std::string out;
   if (places != nullptr) places->clear();
   const auto add = [&](std::string_view piece, std::size_t place) {
     out.append(piece);
-    if (places != nullptr) places->insert(places->end(), piece.size(), place);
+    if (places != nullptr) places->insert(places->end(), piece.size(), static_cast<std::uint32_t>(place));
   };
   const UNormalizer2* decomposition = nullptr;
   for (std::size_t at = 0; at < text.size();) {
@@ -206,19 +206,23 @@ std::optional<std::string> casemap_text(std::string_view text, std::vector<std::
     status = U_ZERO_ERROR;
     u_strToUTF8(bytes.data(), static_cast<std::int32_t>(bytes.size()), &written, wide.data(), units, &status);
     if (U_FAILURE(status)) return std::nullopt;
+    if (out.size() + static_cast<std::size_t>(written) > most_bytes) return std::nullopt;
     add({bytes.data(), static_cast<std::size_t>(written)}, at);
     at += length;
   }
-  if (places != nullptr) places->push_back(text.size());
+  if (places != nullptr) places->push_back(static_cast<std::uint32_t>(text.size()));
   return out;
 }
 
-std::optional<std::string> Matcher::prepare(const Limits& limits) {
+std::optional<std::string> Matcher::prepare(const Limits& limits, std::size_t* regex_bytes) {
   for (Key& key : keys) {
     if (!key.text.is_constant()) continue;
     if (type == MatchType::regex) {
+      if (regex_bytes != nullptr && *regex_bytes == 0) return "the regular expressions of the script are too large together";
       std::string problem;
       key.regex = Regex::compile(key.text.constant(), comparator != Comparator::octet, limits, problem);
+      // One that is too large has cost as much as the largest.
+      if (regex_bytes != nullptr) *regex_bytes -= std::min(*regex_bytes, key.regex ? key.regex->bytes() : limits.regex_program_bytes);
       if (!key.regex) return "\"" + base::printable(key.text.constant(), 80) + "\" is no regular expression: " + problem;
       continue;
     }
@@ -248,19 +252,21 @@ bool Matcher::matches(Run& run, std::string_view value) const {
   }
   if (comparator == Comparator::unicode_casemap && (type == MatchType::is || type == MatchType::contains || type == MatchType::matches)) {
     if (!run.spend_text(4 * value.size())) return false;
-    std::vector<std::size_t> places;
-    const auto mapped = casemap_text(value, &places);
-    return mapped && matches_folded(run, value, *mapped, &places);
+    // Nobody asks for places but match values, and a text of many megabytes is a body, which has none.
+    const bool capturing = type == MatchType::matches && sets_match_values && run.wants_match_values();
+    std::vector<std::uint32_t> places;
+    const auto mapped = casemap_text(value, capturing ? &places : nullptr, run.limits().memory_bytes);
+    return mapped && matches_folded(run, value, *mapped, capturing ? &places : nullptr);
   }
   return matches_folded(run, value, {}, nullptr);
 }
 
 // `folded_value` is empty where the value is compared as it stands.
-bool Matcher::matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const {
+bool Matcher::matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::uint32_t>* places) const {
   return std::any_of(keys.begin(), keys.end(), [&](const Key& key) { return matches_key(run, key, value, folded_value, places); });
 }
 
-bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const {
+bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::uint32_t>* places) const {
   std::string scratch, own_folded;
   const std::string_view text = key.text.value(run, scratch);
   if (!run.spend_text(value.size() + text.size()) || key.no_text) return false;
@@ -331,6 +337,11 @@ bool Matcher::matches_regex(Run& run, const Key& key, std::string_view text, std
       run.note("\"" + base::printable(text, 80) + "\" is no regular expression: " + problem);
       return false;
     }
+  }
+  // The step budget is looked at between searches only, so none may be endless.
+  if (value.size() * regex->instructions() > run.limits().regex_work) {
+    run.note("a value of " + std::to_string(value.size()) + " bytes is not looked at with so large a regular expression");
+    return false;
   }
   if (!run.spend(value.size() / 1024 * regex->weight() + regex->weight())) return false;
   std::vector<std::pair<std::size_t, std::size_t>> groups;

@@ -28,9 +28,10 @@ bool relation_from(std::string_view name, Relation& relation);
 int compare(Comparator comparator, std::string_view a, std::string_view b);
 bool holds(Relation relation, int order);
 
-// RFC 5051 section 2: each character's titlecase, then its decomposition. Nothing if `text` is no UTF-8. `places`, if given, gets for
-// each byte of the result, and for its end, the place in `text` of the character that it came from.
-std::optional<std::string> casemap_text(std::string_view text, std::vector<std::size_t>* places = nullptr);
+// RFC 5051 section 2: each character's titlecase, then its decomposition, which may be eleven times as long. Nothing if `text` is no
+// UTF-8, or if it would take more than `most_bytes`. `places`, if given, gets for each byte of the result, and for its end, the place
+// in `text` of the character that it came from.
+std::optional<std::string> casemap_text(std::string_view text, std::vector<std::uint32_t>* places = nullptr, std::size_t most_bytes = SIZE_MAX);
 
 // A glob: literal bytes, '?' for one character (a UTF-8 sequence, or a byte that belongs to none), '*' for any run. A backslash
 // makes the next character literal; at the end it is one itself.
@@ -64,8 +65,9 @@ class Matcher {
   bool sets_match_values = true; // not for `body`
   std::vector<Key> keys;
 
-  // Once, when all is set. An error text if a constant key can't be used.
-  std::optional<std::string> prepare(const Limits& limits = {});
+  // Once, when all is set. An error text if a constant key can't be used. `regex_bytes`, if given: what constant regular expressions may
+  // still take together; it becomes less.
+  std::optional<std::string> prepare(const Limits& limits = {}, std::size_t* regex_bytes = nullptr);
 
   // Whether a key matches the value.
   bool matches(Run& run, std::string_view value) const;
@@ -75,8 +77,8 @@ class Matcher {
   bool matches_count(Run& run, std::size_t count) const;
 
  private:
-  bool matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const;
-  bool matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::size_t>* places) const;
+  bool matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::uint32_t>* places) const;
+  bool matches_key(Run& run, const Key& key, std::string_view value, std::string_view folded_value, const std::vector<std::uint32_t>* places) const;
   bool matches_regex(Run& run, const Key& key, std::string_view text, std::string_view value) const;
   bool in_list(Run& run, std::string_view list, std::string_view value) const;
 };

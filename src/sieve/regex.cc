@@ -10,6 +10,7 @@ namespace postern::sieve {
 namespace {
 
 constexpr std::size_t kInstructionBytes = 16;     // of RE2's programs
+constexpr std::size_t kFixedBytes = 1024;         // of its objects, whatever the pattern
 constexpr int kMostGroups = 33;                   // the whole match and ${1} to ${32}
 
 }  // namespace
@@ -67,7 +68,9 @@ bool Regex::search(std::string_view text, std::vector<std::pair<std::size_t, std
   return true;
 }
 
-std::size_t Regex::weight() const { return 1 + static_cast<std::size_t>(automaton_->expression.ProgramSize()) / 64; }
+std::size_t Regex::instructions() const { return static_cast<std::size_t>(automaton_->expression.ProgramSize()); }
+std::size_t Regex::weight() const { return 1 + instructions() / 64; }
+std::size_t Regex::bytes() const { return kFixedBytes + instructions() * kInstructionBytes; }
 
 std::string quote_regex(std::string_view text) {
   std::string out;

@@ -25,6 +25,10 @@ class Regex {
   bool search(std::string_view text, std::vector<std::pair<std::size_t, std::size_t>>* groups) const;
   // How much a search costs for each byte, compared with the smallest automaton.
   [[nodiscard]] std::size_t weight() const;
+  // Instructions of the automaton: a search looks at each of them at each byte of the text, at worst.
+  [[nodiscard]] std::size_t instructions() const;
+  // Memory of the automaton, nearly.
+  [[nodiscard]] std::size_t bytes() const;
 
  private:
   struct Automaton;

@@ -923,6 +923,32 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("discard"), searched(6));
     CPPUNIT_ASSERT_EQUAL(std::string("discard"), searched(5));
     CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), searched(4));
+    const auto worked = [&](std::uint64_t work) {
+      Limits given;
+      given.regex_work = work;
+      return run_one(host, "require \"regex\"; if header :regex \"subject\" \"^(Hello|World)$\" { discard; }", "Subject: Hello\r\n\r\n", given).shown;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), worked(20));
+    CPPUNIT_ASSERT_EQUAL(std::string("discard"), worked(1000));
+    // Those of a program together: each of these takes more than 1 KiB, and one that is too large counts, too.
+    const auto together = [&](std::string_view keys) {
+      CompileOptions all = options();
+      all.limits.regex_bytes = 4096;
+      return run_one(host, "require \"regex\"; if header :regex \"subject\" [" + std::string(keys) + "] { discard; } keep;", kMessage, {}, all).shown;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("keep"), together(R"("a1", "a2")"));
+    CPPUNIT_ASSERT_EQUAL(std::string("mistake: the regular expressions of the script are too large together"), together(R"("a1", "a2", "a3", "a4", "a5", "a6")"));
+    // Folding makes text longer, and that is memory too.
+    const auto folded = [&](std::size_t bytes) {
+      Limits given;
+      given.memory_bytes = bytes;
+      std::string subject;
+      for (int i = 0; i < 100; ++i) subject += "\xef\xb7\xba";
+      return run_one(host, "require [\"comparator-i;unicode-casemap\"]; if header :contains :comparator \"i;unicode-casemap\" \"subject\" \"\xef\xb7\xba\" { discard; }",
+                     "Subject: " + subject + "\r\n\r\n", given).shown;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), folded(3000));
+    CPPUNIT_ASSERT_EQUAL(std::string("discard"), folded(6000));
   }
 };
 
