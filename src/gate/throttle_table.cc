@@ -71,12 +71,14 @@ struct TableEntry {
   }
 };
 
+using TableEntries = std::array<TableEntry, conf::kMaxThrottleTables>;
+
 struct Header {
   std::uint64_t magic;
   std::uint32_t version, next_serial;
   std::uint64_t secret;
   base::SharedMutex mutex;
-  std::array<TableEntry, conf::kMaxThrottleTables> tables;
+  TableEntries tables;
 };
 
 // A key as records have it.
@@ -199,10 +201,10 @@ struct Throttles::Layout {
     __atomic_store_n(&place->serial, table.serial, __ATOMIC_RELAXED);
     return *place;
   }
-  // Where `room` records are free beside the tables that are there; nothing if nowhere.
-  [[nodiscard]] std::optional<std::uint32_t> gap_for(std::uint32_t room) const {
+  // Where `room` records are free beside `tables`; nothing if nowhere.
+  [[nodiscard]] static std::optional<std::uint32_t> gap_for(std::uint32_t room, const TableEntries& tables) {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> taken;  // first, behind the last
-    for (const TableEntry& entry : header.tables)
+    for (const TableEntry& entry : tables)
       if (entry.is_sound()) taken.emplace_back(entry.first, entry.first + entry.room());
     std::sort(taken.begin(), taken.end());
     std::uint32_t from = 0;
@@ -213,8 +215,8 @@ struct Throttles::Layout {
     if (kRecords - from >= room) return from;
     return std::nullopt;
   }
-  // Enters a table that is not there yet; false if there is no gap for it.
-  [[nodiscard]] bool add(const conf::ThrottleTable& table, std::size_t at) const {
+  // Enters a table that is not there yet into `tables`; false if there is no gap for it.
+  [[nodiscard]] bool add(const conf::ThrottleTable& table, TableEntries& tables, std::size_t at) const {
     TableEntry entry{};
     entry.quota = table.quota;
     entry.max_entries = table.max_entries;
@@ -223,12 +225,12 @@ struct Throttles::Layout {
     entry.periods = table.count == conf::ThrottleTable::Count::periods ? 1 : 0;
     entry.name_length = static_cast<std::uint8_t>(std::min(table.name.size(), entry.name.size()));
     std::memcpy(entry.name.data(), table.name.data(), entry.name_length);
-    const auto gap = gap_for(entry.room());
+    const auto gap = gap_for(entry.room(), tables);
     if (!gap) return false;
     entry.first = *gap;
     entry.serial = header.next_serial++;
     if (entry.serial == 0) entry.serial = header.next_serial++;
-    header.tables[at] = entry;
+    tables[at] = entry;
     return true;
   }
 };
@@ -279,24 +281,22 @@ Result<Throttles> Throttles::attach(base::SharedMemory memory) {
 void Throttles::set_tables(const std::vector<conf::ThrottleTable>& tables) {
   // Without the lock too: the worst is that a count goes to a record of the wrong table.
   Locked throttles(*this);
-  const auto before = throttles->header.tables;
-  auto& entries = throttles->header.tables;
-  const std::size_t count = std::min(tables.size(), entries.size());
-  std::vector<bool> kept(count);
-  for (TableEntry& entry : entries) entry.serial = 0;
+  // Worked out where nobody else writes: what a broken process does to the memory meanwhile must not end the master.
+  const TableEntries before = throttles->header.tables;
+  TableEntries after{};
+  const std::size_t count = std::min(tables.size(), after.size());
   for (std::size_t i = 0; i < count; ++i)
     for (const TableEntry& entry : before)
-      if (entry.is_sound() && entry.is_of(tables[i])) {
-        entries[i] = entry;
-        kept[i] = true;
-      }
+      if (entry.is_sound() && entry.is_of(tables[i])) after[i] = entry;
   for (std::size_t i = 0; i < count; ++i) {
-    if (kept[i] || throttles->add(tables[i], i)) continue;
+    if (after[i].serial != 0 || throttles->add(tables[i], after, i)) continue;
     // Those that stay leave no gap that is large enough: all begin anew, one behind the other.
-    for (TableEntry& entry : entries) entry.serial = 0;
-    for (std::size_t k = 0; k < count; ++k) POSTERN_ASSERT(throttles->add(tables[k], k));
-    return;
+    after = {};
+    for (std::size_t k = 0; k < count; ++k) POSTERN_ASSERT(throttles->add(tables[k], after, k));
+    break;
   }
+  for (TableEntry& entry : throttles->header.tables) entry.serial = 0;
+  throttles->header.tables = after;
 }
 
 std::optional<bool> Throttles::count(std::string_view table_name, std::string_view key_text, bool penalize, Time now) {

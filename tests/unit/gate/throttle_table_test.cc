@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <csignal>
 #include <random>
+#include <thread>
 
 using namespace postern;
 using namespace std::chrono_literals;
@@ -52,6 +55,7 @@ class ThrottleTableTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_process_killed_inside_the_lock_stops_nobody);
   CPPUNIT_TEST(processes_killed_anywhere_leave_tables_that_work);
   CPPUNIT_TEST(garbage_in_the_memory_ends_nobody);
+  CPPUNIT_TEST(a_process_that_writes_while_tables_are_set_ends_nobody);
   CPPUNIT_TEST(other_memory_is_refused);
   CPPUNIT_TEST_SUITE_END();
 
@@ -298,6 +302,28 @@ class ThrottleTableTest : public CppUnit::TestFixture {
       throttles.forget("a", "1");
       throttles.forget_all("b");
     }
+  }
+
+  // The list of tables stands behind 32 bytes; a table that takes everything is written to its end, again and again.
+  void a_process_that_writes_while_tables_are_set_ends_nobody() {
+    constexpr std::size_t kList = 32, kEntry = 88, kLast = kList + (conf::kMaxThrottleTables - 1) * kEntry;
+    auto memory = *Throttles::create();
+    std::byte* const bytes = memory.data();
+    Throttles throttles = *Throttles::attach(std::move(memory));
+    throttles.set_tables({table("all", 3, 60s, 1U << 20)});
+    std::array<std::byte, kEntry> all{};
+    std::copy_n(bytes + kList, kEntry, all.begin());
+    std::atomic<bool> ends = false;
+    std::atomic<unsigned> written = 0;
+    std::thread writer([&] {
+      for (; !ends; ++written) std::copy(all.begin(), all.end(), bytes + kLast);
+    });
+    for (unsigned round = 0; written < 3'000'000; ++round) throttles.set_tables({table("a", 3, 60s, 1 + round % 1000), table("b", 3)});
+    ends = true;
+    writer.join();
+    throttles.set_tables({table("a", 1)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, throttles.tables().size());
+    CPPUNIT_ASSERT(!*throttles.count("a", "x", false, at(1s)) && *throttles.count("a", "x", false, at(1s)));
   }
 
   void other_memory_is_refused() {
