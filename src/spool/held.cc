@@ -38,9 +38,13 @@ Result<std::vector<DeferredEntry>> Held::entries(const std::string& id) const {
 Result<Held::Message> Held::read(const std::string& id) const {
   auto found = entries(id);
   if (!found) return found.error();
-  auto message = held_.read(found->front());
+  return read(found->front());
+}
+
+Result<Held::Message> Held::read(const DeferredEntry& entry) const {
+  auto message = held_.read(entry);
   if (!message) return message.error();
-  return Message{found->front().next_attempt, std::move(message->envelope), std::move(message->message)};
+  return Message{entry.next_attempt, std::move(message->envelope), std::move(message->message)};
 }
 
 Result<void> Held::release(const std::string& id) {

@@ -30,6 +30,8 @@ class Held {
   // Longest held first, at most `limit`: id, and since when (`next_attempt`).
   [[nodiscard]] Result<std::vector<DeferredEntry>> list(std::size_t limit) const;
   [[nodiscard]] Result<Message> read(const std::string& id) const;
+  // The same of one that list() has found, without looking through all of them again.
+  [[nodiscard]] Result<Message> read(const DeferredEntry& entry) const;
   Result<void> release(const std::string& id);
   // For good.
   Result<void> remove(const std::string& id);

@@ -178,7 +178,7 @@ int print_held(const Context& context, const spool::Held& held) {
   std::vector<std::vector<std::string>> rows;
   bool unreadable = false;
   for (const auto& entry : *entries) {
-    auto message = held.read(entry.id);
+    auto message = held.read(entry);
     if (!message) {
       // Gone meanwhile, or damaged: the others are shown all the same.
       if (message.error().kind == Kind::not_found) continue;

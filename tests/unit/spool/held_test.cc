@@ -51,6 +51,10 @@ class HeldTest : public CppUnit::TestFixture {
     for (const char* recipient : {"x@example.com", "y@example.com", "x@example.com"}) CPPUNIT_ASSERT(all.put(held("a", recipient), "text"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.list(10).value().size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, all.read("a").value().envelope.recipients.size());
+    const DeferredEntry entry = all.list(10).value().front();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, all.read(entry).value().envelope.recipients.size());
+    CPPUNIT_ASSERT(all.remove("a"));
+    CPPUNIT_ASSERT(all.read(entry).error().kind == Kind::not_found);
   }
 
   // A message may wait for another attempt for some recipients while others are held.
