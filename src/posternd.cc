@@ -29,6 +29,7 @@
 #include "roles/loader.h"
 #include "roles/pop3.h"
 #include "roles/queue.h"
+#include "roles/resolver.h"
 #include "roles/smtp.h"
 #include "roles/snmp.h"
 #include "service/child.h"
@@ -90,6 +91,7 @@ const std::vector<RoleEntry>& role_table() {
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
        {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
+      {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}}},
@@ -225,15 +227,15 @@ class Starter {
   base::Descriptor pipe_;
 };
 
-// The socket on which the directory child is asked: processes of the site's group may.
-Result<base::Descriptor> directory_socket(const master::Master& master) {
+// The socket run/`name` on which a child is asked: processes of the site's group may.
+Result<base::Descriptor> question_socket(const master::Master& master, const char* name) {
   auto run = base::open_directory(master.base_directory(), "run");
   if (!run) return run.error();
-  auto socket = net::listen_unix(run->get(), "directory.sock", 0660);
+  auto socket = net::listen_unix(run->get(), name, 0660);
   if (!socket) return socket.error();
   if (::geteuid() == 0 &&
-      ::fchownat(run->get(), "directory.sock", 0, master.owner(master::Role::User::network).gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return system_error(errno, "owner of run/directory.sock");
+      ::fchownat(run->get(), name, 0, master.owner(master::Role::User::network).gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return system_error(errno, std::string("owner of run/") + name);
   return socket;
 }
 
@@ -368,6 +370,7 @@ class Service {
     master.add_resource({"observations", base::Descriptor(::fcntl(observations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
 
     base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
+                     resolver = master.inherited("resolver-listen"),
                      notices_read = master.inherited("notices-read"), notices_write = master.inherited("notices-write");
     if (!notices_read.valid() || !notices_write.valid()) {
       auto notices = base::socket_pair(SOCK_DGRAM);
@@ -383,14 +386,20 @@ class Service {
       lock = std::move(*made);
     }
     if (!directory.valid() && !dry) {
-      auto made = directory_socket(master);
+      auto made = question_socket(master, "directory.sock");
       if (!made) return made.error();
       directory = std::move(*made);
+    }
+    if (!resolver.valid() && !dry) {
+      auto made = question_socket(master, "resolver.sock");
+      if (!made) return made.error();
+      resolver = std::move(*made);
     }
     master.add_descriptor("workers-lock", std::move(lock), {"delivery", "queue"});
     master.add_descriptor("notices-read", std::move(notices_read), {"delivery"});
     master.add_descriptor("notices-write", std::move(notices_write), {"smtp", "delivery", "queue"});
     master.add_descriptor("directory-listen", std::move(directory), {"directory"});
+    master.add_descriptor("resolver-listen", std::move(resolver), {"resolver"});
     return {};
   }
 

@@ -5,16 +5,10 @@
 #include "base/log.h"
 #include "directory/database.h"
 #include "directory/server.h"
+#include "roles/asking_users.h"
 
-#include <pwd.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
-#include <optional>
 #include <thread>
-#include <vector>
 
 namespace postern::roles {
 namespace {
@@ -27,28 +21,12 @@ int failed(const Error& error) {
   return 1;
 }
 
-std::optional<uid_t> user_of(const std::string& name) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::vector<char> buffer(16384);
-  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return std::nullopt;
-  return entry.pw_uid;
-}
-
-// Our own users may ask; root and the owner of the base directory may administer.
-Result<directory::ServerSettings> settings_from(const service::Start& start, int base_directory) {
+Result<directory::ServerSettings> settings_from(const service::Start& start) {
+  net::FrameServerSettings asking;
+  if (auto found = find_asking_users(start, asking); !found) return found.error();
   directory::ServerSettings settings;
-  settings.users = {::getuid()};
-  if (start.change_user) {
-    for (const std::string* name : {&start.configuration->users.network, &start.configuration->users.mail}) {
-      const auto user = user_of(*name);
-      if (!user) return Error{Kind::temporary, "there is no user " + *name};
-      settings.users.push_back(*user);
-    }
-  }
-  struct stat status{};
-  if (::fstat(base_directory, &status) != 0) return system_error(errno, "base directory");
-  settings.administrators = {0, status.st_uid};
+  settings.users = std::move(asking.users);
+  settings.administrators = std::move(asking.administrators);
   const auto& limits = start.configuration->directory;
   settings.verify_threads = limits.verify_threads;
   settings.verify_queue = limits.verify_queue;
@@ -70,7 +48,7 @@ Result<directory::Database> open_database(int place) {
 int run_directory(service::Start& start) {
   const auto place = base::open_directory(start.get("base"), "directory");
   if (!place) return failed(place.error());
-  auto settings = settings_from(start, start.get("base"));
+  auto settings = settings_from(start);
   if (!settings) return failed(settings.error());
   auto generations = directory::Generations::map(start.take("generations"), true);
   if (!generations) return failed(generations.error());

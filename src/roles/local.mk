@@ -2,12 +2,14 @@
 # What a role does from its start to its end: takes what it inherited, drops privileges, wires the parts together.
 noinst_LIBRARIES += libpostern_roles.a
 libpostern_roles_a_SOURCES = \
+  src/roles/asking_users.h src/roles/asking_users.cc \
   src/roles/directory.h src/roles/directory.cc \
   src/roles/loader.h src/roles/loader.cc \
   src/roles/outside.h src/roles/outside.cc \
   src/roles/pop3.h src/roles/pop3.cc \
   src/roles/delivery.h src/roles/delivery.cc \
   src/roles/queue.h src/roles/queue.cc \
+  src/roles/resolver.h src/roles/resolver.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/service_watch.h src/roles/service_watch.cc \
   src/roles/smtp.h src/roles/smtp.cc \

@@ -46,17 +46,19 @@ constexpr const char* kFiles[] = {
 constexpr const char* kSockets[] = {"accept", "accept4", "bind", "connect", "listen", "socketpair"};
 
 // Roles that live from what they inherited: the loader reads one descriptor and answers with another one; SNMP reads shared memory
-// and answers on the sockets it has.
-bool needs_no_files(std::string_view role) { return role == "loader" || role == "snmp"; }
+// and answers on the sockets it has; the resolver reads two files at its start and talks to name servers.
+bool needs_no_files(std::string_view role) { return role == "loader" || role == "snmp" || role == "resolver"; }
+
+// socket() itself is limited in confine().
+bool needs_sockets(std::string_view role) { return !needs_no_files(role) || role == "resolver"; }
 
 std::vector<const char*> list_of(std::string_view role) {
   std::vector<const char*> names(std::begin(kCommon), std::end(kCommon));
   // To syslog, should it be started anew.
   if (role == "snmp") names.push_back("connect");
-  if (!needs_no_files(role)) {
-    names.insert(names.end(), std::begin(kFiles), std::end(kFiles));
-    names.insert(names.end(), std::begin(kSockets), std::end(kSockets));
-  }
+  if (!needs_no_files(role)) names.insert(names.end(), std::begin(kFiles), std::end(kFiles));
+  if (needs_sockets(role)) names.insert(names.end(), std::begin(kSockets), std::end(kSockets));
+  if (role == "resolver") names.insert(names.end(), {"access", "faccessat", "faccessat2"});
   // Its helper threads, which check passwords, step back behind the thread that answers.
   if (role == "directory") names.push_back("setpriority");
   return names;
@@ -121,12 +123,13 @@ Result<void> confine(std::string_view role) {
     allow("prctl", equal(0, static_cast<scmp_datum_t>(option)));
   if (role == "snmp")
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) allow("socket", equal(0, AF_UNIX), bits(1, 0xf, static_cast<scmp_datum_t>(type)));
-  if (!needs_no_files(role)) {
+  if (needs_sockets(role)) {
     // No raw and no packet sockets. SOCK_NONBLOCK and SOCK_CLOEXEC stand in the upper bits of the type.
     for (const int family : {AF_UNIX, AF_INET, AF_INET6})
       for (const int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET})
         allow("socket", equal(0, static_cast<scmp_datum_t>(family)), bits(1, 0xf, static_cast<scmp_datum_t>(type)));
-  } else {
+  }
+  if (needs_no_files(role)) {
     // Reading only.
     allow("openat", bits(2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
   }

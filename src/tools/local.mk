@@ -7,7 +7,7 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc src/tools/run_coroutine.h \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \
-  src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc
+  src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 posternctl_LDADD = libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
@@ -28,9 +28,9 @@ postern_compile_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_k
 sbin_PROGRAMS += posternd
 posternd_SOURCES = src/posternd.cc
 posternd_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternd_LDADD = libpostern_roles.a libpostern_smtp.a libpostern_pop3.a libpostern_snmp.a libpostern_queue.a libpostern_delivery.a libpostern_master.a \
+posternd_LDADD = libpostern_roles.a libpostern_resolver.a libpostern_smtp.a libpostern_pop3.a libpostern_snmp.a libpostern_queue.a libpostern_delivery.a libpostern_master.a \
   libpostern_service.a \
   libpostern_gate.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_store.a libpostern_spool.a libpostern_sieve.a libpostern_mail.a \
   libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
-  $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(CAPNG_LIBS) $(SECCOMP_LIBS) $(OPENSSL_LIBS) $(ICU_LIBS) $(DB_LIBS) $(CRYPT_LIBS)
+  $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(CAPNG_LIBS) $(SECCOMP_LIBS) $(UNBOUND_LIBS) $(OPENSSL_LIBS) $(ICU_LIBS) $(DB_LIBS) $(CRYPT_LIBS)
 $(posternd_OBJECTS): $(ASIO_PCH)

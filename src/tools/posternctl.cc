@@ -47,6 +47,7 @@ const Command kCommands[] = {
     {"access", "--client IP[:PORT] [--from ADDRESS --rcpt ADDRESS …] …", "the whole decision about a message, step by step", run_access, access_details().c_str()},
     {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", run_rewrite, rewrite_details().c_str()},
     {"tables", "list|show|diff|rollback|observed …", "compiled tables that are kept: what differs, and the way back", run_tables, kTablesDetails},
+    {"resolve", "NAME|ADDRESS [TYPE]", "what DNS says, as the server sees it", run_resolve, kResolveDetails},
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
 };
 

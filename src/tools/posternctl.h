@@ -87,5 +87,8 @@ const std::string& rewrite_details();
 int run_compile(const Context&, const std::vector<std::string>&);
 int run_tables(const Context&, const std::vector<std::string>&);
 extern const char* const kTablesDetails;
+// ctl_resolve.cc
+int run_resolve(const Context&, const std::vector<std::string>&);
+extern const char* const kResolveDetails;
 
 }  // namespace postern::tools

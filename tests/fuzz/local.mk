@@ -28,6 +28,11 @@ tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
 tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_site_daemon_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/resolver_protocol_fuzz
+tests_fuzz_resolver_protocol_fuzz_SOURCES = tests/fuzz/resolver_protocol_fuzz.cc
+tests_fuzz_resolver_protocol_fuzz_LDADD = libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS)
+tests_fuzz_resolver_protocol_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/server_name_fuzz
 tests_fuzz_server_name_fuzz_SOURCES = tests/fuzz/server_name_fuzz.cc
 tests_fuzz_server_name_fuzz_LDADD = libpostern_net.a libpostern_base.a

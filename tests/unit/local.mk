@@ -22,3 +22,4 @@ include tests/unit/pop3/local.mk
 include tests/unit/snmp/local.mk
 include tests/unit/delivery/local.mk
 include tests/unit/queue/local.mk
+include tests/unit/resolver/local.mk
