@@ -13,6 +13,8 @@ constexpr std::size_t kMaxTextBytes = 1024 * 1024;
 constexpr int kMaxLines = 100'000;
 // More mistakes than anybody reads in one go; the rest is only counted.
 constexpr std::size_t kMaxMistakes = 1000;
+// Name patterns are compared one by one.
+constexpr std::size_t kMaxPatterns = 1000;
 
 __extension__ using Number = unsigned __int128;
 
@@ -64,6 +66,69 @@ struct Families {
   bool adds = false;  // some line adds something
   Intervals& of(bool is_ipv4) { return is_ipv4 ? ipv4 : ipv6; }
 };
+
+// Intervals as they are searched: rising, disjoint, both ends included.
+template <class Value>
+bool in_intervals(const std::vector<std::pair<Value, Value>>& intervals, Value value) {
+  auto behind = std::upper_bound(intervals.begin(), intervals.end(), value, [](Value v, const auto& interval) { return v < interval.first; });
+  return behind != intervals.begin() && std::prev(behind)->second >= value;
+}
+
+struct Ranges {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> ipv4;
+  std::vector<std::pair<Number, Number>> ipv6;
+
+  Ranges() = default;
+  explicit Ranges(const Families& families) {
+    for (const auto& [first, last] : families.ipv4.map()) ipv4.emplace_back(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last));
+    for (const auto& interval : families.ipv6.map()) ipv6.emplace_back(interval);
+  }
+  [[nodiscard]] bool contains(const Address& address) const {
+    return address.is_ipv4() ? in_intervals(ipv4, static_cast<std::uint32_t>(number_of(address))) : in_intervals(ipv6, number_of(address));
+  }
+  friend bool operator==(const Ranges&, const Ranges&) = default;
+};
+
+// A list with name patterns in it, from its first line to its last: what stands between two patterns is taken together. Of the layers that
+// have an address, the last one decides, like the last of the lines (A-8).
+struct Layer {
+  Ranges put, taken;                               // what its lines put in and take out; disjoint
+  std::string pattern;                             // not empty: a pattern, lower case
+  std::shared_ptr<const std::vector<Layer>> list;  // not empty: another list that has patterns itself
+  bool takes_out = false;                          // of a pattern or list
+};
+using Layers = std::vector<Layer>;
+
+// What a list comes to. `layers` is empty if no pattern stands in it.
+struct Composed {
+  Families families;
+  std::shared_ptr<const Layers> layers;
+};
+
+bool has_name(const std::string& pattern, const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches_name(pattern, name); });
+}
+
+// Whether the list has the address, if patterns match these names; nothing if no line speaks of it. Without names: nothing is said either where
+// a pattern would have to be asked before anything else.
+struct Said {
+  bool decided = false, on_list = false, unsure = false;
+};
+Said says(const Layers& layers, const Address& address, const std::vector<std::string>* names) {
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    if (!layer->pattern.empty()) {
+      if (names == nullptr) return {.unsure = true};
+      if (has_name(layer->pattern, *names)) return {true, !layer->takes_out, false};
+    } else if (layer->list != nullptr) {
+      const Said inner = says(*layer->list, address, names);
+      if (inner.unsure) return inner;
+      if (inner.on_list) return {true, !layer->takes_out, false};
+    } else if (layer->put.contains(address) || layer->taken.contains(address)) {
+      return {true, layer->put.contains(address), false};
+    }
+  }
+  return {};
+}
 
 // One element, understood: a range of addresses, another list, or a name pattern.
 struct Element {
@@ -121,8 +186,13 @@ Result<Element> parse_element(std::string_view text) {
   Element element;
   if (text.starts_with("#@")) {
     element.what = Element::What::pattern;
-    element.name = base::trim(text.substr(2));
+    element.name = base::lower(base::trim(text.substr(2)));
+    if (element.name.ends_with('.')) element.name.pop_back();
     if (element.name.empty()) return Error{Kind::invalid, "a name pattern is missing behind #@"};
+    const bool good = std::all_of(element.name.begin(), element.name.end(), [](char c) {
+      return base::is_alpha(c) || base::is_digit(c) || c == '.' || c == '_' || c == '-' || c == '*';
+    });
+    if (!good || element.name.size() > 253) return Error{Kind::invalid, "a name pattern has letters, digits and . _ - * only, 253 at most"};
     return element;
   }
   if (text.starts_with('#')) {
@@ -166,34 +236,56 @@ class Compiler {
   Compiler(std::vector<AddressList::Mistake>& mistakes, bool allow_names, const AddressList::Resolver& resolver)
       : mistakes_(mistakes), allow_names_(allow_names), resolver_(resolver) {}
 
-  Families compile(std::string_view text) {
-    Families families;
+  Composed compile(std::string_view text) {
+    Composed composed;
+    Between between;
     if (text.size() > kMaxTextBytes) {
       mistake(0, "", "the list is longer than " + std::to_string(kMaxTextBytes) + " bytes");
-      return families;
+      return composed;
     }
     int line = 0;
     while (!text.empty()) {
       if (++line > kMaxLines) {
         mistake(line, "", "the list has more than " + std::to_string(kMaxLines) + " lines");
-        return families;
+        return composed;
       }
-      compile_line(line, take_line(text), families);
+      compile_line(line, take_line(text), composed.families, between);
     }
-    return families;
+    if (between.layers.empty()) return composed;
+    between.close();
+    composed.layers = std::make_shared<const Layers>(std::move(between.layers));
+    return composed;
   }
   [[nodiscard]] std::size_t found() const { return found_; }
   // The texts of the lists that were named, by name.
   [[nodiscard]] std::map<std::string, std::string>& texts() { return texts_; }
 
  private:
+  // What the lines since the last pattern have put in and taken out, and the layers before.
+  struct Between {
+    Families put, taken;
+    bool any = false;
+    Layers layers;
+
+    void add(bool is_ipv4, Number first, Number last, bool takes_out) {
+      (takes_out ? taken : put).of(is_ipv4).add(first, last);
+      (takes_out ? put : taken).of(is_ipv4).remove(first, last);
+      any = true;
+    }
+    void close() {
+      if (any) layers.push_back({Ranges(put), Ranges(taken), {}, nullptr, false});
+      put = taken = {};
+      any = false;
+    }
+  };
+
   void mistake(int line, std::string_view element, std::string text) {
     if (++found_ > kMaxMistakes) return;
     if (in_list_.empty()) mistakes_.push_back({line, base::printable(element, 128), std::move(text)});
     else mistakes_.push_back({outer_line_, "#" + in_list_.back(), "in line " + std::to_string(line) + " of that list: " + text});
   }
 
-  void compile_line(int number, std::string_view line, Families& families) {
+  void compile_line(int number, std::string_view line, Families& families, Between& between) {
     line = base::trim(line.substr(0, line.find(';')));
     if (line.empty()) return;
     const std::string_view whole = line;
@@ -205,13 +297,17 @@ class Compiler {
     if (in_list_.empty()) outer_line_ = number;
     switch (element->what) {
       case Element::What::pattern:
-        // Asking DNS would hold up the listener, so such a line is wrong there and without effect here (A-12, L-24).
-        if (!allow_names_) mistake(number, whole, "names are not looked up at a listener; write addresses");
+        // Asking DNS would hold up the listener, so such a line is wrong there (A-12) and of no effect to contains(address) (L-24).
+        if (!allow_names_) return mistake(number, whole, "names are not looked up at a listener; write addresses");
+        if (++patterns_ > kMaxPatterns) return mistake(number, whole, "the list has more than " + std::to_string(kMaxPatterns) + " name patterns");
+        between.close();
+        between.layers.push_back({{}, {}, element->name, nullptr, takes_out});
         return;
       case Element::What::list:
-        if (const Families* const other = other_list(number, whole, element->name)) apply(*other, takes_out, families);
+        if (const Composed* const other = other_list(number, whole, element->name)) apply(*other, takes_out, families, between);
         return;
       case Element::What::range:
+        if (allow_names_) between.add(element->is_ipv4, element->first, element->last, takes_out);
         if (takes_out) {
           families.of(element->is_ipv4).remove(element->first, element->last);
         } else {
@@ -222,16 +318,21 @@ class Compiler {
     }
   }
 
-  static void apply(const Families& other, bool takes_out, Families& families) {
+  void apply(const Composed& other, bool takes_out, Families& families, Between& between) const {
     for (const bool is_ipv4 : {true, false})
-      for (const auto& [first, last] : (is_ipv4 ? other.ipv4 : other.ipv6).map())
+      for (const auto& [first, last] : (is_ipv4 ? other.families.ipv4 : other.families.ipv6).map()) {
         if (takes_out) families.of(is_ipv4).remove(first, last);
         else families.of(is_ipv4).add(first, last);
-    if (!takes_out) families.adds = families.adds || other.adds;
+        if (allow_names_ && other.layers == nullptr) between.add(is_ipv4, first, last, takes_out);
+      }
+    if (!takes_out) families.adds = families.adds || other.families.adds;
+    if (other.layers == nullptr) return;
+    between.close();
+    between.layers.push_back({{}, {}, {}, other.layers, takes_out});
   }
 
   // The compiled form of another list; each is compiled once, however often it is named.
-  const Families* other_list(int line, std::string_view whole, const std::string& name) {
+  const Composed* other_list(int line, std::string_view whole, const std::string& name) {
     if (const auto known = lists_.find(name); known != lists_.end()) return &known->second;
     if (std::find(in_list_.begin(), in_list_.end(), name) != in_list_.end()) {
       mistake(line, whole, "the lists refer to each other in a circle");
@@ -244,19 +345,19 @@ class Compiler {
     }
     texts_.emplace(name, *text);
     in_list_.push_back(name);
-    Families families = compile(*text);
+    Composed composed = compile(*text);
     in_list_.pop_back();
-    return &lists_.emplace(name, std::move(families)).first->second;
+    return &lists_.emplace(name, std::move(composed)).first->second;
   }
 
   std::vector<AddressList::Mistake>& mistakes_;
   const bool allow_names_;
   const AddressList::Resolver& resolver_;
   std::vector<std::string> in_list_;  // names of the lists that are being compiled, the innermost last
-  std::map<std::string, Families> lists_;
+  std::map<std::string, Composed> lists_;
   std::map<std::string, std::string> texts_;
   int outer_line_ = 0;
-  std::size_t found_ = 0;
+  std::size_t found_ = 0, patterns_ = 0;
 };
 
 }  // namespace
@@ -264,18 +365,12 @@ class Compiler {
 struct AddressList::Compiled {
   std::string text;
   bool adds = false;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> ipv4;  // rising, disjoint, both ends included
-  std::vector<std::pair<Number, Number>> ipv6;
+  Ranges ranges;                         // by addresses alone
+  std::shared_ptr<const Layers> layers;  // with name patterns; empty: there are none
   std::map<std::string, std::string> named;  // texts of the lists that it names, themselves and through others
 };
 
 namespace {
-
-template <class Value>
-bool in_intervals(const std::vector<std::pair<Value, Value>>& intervals, Value value) {
-  auto behind = std::upper_bound(intervals.begin(), intervals.end(), value, [](Value v, const auto& interval) { return v < interval.first; });
-  return behind != intervals.begin() && std::prev(behind)->second >= value;
-}
 
 // Each named list is gone through once. There are no circles: the list was compiled.
 using DecidedLists = std::map<std::string, std::optional<AddressList::Deciding>>;
@@ -314,26 +409,30 @@ AddressList::AddressList() = default;
 
 AddressList AddressList::compile(std::string_view text, std::vector<Mistake>& mistakes, bool allow_names, const Resolver& resolver) {
   Compiler compiler(mistakes, allow_names, resolver);
-  const Families families = compiler.compile(text);
+  const Composed composed = compiler.compile(text);
   AddressList list;
   if (compiler.found() > kMaxMistakes)
     mistakes.push_back({0, "", "and " + std::to_string(compiler.found() - kMaxMistakes) + " more mistakes in this list"});
   if (compiler.found() > 0) return list;
   auto compiled = std::make_shared<Compiled>();
   compiled->text = text;
-  compiled->adds = families.adds;
-  for (const auto& [first, last] : families.ipv4.map())
-    compiled->ipv4.emplace_back(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last));
-  for (const auto& interval : families.ipv6.map()) compiled->ipv6.emplace_back(interval);
+  compiled->adds = composed.families.adds;
+  compiled->ranges = Ranges(composed.families);
+  compiled->layers = composed.layers;
   compiled->named = std::move(compiler.texts());
   list.compiled_ = std::move(compiled);
   return list;
 }
 
-bool AddressList::contains(const Address& address) const {
-  if (!compiled_) return false;
-  if (address.is_ipv4()) return in_intervals(compiled_->ipv4, static_cast<std::uint32_t>(number_of(address)));
-  return in_intervals(compiled_->ipv6, number_of(address));
+bool AddressList::contains(const Address& address) const { return compiled_ && compiled_->ranges.contains(address); }
+
+bool AddressList::asks_names(const Address& address) const {
+  return compiled_ && compiled_->layers != nullptr && says(*compiled_->layers, address, nullptr).unsure;
+}
+
+bool AddressList::contains(const Address& address, const std::vector<std::string>& names) const {
+  if (!compiled_ || compiled_->layers == nullptr) return contains(address);
+  return says(*compiled_->layers, address, &names).on_list;
 }
 
 const std::string& AddressList::text() const {
@@ -344,7 +443,30 @@ const std::string& AddressList::text() const {
 bool operator==(const AddressList& a, const AddressList& b) {
   if (a.compiled_ == b.compiled_) return true;
   if (!a.compiled_ || !b.compiled_) return a.text() == b.text() && a.empty() == b.empty();
-  return a.compiled_->text == b.compiled_->text && a.compiled_->ipv4 == b.compiled_->ipv4 && a.compiled_->ipv6 == b.compiled_->ipv6;
+  if (a.compiled_->text != b.compiled_->text || a.compiled_->ranges != b.compiled_->ranges) return false;
+  // Patterns in lists that it names may have changed.
+  const bool patterns = a.compiled_->layers != nullptr || b.compiled_->layers != nullptr;
+  return !patterns || a.compiled_->named == b.compiled_->named;
+}
+
+bool matches_name(std::string_view pattern, std::string_view name) {
+  // Only the last `*` ever needs another try: each one takes as little as it can.
+  std::size_t p = 0, n = 0, star = std::string_view::npos, taken = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = n;
+    } else if (p < pattern.size() && base::ascii_lower(pattern[p]) == base::ascii_lower(name[n])) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++taken;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
 std::optional<AddressList::Deciding> AddressList::deciding(const Address& address) const {

@@ -27,10 +27,16 @@ class AddressList {
   // The empty list: contains nothing.
   AddressList();
   // Compiles `text`. All mistakes are reported, in which case the list is empty. `allow_names`: whether `#@pattern`
-  // lines may stand in it (they never match here, A-12). Limits: 1 MiB, 100,000 lines (0.1).
+  // lines may stand in it. Limits: 1 MiB, 100,000 lines (0.1), 1,000 name patterns.
   static AddressList compile(std::string_view text, std::vector<Mistake>& mistakes, bool allow_names = false, const Resolver& resolver = {});
 
+  // By addresses alone: name patterns match nobody, so that nobody waits for DNS (L-24).
   [[nodiscard]] bool contains(const Address& address) const;
+  // Whether it depends on the names of `address` if it is on the list: a pattern stands below the last line that has it. Who may wait then
+  // asks is_on_list() (net/resolver.h).
+  [[nodiscard]] bool asks_names(const Address& address) const;
+  // With the names of the address: those that lead back to it, in lower case.
+  [[nodiscard]] bool contains(const Address& address, const std::vector<std::string>& names) const;
   // The text exactly as given.
   [[nodiscard]] const std::string& text() const;
   // True if no line adds anything.
@@ -43,7 +49,7 @@ class AddressList {
     std::string via;       // of `#name`: the line that decides in that list, "line 3, 10.1.0.0/16"; else empty
     bool on_list = false;  // false: it has a "!" in front
   };
-  // For those who ask why; takes as long as the list is. Nothing if no line holds the address.
+  // For those who ask why, by addresses alone; takes as long as the list is. Nothing if no line holds the address.
   [[nodiscard]] std::optional<Deciding> deciding(const Address& address) const;
 
   // The same text, and the same addresses (lists that it names may have changed).
@@ -52,5 +58,8 @@ class AddressList {
  private:
   std::shared_ptr<const Compiled> compiled_;
 };
+
+// Whether a host name fits a pattern in which `*` stands for any number of characters, also none. Case doesn't matter.
+bool matches_name(std::string_view pattern, std::string_view name);
 
 }  // namespace postern::net

@@ -1,9 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/resolver.h"
 
+#include "net/run_for_life.h"
+
 #include <algorithm>
+#include <memory>
 
 namespace postern::net {
+namespace {
+
+// Waits until it is told that something has happened, or until the time is over.
+struct Waiting {
+  explicit Waiting(asio::any_io_executor executor) : over(std::move(executor)) {}
+  asio::steady_timer over;
+  bool told = false;
+
+  void tell() {
+    told = true;
+    over.cancel();
+  }
+  static Awaitable<void> wait(std::shared_ptr<Waiting> self) {
+    if (self->told) co_return;
+    boost::system::error_code ignored;
+    co_await self->over.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+};
+
+struct NamesFound : Waiting {
+  using Waiting::Waiting;
+  std::vector<std::string> names;
+};
+
+// Goes on by itself when nobody waits any more: its answers are in the resolver's cache then.
+Awaitable<void> find_names(Resolver& resolver, Address address, std::shared_ptr<NamesFound> found) {
+  auto names = co_await names_of(resolver, address);
+  if (names) found->names = std::move(*names);
+  found->tell();
+}
+
+struct Asked : Waiting {
+  using Waiting::Waiting;
+  Listing listing;
+  std::size_t under_way = 0;
+};
+
+Awaitable<void> ask_list(Resolver& resolver, Address address, std::string list, std::size_t position, std::shared_ptr<Asked> asked) {
+  const auto listed = co_await is_listed(resolver, address, std::move(list));
+  if (!listed) asked->listing.silent.push_back(position);
+  else if (*listed && !asked->listing.list) asked->listing.list = position;
+  if (--asked->under_way == 0 || asked->listing.list) asked->tell();
+}
+
+}  // namespace
 
 Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name) {
   std::vector<Address> found;
@@ -73,6 +121,32 @@ Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::stri
   const auto addresses = answer->addresses();
   // RFC 5782 section 2.1. Lists that have closed down answer with the address of a parking page.
   co_return std::any_of(addresses.begin(), addresses.end(), [](const Address& one) { return one.is_loopback(); });
+}
+
+Awaitable<bool> is_on_list(Resolver* resolver, AddressList list, Address address) {
+  if (resolver == nullptr || !list.asks_names(address)) co_return list.contains(address, {});
+  const auto executor = co_await asio::this_coro::executor;
+  const auto found = std::make_shared<NamesFound>(executor);
+  found->over.expires_after(kNamesTime);
+  run_task(executor, "names", find_names(*resolver, address, found), [found](const std::string&) { found->tell(); });
+  co_await Waiting::wait(found);
+  co_return list.contains(address, found->names);
+}
+
+Awaitable<Listing> first_listing(Resolver& resolver, Address address, std::vector<std::string> lists) {
+  const auto executor = co_await asio::this_coro::executor;
+  const auto asked = std::make_shared<Asked>(executor);
+  if (lists.empty()) co_return asked->listing;
+  asked->under_way = lists.size();
+  // Each question has the resolver's own time limit.
+  asked->over.expires_at(std::chrono::steady_clock::time_point::max());
+  for (std::size_t i = 0; i < lists.size(); ++i)
+    run_task(executor, "dns-list", ask_list(resolver, address, std::move(lists[i]), i, asked), [asked, i](const std::string&) {
+      asked->listing.silent.push_back(i);
+      if (--asked->under_way == 0) asked->tell();
+    });
+  co_await Waiting::wait(asked);
+  co_return asked->listing;
 }
 
 }  // namespace postern::net

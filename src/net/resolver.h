@@ -7,9 +7,12 @@
 // don't answer within the time limit (settings group `resolver`), DNSSEC says that the answer is forged, or the resolver child is away: nobody
 // knows. There are no other kinds. No question delays anything but who asked it.
 #include "net/asio.h"
+#include "net/address_list.h"
 #include "net/dns_answer.h"
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,5 +50,20 @@ Awaitable<Result<bool>> exists(Resolver& resolver, std::string name);
 
 // Whether a DNS list (RFC 5782) has `address`: only answers within 127.0.0.0/8 say so. Errors: Kind::temporary only.
 Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::string list);
+
+// How long a name pattern of an address list may be waited for (listeners.md A-12).
+inline constexpr std::chrono::seconds kNamesTime{5};
+
+// Whether `address` is on the list, its name patterns included: DNS is asked only if they can change anything. Names that can't be had, within
+// kNamesTime, match no pattern. `resolver` must live as long as the io_context that this runs on; null: as if there were no names.
+Awaitable<bool> is_on_list(Resolver* resolver, AddressList list, Address address);
+
+// The lists among `lists` that have the address are asked for all at once: the first one that says so, or nothing. `silent`: lists that gave no
+// answer, if none said so. The same holds for `resolver`.
+struct Listing {
+  std::optional<std::size_t> list;  // position in `lists`
+  std::vector<std::size_t> silent;
+};
+Awaitable<Listing> first_listing(Resolver& resolver, Address address, std::vector<std::string> lists);
 
 }  // namespace postern::net

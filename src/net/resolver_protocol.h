@@ -4,7 +4,7 @@
 //
 //   {"id":7,"ask":"records","name":"example.com","type":15}
 //     →  {"id":7,"name":"example.com","type":15,"records":["000a026d78…"],"secure":false,"cut":false,"ttl":300}
-//     →  {"id":7,"error":{"kind":"not_found","text":"…"}}
+//     →  {"id":7,"error":{"kind":"not-found","text":"…"}}
 // Failure: reading gives Kind::invalid for an object that is not of the expected form. More: doc/design/resolver.md.
 #include "net/dns_answer.h"
 

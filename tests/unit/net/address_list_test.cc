@@ -30,6 +30,8 @@ class AddressListTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(all_mistakes_are_reported_and_the_list_is_empty);
   CPPUNIT_TEST(lists_can_name_lists);
   CPPUNIT_TEST(name_patterns_match_nobody);
+  CPPUNIT_TEST(name_patterns_count_with_names);
+  CPPUNIT_TEST(patterns_of_names_are_matched_whole);
   CPPUNIT_TEST(text_is_kept_as_typed);
   CPPUNIT_TEST(limits_hold);
   CPPUNIT_TEST(the_same_as_walking_from_the_last_line);
@@ -208,6 +210,71 @@ class AddressListTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL(2, mistakes[0].line);
       CPPUNIT_ASSERT_MESSAGE(mistakes[0].text, mistakes[0].text.find(part) != std::string::npos);
     }
+  }
+
+  // the last line that has the address decides, patterns among them.
+  void name_patterns_count_with_names() {
+    const auto lists = [](std::string_view name) -> std::optional<std::string> {
+      if (name == "friends") return "#@*.friend.example\n!192.0.2.9";
+      if (name == "plain") return "198.51.100.0/24";
+      return std::nullopt;
+    };
+    struct {
+      const char *list, *address;
+      std::vector<std::string> names;
+      bool asks, with, without;
+    } rows[] = {
+        {"#@*.example.net", "192.0.2.1", {"mail.example.net"}, true, true, false},
+        {"#@*.EXAMPLE.net.", "192.0.2.1", {"mail.example.net"}, true, true, false},
+        {"#@*.example.net", "192.0.2.1", {"example.net"}, true, false, false},
+        {"#@*.example.net", "192.0.2.1", {"other.example", "a.b.example.net"}, true, true, false},
+        {"#@*.example.net", "192.0.2.1", {}, true, false, false},
+        // What a later line says of the address itself needs no name.
+        {"#@*.example.net\n192.0.2.0/24", "192.0.2.1", {}, false, true, true},
+        {"#@*.example.net\n!192.0.2.0/24", "192.0.2.1", {"mail.example.net"}, false, false, false},
+        {"192.0.2.0/24\n#@*.example.net", "192.0.2.1", {}, true, true, true},
+        {"192.0.2.0/24\n!#@bad*", "192.0.2.1", {"bad.example"}, true, false, true},
+        {"192.0.2.0/24\n!#@bad*", "192.0.2.1", {"good.example"}, true, true, true},
+        {"192.0.2.0/24\n!192.0.2.1\n#@bad*\n!192.0.2.7", "192.0.2.1", {"bad"}, true, true, false},
+        {"192.0.2.0/24\n!192.0.2.1\n192.0.2.1\n#@bad*", "192.0.2.1", {}, true, true, true},
+        {"2001:db8::/32\n#@*.example.net", "192.0.2.1", {"a.example.net"}, true, true, false},
+        // Named lists: with patterns of their own, and without.
+        {"#friends", "192.0.2.1", {"a.friend.example"}, true, true, false},
+        {"#friends", "192.0.2.9", {"a.friend.example"}, false, false, false},
+        {"192.0.2.9\n!#friends", "192.0.2.9", {"a.friend.example"}, false, true, true},
+        {"192.0.2.8\n!#friends", "192.0.2.8", {"a.friend.example"}, true, false, true},
+        {"#@*.example.net\n#plain", "198.51.100.1", {}, false, true, true},
+        {"#@*.example.net\n!#plain", "198.51.100.1", {"a.example.net"}, false, false, false},
+        {"#plain\n192.0.2.1", "192.0.2.1", {}, false, true, true},
+    };
+    for (const auto& row : rows) {
+      std::vector<AddressList::Mistake> mistakes;
+      const auto list = AddressList::compile(row.list, mistakes, true, lists);
+      const Address address = Address::parse(row.address).value();
+      CPPUNIT_ASSERT_MESSAGE(row.list, mistakes.empty());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.list, row.asks, list.asks_names(address));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.list, row.with, list.contains(address, row.names));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.list, row.without, list.contains(address));
+    }
+    std::vector<AddressList::Mistake> mistakes;
+    std::string many;
+    for (int i = 0; i < 1001; ++i) many += "#@a\n";
+    AddressList::compile(many, mistakes, true);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, mistakes.size());
+    CPPUNIT_ASSERT_EQUAL(1001, mistakes[0].line);
+    mistakes.clear();
+    AddressList::compile("#@two words\n#@caf\xc3\xa9.example", mistakes, true);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, mistakes.size());
+  }
+
+  void patterns_of_names_are_matched_whole() {
+    struct {
+      const char *pattern, *name;
+      bool want;
+    } rows[] = {{"a.b", "a.b", true},   {"a.b", "A.B", true},   {"a.b", "a.bc", false}, {"a.b", "xa.b", false}, {"*", "", true},      {"*", "a.b", true},
+                {"", "", true},         {"", "a", false},       {"*.b", ".b", true},    {"*.b", "b", false},    {"a*", "a", true},    {"*ab", "aab", true},
+                {"*ab*", "xaabx", true}, {"a*b*c", "abbbc", true}, {"a*b*c", "abbb", false}, {"**", "x", true},  {"a**b", "ab", true}, {"*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false}};
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.pattern) + " " + row.name, row.want, net::matches_name(row.pattern, row.name));
   }
 
   // A-12, case 24

@@ -19,6 +19,9 @@ class ResolverTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_domain_exists_by_mx_or_address);
   CPPUNIT_TEST(only_loopback_answers_say_listed);
   CPPUNIT_TEST(trouble_is_not_absence);
+  CPPUNIT_TEST(lists_ask_for_names_only_where_they_matter);
+  CPPUNIT_TEST(of_several_dns_lists_one_is_enough);
+  CPPUNIT_TEST(a_silent_list_keeps_nobody_waiting_for_another);
   CPPUNIT_TEST_SUITE_END();
 
   net::asio::io_context io;
@@ -139,6 +142,58 @@ class ResolverTest : public CppUnit::TestFixture {
     resolver.set_down(true);
     CPPUNIT_ASSERT(run(io, net::is_listed(resolver, Address::parse("192.0.2.1").value(), "list.example")).error().kind == Kind::temporary);
     CPPUNIT_ASSERT(run(io, net::exists(resolver, "x.example")).error().kind == Kind::temporary);
+  }
+
+  void lists_ask_for_names_only_where_they_matter() {
+    std::vector<net::AddressList::Mistake> mistakes;
+    const auto list = net::AddressList::compile("192.0.2.1\n#@*.example\n192.0.2.2", mistakes, true);
+    const Address one = Address::parse("192.0.2.1").value(), two = Address::parse("192.0.2.2").value(), three = Address::parse("192.0.2.3").value();
+    resolver.add_name("192.0.2.3", "host.example");
+    resolver.add_address("host.example", "192.0.2.3");
+    CPPUNIT_ASSERT(run(io, net::is_on_list(&resolver, list, two)));
+    CPPUNIT_ASSERT(resolver.asked().empty());
+    CPPUNIT_ASSERT(run(io, net::is_on_list(&resolver, list, one)));
+    CPPUNIT_ASSERT(run(io, net::is_on_list(&resolver, list, three)));
+    CPPUNIT_ASSERT(!resolver.asked().empty());
+    CPPUNIT_ASSERT(!run(io, net::is_on_list(nullptr, list, three)));
+    resolver.set_down(true);
+    CPPUNIT_ASSERT(!run(io, net::is_on_list(&resolver, list, three)));
+    CPPUNIT_ASSERT(!run(io, net::is_on_list(&resolver, net::AddressList(), three)));
+  }
+
+  void of_several_dns_lists_one_is_enough() {
+    const Address address = Address::parse("192.0.2.7").value();
+    resolver.add_address("7.2.0.192.b.example", "127.0.0.2");
+    resolver.set_failing("7.2.0.192.c.example");
+    const auto listing = run(io, net::first_listing(resolver, address, {"a.example", "b.example", "c.example"}));
+    CPPUNIT_ASSERT(listing.list && *listing.list == 1);
+    const auto silent = run(io, net::first_listing(resolver, address, {"a.example", "c.example"}));
+    CPPUNIT_ASSERT(!silent.list && silent.silent == std::vector<std::size_t>{1});
+    CPPUNIT_ASSERT(!run(io, net::first_listing(resolver, address, {})).list);
+  }
+
+  // The first list never answers.
+  void a_silent_list_keeps_nobody_waiting_for_another() {
+    struct Silent final : net::Resolver {
+      net::FixedResolver others;
+      net::asio::steady_timer never;
+      explicit Silent(net::asio::io_context& context) : never(context, std::chrono::steady_clock::time_point::max()) {}
+      net::Awaitable<Result<net::DnsAnswer>> query(std::string name, std::uint16_t type) override {
+        boost::system::error_code ignored;
+        if (name.ends_with("silent.example")) co_await never.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+        auto answer = co_await others.query(name, type);
+        co_return answer;
+      }
+    } silent(io);
+    silent.others.add_address("7.2.0.192.b.example", "127.0.0.2");
+    std::optional<net::Listing> listing;
+    net::asio::co_spawn(io, net::first_listing(silent, Address::parse("192.0.2.7").value(), {"silent.example", "b.example"}),
+                        [&](std::exception_ptr, net::Listing found) { listing = std::move(found); });
+    while (!listing) CPPUNIT_ASSERT(io.run_one_for(std::chrono::seconds(10)) > 0);
+    CPPUNIT_ASSERT(listing->list == std::size_t{1});
+    silent.never.cancel();
+    io.restart();
+    io.run();
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(ResolverTest);
