@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_policy.a
 libpostern_policy_a_SOURCES = \
   src/policy/access.h src/policy/access.cc \
+  src/policy/dns_questions.h src/policy/dns_questions.cc \
   src/policy/questions.h src/policy/questions.cc \
   src/policy/channels.h src/policy/channels.cc \
   src/policy/complaints.h src/policy/complaints.cc \

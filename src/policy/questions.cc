@@ -16,9 +16,11 @@ using Answer = net::Awaitable<std::optional<std::string>>;
 // Names come from tables, not from the network; but a table may put a probe's text into one.
 constexpr std::size_t kNamesLogged = 100;
 
-Answer client(const Question& question, const QuestionFacts& facts) {
-  const auto address = net::Address::parse(question.argument);
-  if (address && facts.clients != nullptr && facts.clients->contains(*address)) co_return std::string();
+Answer client(net::Resolver* resolver, net::AddressList clients, std::string argument) {
+  const auto address = net::Address::parse(argument);
+  if (!address) co_return std::nullopt;
+  const bool listed = co_await net::is_on_list(resolver, std::move(clients), *address);
+  if (listed) co_return std::string();
   co_return std::nullopt;
 }
 
@@ -43,7 +45,9 @@ std::string name_of(const Question& question) {
 }  // namespace
 
 Questions::Questions(std::string unknown) : unknown_(std::move(unknown)) {
-  add("client", client);
+  add("client", [this](const Question& question, const QuestionFacts& facts) {
+    return client(resolver_, facts.clients == nullptr ? net::AddressList() : *facts.clients, question.argument);
+  });
   add("certificate", certificate);
 }
 

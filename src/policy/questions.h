@@ -10,6 +10,7 @@
 #include "mapping/tables.h"
 #include "net/address_list.h"
 #include "net/asio.h"
+#include "net/resolver.h"
 
 #include <chrono>
 #include <functional>
@@ -50,6 +51,10 @@ class Questions {
   // $]url[, $#file#, $}domain,attribute{.
   void add(mapping::Question::Kind kind, Handler handler);
 
+  // For whoever asks the DNS beside templates (policy/dns_questions.h); null: there is none. Must outlive this.
+  void set_resolver(net::Resolver& resolver) { resolver_ = &resolver; }
+  [[nodiscard]] net::Resolver* resolver() const { return resolver_; }
+
   [[nodiscard]] bool knows(const mapping::Question& question) const { return find(question) != nullptr; }
   [[nodiscard]] const std::string& unknown() const { return unknown_; }
   // The answer, or nothing. Must be awaited in the process's one thread.
@@ -60,6 +65,7 @@ class Questions {
   void log_once(const char* event, const mapping::Question& question, const std::string& reason);
 
   std::string unknown_;
+  net::Resolver* resolver_ = nullptr;
   std::map<std::string, Handler, std::less<>> routines_;
   std::map<mapping::Question::Kind, Handler> kinds_;
   Handler daemons_;

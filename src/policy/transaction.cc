@@ -2,6 +2,7 @@
 // The checks of one mail transaction: MAIL FROM and RCPT TO (access-control.md 2.4 to 2.8). Aliases: policy/expansion.cc.
 #include "base/text.h"
 #include "mail/address.h"
+#include "policy/dns_questions.h"
 #include "policy/table_answer.h"
 
 #include <algorithm>
@@ -143,6 +144,20 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
     co_return decision;
   }
   if (!domain.empty()) {
+    const Channel* const channel = access_.site().channels.find(session_->source_channel);
+    net::Resolver* const resolver = access_.questions().resolver();
+    if (channel != nullptr && channel->verifies_sender_domain && resolver != nullptr) {
+      auto refused = co_await check_sender_domain(*resolver, domain, as_given);
+      if (refused) {
+        Verdict verdict;
+        verdict.answer = Verdict::Answer::deny;
+        verdict.table = "mailfromdnsverify";
+        verdict.probe = domain;
+        decision.verdicts.push_back(std::move(verdict));
+        refuse(std::move(*refused));
+        co_return decision;
+      }
+    }
     const Rewritten rewritten = co_await rewrite_address(Direction::backward, local_part, domain, decision);
     switch (rewritten.outcome) {
       case Rewritten::Outcome::done: reverse_path_ = address_of(rewritten); break;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "policy/dns_questions.h"
 #include "policy/sequences.h"
 #include "policy/urls.h"
 
@@ -17,6 +18,14 @@ constexpr unsigned kFileThreads = 1;
 constexpr std::size_t kFileQueue = 256;
 constexpr std::chrono::seconds kFileTime(5);
 
+// The resolver child's own time limit speaks first: it knows whether there is an answer.
+net::ResolverClientSettings resolver_settings(const conf::Configuration& configuration) {
+  net::ResolverClientSettings settings;
+  settings.time_limit = configuration.resolver.time_limit + std::chrono::seconds(1);
+  settings.questions = configuration.resolver.questions_per_process;
+  return settings;
+}
+
 // "TABLE,KEY": the key may have commas in it.
 std::pair<std::string, std::string> table_and_key(const std::string& argument) {
   const auto comma = std::min(argument.find(','), argument.size());
@@ -26,12 +35,13 @@ std::pair<std::string, std::string> table_and_key(const std::string& argument) {
 }  // namespace
 
 Outside::Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Lookups& directory)
-    : directory_(directory), daemons_(io), files_(io, kFileThreads, kFileQueue) {
+    : directory_(directory), resolver_(io, base, resolver_settings(*start.configuration)), daemons_(io), files_(io, kFileThreads, kFileQueue) {
   if (auto memory = start.map("throttles", true)) {
     auto throttles = gate::Throttles::attach(std::move(*memory));
     if (throttles) throttles_.emplace(std::move(*throttles));
     else base::log_event(base::Severity::error, "throttles-not-taken", {{"reason", throttles.error().what}});
   }
+  policy::add_dns_questions(questions_, resolver_);
   add_throttle("throttle", false);
   add_throttle("throttle_p", true);
   questions_.add_daemons([this](const Question& question, const QuestionFacts&) { return daemons_.ask(question.routine, question.argument); });

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What the templates of a child's tables can ask of the world, and who answers in this process: counters in shared memory, site daemons,
-// sequence files, URLs, the domains of the directory.
+// sequence files, URLs, the domains of the directory, the DNS.
 //
 // Every answer has a time limit, and only the session that asks waits for it. What is wrong outside is logged once a minute.
 #include "directory/directory.h"
 #include "gate/throttle_table.h"
 #include "net/blocking_work.h"
+#include "net/resolver_client.h"
 #include "policy/complaints.h"
 #include "policy/questions.h"
 #include "policy/site_daemons.h"
@@ -24,6 +25,7 @@ class Outside {
   Outside& operator=(const Outside&) = delete;
 
   [[nodiscard]] policy::Questions& questions() { return questions_; }
+  [[nodiscard]] net::Resolver& resolver() { return resolver_; }
 
  private:
   using Text = std::optional<std::string>;
@@ -34,6 +36,7 @@ class Outside {
   net::Awaitable<Text> attribute(std::string domain, std::string attribute);
 
   directory::Lookups& directory_;
+  net::ResolverClient resolver_;
   std::optional<gate::Throttles> throttles_;
   policy::SiteDaemons daemons_;
   net::BlockingWork files_;

@@ -71,7 +71,8 @@ int run_pop3(service::Start& start) {
   ProcessServices services(rules, directory, inboxes);
   service::StreamService service(
       io, start, link,
-      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access());
+      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
+      &outside.resolver());
   auto begun = service.begin();
   if (!begun) return failed(begun.error());
   io.run();

@@ -110,7 +110,8 @@ int run_smtp(service::Start& start) {
   ProcessServices services(rules, **submitter, start.number);
   service::StreamService service(
       io, start, link,
-      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access());
+      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
+      &outside.resolver());
   auto begun = service.begin();
   if (!begun) return failed(begun.error());
   io.run();

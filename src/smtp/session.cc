@@ -121,7 +121,10 @@ net::Awaitable<void> Session::pause_transaction() {
 
 // What of this session is decided before its first byte: source channel, blacklist (listeners.md L-14).
 net::Awaitable<void> Session::prepare() {
-  blacklisted_ = !lmtp() && configuration_->smtp_blacklist.contains(info_.remote.address);
+  if (!lmtp()) {
+    net::Resolver* const resolver = services_.access().questions().resolver();
+    blacklisted_ = co_await net::is_on_list(resolver, configuration_->smtp_blacklist, info_.remote.address);
+  }
   co_await choose_channel();
 }
 

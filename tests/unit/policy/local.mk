@@ -3,6 +3,7 @@ check_PROGRAMS += tests/unit/policy/policy_test
 tests_unit_policy_policy_test_SOURCES = tests/unit/main.cc tests/unit/policy/fixtures.h tests/unit/policy/fixtures.cc \
   tests/unit/policy/access_test.cc \
   tests/unit/policy/channels_test.cc \
+  tests/unit/policy/dns_questions_test.cc \
   tests/unit/policy/outside_test.cc \
   tests/unit/policy/rewrite_test.cc \
   tests/unit/policy/site_daemons_test.cc

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/dns_questions.h"
+
+#include "base/text.h"
+
+namespace postern::policy {
+namespace {
+
+using Text = std::optional<std::string>;
+
+// As DNS knows it: other scripts as A-labels. What can't be a mail domain (an underscore in it) is asked for as it is.
+std::string dns_name(const std::string& name) {
+  auto canonical = directory::canonical_domain(name);
+  return canonical ? std::move(*canonical) : name;
+}
+
+net::Awaitable<Text> dns_verify(net::Resolver& resolver, std::string argument) {
+  const auto parts = base::split(argument, ',');
+  if (parts.size() > 3) co_return std::nullopt;
+  const std::string name = dns_name(std::string(base::trim(parts[0])));
+  const auto found = co_await net::exists(resolver, name);
+  if (!found) co_return std::nullopt;
+  if (*found) co_return parts.size() > 1 ? std::string(parts[1]) : std::string();
+  if (parts.size() == 3) co_return std::string(parts[2]);
+  co_return std::nullopt;
+}
+
+net::Awaitable<Text> dns_list(net::Resolver& resolver, std::string argument) {
+  const auto comma = argument.find(',');
+  if (comma == std::string::npos) co_return std::nullopt;
+  const auto address = net::Address::parse(base::trim(std::string_view(argument).substr(0, comma)));
+  const std::string list(base::trim(std::string_view(argument).substr(comma + 1)));
+  if (!address || list.empty()) co_return std::nullopt;
+  const auto listed = co_await net::is_listed(resolver, *address, list);
+  if (!listed || !*listed) co_return std::nullopt;
+  co_return std::string();
+}
+
+}  // namespace
+
+void add_dns_questions(Questions& questions, net::Resolver& resolver) {
+  questions.set_resolver(resolver);
+  questions.add("dns_verify", [&resolver](const mapping::Question& question, const QuestionFacts&) { return dns_verify(resolver, question.argument); });
+  questions.add("dnsbl", [&resolver](const mapping::Question& question, const QuestionFacts&) { return dns_list(resolver, question.argument); });
+}
+
+net::Awaitable<std::optional<Reply>> check_sender_domain(net::Resolver& resolver, std::string domain, std::string as_given) {
+  if (domain.starts_with('[')) co_return std::nullopt;
+  const auto found = co_await net::mail_domain(resolver, dns_name(domain));
+  const std::string address = base::printable(as_given, 200);
+  if (!found) co_return Reply{451, "4.1.8", "the sender's domain can't be looked up now, try again later: " + address};
+  switch (*found) {
+    case net::MailDomain::exists: break;
+    case net::MailDomain::absent: co_return Reply{553, "5.1.8", "the sender's domain does not exist: " + address};
+    case net::MailDomain::accepts_no_mail: co_return Reply{550, "5.7.27", "the sender's domain accepts no mail: " + address};
+  }
+  co_return std::nullopt;
+}
+
+}  // namespace postern::policy
