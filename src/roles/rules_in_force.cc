@@ -41,6 +41,7 @@ service::PortAccess RulesInForce::port_access() const {
     answer.text_to_send = std::move(decision.text);
     answer.restricted = decision.restricted;
     answer.debug_level = decision.debug_level;
+    answer.matched = decision.matched;
     co_return answer;
   };
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/read_proxy_header.h"
+#include "net/resolver.h"
 #include "net/run_for_life.h"
 
 #include <sys/socket.h>
@@ -16,6 +17,8 @@ using namespace std::chrono_literals;
 // A session that ends while its peer still sends is given this long to read the last words (L-27).
 constexpr auto kLinger = 1000ms;
 constexpr std::size_t kLingerBytes = 65536;
+// A DNS list that does not answer would be complained of at every connection.
+constexpr auto kSilentListEvery = 60s;
 
 // "1a2b": short numbers for session ids.
 std::string base36(std::uint64_t number) {
@@ -212,13 +215,22 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
     const bool allowed = co_await pass_port_access(connection);
     if (!allowed) co_return;
   }
+  if (resolver != nullptr && !context.listener->dns_verify_domain.empty() && !connection.port_access_matched && !connection.own_connection) {
+    const bool allowed = co_await pass_dns_lists(connection);
+    if (!allowed) co_return;
+  }
   if (context.row->init_tls == conf::InitTls::on) {
     const bool encrypted = co_await pass_handshake(connection);
     if (!encrypted) co_return;
   }
-  if (context.listener->clients_only && !context.is_client) {
-    co_await tell_stranger(connection);
-    co_return;
+  if (context.listener->clients_only) {
+    // Now that nobody else waits, name patterns of the list count too; the proxy itself is a client whatever they say.
+    bool is_client = context.is_client;
+    if (!connection.own_connection) is_client = co_await net::is_on_list(resolver, context.configuration->client_addresses, context.remote.address);
+    if (!is_client) {
+      co_await tell_stranger(connection);
+      co_return;
+    }
   }
   co_await session(stream, context);
   // If the peer has sent more than the session read, closing now would destroy our last words (L-27).
@@ -262,6 +274,7 @@ net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
 net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connection) {
   SessionContext& context = connection.context;
   PortDecision asked = co_await port_access(context);
+  connection.port_access_matched = asked.matched;
   if (asked.verdict.denied()) {
     count_refusal(context, gate::Reason::port_access, asked.verdict);
     // L-11 step 8: its text, if any, on sockets where clear text is understood; the end as in L-27 on all of them.
@@ -286,6 +299,40 @@ net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connecti
   // A rule that is only tried takes nothing away.
   context.restricted = !context.listener->tries(conf::GateRule::restricted);
   co_return true;
+}
+
+// access-control.md 8.2. A list that does not answer keeps nobody out.
+net::Awaitable<bool> StreamService::State::pass_dns_lists(Connection& connection) {
+  SessionContext& context = connection.context;
+  std::vector<std::string> names;
+  for (const conf::TextLine& line : context.listener->dns_verify_domain) names.push_back(line.text);
+  // Nobody loses anything if it is cut short.
+  context.idle = true;
+  const net::Listing listing = co_await net::first_listing(*resolver, context.remote.address, std::move(names));
+  context.idle = false;
+  const auto& lists = context.listener->dns_verify_domain;
+  if (!listing.list) {
+    const auto now = base::steady_now();
+    if (!listing.silent.empty() && (last_silent_list.time_since_epoch().count() == 0 || now - last_silent_list >= kSilentListEvery)) {
+      last_silent_list = now;
+      base::log_event(base::Severity::warning, "dns-list-silent",
+                      {{"listener", conf::to_string(context.module)}, {"list", lists[listing.silent.front()].text}, {"remote", context.remote.to_string()}});
+    }
+    co_return true;
+  }
+  gate::Refusal refusal;
+  refusal.reason = gate::Reason::dns_list;
+  refusal.dns_list = lists[*listing.list].text;
+  refusal.verdict = by_setting(context, "listeners." + std::string(conf::to_string(context.module)) + ".dns_verify_domain");
+  refusal.verdict.file = lists[*listing.list].place.file;
+  refusal.verdict.line = lists[*listing.list].place.line;
+  refusal.verdict.dry_run = context.listener->tries(conf::GateRule::dns_verify_domain);
+  table->count_refusal(context.module, refusal.reason, refusal.verdict.dry_run);
+  gate::note_refusal(*ledger, *context.listener, context.remote, context.local, refusal);
+  if (refusal.verdict.dry_run) co_return true;
+  std::string reply = gate::refusal_reply(*context.configuration, *context.listener, *context.row, refusal, context.remote.address);
+  co_await turn_away(connection, std::move(reply));
+  co_return false;
 }
 
 net::Awaitable<bool> StreamService::State::pass_handshake(Connection& connection) {

@@ -203,8 +203,9 @@ void StreamService::State::take_certificates(int sealed_file) {
   else base::log_event(base::Severity::error, "certificates-not-taken", {{"error", loaded.error().what}});
 }
 
-StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLink& link, Session session, PortAccess port_access)
-    : state_(std::make_shared<State>(io, link, std::move(session), std::move(port_access))) {
+StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLink& link, Session session, PortAccess port_access,
+                             net::Resolver* resolver)
+    : state_(std::make_shared<State>(io, link, std::move(session), std::move(port_access), resolver)) {
   state_->service = this;
   auto memory = start.map("connections", true);
   if (memory) {

@@ -34,6 +34,7 @@
 #include <string_view>
 
 namespace postern::net {
+class Resolver;
 class TlsContexts;
 }
 
@@ -56,7 +57,7 @@ struct SessionContext {
   const conf::SocketRow* row = nullptr;                      // likewise
   net::Endpoint local, remote;  // on a socket with PROXY: those of the header (T-26)
   net::Endpoint peer;           // who is at the other end of the connection itself: differs from `remote` behind a proxy
-  bool is_client = false;    // the remote address is on the client list (L-48)
+  bool is_client = false;    // the remote address is on the client list (L-48); by its address alone, without name patterns
   bool restricted = false;   // PORT_ACCESS said so (access-control.md 2.2)
   int debug_level = 0;       // likewise ($U): what the tables are asked is logged
   std::uint32_t slot = 0;    // in the connection table
@@ -99,13 +100,16 @@ struct PortDecision {
   std::string text_to_send;
   bool restricted = false;
   int debug_level = 0;
+  bool matched = false;  // an entry fitted: DNS lists are not asked then (access-control.md 2.2)
 };
 using PortAccess = std::function<net::Awaitable<PortDecision>(const SessionContext& context)>;
 
 class StreamService {
  public:
-  // Takes start.sockets over and maps the connection table. All references must outlive the service.
-  StreamService(net::asio::io_context& io, Start& start, ControlLink& link, Session session, PortAccess port_access = {});
+  // Takes start.sockets over and maps the connection table. All references must outlive the service. `resolver`: for the listeners'
+  // dns_verify_domain, and name patterns of the client list where only clients are served; null: as if neither were there.
+  StreamService(net::asio::io_context& io, Start& start, ControlLink& link, Session session, PortAccess port_access = {},
+                net::Resolver* resolver = nullptr);
   ~StreamService();
   StreamService(const StreamService&) = delete;
   StreamService& operator=(const StreamService&) = delete;

@@ -58,15 +58,17 @@ struct Connection {
   bool own_connection = false;      // the proxy's own (T-27)
   bool waits_for_header = false;    // and is counted so in the table
   bool holds_slot = false;
+  bool port_access_matched = false;
   bool turned_away = false;         // a refusal, though late: the log has it as such
 };
 
 struct StreamService::State : std::enable_shared_from_this<StreamService::State> {
-  State(net::asio::io_context& context, ControlLink& control, Session runs, PortAccess asks)
+  State(net::asio::io_context& context, ControlLink& control, Session runs, PortAccess asks, net::Resolver* names)
       : io(context),
         link(control),
         session(std::move(runs)),
         port_access(std::move(asks)),
+        resolver(names),
         limits(context),
         second(context),
         grace_timer(context),
@@ -101,6 +103,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   // False: refused, and closed but for the last words.
   net::Awaitable<bool> pass_header(Connection& connection);
   net::Awaitable<bool> pass_port_access(Connection& connection);
+  net::Awaitable<bool> pass_dns_lists(Connection& connection);
   net::Awaitable<bool> pass_handshake(Connection& connection);
   // Sends the reply, if any, and lets the connection linger, without a slot.
   net::Awaitable<void> turn_away(Connection& connection, std::string reply);
@@ -112,6 +115,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   ControlLink& link;
   Session session;
   PortAccess port_access;
+  net::Resolver* resolver;  // null: none
   std::optional<gate::ConnectionTable> table;
   std::optional<gate::Ledger> ledger;
   gate::Blocked blocked;
@@ -127,7 +131,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   std::shared_ptr<const net::TlsContexts> certificates;  // null: none
   std::uint64_t served = 0;
   std::string id_prefix = base::random_name().substr(0, 8) + "-";
-  std::chrono::steady_clock::time_point started = base::steady_now(), last_complaint{};
+  std::chrono::steady_clock::time_point started = base::steady_now(), last_complaint{}, last_silent_list{};
   // A tenth of the configured figures, by chance, so that children which started together don't end together.
   unsigned early_percent = static_cast<unsigned>(base::random_u64() % 11);
   bool begun = false;
