@@ -61,6 +61,9 @@ class Unbound::State : public std::enable_shared_from_this<Unbound::State> {
         {"infra-keep-probing:", "yes"},
         // Who asks from the root on goes where strangers' zones send it.
         {"do-not-query-localhost:", settings.servers.empty() ? "yes" : "no"},
+        // The site's own servers know the names of its private addresses; nobody out there does.
+        {"unblock-lan-zones:", settings.servers.empty() ? "no" : "yes"},
+        {"insecure-lan-zones:", settings.servers.empty() ? "no" : "yes"},
     };
     for (const auto& [name, value] : options)
       if (const int code = ub_ctx_set_option(context_.get(), name, value.c_str()); code != 0) return failed(name, code);

@@ -4,6 +4,8 @@
 
 #include "fixtures.h"
 
+#include <cppunit/extensions/HelperMacros.h>
+
 using namespace postern;
 using namespace postern::policy;
 
