@@ -119,8 +119,16 @@ Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::stri
   if (!answer && answer.error().kind == Kind::not_found) co_return false;
   if (!answer) co_return answer.error();
   const auto addresses = answer->addresses();
-  // RFC 5782 section 2.1. Lists that have closed down answer with the address of a parking page.
-  co_return std::any_of(addresses.begin(), addresses.end(), [](const Address& one) { return one.is_loopback(); });
+  bool refused = false;
+  for (const Address& one : addresses) {
+    // RFC 5782 section 2.1. Lists that have closed down answer with the address of a parking page.
+    if (!one.is_loopback()) continue;
+    // 127.255.255.0/24: how large lists say, of every address, that they won't tell us: asked too often, or through a public resolver.
+    if (one.prefix(24) != Address::ipv4(0x7fffff00)) co_return true;
+    refused = true;
+  }
+  if (refused) co_return Error{Kind::temporary, list + " refuses to answer"};
+  co_return false;
 }
 
 Awaitable<bool> is_on_list(Resolver* resolver, AddressList list, Address address) {

@@ -48,7 +48,8 @@ Awaitable<Result<MailDomain>> mail_domain(Resolver& resolver, std::string domain
 // Whether the name exists as one of mail or of a host: MX or address. Errors: Kind::temporary only.
 Awaitable<Result<bool>> exists(Resolver& resolver, std::string name);
 
-// Whether a DNS list (RFC 5782) has `address`: only answers within 127.0.0.0/8 say so. Errors: Kind::temporary only.
+// Whether a DNS list (RFC 5782) has `address`: only answers within 127.0.0.0/8 say so. Errors: Kind::temporary only; one
+// is that the list refuses to answer (127.255.255.0/24).
 Awaitable<Result<bool>> is_listed(Resolver& resolver, Address address, std::string list);
 
 // How long a name pattern of an address list may be waited for (listeners.md A-12).

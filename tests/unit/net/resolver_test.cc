@@ -131,6 +131,12 @@ class ResolverTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(run(io, net::is_listed(resolver, Address::parse("192.0.2.7").value(), "list.example")).value());
     CPPUNIT_ASSERT(!run(io, net::is_listed(resolver, Address::parse("192.0.2.8").value(), "list.example")).value());
     CPPUNIT_ASSERT(!run(io, net::is_listed(resolver, Address::parse("192.0.2.9").value(), "list.example")).value());
+    // A list that won't answer says so with an address, whomever it is asked about.
+    resolver.add_address("10.2.0.192.list.example", "127.255.255.254");
+    CPPUNIT_ASSERT(run(io, net::is_listed(resolver, Address::parse("192.0.2.10").value(), "list.example")).error().kind == Kind::temporary);
+    resolver.add_address("11.2.0.192.list.example", "127.255.255.254");
+    resolver.add_address("11.2.0.192.list.example", "127.0.0.3");
+    CPPUNIT_ASSERT(run(io, net::is_listed(resolver, Address::parse("192.0.2.11").value(), "list.example")).value());
   }
 
   void trouble_is_not_absence() {
