@@ -246,10 +246,11 @@ bool Deliverer::hold(Job& job) {
   envelope.recipients = std::move(left);
   envelope.held = true;
   envelope.held_by = job.held_by;
-  if (auto put = parts_.held.put(envelope, job.record->message()); !put) {
+  if (auto put = parts_.held.put(envelope, job.record->message(), job.suspicious); !put) {
     base::log_event(Severity::error, "held-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
     return false;
   }
+  job.left_traces = true;
   ++counters_.held;
   base::log_event(Severity::notice, "held", {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"by", job.held_by}});
   return true;

@@ -19,8 +19,8 @@ Result<Held> Held::open(base::Files& files, int spool_directory) {
   return Held(std::move(*held), std::move(*deferred));
 }
 
-Result<void> Held::put(const mail::Envelope& envelope, std::string_view message) {
-  auto put = held_.put(envelope, message, base::wall_now(), true);
+Result<void> Held::put(const mail::Envelope& envelope, std::string_view message, bool may_be_there) {
+  auto put = held_.put(envelope, message, base::wall_now(), may_be_there);
   if (!put) return put.error().in("hold");
   return {};
 }

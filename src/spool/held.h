@@ -19,8 +19,8 @@ class Held {
  public:
   static Result<Held> open(base::Files& files, int spool_directory);
 
-  // Another part of the same message, or the same after a crash, makes one entry together.
-  Result<void> put(const mail::Envelope& envelope, std::string_view message);
+  // Another part of the same message, or the same after a crash, makes one entry together, if `may_be_there`: that takes a look at all names.
+  Result<void> put(const mail::Envelope& envelope, std::string_view message, bool may_be_there);
 
   struct Message {
     base::WallTime since{};
