@@ -148,6 +148,18 @@ std::string header_part(const mail::MessageView& message) {
   return out;
 }
 
+// With CRLF in the place of each line end of any kind: variables may bring lone ones.
+std::string with_line_ends(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') ++i;
+    if (text[i] == '\r' || text[i] == '\n') out.append(kEnd);
+    else out += text[i];
+  }
+  return out;
+}
+
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
@@ -183,9 +195,10 @@ GeneratedMail vacation_reply(const Vacation& vacation, const mail::MessageView& 
               field("Subject", mail::encode_words(shortened(subject))) + threading(message) + field("Auto-Submitted", "auto-replied (vacation)") + field("Precedence", "bulk") +
               field("X-Auto-Response-Suppress", "All") + field("MIME-Version", "1.0");
   if (vacation.mime) {
-    const mail::Header header = mail::parse_header(vacation.reason);
-    std::string fields = mime_fields(std::string_view(vacation.reason).substr(0, header.bytes), true);
-    mail.text += fields + std::string(kEnd) + vacation.reason.substr(header.body_offset);
+    const std::string entity = with_line_ends(vacation.reason);
+    const mail::Header header = mail::parse_header(entity);
+    const std::string fields = mime_fields(std::string_view(entity).substr(0, header.bytes), true);
+    mail.text += fields + std::string(kEnd) + entity.substr(header.body_offset);
   } else {
     const EncodedText encoded = encode_text("text/plain", vacation.reason, kEnd);
     mail.text += encoded.fields + std::string(kEnd) + encoded.body;

@@ -112,6 +112,8 @@ class RepliesTest : public CppUnit::TestFixture {
     vacation.reason = "Content-Type: text/html\r\nSubject: evil\r\n\r\n<b>away</b>\r\n";
     const GeneratedMail entity = reply(message(), envelope(), settings(), vacation);
     CPPUNIT_ASSERT(has(entity, "Content-Type: text/html") && !has(entity, "Subject: evil") && entity.text.ends_with("\r\n\r\n<b>away</b>\r\n"));
+    vacation.reason = "Content-Type: text/html\n\n<b>\rone\ntwo</b>";
+    CPPUNIT_ASSERT(reply(message(), envelope(), settings(), vacation).text.ends_with("\r\nContent-Type: text/html\r\n\r\n<b>\r\none\r\ntwo</b>\r\n"));
     // Nothing of the original gets out of its place.
     const GeneratedMail folded = reply(message("Sender: \"x\r\n Bcc: y\" <ken@example.org>\r\n"), envelope(), settings());
     CPPUNIT_ASSERT(!has(folded, "Bcc: y") && folded.text.find("\nBcc") == std::string::npos);
