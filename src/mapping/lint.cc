@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mapping/access_result.h"
 #include "mapping/code.h"
+#include "mapping/effect.h"
 
 #include <algorithm>
 #include <array>
@@ -158,8 +159,13 @@ void Lint::table(std::string_view name, std::uint16_t file, std::uint32_t line) 
   tables_.insert(name_);
   if (name_ == "ORIG_SEND_ACCESS") relaying_place_ = {file, line};
   std::string_view plain = name_;
-  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
-  if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) != kKnownTables.end()) return;
+  const bool observes = plain.starts_with("OBSERVE_");
+  if (observes) plain.remove_prefix(8);
+  if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) != kKnownTables.end()) {
+    if (observes && !asked_table(plain))
+      emit_("W14", file, line, "table " + std::string(name) + " is never asked: nothing can be observed of " + std::string(plain));
+    return;
+  }
   for (const std::string_view known : kKnownTables)
     if (nearly_equal(letters_of(plain), letters_of(known))) {
       emit_("W14", file, line, "table " + std::string(name) + " is not one that Postern asks; did you mean " + std::string(known) + "?");
