@@ -52,19 +52,19 @@ DaemonAnswer read_daemon_answer(std::string_view received) {
 }
 
 struct SiteDaemons::Turn : std::enable_shared_from_this<SiteDaemons::Turn> {
-  Turn(SiteDaemons& daemons, std::string path) : owner(daemons), daemon(std::move(path)), until(base::steady_now() + daemons.limit_), timer(daemons.io_) {}
+  Turn(SiteDaemons& daemons, std::string path) : turns(daemons.turns_), daemon(std::move(path)), until(base::steady_now() + daemons.limit_), timer(daemons.io_) {}
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
   ~Turn() {
     if (!counted) return;
-    --owner.open_;
+    --turns->open;
     // The next one's turn: it wakes up and looks.
-    if (owner.queue_.empty()) return;
-    owner.queue_.front()->cancel();
-    owner.queue_.pop_front();
+    if (turns->queue.empty()) return;
+    turns->queue.front()->cancel();
+    turns->queue.pop_front();
   }
 
-  SiteDaemons& owner;
+  const std::shared_ptr<Turns> turns;
   const std::string daemon;
   const std::chrono::steady_clock::time_point until;
   asio::steady_timer timer;
@@ -171,18 +171,18 @@ net::Awaitable<std::optional<std::string>> SiteDaemons::ask(std::string path, st
   }
   const auto shared = std::make_shared<Turn>(*this, std::move(path));
   Turn& turn = *shared;
-  while (open_ >= kDaemonConnections && !turn.late()) {
+  while (turns_->open >= kDaemonConnections && !turn.late()) {
     const auto wakes = std::make_shared<asio::steady_timer>(io_, turn.until);
-    queue_.push_back(wakes);
+    turns_->queue.push_back(wakes);
     boost::system::error_code ignored;
     co_await wakes->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-    std::erase(queue_, wakes);
+    std::erase(turns_->queue, wakes);
   }
-  if (open_ >= kDaemonConnections) {
+  if (turns_->open >= kDaemonConnections) {
     complaints_.say(kEvent, turn.daemon, "all " + std::to_string(kDaemonConnections) + " connections are in use");
     co_return std::nullopt;
   }
-  ++open_;
+  ++turns_->open;
   turn.counted = true;
   DaemonAnswer answer;
   turn.socket = take_idle(turn.daemon);

@@ -56,8 +56,12 @@ class SiteDaemons {
 
   net::asio::io_context& io_;
   const std::chrono::milliseconds limit_;
-  std::size_t open_ = 0;  // questions under way
-  std::deque<std::shared_ptr<net::asio::steady_timer>> queue_;  // those that wait for their turn
+  // Also held by the questions under way, which may be ended with the io_context, after this.
+  struct Turns {
+    std::size_t open = 0;  // questions under way
+    std::deque<std::shared_ptr<net::asio::steady_timer>> queue;  // those that wait for their turn
+  };
+  const std::shared_ptr<Turns> turns_ = std::make_shared<Turns>();
   std::deque<std::pair<std::string, std::unique_ptr<Socket>>> idle_;  // the one used last at the end
   Complaints complaints_;
 };

@@ -76,6 +76,7 @@ class SiteDaemonsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_daemon_that_was_started_anew_is_asked_again);
   CPPUNIT_TEST(who_never_answers_costs_the_time_limit_and_nobody_else);
   CPPUNIT_TEST(connections_are_bounded_and_everybody_gets_a_turn);
+  CPPUNIT_TEST(questions_may_outlive_whom_they_were_asked_of);
   CPPUNIT_TEST(late_and_wrong_answers_are_nobodys);
   CPPUNIT_TEST(what_can_not_be_asked_is_nothing_found);
   CPPUNIT_TEST_SUITE_END();
@@ -196,6 +197,20 @@ class SiteDaemonsTest : public CppUnit::TestFixture {
     for (const auto& answer : ask(impatient, many)) CPPUNIT_ASSERT(!answer);
     CPPUNIT_ASSERT(stuck.connections < many.size());
     stuck.stop();
+  }
+
+  // A process that ends drops its sessions with the io_context, behind everything else.
+  void questions_may_outlive_whom_they_were_asked_of() {
+    const auto io = std::make_unique<asio::io_context>(1);
+    Daemon daemon(*io, path(), [](const std::string&) { return std::string(); });
+    auto daemons = std::make_unique<SiteDaemons>(*io);
+    unsigned ended = 0;
+    for (std::size_t i = 0; i < policy::kDaemonConnections + 5; ++i)
+      asio::co_spawn(*io, daemons->ask(path(), "q"), [&](std::exception_ptr, const std::optional<std::string>&) { ++ended; });
+    while (daemon.questions < policy::kDaemonConnections) io->run_one();
+    daemons.reset();
+    daemon.stop();
+    CPPUNIT_ASSERT_EQUAL(0U, ended);
   }
 
   void late_and_wrong_answers_are_nobodys() {
