@@ -13,7 +13,7 @@ parser.add_argument("--seed", type=int, default=random.randrange(10**9))
 options = parser.parse_args()
 chance = random.Random(options.seed)
 site = Site(settings={"spool": {"segment_bytes": 1024 * 1024, "large_message_bytes": 128 * 1024}})
-ROLES = ["smtp", "delivery", "smtp", "delivery", "queue", "directory", "pop3"]
+ROLES = ["smtp", "delivery", "smtp", "delivery", "queue", "directory", "resolver", "pop3"]
 
 
 def kill_one(number):

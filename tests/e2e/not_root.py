@@ -21,7 +21,8 @@ def children_of_a_root_master_have_users_of_their_own_and_no_rights():
         raise Skip("needs root")
     site = Site()
     with site.running():
-        wanted = {"smtp": "postern", "queue": "postern", "pop3": "postern-mail", "delivery": "postern-mail", "directory": "postern-dir"}
+        wanted = {"smtp": "postern", "queue": "postern", "pop3": "postern-mail", "delivery": "postern-mail", "directory": "postern-dir",
+                  "resolver": "postern"}
         for role, user in wanted.items():
             pids = site.server.children(role)
             check(pids, "there is a %s child" % role)

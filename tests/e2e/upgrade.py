@@ -198,7 +198,7 @@ def sockets_and_tables_change_after_an_upgrade_as_before():
 
 @case
 def children_that_die_are_replaced_after_an_upgrade():
-    for role in ("smtp", "pop3", "delivery", "queue", "directory"):
+    for role in ("smtp", "pop3", "delivery", "queue", "directory", "resolver"):
         victim = site.server.children(role)[0]
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: site.server.children(role) and victim not in site.server.children(role), 10 * slow_build(), role + " is replaced")

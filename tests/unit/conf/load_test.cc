@@ -53,6 +53,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(udp_rows_are_checked_apart_from_tcp);
   CPPUNIT_TEST(a_udp_service_has_no_settings_of_connections);
   CPPUNIT_TEST(a_udp_row_starts_with_the_client_list);
+  CPPUNIT_TEST(name_servers_and_dns_lists_are_checked);
   CPPUNIT_TEST(a_community_must_be_there_and_is_never_shown);
   CPPUNIT_TEST(warnings_do_not_spoil_a_configuration);
   CPPUNIT_TEST(the_table_must_hold_the_sum_of_all_maxima);
@@ -361,6 +362,27 @@ class LoadTest : public CppUnit::TestFixture {
     auto changed = other;
     changed.client_addresses = changed.listeners[0].sockets[0].addresses = loaded.configuration.client_addresses;
     CPPUNIT_ASSERT_EQUAL(std::string("listeners.snmp.sockets"), conf::reload_difference(other, changed).running.back());
+  }
+
+  void name_servers_and_dns_lists_are_checked() {
+    const auto good = conf::load_text("resolver : { servers = ( \"192.0.2.53\", \" 192.0.2.53:5353 \", \"2001:db8::53\", \"[2001:db8::53]:53\", \"[2001:db8::53]\" ); };\n"
+                                      "listeners : { smtp : { dns_verify_domain = ( \" List.Example. \" ); sockets = ( { port = 25; } ); }; };", "t");
+    CPPUNIT_ASSERT(good.usable());
+    CPPUNIT_ASSERT_EQUAL(std::string("list.example"), good.configuration.listeners[0].dns_verify_domain.at(0).text);
+    const char* const want[] = {"192.0.2.53:53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]:53", "[2001:db8::53]:53"};
+    for (std::size_t i = 0; i < std::size(want); ++i)
+      CPPUNIT_ASSERT_EQUAL(std::string(want[i]), conf::name_server(good.configuration.resolver.servers.at(i).text).value().to_string());
+    for (const char* const server : {"", "localhost", "192.0.2", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536", "192.0.2.53:53:53", "[2001:db8::53]53", "192.0.2.53@53"})
+      has(conf::load_text("resolver : {\n servers = ( \"" + std::string(server) + "\" ); };", "t"), {2, "resolver.servers", "expected the address of a name server"});
+    for (const char* const list : {"", ".", "two words", "a..b"})
+      has(conf::load_text("listeners : { smtp : {\n dns_verify_domain = ( \"" + std::string(list) + "\" ); }; };", "t"),
+          {2, "listeners.smtp.dns_verify_domain", "expected the name of a DNS list"});
+    std::string many;
+    for (int i = 0; i < 17; ++i) many += std::string(i == 0 ? "" : ", ") + "\"192.0.2.53\"";
+    has(conf::load_text("resolver : {\n servers = ( " + many + " ); };", "t"), {2, "resolver.servers", "at most 16"});
+    has(conf::load_text("listeners : { smtp : {\n dns_verify_domain = ( " + many + " ); }; };", "t"), {2, "listeners.smtp.dns_verify_domain", "at most 16"});
+    // Over UDP there is no such thing.
+    has(conf::load_text("listeners : { snmp : {\n dns_verify_domain = ( \"list.example\" ); }; };", "t"), {2, "listeners.snmp.dns_verify_domain", "UDP"});
   }
 
   void a_community_must_be_there_and_is_never_shown() {

@@ -46,8 +46,13 @@ class RefusalsTest : public CppUnit::TestFixture {
         {"smtp", Reason::restricted, ""},
         {"smtp", Reason::blocked, ""},
         {"smtp", Reason::proxy_untrusted, ""},
+        {"smtp", Reason::dns_list, "554 5.7.1 access from 2001:db8::7 is refused: it is on the list list.example\r\n"},
+        {"lmtp", Reason::dns_list, "554 5.7.1 access from 2001:db8::7 is refused: it is on the list list.example\r\n"},
+        {"pop3", Reason::dns_list, "-ERR [SYS/PERM] access from 2001:db8::7 is refused: it is on the list list.example\r\n"},
+        {"sip", Reason::dns_list, ""},
     };
-    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL(std::string(row.want), gate::refusal_reply(row.service, row.reason, "mail.example.com", remote_, 12));
+    for (const auto& row : rows)
+      CPPUNIT_ASSERT_EQUAL(std::string(row.want), gate::refusal_reply(row.service, row.reason, "mail.example.com", remote_, 12, "list.example"));
   }
 
   void http_replies_have_the_right_length() {

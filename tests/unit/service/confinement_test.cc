@@ -5,6 +5,7 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,6 +26,7 @@ class ConfinementTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(no_role_may_execute_trace_or_mount);
   CPPUNIT_TEST(the_loader_may_neither_connect_nor_write_files);
   CPPUNIT_TEST(snmp_may_open_no_socket_to_the_network);
+  CPPUNIT_TEST(the_resolver_may_talk_to_servers_and_write_no_file);
   CPPUNIT_TEST(a_confined_process_can_work_but_not_break_out);
   CPPUNIT_TEST_SUITE_END();
 
@@ -34,7 +36,7 @@ class ConfinementTest : public CppUnit::TestFixture {
   }
 
   void no_role_may_execute_trace_or_mount() {
-    for (const char* const role : {"smtp", "pop3", "delivery", "directory", "queue", "snmp", "loader"}) {
+    for (const char* const role : {"smtp", "pop3", "delivery", "directory", "queue", "resolver", "snmp", "loader"}) {
       const auto names = allowed_system_calls(role);
       for (const char* const name : {"execve", "execveat", "fork", "vfork", "ptrace", "mount", "process_vm_readv", "process_vm_writev",
                                      "init_module", "bpf", "keyctl", "setuid", "setresuid", "unshare", "setns", "io_uring_setup", "userfaultfd"})
@@ -57,6 +59,25 @@ class ConfinementTest : public CppUnit::TestFixture {
         if (::socket(AF_INET, type, 0) >= 0 || errno != EPERM || ::socket(AF_INET6, type, 0) >= 0 || errno != EPERM) ::_exit(2);
       if (::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0) ::_exit(3);
       if (::unlink("/nonexistent") == 0 || errno != EPERM) ::_exit(4);
+      ::_exit(0);
+    }
+    int status = 0;
+    CPPUNIT_ASSERT_EQUAL(child, ::waitpid(child, &status, 0));
+    CPPUNIT_ASSERT_EQUAL(0, status);
+#endif
+  }
+
+  void the_resolver_may_talk_to_servers_and_write_no_file() {
+#ifndef POSTERN_SANITIZED
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !confine("resolver")) ::_exit(1);
+      for (const int type : {SOCK_STREAM, SOCK_DGRAM})
+        if (::socket(AF_INET, type, 0) < 0 || ::socket(AF_INET6, type | SOCK_NONBLOCK, 0) < 0) ::_exit(2);
+      if (::socket(AF_INET, SOCK_RAW, 0) >= 0 || errno != EPERM) ::_exit(3);
+      if (::open("/dev/null", O_RDONLY) < 0) ::_exit(4);
+      if (::open("/dev/null", O_WRONLY) >= 0 || errno != EPERM) ::_exit(5);
+      if (::unlink("/nonexistent") == 0 || errno != EPERM) ::_exit(6);
       ::_exit(0);
     }
     int status = 0;
