@@ -65,6 +65,14 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
 net::Awaitable<LoginDecision> Access::login_access(LoginFacts login) const {
   static const std::string kTable = "LOGIN_ACCESS";
   LoginDecision decision;
+  // Tables that can't be read may hold a LOGIN_ACCESS: such a site is closed, not open (3.4).
+  if (!tables_.loaded()) {
+    decision.accepted = false;
+    decision.temporary = true;
+    decision.text = "logins are not accepted before the access tables are in place";
+    decision.verdict = closed_without_tables();
+    co_return decision;
+  }
   std::string account = login.account;
   for (char& c : account)
     if (c == '|') c = site_->options.probe_bar_char;

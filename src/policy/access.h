@@ -75,7 +75,7 @@ struct LoginFacts {
 
 struct LoginDecision {
   bool accepted = true;
-  bool temporary = false;              // not accepted because the table can't be trusted now (a limit)
+  bool temporary = false;              // not accepted because the table can't be trusted now (a limit), or no tables are loaded
   std::string text;                    // refused: for the log, never for the client
   std::chrono::milliseconds delay{0};  // $D, before the answer
   Verdict verdict;
@@ -104,7 +104,7 @@ class Access {
   // words depend that are sent if the table can't be trusted (step limit).
   [[nodiscard]] net::Awaitable<PortDecision> port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const;
   // LOGIN_ACCESS, to be asked after a correct password and before the login succeeds. Whoever is refused gets the answer to a wrong
-  // password.
+  // password. Without any compiled tables nobody is let in: they may have been damaged, and hold a LOGIN_ACCESS.
   [[nodiscard]] net::Awaitable<LoginDecision> login_access(LoginFacts login) const;
   // The source channel of a session that begins on channel `initial` (3.2, step 2).
   [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote) const;

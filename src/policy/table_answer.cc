@@ -25,6 +25,13 @@ Verdict verdict_of(const TableAnswer& answer, const std::string& table, const st
 
 }  // namespace
 
+Verdict closed_without_tables() {
+  Verdict closed;
+  closed.answer = Verdict::Answer::deny;
+  closed.table = "tables.db";
+  return closed;
+}
+
 net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
                                              QuestionFacts facts, Notes& notes, bool refusal_holds) {
   TableAnswer answer;

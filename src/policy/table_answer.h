@@ -20,6 +20,9 @@ struct TableAnswer {
 net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
                                              QuestionFacts facts, Notes& notes, bool refusal_holds = true);
 
+// The verdict on whatever is asked before any compiled tables are in place, or while they can't be read: no (3.4).
+Verdict closed_without_tables();
+
 // True if the tables in force have no such table. Whoever wants to know all the same what it would have been asked is told; `probe`
 // makes the text, and `instead` is what holds without the table.
 template <class MakeProbe>

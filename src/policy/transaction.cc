@@ -136,10 +136,7 @@ net::Awaitable<SenderDecision> TransactionAccess::mail_from(std::string local_pa
     decision.reply = std::move(reply);
   };
   if (!access_.tables().loaded()) {
-    Verdict closed;
-    closed.answer = Verdict::Answer::deny;
-    closed.table = "tables.db";
-    decision.verdicts.push_back(std::move(closed));
+    decision.verdicts.push_back(closed_without_tables());
     refuse({451, "4.3.5", "mail is not accepted before the access tables are in place"});
     co_return decision;
   }

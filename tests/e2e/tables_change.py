@@ -66,5 +66,33 @@ def probe_shows_result_and_reason():
     contains(done.stdout, "mappings:")
 
 
+@case
+def a_damaged_file_at_the_start_leaves_the_server_closed():
+    other = Site()
+    path = os.path.join(other.etc, "tables.db")
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        file.write(b"\xa5\x5a\xa5\x5a")
+    with other.running():
+        with Smtp(other.smtp) as session:
+            session.hello()
+            equal(session.command("MAIL FROM:<x@sender.example>")[0], 451)
+        try:
+            pop3(other, "anna@example.com")
+            check(False, "a login that no table was asked about is refused")
+        except poplib.error_proto as error:
+            contains(str(error), "[SYS/TEMP]")
+        other.compile()
+        wait_until(lambda: try_pop3(other), 3 * slow_build(), "whole tables let logins in")
+
+
+def try_pop3(of):
+    try:
+        pop3(of, "anna@example.com").quit()
+        return True
+    except poplib.error_proto:
+        return False
+
+
 with site.running():
     run_cases()

@@ -542,6 +542,11 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!long_name.accepted && long_name.temporary);
     World without("X\n\n  * $N\n");
     CPPUNIT_ASSERT(test::run(without.access().login_access({})).accepted);
+    World closed("");
+    closed.tables = {};
+    const auto nothing_compiled = test::run(closed.access().login_access({}));
+    CPPUNIT_ASSERT(!nothing_compiled.accepted && nothing_compiled.temporary);
+    CPPUNIT_ASSERT_EQUAL(std::string("tables.db"), nothing_compiled.verdict.table);
   }
 
   void to_decide_writes_nothing() {
