@@ -49,8 +49,9 @@ def access(*arguments, expect=0):
 
 @case
 def probe_asks_the_tables_in_use_a_text_or_another_file():
+    generation = next(one["number"] for one in json.loads(ctl("--json", "tables", "list").stdout) if one["in_force"])
     equal(ctl("probe", "--table", "orig_send_access", RELAY).stdout,
-          "matched: yes\noutput: Relaying not permitted\nflags: N\nentry: %s:13\n" % site.mappings_file)
+          "matched: yes\noutput: Relaying not permitted\nflags: N\nentry: %s:13 of tables %d\n" % (site.mappings_file, generation))
     contains(ctl("probe", "--mappings", NEW, "--table", "ORIG_SEND_ACCESS", RELAY).stdout, "output: No way\n")
     contains(ctl("probe", "--tables", os.path.join(site.etc, "tables", "000001.db"), "--table", "ORIG_SEND_ACCESS", RELAY).stdout, "Relaying")
     # The general table stands beside the text.
