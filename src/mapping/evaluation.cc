@@ -50,6 +50,9 @@ class Candidates {
         hashes[kept++] = hash;
       }
     hashes.resize(kept);
+    // A text that says one thing over and over has few keys: each list is merged once.
+    std::sort(hashes.begin(), hashes.end());
+    hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
     for (const std::uint64_t hash : hashes) image.expect_entries(table, hash);
     for (const std::uint64_t hash : hashes) {
       image.alone_under(table, hash, [&](const Image::Candidate& one) { alone_.push_back(one); });

@@ -34,13 +34,14 @@ bool raises(const Flags& flags, char flag) {
 // Probes of an access table have this many bars: over SMTP, and where there is no connection.
 struct Bars {
   int most = 0, least = 0;
+  bool recipient_last = false;  // or, with access_orcpt, last but one
 };
-Bars bars_of(std::string_view table) {
+Bars bars_of(std::string_view table, std::optional<bool> access_orcpt) {
+  const int original = access_orcpt.value_or(true) ? 1 : 0, always = access_orcpt.value_or(false) ? 1 : 0;
   if (table == "PORT_ACCESS") return {4, 4};
   if (table == "FROM_ACCESS") return {9, 5};
-  // One more with access_orcpt.
-  if (table == "SEND_ACCESS" || table == "ORIG_SEND_ACCESS") return {4, 3};
-  if (table == "MAIL_ACCESS" || table == "ORIG_MAIL_ACCESS") return {11, 6};
+  if (table == "SEND_ACCESS" || table == "ORIG_SEND_ACCESS") return {3 + original, 3 + always, true};
+  if (table == "MAIL_ACCESS" || table == "ORIG_MAIL_ACCESS") return {10 + original, 6 + always, true};
   if (table == "LOGIN_ACCESS") return {4, 4};
   if (table == "INTERNAL_IP") return {0, 0};
   return {-1, -1};
@@ -88,6 +89,7 @@ struct PatternFacts {
   bool matches_all = false;     // nothing but any-wildcards, one of them `*`
   bool has_star = false;        // a `*` of any character, or a set with the bar in it
   int bars = 0;                 // in literals
+  bool ends_in_star = false;    // the last thing can stand for further fields
   std::size_t literal_bytes = 0;
   bool simple = true;           // only literals and wildcards
 };
@@ -102,34 +104,35 @@ PatternFacts facts_of(std::string_view code) {
         const std::string_view text = in.text();
         facts.literal_bytes += text.size();
         facts.bars += static_cast<int>(std::count(text.begin(), text.end(), '|'));
-        only_stars = false;
+        only_stars = facts.ends_in_star = false;
         break;
       }
       case PatternOp::wildcard: {
         const std::uint8_t bits = in.u8();
         const auto character_class = static_cast<CharacterClass>(in.u8());
         const bool many = (bits & WildcardBits::many) != 0;
+        facts.ends_in_star = many && character_class == CharacterClass::any;
         if (character_class == CharacterClass::set) {
           const std::string_view set = in.raw(32);
-          if (many && set.size() == 32 && (static_cast<unsigned char>(set['|' / 8]) >> '|' % 8 & 1) != 0) facts.has_star = true;
+          if (many && set.size() == 32 && (static_cast<unsigned char>(set['|' / 8]) >> '|' % 8 & 1) != 0) facts.ends_in_star = true;
         }
-        if (many && character_class == CharacterClass::any) facts.has_star = true;
-        else only_stars = false;
+        if (facts.ends_in_star) facts.has_star = true;
+        if (!many || character_class != CharacterClass::any) only_stars = false;
         break;
       }
       case PatternOp::block4:
         in.raw(9);
-        facts.simple = only_stars = false;
+        facts.simple = only_stars = facts.ends_in_star = false;
         break;
       case PatternOp::block6:
         in.raw(18);
-        facts.simple = only_stars = false;
+        facts.simple = only_stars = facts.ends_in_star = false;
         break;
       case PatternOp::back:
         in.raw(2);
         facts.simple = only_stars = false;
         // A back match can stand for text with bars in it.
-        facts.has_star = true;
+        facts.has_star = facts.ends_in_star = true;
         break;
       default: return facts;
     }
@@ -354,7 +357,7 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
 void Lint::check_bars(std::string_view code, std::string_view pattern_text, const Place& place) {
   std::string_view plain = name_;
   if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
-  const Bars bars = bars_of(plain);
+  const Bars bars = bars_of(plain, access_orcpt_);
   if (bars.most < 0) return;
   const PatternFacts facts = facts_of(code);
   if (facts.bars > bars.most)
@@ -362,6 +365,9 @@ void Lint::check_bars(std::string_view code, std::string_view pattern_text, cons
   else if (facts.bars < bars.least && !facts.has_star)
     warn("W13", place, "\"" + std::string(pattern_text) + "\" has " + std::to_string(facts.bars) + " bars and no * to span the rest, a probe of " + name_ + " at least " +
                            std::to_string(bars.least));
+  else if (bars.recipient_last && access_orcpt_.value_or(false) && facts.bars < bars.most && !facts.ends_in_star)
+    warn("W13", place, "\"" + std::string(pattern_text) + "\" ends in the recipient, but with access_orcpt a probe of " + name_ +
+                           " has the original recipient behind it: end the pattern in |*");
 }
 
 void Lint::finish() {

@@ -20,7 +20,9 @@ class Lint {
  public:
   using Emit = std::function<void(const char* code, std::uint16_t file, std::uint32_t line, std::string text)>;
   // `throttles`: the tables of counters that postern.conf has, lower case; nothing if that is not known (W22 then stays silent).
-  explicit Lint(Emit emit, std::optional<std::set<std::string>> throttles = {}) : emit_(std::move(emit)), throttles_(std::move(throttles)) {}
+  // `access_orcpt`: that setting, which adds a field to probes of recipients; nothing if it is not known (W13 then allows both).
+  explicit Lint(Emit emit, std::optional<std::set<std::string>> throttles = {}, std::optional<bool> access_orcpt = {})
+      : emit_(std::move(emit)), throttles_(std::move(throttles)), access_orcpt_(access_orcpt) {}
 
   void table(std::string_view name, std::uint16_t file, std::uint32_t line);
   void entry(std::string_view pattern_text, const Pattern& pattern, const Template& expansion, std::uint16_t file, std::uint32_t line);
@@ -42,6 +44,7 @@ class Lint {
 
   Emit emit_;
   const std::optional<std::set<std::string>> throttles_;
+  const std::optional<bool> access_orcpt_;
   std::string name_;                 // of the present table, upper case
   Place catch_all_;                  // line 0: none yet
   bool unreachable_reported_ = false;

@@ -5,13 +5,14 @@
 #include "mail/header.h"
 #include "policy/access.h"
 
+#include <chrono>
 #include <map>
 
 namespace postern::policy {
 namespace {
 
 constexpr const char* kTable = "REVERSE";
-// Addresses of one header that REVERSE is asked for; further ones stay as they are.
+// Addresses of one header that REVERSE is asked for; further ones stay as they are, and so do all once kQuestionsTime is over.
 constexpr std::size_t kMostAddresses = 1000;
 
 // Without its Sender fields, continuation lines and all, and with this one in front.
@@ -39,10 +40,11 @@ net::Awaitable<std::optional<std::string>> TransactionAccess::changed_header(std
     std::map<std::pair<bool, std::string>, std::string> known;
     std::string text;
     std::size_t kept_from = 0;
+    const auto until = std::chrono::steady_clock::now() + kQuestionsTime;
     for (const mail::AddressPlace& place : mail::address_places(header, kMostAddresses)) {
       const std::string address = header.substr(place.offset, place.bytes);
       auto [found, is_new] = known.try_emplace({place.identifier, address});
-      if (is_new) {
+      if (is_new && std::chrono::steady_clock::now() < until) {
         const Replacement other = co_await replace(kTable, mapping::Flags(place.identifier ? "I" : "B"), address, notes);
         if (other.mailbox) found->second = other.mailbox->to_string();
       }

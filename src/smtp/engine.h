@@ -95,6 +95,8 @@ class Session {
   net::Awaitable<Next> on_start_tls(std::string_view argument);
   // An error in the sense of smtp.errors: the reply, or 421 if it was one too many.
   Next bad_command(int code, std::string_view status, std::string_view text);
+  // The same inside a transaction, after its delay ($D).
+  net::Awaitable<Next> bad_recipient(int code, std::string status, std::string text);
   // The same for what no client of SMTP says, however clumsy: it is told to the watch.
   Next foreign_command(int code, std::string_view status, std::string_view text);
   // A sender was refused. For good (5xx): an error, so that guessing addresses comes to an end.

@@ -109,12 +109,14 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   co_return Next::command;
 }
 
+net::Awaitable<Session::Next> Session::bad_recipient(int code, std::string status, std::string text) {
+  co_await pause_transaction();
+  co_return bad_command(code, status, text);
+}
+
 net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   if (!transaction_) co_return bad_command(503, "5.5.1", "say MAIL first");
-  if (transaction_->incoming) {
-    co_await pause_transaction();
-    co_return bad_command(503, "5.5.1", "the message has begun");
-  }
+  if (transaction_->incoming) co_return co_await bad_recipient(503, "5.5.1", "the message has begun");
   if (blacklisted_) {
     co_await pause_transaction();
     // L-14: not an error, since the server does not hang up.
@@ -122,14 +124,14 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
     co_return Next::command;
   }
   const auto text = behind_keyword(argument, "TO:");
-  if (!text) co_return bad_command(501, "5.5.4", "expected RCPT TO:<address>");
+  if (!text) co_return co_await bad_recipient(501, "5.5.4", "expected RCPT TO:<address>");
   const auto parsed = mail::parse_forward_path(*text);
-  if (!parsed) co_return bad_command(501, "5.1.3", parsed.error().what);
+  if (!parsed) co_return co_await bad_recipient(501, "5.1.3", parsed.error().what);
   const auto parameters = parse_recipient_parameters(parsed->rest, hello_->extended);
-  if (const auto* wrong = std::get_if<Reply>(&parameters)) co_return bad_command(wrong->code, wrong->status, wrong->text);
+  if (const auto* wrong = std::get_if<Reply>(&parameters)) co_return co_await bad_recipient(wrong->code, wrong->status, wrong->text);
   const auto& given = std::get<RecipientParameters>(parameters);
   if (parsed->path.mailbox.given_with_utf8 && !transaction_->envelope.smtputf8)
-    co_return bad_command(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8");
+    co_return co_await bad_recipient(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8");
   ++transaction_->asked;
   if (transaction_->accepted.size() >= transaction_->recipients || transaction_->known.size() >= kFinalRecipients) {
     co_await pause_transaction();

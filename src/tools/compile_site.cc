@@ -184,6 +184,7 @@ int compile_site(const std::string& program, const std::string& default_director
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
   std::optional<std::set<std::string>> throttles;
+  std::optional<bool> access_orcpt;
   std::size_t kept = conf::Configuration().tables_kept;
   ReplayRequest replay;
   if (!options->output.empty()) {
@@ -198,6 +199,7 @@ int compile_site(const std::string& program, const std::string& default_director
       for (const auto& mistake : loaded.mistakes)
         if (!mistake.warning) std::cerr << mistake.to_string() << "\n";
       if (!loaded.usable()) return fail({Kind::invalid, "postern.conf must be right first: it says where tables.db is"});
+      access_orcpt = loaded.configuration.access.access_orcpt;
       throttles.emplace();
       for (const auto& table : loaded.configuration.throttle) throttles->insert(base::lower(table.name));
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
@@ -224,6 +226,7 @@ int compile_site(const std::string& program, const std::string& default_director
   mapping::CompileInput input;
   input.read = [&](const std::string& path) { return read_below(*source, path); };
   input.throttles = std::move(throttles);
+  input.access_orcpt = access_orcpt;
   input.progress = [&](std::uint64_t done, std::uint64_t all) { progress.show(done, all); };
   if (is_there(*source, "mappings")) input.mappings = options->directory + "/mappings";
   if (is_there(*source, "general.txt")) input.general = options->directory + "/general.txt";

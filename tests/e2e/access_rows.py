@@ -166,8 +166,8 @@ def sm18_a_delay_holds_up_nobody_else():
         check(time.monotonic() - began < 4.5, "the other session had to wait")
         equal(slow.reply(), (550, ["5.7.1 Go away: anna@example.com"]))
         check(time.monotonic() - began >= 5.0, "the reply came after %.2f s" % (time.monotonic() - began))
-        # It goes on before each reply of the transaction. A look at a part of it is enough.
-        slow.send("NOOP\r\n")
+        # It goes on before each reply of the transaction, also to a command that can't be read. A look at a part of it is enough.
+        slow.send("RCPT TO:<unfinished\r\n")
         slow.socket.settimeout(1)
         try:
             slow.reply()

@@ -25,6 +25,7 @@ class CompileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CompileTest);
   CPPUNIT_TEST(reports_errors_with_their_lines);
   CPPUNIT_TEST(warns_where_the_manual_says);
+  CPPUNIT_TEST(bars_are_counted_with_the_original_recipient);
   CPPUNIT_TEST(every_message_names_file_and_line);
   CPPUNIT_TEST(reads_lines_as_the_rules_say);
   CPPUNIT_TEST(follows_includes);
@@ -145,6 +146,20 @@ class CompileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string(), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|* $C$;A$N$E\n"}}, true)));
     const std::string long_line = "T\n\n  " + std::string(200, 'a') + "  " + std::string(60, 'b') + "\n";
     CPPUNIT_ASSERT_EQUAL(std::string("W10:3"), codes(compiled({{"/mappings", long_line}})));
+  }
+
+  void bars_are_counted_with_the_original_recipient() {
+    CompileInput input;
+    input.mappings = "/mappings";
+    input.read = [](const std::string&) -> Result<std::string> {
+      return std::string("SEND_ACCESS\n\n  *|*|*|u@example.com $N\n  *|*|*|v@example.com|* $N\n  *|w@example.com|* $N\n\n"
+                         "ORIG_SEND_ACCESS\n\n  tcp_local|*|tcp_local|* $N\n");
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string(), codes(compile(input)));
+    input.access_orcpt = false;
+    CPPUNIT_ASSERT_EQUAL(std::string("W13:4"), codes(compile(input)));
+    input.access_orcpt = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("W13:3"), codes(compile(input)));
   }
 
   void every_message_names_file_and_line() {
