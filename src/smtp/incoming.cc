@@ -82,7 +82,10 @@ void Incoming::write_large() {
 
 std::string Incoming::header() const {
   const std::string_view text = std::string_view(text_).substr(head_bytes_);
-  return std::string(text.substr(0, mail::parse_header(text).bytes));
+  const mail::Header parsed = mail::parse_header(text);
+  // Where more text may come, the last field may not be whole: what is missing could make another address of its last one.
+  if (!finished_ && !parsed.has_body && !parsed.fields.empty()) return std::string(text.substr(0, parsed.fields.back().offset));
+  return std::string(text.substr(0, parsed.bytes));
 }
 
 void Incoming::change_header(std::optional<std::string> header) {

@@ -39,12 +39,16 @@ class Incoming {
   // Whether the client's header still waits for change_header(); and whether it must come before more text is taken.
   [[nodiscard]] bool wants_header() const { return limits_.header_changes && !header_changed_ && !too_large_ && !failed_; }
   [[nodiscard]] bool is_header_due() const { return wants_header() && parted_ && text_.size() >= limits_.large_bytes; }
+  // Of a header that is larger than Limits::large_bytes only the fields that are whole when it is due.
   [[nodiscard]] std::string header() const;
   // Another header in place of the client's, or none: it stays as it is.
   void change_header(std::optional<std::string> header);
 
   // There is no more text.
-  void finish() { settle(true); }
+  void finish() {
+    finished_ = true;
+    settle(true);
+  }
   // After finish() and, if wants_header(), change_header(): what is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
   [[nodiscard]] std::optional<policy::Reply> verdict();
   [[nodiscard]] const std::string& id() const { return id_; }
@@ -69,6 +73,7 @@ class Incoming {
   std::uint64_t head_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;  // of the client's text
   std::uint64_t counted_ = 0;         // bytes of text_ that are in received_bytes_ (or the head)
+  bool finished_ = false;
   std::uint64_t grown_bytes_ = 0, shrunk_bytes_ = 0;  // by change_header()
   bool header_changed_ = false;
   bool parted_ = false;               // the first line was looked at

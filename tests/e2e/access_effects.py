@@ -103,6 +103,26 @@ def addresses_of_the_header_are_reversed_in_small_and_large_messages():
 
 
 @case
+def an_address_that_has_not_come_whole_is_not_reversed():
+    message_id = new_id()
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.begin("a@sender.example", "anna@example.com")
+        session.command("DATA", 354)
+        # The limit of what is held in memory, 65,536 bytes with our own fields, is passed by the piece that ends within an address.
+        first = "Message-ID: <%s>\r\nTo: u@inner.example.com\r\n" % message_id + ("X-Filler: %s\r\n" % ("x" * 888)) * 72
+        session.send(first + "X-Rest: %s\r\n" % ("x" * (64900 - len(first))))
+        time.sleep(0.3)
+        session.send("X-Filler: %s\r\nCc: v@inner.example.com" % ("x" * 900))
+        time.sleep(0.3)
+        session.send(".elsewhere.example\r\n\r\nbody\r\n.\r\n")
+        equal(session.reply()[0], 250)
+    text = header(site.find_message("anna@example.com", message_id))
+    contains(text, "\nTo: u@example.com\n")
+    contains(text, "\nCc: v@inner.example.com.elsewhere.example\n")
+
+
+@case
 def a_size_limit_holds_for_this_sender():
     with Smtp(site.smtp) as session:
         session.hello()
