@@ -5,6 +5,7 @@ libpostern_base_a_SOURCES = \
   src/base/crc32c.h src/base/crc32c.cc \
   src/base/descriptor.h src/base/descriptor.cc \
   src/base/files.h src/base/files.cc \
+  src/base/helper_thread.h \
   src/base/kill_point.h src/base/kill_point.cc \
   src/base/log.h src/base/log.cc \
   src/base/random.h src/base/random.cc \

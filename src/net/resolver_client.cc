@@ -28,10 +28,10 @@ class ResolverClient::State {
     }
     const auto shared = std::make_shared<Shared>(self->io_);
     self->under_way_.emplace(question, shared);
+    // However this ends, nobody waits for ever: without an answer of its own the question is answered by "no answer".
+    const UnderWay under_way{*self, question, *shared};
     const auto answer = co_await self->asker_.ask(to_json(question));
     shared->answer = read(answer, question);
-    self->under_way_.erase(question);
-    shared->answered.cancel();
     co_return *shared->answer;
   }
 
@@ -44,6 +44,16 @@ class ResolverClient::State {
     explicit Shared(asio::io_context& io) : answered(io, std::chrono::steady_clock::time_point::max()), answer(unknown("no answer")) {}
     asio::steady_timer answered;  // cancelled when the answer is there
     std::optional<Result<DnsAnswer>> answer;
+  };
+
+  struct UnderWay {
+    State& state;
+    const DnsQuestion& question;
+    Shared& shared;
+    ~UnderWay() {
+      state.under_way_.erase(question);
+      shared.answered.cancel();
+    }
   };
 
   static Result<DnsAnswer> read(const Result<boost::json::object>& answer, const DnsQuestion& question) {

@@ -2,20 +2,19 @@
 #include "rehearsal/probe_ring.h"
 
 #include "base/clock.h"
+#include "base/helper_thread.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "rehearsal/probe.h"
 #include "rehearsal/probe_file.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -83,17 +82,6 @@ class Block {
   std::array<std::uint16_t, kSlots> slots_{};  // 0: free; else the entry's number and 1
 };
 
-// No signals: those are the event loop's business.
-template <class Body>
-std::thread helper_thread(Body body) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
-
 }  // namespace
 
 struct ProbeRing::State {
@@ -151,7 +139,7 @@ struct ProbeRing::State {
         block = std::make_unique<Block>();
         block->generation = generation;
         block->began = base::steady_now();
-        if (!helper.joinable()) helper = helper_thread([this] { work(); });
+        if (!helper.joinable()) helper = base::helper_thread([this] { work(); });
       }
       const auto added = block->add(identity, now);
       if (added == Block::Added::full) {

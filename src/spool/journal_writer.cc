@@ -2,13 +2,13 @@
 #include "spool/journal_writer.h"
 
 #include "base/crc32c.h"
+#include "base/helper_thread.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "spool/segment_scan.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -20,7 +20,6 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -71,17 +70,6 @@ struct Item {
   }
 };
 
-// A thread that gets no signals: those are the event loop's business.
-template <class Body>
-std::thread helper_thread(Body body) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
-
 class Writer final : public JournalWriter {
  public:
   Writer(base::Files& files, const JournalSettings& settings, unsigned child_number)
@@ -103,9 +91,9 @@ class Writer final : public JournalWriter {
     spool_ = base::Descriptor(::fcntl(spool_directory, F_DUPFD_CLOEXEC, 0));
     if (!spool_) return system_error(errno, "spool directory");
     remove_unfinished_segments();
-    keeper_ = helper_thread([this] { keep_segments(); });
-    committer_ = helper_thread([this] { commit_batches(); });
-    streamer_ = helper_thread([this] { sync_large(); });
+    keeper_ = base::helper_thread([this] { keep_segments(); });
+    committer_ = base::helper_thread([this] { commit_batches(); });
+    streamer_ = base::helper_thread([this] { sync_large(); });
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return spare_ != nullptr || !trouble_.empty(); });
     return {};

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/maildir.h"
 
+#include "base/helper_thread.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "store/names.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <list>
 #include <map>
@@ -403,11 +402,7 @@ class Batch::Implementation {
         if (auto done = work(i); !done) outcomes[thread] = done;
     };
     std::vector<std::thread> helpers;
-    sigset_t all, before;  // signals are the event loop's business
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (std::size_t thread = 1; thread < threads; ++thread) helpers.emplace_back(run, thread);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    for (std::size_t thread = 1; thread < threads; ++thread) helpers.push_back(base::helper_thread([&run, thread] { run(thread); }));
     run(0);
     for (std::thread& helper : helpers) helper.join();
     for (const auto& outcome : outcomes)
