@@ -25,7 +25,7 @@ tests_fuzz_directory_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/site_daemon_fuzz
 tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
-tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_net.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_site_daemon_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/resolver_protocol_fuzz
