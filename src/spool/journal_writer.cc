@@ -45,6 +45,8 @@ constexpr auto kAvoidUnwritable = std::chrono::seconds(60);
 constexpr std::size_t kFreeSegmentsKept = 4;  // finished segments beyond these are removed after a backlog
 constexpr std::size_t kMostSegments = 100000;
 constexpr std::string_view kNewSuffix = ".new";
+// So often a file that others remove is made again.
+constexpr int kMostNewFiles = 10;
 
 // A segment that this writer holds the lock of.
 struct Segment {
@@ -556,9 +558,9 @@ class Writer final : public JournalWriter {
   Result<SegmentPointer> make_segment() {
     if (const auto free = free_bytes(); free && *free < settings_.minimum_free_bytes + settings_.segment_bytes)
       return Error{Kind::temporary, "no room for a journal segment: " + std::to_string(*free / 1024) + " KiB free"};
-    const std::string temporary = base::random_name() + std::string(kNewSuffix);
+    std::string temporary;
     auto segment = std::make_unique<Segment>();
-    auto file = files_.open(journal_.get(), temporary, O_RDWR | O_CREAT | O_EXCL, 0660);
+    auto file = new_locked_file(temporary);
     if (!file) return file.error().in("make journal segment");
     auto made = fill_and_name(*segment, std::move(*file), temporary);
     if (!made) {
@@ -571,10 +573,26 @@ class Writer final : public JournalWriter {
     return segment;
   }
 
+  // Between its making and its lock somebody who begins just now may take the file for what a crash left, and remove it.
+  Result<base::Descriptor> new_locked_file(std::string& name) {
+    for (int attempt = 0; attempt < kMostNewFiles; ++attempt) {
+      name = base::random_name() + std::string(kNewSuffix);
+      auto file = files_.open(journal_.get(), name, O_RDWR | O_CREAT | O_EXCL, 0660);
+      if (!file) return file;
+      struct stat status {};
+      if (::flock(file->get(), LOCK_EX) != 0 || ::fstat(file->get(), &status) != 0) {
+        const Error error = system_error(errno, "lock");
+        [[maybe_unused]] const auto removed = files_.unlink(journal_.get(), name);
+        return error;
+      }
+      if (status.st_nlink > 0) return file;
+    }
+    return Error{Kind::temporary, "each new file was removed by others"};
+  }
+
   Result<void> fill_and_name(Segment& segment, base::Descriptor file, const std::string& temporary) {
     segment.file = std::move(file);
     segment.size = settings_.segment_bytes;
-    if (::flock(segment.file.get(), LOCK_EX) != 0) return system_error(errno, "lock");
     const std::string zeros(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroBytes, segment.size)), '\0');
     for (std::uint64_t at = 0; at < segment.size; at += zeros.size()) {
       const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), segment.size - at));

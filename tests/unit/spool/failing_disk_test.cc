@@ -28,7 +28,15 @@ class Trouble final : public postern::test::ForwardingFiles {
   std::size_t appended = 0;          // bytes since the last sync of data that failed
   std::size_t appended_at_sync = 0;  // when data was last synced
 
+  int removing_new_files = 0;        // so many new files are gone before who made them can lock them
+
   Result<base::Descriptor> open(int directory, const std::string& name, int flags, mode_t mode) override {
+    if (removing_new_files > 0 && name.ends_with(".new") && (flags & O_CREAT) != 0) {
+      --removing_new_files;
+      auto made = ForwardingFiles::open(directory, name, flags, mode);
+      CPPUNIT_ASSERT(unlink(directory, name));
+      return made;
+    }
     if (!unreadable_from.empty() && name.starts_with(unreadable_from)) flags = (flags & ~O_ACCMODE) | O_WRONLY;
     return ForwardingFiles::open(directory, name, flags, mode);
   }
@@ -66,6 +74,7 @@ class FailingDiskTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_message_cut_short_is_damage);
   CPPUNIT_TEST(notes_are_written_anew_after_a_failed_sync);
   CPPUNIT_TEST(a_new_segment_needs_a_change_after_its_sync);
+  CPPUNIT_TEST(a_new_segment_that_another_child_removes_is_made_again);
   CPPUNIT_TEST(a_large_message_needs_a_change_after_its_sync);
   CPPUNIT_TEST(a_deferred_message_needs_a_change_after_its_sync);
   CPPUNIT_TEST_SUITE_END();
@@ -122,6 +131,17 @@ class FailingDiskTest : public CppUnit::TestFixture {
     while (!append_one(*out, "m", "text")) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     CPPUNIT_ASSERT(out->room());
   }
+
+  // Two children that begin at once: one clears up what it takes for the rest of a crash.
+  void a_new_segment_that_another_child_removes_is_made_again() {
+    Scratch scratch;
+    Trouble files;
+    files.removing_new_files = 3;
+    auto out = JournalWriter::open(files, scratch.directory.get(), small_settings(), 0).value();
+    CPPUNIT_ASSERT_EQUAL(0, files.removing_new_files);
+    CPPUNIT_ASSERT(out->room());
+  }
+
   void a_large_message_needs_a_change_after_its_sync() {
     Scratch scratch;
     Trouble files;
