@@ -304,8 +304,11 @@ bool Matcher::matches_key(Run& run, const Key& key, std::string_view value, std:
     if (comparator == Comparator::ascii_casemap && folded_value.data() == value.data()) return base::equal_ignoring_case(value, text);
     return folded_value == folded_key;
   }
-  if (type == MatchType::contains)  // memmem is linear, whatever key and value are
+  if (type == MatchType::contains) {
+    // An empty value may have no address at all. memmem is linear, whatever key and value are.
+    if (folded_key.size() > folded_value.size()) return false;
     return folded_key.empty() || ::memmem(folded_value.data(), folded_value.size(), folded_key.data(), folded_key.size()) != nullptr;
+  }
 
   std::vector<std::pair<std::size_t, std::size_t>> captures;
   const bool capturing = sets_match_values && run.wants_match_values();
