@@ -22,6 +22,7 @@ libpostern_net_a_SOURCES = \
   src/net/resolver.h src/net/resolver.cc \
   src/net/resolver_client.h src/net/resolver_client.cc \
   src/net/resolver_protocol.h src/net/resolver_protocol.cc \
+  src/net/run_coroutine.h \
   src/net/server_name.h src/net/server_name.cc \
   src/net/stream.h src/net/stream.cc \
   src/net/tls.h src/net/tls.cc \

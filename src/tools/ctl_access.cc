@@ -3,12 +3,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "mail/address.h"
+#include "net/run_coroutine.h"
 #include "policy/access.h"
 #include "policy/questions.h"
 #include "tools/decision_report.h"
 #include "tools/directory_access.h"
 #include "tools/posternctl.h"
-#include "tools/run_coroutine.h"
 #include "tools/tables_source.h"
 
 #include <iostream>
@@ -106,7 +106,7 @@ class Walk {
  private:
   bool connect() {
     report_.begin("1", "connection from " + client_.to_string() + " to " + place_.local.to_string() + " (" + std::string(conf::to_string(place_.module)) + ")");
-    const policy::PortDecision decision = run_coroutine(access_.port_access(place_.module, place_.local, client_, true));
+    const policy::PortDecision decision = net::run_coroutine(access_.port_access(place_.module, place_.local, client_, true));
     if (!access_.tables().has("PORT_ACCESS")) report_.fact("PORT_ACCESS", "there is no such table: every connection is accepted");
     if (decision.restricted) report_.fact("session", "restricted: the settings restricted.* hold, no AUTH");
     if (!decision.accepted) {
@@ -120,7 +120,7 @@ class Walk {
   bool choose_channel() {
     report_.begin("2", "source channel");
     report_.fact("initial channel", place_.channel);
-    channel_ = run_coroutine(access_.source_channel(place_.channel, client_.address));
+    channel_ = net::run_coroutine(access_.source_channel(place_.channel, client_.address));
     const policy::Channel* channel = access_.site().channels.find(channel_);
     const auto switch_to = [&](const std::string& name, const char* why) {
       if (channel == nullptr || name.empty()) return;
@@ -132,7 +132,7 @@ class Walk {
     if (given_.tls) switch_to(channel == nullptr ? std::string() : channel->tls_switch, "after STARTTLS");
     const auto authentication = channel == nullptr ? policy::Channel::Authentication::none : channel->authentication;
     if (authentication != policy::Channel::Authentication::none) {
-      const policy::PortDecision decision = run_coroutine(access_.port_access(place_.module, place_.local, client_, false));
+      const policy::PortDecision decision = net::run_coroutine(access_.port_access(place_.module, place_.local, client_, false));
       if (!decision.auth_rules.empty()) report_.fact("AUTH rule set", decision.auth_rules);
       auth_rules_ = decision.auth_rules;
     }
@@ -150,7 +150,7 @@ class Walk {
       login.mechanism = "PLAIN";
       login.account = given_.authenticated;
       login.certificate = given_.certificate;
-      const policy::LoginDecision decision = run_coroutine(access_.login_access(login));
+      const policy::LoginDecision decision = net::run_coroutine(access_.login_access(login));
       if (!decision.accepted) {
         if (!decision.text.empty()) report_.fact("for the log", decision.text);
         report_.reply("535 5.7.8 authentication failed", false);
@@ -190,7 +190,7 @@ class Walk {
     facts->authenticated = given_.authenticated;
     facts->auth_rules = auth_rules_;
     policy::TransactionAccess access(access_, facts);
-    const policy::SenderDecision sender = run_coroutine(access.mail_from(path->path.mailbox.local_part, path->path.mailbox.domain, from));
+    const policy::SenderDecision sender = net::run_coroutine(access.mail_from(path->path.mailbox.local_part, path->path.mailbox.domain, from));
     report_.effects(sender.effects);
     if (!sender.accepted) return refuse(sender.reply);
     report_.fact("envelope sender", "<" + sender.reverse_path + ">");
@@ -220,7 +220,7 @@ class Walk {
     ask.local_part = path->path.mailbox.local_part;
     ask.domain = path->path.mailbox.domain;
     ask.as_given = to;
-    const policy::RecipientDecision decision = run_coroutine(access.recipient(ask));
+    const policy::RecipientDecision decision = net::run_coroutine(access.recipient(ask));
     report_.effects(decision.effects);
     if (!decision.accepted) return refuse(decision.reply);
     for (const mail::Recipient& recipient : decision.recipients)

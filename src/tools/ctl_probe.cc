@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // posternctl probe: what one table answers to a string, and why (doc/man/posternctl-probe.8).
 #include "base/log.h"
+#include "net/run_coroutine.h"
 #include "policy/questions.h"
 #include "tools/posternctl.h"
-#include "tools/run_coroutine.h"
 #include "tools/show_answer.h"
 #include "tools/tables_source.h"
 
@@ -103,7 +103,7 @@ class Prober {
     while (evaluation.run() == mapping::Evaluation::State::asks) {
       const mapping::Question& question = evaluation.question();
       const bool known = questions_.knows(question);
-      evaluation.answer(known ? run_coroutine(questions_.answer(question, facts_)) : std::nullopt,
+      evaluation.answer(known ? net::run_coroutine(questions_.answer(question, facts_)) : std::nullopt,
                         known ? "nothing found outside" : std::string_view(questions_.unknown()));
     }
     const mapping::Mapped& mapped = evaluation.result();

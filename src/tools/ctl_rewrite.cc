@@ -2,13 +2,13 @@
 // posternctl rewrite: what becomes of an address, rule by rule: channel, aliases, access (doc/man/posternctl-probe.8).
 #include "base/log.h"
 #include "mail/address.h"
+#include "net/run_coroutine.h"
 #include "policy/access.h"
 #include "policy/questions.h"
 #include "policy/rewrite.h"
 #include "tools/decision_report.h"
 #include "tools/directory_access.h"
 #include "tools/posternctl.h"
-#include "tools/run_coroutine.h"
 #include "tools/tables_source.h"
 
 namespace postern::tools {
@@ -71,7 +71,7 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
   bool good = false;
   if (backward) {
     report.begin("1", "backward-pointing " + given);
-    const policy::Rewritten rewritten = run_coroutine(
+    const policy::Rewritten rewritten = net::run_coroutine(
         policy::rewrite(*site, *tables, &directory, questions, policy::Direction::backward, mailbox->local_part, mailbox->domain, &report));
     good = rewritten.outcome == policy::Rewritten::Outcome::done;
     report.fact("result", outcome_of(rewritten));
@@ -84,7 +84,7 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
     const policy::Access access(site, std::move(*tables), directory, questions, &report);
     policy::TransactionAccess transaction(access, facts);
     report.begin("1", "sender <" + from + "> on channel " + channel->name);
-    const policy::SenderDecision sender_decision = run_coroutine(transaction.mail_from(sender->path.mailbox.local_part, sender->path.mailbox.domain, from));
+    const policy::SenderDecision sender_decision = net::run_coroutine(transaction.mail_from(sender->path.mailbox.local_part, sender->path.mailbox.domain, from));
     report.effects(sender_decision.effects);
     if (!sender_decision.accepted) report.reply(shown_reply(sender_decision.reply), false);
     report.begin("2", "recipient " + given);
@@ -92,7 +92,7 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
     ask.local_part = mailbox->local_part;
     ask.domain = mailbox->domain;
     ask.as_given = given;
-    const policy::RecipientDecision decision = run_coroutine(transaction.recipient(ask));
+    const policy::RecipientDecision decision = net::run_coroutine(transaction.recipient(ask));
     report.effects(decision.effects);
     for (const mail::Recipient& recipient : decision.recipients)
       report.fact("goes to", recipient.address + " on channel " + recipient.destination_channel);

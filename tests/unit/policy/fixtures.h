@@ -3,29 +3,20 @@
 // What tests of rules need: a small site, tables from text, and a way to wait for a coroutine.
 #include "directory/fixed.h"
 #include "mapping/tables.h"
-#include "net/asio.h"
+#include "net/run_coroutine.h"
 #include "policy/access.h"
 
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 
 namespace postern::test {
 
 // Runs a coroutine to its end and gives its result.
 template <class T>
 T run(net::Awaitable<T> awaitable) {
-  net::asio::io_context io(1);
-  std::optional<T> result;
-  std::exception_ptr failure;
-  net::asio::co_spawn(io, std::move(awaitable), [&](std::exception_ptr error, T value) {
-    failure = error;
-    result.emplace(std::move(value));
-  });
-  io.run();
-  if (failure) std::rethrow_exception(failure);
-  return std::move(*result);
+  return net::run_coroutine(std::move(awaitable));
 }
 
 inline void run(net::Awaitable<void> awaitable) {

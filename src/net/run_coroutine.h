@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A tool has one thing to do at a time: it runs a coroutine to its end and goes on with the result.
+// For whoever has one thing to do at a time, a tool or a test: a coroutine is run to its end, and its result is there.
 #include "net/asio.h"
 
 #include <exception>
 #include <optional>
 #include <utility>
 
-namespace postern::tools {
+namespace postern::net {
 
 // What the coroutine returned; what it threw.
 template <class Value>
-Value run_coroutine(net::Awaitable<Value> coroutine) {
-  net::asio::io_context io(1);
+Value run_coroutine(Awaitable<Value> coroutine) {
+  asio::io_context io(1);
   std::optional<Value> result;
   std::exception_ptr failure;
-  net::asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr error, Value value) {
+  asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr error, Value value) {
     failure = error;
     if (!failure) result.emplace(std::move(value));
   });
@@ -24,4 +24,4 @@ Value run_coroutine(net::Awaitable<Value> coroutine) {
   return std::move(*result);
 }
 
-}  // namespace postern::tools
+}  // namespace postern::net
