@@ -10,11 +10,15 @@ namespace {
 constexpr std::string_view kMagic = "PEnv";
 // Has no held_by and no spam_adjustments; a spool outlives an upgrade.
 constexpr unsigned kVersionWithoutNotes = 1;
+// Has nothing of what the queue and the relay need: RET, priority, times, failures.
+constexpr unsigned kVersionWithoutQueue = 2;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
-constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;
+constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
 
-enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kReleased = 64, kEnvelopeFlags = 127 };
-enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kNotifyFlags = 7 };
+enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kReleased = 64, kReturned = 128,
+                               kEnvelopeFlags = 255, kEarlierEnvelopeFlags = 127 };
+enum QueueFlag : unsigned { kRequireTls = 1, kHoldUntil = 2, kDeliverBy = 4, kNotifyLate = 8, kTrace = 16, kQueueFlags = 31 };
+enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kGiven = 8, kNever = 16, kDelayNotified = 32, kNotifyFlags = 63, kEarlierNotifyFlags = 7 };
 
 class Writer {
  public:
@@ -22,6 +26,7 @@ class Writer {
   void number(Number value) {
     for (std::size_t i = 0; i < sizeof(Number); ++i) out_ += static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i));
   }
+  void time(base::WallTime value) { number(static_cast<std::uint64_t>(base::to_microseconds(value))); }
   void text(std::string_view value) {
     number(static_cast<std::uint32_t>(value.size()));
     out_.append(value);
@@ -47,6 +52,7 @@ class Reader {
     return static_cast<Number>(value);
   }
   std::string text() { return std::string(take(number<std::uint32_t>())); }
+  base::WallTime time() { return base::from_microseconds(static_cast<std::int64_t>(number<std::uint64_t>())); }
   // A count of elements of at least `least_bytes` each: never more than the remaining bytes can hold.
   std::uint32_t count(std::size_t least_bytes) {
     const auto found = number<std::uint32_t>();
@@ -66,6 +72,12 @@ class Reader {
     if ((found & ~known) != 0) good_ = false;
     return found;
   }
+  // One byte, no larger than `most`.
+  unsigned at_most(unsigned most) {
+    const unsigned found = number<std::uint8_t>();
+    if (found > most) good_ = false;
+    return good_ ? found : 0;
+  }
   std::string_view take(std::size_t bytes) {
     if (!good_ || bytes > rest_.size()) {
       good_ = false;
@@ -81,6 +93,19 @@ class Reader {
   bool good_ = true;
 };
 
+void read_queue_fields(Reader& in, Envelope& envelope) {
+  const unsigned flags = in.flags(kQueueFlags);
+  envelope.require_tls = (flags & kRequireTls) != 0;
+  envelope.ret = static_cast<Return>(in.at_most(static_cast<unsigned>(Return::headers)));
+  envelope.priority = static_cast<int>(in.at_most(kHighestPriority - kLowestPriority)) + kLowestPriority;
+  if ((flags & kHoldUntil) != 0) envelope.hold_until = in.time();
+  if ((flags & kDeliverBy) == 0) return;
+  DeliverBy& deliver_by = envelope.deliver_by.emplace();
+  deliver_by.until = in.time();
+  deliver_by.mode = (flags & kNotifyLate) != 0 ? DeliverBy::Mode::notify : DeliverBy::Mode::return_message;
+  deliver_by.trace = (flags & kTrace) != 0;
+}
+
 }  // namespace
 
 std::string encode(const Envelope& envelope) {
@@ -88,7 +113,7 @@ std::string encode(const Envelope& envelope) {
   out.out_.append(kMagic);
   out.out_ += static_cast<char>(kEnvelopeVersion);
   out.text(envelope.id);
-  out.number(static_cast<std::uint64_t>(base::to_microseconds(envelope.received)));
+  out.time(envelope.received);
   out.text(envelope.reverse_path);
   out.text(envelope.source_channel);
   out.text(envelope.client_address);
@@ -98,12 +123,21 @@ std::string encode(const Envelope& envelope) {
   out.text(envelope.envelope_id);
   out.number(static_cast<std::uint8_t>((envelope.body_8bit ? kBody8bit : 0U) | (envelope.smtputf8 ? kSmtpUtf8 : 0U) | (envelope.held ? kHeld : 0U) |
                                        (envelope.discarded ? kDiscarded : 0U) | (envelope.jettisoned ? kJettisoned : 0U) |
-                                       (envelope.no_vacation ? kNoVacation : 0U) | (envelope.released ? kReleased : 0U)));
+                                       (envelope.no_vacation ? kNoVacation : 0U) | (envelope.released ? kReleased : 0U) |
+                                       (envelope.returned ? kReturned : 0U)));
   out.texts(envelope.added_header_fields);
   out.texts(envelope.conversion_tags);
   out.text(envelope.held_by);
   out.texts(envelope.spam_adjustments);
   out.number(envelope.attempts);
+  const DeliverBy deliver_by = envelope.deliver_by.value_or(DeliverBy());
+  out.number(static_cast<std::uint8_t>((envelope.require_tls ? kRequireTls : 0U) | (envelope.hold_until ? kHoldUntil : 0U) |
+                                       (envelope.deliver_by ? kDeliverBy : 0U) | (deliver_by.mode == DeliverBy::Mode::notify ? kNotifyLate : 0U) |
+                                       (deliver_by.trace ? kTrace : 0U)));
+  out.number(static_cast<std::uint8_t>(envelope.ret));
+  out.number(static_cast<std::uint8_t>(envelope.priority - kLowestPriority));
+  if (envelope.hold_until) out.time(*envelope.hold_until);
+  if (envelope.deliver_by) out.time(deliver_by.until);
   out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
   for (const Recipient& recipient : envelope.recipients) {
     out.text(recipient.address);
@@ -114,7 +148,13 @@ std::string encode(const Envelope& envelope) {
     out.text(recipient.detail);
     out.texts(recipient.conversion_tags);
     out.number(static_cast<std::uint8_t>((recipient.notify_success ? kSuccess : 0U) | (recipient.notify_failure ? kFailure : 0U) |
-                                         (recipient.notify_delay ? kDelay : 0U)));
+                                         (recipient.notify_delay ? kDelay : 0U) | (recipient.notify_given ? kGiven : 0U) |
+                                         (recipient.notify_never ? kNever : 0U) | (recipient.delay_notified ? kDelayNotified : 0U)));
+    out.text(recipient.orcpt_type);
+    out.text(recipient.last_failure.status);
+    out.text(recipient.last_failure.diagnostic);
+    out.text(recipient.last_failure.remote_host);
+    out.time(recipient.last_failure.when);
   }
   return std::move(out.out_);
 }
@@ -127,7 +167,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     return Error{Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
   Envelope envelope;
   envelope.id = in.text();
-  envelope.received = base::from_microseconds(static_cast<std::int64_t>(in.number<std::uint64_t>()));
+  envelope.received = in.time();
   envelope.reverse_path = in.text();
   envelope.source_channel = in.text();
   envelope.client_address = in.text();
@@ -135,7 +175,8 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   envelope.authenticated = in.text();
   envelope.protocol = in.text();
   envelope.envelope_id = in.text();
-  const unsigned flags = in.flags(kEnvelopeFlags);
+  const bool of_the_queue = version > kVersionWithoutQueue;
+  const unsigned flags = in.flags(of_the_queue ? kEnvelopeFlags : kEarlierEnvelopeFlags);
   envelope.body_8bit = (flags & kBody8bit) != 0;
   envelope.smtputf8 = (flags & kSmtpUtf8) != 0;
   envelope.held = (flags & kHeld) != 0;
@@ -143,6 +184,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   envelope.jettisoned = (flags & kJettisoned) != 0;
   envelope.no_vacation = (flags & kNoVacation) != 0;
   envelope.released = (flags & kReleased) != 0;
+  envelope.returned = (flags & kReturned) != 0;
   envelope.added_header_fields = in.texts();
   envelope.conversion_tags = in.texts();
   if (version != kVersionWithoutNotes) {
@@ -150,6 +192,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     envelope.spam_adjustments = in.texts();
   }
   envelope.attempts = in.number<std::uint32_t>();
+  if (of_the_queue) read_queue_fields(in, envelope);
   const std::uint32_t recipients = in.count(kLeastRecipient);
   for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {
     Recipient& recipient = envelope.recipients.emplace_back();
@@ -160,10 +203,25 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     recipient.account = in.text();
     recipient.detail = in.text();
     recipient.conversion_tags = in.texts();
-    const unsigned notify = in.flags(kNotifyFlags);
+    const unsigned notify = in.flags(of_the_queue ? kNotifyFlags : kEarlierNotifyFlags);
     recipient.notify_success = (notify & kSuccess) != 0;
     recipient.notify_failure = (notify & kFailure) != 0;
     recipient.notify_delay = (notify & kDelay) != 0;
+    if (!of_the_queue) {
+      // The versions before wrote down what followed from NOTIFY, and nothing that was told.
+      recipient.notify_never = !recipient.notify_success && !recipient.notify_failure && !recipient.notify_delay;
+      recipient.notify_given = recipient.notify_success || !recipient.notify_failure || recipient.notify_delay;
+      if (!recipient.orcpt.empty()) recipient.orcpt_type = "rfc822";
+      continue;
+    }
+    recipient.notify_given = (notify & kGiven) != 0;
+    recipient.notify_never = (notify & kNever) != 0;
+    recipient.delay_notified = (notify & kDelayNotified) != 0;
+    recipient.orcpt_type = in.text();
+    recipient.last_failure.status = in.text();
+    recipient.last_failure.diagnostic = in.text();
+    recipient.last_failure.remote_host = in.text();
+    recipient.last_failure.when = in.time();
   }
   if (!in.good()) return Error{Kind::corrupt, "envelope is damaged"};
   if (!in.at_end()) return Error{Kind::corrupt, "bytes behind the envelope"};

@@ -35,8 +35,17 @@ Envelope full() {
   recipient.destination_channel = "ims-ms";
   recipient.detail = "lists";
   recipient.conversion_tags = {"x", "y"};
-  recipient.notify_success = true;
+  recipient.orcpt = "C@example.net";
+  recipient.orcpt_type = "rfc822";
+  recipient.notify_given = recipient.notify_success = true;
   recipient.notify_failure = false;
+  recipient.delay_notified = true;
+  recipient.last_failure = {"4.4.1", "connection refused", "mx.example.net", base::from_microseconds(1795000000654321)};
+  envelope.ret = Return::headers;
+  envelope.require_tls = envelope.returned = true;
+  envelope.priority = -4;
+  envelope.hold_until = base::from_microseconds(1795100000000000);
+  envelope.deliver_by = DeliverBy{base::from_microseconds(1795200000000000), DeliverBy::Mode::notify, true};
   envelope.recipients = {recipient, Recipient{}};
   return envelope;
 }
@@ -46,7 +55,8 @@ class EnvelopeTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(reads_back_what_was_written);
   CPPUNIT_TEST(a_cut_envelope_is_corrupt);
   CPPUNIT_TEST(a_changed_count_is_corrupt_and_takes_no_memory);
-  CPPUNIT_TEST(the_version_before_is_read);
+  CPPUNIT_TEST(versions_before_are_read);
+  CPPUNIT_TEST(values_that_mean_nothing_are_corrupt);
   CPPUNIT_TEST(another_version_is_corrupt);
   CPPUNIT_TEST(message_ids_are_unique_and_sorted);
   CPPUNIT_TEST(derived_ids_are_the_same_each_time);
@@ -82,23 +92,50 @@ class EnvelopeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!decode_envelope(bytes));
   }
 
-  // As a spool has it after an upgrade: two fields less, an empty text and an empty list in front of attempts and recipients.
-  void the_version_before_is_read() {
+  // As a spool has them after an upgrade. Version 2 has neither the three bytes behind attempts nor the five fields at the end of each
+  // recipient; version 1 lacks an empty text and an empty list in front of attempts, too.
+  void versions_before_are_read() {
     Envelope envelope;
     envelope.id = "an id";
     envelope.held = true;
     envelope.attempts = 9;
+    Recipient& recipient = envelope.recipients.emplace_back();
+    recipient.address = "a@example.com";
+    const std::size_t new_of_recipient = 4 * 4 + 8, old_of_recipient = 6 * 4 + 13 + 4 + 1;
     std::string bytes = encode(envelope);
+    bytes.resize(bytes.size() - new_of_recipient);
+    bytes.erase(bytes.size() - old_of_recipient - 4 - 3, 3);
+    bytes[4] = 2;
+    const auto second = decode_envelope(bytes);
+    CPPUNIT_ASSERT(second.has_value());
+    CPPUNIT_ASSERT(envelope == *second);
+    bytes.erase(bytes.size() - old_of_recipient - 4 - 4 - 8, 8);
     bytes[4] = 1;
-    bytes.erase(bytes.size() - 4 - 4 - 8, 8);
-    const auto back = decode_envelope(bytes);
-    CPPUNIT_ASSERT(back.has_value());
-    CPPUNIT_ASSERT(envelope == *back);
+    const auto first = decode_envelope(bytes);
+    CPPUNIT_ASSERT(first.has_value());
+    CPPUNIT_ASSERT(envelope == *first);
+    // What NOTIFY was follows from what it led to.
+    bytes.back() = 0;
+    const auto never = decode_envelope(bytes);
+    CPPUNIT_ASSERT(never && never->recipients[0].notify_given && never->recipients[0].notify_never);
+    // Bits that the present version has put to use are damage in the earlier one.
+    bytes.back() = 8;
+    CPPUNIT_ASSERT(!decode_envelope(bytes));
+  }
+
+  void values_that_mean_nothing_are_corrupt() {
+    const std::string good = encode(Envelope{});
+    const std::size_t queue_flags = good.size() - 4 - 3;
+    for (const std::size_t at : {queue_flags, queue_flags + 1, queue_flags + 2}) {
+      std::string bytes = good;
+      bytes[at] = static_cast<char>(at == queue_flags ? 32 : at == queue_flags + 1 ? 3 : 19);
+      CPPUNIT_ASSERT(!decode_envelope(bytes));
+    }
   }
 
   void another_version_is_corrupt() {
     std::string bytes = encode(Envelope{});
-    bytes[4] = 3;
+    bytes[4] = 4;
     CPPUNIT_ASSERT(!decode_envelope(bytes));
     CPPUNIT_ASSERT(!decode_envelope(""));
     CPPUNIT_ASSERT(!decode_envelope("PEnv"));
