@@ -128,6 +128,9 @@ struct SmtpLimits {
   unsigned messages = 1000;              // a session, then 421
   unsigned received_fields = 50;         // loop detection
   std::chrono::seconds data_time{3600};  // one whole message
+  std::chrono::seconds future_release{7 * 86400};  // longest time that a client may have a message wait (RFC 4865); 0: not offered
+  net::AddressList etrn_clients;         // who may ask for the mail of its domains (RFC 1985); empty: not offered
+  std::chrono::seconds etrn_time{60};    // between two such questions for one domain
 };
 
 // One file for the certificate and its chain, one for its key (or the same one), and one for an OCSP response if there is one.
@@ -211,6 +214,24 @@ struct Delivery {
   std::chrono::milliseconds script_time{2000};             // CPU a run
   std::chrono::seconds retry_first{60};                    // then doubled
   std::chrono::seconds retry_most{3600};
+};
+
+// Messages that could not be sent or delivered yet, and what their senders are told.
+struct Queue {
+  std::chrono::seconds retry_first{300};      // to the second attempt; then retry_factor times as long each time …
+  unsigned retry_factor = 2;
+  std::chrono::seconds retry_most{4 * 3600};  // … up to this
+  std::chrono::seconds expire_time{5 * 86400};        // after this a message goes back to its sender
+  std::chrono::seconds expire_time_high{2 * 86400};   // of a priority above 0 (RFC 6710)
+  std::chrono::seconds expire_time_low{5 * 86400};    // below 0
+  std::chrono::seconds delay_notice{4 * 3600};        // then the sender is told that it takes longer; 0: never
+  unsigned messages_at_once = 200;            // put back for another attempt and not tried yet
+  unsigned messages_per_destination = 20;     // the same to one domain; a domain that can't be reached gets one
+  std::uint64_t return_bytes = 100 * 1024;    // a larger message comes back as its header only
+  unsigned notice_recipients = 100;           // that one notice tells of
+  bool double_bounces = false;                // what can't be returned goes to postmaster; else it is only logged
+  std::string notices_language = "en";
+  std::string notices_directory = POSTERN_DATADIR "/notices";  // has a directory for each language
 };
 
 struct Pop3Limits {
@@ -326,6 +347,7 @@ struct Configuration {
   SecureLogin secure_login;
   Spool spool;
   Delivery delivery;
+  Queue queue;
   Pop3Limits pop3;
   Snmp snmp;
   DirectoryLimits directory;
@@ -341,6 +363,7 @@ struct Configuration {
   Filters filters;
   std::vector<TextLine> filter_texts;    // what load() found in the filters' files; read it with filter_text()
   std::string recipient_delimiter;       // sub-addressing; empty: none
+  std::vector<TextLine> notice_texts;    // what load() found in the files of notices_language; read it with notice_texts()
   std::vector<TextLine> list_texts;      // what load() found in the files of named lists, for the children
   std::map<std::string, Place, std::less<>> places;  // of the settings that the text has, by full name
 
@@ -393,6 +416,11 @@ std::string filter_path(const Configuration& configuration, std::string_view nam
 std::string filter_text(const Configuration& configuration, std::string_view path);
 // All of them: path and text.
 std::vector<std::pair<std::string, std::string>> filter_texts(const Configuration& configuration);
+// The texts of notices as they were when the configuration was loaded: "failure", "delay", "success" and what stands in the file. One
+// that is not there is missing here.
+std::vector<std::pair<std::string, std::string>> notice_texts(const Configuration& configuration);
+// Longest such file.
+inline constexpr std::size_t kMaxNoticeFileBytes = 64 * 1024;
 // Longest filter file.
 inline constexpr std::size_t kMaxFilterFileBytes = 1024 * 1024;
 

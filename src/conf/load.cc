@@ -95,6 +95,8 @@ std::optional<Module> module_from(std::string_view name) {
   return std::nullopt;
 }
 
+constexpr std::string_view kNotices[] = {"failure", "delay", "success"};
+
 // A file's path and text as two words of printable ASCII without quotes and backslashes: what a text of libconfig takes as it
 // is, on one line.
 std::string encode_file(std::string_view path, std::string_view text) {
@@ -645,6 +647,13 @@ class Reader {
       mistake(place_of("delivery.retry_first", place_of("delivery.retry_most")), "delivery.retry_first",
               "expected at most delivery.retry_most, " + std::to_string(configuration_.delivery.retry_most.count()) + " s, found " +
                   std::to_string(configuration_.delivery.retry_first.count()) + " s");
+    if (configuration_.queue.retry_first > configuration_.queue.retry_most)
+      mistake(place_of("queue.retry_first", place_of("queue.retry_most")), "queue.retry_first",
+              "expected at most queue.retry_most, " + std::to_string(configuration_.queue.retry_most.count()) + " s, found " +
+                  std::to_string(configuration_.queue.retry_first.count()) + " s");
+    const std::string& language = configuration_.queue.notices_language;
+    if (!std::all_of(language.begin(), language.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '_'; }))
+      mistake(place_of("queue.notices_language"), "queue.notices_language", "expected the name of a language such as \"en\" or \"pt-BR\", found \"" + language + "\"");
     if (!configuration_.log.file.empty() && configuration_.log.destination == base::Destination::syslog)
       mistake(place_of("log.file"), "log.file", "has no effect while log.destination is \"syslog\"", true);
   }
@@ -691,6 +700,7 @@ class Reader {
     is_absolute("base_directory", configuration_.base_directory);
     is_absolute("tables_directory", configuration_.tables_directory);
     is_absolute("filters.directory", configuration_.filters.directory);
+    is_absolute("queue.notices_directory", configuration_.queue.notices_directory);
     if (!configuration_.log.file.empty()) is_absolute("log.file", configuration_.log.file);
     if (!is_host_name(configuration_.host_name))
       mistake(place_of("host_name"), "host_name", "expected a host name such as \"mail.example.com\", found \"" + base::printable(configuration_.host_name, 64) + "\"");
@@ -900,6 +910,36 @@ void read_filters(Loaded& loaded) {
   else if (!elements.empty()) loaded.flattened += "\nfilter_texts = (" + elements + ");\n";
 }
 
+// Reads the texts of notices, for the same reason. One that is missing is made of our own words (mail/delivery_status.h), so only what the
+// administrator has named must be there.
+void read_notices(Loaded& loaded) {
+  Configuration& configuration = loaded.configuration;
+  if (!configuration.notice_texts.empty()) {
+    loaded.mistakes.push_back({configuration.notice_texts.front().place, "notice_texts", "is made by the server from the files of notices and has no place in a configuration"});
+    return;
+  }
+  const Queue& queue = configuration.queue;
+  const Place place = configuration.place_of(configuration.place_of("queue.notices_directory").line > 0 ? "queue.notices_directory" : "queue.notices_language");
+  const std::string directory = queue.notices_directory + "/" + queue.notices_language;
+  std::string elements;
+  for (const std::string_view name : kNotices) {
+    const std::string path = directory + "/" + std::string(name);
+    const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const int open_error = errno;
+    if (!file && open_error == ENOENT && place.line == 0) continue;
+    auto text = file ? base::read_all(file.get(), kMaxNoticeFileBytes) : Result<std::string>(system_error(open_error, "open"));
+    if (!text) {
+      loaded.mistakes.push_back({place, "queue.notices_directory", "the text of notices " + path + " can't be read: " + text.error().what});
+      continue;
+    }
+    std::string element = encode_file(name, *text);
+    elements += (elements.empty() ? "\"" : ", \"") + element + "\"";
+    configuration.notice_texts.push_back({std::move(element), place});
+  }
+  if (!loaded.usable()) loaded.flattened.clear();
+  else if (!elements.empty()) loaded.flattened += "\nnotice_texts = (" + elements + ");\n";
+}
+
 // The files of named lists, for those who have no way to them.
 void add_list_texts(Loaded& loaded) {
   std::string elements;
@@ -923,6 +963,12 @@ std::vector<std::pair<std::string, std::string>> filter_texts(const Configuratio
   return all;
 }
 
+std::vector<std::pair<std::string, std::string>> notice_texts(const Configuration& configuration) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const TextLine& line : configuration.notice_texts) all.push_back(decode_file(line.text));
+  return all;
+}
+
 std::string filter_text(const Configuration& configuration, std::string_view path) {
   for (auto& [known, text] : filter_texts(configuration))
     if (known == path) return text;
@@ -936,6 +982,7 @@ bool Loaded::usable() const {
 Loaded load(const std::string& path) {
   Loaded loaded = load_source(Source::from_file(path), path);
   if (loaded.readable) read_filters(loaded);
+  if (loaded.readable) read_notices(loaded);
   if (loaded.usable()) add_list_texts(loaded);
   return loaded;
 }

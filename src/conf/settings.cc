@@ -77,6 +77,7 @@ const Setting kSettings[] = {
   {"filters.directory", Type::text, "", 1, 4000, "", "", running, &server<&C::filters, &Filters::directory>},
   {"filters.before_may_discard", Type::boolean, "false", 0, 0, "", "", running, &server<&C::filters, &Filters::before_may_discard>},
   {"filter_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::filter_texts>},
+  {"notice_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::notice_texts>},
   {"list_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::list_texts>},
 
   {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
@@ -150,6 +151,10 @@ const Setting kSettings[] = {
   {"smtp.received_fields", Type::number, "50", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
   {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
 
+  {"smtp.future_release", Type::duration, "604800", 0, 365 * kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::future_release>},
+  {"smtp.etrn_clients", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp, &SmtpLimits::etrn_clients>},
+  {"smtp.etrn_time", Type::duration, "60", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::etrn_time>},
+
   {"restricted.connections_per_address", Type::number, "2", 0, 1'000'000, "connections", "", running, &server<&C::restricted, &RestrictedLimits::connections_per_address>},
   {"restricted.connections_per_site", Type::number, "0", 0, 1'000'000, "connections", "", running, &server<&C::restricted, &RestrictedLimits::connections_per_site>},
   {"restricted.message_bytes", Type::size, "1 MiB", 1, 4 * kGiB, "bytes", "", running, &server<&C::restricted, &RestrictedLimits::message_bytes>},
@@ -192,6 +197,21 @@ const Setting kSettings[] = {
   {"delivery.script_time", Type::duration, "2000", 10, 600'000, "ms", "", new_children, &server<&C::delivery, &Delivery::script_time>},
   {"delivery.retry_first", Type::duration, "60", 1, kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_first>},
   {"delivery.retry_most", Type::duration, "3600", 1, 7 * kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_most>},
+
+  {"queue.retry_first", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::queue, &Queue::retry_first>},
+  {"queue.retry_factor", Type::number, "2", 1, 10, "", "", running, &server<&C::queue, &Queue::retry_factor>},
+  {"queue.retry_most", Type::duration, "14400", 1, 7 * kDay, "s", "", running, &server<&C::queue, &Queue::retry_most>},
+  {"queue.expire_time", Type::duration, "432000", 1, 365 * kDay, "s", "", running, &server<&C::queue, &Queue::expire_time>},
+  {"queue.expire_time_high", Type::duration, "172800", 1, 365 * kDay, "s", "", running, &server<&C::queue, &Queue::expire_time_high>},
+  {"queue.expire_time_low", Type::duration, "432000", 1, 365 * kDay, "s", "", running, &server<&C::queue, &Queue::expire_time_low>},
+  {"queue.delay_notice", Type::duration, "14400", 0, 365 * kDay, "s", "", running, &server<&C::queue, &Queue::delay_notice>},
+  {"queue.messages_at_once", Type::number, "200", 1, 100'000, "messages", "", running, &server<&C::queue, &Queue::messages_at_once>},
+  {"queue.messages_per_destination", Type::number, "20", 1, 10'000, "messages", "", running, &server<&C::queue, &Queue::messages_per_destination>},
+  {"queue.return_bytes", Type::size, "100 KiB", 0, 64 * kMiB, "bytes", "", running, &server<&C::queue, &Queue::return_bytes>},
+  {"queue.notice_recipients", Type::number, "100", 1, 1000, "recipients", "", running, &server<&C::queue, &Queue::notice_recipients>},
+  {"queue.double_bounces", Type::boolean, "false", 0, 0, "", "", running, &server<&C::queue, &Queue::double_bounces>},
+  {"queue.notices_language", Type::text, "en", 1, 32, "", "", running, &server<&C::queue, &Queue::notices_language>},
+  {"queue.notices_directory", Type::text, POSTERN_DATADIR "/notices", 1, 4000, "", "", running, &server<&C::queue, &Queue::notices_directory>},
 
   {"directory.verify_threads", Type::number, "0", 0, 256, "threads", "", new_children, &server<&C::directory, &DirectoryLimits::verify_threads>},
   {"directory.verify_queue", Type::number, "256", 1, 1'000'000, "logins", "", new_children, &server<&C::directory, &DirectoryLimits::verify_queue>},

@@ -181,7 +181,7 @@ class LoadTest : public CppUnit::TestFixture {
         "format = 2;\n"
         "grace_tine = 5;\n"
         "grace_time = \"5 parsecs\";\n"
-        "smtp : { recipients = \"many\"; errors = 0; message_bytes = 1.5; size = 3; };\n"
+        "smtp : { recipients = \"many\"; errors = 0; message_bytes = 1.5; size = 3; future_release = \"2 y\"; etrn_clients = 7; etrn_time = 0; };\n"
         "host_name = \"-bad-\";\n"
         "base_directory = \"relative\";\n"
         "access_orcpt = 1;\n"
@@ -194,7 +194,10 @@ class LoadTest : public CppUnit::TestFixture {
         "  smtp : { maximum_connections = -1; sockets = ( { address = \"here\"; }, 7 ); };\n"
         "};\n"
         "channels = \"x\";\n"
-        "users : { mail = \"a b\"; };\n",
+        "users : { mail = \"a b\"; };\n"
+        "queue : { retry_first = \"5 h\"; retry_factor = 0; retry_most = \"8 d\"; expire_time = 0; expire_time_high = \"2 y\"; expire_time_low = true;\n"
+        "  delay_notice = -1; messages_at_once = 0; messages_per_destination = 10001; return_bytes = \"1 GiB\"; notice_recipients = 0;\n"
+        "  double_bounces = 1; notices_language = \"../en\"; notices_directory = \"notices\"; };\n",
         "postern.conf");
     const Expected rows[] = {
         {1, "format", "expected 1, found 2"},
@@ -204,6 +207,9 @@ class LoadTest : public CppUnit::TestFixture {
         {4, "smtp.errors", "found 0"},
         {4, "smtp.message_bytes", "expected a size from 64 KiB to 4 GiB (bytes, or text such as \"50 MiB\"), found 1.5"},
         {4, "smtp.size", "there is no such setting"},
+        {4, "smtp.future_release", "expected a time from 0 s to 365 d"},
+        {4, "smtp.etrn_clients", "found 7"},
+        {4, "smtp.etrn_time", "expected a time from 1 s to 1 d"},
         {5, "host_name", "found \"-bad-\""},
         {6, "base_directory", "found \"relative\""},
         {7, "access_orcpt", "expected true or false, found 1"},
@@ -219,6 +225,20 @@ class LoadTest : public CppUnit::TestFixture {
         {14, "listeners.smtp.sockets[1]", "expected a group"},
         {16, "channels", "expected a list of texts, found \"x\""},
         {17, "users.mail", "found \"a b\""},
+        {18, "queue.retry_first", "expected at most queue.retry_most, 14400 s, found 18000 s"},
+        {18, "queue.retry_factor", "expected a number from 1 to 10, found 0"},
+        {18, "queue.retry_most", "expected a time from 1 s to 7 d"},
+        {18, "queue.expire_time", "expected a time from 1 s to 365 d"},
+        {18, "queue.expire_time_high", "found \"2 y\""},
+        {18, "queue.expire_time_low", "found true"},
+        {19, "queue.delay_notice", "found -1"},
+        {19, "queue.messages_at_once", "found 0"},
+        {19, "queue.messages_per_destination", "found 10001"},
+        {19, "queue.return_bytes", "expected a size from 0"},
+        {19, "queue.notice_recipients", "expected a number from 1 to 1000, found 0"},
+        {20, "queue.double_bounces", "expected true or false, found 1"},
+        {20, "queue.notices_language", "expected the name of a language such as \"en\" or \"pt-BR\", found \"../en\""},
+        {20, "queue.notices_directory", "found \"notices\""},
     };
     for (const auto& row : rows) has(loaded, row);
     // A word that is like none is answered with none.
