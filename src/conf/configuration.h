@@ -131,6 +131,8 @@ struct SmtpLimits {
   std::chrono::seconds future_release{7 * 86400};  // longest time that a client may have a message wait (RFC 4865); 0: not offered
   net::AddressList etrn_clients;         // who may ask for the mail of its domains (RFC 1985); empty: not offered
   std::chrono::seconds etrn_time{60};    // between two such questions for one domain
+  unsigned login_failures = 3;           // a session, then 421
+  std::chrono::seconds failure_delay{2}; // before the answer to a failed login
 };
 
 // One file for the certificate and its chain, one for its key (or the same one), and one for an OCSP response if there is one.
@@ -194,6 +196,16 @@ struct RestrictedLimits {  // `restricted.*` (access-control.md 2.2, flag $W)
 struct SecureLogin {
   bool required = true;
   net::AddressList except_from;
+};
+
+// SASL, for all services that have logins. Bits of disabled_mechanisms are in this order, and mechanisms are offered in it.
+inline constexpr std::string_view kSaslMechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN", "LOGIN"};
+struct Sasl {
+  unsigned disabled_mechanisms = 0;      // never offered
+  unsigned scram_iterations = 10000;     // of secrets that are made from now on
+  bool upgrade_passwords = true;         // a login brings hashes of other kinds, and SCRAM secrets, up to date
+  unsigned exchanges = 10000;            // under way at once in the directory's process
+  std::chrono::seconds exchange_time{60};  // for one of them
 };
 
 struct Spool {
@@ -345,6 +357,7 @@ struct Configuration {
   SmtpLimits smtp;
   RestrictedLimits restricted;
   SecureLogin secure_login;
+  Sasl sasl;
   Spool spool;
   Delivery delivery;
   Queue queue;

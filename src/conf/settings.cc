@@ -43,6 +43,7 @@ constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
 constexpr std::string_view kGateRules =
     "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted|"
     "dns_verify_domain";
+constexpr std::string_view kMechanisms = "SCRAM-SHA-256-PLUS|SCRAM-SHA-1-PLUS|SCRAM-SHA-256|SCRAM-SHA-1|EXTERNAL|PLAIN|LOGIN";
 constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
 constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
 using C = Configuration;
@@ -150,6 +151,8 @@ const Setting kSettings[] = {
   {"smtp.messages", Type::number, "1000", 1, 1'000'000'000, "messages", "", running, &server<&C::smtp, &SmtpLimits::messages>},
   {"smtp.received_fields", Type::number, "50", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
   {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
+  {"smtp.login_failures", Type::number, "3", 1, 1000, "logins", "", running, &server<&C::smtp, &SmtpLimits::login_failures>},
+  {"smtp.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::smtp, &SmtpLimits::failure_delay>},
 
   {"smtp.future_release", Type::duration, "604800", 0, 365 * kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::future_release>},
   {"smtp.etrn_clients", Type::address_list, "", 0, 0, "", "", running, &server<&C::smtp, &SmtpLimits::etrn_clients>},
@@ -164,6 +167,12 @@ const Setting kSettings[] = {
 
   {"secure_login.required", Type::boolean, "true", 0, 0, "", "", running, &server<&C::secure_login, &SecureLogin::required>},
   {"secure_login.except_from", Type::address_list, "127.0.0.1\n::1", 0, 0, "", "", running, &server<&C::secure_login, &SecureLogin::except_from>},
+
+  {"sasl.disabled_mechanisms", Type::words, "", 0, 0, "", kMechanisms, running, &server<&C::sasl, &Sasl::disabled_mechanisms>},
+  {"sasl.scram_iterations", Type::number, "10000", 4096, 1'000'000, "iterations", "", new_children, &server<&C::sasl, &Sasl::scram_iterations>},
+  {"sasl.upgrade_passwords", Type::boolean, "true", 0, 0, "", "", new_children, &server<&C::sasl, &Sasl::upgrade_passwords>},
+  {"sasl.exchanges", Type::number, "10000", 16, 1'000'000, "exchanges", "", new_children, &server<&C::sasl, &Sasl::exchanges>},
+  {"sasl.exchange_time", Type::duration, "60", 5, 600, "s", "", new_children, &server<&C::sasl, &Sasl::exchange_time>},
 
   {"pop3.command_bytes", Type::size, "512", 255, 64 * kKiB, "bytes", "", running, &server<&C::pop3, &Pop3Limits::command_bytes>},
   {"pop3.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::pop3, &Pop3Limits::errors>},

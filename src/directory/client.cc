@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/client.h"
 
+#include "base/text.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "net/frame_client.h"
@@ -24,7 +25,8 @@ Error away(std::string_view why) { return {Kind::temporary, "directory: " + std:
 class Client::State : public std::enable_shared_from_this<Client::State> {
  public:
   State(net::asio::io_context& io, int base_directory, const Generations& generations, ClientSettings settings)
-      : generations_(generations),
+      : io_(io),
+        generations_(generations),
         settings_(std::move(settings)),
         asker_(io, base_directory, {"directory", settings_.socket, settings_.time_limit, settings_.questions}) {}
 
@@ -58,6 +60,9 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     if (auto error = error_in(*answer)) co_return away(error->what);
     co_return answer;
   }
+
+  // Says something and waits for nothing.
+  void tell(object request) { net::asio::co_spawn(io_, say(shared_from_this(), std::move(request)), net::asio::detached); }
 
   void close() { asker_.close(); }
   [[nodiscard]] std::size_t cached() const { return entries_.size(); }
@@ -123,6 +128,12 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     }
   }
 
+  static net::Awaitable<void> say(std::shared_ptr<State> self, object request) {
+    const auto ignored = co_await self->asker_.ask(std::move(request));
+    static_cast<void>(ignored);
+  }
+
+  net::asio::io_context& io_;
   const Generations& generations_;
   const ClientSettings settings_;
   net::FrameClient asker_;
@@ -191,5 +202,97 @@ net::Awaitable<Result<LoginAnswer>> Client::verify(std::string name, std::string
   }
   co_return login;
 }
+
+namespace {
+
+SaslStep temporary_step(std::string reason) {
+  SaslStep step;
+  step.login.reason = std::move(reason);
+  return step;
+}
+
+}  // namespace
+
+class Client::Exchange final : public SaslExchange {
+ public:
+  Exchange(std::shared_ptr<State> state, SaslRequest request) : state_(std::move(state)), request_(std::move(request)) {}
+  ~Exchange() override {
+    if (!number_) return;
+    object request;
+    request["ask"] = "sasl-end";
+    request["exchange"] = *number_;
+    state_->tell(std::move(request));
+  }
+
+  net::Awaitable<SaslStep> step(std::optional<std::string> response) override {
+    object request;
+    if (number_) {
+      request["ask"] = "sasl-step";
+      request["exchange"] = *number_;
+    } else {
+      describe(request);
+    }
+    if (response) {
+      std::string hexadecimal = to_hex(*response);
+      request["response_hex"] = hexadecimal;
+      wipe(hexadecimal);
+      wipe(*response);
+    }
+    const auto answer = co_await State::ask(state_, std::move(request));
+    if (!answer) co_return temporary_step(answer.error().what);
+    co_return read(*answer);
+  }
+
+ private:
+  void describe(object& request) const {
+    request["ask"] = "sasl-begin";
+    request["mechanism"] = base::is_utf8(request_.mechanism) ? request_.mechanism : std::string();
+    request["service"] = request_.service;
+    request["client"] = request_.client.to_string();
+    request["password_allowed"] = request_.facts.password_allowed;
+    request["wants_handle"] = request_.wants_handle;
+    request["tls_exporter_hex"] = to_hex(request_.facts.tls_exporter);
+    request["tls_unique_hex"] = to_hex(request_.facts.tls_unique);
+    boost::json::array addresses;
+    for (const std::string& address : request_.facts.certificate_addresses)
+      if (base::is_utf8(address)) addresses.emplace_back(address);
+    request["certificate_addresses"] = std::move(addresses);
+  }
+
+  SaslStep read(const object& answer) {
+    number_.reset();
+    SaslStep step;
+    const auto kind = text_in(answer, "kind");
+    const auto data = text_in(answer, "data_hex");
+    step.login.reason = text_in(answer, "reason").value_or("");
+    step.login_name = text_in(answer, "name").value_or("");
+    if (kind == "challenge") {
+      number_ = number_in(answer, "exchange");
+      auto bytes = data ? from_hex(*data) : std::nullopt;
+      if (!number_ || !bytes) return temporary_step("directory: answer not understood");
+      step.data = std::move(*bytes);
+      step.kind = SaslStep::Kind::challenge;
+    } else if (kind == "accepted") {
+      const auto* record = answer.if_contains("account");
+      auto account = record != nullptr && record->is_object() ? account_from(record->get_object()) : Result<Account>(Error{Kind::invalid, ""});
+      if (!account) return temporary_step("directory: answer not understood");
+      step.kind = SaslStep::Kind::accepted;
+      step.login.accepted = true;
+      step.login.account = std::make_shared<const Account>(std::move(*account));
+      step.login.handle = text_in(answer, "handle").value_or("");
+    } else if (kind == "refused") {
+      step.kind = SaslStep::Kind::refused;
+    } else if (kind == "malformed") {
+      step.kind = SaslStep::Kind::malformed;
+    }
+    return step;
+  }
+
+  const std::shared_ptr<State> state_;
+  const SaslRequest request_;
+  std::optional<std::uint64_t> number_;  // while the directory waits for a response
+};
+
+std::unique_ptr<SaslExchange> Client::begin_sasl(SaslRequest request) { return std::make_unique<Exchange>(state_, std::move(request)); }
 
 }  // namespace postern::directory

@@ -40,6 +40,8 @@ class Client final : public Lookups {
   net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
+  // The mechanism runs in the directory child; here go only its messages.
+  std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) override;
 
   // For tests and status: answers in the cache, questions sent so far.
   [[nodiscard]] std::size_t cached() const;
@@ -48,6 +50,7 @@ class Client final : public Lookups {
   class State;
 
  private:
+  class Exchange;
   std::shared_ptr<State> state_;
 };
 

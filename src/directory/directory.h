@@ -11,8 +11,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+namespace postern::conf {
+struct Sasl;
+}
+namespace postern::net {
+struct TlsFacts;
+}
 
 namespace postern::directory {
 
@@ -61,6 +70,55 @@ struct LoginAnswer {
   bool accepted = false;
   std::string reason;                      // refused: "unknown", "password", "disabled"
   std::shared_ptr<const Account> account;  // accepted: never empty
+  // Accepted, and SaslRequest::wants_handle: what changes of one's own scripts must present. Nobody can guess it; it holds for a day.
+  std::string handle;
+};
+
+// What SASL mechanisms (RFC 4422) need to know of a session.
+struct SaslFacts {
+  bool password_allowed = false;                   // a password may be sent as it is (listeners.md T-9)
+  std::string tls_exporter, tls_unique;            // channel bindings, RFC 9266 and RFC 5929 section 3; empty: none
+  std::string certificate_subject;                 // of the client's verified certificate (RFC 2253); empty: none
+  std::vector<std::string> certificate_addresses;  // and the mail addresses in it
+};
+// The facts of a session by its TLS, which may be null.
+SaslFacts sasl_facts(const net::TlsFacts* tls, bool password_allowed);
+
+// The mechanisms to offer to such a session, best first: none that would send a password as it is where that is not allowed, -PLUS only with
+// a channel binding, EXTERNAL only with a certificate that names an address.
+std::vector<std::string_view> sasl_mechanisms(const SaslFacts& facts, const conf::Sasl& settings);
+
+// Longest message of a mechanism, not in base64; what is longer is malformed.
+inline constexpr std::size_t kMaxSaslBytes = 12288;
+
+struct SaslRequest {
+  std::string mechanism;      // any case; one that sasl_mechanisms() gave, others are malformed
+  std::string service;        // as in LOGIN_ACCESS: "smtp", "submission", "pop3", "sieve"
+  net::Address client;
+  SaslFacts facts;
+  bool wants_handle = false;  // LoginAnswer::handle
+};
+
+struct SaslStep {
+  enum class Kind {
+    challenge,  // `data` goes to the client, whose response is the next step
+    accepted,   // `login` says who; there is nothing more to send (what SCRAM says last was a challenge, answered by an empty response)
+    refused,    // `login.reason` for the log, and `login_name`; the client learns no more than that it was refused
+    temporary,  // the directory is away or busy; the reason likewise
+    malformed,  // the client did not speak the mechanism
+  } kind = Kind::temporary;
+  std::string data;
+  LoginAnswer login;
+  std::string login_name;  // the name that the client gave, as far as it did; for the log
+};
+
+// One exchange of messages with a client that wants to log in. To destroy it is to cancel it.
+class SaslExchange {
+ public:
+  virtual ~SaslExchange() = default;
+  // The client's response, not in base64. The first time: its initial response, or nothing if it sent none. Not to be called again after
+  // anything but a challenge.
+  virtual net::Awaitable<SaslStep> step(std::optional<std::string> response) = 0;
 };
 
 // How sessions and delivery ask. All results are shared and immutable. Errors are always Kind::temporary: the directory is
@@ -78,6 +136,8 @@ class Lookups {
   // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                                      net::Address client) = 0;
+  // Never fails at once: the first step says what is wrong. The exchange must not outlive this.
+  virtual std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) = 0;
 };
 
 }  // namespace postern::directory

@@ -22,8 +22,13 @@ class FixedDirectory final : public Lookups {
   net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
+  // PLAIN, LOGIN and EXTERNAL (the first address of the certificate), without any preparation of names and passwords. The handle is "handle of NAME".
+  std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) override;
 
  private:
+  class Exchange;
+  LoginAnswer check(const std::string& name, const std::optional<std::string>& password) const;
+
   std::map<std::string, std::shared_ptr<const Domain>> domains_;
   std::map<std::string, std::pair<std::shared_ptr<const Account>, std::string>> accounts_;
   bool down_ = false;

@@ -7,6 +7,7 @@ libpostern_directory_a_SOURCES = \
   src/directory/directory.h \
   src/directory/fixed.h src/directory/fixed.cc \
   src/directory/generation.h src/directory/generation.cc \
+  src/directory/mechanisms.cc \
   src/directory/names.cc \
   src/directory/password.h src/directory/password.cc \
   src/directory/protocol.h src/directory/protocol.cc \

@@ -75,6 +75,14 @@ std::string name_text(const X509_NAME* name) {
   return text_of(bio.get());
 }
 
+std::vector<std::string> mail_addresses_in(X509* certificate) {
+  std::vector<std::string> addresses;
+  STACK_OF(OPENSSL_STRING)* const found = X509_get1_email(certificate);
+  for (int i = 0; i < sk_OPENSSL_STRING_num(found); ++i) addresses.emplace_back(sk_OPENSSL_STRING_value(found, i));
+  X509_email_free(found);
+  return addresses;
+}
+
 std::string lower_hex(const unsigned char* bytes, std::size_t count, std::string_view between) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

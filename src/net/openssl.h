@@ -44,6 +44,8 @@ Result<KeyPointer> read_key(std::string_view pem);
 std::string text_of(BIO* bio);
 // RFC 2253, UTF-8.
 std::string name_text(const X509_NAME* name);
+// The mail addresses of its subject and of its subject alternative names, as they stand there, each once.
+std::vector<std::string> mail_addresses_in(X509* certificate);
 std::string lower_hex(const unsigned char* bytes, std::size_t count, std::string_view between = {});
 
 }  // namespace postern::net

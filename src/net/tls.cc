@@ -457,13 +457,34 @@ TlsSession::Step TlsSession::handshake() {
 void TlsSession::learn_facts() {
   facts_.protocol = SSL_get_version(ssl_.get());
   facts_.cipher = SSL_get_cipher_name(ssl_.get());
-  const X509* const peer = SSL_get0_peer_certificate(ssl_.get());
+  learn_bindings();
+  X509* const peer = SSL_get0_peer_certificate(ssl_.get());
   if (peer == nullptr) return;
   const long verified = SSL_get_verify_result(ssl_.get());
   if (verified != X509_V_OK) facts_.peer_failure = X509_verify_cert_error_string(verified);
   // A resumed session may be older than the end of the certificate that began it.
   else if (X509_cmp_current_time(X509_get0_notAfter(peer)) < 0) facts_.peer_failure = "certificate has expired";
-  else facts_.peer_subject = name_text(X509_get_subject_name(peer));
+  else {
+    facts_.peer_subject = name_text(X509_get_subject_name(peer));
+    facts_.peer_addresses = mail_addresses_in(peer);
+  }
+}
+
+void TlsSession::learn_bindings() {
+  SSL* const ssl = ssl_.get();
+  const bool tls12 = SSL_version(ssl) == TLS1_2_VERSION;
+  if (tls12 && SSL_get_extms_support(ssl) != 1) return;
+  // RFC 9266 section 2: 32 bytes, no context.
+  std::array<unsigned char, 32> exported{};
+  static constexpr std::string_view kLabel = "EXPORTER-Channel-Binding";
+  if (SSL_export_keying_material(ssl, exported.data(), exported.size(), kLabel.data(), kLabel.size(), nullptr, 0, 0) == 1)
+    facts_.exporter_binding.assign(exported.begin(), exported.end());
+  if (!tls12) return;
+  // RFC 5929 section 3.1: the first Finished of the handshake; the client's, or ours if the session was resumed.
+  std::array<unsigned char, EVP_MAX_MD_SIZE> finished{};
+  const std::size_t size = SSL_session_reused(ssl) == 1 ? SSL_get_finished(ssl, finished.data(), finished.size())
+                                                        : SSL_get_peer_finished(ssl, finished.data(), finished.size());
+  facts_.unique_binding.assign(finished.begin(), finished.begin() + static_cast<std::ptrdiff_t>(std::min(size, finished.size())));
 }
 
 TlsSession::Outcome TlsSession::read(std::span<char> into) {

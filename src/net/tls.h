@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::net {
 
@@ -27,6 +28,10 @@ struct TlsFacts {
   std::string server_name;   // SNI, printable, lower case, without trailing dot; empty: the client sent none
   std::string peer_subject;  // RFC 2253 text of the client's certificate if it was verified, else empty
   std::string peer_failure;  // why the client's certificate was not verified; empty: it was, or there is none
+  std::vector<std::string> peer_addresses;  // mail addresses in a verified certificate, as they stand there (RFC 5280 section 4.2.1.6)
+  // Channel bindings for SASL, bytes: tls-exporter (RFC 9266), and with TLS 1.2 tls-unique (RFC 5929 section 3). Empty: none, as in a
+  // session of TLS 1.2 without the extended master secret (RFC 7627), where they would bind nothing.
+  std::string exporter_binding, unique_binding;
 };
 
 class TlsContexts {

@@ -56,6 +56,7 @@ class TlsSession {
   TlsSession() = default;
   Step explain(int result);
   void learn_facts();
+  void learn_bindings();
 
   std::shared_ptr<const TlsContexts> contexts_;
   std::unique_ptr<SSL, FreeWith<SSL_free>> ssl_;

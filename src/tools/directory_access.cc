@@ -134,4 +134,19 @@ net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::str
   co_return Error{Kind::temporary, "posternctl checks no passwords"};
 }
 
+namespace {
+
+class NoExchange final : public directory::SaslExchange {
+ public:
+  net::Awaitable<directory::SaslStep> step(std::optional<std::string>) override {
+    directory::SaslStep step;
+    step.login.reason = "posternctl checks no passwords";
+    co_return step;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<directory::SaslExchange> DirectoryLookups::begin_sasl(directory::SaslRequest) { return std::make_unique<NoExchange>(); }
+
 }  // namespace postern::tools

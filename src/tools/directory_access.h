@@ -37,8 +37,8 @@ class DirectoryAccess {
   std::optional<directory::Database> database_;
 };
 
-// The same for what asks Lookups: it waits for each answer, and remembers the first failure. verify() always fails: a tool checks no
-// passwords.
+// The same for what asks Lookups: it waits for each answer, and remembers the first failure. verify() and begin_sasl() always fail: a tool checks
+// no passwords.
 class DirectoryLookups final : public directory::Lookups {
  public:
   explicit DirectoryLookups(const Context& context) : access_(context, DirectoryAccess::Purpose::look_up) {}
@@ -47,6 +47,7 @@ class DirectoryLookups final : public directory::Lookups {
   net::Awaitable<Result<std::shared_ptr<const directory::Domain>>> domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const directory::Account>>> account(std::string name) override;
   net::Awaitable<Result<directory::LoginAnswer>> verify(std::string name, std::string password, std::string service, net::Address client) override;
+  std::unique_ptr<directory::SaslExchange> begin_sasl(directory::SaslRequest request) override;
 
   // Why an answer is missing; nothing if none is.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
