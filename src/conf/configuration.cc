@@ -61,6 +61,7 @@ std::string_view to_string(Module module) {
     case Module::lmtp: return "lmtp";
     case Module::pop3: return "pop3";
     case Module::snmp: return "snmp";
+    case Module::managesieve: return "managesieve";
   }
   return "smtp";
 }
@@ -114,6 +115,27 @@ std::string Mistake::to_string() const {
   if (warning) out += "warning: ";
   if (!setting.empty()) out += setting + ": ";
   return out + text;
+}
+
+std::vector<ThrottleTable> throttle_tables(const Configuration& configuration) {
+  // Accounts that send in one period, of many more that there may be; who is pushed out of a full table is the one with the lowest count.
+  constexpr unsigned kAccounts = 20'000;
+  std::vector<ThrottleTable> tables = configuration.throttle;
+  const auto add = [&](std::string_view name, unsigned quota, std::chrono::seconds period) {
+    if (quota == 0) return;
+    ThrottleTable table;
+    table.name = name;
+    table.quota = quota;
+    table.period = period;
+    table.max_entries = kAccounts;
+    tables.push_back(std::move(table));
+  };
+  const Submission& limits = configuration.submission;
+  add(kMessagesPerHour, limits.messages_per_hour, std::chrono::hours(1));
+  add(kRecipientsPerHour, limits.recipients_per_hour, std::chrono::hours(1));
+  add(kRecipientsPerDay, limits.recipients_per_day, std::chrono::days(1));
+  add(kExcessNotices, 1, std::chrono::days(1));
+  return tables;
 }
 
 bool is_open(const Listener& listener) { return transport(listener.module) == Transport::udp || listener.maximum_connections > 0; }

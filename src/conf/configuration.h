@@ -30,9 +30,12 @@ struct TextLine {
   Place place;
 };
 
-enum class Module : std::uint8_t { smtp, lmtp, pop3, snmp };
-inline constexpr std::size_t kModules = 4;
-// "smtp", "lmtp", "pop3", "snmp": the names of the groups under `listeners`.
+enum class Module : std::uint8_t { smtp, lmtp, pop3, snmp, managesieve };
+inline constexpr std::size_t kModules = 5;
+// In memory that processes share, so that one more module changes no layout.
+inline constexpr std::size_t kModuleRoom = 16;
+static_assert(kModules <= kModuleRoom);
+// "smtp", "lmtp", "pop3", "snmp", "managesieve": the names of the groups under `listeners`.
 std::string_view to_string(Module module);
 
 // What a service's sockets are. Ports of TCP and of UDP are separate worlds (listeners.md L-4).
@@ -255,6 +258,24 @@ struct Pop3Limits {
   std::chrono::seconds failure_delay{2};  // before the answer to a failed login
 };
 
+struct ManageSieveLimits {
+  std::size_t command_bytes = 4096;       // a line without its end; literals are counted apart
+  unsigned errors = 20;                   // bad commands in a session
+  unsigned login_failures = 3;            // a session
+  unsigned commands = 10000;              // a session
+  std::chrono::seconds failure_delay{2};  // before the answer to a failed login
+};
+
+// What holds for messages of whoever has logged in (RFC 6409), on any port. Counted for each account; 0: no limit.
+struct Submission {
+  bool complete_header = true;  // Date, Message-ID, From where they are missing; Bcc taken out (RFC 6409 section 8)
+  bool add_sender = false;      // Sender, where From is not the account
+  bool hide_client = false;     // our Received field does not say from where the message came
+  unsigned messages_per_hour = 500;
+  unsigned recipients_per_hour = 2000;
+  unsigned recipients_per_day = 10000;
+};
+
 struct Snmp {
   std::string community;            // the password of versions 1 and 2c; never shown, never logged
   std::string contact, location;    // sysContact, sysLocation (RFC 3418)
@@ -290,6 +311,7 @@ struct Resolver {
 struct Children {
   unsigned smtp = 0;      // 0: one a core
   unsigned pop3 = 1;
+  unsigned managesieve = 1;
   unsigned delivery = 0;  // 0: one a core
   std::chrono::seconds age{86400};       // then replaced
   std::uint64_t sessions = 1000000;      // served, then replaced
@@ -328,9 +350,15 @@ struct ThrottleTable {
   Place place;
 };
 // Tables, and keys of all of them together, that there may be.
-inline constexpr std::size_t kMaxThrottleTables = 64;
+inline constexpr std::size_t kMaxThrottleTables = 60;
 inline constexpr std::size_t kMaxThrottleNameBytes = 32;
 inline constexpr std::uint64_t kMaxThrottleEntries = 500'000;
+// The server's own beside them: the limits of `submission`. No setting can name such a table.
+inline constexpr std::size_t kOwnThrottleTables = 4;
+inline constexpr std::string_view kMessagesPerHour = "submission.messages_per_hour";
+inline constexpr std::string_view kRecipientsPerHour = "submission.recipients_per_hour";
+inline constexpr std::string_view kRecipientsPerDay = "submission.recipients_per_day";
+inline constexpr std::string_view kExcessNotices = "submission.notices";  // who was told of, so that it happens once a day
 
 // The administrator's Sieve scripts (access-control.md 6.1): before.filter and system.filter of `directory`, if they are there, and
 // those that `channels` names.
@@ -362,6 +390,8 @@ struct Configuration {
   Delivery delivery;
   Queue queue;
   Pop3Limits pop3;
+  ManageSieveLimits managesieve;
+  Submission submission;
   Snmp snmp;
   DirectoryLimits directory;
   Resolver resolver;
@@ -444,6 +474,9 @@ struct Difference {
   std::vector<std::string> running;       // handed to the running children
 };
 Difference reload_difference(const Configuration& old_one, const Configuration& new_one);
+
+// All tables of counters that there must be: those of the configuration and the server's own.
+std::vector<ThrottleTable> throttle_tables(const Configuration& configuration);
 
 // True if the listener's sockets are to be open: over UDP always, over TCP unless its maximum is 0 (L-8).
 bool is_open(const Listener& listener);

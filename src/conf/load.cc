@@ -34,7 +34,7 @@ constexpr int kMaxLimitRows = 1000;
 constexpr std::size_t kMaxNameServers = 16;
 constexpr std::size_t kMaxDnsLists = 16;  // all are asked at once for each connection
 // Services that listeners.md knows and this version does not have.
-constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "managesieve", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
+constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
 
 std::string join(const std::string& group, std::string_view name) { return group.empty() ? std::string(name) : group + "." + std::string(name); }
 
@@ -362,7 +362,7 @@ class Reader {
           mistake(place(node), shown, "this service is not available yet in this version");
         } else {
           const std::string near = similar("listeners", name);
-          mistake(place(node), shown, "expected a service: smtp, lmtp, pop3 or snmp" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+          mistake(place(node), shown, "expected a service: smtp, lmtp, pop3, managesieve or snmp" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
         }
         continue;
       }
@@ -392,8 +392,8 @@ class Reader {
       mistake(place_of(shown + ".reserve_for_clients", listener.place), shown + ".reserve_for_clients",
               "the reserve is not below maximum_connections (" + std::to_string(listener.maximum_connections) + "): only client addresses will ever get in", true);
     // L-15; SMTP has its blacklist instead.
-    if (listener.clients_only && module != Module::pop3)
-      mistake(place_of(shown + ".clients_only", listener.place), shown + ".clients_only", "expected false, found true: only services in which users log in have it: pop3");
+    if (listener.clients_only && module != Module::pop3 && module != Module::managesieve)
+      mistake(place_of(shown + ".clients_only", listener.place), shown + ".clients_only", "expected false, found true: only services in which users log in have it: pop3 and managesieve");
     if (is_open(listener) && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
     configuration_.listeners.push_back(std::move(listener));
   }

@@ -81,11 +81,11 @@ const Setting kSettings[] = {
   {"notice_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::notice_texts>},
   {"list_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::list_texts>},
 
-  {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
-  {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
+  {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100; managesieve: 50", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
+  {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10; managesieve: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
   {"listeners.*.connections_per_client_address", Type::number, "", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_client_address>},
   {"listeners.*.connections_per_site", Type::number, "0", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_site>},
-  {"listeners.*.reserve_for_clients", Type::number, "20; lmtp: 0", 0, 1'000'000, "connections", "", running, &listener<&Listener::reserve_for_clients>},
+  {"listeners.*.reserve_for_clients", Type::number, "20; lmtp: 0; managesieve: 5", 0, 1'000'000, "connections", "", running, &listener<&Listener::reserve_for_clients>},
   {"listeners.*.ipv4_prefix", Type::number, "32", 24, 32, "bits", "", running, &listener<&Listener::ipv4_prefix>},
   {"listeners.*.ipv6_prefix", Type::number, "64", 48, 128, "bits", "", running, &listener<&Listener::ipv6_prefix>},
   {"listeners.*.ipv6_site_prefix", Type::number, "48", 16, 64, "bits", "", running, &listener<&Listener::ipv6_site_prefix>},
@@ -181,6 +181,19 @@ const Setting kSettings[] = {
   {"pop3.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::pop3, &Pop3Limits::failure_delay>},
   {"pop3.messages", Type::number, "100000", 1, 10'000'000, "messages", "", running, &server<&C::pop3, &Pop3Limits::messages>},
 
+  {"managesieve.command_bytes", Type::size, "4 KiB", 1 * kKiB, 64 * kKiB, "bytes", "", running, &server<&C::managesieve, &ManageSieveLimits::command_bytes>},
+  {"managesieve.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::managesieve, &ManageSieveLimits::errors>},
+  {"managesieve.login_failures", Type::number, "3", 1, 1000, "logins", "", running, &server<&C::managesieve, &ManageSieveLimits::login_failures>},
+  {"managesieve.commands", Type::number, "10000", 10, 1'000'000'000, "commands", "", running, &server<&C::managesieve, &ManageSieveLimits::commands>},
+  {"managesieve.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::managesieve, &ManageSieveLimits::failure_delay>},
+
+  {"submission.complete_header", Type::boolean, "true", 0, 0, "", "", running, &server<&C::submission, &Submission::complete_header>},
+  {"submission.add_sender", Type::boolean, "false", 0, 0, "", "", running, &server<&C::submission, &Submission::add_sender>},
+  {"submission.hide_client", Type::boolean, "false", 0, 0, "", "", running, &server<&C::submission, &Submission::hide_client>},
+  {"submission.messages_per_hour", Type::number, "500", 0, 1'000'000, "messages", "", running, &server<&C::submission, &Submission::messages_per_hour>},
+  {"submission.recipients_per_hour", Type::number, "2000", 0, 1'000'000, "recipients", "", running, &server<&C::submission, &Submission::recipients_per_hour>},
+  {"submission.recipients_per_day", Type::number, "10000", 0, 1'000'000, "recipients", "", running, &server<&C::submission, &Submission::recipients_per_day>},
+
   {"snmp.community", Type::text, "", 1, 128, "", "", running, &server<&C::snmp, &Snmp::community>, false, true},
   {"snmp.contact", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::contact>},
   {"snmp.location", Type::text, "", 0, 255, "", "", running, &server<&C::snmp, &Snmp::location>},
@@ -237,6 +250,7 @@ const Setting kSettings[] = {
 
   {"children.smtp", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::smtp>},
   {"children.pop3", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::pop3>},
+  {"children.managesieve", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::managesieve>},
   {"children.delivery", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::delivery>},
   {"children.age", Type::duration, "86400", 1, 365 * kDay, "s", "", running, &server<&C::children, &Children::age>},
   {"children.sessions", Type::number, "1000000", 1, 1'000'000'000'000, "sessions", "", running, &server<&C::children, &Children::sessions>},

@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'74'61'62'6c'65'67'31;  // "1tableg1"
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 constexpr std::uint32_t kMaxSessions = 4'000'000;
 // Indexes are kept plus one, so that untouched memory means "none".
 constexpr std::uint32_t kNone = 0;
@@ -66,7 +66,7 @@ struct ChildState {
   std::uint64_t incarnation;
   std::uint64_t served;
   std::uint32_t held;
-  std::uint32_t waiting[conf::kModules];
+  std::uint32_t waiting[conf::kModuleRoom];
 };
 
 template <class Number>
@@ -95,10 +95,10 @@ struct ConnectionTable::Layout {
     std::uint32_t stale;   // atomic: the counts must be made anew before they are used
     std::uint32_t free_entry, entries_used;
     std::uint32_t free_key, keys_used;
-    Prefixes prefixes[conf::kModules];
+    Prefixes prefixes[conf::kModuleRoom];
     Prefixes prefixes_of_all;
     std::uint8_t all_counted;  // not a bool: any byte may stand here
-    ListenerState listeners[conf::kModules];
+    ListenerState listeners[conf::kModuleRoom];
     ChildState children[kMaxChildren];
   };
 

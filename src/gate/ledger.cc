@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'65'67'64'65'6c'67'31;  // "1gledge1"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint32_t kLeastAddresses = 16, kMostAddresses = 16'000'000;
 // Records that share a hash value; one of them gives way when all are taken.
 constexpr std::uint32_t kWays = 16;
@@ -159,7 +159,7 @@ struct Ledger::Layout {
     std::uint32_t any_blocks;                                              // atomic: some length is there
     std::uint32_t first_lines;                                             // atomic: written since then
     std::int64_t first_lines_since;                                        // ticks
-    Others others[conf::kModules][kReasonRoom][2];                         // atomic
+    Others others[conf::kModuleRoom][kReasonRoom][2];                        // atomic
   };
 
   Header& header;

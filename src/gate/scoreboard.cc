@@ -11,7 +11,7 @@
 namespace postern::gate {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31'64'72'61'6f'62'67'31;  // "1gboard1"
+constexpr std::uint64_t kMagic = 0x32'64'72'61'6f'62'67'31;  // "1gboard2"
 constexpr int kAttempts = 100;
 
 struct SocketRow {
@@ -48,8 +48,8 @@ struct Scoreboard::Layout {
   std::uint64_t magic;
   std::atomic<std::uint64_t> sequence;  // odd while the master writes
   std::int64_t started;
-  std::int64_t changed[conf::kModules];
-  std::uint8_t up[conf::kModules];
+  std::int64_t changed[conf::kModuleRoom];
+  std::uint8_t up[conf::kModuleRoom];
   std::uint32_t sockets, processes;
   SocketRow socket[kMostSockets];
   ProcessRow process[kMostChildren];

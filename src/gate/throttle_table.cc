@@ -71,7 +71,7 @@ struct TableEntry {
   }
 };
 
-using TableEntries = std::array<TableEntry, conf::kMaxThrottleTables>;
+using TableEntries = std::array<TableEntry, conf::kMaxThrottleTables + conf::kOwnThrottleTables>;
 
 struct Header {
   std::uint64_t magic;

@@ -88,7 +88,7 @@ Result<void> Master::State::take_configuration(conf::Loaded loaded) {
     for (const auto& listener : configuration.listeners) table->set_prefixes(listener.module, gate::prefixes_of(configuration, listener));
   if (table) table->set_prefixes_of_all(gate::prefixes_of_all(configuration));
   if (ledger) ledger->set_limits(gate::blocking_limits(configuration));
-  if (throttles) throttles->set_tables(configuration.throttle);
+  if (throttles) throttles->set_tables(conf::throttle_tables(configuration));
   return {};
 }
 
@@ -98,7 +98,7 @@ Result<void> Master::State::make_throttles() {
   auto made = gate::Throttles::attach(std::move(*memory));
   if (!made) return made.error();
   throttles.emplace(std::move(*made));
-  throttles->set_tables(configuration.throttle);
+  throttles->set_tables(conf::throttle_tables(configuration));
   return {};
 }
 

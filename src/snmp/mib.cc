@@ -46,6 +46,7 @@ std::string_view protocol_name(conf::Module module) {
     case conf::Module::lmtp: return "LMTP";
     case conf::Module::pop3: return "POP3";
     case conf::Module::snmp: return "SNMP";
+    case conf::Module::managesieve: return "ManageSieve";
   }
   return "";
 }

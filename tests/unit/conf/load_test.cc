@@ -68,6 +68,8 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(rows_of_limits_are_checked);
   CPPUNIT_TEST(rules_that_are_only_tried_are_named);
   CPPUNIT_TEST(tables_of_counters_are_groups_by_name);
+  CPPUNIT_TEST(limits_of_submission_are_tables_of_counters);
+  CPPUNIT_TEST(managesieve_has_its_limits);
   CPPUNIT_TEST(places_of_settings_are_kept);
   CPPUNIT_TEST(syntax_mistakes_have_a_line);
   CPPUNIT_TEST(included_files_keep_their_own_places);
@@ -611,6 +613,42 @@ class LoadTest : public CppUnit::TestFixture {
     has(bad, {7, "throttle.f.count", "\"average\", \"periods\""});
     has(bad, {1, "throttle", "at most 500000 max_entries in all tables together"});
     has(conf::load_text("throttle = 5;\n" + kSmtp, "t.conf"), {1, "throttle", "expected a group"});
+  }
+
+  void limits_of_submission_are_tables_of_counters() {
+    const auto loaded = conf::load_text(kSmtp + "throttle = { mine = { quota = 1; }; };\nsubmission = { messages_per_hour = 3; recipients_per_hour = 0; };\n", "t.conf");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.mistakes.empty());
+    const auto tables = conf::throttle_tables(loaded.configuration);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, tables.size());
+    CPPUNIT_ASSERT(tables[0].name == "mine");
+    CPPUNIT_ASSERT(tables[1].name == conf::kMessagesPerHour && tables[1].quota == 3 && tables[1].period == 1h);
+    CPPUNIT_ASSERT(tables[2].name == conf::kRecipientsPerDay && tables[2].quota == 10000 && tables[2].period == 24h);
+    CPPUNIT_ASSERT(tables[3].name == conf::kExcessNotices);
+    for (const auto& table : tables) CPPUNIT_ASSERT(table.name.size() <= conf::kMaxThrottleNameBytes);
+    const auto bad = conf::load_text("submission = { messages_per_hour = 1000001;\n recipients_per_hour = -1;\n recipients_per_day = \"many\";\n complete_header = 1;\n"
+                                     " add_sender = \"yes\";\n hide_client = 0; };\n" + kSmtp, "t.conf");
+    has(bad, {1, "submission.messages_per_hour", "expected a number from 0 to 1000000, found 1000001"});
+    has(bad, {2, "submission.recipients_per_hour", "found -1"});
+    has(bad, {3, "submission.recipients_per_day", "many"});
+    has(bad, {4, "submission.complete_header", "expected true or false"});
+    has(bad, {5, "submission.add_sender", "expected true or false"});
+    has(bad, {6, "submission.hide_client", "expected true or false"});
+  }
+
+  void managesieve_has_its_limits() {
+    const auto loaded = conf::load_text("listeners = { managesieve = { clients_only = true; sockets = ( { port = 4190; } ); }; };", "t");
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.usable());
+    const auto* const listener = conf::find_listener(loaded.configuration, conf::Module::managesieve);
+    CPPUNIT_ASSERT(listener != nullptr);
+    CPPUNIT_ASSERT(listener->maximum_connections == 50 && listener->connections_per_address == 10 && listener->reserve_for_clients == 5 && listener->idle_time == 300s);
+    const auto bad = conf::load_text("managesieve = { command_bytes = 1000;\n errors = 0;\n login_failures = 0;\n commands = 9;\n failure_delay = \"2 min\"; };\n" 
+                                     "children = { managesieve = 65; };\n" + kSmtp, "t");
+    has(bad, {1, "managesieve.command_bytes", "found 1000"});
+    has(bad, {2, "managesieve.errors", "found 0"});
+    has(bad, {3, "managesieve.login_failures", "found 0"});
+    has(bad, {4, "managesieve.commands", "found 9"});
+    has(bad, {5, "managesieve.failure_delay", "2 min"});
+    has(bad, {6, "children.managesieve", "found 65"});
   }
 
   void places_of_settings_are_kept() {

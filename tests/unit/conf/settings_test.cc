@@ -133,6 +133,7 @@ class SettingsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(conf::kModules, shown.configuration.listeners.size());
     auto defaults = conf::load_text("listeners = { smtp = { sockets = ( { port = 25; } ); }; pop3 = { sockets = ( { port = 110; } ); }; "
                                     "lmtp = { sockets = ( { port = 24; address = \"127.0.0.1\"; restriction = \"grant\"; list = \"127.0.0.0/8\"; } ); }; "
+                                    "managesieve = { sockets = ( { port = 4190; } ); }; "
                                     "snmp = { sockets = ( { port = 161; } ); }; }; snmp = { community = \"c\"; };",
                                     kExample);
     // The one setting without which a service can't run and that can have no default.
