@@ -249,6 +249,29 @@ struct Queue {
   std::string notices_directory = POSTERN_DATADIR "/notices";  // has a directory for each language
 };
 
+// Sending to other hosts. Times are those of RFC 5321 section 4.5.3.2, each for one answer.
+struct Relay {
+  std::vector<TextLine> routes;                      // relay/routes.h; what none of them is for goes by MX
+  enum class TlsLevel : std::uint8_t { off, opportunistic, required, verified } tls = TlsLevel::opportunistic;
+  std::string authorities;                           // file of certificates, absolute once loaded; empty: the system's
+  unsigned connections = 500;                        // of one process
+  unsigned connections_per_destination = 20;         // of one process
+  unsigned messages_per_connection = 100;
+  unsigned waiting_messages = 10000;                 // that one process looks after
+  std::uint64_t waiting_bytes = 64 * 1024 * 1024;    // of their texts held in memory meanwhile
+  unsigned addresses_tried = 6;                      // of a destination's hosts, in one attempt
+  unsigned attempts_alone = 3;                       // marks until a message is put off for long
+  std::chrono::milliseconds idle_time{2000};         // an open connection waits for the next message
+  std::chrono::milliseconds connect_time{30000};
+  std::chrono::milliseconds greeting_time{300000};
+  std::chrono::milliseconds command_time{300000};    // EHLO, MAIL, RCPT, STARTTLS, AUTH
+  std::chrono::milliseconds data_time{120000};       // the answer to DATA
+  std::chrono::milliseconds write_time{180000};      // a piece of the text to be taken
+  std::chrono::milliseconds end_of_data_time{600000};
+  std::chrono::seconds dead_time{60};                // a destination that could not be reached is left alone, then twice as long …
+  std::chrono::seconds dead_time_most{1800};         // … up to this
+};
+
 struct Pop3Limits {
   std::size_t command_bytes = 512;
   unsigned errors = 20;
@@ -313,6 +336,7 @@ struct Children {
   unsigned pop3 = 1;
   unsigned managesieve = 1;
   unsigned delivery = 0;  // 0: one a core
+  unsigned relay = 1;
   std::chrono::seconds age{86400};       // then replaced
   std::uint64_t sessions = 1000000;      // served, then replaced
 };
@@ -389,6 +413,7 @@ struct Configuration {
   Spool spool;
   Delivery delivery;
   Queue queue;
+  Relay relay;
   Pop3Limits pop3;
   ManageSieveLimits managesieve;
   Submission submission;

@@ -151,6 +151,7 @@ class Reader {
       else if (name == "throttle") read_throttle(node);
       else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
+    make_absolute(configuration_.relay.authorities);
     check();
   }
 
@@ -654,6 +655,10 @@ class Reader {
     const std::string& language = configuration_.queue.notices_language;
     if (!std::all_of(language.begin(), language.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '_'; }))
       mistake(place_of("queue.notices_language"), "queue.notices_language", "expected the name of a language such as \"en\" or \"pt-BR\", found \"" + language + "\"");
+    if (configuration_.relay.dead_time > configuration_.relay.dead_time_most)
+      mistake(place_of("relay.dead_time", place_of("relay.dead_time_most")), "relay.dead_time",
+              "expected at most relay.dead_time_most, " + std::to_string(configuration_.relay.dead_time_most.count()) + " s, found " +
+                  std::to_string(configuration_.relay.dead_time.count()) + " s");
     if (!configuration_.log.file.empty() && configuration_.log.destination == base::Destination::syslog)
       mistake(place_of("log.file"), "log.file", "has no effect while log.destination is \"syslog\"", true);
   }

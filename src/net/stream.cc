@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "net/tls_session.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -25,6 +27,10 @@ Error connection_error(int error_number, const char* doing) {
 }  // namespace
 
 Awaitable<Result<void>> Stream::start_tls(std::shared_ptr<const TlsContexts>, std::string, Address, std::string) {
+  co_return Error{Kind::permanent, "this stream has no TLS"};
+}
+
+Awaitable<Result<void>> Stream::start_tls_as_client(std::shared_ptr<const TlsClient>, TlsServer) {
   co_return Error{Kind::permanent, "this stream has no TLS"};
 }
 
@@ -160,12 +166,32 @@ Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
 
 const TlsFacts* SocketStream::tls() const { return tls_ready_ ? &tls_->facts() : nullptr; }
 
-Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) {
-  if (tls_) co_return Error{Kind::permanent, "there is TLS on this stream already"};
-  if (!contexts) co_return Error{Kind::not_found, "there is no certificate"};
-  auto begun = TlsSession::begin(std::move(contexts), listener, local, std::move(hint), socket_.native_handle());
-  if (!begun) co_return begun.error();
-  tls_ = std::move(*begun);
+Awaitable<Result<std::unique_ptr<SocketStream>>> SocketStream::connect(asio::io_context& io, Endpoint to, TimeLimits& limits,
+                                                                       std::chrono::milliseconds limit) {
+  const std::string doing = "connect to " + to.to_string();
+  sockaddr_storage storage{};
+  const socklen_t length = to.address.to_sockaddr(to.port, storage);
+  base::Descriptor socket(::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) co_return Error{Kind::temporary, system_error(errno, doing).what};
+  // Commands and replies go to and fro: none of them waits for another one's acknowledgement.
+  const int on = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const bool under_way = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&storage), length) != 0;
+  if (under_way && errno != EINPROGRESS) co_return Error{Kind::temporary, system_error(errno, doing).what};
+  auto stream = std::make_unique<SocketStream>(io, std::move(socket), limits);
+  stream->set_time_limit(limit);
+  if (under_way) {
+    auto ready = co_await stream->wait(PolledSocket::For::writing);
+    if (!ready) co_return ready.error().in(doing);
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    ::getsockopt(stream->native_handle(), SOL_SOCKET, SO_ERROR, &failure, &size);
+    if (failure != 0) co_return Error{Kind::temporary, system_error(failure, doing).what};
+  }
+  co_return std::move(stream);
+}
+
+Awaitable<Result<void>> SocketStream::shake_hands() {
   for (;;) {
     const auto step = tls_->handshake();
     if (step == TlsSession::Step::done) break;
@@ -175,6 +201,17 @@ Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContext
     if (!ready) co_return ready.error();
   }
   tls_ready_ = true;
+  co_return Result<void>();
+}
+
+Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) {
+  if (tls_) co_return Error{Kind::permanent, "there is TLS on this stream already"};
+  if (!contexts) co_return Error{Kind::not_found, "there is no certificate"};
+  auto begun = TlsSession::begin(std::move(contexts), listener, local, std::move(hint), socket_.native_handle());
+  if (!begun) co_return begun.error();
+  tls_ = std::move(*begun);
+  auto done = co_await shake_hands();
+  if (!done) co_return done.error();
   if (const std::string& failure = tls_->facts().peer_failure; !failure.empty()) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
@@ -183,6 +220,14 @@ Awaitable<Result<void>> SocketStream::start_tls(std::shared_ptr<const TlsContext
                     {{"listener", listener}, {"peer", Endpoint::from(peer).to_string()}, {"error", failure}});
   }
   co_return Result<void>();
+}
+
+Awaitable<Result<void>> SocketStream::start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server) {
+  if (tls_) co_return Error{Kind::permanent, "there is TLS on this stream already"};
+  auto begun = TlsSession::begin(*client, server, socket_.native_handle());
+  if (!begun) co_return begun.error();
+  tls_ = std::move(*begun);
+  co_return co_await shake_hands();
 }
 
 Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_t most_bytes) {
@@ -309,21 +354,31 @@ Awaitable<Result<void>> Input::start_tls(std::shared_ptr<const TlsContexts> cont
   return stream_.start_tls(std::move(contexts), std::move(listener), local, std::move(hint));
 }
 
+Awaitable<Result<void>> Input::start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server) {
+  discard_buffered();
+  reads_without_wait_ = 0;
+  return stream_.start_tls_as_client(std::move(client), std::move(server));
+}
+
 void ScriptedStream::script_tls(TlsFacts facts, std::vector<std::string> pieces_after) {
   handshake_ = Handshake{std::move(facts), std::move(pieces_after), {}};
 }
 
 void ScriptedStream::script_tls(Error failure) { handshake_ = Handshake{{}, {}, std::move(failure)}; }
 
-Awaitable<Result<void>> ScriptedStream::start_tls(std::shared_ptr<const TlsContexts>, std::string, Address, std::string) {
-  if (!handshake_ || tls_) co_return Error{Kind::permanent, "no handshake in the script"};
-  if (handshake_->failure) co_return *handshake_->failure;
+Result<void> ScriptedStream::shake_hands() {
+  if (!handshake_ || tls_) return Error{Kind::permanent, "no handshake in the script"};
+  if (handshake_->failure) return *handshake_->failure;
   pieces_ = std::move(handshake_->pieces_after);
   next_ = 0;
   written_before_tls_ = written_;
   tls_ = std::move(handshake_->facts);
-  co_return Result<void>();
+  return {};
 }
+
+Awaitable<Result<void>> ScriptedStream::start_tls(std::shared_ptr<const TlsContexts>, std::string, Address, std::string) { co_return shake_hands(); }
+
+Awaitable<Result<void>> ScriptedStream::start_tls_as_client(std::shared_ptr<const TlsClient>, TlsServer) { co_return shake_hands(); }
 
 Result<std::optional<std::size_t>> ScriptedStream::try_read(std::span<char> into) {
   if (next_ == pieces_.size()) return std::optional<std::size_t>(0);

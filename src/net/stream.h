@@ -10,6 +10,7 @@
 #include "net/address.h"
 #include "net/polled_socket.h"
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include <chrono>
 #include <cstddef>
@@ -50,6 +51,9 @@ class Stream {
   // `tls-failed`). After an error the stream is of no use any more; linger() and destruction are fine.
   virtual Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local,
                                             std::string hint);
+  // The client's side. Errors: Kind::temporary when the time limit is over or the stream was closed, Kind::denied if `server.verify` and
+  // the certificate is not good, else Kind::permanent with the library's reason. The same holds for the stream after an error.
+  virtual Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server);
   // nullptr: no TLS on this stream.
   [[nodiscard]] virtual const TlsFacts* tls() const { return nullptr; }
 };
@@ -79,6 +83,10 @@ class SocketStream final : public Stream {
   SocketStream(asio::io_context& io, base::Descriptor socket, TimeLimits& limits);
   ~SocketStream() override;
 
+  // A connection that we make; `limit` is how long that may take, and goes on as the stream's time limit. Errors: Kind::temporary, with the
+  // system's reason.
+  static Awaitable<Result<std::unique_ptr<SocketStream>>> connect(asio::io_context& io, Endpoint to, TimeLimits& limits, std::chrono::milliseconds limit);
+
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
   Awaitable<Result<void>> wait_readable() override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
@@ -87,6 +95,7 @@ class SocketStream final : public Stream {
   [[nodiscard]] bool expired() const override { return expired_; }
   void abort() override;
   Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint) override;
+  Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server) override;
   [[nodiscard]] const TlsFacts* tls() const override;
 
   // Ends the connection so that what was written last arrives: shutdown for writing, then reads and discards until the end,
@@ -98,6 +107,8 @@ class SocketStream final : public Stream {
  private:
   friend class TimeLimits;
   void expire();
+  // The handshake of `tls_`, to its end.
+  Awaitable<Result<void>> shake_hands();
   Result<std::optional<std::size_t>> receive(std::span<char> into);
   // One write call: bytes taken, or nothing and what to wait for in `waits_for`.
   Result<std::optional<std::size_t>> send(std::string_view bytes, PolledSocket::For& waits_for);
@@ -141,6 +152,8 @@ class Input {
   // The one way for a session to change its stream: forgets what is buffered, so that nothing sent in clear text is executed after
   // the handshake (T-8), then Stream::start_tls(). The session drops its own state (RFC 3207 section 4.2).
   Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts> contexts, std::string listener, Address local, std::string hint);
+  // The same for a connection that we made.
+  Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server);
 
  private:
   // Reads more behind what is buffered; false at the end of the stream. A peer that always has more to say lets the others have
@@ -171,6 +184,7 @@ class ScriptedStream final : public Stream {
   [[nodiscard]] bool expired() const override { return false; }
   void abort() override { aborted_ = true; }
   Awaitable<Result<void>> start_tls(std::shared_ptr<const TlsContexts>, std::string listener, Address local, std::string hint) override;
+  Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient>, TlsServer server) override;
   [[nodiscard]] const TlsFacts* tls() const override { return tls_ ? &*tls_ : nullptr; }
   [[nodiscard]] const std::string& written() const { return written_; }
   [[nodiscard]] const std::string& written_before_tls() const { return written_before_tls_; }
@@ -181,6 +195,7 @@ class ScriptedStream final : public Stream {
     std::vector<std::string> pieces_after;
     std::optional<Error> failure;
   };
+  Result<void> shake_hands();
   std::vector<std::string> pieces_;
   std::size_t next_ = 0;
   std::string written_, written_before_tls_;

@@ -392,15 +392,9 @@ Result<std::unique_ptr<TlsSession>> TlsSession::begin(std::shared_ptr<const TlsC
   if (inside.domains.empty()) return Error{Kind::not_found, "there is no certificate"};
   const auto known = inside.listeners.find(listener);
   if (known == inside.listeners.end()) return Error{Kind::invalid, "there is no listener " + listener};
-  ERR_clear_error();
-  std::unique_ptr<TlsSession> session(new TlsSession);
-  session->ssl_.reset(SSL_new(known->second.context.get()));
-  BIO* const bio = session->ssl_ ? BIO_new(Callbacks::socket_method()) : nullptr;
-  if (bio == nullptr) return library_error("new TLS session");
-  BIO_set_data(bio, session.get());
-  BIO_set_init(bio, 1);
-  SSL_set_bio(session->ssl_.get(), bio, bio);
-  SSL_set_app_data(session->ssl_.get(), session.get());
+  auto made = make(known->second.context.get(), socket);
+  if (!made) return made;
+  auto& session = *made;
   SSL_set_accept_state(session->ssl_.get());
   // Where the client's name alone decides, even an alert would be a byte too much (T-3).
   session->muted_ = inside.by_default(local) == nullptr;
@@ -408,8 +402,71 @@ Result<std::unique_ptr<TlsSession>> TlsSession::begin(std::shared_ptr<const TlsC
   session->listener_ = listener;
   session->local_ = local;
   session->hint_ = std::move(hint);
+  return made;
+}
+
+Result<std::unique_ptr<TlsSession>> TlsSession::make(SSL_CTX* context, int socket) {
+  ERR_clear_error();
+  std::unique_ptr<TlsSession> session(new TlsSession);
+  session->ssl_.reset(SSL_new(context));
+  BIO* const bio = session->ssl_ ? BIO_new(Callbacks::socket_method()) : nullptr;
+  if (bio == nullptr) return library_error("new TLS session");
+  BIO_set_data(bio, session.get());
+  BIO_set_init(bio, 1);
+  SSL_set_bio(session->ssl_.get(), bio, bio);
+  SSL_set_app_data(session->ssl_.get(), session.get());
   session->socket_ = socket;
   return session;
+}
+
+// ---- the client's side
+
+struct TlsClient::Inside {
+  ContextPointer verifying, taking_any;
+};
+
+TlsClient::TlsClient() : inside_(std::make_unique<Inside>()) {}
+TlsClient::~TlsClient() = default;
+
+Result<std::shared_ptr<const TlsClient>> TlsClient::make(const std::string& authorities, const std::string& ciphers) {
+  std::shared_ptr<TlsClient> client(new TlsClient);
+  for (const bool verify : {true, false}) {
+    ContextPointer& made = verify ? client->inside_->verifying : client->inside_->taking_any;
+    ERR_clear_error();
+    made.reset(SSL_CTX_new(TLS_client_method()));
+    if (!made) return library_error("new TLS context");
+    SSL_CTX* const context = made.get();
+    // Without a good certificate nobody promises anything: weak keys are better than clear text then.
+    SSL_CTX_set_security_level(context, verify ? kSecurityLevel : 1);
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(context, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 || SSL_CTX_set1_groups_list(context, kGroups) != 1 ||
+        SSL_CTX_set_cipher_list(context, verify ? ciphers.c_str() : "DEFAULT") != 1)
+      return library_error("TLS options");
+    const int loaded = authorities.empty() ? SSL_CTX_set_default_verify_paths(context) : SSL_CTX_load_verify_file(context, authorities.c_str());
+    if (loaded != 1) return library_error("authorities " + authorities);
+  }
+  return std::shared_ptr<const TlsClient>(std::move(client));
+}
+
+Result<std::unique_ptr<TlsSession>> TlsSession::begin(const TlsClient& client, const TlsServer& server, int socket) {
+  auto made = make(server.verify ? client.inside_->verifying.get() : client.inside_->taking_any.get(), socket);
+  if (!made) return made;
+  SSL* const ssl = (*made)->ssl_.get();
+  SSL_set_connect_state(ssl);
+  (*made)->muted_ = false;
+  if (const auto address = Address::parse(server.name)) {
+    const std::string_view bytes = address->bytes();
+    if (X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()) != 1)
+      return library_error("TLS server's address");
+    return made;
+  }
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  if (SSL_set1_host(ssl, server.name.c_str()) != 1 || SSL_set_tlsext_host_name(ssl, server.name.c_str()) != 1) return library_error("TLS server's name");
+  return made;
 }
 
 TlsSession::~TlsSession() = default;
@@ -431,6 +488,9 @@ TlsSession::Step TlsSession::explain(int result) {
     default:
       broken_ = true;
       error_ = {Kind::permanent, "TLS: " + library_reason()};
+      if (const long verified = SSL_get_verify_result(ssl_.get());
+          SSL_is_server(ssl_.get()) == 0 && SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_PEER && verified != X509_V_OK)
+        error_ = {Kind::denied, std::string("certificate: ") + X509_verify_cert_error_string(verified)};
       return Step::failed;
   }
 }
@@ -448,7 +508,7 @@ TlsSession::Step TlsSession::handshake() {
   Step step = explain(result);
   if (step == Step::end) {
     broken_ = true;
-    error_ = {Kind::permanent, "the client closed the connection during the handshake"};
+    error_ = {Kind::permanent, std::string(SSL_is_server(ssl_.get()) != 0 ? "the client" : "the server") + " closed the connection during the handshake"};
     step = Step::failed;
   }
   return step;

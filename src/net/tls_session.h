@@ -4,6 +4,7 @@
 //
 // Memory: OpenSSL's own, with its buffers given back whenever they are empty (SSL_MODE_RELEASE_BUFFERS); doc/design/tls.md.
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include "net/openssl.h"
 
@@ -32,6 +33,8 @@ class TlsSession {
   // The server's side on `socket`, which stays the caller's and must outlive this. Kind::not_found: no certificate at all.
   static Result<std::unique_ptr<TlsSession>> begin(std::shared_ptr<const TlsContexts> contexts, const std::string& listener, const Address& local,
                                                    std::string hint, int socket);
+  // The client's side. Kind::invalid: the name can be none.
+  static Result<std::unique_ptr<TlsSession>> begin(const TlsClient& client, const TlsServer& server, int socket);
   ~TlsSession();
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
@@ -54,6 +57,8 @@ class TlsSession {
   friend class TlsContexts;
   struct Callbacks;
   TlsSession() = default;
+  // A session of `context` on `socket`, without a role yet.
+  static Result<std::unique_ptr<TlsSession>> make(SSL_CTX* context, int socket);
   Step explain(int result);
   void learn_facts();
   void learn_bindings();

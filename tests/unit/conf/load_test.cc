@@ -199,7 +199,11 @@ class LoadTest : public CppUnit::TestFixture {
         "users : { mail = \"a b\"; };\n"
         "queue : { retry_first = \"5 h\"; retry_factor = 0; retry_most = \"8 d\"; expire_time = 0; expire_time_high = \"2 y\"; expire_time_low = true;\n"
         "  delay_notice = -1; messages_at_once = 0; messages_per_destination = 10001; return_bytes = \"1 GiB\"; notice_recipients = 0;\n"
-        "  double_bounces = 1; notices_language = \"../en\"; notices_directory = \"notices\"; };\n",
+        "  double_bounces = 1; notices_language = \"../en\"; notices_directory = \"notices\"; };\n"
+        "relay : { tls = \"maybe\"; connections = 0; connections_per_destination = 0; messages_per_connection = 0; waiting_messages = 0;\n"
+        "  waiting_bytes = 1; addresses_tried = 0; attempts_alone = 0; idle_time = \"1 d\"; connect_time = 1; greeting_time = 1;\n"
+        "  command_time = 1; data_time = 1; write_time = 1; end_of_data_time = 1; dead_time = \"2 h\"; dead_time_most = \"1 h\"; routes = 7; authorities = 1; };\n"
+        "children : { relay = 0; };\n",
         "postern.conf");
     const Expected rows[] = {
         {1, "format", "expected 1, found 2"},
@@ -241,6 +245,25 @@ class LoadTest : public CppUnit::TestFixture {
         {20, "queue.double_bounces", "expected true or false, found 1"},
         {20, "queue.notices_language", "expected the name of a language such as \"en\" or \"pt-BR\", found \"../en\""},
         {20, "queue.notices_directory", "found \"notices\""},
+        {21, "relay.tls", "expected one of \"off\", \"opportunistic\", \"required\", \"verified\", found \"maybe\""},
+        {21, "relay.connections", "expected a number from 1 to 20000, found 0"},
+        {21, "relay.connections_per_destination", "found 0"},
+        {21, "relay.messages_per_connection", "found 0"},
+        {21, "relay.waiting_messages", "found 0"},
+        {22, "relay.waiting_bytes", "found 1"},
+        {22, "relay.addresses_tried", "found 0"},
+        {22, "relay.attempts_alone", "found 0"},
+        {22, "relay.idle_time", "found \"1 d\""},
+        {22, "relay.connect_time", "found 1"},
+        {22, "relay.greeting_time", "found 1"},
+        {23, "relay.command_time", "found 1"},
+        {23, "relay.data_time", "found 1"},
+        {23, "relay.write_time", "found 1"},
+        {23, "relay.end_of_data_time", "found 1"},
+        {23, "relay.dead_time", "expected at most relay.dead_time_most, 3600 s, found 7200 s"},
+        {23, "relay.routes", "expected a list of texts"},
+        {23, "relay.authorities", "found 1"},
+        {24, "children.relay", "expected a number from 1 to 64, found 0"},
     };
     for (const auto& row : rows) has(loaded, row);
     // A word that is like none is answered with none.

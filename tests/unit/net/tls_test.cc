@@ -100,6 +100,7 @@ class TlsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(garbage_instead_of_a_handshake_fails_with_a_reason);
   CPPUNIT_TEST(a_stream_aborted_in_its_handshake_returns);
   CPPUNIT_TEST(the_end_of_a_stream_is_said);
+  CPPUNIT_TEST(our_own_connections_look_at_the_certificate);
   CPPUNIT_TEST_SUITE_END();
 
   static net::TlsMaterial three_domains() {
@@ -525,6 +526,45 @@ class TlsTest : public CppUnit::TestFixture {
     };
     CPPUNIT_ASSERT(run(streams.io, serve(streams)));
     CPPUNIT_ASSERT_EQUAL(SSL_ERROR_ZERO_RETURN, error);
+  }
+
+  void our_own_connections_look_at_the_certificate() {
+    const auto contexts = contexts_of(material_with({domain_of({"mail.example.com"}, {}, {pair_for("mail.example.com")})}));
+    char path[] = "/tmp/postern_authorities.XXXXXX";
+    const base::Descriptor file(::mkstemp(path));
+    const std::string& trusted = made_certificate("mail.example.com").certificate;
+    CPPUNIT_ASSERT(::write(file.get(), trusted.data(), trusted.size()) == static_cast<ssize_t>(trusted.size()));
+    auto client = net::TlsClient::make(path, "ECDHE+AESGCM");
+    auto system = net::TlsClient::make("", "ECDHE+AESGCM");
+    ::unlink(path);
+    CPPUNIT_ASSERT(client.has_value() && system.has_value());
+    CPPUNIT_ASSERT(!net::TlsClient::make("/nonexistent", "ECDHE+AESGCM").has_value());
+    struct {
+      const char* what;
+      bool trusting;
+      net::TlsServer server;
+      bool made;
+      bool good;  // the certificate
+    } rows[] = {{"trusted", true, {"mail.example.com", true}, true, true},
+                {"another name", true, {"other.example.com", true}, false, false},
+                {"another name, not asked", true, {"other.example.com", false}, true, false},
+                {"an address", true, {"192.0.2.1", true}, false, false},
+                {"unknown authority", false, {"mail.example.com", true}, false, false},
+                {"unknown authority, not asked", false, {"mail.example.com", false}, true, false}};
+    for (const auto& row : rows) {
+      Pipe pipe;
+      auto server = TlsSession::begin(contexts, "smtp", address("192.0.2.1"), "", pipe.server.get());
+      auto ours = TlsSession::begin(row.trusting ? **client : **system, row.server, pipe.client.get());
+      CPPUNIT_ASSERT_MESSAGE(row.what, server.has_value() && ours.has_value());
+      auto step = TlsSession::Step::want_read;
+      for (int round = 0; round < 20 && step == TlsSession::Step::want_read; ++round) {
+        step = (*ours)->handshake();
+        [[maybe_unused]] const auto other = (*server)->handshake();
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.made, step == TlsSession::Step::done);
+      if (row.made) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.good, (*ours)->facts().peer_failure.empty());
+      else CPPUNIT_ASSERT_MESSAGE((*ours)->error().what, (*ours)->error().kind == Kind::denied);
+    }
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(TlsTest);
