@@ -6,7 +6,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "conf/configuration.h"
-#include "delivery/scripts.h"
+#include "delivery/filter_settings.h"
 #include "directory/generation.h"
 #include "gate/datagram_counts.h"
 #include "gate/scoreboard.h"
@@ -109,9 +109,8 @@ int run_child() {
 // The administrator's Sieve scripts, with the places in their own files.
 void check_filters(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (const auto& [path, text] : conf::filter_texts(configuration)) {
-    sieve::CompileOptions options;
+    sieve::CompileOptions options = delivery::compile_options(configuration);
     options.system_script = true;
-    options.abilities = delivery::kFilterAbilities;
     for (const auto& mistake : sieve::compile(text, options).mistakes)
       mistakes.push_back({{path, mistake.line}, "column " + std::to_string(mistake.column), mistake.text, mistake.warning});
   }

@@ -388,7 +388,42 @@ inline constexpr std::string_view kExcessNotices = "submission.notices";  // who
 // those that `channels` names.
 struct Filters {
   std::string directory;            // default: the configuration's own directory
+  std::string global_directory;     // NAME.sieve for `include :global "NAME"`; empty: sieve-global in `directory`
   bool before_may_discard = false;  // before.filter may use discard (6.2)
+  // Of a script and of its program (sieve/limits.h).
+  std::size_t script_bytes = 1024 * 1024;
+  std::size_t program_bytes = 16 * 1024 * 1024;
+  std::size_t commands = 20000;
+  std::size_t nesting = 32;
+  std::size_t includes = 255;
+  std::size_t include_depth = 10;
+  std::size_t variables = 255;
+  // Of a run.
+  std::uint64_t steps = 10'000'000;
+  std::size_t memory_bytes = 64 * 1024 * 1024;
+  std::size_t actions = 32;
+  std::size_t redirects = 4;
+  std::size_t notifications = 10;
+  std::size_t variable_bytes = 4096;
+  std::size_t header_edits = 100;
+  std::size_t header_value_bytes = 2048;
+  std::size_t regex_bytes = 64 * 1024;
+  std::size_t regex_text_bytes = 1024 * 1024;
+  std::size_t body_part_bytes = 8 * 1024 * 1024;
+  std::size_t body_bytes = 32 * 1024 * 1024;
+  // What is remembered from message to message, and for how long.
+  std::size_t memory_entries = 10000;           // an account and kind
+  std::chrono::seconds vacation_default{604800}, vacation_least{86400}, vacation_most{5184000};
+  std::chrono::seconds duplicate_default{43200}, duplicate_most{172800};
+  std::chrono::seconds mistake_notice{86400};   // between two mails about one script that fails; 0: none
+  // filter_discard, filter_jettison (6.6): 1 lets a message go at once, 2 keeps it for the days that channel filter_discard has.
+  unsigned discard = 1, jettison = 1;
+  // What spamtest and virustest see (RFC 5235).
+  std::string spam_field;                       // empty: nothing is tested
+  std::string spam_text;                        // stands in front of the number
+  unsigned spam_scale = 10;                     // the score that is certainly spam
+  std::string virus_field;
+  std::vector<TextLine> virus_values;           // "Clean 1": how the field begins, and what that is worth; empty: Clean 1, Infected 5
 };
 
 struct Configuration {
@@ -477,6 +512,17 @@ Result<net::Endpoint> name_server(std::string_view text);
 
 // Longest file of a named address list.
 inline constexpr std::size_t kMaxListFileBytes = 1024 * 1024;
+
+// The scripts for `include :global "NAME"` by their names.
+std::map<std::string, std::string, std::less<>> global_filter_texts(const Configuration& configuration);
+// Files that filters.global_directory may have.
+inline constexpr std::size_t kMaxGlobalFilters = 1000;
+// What a line of filters.virus_values says; Kind::invalid with the reason.
+struct VirusValue {
+  std::string beginning;
+  int value = 0;  // 1 (clean) to 5 (certainly a virus)
+};
+Result<VirusValue> virus_value(std::string_view line);
 
 // The path of a filter's file as `channels` or we ourselves name it: without "file://", relative to filters.directory.
 std::string filter_path(const Configuration& configuration, std::string_view name);

@@ -3,7 +3,7 @@
 #include "conf/settings.h"
 #include "conf/source.h"
 
-#include "base/descriptor.h"
+#include "base/files.h"
 #include "base/text.h"
 #include "net/dns_answer.h"
 #include "net/server_name.h"
@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <functional>
 #include <sstream>
 #include <map>
 #include <numeric>
@@ -35,6 +36,8 @@ constexpr std::size_t kMaxNameServers = 16;
 constexpr std::size_t kMaxDnsLists = 16;  // all are asked at once for each connection
 // Services that listeners.md knows and this version does not have.
 constexpr std::string_view kLaterModules[] = {"imap", "http_admin", "http_user", "ldap", "pwd", "acap", "ftp", "sip", "radius", "tftp"};
+
+constexpr std::string_view kGlobalFilterEnding = ".sieve";
 
 std::string join(const std::string& group, std::string_view name) { return group.empty() ? std::string(name) : group + "." + std::string(name); }
 
@@ -698,6 +701,24 @@ class Reader {
     }
   }
 
+  void check_filters() {
+    Filters& filters = configuration_.filters;
+    if (filters.global_directory.empty()) filters.global_directory = filters.directory + "/sieve-global";
+    else if (!filters.global_directory.starts_with('/'))
+      mistake(place_of("filters.global_directory"), "filters.global_directory", "expected a path that begins with \"/\", found \"" + base::printable(filters.global_directory, 64) + "\"");
+    for (const auto& [name, field] : {std::pair{"filters.spam_field", &filters.spam_field}, {"filters.virus_field", &filters.virus_field}})
+      if (!std::all_of(field->begin(), field->end(), [](char c) { return c > ' ' && c < 0x7f && c != ':'; }))
+        mistake(place_of(name), name, "expected the name of a header field, found \"" + base::printable(*field, 64) + "\"");
+    for (const TextLine& line : filters.virus_values)
+      if (const auto value = virus_value(line.text); !value) mistake(line.place, "filters.virus_values", value.error().what);
+    const auto in_order = [&](const char* name, std::chrono::seconds less, const char* than, std::chrono::seconds more) {
+      if (less > more) mistake(place_of(name), name, "expected at most " + std::string(than) + " (" + std::to_string(more.count()) + " s), found " + std::to_string(less.count()) + " s");
+    };
+    in_order("filters.vacation_least", filters.vacation_least, "filters.vacation_most", filters.vacation_most);
+    in_order("filters.vacation_default", filters.vacation_default, "filters.vacation_most", filters.vacation_most);
+    in_order("filters.duplicate_default", filters.duplicate_default, "filters.duplicate_most", filters.duplicate_most);
+  }
+
   void check_texts() {
     const auto is_absolute = [&](const char* name, const std::string& path) {
       if (!path.starts_with('/')) mistake(place_of(name), name, "expected a path that begins with \"/\", found \"" + base::printable(path, 64) + "\"");
@@ -706,6 +727,7 @@ class Reader {
     is_absolute("tables_directory", configuration_.tables_directory);
     is_absolute("filters.directory", configuration_.filters.directory);
     is_absolute("queue.notices_directory", configuration_.queue.notices_directory);
+    check_filters();
     if (!configuration_.log.file.empty()) is_absolute("log.file", configuration_.log.file);
     if (!is_host_name(configuration_.host_name))
       mistake(place_of("host_name"), "host_name", "expected a host name such as \"mail.example.com\", found \"" + base::printable(configuration_.host_name, 64) + "\"");
@@ -869,6 +891,27 @@ Loaded load_source(const Source& source, const std::string& path) {
   return loaded;
 }
 
+// Calls `add` with the path of each script that `include :global` may name.
+void add_global_filters(Loaded& loaded, const std::function<void(std::string)>& add) {
+  const std::string& directory = loaded.configuration.filters.global_directory;
+  const auto wrong = [&](std::string why) {
+    loaded.mistakes.push_back({loaded.configuration.place_of("filters.global_directory"), "filters.global_directory", directory + ": " + std::move(why)});
+  };
+  const base::Descriptor opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened) {
+    // The usual place need not be there; one that somebody names must.
+    const int error = errno;
+    if (error != ENOENT || !loaded.configuration.place_of("filters.global_directory").file.empty()) wrong(system_error(error, "open").what);
+    return;
+  }
+  auto names = base::list_directory(opened.get(), 10 * kMaxGlobalFilters);
+  if (!names) return wrong(names.error().what);
+  std::erase_if(*names, [](const std::string& name) { return name.starts_with('.') || !name.ends_with(kGlobalFilterEnding); });
+  std::sort(names->begin(), names->end());
+  if (names->size() > kMaxGlobalFilters) return wrong("expected at most " + std::to_string(kMaxGlobalFilters) + " scripts, found " + std::to_string(names->size()));
+  for (const std::string& name : *names) add(directory + "/" + name);
+}
+
 // Reads the filters' files into the configuration and its flattened text: children have no way to the files themselves.
 void read_filters(Loaded& loaded) {
   Configuration& configuration = loaded.configuration;
@@ -897,6 +940,7 @@ void read_filters(Loaded& loaded) {
       if (words >> name) wanted.push_back({filter_path(configuration, name), true, line.place, "channels[" + std::to_string(i) + "]"});
     }
   }
+  add_global_filters(loaded, [&](std::string path) { wanted.push_back({std::move(path), true, configuration.place_of("filters.global_directory"), "filters.global_directory"}); });
   std::string elements;
   for (const Wanted& one : wanted) {
     const base::Descriptor file(::open(one.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -972,6 +1016,25 @@ std::vector<std::pair<std::string, std::string>> notice_texts(const Configuratio
   std::vector<std::pair<std::string, std::string>> all;
   for (const TextLine& line : configuration.notice_texts) all.push_back(decode_file(line.text));
   return all;
+}
+
+std::map<std::string, std::string, std::less<>> global_filter_texts(const Configuration& configuration) {
+  std::map<std::string, std::string, std::less<>> found;
+  const std::string beginning = configuration.filters.global_directory + "/";
+  for (auto& [path, text] : filter_texts(configuration)) {
+    if (!path.starts_with(beginning) || !path.ends_with(kGlobalFilterEnding) || path.find('/', beginning.size()) != std::string::npos) continue;
+    found.emplace(path.substr(beginning.size(), path.size() - beginning.size() - kGlobalFilterEnding.size()), std::move(text));
+  }
+  return found;
+}
+
+Result<VirusValue> virus_value(std::string_view line) {
+  const auto blank = line.rfind(' ');
+  const auto value = blank == std::string_view::npos ? std::nullopt : base::number_from<int>(line.substr(blank + 1));
+  const std::string_view beginning = base::trim(line.substr(0, blank));
+  if (!value || *value < 1 || *value > 5 || beginning.empty())
+    return Error{Kind::invalid, "expected how the field begins, a blank, and a number from 1 to 5, such as \"Infected 5\", found \"" + base::printable(line, 64) + "\""};
+  return VirusValue{std::string(beginning), *value};
 }
 
 std::string filter_text(const Configuration& configuration, std::string_view path) {

@@ -34,33 +34,6 @@ constexpr std::size_t kLetGo = 1U << 20;
 // Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
 constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
 
-// What the engine asks while it runs a recipient's scripts.
-class FilterHost final : public sieve::Host {
- public:
-  FilterHost(store::Store& store, const directory::Account& account, const std::string& delimiter)
-      : store_(store), account_(account), delimiter_(delimiter) {}
-  bool mailbox_exists(const std::string& name) override {
-    auto exists = store_.folder_exists(account_.mailbox_directory, name == "INBOX" ? "" : name);
-    return exists && *exists;
-  }
-  std::string_view sub_address_delimiters() override { return delimiter_; }
-
- private:
-  store::Store& store_;
-  const directory::Account& account_;
-  const std::string& delimiter_;
-};
-
-const std::string* source_for(const std::vector<std::pair<std::string, FilterText>>& filters, const std::string& channel,
-                              std::string& name) {
-  for (const auto& [filter_channel, text] : filters)
-    if (filter_channel == channel) {
-      name = text.name;
-      return &text.source;
-    }
-  return nullptr;
-}
-
 // The id of a message that is made of this one: the same at every replay.
 std::string new_id_for(const mail::Envelope& envelope, const Recipient& recipient, std::size_t action) {
   return mail::derived_message_id(envelope.id, base::crc32c(recipient.address), static_cast<unsigned>(action));
@@ -120,11 +93,16 @@ struct Deliverer::RecipientOutcome {
   bool held = false;  // by `reason`
 };
 
-Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), settings_(std::move(settings)) {}
+Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), filtering_(parts_.store, parts_.directory) {
+  set_settings(std::move(settings));
+}
 
 Deliverer::~Deliverer() = default;
 
-void Deliverer::set_settings(DelivererSettings settings) { settings_ = std::move(settings); }
+void Deliverer::set_settings(DelivererSettings settings) {
+  settings_ = std::move(settings);
+  filtering_.set_settings(settings_.filters);
+}
 
 Awaitable<std::size_t> Deliverer::work(std::vector<spool::Position> positions, std::size_t most) {
   const std::vector<spool::Claim> claims = parts_.state.claim(positions, settings_.child, most);
@@ -376,33 +354,19 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     *account = *owner;
   }
 
+  const FilterSubject subject{envelope, recipient, *account};
   std::vector<sieve::LevelScript> scripts;
   if (job.deaths < settings_.attempts_alone) {
-    auto domain = co_await parts_.directory.domain(recipient.account.substr(recipient.account.rfind('@') + 1));
-    if (!domain) co_return RecipientOutcome{true, domain.error().what};
-    scripts_.add(sieve::Level::server_before, settings_.server_before.name, settings_.server_before.source, scripts);
-    scripts_.add(sieve::Level::user, "filter of " + recipient.account, (*account)->filter, scripts);
-    if (*domain != nullptr) scripts_.add(sieve::Level::domain, "filter of " + (*domain)->name, (*domain)->filter, scripts);
-    std::string name;
-    if (const std::string* source = source_for(settings_.destination_filters, recipient.destination_channel, name))
-      scripts_.add(sieve::Level::destination_channel, name, *source, scripts);
-    if (const std::string* source = source_for(settings_.source_filters, envelope.source_channel, name))
-      scripts_.add(sieve::Level::source_channel, name, *source, scripts);
-    scripts_.add(sieve::Level::server, settings_.server.name, settings_.server.source, scripts);
+    auto found = co_await filtering_.scripts(subject);
+    if (!found) co_return RecipientOutcome{true, found.error().what};
+    scripts = std::move(*found);
   }
-
   sieve::Decision decision;
   if (scripts.empty()) {
     decision.actions.push_back({.implicit = true});
   } else {
     if (!job.view) job.view = std::make_unique<mail::MessageView>(job.record->message());
-    FilterHost host(parts_.store, **account, settings_.recipient_delimiter);
-    sieve::Limits limits;
-    limits.cpu_time = settings_.script_time;
-    sieve::LevelSettings levels;
-    levels.server_before_may_discard = settings_.server_before_may_discard;
-    const sieve::EnvelopeView view{envelope.reverse_path, recipient.address, recipient.original, envelope.authenticated};
-    decision = sieve::decide(scripts, *job.view, view, host, limits, levels);
+    decision = filtering_.decide(scripts, *job.view, subject);
     script_time += decision.cpu_used;
   }
   // $V is a discard of the lowest authority: whoever decided explicitly has his way, and after an error, or without the filters, nobody

@@ -12,7 +12,7 @@
 // Failure: none to the caller; every trouble is logged with the message's id. Limits: one batch at a time.
 #include "net/asio.h"
 
-#include "delivery/scripts.h"
+#include "delivery/filtering.h"
 #include "directory/directory.h"
 #include "mail/envelope.h"
 #include "spool/journal.h"
@@ -27,26 +27,15 @@
 
 namespace postern::delivery {
 
-// A Sieve script of the administrator.
-struct FilterText {
-  std::string name;    // path, for the log
-  std::string source;  // empty: none
-};
-
 struct DelivererSettings {
   unsigned child = 0;
   unsigned attempts_alone = 3;                   // deaths until a message is delivered by plain keep
-  std::chrono::milliseconds script_time{2000};   // CPU, a recipient
   std::uint64_t batch_bytes = 32 * 1024 * 1024;  // of messages after which a batch is synced: they are held in memory until then
   std::chrono::milliseconds batch_script_time{250};  // CPU of all filters after which a batch is synced, so that nobody waits for a slow script
   std::chrono::seconds retry_first{60}, retry_most{3600};
   bool create_folders = true;                    // fileinto makes a folder that is missing
-  bool server_before_may_discard = false;
-  std::string recipient_delimiter = "+";
   unsigned received_fields = 50;                 // more: a redirect counts as a loop
-  FilterText server_before, server;
-  // By channel name.
-  std::vector<std::pair<std::string, FilterText>> source_filters, destination_filters;
+  FilterSettings filters;
 };
 
 // What the deliverer works with; all must outlive it.
@@ -99,7 +88,7 @@ class Deliverer {
 
   DelivererParts parts_;
   DelivererSettings settings_;
-  Scripts scripts_;
+  Filtering filtering_;
   Counters counters_;
   std::vector<spool::Position> unmarked_;  // finished, but the note of it could not be written yet; still claimed
 };

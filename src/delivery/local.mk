@@ -2,6 +2,8 @@
 noinst_LIBRARIES += libpostern_delivery.a
 libpostern_delivery_a_SOURCES = \
   src/delivery/deliverer.h src/delivery/deliverer.cc \
+  src/delivery/filter_settings.h src/delivery/filter_settings.cc \
+  src/delivery/filtering.h src/delivery/filtering.cc \
   src/delivery/scripts.h src/delivery/scripts.cc
 libpostern_delivery_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_delivery_a_OBJECTS): $(ASIO_PCH)

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/scripts.h"
 
-#include "sieve/compile.h"
-
 namespace postern::delivery {
+
+void Scripts::set_options(sieve::CompileOptions options) {
+  // A reload may bring other limits, or other scripts to be included: too rare to compare them.
+  options_ = std::move(options);
+  programs_.clear();
+  bytes_ = 0;
+}
 
 void Scripts::add(sieve::Level level, const std::string& name, const std::string& source, std::vector<sieve::LevelScript>& scripts) {
   if (source.empty()) return;
@@ -18,9 +23,8 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
     programs_.clear();
     bytes_ = 0;
   }
-  sieve::CompileOptions options;
+  sieve::CompileOptions options = options_;
   options.system_script = system_script;
-  options.abilities = kFilterAbilities;
   sieve::Compiled compiled = sieve::compile(source, options);
   Entry entry{std::move(compiled.program), {}};
   for (const sieve::Mistake& mistake : compiled.mistakes) {

@@ -49,6 +49,7 @@ struct Given {
   std::optional<Channel::Authentication> authentication;
   std::optional<std::string> tls_switch, authentication_switch, source_filter, destination_filter;
   std::optional<bool> rewrites_sender, verifies_sender_domain;
+  std::optional<unsigned> notice_days;
   bool alias_local = false;
 };
 
@@ -66,7 +67,13 @@ std::optional<std::string> read_keywords(const std::vector<std::string_view>& li
     else if (word == "authrewrite" || word == "noauthrewrite") given.rewrites_sender = word == "authrewrite";
     else if (word == "mailfromdnsverify" || word == "nomailfromdnsverify") given.verifies_sender_domain = word == "mailfromdnsverify";
     else if (word == "userswitchchannel") return "userswitchchannel is not available: this version switches channels by client address, TLS and login only";
-    else if (word == "nosourcefilter") given.source_filter = "";
+    else if (word == "notices") {
+      constexpr unsigned kMostDays = 365;
+      const auto days = i + 1 == line.size() ? std::nullopt : base::number_from<unsigned>(line[i + 1]);
+      if (!days || *days < 1 || *days > kMostDays) return "expected a number of days from 1 to " + std::to_string(kMostDays) + " behind notices";
+      given.notice_days = *days;
+      ++i;
+    } else if (word == "nosourcefilter") given.source_filter = "";
     else if (word == "nodestinationfilter") given.destination_filter = "";
     else if (word == "sourcefilter" || word == "destinationfilter" || word == "channelfilter") {
       if (++i == line.size()) return "expected a file's name behind " + word;
@@ -93,6 +100,7 @@ Channel make(std::string_view name, const Given& own, const Given& defaults) {
   channel.destination_filter = own.destination_filter ? *own.destination_filter : defaults.destination_filter.value_or("");
   channel.rewrites_sender = own.rewrites_sender ? *own.rewrites_sender : defaults.rewrites_sender.value_or(false);
   channel.verifies_sender_domain = own.verifies_sender_domain ? *own.verifies_sender_domain : defaults.verifies_sender_domain.value_or(false);
+  channel.notice_days = own.notice_days ? *own.notice_days : defaults.notice_days.value_or(channel.notice_days);
   channel.alias_local = own.alias_local || defaults.alias_local || name == "l";
   return channel;
 }

@@ -27,6 +27,7 @@ struct Channel {
   bool alias_local = false;           // aliases are expanded for its recipients (always for `l`)
   bool rewrites_sender = false;       // authrewrite: flag $K may set the Sender field of what comes in here (2.6)
   bool verifies_sender_domain = false;  // mailfromdnsverify (8.2)
+  unsigned notice_days = 7;           // notices: so long filter_discard keeps what filters discard (6.6)
 };
 
 class Channels {

@@ -3,9 +3,9 @@
 
 #include "base/log.h"
 #include "delivery/deliverer.h"
+#include "delivery/filter_settings.h"
 #include "directory/client.h"
 #include "net/run_for_life.h"
-#include "policy/channels.h"
 #include "policy/access.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
@@ -46,26 +46,12 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   delivery::DelivererSettings settings;
   settings.child = child;
   settings.attempts_alone = configuration.delivery.attempts_alone;
-  settings.script_time = configuration.delivery.script_time;
   settings.batch_bytes = configuration.delivery.batch_bytes;
   settings.retry_first = configuration.delivery.retry_first;
   settings.retry_most = configuration.delivery.retry_most;
-  settings.recipient_delimiter = configuration.recipient_delimiter;
   settings.received_fields = configuration.smtp.received_fields;
   settings.create_folders = configuration.delivery.create_folders;
-  settings.server_before_may_discard = configuration.filters.before_may_discard;
-  const auto filter = [&](const std::string& name) {
-    const std::string path = conf::filter_path(configuration, name);
-    return delivery::FilterText{path, conf::filter_text(configuration, path)};
-  };
-  settings.server_before = filter("before.filter");
-  settings.server = filter("system.filter");
-  std::vector<conf::Mistake> checked_already;
-  const auto channels = policy::Channels::parse(configuration.channels, checked_already);
-  for (const auto& [name, channel] : channels.all()) {
-    if (!channel.source_filter.empty()) settings.source_filters.emplace_back(name, filter(channel.source_filter));
-    if (!channel.destination_filter.empty()) settings.destination_filters.emplace_back(name, filter(channel.destination_filter));
-  }
+  settings.filters = delivery::filter_settings(configuration);
   return settings;
 }
 

@@ -105,6 +105,11 @@ std::optional<std::uint32_t> Builder::script(const std::string& name, std::strin
 
 Compiled Builder::take() {
   Compiled done;
+  if (!broken_ && facts(*program_).bytes > options_.limits.program_bytes) {
+    mistakes_.push_back({1, 1, "the program of the script is larger than " + std::to_string(options_.limits.program_bytes) + " bytes"});
+    failed_.push_back({{}, Compiled::Stage::checking});
+    broken_ = true;
+  }
   if (!broken_) done.program = program_;
   done.mistakes = std::move(mistakes_);
   done.mistakes.insert(done.mistakes.end(), std::make_move_iterator(included_mistakes_.begin()), std::make_move_iterator(included_mistakes_.end()));

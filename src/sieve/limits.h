@@ -12,6 +12,7 @@ namespace postern::sieve {
 struct CompileLimits {
   std::size_t script_bytes = 1024 * 1024;
   std::size_t string_bytes = 1024 * 1024;
+  std::size_t program_bytes = 16 * 1024 * 1024;  // of the program, about (ProgramFacts::bytes)
   std::size_t commands = 20000;
   std::size_t nesting = 32;             // blocks and tests, each
   std::size_t arguments = 32;           // to one command or test

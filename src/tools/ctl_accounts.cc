@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "delivery/scripts.h"
+#include "delivery/filter_settings.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "sieve/compile.h"
@@ -163,7 +163,7 @@ Result<NewPassword> new_password(const std::optional<std::string>& file, bool ge
 }
 
 // The text of a filter from a file or standard input, checked: mistakes are printed as FILE:LINE:COLUMN.
-Result<std::string> read_filter(const std::string& file, bool system_script) {
+Result<std::string> read_filter(const Context& context, const std::string& file, bool system_script) {
   base::Descriptor opened;
   if (file != "-") {
     opened = base::Descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -180,9 +180,8 @@ Result<std::string> read_filter(const std::string& file, bool system_script) {
       return Error{Kind::invalid, file + ": longer than " + std::to_string(directory::kMaxFilterBytes) + " bytes"};
   }
   if (!base::is_utf8(source)) return Error{Kind::invalid, file + ": not UTF-8 text"};
-  sieve::CompileOptions options;
+  sieve::CompileOptions options = delivery::compile_options(context.configuration());
   options.system_script = system_script;
-  options.abilities = delivery::kFilterAbilities;
   const sieve::Compiled compiled = sieve::compile(source, options);
   const std::string name = file == "-" ? "standard input" : file;
   for (const sieve::Mistake& mistake : compiled.mistakes)
@@ -204,7 +203,7 @@ int run_filter(const Context& context, const std::string& kind, const std::strin
   }
   object request{{"ask", kind + "-filter"}, {"name", name}, {"filter", ""}};
   if (what != "--none") {
-    auto source = read_filter(what, kind == "domain");
+    auto source = read_filter(context, what, kind == "domain");
     if (!source) return complain(context, source.error().what);
     if (source->empty()) return complain(context, "the filter is empty; --none removes one");
     request["filter"] = *source;

@@ -43,6 +43,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_empty_text_gives_the_defaults);
   CPPUNIT_TEST(every_kind_of_value_is_read);
   CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
+  CPPUNIT_TEST(wrong_settings_of_filters_are_named);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
   CPPUNIT_TEST(large_numbers_are_not_cut);
@@ -271,6 +272,54 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!loaded.usable());
     CPPUNIT_ASSERT(loaded.flattened.empty());
     CPPUNIT_ASSERT_EQUAL(std::string("postern.conf:1: format: expected 1, found 2"), loaded.mistakes.front().to_string());
+  }
+
+  void wrong_settings_of_filters_are_named() {
+    const auto loaded = conf::load_text(
+        "filter_discard = 3; filter_jettison = 0;\n"
+        "filters : {\n"
+        "  script_bytes = 5; program_bytes = 5; commands = 9; nesting = 65; includes = 1001; include_depth = 0; variables = 0; global_directory = \"here\";\n"
+        "  steps = 9; memory_bytes = 9; actions = 0; redirects = 1001; notifications = -1; variable_bytes = 9; header_edits = 10001;\n"
+        "  header_value_bytes = 9; regex_bytes = 9; regex_text_bytes = 9; body_part_bytes = 9; body_bytes = 9; memory_entries = 9;\n"
+        "  vacation_default = \"61 d\"; vacation_least = \"62 d\"; duplicate_default = \"3 d\"; mistake_notice = \"366 d\";\n"
+        "  spam_field = \"A B\"; virus_field = \"A:\"; spam_scale = 0; virus_values = ( \"Clean 1\",\n"
+        "    \"Dirty 6\" );\n"
+        "};\n",
+        "postern.conf");
+    const Expected rows[] = {
+        {1, "filter_discard", "expected a number from 1 to 2, found 3"},
+        {1, "filter_jettison", "found 0"},
+        {3, "filters.script_bytes", "expected a size from 1 KiB to 16 MiB"},
+        {3, "filters.program_bytes", "from 64 KiB to 1 GiB"},
+        {3, "filters.commands", "found 9"},
+        {3, "filters.nesting", "expected a number from 2 to 64, found 65"},
+        {3, "filters.includes", "found 1001"},
+        {3, "filters.include_depth", "found 0"},
+        {3, "filters.variables", "found 0"},
+        {3, "filters.global_directory", "found \"here\""},
+        {4, "filters.steps", "found 9"},
+        {4, "filters.memory_bytes", "from 64 KiB"},
+        {4, "filters.actions", "found 0"},
+        {4, "filters.redirects", "found 1001"},
+        {4, "filters.notifications", "found -1"},
+        {4, "filters.variable_bytes", "from 128 B"},
+        {4, "filters.header_edits", "found 10001"},
+        {5, "filters.header_value_bytes", "from 998 B"},
+        {5, "filters.regex_bytes", "from 1 KiB"},
+        {5, "filters.regex_text_bytes", "from 1 KiB"},
+        {5, "filters.body_part_bytes", "from 1 KiB"},
+        {5, "filters.body_bytes", "from 1 KiB"},
+        {5, "filters.memory_entries", "found 9"},
+        {6, "filters.vacation_default", "expected at most filters.vacation_most (5184000 s), found 5270400 s"},
+        {6, "filters.vacation_least", "expected at most filters.vacation_most"},
+        {6, "filters.duplicate_default", "expected at most filters.duplicate_most"},
+        {6, "filters.mistake_notice", "expected a time from 0 s to 365 d"},
+        {7, "filters.spam_field", "expected the name of a header field, found \"A B\""},
+        {7, "filters.virus_field", "found \"A:\""},
+        {7, "filters.spam_scale", "found 0"},
+        {8, "filters.virus_values", "found \"Dirty 6\""},
+    };
+    for (const auto& row : rows) has(loaded, row);
   }
 
   void mistakes_in_lists_name_the_line_that_holds_them() {

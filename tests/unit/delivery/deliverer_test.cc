@@ -221,8 +221,8 @@ class DelivererTest : public CppUnit::TestFixture {
     for (const auto& row : rows) {
       Site site;
       site.account("a@example.com", row.user);
-      site.settings_.destination_filters = {{"ims-ms", {"channel.filter", row.channel}}};
-      site.settings_.server = {"system.filter", row.server};
+      site.settings_.filters.destination_filters = {{"ims-ms", {"channel.filter", row.channel}}};
+      site.settings_.filters.server = {"system.filter", row.server};
       site.work({site.append({"a@example.com"})});
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.inbox, site.count("example.com/a"));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.bulk, site.count("example.com/a", ".Bulk"));

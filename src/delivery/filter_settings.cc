@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "delivery/filter_settings.h"
+
+#include "policy/channels.h"
+
+namespace postern::delivery {
+namespace {
+
+sieve::Limits run_limits(const conf::Configuration& configuration) {
+  const conf::Filters& filters = configuration.filters;
+  sieve::Limits limits;
+  limits.cpu_time = configuration.delivery.script_time;
+  limits.steps = filters.steps;
+  limits.memory_bytes = filters.memory_bytes;
+  limits.actions = filters.actions;
+  limits.redirects = filters.redirects;
+  limits.notifications = filters.notifications;
+  limits.variable_bytes = filters.variable_bytes;
+  limits.header_edits = filters.header_edits;
+  limits.header_value_bytes = filters.header_value_bytes;
+  limits.regex_program_bytes = filters.regex_bytes;
+  limits.regex_text_bytes = filters.regex_text_bytes;
+  limits.body_part_bytes = filters.body_part_bytes;
+  limits.body_bytes = filters.body_bytes;
+  limits.vacation_default = filters.vacation_default;
+  limits.vacation_least = filters.vacation_least;
+  limits.vacation_most = filters.vacation_most;
+  limits.duplicate_default = filters.duplicate_default;
+  limits.duplicate_most = filters.duplicate_most;
+  return limits;
+}
+
+}  // namespace
+
+sieve::CompileOptions compile_options(const conf::Configuration& configuration) {
+  const conf::Filters& filters = configuration.filters;
+  sieve::CompileOptions options;
+  options.abilities = kFilterAbilities;
+  options.run_limits = run_limits(configuration);
+  options.limits.script_bytes = filters.script_bytes;
+  options.limits.string_bytes = filters.script_bytes;
+  options.limits.program_bytes = filters.program_bytes;
+  options.limits.commands = filters.commands;
+  options.limits.nesting = filters.nesting;
+  options.limits.includes = filters.includes;
+  options.limits.include_depth = filters.include_depth;
+  options.limits.variables = filters.variables;
+  return options;
+}
+
+FilterSettings filter_settings(const conf::Configuration& configuration) {
+  FilterSettings settings;
+  settings.compile = compile_options(configuration);
+  settings.recipient_delimiter = configuration.recipient_delimiter;
+  settings.server_before_may_discard = configuration.filters.before_may_discard;
+  const auto filter = [&](const std::string& name) {
+    const std::string path = conf::filter_path(configuration, name);
+    return FilterText{path, conf::filter_text(configuration, path)};
+  };
+  settings.server_before = filter("before.filter");
+  settings.server = filter("system.filter");
+  std::vector<conf::Mistake> checked_already;
+  const auto channels = policy::Channels::parse(configuration.channels, checked_already);
+  for (const auto& [name, channel] : channels.all()) {
+    if (!channel.source_filter.empty()) settings.source_filters.emplace_back(name, filter(channel.source_filter));
+    if (!channel.destination_filter.empty()) settings.destination_filters.emplace_back(name, filter(channel.destination_filter));
+  }
+  return settings;
+}
+
+}  // namespace postern::delivery

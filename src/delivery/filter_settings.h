@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What postern.conf says of filters, for all who compile or run them: delivery, the check of a configuration, tools. Limits and capabilities
+// are the same everywhere, so that a script which is taken is one that runs.
+#include "conf/configuration.h"
+#include "delivery/filtering.h"
+
+namespace postern::delivery {
+
+// With the limits, and without the texts of included scripts.
+sieve::CompileOptions compile_options(const conf::Configuration& configuration);
+FilterSettings filter_settings(const conf::Configuration& configuration);
+
+}  // namespace postern::delivery
