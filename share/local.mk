@@ -16,3 +16,9 @@ dist_templates_DATA = \
   share/postern/templates/spam-folder.template \
   share/postern/templates/subject-folder.template \
   share/postern/templates/vacation.template
+
+# Texts of notices to senders (posternctl-queue(8)); tests/unit/mail reads each, and compares the English ones with the program's own.
+notices_endir = $(pkgdatadir)/notices/en
+dist_notices_en_DATA = share/postern/notices/en/delay share/postern/notices/en/failure share/postern/notices/en/success
+notices_dedir = $(pkgdatadir)/notices/de
+dist_notices_de_DATA = share/postern/notices/de/delay share/postern/notices/de/failure share/postern/notices/de/success

@@ -23,6 +23,7 @@
 #include "net/certificate.h"
 #include "net/frames.h"
 #include "policy/site.h"
+#include "queue/notification.h"
 #include "rehearsal/observation_counts.h"
 #include "roles/delivery.h"
 #include "roles/directory.h"
@@ -120,6 +121,7 @@ void check_filters(const conf::Configuration& configuration, std::vector<conf::M
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
   check_filters(configuration, mistakes);
+  for (auto& mistake : queue::check_notices(configuration)) mistakes.push_back(std::move(mistake));
   if (auto ciphers = net::check_cipher_list(configuration.tls.ciphers); !ciphers)
     mistakes.push_back({configuration.place_of("tls.ciphers"), "tls.ciphers",
                         "expected a list of ciphers as openssl-ciphers(1) has them, found \"" + configuration.tls.ciphers + "\": " + ciphers.error().what});

@@ -5,10 +5,12 @@ libpostern_mail_a_SOURCES = \
   src/mail/address_places.h src/mail/address_places.cc src/mail/address_list.cc \
   src/mail/charset.h src/mail/charset.cc \
   src/mail/date.h src/mail/date.cc \
+  src/mail/delivery_status.h src/mail/delivery_status.cc \
   src/mail/encode.h src/mail/encode.cc \
   src/mail/envelope.h src/mail/envelope.cc \
   src/mail/header.h src/mail/header.cc \
   src/mail/message.h src/mail/message.cc \
   src/mail/message_id.h src/mail/message_id.cc \
+  src/mail/notice_text.h src/mail/notice_text.cc \
   src/mail/part.h src/mail/part.cc \
   src/mail/received.h src/mail/received.cc
