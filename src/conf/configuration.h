@@ -317,6 +317,9 @@ struct DirectoryLimits {
   unsigned verify_threads = 0;    // helper threads for passwords; 0: one a core
   unsigned verify_queue = 256;    // verifications that wait for one; beyond it: try again later
   unsigned connections = 1024;    // from our own processes and from tools
+  unsigned group_members = 10000; // of an alias or a group, and addresses that one recipient leads to
+  unsigned scripts = 100;         // of one account
+  std::uint64_t script_bytes = 256 * 1024;  // of a script that its owner stores
 };
 
 // The process that asks name servers.

@@ -10,11 +10,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
 namespace postern::directory {
 namespace {
 
 using boost::json::object;
+
+// A list's answer ends behind the entry with which it has so many bytes.
+constexpr std::size_t kListBytes = 1024 * 1024;
 
 Administered failed(const Error& error) { return {error_answer(error), false}; }
 Administered missing(const char* member) { return failed({Kind::invalid, std::string("the question lacks \"") + member + '"'}); }
@@ -33,6 +37,13 @@ Administered done_with(const Account& account) {
   return done;
 }
 
+Administered done_with(const Alias& alias) {
+  Administered done;
+  done.answer["alias"] = to_json(alias);
+  done.changed = true;
+  return done;
+}
+
 Administered with_canonical(const object& request, Result<std::string> (*canonical)(std::string_view),
                             const std::function<Administered(const std::string&)>& work) {
   const auto name = text_in(request, "name");
@@ -42,7 +53,7 @@ Administered with_canonical(const object& request, Result<std::string> (*canonic
   return work(*proper);
 }
 
-Administered domain_add(Database& database, const object& request) {
+Administered domain_add(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_domain, [&](const std::string& name) {
     const Domain domain{name, {}, base::wall_now()};
     if (auto added = database.add(domain); !added) return failed(added.error());
@@ -50,14 +61,14 @@ Administered domain_add(Database& database, const object& request) {
   });
 }
 
-Administered domain_remove(Database& database, const object& request) {
+Administered domain_remove(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_domain, [&](const std::string& name) {
     if (auto removed = database.remove_domain(name); !removed) return failed(removed.error());
     return done_with(Domain{name, {}, {}});
   });
 }
 
-Administered domain_filter(Database& database, const object& request) {
+Administered domain_filter(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_domain, [&](const std::string& name) {
     const auto filter = text_in(request, "filter");
     if (!filter) return missing("filter");
@@ -71,7 +82,7 @@ Administered domain_filter(Database& database, const object& request) {
 }
 
 // Reads, changes and writes back one account.
-Administered account_change(Database& database, const object& request, const std::function<Result<void>(AccountRecord&)>& change) {
+Administered change_account(Database& database, const object& request, const std::function<Result<void>(AccountRecord&)>& change) {
   return with_canonical(request, canonical_account, [&](const std::string& name) {
     auto record = database.account(name);
     if (!record) return failed(record.error());
@@ -90,20 +101,63 @@ Result<void> set_hash(AccountRecord& record, const object& request) {
   return {};
 }
 
-Administered account_add(Database& database, const object& request) {
+// The addresses of a list in canonical form, each once. Nothing if there is no such member.
+Result<std::optional<std::vector<std::string>>> targets_in(const object& request, std::string_view member) {
+  if (!request.contains(member)) return std::optional<std::vector<std::string>>();
+  const auto given = texts_in(request, member);
+  if (!given) return Error{Kind::invalid, "\"" + std::string(member) + "\" is not a list of addresses"};
+  std::vector<std::string> targets;
+  std::set<std::string> seen;
+  for (const std::string& text : *given) {
+    auto target = canonical_target(text);
+    if (!target) return target.error().in(text);
+    if (seen.insert(*target).second) targets.push_back(std::move(*target));
+  }
+  return std::optional(std::move(targets));
+}
+
+// What the question says of the account's attributes.
+Result<void> set_attributes(AccountRecord& record, const object& request) {
+  Account& account = record.account;
+  if (request.contains("password_hash"))
+    if (auto good = set_hash(record, request); !good) return good;
+  if (const auto text = text_in(request, "description")) account.description = *text;
+  if (const auto number = number_in(request, "quota_bytes")) account.quota_bytes = *number;
+  if (const auto truth = truth_in(request, "enabled")) account.enabled = *truth;
+  if (const auto truth = truth_in(request, "held")) account.held = *truth;
+  if (const auto truth = truth_in(request, "keeps_copy")) account.keeps_copy = *truth;
+  if (auto tags = texts_in(request, "conversion_tags")) account.conversion_tags = std::move(*tags);
+  if (auto services = texts_in(request, "services")) account.services = std::move(*services);
+  if (const auto host = text_in(request, "mail_host")) {
+    if (!host->empty()) {
+      auto canonical = canonical_domain(*host);
+      if (!canonical) return canonical.error().in(*host);
+      account.mail_host = std::move(*canonical);
+    } else {
+      account.mail_host.clear();
+    }
+  }
+  auto forwarding = targets_in(request, "forwarding");
+  if (!forwarding) return forwarding.error();
+  if (forwarding->has_value()) account.forwarding = std::move(**forwarding);
+  if (account.forwarding.empty()) account.keeps_copy = false;
+  return {};
+}
+
+Administered account_add(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_account, [&](const std::string& name) {
     AccountRecord record;
     record.account.name = name;
     record.account.mailbox_directory = mailbox_directory_for(name);
-    record.account.description = text_in(request, "description").value_or("");
     record.account.created = base::wall_now();
-    if (auto good = set_hash(record, request); !good) return failed(good.error());
+    if (!request.contains("password_hash")) return missing("password_hash");
+    if (auto good = set_attributes(record, request); !good) return failed(good.error());
     if (auto added = database.add(record); !added) return failed(added.error());
     return done_with(record.account);
   });
 }
 
-Administered account_remove(Database& database, const object& request) {
+Administered account_remove(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_account, [&](const std::string& name) {
     auto removed = database.remove_account(name);
     if (!removed) return failed(removed.error());
@@ -111,25 +165,99 @@ Administered account_remove(Database& database, const object& request) {
   });
 }
 
-Administered account_password(Database& database, const object& request) {
-  return account_change(database, request, [&](AccountRecord& record) { return set_hash(record, request); });
+Administered account_change(Database& database, const object& request, const Limits&) {
+  return change_account(database, request, [&](AccountRecord& record) { return set_attributes(record, request); });
 }
 
-Administered account_filter(Database& database, const object& request) {
+Administered account_filter(Database& database, const object& request, const Limits&) {
   const auto filter = text_in(request, "filter");
   if (!filter) return missing("filter");
-  return account_change(database, request, [&](AccountRecord& record) -> Result<void> {
-    record.account.filter = *filter;
-    return {};
+  return with_canonical(request, canonical_account, [&](const std::string& name) {
+    const auto put = filter->empty() ? database.remove_script(name, std::string(kMainScript), true)
+                                     : database.put_script(name, {std::string(kMainScript), *filter, {}, base::wall_now()}, nullptr);
+    if (!put) return failed(put.error());
+    if (*put == ScriptOutcome::too_large) return failed({Kind::invalid, "the filter is longer than 1,000,000 bytes"});
+    if (*put == ScriptOutcome::not_text) return failed({Kind::invalid, "the filter is not UTF-8 text"});
+    const auto active = database.activate_script(name, filter->empty() ? std::string() : std::string(kMainScript));
+    if (!active) return failed(active.error());
+    auto record = database.account(name);
+    if (!record) return failed(record.error());
+    if (!record->has_value()) return failed({Kind::not_found, "there is no account " + name});
+    return done_with((*record)->account);
   });
 }
 
-Administered account_enable(Database& database, const object& request) {
-  const auto enabled = truth_in(request, "enabled");
-  if (!enabled) return missing("enabled");
-  return account_change(database, request, [&](AccountRecord& record) -> Result<void> {
-    record.account.enabled = *enabled;
-    return {};
+// Puts the members of the list into the alias.
+Result<void> set_members(Alias& alias, std::vector<std::string> members, const Limits& limits) {
+  if (members.size() > limits.group_members)
+    return Error{Kind::invalid, std::to_string(members.size()) + " members; directory.group_members allows " + std::to_string(limits.group_members)};
+  if (std::find(members.begin(), members.end(), alias.name) != members.end()) return Error{Kind::invalid, alias.name + " would lead to itself"};
+  alias.members = std::move(members);
+  return {};
+}
+
+Result<void> set_owner(Alias& alias, const object& request) {
+  const auto owner = text_in(request, "owner");
+  if (!owner) return {};
+  alias.owner.clear();
+  if (owner->empty()) return {};
+  auto canonical = canonical_target(*owner);
+  if (!canonical) return canonical.error().in(*owner);
+  alias.owner = std::move(*canonical);
+  return {};
+}
+
+Administered alias_add(Database& database, const object& request, const Limits& limits) {
+  return with_canonical(request, canonical_alias, [&](const std::string& name) {
+    Alias alias;
+    alias.name = name;
+    alias.kind = text_in(request, "kind") == "group" ? Alias::Kind::group : Alias::Kind::alias;
+    alias.description = text_in(request, "description").value_or("");
+    alias.created = base::wall_now();
+    auto members = targets_in(request, "members");
+    if (!members) return failed(members.error());
+    if (auto good = set_members(alias, std::move(*members).value_or(std::vector<std::string>()), limits); !good) return failed(good.error());
+    if (auto good = set_owner(alias, request); !good) return failed(good.error());
+    if (auto added = database.add(alias); !added) return failed(added.error());
+    return done_with(alias);
+  });
+}
+
+Administered alias_change(Database& database, const object& request, const Limits& limits) {
+  return with_canonical(request, canonical_alias, [&](const std::string& name) {
+    auto found = database.alias(name);
+    if (!found) return failed(found.error());
+    if (!found->has_value()) return failed({Kind::not_found, "there is no alias or group " + name});
+    Alias& alias = **found;
+    auto members = targets_in(request, "members"), add = targets_in(request, "add"), drop = targets_in(request, "drop");
+    for (const auto* list : {&members, &add, &drop})
+      if (!*list) return failed(list->error());
+    std::vector<std::string> changed = std::move(*members).value_or(alias.members);
+    if (drop->has_value()) {
+      for (const std::string& target : **drop) {
+        const auto place = std::find(changed.begin(), changed.end(), target);
+        if (place == changed.end()) return failed({Kind::not_found, target + " is not a member of " + name});
+        changed.erase(place);
+      }
+    }
+    if (add->has_value())
+      for (std::string& target : **add) {
+        if (std::find(changed.begin(), changed.end(), target) != changed.end()) return failed({Kind::invalid, target + " is a member of " + name + " already"});
+        changed.push_back(std::move(target));
+      }
+    if (auto good = set_members(alias, std::move(changed), limits); !good) return failed(good.error());
+    if (auto good = set_owner(alias, request); !good) return failed(good.error());
+    if (const auto text = text_in(request, "description")) alias.description = *text;
+    if (auto written = database.change(alias); !written) return failed(written.error());
+    return done_with(alias);
+  });
+}
+
+Administered alias_remove(Database& database, const object& request, const Limits&) {
+  return with_canonical(request, canonical_alias, [&](const std::string& name) {
+    auto removed = database.remove_alias(name);
+    if (!removed) return failed(removed.error());
+    return done_with(*removed);
   });
 }
 
@@ -137,7 +265,7 @@ std::size_t limit_in(const object& request) {
   return std::clamp<std::size_t>(number_in(request, "limit").value_or(kListLimit), 1, kListLimit);
 }
 
-Administered domain_list(Database& database, const object& request) {
+Administered domain_list(Database& database, const object& request, const Limits&) {
   const std::size_t limit = limit_in(request);
   auto list = database.domains(text_in(request, "after").value_or(""), limit);
   if (!list) return failed(list.error());
@@ -149,29 +277,125 @@ Administered domain_list(Database& database, const object& request) {
   return done;
 }
 
-Administered account_list(Database& database, const object& request) {
+// The domain that a list is asked for; empty: all.
+Result<std::string> domain_in(Database& database, const object& request) {
+  const std::string domain = text_in(request, "domain").value_or("");
+  if (domain.empty()) return domain;
+  auto proper = canonical_domain(domain);
+  if (!proper) return proper.error().in(domain);
+  auto there = database.domain(*proper);
+  if (!there) return there.error();
+  if (!there->has_value()) return Error{Kind::not_found, "there is no domain " + *proper};
+  return proper;
+}
+
+Administered account_list(Database& database, const object& request, const Limits&) {
   const std::size_t limit = limit_in(request);
-  std::string domain = text_in(request, "domain").value_or("");
-  if (!domain.empty()) {
-    auto proper = canonical_domain(domain);
-    if (!proper) return failed(proper.error().in(domain));
-    domain = *proper;
-    auto there = database.domain(domain);
-    if (!there) return failed(there.error());
-    if (!there->has_value()) return failed({Kind::not_found, "there is no domain " + domain});
-  }
-  auto list = database.accounts(domain, text_in(request, "after").value_or(""), limit);
+  const auto domain = domain_in(database, request);
+  if (!domain) return failed(domain.error());
+  auto list = database.accounts(*domain, text_in(request, "after").value_or(""), limit);
   if (!list) return failed(list.error());
   boost::json::array entries;
+  std::size_t bytes = 0;
   for (const AccountRecord& record : *list) {
+    if (bytes > kListBytes) break;
     object entry = to_json(record.account, false);
     entry["password"] = !record.password_hash.empty();
     entries.push_back(std::move(entry));
+    bytes += encode(record).size();
   }
   Administered done;
-  done.answer["more"] = entries.size() == limit;
+  done.answer["more"] = entries.size() == limit || entries.size() < list->size();
   done.answer["accounts"] = std::move(entries);
   return done;
+}
+
+Administered alias_list(Database& database, const object& request, const Limits&) {
+  const auto domain = domain_in(database, request);
+  if (!domain) return failed(domain.error());
+  const auto kind = text_in(request, "kind");
+  Administered done;
+  boost::json::array entries;
+  std::size_t bytes = 0;
+  // A few at a time: one may be a megabyte.
+  std::string after = text_in(request, "after").value_or("");
+  for (const std::size_t limit = limit_in(request); entries.size() < limit && bytes < kListBytes;) {
+    auto list = database.aliases(*domain, after, 4);
+    if (!list) return failed(list.error());
+    if (list->empty()) {
+      after.clear();
+      break;
+    }
+    for (const Alias& alias : *list) {
+      if (kind && *kind != (alias.kind == Alias::Kind::group ? "group" : "alias")) continue;
+      entries.push_back(to_json(alias));
+      for (const std::string& member : alias.members) bytes += member.size() + 4;
+    }
+    after = list->back().name;
+  }
+  done.answer["more"] = !after.empty();
+  done.answer["after"] = after;
+  done.answer["aliases"] = std::move(entries);
+  return done;
+}
+
+// One question about the scripts of `account`. `limits` null: an administrator asks.
+Administered script_answer(Database& database, const std::string& account, const std::string& ask, const object& request, const Limits* limits) {
+  Administered done;
+  const auto outcome_is = [&](const Result<ScriptOutcome>& outcome) -> Administered {
+    // The account went while its owner was logged in.
+    if (!outcome && outcome.error().kind == Kind::not_found && limits != nullptr) done.answer["outcome"] = to_string(ScriptOutcome::logged_out);
+    else if (!outcome) return failed(outcome.error());
+    else done.answer["outcome"] = to_string(*outcome);
+    return std::move(done);
+  };
+  if (ask == "script-list") {
+    const auto scripts = database.scripts(account);
+    if (!scripts) return outcome_is(scripts.error());
+    boost::json::array entries;
+    for (const ScriptEntry& script : *scripts) entries.push_back(to_json(script));
+    done.answer["scripts"] = std::move(entries);
+    return outcome_is(ScriptOutcome::done);
+  }
+  const auto name = text_in(request, "script");
+  if (!name) return missing("script");
+  if (ask == "script-get") {
+    const auto script = database.script(account, *name);
+    if (!script) return outcome_is(script.error());
+    if (!script->has_value()) return outcome_is(ScriptOutcome::not_found);
+    done.answer["text"] = (*script)->text;
+    done.answer["rules"] = to_json((*script)->rules);
+    return outcome_is(ScriptOutcome::done);
+  }
+  if (ask == "script-space") {
+    const auto bytes = number_in(request, "bytes");
+    return bytes ? outcome_is(database.have_space(account, *name, *bytes, limits)) : missing("bytes");
+  }
+  if (ask == "script-put") {
+    const auto text = text_in(request, "text");
+    if (!text) return missing("text");
+    const ScriptRecord script{*name, *text, texts_in(request, "rules").value_or(std::vector<std::string>()), base::wall_now()};
+    const auto put = database.put_script(account, script, limits, &done.changed);
+    return outcome_is(put);
+  }
+  if (ask == "script-remove") {
+    const auto removed = database.remove_script(account, *name, limits == nullptr, &done.changed);
+    return outcome_is(removed);
+  }
+  if (ask == "script-activate") {
+    const auto activated = database.activate_script(account, *name, &done.changed);
+    return outcome_is(activated);
+  }
+  const auto new_name = text_in(request, "new_name");
+  if (!new_name) return missing("new_name");
+  const auto renamed = database.rename_script(account, *name, *new_name);
+  done.changed = renamed && *renamed == ScriptOutcome::done;
+  return outcome_is(renamed);
+}
+
+bool is_about_scripts(const std::optional<std::string>& ask) {
+  constexpr std::string_view asks[] = {"script-list", "script-get", "script-space", "script-put", "script-remove", "script-activate", "script-rename"};
+  return ask && std::find(std::begin(asks), std::end(asks), *ask) != std::end(asks);
 }
 
 object unreadable(const Error& error) {
@@ -195,13 +419,21 @@ object look_up_domain(Database& database, const std::string& name) {
 object look_up_account(Database& database, const std::string& name) {
   object answer;
   answer["found"] = false;
-  const auto canonical = canonical_account(name);
+  const auto canonical = canonical_alias(name);
   if (!canonical) return answer;
-  const auto record = database.account(*canonical);
-  if (!record) return unreadable(record.error());
-  if (!record->has_value()) return answer;
-  answer["found"] = true;
-  answer["account"] = to_json((*record)->account, true);
+  if (canonical->front() != '@') {
+    auto record = database.account(*canonical);
+    if (!record) return unreadable(record.error());
+    if (record->has_value()) {
+      if (auto filter = database.read_filter(**record); !filter) return unreadable(filter.error());
+      answer["found"] = true;
+      answer["account"] = to_json((*record)->account, true);
+      return answer;
+    }
+  }
+  const auto alias = database.alias(*canonical);
+  if (!alias) return unreadable(alias.error());
+  if (alias->has_value()) answer["alias"] = to_json(**alias);
   return answer;
 }
 
@@ -216,20 +448,28 @@ std::optional<object> look_up(Database& database, const object& request) {
   return std::nullopt;
 }
 
-std::optional<Administered> administer(Database& database, const object& request) {
+std::optional<Administered> administer(Database& database, const object& request, const Limits& limits) {
   constexpr struct {
     std::string_view ask;
-    Administered (*answer)(Database&, const object&);
+    Administered (*answer)(Database&, const object&, const Limits&);
   } questions[] = {
-      {"domain-add", domain_add},         {"domain-remove", domain_remove},       {"domain-filter", domain_filter},
-      {"domain-list", domain_list},       {"account-add", account_add},           {"account-remove", account_remove},
-      {"account-filter", account_filter}, {"account-password", account_password}, {"account-enable", account_enable},
-      {"account-list", account_list},
+      {"domain-add", domain_add},         {"domain-remove", domain_remove},   {"domain-filter", domain_filter},
+      {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
+      {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},
+      {"alias-add", alias_add},           {"alias-change", alias_change},     {"alias-remove", alias_remove},
+      {"alias-list", alias_list},
   };
   const auto ask = text_in(request, "ask");
   for (const auto& question : questions)
-    if (ask == question.ask) return question.answer(database, request);
-  return std::nullopt;
+    if (ask == question.ask) return question.answer(database, request, limits);
+  if (!is_about_scripts(ask)) return std::nullopt;
+  return with_canonical(request, canonical_account, [&](const std::string& name) { return script_answer(database, name, *ask, request, nullptr); });
+}
+
+std::optional<Administered> administer_own_scripts(Database& database, const std::string& account, const object& request, const Limits& limits) {
+  const auto ask = text_in(request, "ask");
+  if (!is_about_scripts(ask)) return std::nullopt;
+  return script_answer(database, account, *ask, request, &limits);
 }
 
 }  // namespace postern::directory

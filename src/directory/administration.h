@@ -3,12 +3,29 @@
 // The questions that change or list records, in the words of the directory's protocol: answered by the directory child for
 // administrators, and by posternctl itself on the store when no server runs. One piece of code, so that both say the same.
 //
-//   {"ask":"domain-add","name":…}                       {"ask":"domain-remove","name":…}
-//   {"ask":"domain-list","after":…,"limit":…}           {"ask":"domain-filter","name":…,"filter":…}
-//   {"ask":"account-add","name":…,"password_hash":…,"description":…}       {"ask":"account-remove","name":…}
-//   {"ask":"account-password","name":…,"password_hash":…}                  {"ask":"account-filter","name":…,"filter":…}
-//   {"ask":"account-enable","name":…,"enabled":…}                          {"ask":"account-list","domain":…,"after":…,"limit":…}
-// Answers carry "domain", "account", "domains" or "accounts", with "more" if a list was cut; or "error" (protocol.h).
+//   domain-add, domain-remove              "name"
+//   domain-filter                          "name", "filter"
+//   domain-list                            "after", "limit"
+//   account-add                            "name", "password_hash", and any attribute
+//   account-change                         "name", and the attributes that change: "password_hash", "description", "quota_bytes",
+//                                          "enabled", "held", "forwarding", "keeps_copy", "conversion_tags", "services", "mail_host"
+//   account-remove                         "name"
+//   account-filter                         "name", "filter": the script kMainScript, made active; empty: none is active any more
+//   account-list, alias-list               "domain", "after", "limit"; aliases also "kind"
+//   alias-add                              "name", "kind", "members", "owner", "description"
+//   alias-change                           "name", and what changes: "members", "add", "drop" (members too), "owner", "description"
+//   alias-remove                           "name"
+// Answers carry "domain", "account", "alias", "domains", "accounts" or "aliases", with "more" if a list was cut; or "error" (protocol.h).
+//
+// About the scripts of one account, asked by administrators with "name" and by who logged in with "handle":
+//   script-list                            answered with "scripts"
+//   script-get                             "script"; answered with "text", "rules"
+//   script-space                           "script", "bytes"
+//   script-put                             "script", "text", and "rules" it was made of
+//   script-remove, script-activate         "script"
+//   script-rename                          "script", "new_name"
+// Answers carry "outcome" (directory.h). Administrators may remove the active one, and the limits are not theirs.
+//
 // Hashes are made by who asks: they take long, and the one that answers has others waiting.
 #include "directory/database.h"
 
@@ -25,9 +42,14 @@ struct Administered {
 };
 
 // Empty if the question is not one of administration.
-std::optional<Administered> administer(Database& database, const boost::json::object& request);
+std::optional<Administered> administer(Database& database, const boost::json::object& request, const Limits& limits = {});
 
-// {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash. A name that can't be one is not
+// The same for a question about the scripts of `account` (canonical) by its owner.
+std::optional<Administered> administer_own_scripts(Database& database, const std::string& account, const boost::json::object& request,
+                                                   const Limits& limits);
+
+// {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash; if there is no such account but an alias or
+// group, "alias". "@domain" asks for a catch-all. A name that can't be one is not
 // found; a record that can't be read is logged, and an error of Kind::temporary: unknown is not absent. Empty: another question.
 std::optional<boost::json::object> look_up(Database& database, const boost::json::object& request);
 

@@ -18,6 +18,20 @@ using boost::json::object;
 // Fixed cost of an entry in the cache, about.
 constexpr std::size_t kEntryBytes = 256;
 
+std::size_t bytes_of(const std::vector<std::string>& texts) {
+  std::size_t bytes = texts.size() * sizeof(std::string);
+  for (const std::string& text : texts) bytes += text.size();
+  return bytes;
+}
+
+object script_question(const char* ask, const std::string& handle, const std::string& name) {
+  object request;
+  request["ask"] = ask;
+  request["handle"] = handle;
+  request["script"] = name;
+  return request;
+}
+
 Error away(std::string_view why) { return {Kind::temporary, "directory: " + std::string(why)}; }
 
 }  // namespace
@@ -30,10 +44,11 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
         settings_(std::move(settings)),
         asker_(io, base_directory, {"directory", settings_.socket, settings_.time_limit, settings_.questions}) {}
 
-  // What a question about a name came to: a domain, an account, or neither.
+  // What a question about a name came to: a domain, an account, an alias, or nothing.
   struct Found {
     std::shared_ptr<const Domain> domain;
     std::shared_ptr<const Account> account;
+    std::shared_ptr<const Alias> alias;
   };
 
   enum class What : char { domain = 'd', account = 'a' };
@@ -64,6 +79,9 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
   // Says something and waits for nothing.
   void tell(object request) { net::asio::co_spawn(io_, say(shared_from_this(), std::move(request)), net::asio::detached); }
 
+  // The same for a question about scripts that has no other answer than its outcome.
+  static net::Awaitable<Result<ScriptOutcome>> script_outcome(std::shared_ptr<State> self, object request);
+
   void close() { asker_.close(); }
   [[nodiscard]] std::size_t cached() const { return entries_.size(); }
   [[nodiscard]] std::uint64_t asked() const { return asker_.asked(); }
@@ -73,6 +91,14 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     const auto is_there = truth_in(answer, "found");
     if (!is_there) return away("answer not understood");
     Found found;
+    if (what == What::account) {
+      if (const auto* alias = answer.if_contains("alias"); alias != nullptr && alias->is_object()) {
+        auto read = alias_from(alias->get_object());
+        if (!read || read->name != name) return away("answer not understood");
+        found.alias = std::make_shared<const Alias>(std::move(*read));
+        return found;
+      }
+    }
     if (!*is_there) return found;
     const auto* record = answer.if_contains(what == What::domain ? "domain" : "account");
     if (record == nullptr || !record->is_object()) return away("answer not understood");
@@ -114,9 +140,12 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     if (generation != generation_ || generation != generations_.directory() || entries_.contains(key)) return;
     std::size_t bytes = kEntryBytes + 2 * key.size();
     if (found.domain) bytes += sizeof(Domain) + found.domain->name.size() + found.domain->filter.size();
-    if (found.account)
+    if (found.account) {
       bytes += sizeof(Account) + found.account->name.size() + found.account->mailbox_directory.size() + found.account->filter.size() +
                found.account->description.size();
+      for (const auto* texts : {&found.account->forwarding, &found.account->conversion_tags, &found.account->services}) bytes += bytes_of(*texts);
+    }
+    if (found.alias) bytes += sizeof(Alias) + found.alias->description.size() + bytes_of(found.alias->members);
     if (bytes > settings_.cache_bytes / 4) return;
     order_.push_front(Entry{key, found, bytes});
     entries_.emplace(order_.front().key, order_.begin());
@@ -174,6 +203,14 @@ net::Awaitable<Result<std::shared_ptr<const Account>>> Client::account(std::stri
   co_return found->account;
 }
 
+net::Awaitable<Result<std::shared_ptr<const Alias>>> Client::alias(std::string name) {
+  auto canonical = canonical_alias(name);
+  if (!canonical) co_return std::shared_ptr<const Alias>();
+  const auto found = co_await State::find(state_, State::What::account, std::move(*canonical));
+  if (!found) co_return found.error();
+  co_return found->alias;
+}
+
 net::Awaitable<Result<LoginAnswer>> Client::verify(std::string name, std::string password, std::string service, net::Address client) {
   object request;
   request["ask"] = "verify";
@@ -198,6 +235,7 @@ net::Awaitable<Result<LoginAnswer>> Client::verify(std::string name, std::string
     auto account = account_from(record->get_object());
     if (!account || !canonical || account->name != *canonical) co_return away("answer not understood");
     login.account = std::make_shared<const Account>(std::move(*account));
+    login.handle = text_in(*answer, "handle").value_or("");
     login.accepted = true;
   }
   co_return login;
@@ -294,5 +332,86 @@ class Client::Exchange final : public SaslExchange {
 };
 
 std::unique_ptr<SaslExchange> Client::begin_sasl(SaslRequest request) { return std::make_unique<Exchange>(state_, std::move(request)); }
+
+net::Awaitable<Result<ScriptList>> Client::scripts(std::string handle) {
+  object request;
+  request["ask"] = "script-list";
+  request["handle"] = handle;
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  const auto outcome = script_outcome_in(*answer);
+  if (!outcome) co_return away("answer not understood");
+  ScriptList list;
+  list.outcome = *outcome;
+  if (const auto* scripts = answer->if_contains("scripts"); scripts != nullptr && scripts->is_array()) {
+    for (const auto& entry : scripts->get_array()) {
+      auto script = entry.is_object() ? script_from(entry.get_object()) : Result<ScriptEntry>(away("answer not understood"));
+      if (!script) co_return away("answer not understood");
+      list.scripts.push_back(std::move(*script));
+    }
+  }
+  co_return list;
+}
+
+net::Awaitable<Result<ScriptText>> Client::script(std::string handle, std::string name) {
+  ScriptText text;
+  if (!check_script_name(name)) {
+    text.outcome = ScriptOutcome::not_found;
+    co_return text;
+  }
+  object request = script_question("script-get", handle, name);
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  const auto outcome = script_outcome_in(*answer);
+  if (!outcome) co_return away("answer not understood");
+  text.outcome = *outcome;
+  text.text = text_in(*answer, "text").value_or("");
+  co_return text;
+}
+
+net::Awaitable<Result<ScriptOutcome>> Client::State::script_outcome(std::shared_ptr<State> self, object request) {
+  const auto answer = co_await ask(self, std::move(request));
+  if (!answer) co_return answer.error();
+  const auto outcome = script_outcome_in(*answer);
+  if (!outcome) co_return away("answer not understood");
+  co_return *outcome;
+}
+
+// What is not UTF-8 could not travel; the answer is the directory's all the same.
+net::Awaitable<Result<ScriptOutcome>> Client::have_space(std::string handle, std::string name, std::uint64_t bytes) {
+  if (!check_script_name(name)) co_return ScriptOutcome::bad_name;
+  object request = script_question("script-space", handle, name);
+  request["bytes"] = bytes;
+  co_return co_await State::script_outcome(state_, std::move(request));
+}
+
+net::Awaitable<Result<ScriptOutcome>> Client::put_script(std::string handle, std::string name, std::string text) {
+  if (!check_script_name(name)) co_return ScriptOutcome::bad_name;
+  if (text.size() > kMaxFilterBytes) co_return ScriptOutcome::too_large;
+  if (!base::is_utf8(text) || text.find('\0') != std::string::npos) co_return ScriptOutcome::not_text;
+  object request = script_question("script-put", handle, name);
+  request["text"] = std::move(text);
+  co_return co_await State::script_outcome(state_, std::move(request));
+}
+
+net::Awaitable<Result<ScriptOutcome>> Client::remove_script(std::string handle, std::string name) {
+  if (!check_script_name(name)) co_return ScriptOutcome::not_found;
+  object request = script_question("script-remove", handle, name);
+  co_return co_await State::script_outcome(state_, std::move(request));
+}
+
+net::Awaitable<Result<ScriptOutcome>> Client::rename_script(std::string handle, std::string name, std::string new_name) {
+  if (!check_script_name(name)) co_return ScriptOutcome::not_found;
+  if (!check_script_name(new_name)) co_return ScriptOutcome::bad_name;
+  object request = script_question("script-rename", handle, name);
+  request["new_name"] = std::move(new_name);
+  co_return co_await State::script_outcome(state_, std::move(request));
+}
+
+net::Awaitable<Result<ScriptOutcome>> Client::activate_script(std::string handle, std::string name) {
+  if (!name.empty() && !check_script_name(name)) co_return ScriptOutcome::not_found;
+  object request = script_question("script-activate", handle, name);
+  co_return co_await State::script_outcome(state_, std::move(request));
+}
 
 }  // namespace postern::directory

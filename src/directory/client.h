@@ -3,9 +3,10 @@
 // The way from every child to the directory child: one connection, any number of questions under way on it, answers matched
 // by number, and a bounded cache.
 //
-// The cache holds what was found and what was not, keyed by (kind of question, name); it is valid while the directory's
+// The cache holds what was found and what was not, keyed by (kind of question, name), where one question asks for
+// an account or the alias of that name; it is valid while the directory's
 // generation in shared memory stands still, and is emptied as a whole when that moves. The generation is read before a
-// question is sent, so an answer that crosses a change is never kept. Verifications are not cached.
+// question is sent, so an answer that crosses a change is never kept. Verifications and scripts are not cached.
 //
 // Failure: the directory away (reconnected at the next question, at most once every 100 ms), an answer later than the time
 // limit, too many questions under way: Kind::temporary. A bad frame from the directory ends the connection.
@@ -38,10 +39,18 @@ class Client final : public Lookups {
   net::Awaitable<Result<bool>> is_local_domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
+  net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) override;
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
   // The mechanism runs in the directory child; here go only its messages.
   std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) override;
+  net::Awaitable<Result<ScriptList>> scripts(std::string handle) override;
+  net::Awaitable<Result<ScriptText>> script(std::string handle, std::string name) override;
+  net::Awaitable<Result<ScriptOutcome>> have_space(std::string handle, std::string name, std::uint64_t bytes) override;
+  net::Awaitable<Result<ScriptOutcome>> put_script(std::string handle, std::string name, std::string text) override;
+  net::Awaitable<Result<ScriptOutcome>> remove_script(std::string handle, std::string name) override;
+  net::Awaitable<Result<ScriptOutcome>> rename_script(std::string handle, std::string name, std::string new_name) override;
+  net::Awaitable<Result<ScriptOutcome>> activate_script(std::string handle, std::string name) override;
 
   // For tests and status: answers in the cache, questions sent so far.
   [[nodiscard]] std::size_t cached() const;

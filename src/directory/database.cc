@@ -2,21 +2,14 @@
 #include "directory/database.h"
 
 #include "base/log.h"
+#include "directory/keys.h"
 
 namespace postern::directory {
 namespace {
 
 constexpr std::string_view kStoreName = "accounts";
 
-std::string domain_key(std::string_view name) { return "d" + std::string(name); }
-
-std::string account_prefix(std::string_view domain) { return "a" + std::string(domain) + '\0'; }
-
-std::string account_key(std::string_view name) {
-  const auto at = name.rfind('@');
-  if (at == std::string_view::npos) return account_prefix(name);
-  return account_prefix(name.substr(at + 1)) + std::string(name.substr(0, at));
-}
+std::string domain_of(std::string_view name) { return std::string(name.substr(name.rfind('@') + 1)); }
 
 Error taken(std::string_view what, const std::string& name) { return {Kind::invalid, std::string(what) + " " + name + " is there already"}; }
 Error missing(std::string_view what, const std::string& name) { return {Kind::not_found, "there is no " + std::string(what) + " " + name}; }
@@ -34,9 +27,15 @@ Result<Database> Database::open(int directory) {
   return Database(std::move(*store));
 }
 
-Result<std::optional<Domain>> Database::domain(const std::string& name) {
-  auto bytes = store_.get(domain_key(name));
+Result<std::optional<std::string>> Database::bytes_of(const std::string& key) {
+  auto bytes = store_.get(key);
   if (!bytes) return bytes.error().in("account database");
+  return bytes;
+}
+
+Result<std::optional<Domain>> Database::domain(const std::string& name) {
+  auto bytes = bytes_of(domain_key(name));
+  if (!bytes) return bytes.error();
   if (!bytes->has_value()) return std::optional<Domain>();
   auto record = decode_domain(**bytes);
   if (!record) return record.error().in(name);
@@ -45,13 +44,50 @@ Result<std::optional<Domain>> Database::domain(const std::string& name) {
 }
 
 Result<std::optional<AccountRecord>> Database::account(const std::string& name) {
-  auto bytes = store_.get(account_key(name));
-  if (!bytes) return bytes.error().in("account database");
+  auto bytes = bytes_of(account_key(name));
+  if (!bytes) return bytes.error();
   if (!bytes->has_value()) return std::optional<AccountRecord>();
   auto record = decode_account(**bytes);
   if (!record) return record.error().in(name);
   if (record->account.name != name) return Error{Kind::corrupt, name + ": record of another account"};
   return std::optional<AccountRecord>(std::move(*record));
+}
+
+Result<void> Database::read_filter(AccountRecord& record) {
+  Account& account = record.account;
+  // One of an earlier version has it.
+  if (account.active_script.empty() || !account.filter.empty()) return {};
+  auto bytes = bytes_of(script_key(account.name, account.active_script));
+  if (!bytes) return bytes.error();
+  if (!bytes->has_value()) return Error{Kind::corrupt, account.name + ": the active script " + account.active_script + " is missing"};
+  auto script = decode_script(**bytes);
+  if (!script) return script.error().in(account.name);
+  account.filter = std::move(script->text);
+  return {};
+}
+
+Result<std::optional<Alias>> Database::alias(const std::string& name) {
+  auto bytes = bytes_of(alias_key(name));
+  if (!bytes) return bytes.error();
+  if (!bytes->has_value()) return std::optional<Alias>();
+  auto alias = decode_alias(**bytes);
+  if (!alias) return alias.error().in(name);
+  if (alias->name != name) return Error{Kind::corrupt, name + ": record of another alias"};
+  return std::optional<Alias>(std::move(*alias));
+}
+
+Result<void> Database::check_free(const std::string& name) {
+  const std::string domain = domain_of(name);
+  const struct { std::string key; std::string_view what; } places[] = {{account_key(name), "account"}, {alias_key(name), "alias or group"}};
+  auto home = bytes_of(domain_key(domain));
+  if (!home) return home.error();
+  if (!home->has_value()) return missing("domain", domain);
+  for (const auto& place : places) {
+    auto there = bytes_of(place.key);
+    if (!there) return there.error();
+    if (there->has_value()) return taken(place.what, name);
+  }
+  return {};
 }
 
 Result<void> Database::add(const Domain& domain) {
@@ -64,15 +100,14 @@ Result<void> Database::add(const Domain& domain) {
 
 Result<void> Database::add(const AccountRecord& record) {
   if (auto good = check(record); !good) return good.error();
-  const std::string& name = record.account.name;
-  const std::string domain = name.substr(name.rfind('@') + 1);
-  auto home = store_.get(domain_key(domain));
-  if (!home) return home.error().in("account database");
-  if (!home->has_value()) return missing("domain", domain);
-  auto there = store_.get(account_key(name));
-  if (!there) return there.error().in("account database");
-  if (there->has_value()) return taken("account", name);
-  return store_.put(account_key(name), encode(record));
+  if (auto free = check_free(record.account.name); !free) return free;
+  return store_.put(account_key(record.account.name), encode(record));
+}
+
+Result<void> Database::add(const Alias& alias) {
+  if (auto good = check(alias); !good) return good.error();
+  if (auto free = check_free(alias.name); !free) return free;
+  return store_.put(alias_key(alias.name), encode(alias));
 }
 
 Result<void> Database::change(const Domain& domain) {
@@ -85,23 +120,39 @@ Result<void> Database::change(const Domain& domain) {
 
 Result<void> Database::change(const AccountRecord& record) {
   if (auto good = check(record); !good) return good.error();
-  auto there = store_.get(account_key(record.account.name));
-  if (!there) return there.error().in("account database");
-  if (!there->has_value()) return missing("account", record.account.name);
-  return store_.put(account_key(record.account.name), encode(record));
+  const std::string& name = record.account.name;
+  auto there = bytes_of(account_key(name));
+  if (!there) return there.error();
+  if (!there->has_value()) return missing("account", name);
+  std::vector<keyfile::Change> changes{{account_key(name), encode(record)}};
+  // The script inside the record of an earlier version becomes a record of its own.
+  if (const auto old = decode_account(**there); old && !old->account.filter.empty())
+    changes.push_back({script_key(name, kMainScript), encode(ScriptRecord{std::string(kMainScript), old->account.filter, {}, old->account.created})});
+  return store_.write(changes);
+}
+
+Result<void> Database::change(const Alias& alias) {
+  if (auto good = check(alias); !good) return good.error();
+  auto there = bytes_of(alias_key(alias.name));
+  if (!there) return there.error();
+  if (!there->has_value()) return missing("alias or group", alias.name);
+  return store_.put(alias_key(alias.name), encode(alias));
 }
 
 Result<void> Database::remove_domain(const std::string& name) {
-  auto there = store_.get(domain_key(name));
-  if (!there) return there.error().in("account database");
+  auto there = bytes_of(domain_key(name));
+  if (!there) return there.error();
   if (!there->has_value()) return missing("domain", name);
-  bool has_accounts = false;
-  auto looked = store_.for_each(account_prefix(name), [&](std::string_view, std::string_view) {
-    has_accounts = true;
-    return false;
-  });
-  if (!looked) return looked.error().in("account database");
-  if (has_accounts) return Error{Kind::denied, "domain " + name + " still has accounts"};
+  const struct { std::string prefix; const char* what; } places[] = {{account_prefix(name), "accounts"}, {alias_prefix(name), "aliases or groups"}};
+  for (const auto& place : places) {
+    bool has_some = false;
+    auto looked = store_.for_each(place.prefix, [&](std::string_view, std::string_view) {
+      has_some = true;
+      return false;
+    });
+    if (!looked) return looked.error().in("account database");
+    if (has_some) return Error{Kind::denied, "domain " + name + " still has " + place.what};
+  }
   return store_.erase(domain_key(name));
 }
 
@@ -114,7 +165,25 @@ Result<AccountRecord> Database::remove_account(const std::string& name) {
     (*record)->account.mailbox_directory = mailbox_directory_for(name);
   }
   if (!record->has_value()) return missing("account", name);
-  if (auto erased = store_.erase(account_key(name)); !erased) return erased.error().in("account database");
+  std::vector<keyfile::Change> changes{{account_key(name), std::nullopt}};
+  auto looked = store_.for_each(script_prefix(name), [&](std::string_view key, std::string_view) {
+    changes.push_back({std::string(key), std::nullopt});
+    return true;
+  });
+  if (!looked) return looked.error().in("account database");
+  if (auto erased = store_.write(changes); !erased) return erased.error().in("account database");
+  return std::move(**record);
+}
+
+Result<Alias> Database::remove_alias(const std::string& name) {
+  auto record = alias(name);
+  if (!record) {
+    if (record.error().kind != Kind::corrupt) return record.error();
+    record = std::optional<Alias>(std::in_place);
+    (*record)->name = name;
+  }
+  if (!record->has_value()) return missing("alias or group", name);
+  if (auto erased = store_.erase(alias_key(name)); !erased) return erased.error().in("account database");
   return std::move(**record);
 }
 
@@ -144,6 +213,21 @@ Result<std::vector<AccountRecord>> Database::accounts(const std::string& domain,
     list.push_back(std::move(*record));
     return list.size() < limit;
   }, after.empty() ? std::string() : account_key(after));
+  if (!looked) return looked.error().in("account database");
+  return list;
+}
+
+Result<std::vector<Alias>> Database::aliases(const std::string& domain, const std::string& after, std::size_t limit) {
+  std::vector<Alias> list;
+  auto looked = store_.for_each(domain.empty() ? std::string("l") : alias_prefix(domain), [&](std::string_view key, std::string_view value) {
+    auto record = decode_alias(value);
+    if (!record) {
+      log_damaged(key, record.error());
+      return true;
+    }
+    list.push_back(std::move(*record));
+    return list.size() < limit;
+  }, after.empty() ? std::string() : alias_key(after));
   if (!looked) return looked.error().in("account database");
   return list;
 }

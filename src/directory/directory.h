@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Domains and accounts: what they are, how they are named, and how anybody asks for them.
+// Domains, accounts, aliases and groups: what they are, how they are named, and how anybody asks for them.
 //
 // Sessions ask through Lookups; in the server that is Client (directory/client.h), which asks the directory child; in unit
 // tests FixedDirectory (directory/fixed.h). A password hash never leaves the directory child: nothing here carries one.
@@ -17,6 +17,7 @@
 #include <vector>
 
 namespace postern::conf {
+struct DirectoryLimits;
 struct Sasl;
 }
 namespace postern::net {
@@ -31,6 +32,26 @@ inline constexpr std::size_t kMaxFilterBytes = 1000000;
 inline constexpr std::size_t kMaxDescriptionBytes = 1024;
 // Longest password; libcrypt's own limit is 511.
 inline constexpr std::size_t kMaxPasswordBytes = 511;
+// Longest address that an alias or forwarding leads to (RFC 5321 section 4.5.3.1.3, and room for UTF-8).
+inline constexpr std::size_t kMaxTargetBytes = 512;
+// Most bytes of all members of an alias or group together; with the rest of its record they fit the store.
+inline constexpr std::size_t kMaxMembersBytes = 1000000;
+// Most addresses that the mail of one account is forwarded to.
+inline constexpr std::size_t kMaxForwarding = 100;
+// Most conversion tags of an account, and the longest.
+inline constexpr std::size_t kMaxTags = 100, kMaxTagBytes = 64;
+// Longest name of a script: 128 characters (RFC 5804 section 1.6).
+inline constexpr std::size_t kMaxScriptNameCharacters = 128, kMaxScriptNameBytes = 512;
+// What the script is called that posternctl account filter sets, and that an account of an earlier version has.
+inline constexpr std::string_view kMainScript = "filter";
+
+// Limits that a site sets (postern.conf, directory.*).
+struct Limits {
+  std::size_t group_members = 10000;       // of an alias or a group
+  std::size_t scripts = 100;               // of one account
+  std::size_t script_bytes = 256 * 1024;   // of a script that its owner stores; administrators have kMaxFilterBytes
+};
+Limits limits_from(const conf::DirectoryLimits& settings);
 
 struct Domain {
   std::string name;    // canonical: lower case, A-labels
@@ -42,13 +63,38 @@ struct Domain {
 struct Account {
   std::string name;               // canonical address: "user@example.com"
   std::string mailbox_directory;  // below mail/: "example.com/user"; fixed when the account is made
-  std::string filter;             // the user's own Sieve source; empty: none
+  std::string active_script;      // which of the account's scripts is its filter; empty: none
+  std::string filter;             // the active script's Sieve source
   std::string description;        // for people
   std::uint64_t quota_bytes = 0;  // 0: no limit
   bool enabled = true;            // false: no login; mail is still accepted
+  bool held = false;              // mail waits on channel hold until this ends
+  std::vector<std::string> forwarding;       // mail goes there as well or instead; empty: nowhere else
+  bool keeps_copy = false;                   // with forwarding: the mailbox gets the mail too
+  std::vector<std::string> conversion_tags;  // put on all mail for this account
+  std::vector<std::string> services;         // where it may log in, of kServices; empty: everywhere
+  std::string mail_host;          // the host that has the mailbox; empty: this one
   base::WallTime created{};
   friend bool operator==(const Account&, const Account&) = default;
 };
+
+// An address that stands for others. Its own name is none of an account's.
+struct Alias {
+  enum class Kind : std::uint8_t { alias, group } kind = Kind::alias;
+  std::string name;                  // canonical address, or "@example.com": all addresses of the domain that nobody else has
+  std::vector<std::string> members;  // as canonical_target() gave them, each once; an alias has at least one
+  std::string owner;                 // of a group: who looks after it; may be empty
+  std::string description;           // for people
+  base::WallTime created{};
+  friend bool operator==(const Alias&, const Alias&) = default;
+};
+
+// Services an account may be limited to: "pop3", "imap", "smtp" (sending, by submission too), "sieve" (ManageSieve), "web".
+inline constexpr std::string_view kServices[] = {"pop3", "imap", "smtp", "sieve", "web"};
+
+// Why an account whose password was right may still not log in there: "disabled", "service" (not one of its services), or empty: it
+// may. `service` also "submission" (as "smtp") and "managesieve" (as "sieve"). A refused client gets the answer to a wrong password.
+std::string_view login_refusal(const Account& account, std::string_view service);
 
 // A domain's name as it is stored and compared: lower case, IDNA A-labels (UTS 46, non-transitional), no final dot. At most
 // 253 bytes, at least one label, labels of letters, digits and inner hyphens. Kind::invalid says why it is none.
@@ -58,6 +104,17 @@ Result<std::string> canonical_domain(std::string_view name);
 // is not ASCII, in Unicode's NFC. Kind::invalid for a local part that no account may have: longer than 64 bytes, not an
 // RFC 5321 dot-string (RFC 6531: UTF-8 letters, marks, digits, punctuation and symbols too), or with one of / % ! | ` in it.
 Result<std::string> canonical_account(std::string_view address);
+
+// The name of an alias or group: as an account's, or "@domain".
+Result<std::string> canonical_alias(std::string_view address);
+
+// An address that an alias, a group or forwarding leads to, here or anywhere: its domain (or address literal) canonical, its local
+// part as given, since only its own host knows what it means. At most kMaxTargetBytes. Kind::invalid says what is wrong.
+Result<std::string> canonical_target(std::string_view address);
+
+// Kind::invalid for what can't be a script's name: empty, longer than 128 characters, not UTF-8, or with a control character, a line
+// or paragraph separator or '/' in it (RFC 5804 section 1.6).
+Result<void> check_script_name(std::string_view name);
 
 // Where a new account's mailbox goes below mail/: "domain/local". Of the local part, letters and digits, bytes above 0x7f and
 // . _ - + = stand for themselves, every other byte as %XX (upper-case hexadecimal). The result has exactly one '/', no ".."
@@ -70,7 +127,8 @@ struct LoginAnswer {
   bool accepted = false;
   std::string reason;                      // refused: "unknown", "password", "disabled"
   std::shared_ptr<const Account> account;  // accepted: never empty
-  // Accepted, and SaslRequest::wants_handle: what changes of one's own scripts must present. Nobody can guess it; it holds for a day.
+  // Accepted, and SaslRequest::wants_handle: what questions about one's own scripts must present. Nobody can guess it; it holds as long as the
+  // asking child's connection to the directory.
   std::string handle;
 };
 
@@ -121,6 +179,39 @@ class SaslExchange {
   virtual net::Awaitable<SaslStep> step(std::optional<std::string> response) = 0;
 };
 
+// One of an account's scripts.
+struct ScriptEntry {
+  std::string name;
+  std::size_t bytes = 0;
+  bool active = false;
+  base::WallTime changed{};
+  friend bool operator==(const ScriptEntry&, const ScriptEntry&) = default;
+};
+
+// What became of a question about one's own scripts. Nothing was changed unless it is `done`.
+enum class ScriptOutcome : std::uint8_t {
+  done,
+  not_found,   // there is no script of that name
+  exists,      // there is one of the new name
+  active,      // the active one can't be removed
+  too_many,    // Limits::scripts
+  too_large,   // Limits::script_bytes
+  bad_name,    // check_script_name()
+  not_text,    // the script is not UTF-8, or has NUL in it
+  logged_out,  // the handle is not known (any more): the account is gone or disabled, or the directory began anew
+};
+std::string_view to_string(ScriptOutcome outcome);  // "done", "not-found", "exists" …
+
+struct ScriptList {
+  ScriptOutcome outcome = ScriptOutcome::done;
+  std::vector<ScriptEntry> scripts;  // in order of their names
+};
+
+struct ScriptText {
+  ScriptOutcome outcome = ScriptOutcome::done;
+  std::string text;
+};
+
 // How sessions and delivery ask. All results are shared and immutable. Errors are always Kind::temporary: the directory is
 // away, busy or slow; the caller answers 4xx and nothing is bounced. Names are made canonical here; one that can't be the name
 // of a domain or account is simply not found.
@@ -132,12 +223,28 @@ class Lookups {
   virtual net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) = 0;
   // Empty if there is no such account.
   virtual net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) = 0;
+  // Empty if there is no alias and no group of that name; "@domain" asks for the domain's catch-all. Costs nothing more after account()
+  // was asked for the same name.
+  virtual net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) = 0;
   // Checks a password; never answered from a cache. Takes as long for an unknown account as for a wrong password. The account
   // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                                      net::Address client) = 0;
   // Never fails at once: the first step says what is wrong. The exchange must not outlive this.
   virtual std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) = 0;
+
+  // The scripts of who logged in (RFC 5804), by LoginAnswer::handle. A change is durable when it returns and in force for the next
+  // delivery. Whether a script is correct Sieve is for the caller to see; a size is that of the text.
+  virtual net::Awaitable<Result<ScriptList>> scripts(std::string handle) = 0;
+  virtual net::Awaitable<Result<ScriptText>> script(std::string handle, std::string name) = 0;
+  // Whether put_script() of so many bytes would do: done, too_many, too_large, bad_name, logged_out.
+  virtual net::Awaitable<Result<ScriptOutcome>> have_space(std::string handle, std::string name, std::uint64_t bytes) = 0;
+  // New, or in place of the one of that name; an active one stays active.
+  virtual net::Awaitable<Result<ScriptOutcome>> put_script(std::string handle, std::string name, std::string text) = 0;
+  virtual net::Awaitable<Result<ScriptOutcome>> remove_script(std::string handle, std::string name) = 0;
+  virtual net::Awaitable<Result<ScriptOutcome>> rename_script(std::string handle, std::string name, std::string new_name) = 0;
+  // An empty name: none is active any more.
+  virtual net::Awaitable<Result<ScriptOutcome>> activate_script(std::string handle, std::string name) = 0;
 };
 
 }  // namespace postern::directory

@@ -3,10 +3,12 @@ noinst_LIBRARIES += libpostern_directory.a
 libpostern_directory_a_SOURCES = \
   src/directory/administration.h src/directory/administration.cc \
   src/directory/client.h src/directory/client.cc \
-  src/directory/database.h src/directory/database.cc \
+  src/directory/database.h src/directory/database.cc src/directory/database_scripts.cc \
   src/directory/directory.h \
   src/directory/fixed.h src/directory/fixed.cc \
   src/directory/generation.h src/directory/generation.cc \
+  src/directory/handles.h src/directory/handles.cc \
+  src/directory/keys.h \
   src/directory/mechanisms.cc \
   src/directory/names.cc \
   src/directory/password.h src/directory/password.cc \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How domains and accounts are called, and where an account's mailbox goes (directory.h).
 #include "base/text.h"
+#include "conf/configuration.h"
 #include "directory/directory.h"
 
 #include <unicode/locid.h>
@@ -130,6 +131,93 @@ Result<std::string> canonical_account(std::string_view address) {
   auto local = canonical_local_part(address.substr(0, at));
   if (!local) return local.error();
   return *local + "@" + *domain;
+}
+
+Result<std::string> canonical_alias(std::string_view address) {
+  if (!address.starts_with('@')) return canonical_account(address);
+  auto domain = canonical_domain(address.substr(1));
+  if (!domain) return domain.error();
+  return "@" + *domain;
+}
+
+Result<std::string> canonical_target(std::string_view address) {
+  const auto at = address.rfind('@');
+  if (at == std::string_view::npos || at == 0) return invalid("an address is needed: local@domain");
+  if (address.size() > kMaxTargetBytes) return invalid("the address is longer than 512 bytes");
+  const std::string_view local = address.substr(0, at);
+  if (!base::is_utf8(local)) return invalid("the part before @ is not UTF-8");
+  if (std::any_of(local.begin(), local.end(), base::is_control)) return invalid("a control character stands before @");
+  // RFC 5321 section 4.1.2: a dot-string, or a quoted string in which only \ and " need a backslash.
+  if (local.front() == '"') {
+    bool closed = false;
+    for (std::size_t i = 1; i < local.size(); ++i) {
+      if (closed) return invalid("something stands between the quotes and @");
+      if (local[i] == '\\') ++i;
+      else if (local[i] == '"') closed = true;
+    }
+    if (!closed) return invalid("the double quotes don't end");
+  } else {
+    for (const std::string_view atom : base::split(local, '.')) {
+      if (atom.empty()) return invalid("a dot stands at an end of the part before @, or two stand together");
+      for (const char c : atom)
+        if (!base::is_alpha(c) && !base::is_digit(c) && static_cast<unsigned char>(c) < 0x80 &&
+            std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) == std::string_view::npos)
+          return invalid("a character stands before @ that needs double quotes around it");
+    }
+  }
+  const std::string_view domain = address.substr(at + 1);
+  if (domain.size() > 2 && domain.front() == '[' && domain.find(']') == domain.size() - 1) {
+    const std::string_view inside = domain.substr(1, domain.size() - 2);
+    if (!net::Address::parse(inside.starts_with("IPv6:") ? inside.substr(5) : inside)) return invalid("the address literal is not right");
+    return std::string(address);
+  }
+  auto canonical = canonical_domain(domain);
+  if (!canonical) return canonical.error();
+  return std::string(local) + "@" + *canonical;
+}
+
+Result<void> check_script_name(std::string_view name) {
+  if (name.empty()) return invalid("a script's name is missing");
+  if (name.size() > kMaxScriptNameBytes) return invalid("the script's name is longer than 128 characters");
+  if (!base::is_utf8(name)) return invalid("the script's name is not UTF-8");
+  std::size_t characters = 0;
+  for (std::int32_t at = 0; at < static_cast<std::int32_t>(name.size()); ++characters) {
+    UChar32 character;
+    U8_NEXT(name.data(), at, static_cast<std::int32_t>(name.size()), character);
+    if (character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 || character == 0x2029)
+      return invalid("a control character or a line separator stands in the script's name");
+    if (character == '/') return invalid("a / stands in the script's name");
+  }
+  if (characters > kMaxScriptNameCharacters) return invalid("the script's name is longer than 128 characters");
+  return {};
+}
+
+std::string_view login_refusal(const Account& account, std::string_view service) {
+  if (!account.enabled) return "disabled";
+  if (service == "submission") service = "smtp";
+  if (service == "managesieve") service = "sieve";
+  const auto& allowed = account.services;
+  if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), service) == allowed.end()) return "service";
+  return {};
+}
+
+Limits limits_from(const conf::DirectoryLimits& settings) {
+  return {settings.group_members, settings.scripts, static_cast<std::size_t>(settings.script_bytes)};
+}
+
+std::string_view to_string(ScriptOutcome outcome) {
+  switch (outcome) {
+    case ScriptOutcome::done: return "done";
+    case ScriptOutcome::not_found: return "not-found";
+    case ScriptOutcome::exists: return "exists";
+    case ScriptOutcome::active: return "active";
+    case ScriptOutcome::too_many: return "too-many";
+    case ScriptOutcome::too_large: return "too-large";
+    case ScriptOutcome::bad_name: return "bad-name";
+    case ScriptOutcome::not_text: return "not-text";
+    case ScriptOutcome::logged_out: return "logged-out";
+  }
+  return "logged-out";
 }
 
 std::string mailbox_directory_for(std::string_view canonical) {

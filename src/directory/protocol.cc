@@ -4,9 +4,29 @@
 namespace postern::directory {
 namespace {
 
+using boost::json::array;
 using boost::json::object;
 
 }  // namespace
+
+array to_json(const std::vector<std::string>& texts) {
+  array out;
+  out.reserve(texts.size());
+  for (const std::string& text : texts) out.emplace_back(text);
+  return out;
+}
+
+std::optional<std::vector<std::string>> texts_in(const object& from, std::string_view member) {
+  const auto* found = from.if_contains(member);
+  if (found == nullptr || !found->is_array()) return std::nullopt;
+  std::vector<std::string> texts;
+  texts.reserve(found->get_array().size());
+  for (const auto& entry : found->get_array()) {
+    if (!entry.is_string()) return std::nullopt;
+    texts.emplace_back(entry.get_string());
+  }
+  return texts;
+}
 
 object to_json(const Domain& domain, bool with_filter) {
   object out;
@@ -24,9 +44,35 @@ object to_json(const Account& account, bool with_filter) {
   out["description"] = account.description;
   out["quota_bytes"] = account.quota_bytes;
   out["enabled"] = account.enabled;
+  out["held"] = account.held;
+  out["forwarding"] = to_json(account.forwarding);
+  out["keeps_copy"] = account.keeps_copy;
+  out["conversion_tags"] = to_json(account.conversion_tags);
+  out["services"] = to_json(account.services);
+  out["mail_host"] = account.mail_host;
   out["created"] = base::to_microseconds(account.created);
-  out["filter_bytes"] = account.filter.size();
+  out["active_script"] = account.active_script;
   if (with_filter) out["filter"] = account.filter;
+  return out;
+}
+
+object to_json(const Alias& alias) {
+  object out;
+  out["name"] = alias.name;
+  out["kind"] = alias.kind == Alias::Kind::group ? "group" : "alias";
+  out["members"] = to_json(alias.members);
+  out["owner"] = alias.owner;
+  out["description"] = alias.description;
+  out["created"] = base::to_microseconds(alias.created);
+  return out;
+}
+
+object to_json(const ScriptEntry& script) {
+  object out;
+  out["name"] = script.name;
+  out["bytes"] = script.bytes;
+  out["active"] = script.active;
+  out["changed"] = base::to_microseconds(script.changed);
   return out;
 }
 
@@ -51,7 +97,49 @@ Result<Account> account_from(const object& from) {
   account.quota_bytes = number_in(from, "quota_bytes").value_or(0);
   account.enabled = *enabled;
   account.created = base::from_microseconds(static_cast<std::int64_t>(*created));
+  account.held = truth_in(from, "held").value_or(false);
+  account.forwarding = texts_in(from, "forwarding").value_or(std::vector<std::string>());
+  account.keeps_copy = truth_in(from, "keeps_copy").value_or(false);
+  account.conversion_tags = texts_in(from, "conversion_tags").value_or(std::vector<std::string>());
+  account.services = texts_in(from, "services").value_or(std::vector<std::string>());
+  account.mail_host = text_in(from, "mail_host").value_or("");
+  account.active_script = text_in(from, "active_script").value_or("");
   return account;
+}
+
+Result<Alias> alias_from(const object& from) {
+  const auto name = text_in(from, "name");
+  const auto kind = text_in(from, "kind");
+  const auto created = number_in(from, "created");
+  auto members = texts_in(from, "members");
+  if (!name || !kind || !created || !members) return Error{Kind::invalid, "not an alias"};
+  Alias alias;
+  alias.kind = *kind == "group" ? Alias::Kind::group : Alias::Kind::alias;
+  alias.name = *name;
+  alias.members = std::move(*members);
+  alias.owner = text_in(from, "owner").value_or("");
+  alias.description = text_in(from, "description").value_or("");
+  alias.created = base::from_microseconds(static_cast<std::int64_t>(*created));
+  return alias;
+}
+
+Result<ScriptEntry> script_from(const object& from) {
+  const auto name = text_in(from, "name");
+  const auto bytes = number_in(from, "bytes");
+  const auto active = truth_in(from, "active");
+  const auto changed = number_in(from, "changed");
+  if (!name || !bytes || !active || !changed) return Error{Kind::invalid, "not a script"};
+  return ScriptEntry{*name, static_cast<std::size_t>(*bytes), *active, base::from_microseconds(static_cast<std::int64_t>(*changed))};
+}
+
+Result<ScriptOutcome> script_outcome_in(const object& answer) {
+  const auto text = text_in(answer, "outcome");
+  for (auto outcome = ScriptOutcome::done; text;) {
+    if (*text == to_string(outcome)) return outcome;
+    if (outcome == ScriptOutcome::logged_out) break;
+    outcome = static_cast<ScriptOutcome>(static_cast<std::uint8_t>(outcome) + 1);
+  }
+  return Error{Kind::invalid, "not the outcome of a question about scripts"};
 }
 
 }  // namespace postern::directory

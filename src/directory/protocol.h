@@ -11,14 +11,28 @@
 #include "directory/directory.h"
 #include "net/frames.h"
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+
+#include <optional>
+#include <string_view>
+#include <vector>
 
 namespace postern::directory {
 
 boost::json::object to_json(const Domain& domain, bool with_filter);
 boost::json::object to_json(const Account& account, bool with_filter);
+boost::json::object to_json(const Alias& alias);
+boost::json::object to_json(const ScriptEntry& script);
 Result<Domain> domain_from(const boost::json::object& object);
 Result<Account> account_from(const boost::json::object& object);
+Result<Alias> alias_from(const boost::json::object& object);
+Result<ScriptEntry> script_from(const boost::json::object& object);
+Result<ScriptOutcome> script_outcome_in(const boost::json::object& answer);
+
+// A list of texts; nothing if there is no such member or not all of it is text.
+std::optional<std::vector<std::string>> texts_in(const boost::json::object& object, std::string_view member);
+boost::json::array to_json(const std::vector<std::string>& texts);
 
 // Errors and members of objects are read and written as by all our processes.
 using net::error_answer, net::error_in, net::text_in, net::number_in, net::truth_in, net::to_hex, net::from_hex;

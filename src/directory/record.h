@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Domains and accounts as bytes in the database: one kind byte, one version byte, then length-prefixed fields
+// Domains, accounts, aliases and scripts as bytes in the database: one kind byte, one version byte, then length-prefixed fields
 // (doc/design/directory.md). Only the directory child, and posternctl when no server runs, ever see an AccountRecord.
+//
+// An account of version 2 has tagged fields: what an account does not have takes no room, and a new field needs a new tag only. Its
+// scripts are records of their own. Version 1, which had its one script inside, is still read.
 //
 // Failure: decoding gives Kind::corrupt for whatever encode() of a known version did not write; it never allocates more than
 // the bytes it was given. Checking gives Kind::invalid and says which limit was broken.
@@ -9,6 +12,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::directory {
 
@@ -16,18 +20,38 @@ namespace postern::directory {
 inline constexpr std::size_t kMaxHashBytes = 384;
 
 struct AccountRecord {
-  Account account;
+  Account account;            // without the text of its filter, but for a record of version 1
   std::string password_hash;  // crypt(5); empty: no login
   friend bool operator==(const AccountRecord&, const AccountRecord&) = default;
 };
 
+// A script of an account; which account it belongs to, its key says.
+struct ScriptRecord {
+  std::string name;
+  std::string text;                // what is run
+  std::vector<std::string> rules;  // what the text was joined from (access-control.md 6.4); empty: it was written as a whole
+  base::WallTime changed{};
+  friend bool operator==(const ScriptRecord&, const ScriptRecord&) = default;
+};
+
+// Most bytes of a script's text and rules together.
+inline constexpr std::size_t kMaxScriptRecordBytes = 1040000;
+
+// The newest version. encode(AccountRecord) leaves the filter's text out.
 std::string encode(const Domain& domain);
 std::string encode(const AccountRecord& record);
+std::string encode(const Alias& alias);
+std::string encode(const ScriptRecord& script);
 Result<Domain> decode_domain(std::string_view bytes);
+// Of version 1 comes with its filter's text in account.filter, and kMainScript as its active script.
 Result<AccountRecord> decode_account(std::string_view bytes);
+Result<Alias> decode_alias(std::string_view bytes);
+Result<ScriptRecord> decode_script(std::string_view bytes);
 
 // What may be stored: canonical names, limits kept, text that is UTF-8 without NUL, a hash without blanks and control bytes.
 Result<void> check(const Domain& domain);
 Result<void> check(const AccountRecord& record);
+Result<void> check(const Alias& alias);
+Result<void> check(const ScriptRecord& script);
 
 }  // namespace postern::directory

@@ -3,11 +3,13 @@
 
 #include "base/log.h"
 #include "directory/administration.h"
+#include "directory/handles.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "directory/verifier.h"
 #include "net/frame_server.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace postern::directory {
@@ -16,6 +18,14 @@ namespace {
 using boost::json::object;
 using Peer = std::shared_ptr<net::FramePeer>;
 
+// A byte of a script takes at most six in a question ("\\u0001").
+std::size_t question_bytes(const ServerSettings& settings) {
+  return std::max(settings.question_bytes, std::min(settings.limits.script_bytes * 6 + 4096, net::kMaxFrameBytes));
+}
+
+// Where an owner changes scripts after the login.
+bool wants_handle(std::string_view service) { return service == "sieve" || service == "managesieve" || service == "web"; }
+
 }  // namespace
 
 class Server::State : public std::enable_shared_from_this<Server::State> {
@@ -23,8 +33,9 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   State(net::asio::io_context& io, base::Descriptor listening, Database& database, Generations& generations, const ServerSettings& settings)
       : database_(database),
         generations_(generations),
+        limits_(settings.limits),
         verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)),
-        server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, settings.question_bytes},
+        server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
 
   void start() {
@@ -52,9 +63,13 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       auto found = look_up(database_, request);
       if (!found) return false;
       answer = std::move(*found);
+    } else if (request.contains("handle")) {
+      auto done = own_scripts(peer, request);
+      if (!done) return false;
+      answer = std::move(*done);
     } else if (!peer->administrator()) {
       answer = error_answer({Kind::denied, "only root and the owner of the base directory may administer"});
-    } else if (auto done = administer(database_, request)) {
+    } else if (auto done = administer(database_, request, limits_)) {
       if (done->changed) {
         generations_.raise_directory();
         log_change(*ask, request, peer->user());
@@ -70,6 +85,26 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   static void log_change(const std::string& what, const object& request, uid_t user) {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
+  }
+
+  // What somebody who logged in asks about the own scripts. Nothing if it is no such question.
+  std::optional<object> own_scripts(const Peer& peer, const object& request) {
+    const auto account = handles_.account(peer, text_in(request, "handle").value_or(""));
+    object logged_out;
+    logged_out["outcome"] = to_string(ScriptOutcome::logged_out);
+    if (!account) return logged_out;
+    // Disabled meanwhile: what the login would say now.
+    const auto record = database_.account(*account);
+    if (!record) return error_answer({Kind::temporary, "the record can't be read"});
+    if (!record->has_value() || !(*record)->account.enabled) return logged_out;
+    auto done = administer_own_scripts(database_, *account, request, limits_);
+    if (!done) return std::nullopt;
+    if (done->changed) {
+      generations_.raise_directory();
+      base::log_event(base::Severity::info, "script-change",
+                      {{"change", text_in(request, "ask").value_or("")}, {"account", *account}, {"script", text_in(request, "script").value_or("")}});
+    }
+    return std::move(done->answer);
   }
 
   bool verify(const Peer& peer, std::uint64_t id, const object& request) {
@@ -92,17 +127,21 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     }
     std::string hash = record ? record->password_hash : std::string();
     auto account = record ? std::make_shared<const Account>(std::move(record->account)) : nullptr;
-    const bool taken = verifier_ && verifier_->submit(std::move(*password), std::move(hash), [peer, id, account](Verifier::Outcome outcome) {
+    const std::string service = text_in(request, "service").value_or("");
+    const bool taken = verifier_ && verifier_->submit(std::move(*password), std::move(hash), [this, peer, id, account, service](Verifier::Outcome outcome) {
       object answer;
       if (outcome == Verifier::Outcome::too_late) {
         answer = error_answer({Kind::temporary, "too many logins at once"});
       } else {
         const bool matches = outcome == Verifier::Outcome::matches;
-        answer["accepted"] = matches && account && account->enabled;
-        if (!account) answer["reason"] = "unknown";
-        else if (!matches) answer["reason"] = "password";
-        else if (!account->enabled) answer["reason"] = "disabled";
-        else answer["account"] = to_json(*account, false);
+        const std::string_view refusal = !account ? "unknown" : !matches ? "password" : login_refusal(*account, service);
+        answer["accepted"] = refusal.empty();
+        if (!refusal.empty()) {
+          answer["reason"] = refusal;
+        } else {
+          answer["account"] = to_json(*account, false);
+          if (wants_handle(service)) answer["handle"] = handles_.issue(peer, account->name);
+        }
       }
       answer["id"] = id;
       peer->send(answer);
@@ -117,6 +156,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   Database& database_;
   Generations& generations_;
+  const Limits limits_;
+  Handles handles_;
   std::unique_ptr<Verifier> verifier_;  // none once stopped
   net::FrameServer server_;
 };

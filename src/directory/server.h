@@ -29,7 +29,9 @@ struct ServerSettings {
   unsigned verify_threads = 0;        // 0: one a core
   std::size_t verify_queue = 256;
   std::size_t connections = 1024;     // administrators get 16 more
-  std::size_t question_bytes = 64 * 1024;  // longest frame from a user; from an administrator net::kMaxFrameBytes
+  std::size_t question_bytes = 64 * 1024;  // longest frame from a user, but for what a script of the longest size needs; from an
+                                           // administrator net::kMaxFrameBytes
+  Limits limits;
 };
 
 class Server {

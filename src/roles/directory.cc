@@ -31,6 +31,7 @@ Result<directory::ServerSettings> settings_from(const service::Start& start) {
   settings.verify_threads = limits.verify_threads;
   settings.verify_queue = limits.verify_queue;
   settings.connections = limits.connections;
+  settings.limits = directory::limits_from(limits);
   return settings;
 }
 

@@ -63,9 +63,14 @@ void print_json(array list) {
   std::cout << boost::json::serialize(list) << "\n";
 }
 
-std::string filter_size(const object& record) {
-  const auto bytes = directory::number_in(record, "filter_bytes").value_or(0);
+std::string filter_size(const object& domain) {
+  const auto bytes = directory::number_in(domain, "filter_bytes").value_or(0);
   return bytes == 0 ? "-" : std::to_string(bytes) + " bytes";
+}
+
+std::string text_or_dash(const object& record, std::string_view member) {
+  const auto text = directory::text_in(record, member).value_or("");
+  return text.empty() ? "-" : text;
 }
 
 // Stops a terminal from showing what is typed, until it goes.
@@ -264,7 +269,7 @@ int list_accounts(const Context& context, const std::string& domain) {
     const bool enabled = directory::truth_in(account, "enabled").value_or(false);
     const bool password = directory::truth_in(account, "password").value_or(false);
     rows.push_back({directory::text_in(account, "name").value_or(""), !enabled ? "disabled" : password ? "enabled" : "no password",
-                    filter_size(account), created(account), directory::text_in(account, "description").value_or("")});
+                    text_or_dash(account, "active_script"), created(account), directory::text_in(account, "description").value_or("")});
   }
   print_table({"ACCOUNT", "STATE", "FILTER", "CREATED", "DESCRIPTION"}, rows);
   return kDone;
@@ -353,7 +358,7 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   }
   auto password = new_password(options.file, options.generate);
   if (!password) return complain(context, password.error().what);
-  object request{{"ask", add ? "account-add" : "account-password"}, {"name", *name}, {"password_hash", password->hash}};
+  object request{{"ask", add ? "account-add" : "account-change"}, {"name", *name}, {"password_hash", password->hash}};
   if (options.description) request["description"] = *options.description;
   auto answer = directory.ask(std::move(request));
   if (!answer) return complain(context, answer.error().what);
@@ -415,7 +420,7 @@ int run_account(const Context& context, const std::vector<std::string>& argument
   }
   if (verb == "list" && arguments.size() <= 2) return list_accounts(context, arguments.size() == 2 ? arguments[1] : "");
   if ((verb == "enable" || verb == "disable") && arguments.size() == 2)
-    return change(context, {{"ask", "account-enable"}, {"name", arguments[1]}, {"enabled", verb == "enable"}},
+    return change(context, {{"ask", "account-change"}, {"name", arguments[1]}, {"enabled", verb == "enable"}},
                   [&verb](const object& answer) { return verb + "d account " + value_in(answer, "account", "name"); });
   if (verb == "remove" && arguments.size() == 2)
     return change(context, {{"ask", "account-remove"}, {"name", arguments[1]}}, [&context](const object& answer) {

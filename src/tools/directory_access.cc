@@ -22,6 +22,8 @@ namespace {
 constexpr const char* kSocket = "run/directory.sock";
 constexpr std::chrono::seconds kPatience{15};
 
+Error no_login() { return {Kind::temporary, "posternctl checks no passwords"}; }
+
 }  // namespace
 
 Result<object> DirectoryAccess::ask(object request) {
@@ -38,7 +40,7 @@ Result<object> DirectoryAccess::ask(object request) {
     answer = std::move(*got);
   } else if (auto found = directory::look_up(*database_, request)) {
     answer = std::move(*found);
-  } else if (auto done = directory::administer(*database_, request)) {
+  } else if (auto done = directory::administer(*database_, request, directory::limits_from(context_.configuration().directory))) {
     answer = std::move(done->answer);
   } else {
     return Error{Kind::invalid, "unknown question"};
@@ -95,25 +97,25 @@ Result<base::Descriptor> DirectoryAccess::open_place(int base) {
   return place;
 }
 
-Result<std::optional<object>> DirectoryLookups::record(const char* kind, const std::string& name) {
-  auto answer = access_.ask({{"ask", kind}, {"name", name}});
+Result<std::optional<object>> DirectoryLookups::record(const char* ask, const char* member, const std::string& name) {
+  auto answer = access_.ask({{"ask", ask}, {"name", name}});
   if (!answer) {
     if (!failure_) failure_ = answer.error();
     return Error{Kind::temporary, answer.error().what};
   }
-  const boost::json::value* const found = answer->if_contains(kind);
+  const boost::json::value* const found = answer->if_contains(member);
   if (found == nullptr || !found->is_object()) return std::optional<object>();
   return std::optional<object>(found->get_object());
 }
 
 net::Awaitable<Result<bool>> DirectoryLookups::is_local_domain(std::string name) {
-  const auto found = record("domain", name);
+  const auto found = record("domain", "domain", name);
   if (!found) co_return found.error();
   co_return found->has_value();
 }
 
 net::Awaitable<Result<std::shared_ptr<const directory::Domain>>> DirectoryLookups::domain(std::string name) {
-  const auto found = record("domain", name);
+  const auto found = record("domain", "domain", name);
   if (!found) co_return found.error();
   if (!*found) co_return std::shared_ptr<const directory::Domain>();
   auto read = directory::domain_from(**found);
@@ -122,7 +124,7 @@ net::Awaitable<Result<std::shared_ptr<const directory::Domain>>> DirectoryLookup
 }
 
 net::Awaitable<Result<std::shared_ptr<const directory::Account>>> DirectoryLookups::account(std::string name) {
-  const auto found = record("account", name);
+  const auto found = record("account", "account", name);
   if (!found) co_return found.error();
   if (!*found) co_return std::shared_ptr<const directory::Account>();
   auto read = directory::account_from(**found);
@@ -130,9 +132,16 @@ net::Awaitable<Result<std::shared_ptr<const directory::Account>>> DirectoryLooku
   co_return std::make_shared<const directory::Account>(std::move(*read));
 }
 
-net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::string, std::string, std::string, net::Address) {
-  co_return Error{Kind::temporary, "posternctl checks no passwords"};
+net::Awaitable<Result<std::shared_ptr<const directory::Alias>>> DirectoryLookups::alias(std::string name) {
+  const auto found = record("account", "alias", name);
+  if (!found) co_return found.error();
+  if (!*found) co_return std::shared_ptr<const directory::Alias>();
+  auto read = directory::alias_from(**found);
+  if (!read) co_return Error{Kind::temporary, read.error().what};
+  co_return std::make_shared<const directory::Alias>(std::move(*read));
 }
+
+net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::string, std::string, std::string, net::Address) { co_return no_login(); }
 
 namespace {
 
@@ -148,5 +157,13 @@ class NoExchange final : public directory::SaslExchange {
 }  // namespace
 
 std::unique_ptr<directory::SaslExchange> DirectoryLookups::begin_sasl(directory::SaslRequest) { return std::make_unique<NoExchange>(); }
+
+net::Awaitable<Result<directory::ScriptList>> DirectoryLookups::scripts(std::string) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptText>> DirectoryLookups::script(std::string, std::string) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptOutcome>> DirectoryLookups::have_space(std::string, std::string, std::uint64_t) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptOutcome>> DirectoryLookups::put_script(std::string, std::string, std::string) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptOutcome>> DirectoryLookups::remove_script(std::string, std::string) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptOutcome>> DirectoryLookups::rename_script(std::string, std::string, std::string) { co_return no_login(); }
+net::Awaitable<Result<directory::ScriptOutcome>> DirectoryLookups::activate_script(std::string, std::string) { co_return no_login(); }
 
 }  // namespace postern::tools

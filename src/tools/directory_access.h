@@ -37,8 +37,8 @@ class DirectoryAccess {
   std::optional<directory::Database> database_;
 };
 
-// The same for what asks Lookups: it waits for each answer, and remembers the first failure. verify() and begin_sasl() always fail: a tool checks
-// no passwords.
+// The same for what asks Lookups: it waits for each answer, and remembers the first failure. What needs a login always fails: a
+// tool checks no passwords.
 class DirectoryLookups final : public directory::Lookups {
  public:
   explicit DirectoryLookups(const Context& context) : access_(context, DirectoryAccess::Purpose::look_up) {}
@@ -46,15 +46,23 @@ class DirectoryLookups final : public directory::Lookups {
   net::Awaitable<Result<bool>> is_local_domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const directory::Domain>>> domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const directory::Account>>> account(std::string name) override;
+  net::Awaitable<Result<std::shared_ptr<const directory::Alias>>> alias(std::string name) override;
   net::Awaitable<Result<directory::LoginAnswer>> verify(std::string name, std::string password, std::string service, net::Address client) override;
   std::unique_ptr<directory::SaslExchange> begin_sasl(directory::SaslRequest request) override;
+  net::Awaitable<Result<directory::ScriptList>> scripts(std::string handle) override;
+  net::Awaitable<Result<directory::ScriptText>> script(std::string handle, std::string name) override;
+  net::Awaitable<Result<directory::ScriptOutcome>> have_space(std::string handle, std::string name, std::uint64_t bytes) override;
+  net::Awaitable<Result<directory::ScriptOutcome>> put_script(std::string handle, std::string name, std::string text) override;
+  net::Awaitable<Result<directory::ScriptOutcome>> remove_script(std::string handle, std::string name) override;
+  net::Awaitable<Result<directory::ScriptOutcome>> rename_script(std::string handle, std::string name, std::string new_name) override;
+  net::Awaitable<Result<directory::ScriptOutcome>> activate_script(std::string handle, std::string name) override;
 
   // Why an answer is missing; nothing if none is.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  // The record of kind `kind`; nothing if there is none.
-  Result<std::optional<boost::json::object>> record(const char* kind, const std::string& name);
+  // The record that the answer to `ask` has as `member`; nothing if there is none.
+  Result<std::optional<boost::json::object>> record(const char* ask, const char* member, const std::string& name);
 
   DirectoryAccess access_;
   std::optional<Error> failure_;

@@ -41,12 +41,13 @@ class DatabaseTest : public CppUnit::TestFixture {
       auto database = Database::open(place.get()).value();
       database.add(Domain{"example.com", "", {}}).value();
       database.add(record_for("a@example.com")).value();
-      auto record = *database.account("a@example.com").value();
-      record.account.filter = "keep;";
-      database.change(record).value();
+      database.put_script("a@example.com", {"one", "keep;", {}, {}}, nullptr).value();
+      database.activate_script("a@example.com", "one").value();
     }
     auto database = Database::open(place.get()).value();
-    CPPUNIT_ASSERT_EQUAL(std::string("keep;"), database.account("a@example.com").value()->account.filter);
+    auto record = *database.account("a@example.com").value();
+    database.read_filter(record).value();
+    CPPUNIT_ASSERT_EQUAL(std::string("keep;"), record.account.filter);
     CPPUNIT_ASSERT(!database.account("b@example.com").value());
     CPPUNIT_ASSERT(database.domain("example.com").value().has_value());
     CPPUNIT_ASSERT(!database.domain("a@example.com").value());
@@ -129,11 +130,11 @@ class DatabaseTest : public CppUnit::TestFixture {
         {{{"ask", "account-add"}, {"name", "u@example.com"}, {"password_hash", "plain text"}}, false, "invalid"},
         {{{"ask", "account-add"}, {"name", "u@example.com"}}, false, "invalid"},
         {{{"ask", "account-add"}, {"name", "u@none.example"}, {"password_hash", kHash}}, false, "not-found"},
-        {{{"ask", "account-password"}, {"name", "user@example.com"}, {"password_hash", kHash}}, true, ""},
-        {{{"ask", "account-password"}, {"name", "nobody@example.com"}, {"password_hash", kHash}}, false, "not-found"},
+        {{{"ask", "account-change"}, {"name", "user@example.com"}, {"password_hash", kHash}}, true, ""},
+        {{{"ask", "account-change"}, {"name", "nobody@example.com"}, {"password_hash", kHash}}, false, "not-found"},
         {{{"ask", "account-filter"}, {"name", "user@example.com"}, {"filter", "keep;"}}, true, ""},
         {{{"ask", "account-filter"}, {"name", "user@example.com"}}, false, "invalid"},
-        {{{"ask", "account-enable"}, {"name", "user@example.com"}, {"enabled", false}}, true, ""},
+        {{{"ask", "account-change"}, {"name", "user@example.com"}, {"enabled", false}}, true, ""},
         {{{"ask", "domain-filter"}, {"name", "example.com"}, {"filter", "discard;"}}, true, ""},
         {{{"ask", "domain-remove"}, {"name", "example.com"}}, false, "denied"},
         {{{"ask", "account-list"}, {"domain", "none.example"}}, false, "not-found"},

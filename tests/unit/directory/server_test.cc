@@ -88,9 +88,10 @@ struct Site {
     record.account.name = name;
     record.account.mailbox_directory = mailbox_directory_for(name);
     record.account.enabled = enabled;
-    record.account.filter = "keep;";
     record.password_hash = hash_password(password).value();
     database->add(record).value();
+    database->put_script(name, {std::string(kMainScript), "keep;", {}, {}}, nullptr).value();
+    database->activate_script(name, std::string(kMainScript)).value();
   }
   void start() {
     server = std::make_unique<Server>(io, net::listen_unix(place.get(), "run/directory.sock", 0600).value(), *database, generations, settings);
