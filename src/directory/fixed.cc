@@ -6,6 +6,8 @@
 namespace postern::directory {
 namespace {
 
+constexpr std::string_view kHandle = "handle of ";
+
 Error down_error() { return {Kind::temporary, "directory is away"}; }
 
 }  // namespace
@@ -123,7 +125,7 @@ class FixedDirectory::Exchange final : public SaslExchange {
     step.login_name = name;
     step.login = directory_.check(name, password, request_.service);
     step.kind = step.login.accepted ? SaslStep::Kind::accepted : SaslStep::Kind::refused;
-    if (step.login.accepted && request_.wants_handle) step.login.handle = "handle of " + step.login.account->name;
+    if (step.login.accepted && request_.wants_handle) step.login.handle = std::string(kHandle) + step.login.account->name;
     return step;
   }
 
@@ -165,7 +167,9 @@ std::unique_ptr<SaslExchange> FixedDirectory::begin_sasl(SaslRequest request) {
   return std::make_unique<Exchange>(*this, std::move(request));
 }
 
-FixedDirectory::Scripts* FixedDirectory::scripts_of(const std::string& handle) {
+FixedDirectory::Scripts* FixedDirectory::scripts_of(std::string& handle) {
+  if (!handle.starts_with(kHandle)) return nullptr;
+  handle.erase(0, kHandle.size());
   const auto found = accounts_.find(handle);
   return found == accounts_.end() || !found->second.first->enabled ? nullptr : &scripts_[handle];
 }
@@ -176,17 +180,17 @@ ScriptOutcome FixedDirectory::space(const Scripts& scripts, const std::string& n
   return !scripts.contains(name) && scripts.size() >= limits_.scripts ? ScriptOutcome::too_many : ScriptOutcome::done;
 }
 
-void FixedDirectory::set_active(const std::string& handle, const std::string& name) {
-  Account changed = *accounts_.at(handle).first;
+void FixedDirectory::set_active(const std::string& account, const std::string& name) {
+  Account changed = *accounts_.at(account).first;
   changed.active_script = name;
-  changed.filter = name.empty() ? std::string() : scripts_[handle].at(name);
-  accounts_.at(handle).first = std::make_shared<Account>(std::move(changed));
+  changed.filter = name.empty() ? std::string() : scripts_[account].at(name);
+  accounts_.at(account).first = std::make_shared<Account>(std::move(changed));
 }
 
 net::Awaitable<Result<ScriptList>> FixedDirectory::scripts(std::string handle) {
   if (down_) co_return down_error();
   ScriptList list;
-  const Scripts* const scripts = scripts_of(handle);
+  Scripts* const scripts = scripts_of(handle);
   if (scripts == nullptr) {
     list.outcome = ScriptOutcome::logged_out;
     co_return list;
@@ -199,7 +203,7 @@ net::Awaitable<Result<ScriptList>> FixedDirectory::scripts(std::string handle) {
 net::Awaitable<Result<ScriptText>> FixedDirectory::script(std::string handle, std::string name) {
   if (down_) co_return down_error();
   ScriptText text;
-  const Scripts* const scripts = scripts_of(handle);
+  Scripts* const scripts = scripts_of(handle);
   if (scripts == nullptr) text.outcome = ScriptOutcome::logged_out;
   else if (const auto found = scripts->find(name); found != scripts->end()) text.text = found->second;
   else text.outcome = ScriptOutcome::not_found;
@@ -208,7 +212,7 @@ net::Awaitable<Result<ScriptText>> FixedDirectory::script(std::string handle, st
 
 net::Awaitable<Result<ScriptOutcome>> FixedDirectory::have_space(std::string handle, std::string name, std::uint64_t bytes) {
   if (down_) co_return down_error();
-  const Scripts* const scripts = scripts_of(handle);
+  Scripts* const scripts = scripts_of(handle);
   co_return scripts == nullptr ? ScriptOutcome::logged_out : space(*scripts, name, bytes);
 }
 

@@ -27,7 +27,6 @@ class FixedDirectory final : public Lookups {
   net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) override;
-  // The handle in the answer is the account's name; any other handle is logged out.
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
   // PLAIN, LOGIN and EXTERNAL (the first address of the certificate), without any preparation of names and passwords. The handle is "handle of NAME".
@@ -44,10 +43,10 @@ class FixedDirectory final : public Lookups {
   class Exchange;
   LoginAnswer check(const std::string& name, const std::optional<std::string>& password, const std::string& service) const;
   using Scripts = std::map<std::string, std::string>;
-  // The scripts that a handle stands for; null if it is none.
-  Scripts* scripts_of(const std::string& handle);
+  // The scripts that a handle stands for; null if it is none. Puts the account's name in its place.
+  Scripts* scripts_of(std::string& handle);
   [[nodiscard]] ScriptOutcome space(const Scripts& scripts, const std::string& name, std::uint64_t bytes) const;
-  void set_active(const std::string& handle, const std::string& name);
+  void set_active(const std::string& account, const std::string& name);
 
   std::map<std::string, std::shared_ptr<const Domain>> domains_;
   std::map<std::string, std::pair<std::shared_ptr<const Account>, std::string>> accounts_;
