@@ -198,8 +198,9 @@ _given_ports = set()
 
 def free_port():
     """A port of loopback that nobody uses now and that this program has not given out yet; below the range of client ports."""
+    first, last = os.environ.get("POSTERN_TEST_PORTS", "12000-31000").split("-")
     while True:
-        port = random.randint(12000, 31000)
+        port = random.randint(int(first), int(last))
         if port in _given_ports:
             continue
         with socket.socket() as probe:
