@@ -71,7 +71,7 @@ struct Account {
   bool held = false;              // mail waits on channel hold until this ends
   std::vector<std::string> forwarding;       // mail goes there as well or instead; empty: nowhere else
   bool keeps_copy = false;                   // with forwarding: the mailbox gets the mail too
-  std::vector<std::string> conversion_tags;  // put on all mail for this account
+  std::vector<std::string> conversion_tags;  // put on all mail for its mailbox
   std::vector<std::string> services;         // where it may log in, of kServices; empty: everywhere
   std::string mail_host;          // the host that has the mailbox; empty: this one
   base::WallTime created{};

@@ -28,6 +28,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -153,10 +154,12 @@ class TransactionAccess {
   struct Final {
     std::string address, channel, account, detail;
     std::string led_here;  // the address that was looked up
+    std::vector<std::string> conversion_tags;  // of the account
   };
   struct Expansion {
     std::vector<Final> finals;
-    std::vector<std::string> seen;  // addresses expanded so far, sorted
+    std::set<std::string> seen;     // names expanded so far; with ">" in front: accounts whose forwarding was followed
+    std::set<std::string> known;    // what is in `finals`, each once
     std::optional<Reply> failed;    // the whole recipient must be refused
     unsigned unknown = 0;           // members that nobody knows
   };
@@ -178,8 +181,14 @@ class TransactionAccess {
   // Local addresses as far as they lead; others are final.
   net::Awaitable<void> follow(Rewritten rewritten, std::string led_here, unsigned round, Expansion& expansion, Decision& decision);
   net::Awaitable<void> expand(std::string local_part, std::string host, unsigned round, Expansion& expansion, Decision& decision);
-  net::Awaitable<void> expand_alias(std::string name, std::vector<std::string> targets, std::string host, unsigned round, Expansion& expansion,
-                                    Decision& decision);
+  net::Awaitable<void> expand_alias(std::string name, const char* found, std::vector<std::string> targets, std::string host, unsigned round,
+                                    Expansion& expansion, Decision& decision);
+  // An account: its mailbox, channel hold, where its mail is forwarded to.
+  net::Awaitable<void> reach_account(std::shared_ptr<const directory::Account> account, std::string detail, unsigned round, Expansion& expansion,
+                                     Decision& decision);
+  static void add_final(Final final, Expansion& expansion);
+  // What an alias or a group of the directory leads to; null if there is none, and `expansion.failed` if it can't be known.
+  net::Awaitable<std::shared_ptr<const directory::Alias>> directory_alias(std::string name, Expansion& expansion, Decision& decision);
   // "postmaster" or "abuse", whatever its sub-address; empty for all others.
   static std::string role_of(std::string_view local_part, std::string_view delimiters);
   // The mailbox that postmaster gets when somebody makes his account.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a local address leads: aliases, accounts, sub-addresses, the catch-all of a domain, postmaster and abuse (access-control.md 4, step 3).
+// Where a local address leads: aliases, groups, accounts and their forwarding, sub-addresses, the catch-all of a domain, postmaster and abuse
+// (access-control.md 4, step 3). The alias file is asked before the directory.
 #include "base/text.h"
 #include "mail/address.h"
 #include "policy/access.h"
@@ -10,7 +11,6 @@ namespace postern::policy {
 namespace {
 
 constexpr unsigned kAliasRounds = 10;
-constexpr std::size_t kAliasAddresses = 1000;
 
 std::string address_of(const std::string& local_part, const std::string& host) { return mail::quoted_local_part(local_part) + "@" + host; }
 
@@ -29,7 +29,13 @@ void TransactionAccess::add_unclaimed(const std::string& host, unsigned round, E
   final.channel = "ims-ms";
   final.account = final.address;
   explain(round, final.address, "postmaster");
-  expansion.finals.push_back(std::move(final));
+  add_final(std::move(final), expansion);
+}
+
+// A person who is a member in several ways gets the message once.
+void TransactionAccess::add_final(Final final, Expansion& expansion) {
+  const std::string key = final.channel + '\0' + final.address + '\0' + final.detail;
+  if (expansion.known.insert(key).second) expansion.finals.push_back(std::move(final));
 }
 
 void TransactionAccess::explain(unsigned round, const std::string& address, const char* found, const std::vector<std::string>& targets) const {
@@ -52,12 +58,20 @@ net::Awaitable<void> TransactionAccess::follow(Rewritten rewritten, std::string 
   final.address = address_of(rewritten.local_part, rewritten.host);
   final.channel = rewritten.channel;
   final.led_here = std::move(led_here);
-  expansion.finals.push_back(std::move(final));
+  add_final(std::move(final), expansion);
 }
 
-net::Awaitable<void> TransactionAccess::expand_alias(std::string name, std::vector<std::string> targets, std::string host, unsigned round,
-                                                     Expansion& expansion, Decision& decision) {
-  explain(round, name, name.starts_with('@') ? "catch-all" : "alias", targets);
+net::Awaitable<std::shared_ptr<const directory::Alias>> TransactionAccess::directory_alias(std::string name, Expansion& expansion, Decision& decision) {
+  auto alias = co_await access_.directory().alias(name);
+  if (alias) co_return std::move(*alias);
+  decision.notes.push_back({base::Severity::warning, "directory-failed", {{"reason", alias.error().what}}});
+  expansion.failed = temporary();
+  co_return nullptr;
+}
+
+net::Awaitable<void> TransactionAccess::expand_alias(std::string name, const char* found, std::vector<std::string> targets, std::string host,
+                                                     unsigned round, Expansion& expansion, Decision& decision) {
+  explain(round, name, found, targets);
   if (round == kAliasRounds) {
     expansion.failed = {550, "5.4.6", "aliases of this address lead in a circle"};
     co_return;
@@ -75,10 +89,39 @@ net::Awaitable<void> TransactionAccess::expand_alias(std::string name, std::vect
     if (rewritten.outcome == Rewritten::Outcome::done) rewritten = co_await forward(std::move(rewritten), decision);
     co_await follow(std::move(rewritten), name, round + 1, expansion, decision);
     if (expansion.failed) co_return;
-    if (expansion.finals.size() > kAliasAddresses) {
+    if (expansion.finals.size() > access_.site().most_addresses) {
       expansion.failed = {550, "5.4.6", "aliases of this address lead to too many addresses"};
       co_return;
     }
+  }
+}
+
+net::Awaitable<void> TransactionAccess::reach_account(std::shared_ptr<const directory::Account> account, std::string detail, unsigned round,
+                                                      Expansion& expansion, Decision& decision) {
+  Final final;
+  final.address = account->name;
+  final.conversion_tags = account->conversion_tags;
+  if (account->held) {
+    // Released, the address is looked up again: forwarding is followed then.
+    final.channel = "hold";
+    final.led_here = detail.empty() ? account->name : address_of(account->name.substr(0, account->name.rfind('@')) + access_.site().recipient_delimiter.substr(0, 1) + detail,
+                                                                 account->name.substr(account->name.rfind('@') + 1));
+    explain(round, account->name, "hold");
+    add_final(std::move(final), expansion);
+    co_return;
+  }
+  // Forwarding that leads back here means the mailbox.
+  const bool leads_back = !account->forwarding.empty() && !expansion.seen.insert(">" + account->name).second;
+  if (account->forwarding.empty() || account->keeps_copy || leads_back) {
+    final.channel = "ims-ms";
+    final.account = account->name;
+    final.detail = std::move(detail);
+    explain(round, account->name, "account");
+    add_final(std::move(final), expansion);
+  }
+  if (!account->forwarding.empty() && !leads_back) {
+    std::string host = account->name.substr(account->name.rfind('@') + 1);
+    co_await expand_alias(account->name, "forwarding", account->forwarding, std::move(host), round, expansion, decision);
   }
 }
 
@@ -91,13 +134,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
   const bool has_detail = parts.detail.has_value();
 
   // An alias that names itself means the account behind it; one that was expanded already is not expanded again.
-  const auto expanded_before = [&](const std::string& name) {
-    const std::string key = base::lower(name);
-    const auto place = std::lower_bound(expansion.seen.begin(), expansion.seen.end(), key);
-    if (place != expansion.seen.end() && *place == key) return true;
-    expansion.seen.insert(place, key);
-    return false;
-  };
+  const auto expanded_before = [&](const std::string& name) { return !expansion.seen.insert(base::lower(name)).second; };
   for (const bool whole : {true, false}) {
     if (!whole && !has_detail) break;
     const std::string name = whole ? address : address_of(user, host);
@@ -105,7 +142,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     if (auto targets = access_.tables().alias(name)) {
       members_known = expanded_before(name);
       if (!members_known) {
-        co_await expand_alias(name, std::move(*targets), host, round, expansion, decision);
+        co_await expand_alias(name, "alias", std::move(*targets), host, round, expansion, decision);
         co_return;
       }
     }
@@ -116,13 +153,16 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
       co_return;
     }
     if (*account) {
-      Final final;
-      final.address = (*account)->name;
-      final.channel = "ims-ms";
-      final.account = (*account)->name;
-      if (!whole) final.detail = detail;
-      explain(round, name, "account");
-      expansion.finals.push_back(std::move(final));
+      co_await reach_account(*account, whole ? std::string() : detail, round, expansion, decision);
+      co_return;
+    }
+    const auto alias = co_await directory_alias(name, expansion, decision);
+    if (expansion.failed) co_return;
+    if (alias) {
+      if (!expanded_before("directory " + alias->name)) {
+        const bool group = alias->kind == directory::Alias::Kind::group;
+        co_await expand_alias(alias->name, group ? "group" : "directory alias", alias->members, host, round, expansion, decision);
+      }
       co_return;
     }
     if (members_known) co_return;  // they are in the list already
@@ -136,7 +176,13 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
   }
   const std::string catch_all = "@" + host;
   if (auto targets = access_.tables().alias(catch_all)) {
-    if (!expanded_before(catch_all)) co_await expand_alias(catch_all, std::move(*targets), host, round, expansion, decision);
+    if (!expanded_before(catch_all)) co_await expand_alias(catch_all, "catch-all", std::move(*targets), host, round, expansion, decision);
+    co_return;
+  }
+  const auto everybody = co_await directory_alias(catch_all, expansion, decision);
+  if (expansion.failed) co_return;
+  if (everybody) {
+    if (!expanded_before("directory " + catch_all)) co_await expand_alias(catch_all, "catch-all", everybody->members, host, round, expansion, decision);
     co_return;
   }
   if (role == "postmaster") {

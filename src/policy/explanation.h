@@ -24,7 +24,9 @@ struct RewriteStep {
 struct AliasStep {
   unsigned round = 0;      // 0: the recipient itself
   std::string address;
-  std::string found;       // "alias", "account", "catch-all", "postmaster"; "nobody"; of a target: "no address", "no rule" (no rewriting rule)
+  // "alias" (of the file), "directory alias", "group", "catch-all", "account", "forwarding", "hold" (an account whose mail waits), "postmaster";
+  // "nobody"; of a target: "no address", "no rule" (no rewriting rule)
+  std::string found;
   std::vector<std::string> targets;
 };
 

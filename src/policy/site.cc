@@ -13,6 +13,7 @@ Site read(const conf::Configuration& configuration, std::vector<conf::Mistake>& 
   site.options = configuration.access;
   site.clients = configuration.client_addresses;
   site.host_name = base::lower(configuration.host_name);
+  site.most_addresses = configuration.directory.group_members;
   site.recipient_delimiter = configuration.recipient_delimiter;
   return site;
 }

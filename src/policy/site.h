@@ -16,6 +16,7 @@ struct Site {
   conf::AccessOptions options;
   net::AddressList clients;         // behind the call-out postern:client
   std::string host_name;            // lower case
+  std::size_t most_addresses = 10000;  // that one recipient may lead to (directory.group_members)
   std::string recipient_delimiter;  // any one of these characters parts the sub-address from the name; empty: no sub-addresses
 
   // Of a configuration that check() finds nothing wrong with; what is wrong is left out.

@@ -367,6 +367,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept.detail = std::move(final.detail);
     kept.conversion_tags = effects.conversion_tags;
     kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
+    kept.conversion_tags.insert(kept.conversion_tags.end(), final.conversion_tags.begin(), final.conversion_tags.end());
     kept.notify_success = recipient.notify_success;
     kept.notify_failure = recipient.notify_failure || !recipient.notify_given;
     kept.notify_delay = recipient.notify_delay;
@@ -416,6 +417,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
     recipient.destination_channel = std::move(final.channel);
     recipient.account = std::move(final.account);
     recipient.detail = std::move(final.detail);
+    recipient.conversion_tags = std::move(final.conversion_tags);
     recipients.push_back(std::move(recipient));
   }
   co_return recipients;

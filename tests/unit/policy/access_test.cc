@@ -113,6 +113,8 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(sender_rows);
   CPPUNIT_TEST(every_table_is_asked_until_one_refuses);
   CPPUNIT_TEST(aliases_lead_to_mailboxes);
+  CPPUNIT_TEST(the_directory_knows_aliases_and_groups);
+  CPPUNIT_TEST(accounts_forward_and_wait);
   CPPUNIT_TEST(postmaster_and_abuse_are_always_there);
   CPPUNIT_TEST(sub_addresses);
   CPPUNIT_TEST(catch_all_takes_what_nobody_knows);
@@ -340,9 +342,9 @@ class AccessTest : public CppUnit::TestFixture {
     struct {
       const char *address, *want, *finals;
     } rows[] = {
-        {"team@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com"},
-        {"TEAM@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com"},
-        {"all@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u2@example.com ims-ms:u1@example.org ims-ms:u2@example.org"},
+        {"team@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com"},
+        {"TEAM@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com"},
+        {"all@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.com ims-ms:u1@example.org ims-ms:u2@example.org"},
         {"u1@example.org", "250", "ims-ms:u1@example.org ims-ms:u2@example.org"},
         {"a@example.com", "550 5.1.1 no such user here: a@example.com", ""},
         {"gone@example.com", "550 5.1.1 no such user here: gone@example.com", ""},
@@ -355,7 +357,7 @@ class AccessTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
     }
-    // Ten rounds are followed, not eleven; a thousand addresses, not more.
+    // Ten rounds are followed, not eleven; as many addresses as directory.group_members says, not more.
     for (const int rounds : {10, 11}) {
       std::string chain;
       for (int i = 1; i < rounds; ++i) chain += "c" + std::to_string(i) + "@example.com: c" + std::to_string(i + 1) + "@example.com\n";
@@ -368,8 +370,93 @@ class AccessTest : public CppUnit::TestFixture {
       for (int i = 1; i < count; ++i) big += ", postmaster+" + std::to_string(i) + "@example.com";
       World wide(test::kShippedTables, big + "\n");
       wide.configuration.recipient_delimiter = "+";
+      wide.directory.add_account("postmaster@example.com");
+      wide.configuration.directory.group_members = 1000;
       CPPUNIT_ASSERT_EQUAL(count == 1000, wide.rcpt("big@example.com").accepted);
     }
+  }
+
+  void the_directory_knows_aliases_and_groups() {
+    World world(test::kShippedTables, "file@example.com: dir@example.com\n");
+    world.configuration.recipient_delimiter = "+";
+    using Kind = directory::Alias::Kind;
+    world.directory.add_alias("dir@example.com", {"u1@example.com"});
+    world.directory.add_alias("team@example.com", {"u1@example.com", "dir@example.com", "U2@Example.org", "gone@example.com"}, Kind::group, "u2@example.com");
+    world.directory.add_alias("empty@example.com", {}, Kind::group);
+    world.directory.add_alias("round@example.com", {"about@example.com"});
+    world.directory.add_alias("about@example.com", {"round@example.com"});
+    world.directory.add_alias("out@example.com", {"out@example.com", "u1@example.com"});
+    world.directory.add_alias("@example.org", {"u2@example.org"});
+    world.directory.add_alias("lost@example.org", {"nobody@example.com"});
+    struct {
+      const char *address, *want, *finals;
+    } rows[] = {
+        {"dir@example.com", "250", "ims-ms:u1@example.com"},
+        {"DIR+tag@example.com", "250", "ims-ms:u1@example.com"},
+        {"file@example.com", "250", "ims-ms:u1@example.com"},
+        {"team@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.org"},
+        {"empty@example.com", "550 5.1.1 no such user here: empty@example.com", ""},
+        {"round@example.com", "550 5.1.1 no such user here: round@example.com", ""},
+        {"anybody@example.org", "250", "ims-ms:u2@example.org"},
+        {"u1@example.org", "250", "ims-ms:u1@example.org"},
+        {"lost@example.org", "550 5.1.1 no such user here: lost@example.org", ""},
+        {"anybody@example.com", "550 5.1.1 no such user here: anybody@example.com", ""},
+    };
+    for (const auto& row : rows) {
+      const auto decision = world.rcpt(row.address);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
+    }
+    // Deeper than ten, and wider than the limit.
+    for (int i = 1; i <= 11; ++i)
+      world.directory.add_alias("d" + std::to_string(i) + "@example.com", {i == 11 ? "u1@example.com" : "d" + std::to_string(i + 1) + "@example.com"});
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.4.6 aliases of this address lead in a circle"), World::shown(world.rcpt("d1@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("d2@example.com")));
+    world.configuration.directory.group_members = 1;
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.4.6 aliases of this address lead to too many addresses"), World::shown(world.rcpt("team@example.com")));
+  }
+
+  void accounts_forward_and_wait() {
+    World world(test::kShippedTables);
+    world.configuration.recipient_delimiter = "+";
+    const auto set = [&](const char* name, std::vector<std::string> forwarding, bool keeps_copy, bool held = false) {
+      directory::Account account;
+      account.name = name;
+      account.forwarding = std::move(forwarding);
+      account.keeps_copy = keeps_copy;
+      account.held = held;
+      account.conversion_tags = {"tag-of-" + std::string(name).substr(0, 1)};
+      world.directory.set_account(account);
+    };
+    set("away@example.com", {"u1@example.com"}, false);
+    set("both@example.com", {"u1@example.com", "both@example.com"}, true);
+    set("ping@example.com", {"pong@example.com"}, false);
+    set("pong@example.com", {"ping@example.com"}, false);
+    set("gone@example.com", {"nobody@example.com"}, false);
+    set("kept@example.com", {"nobody@example.com"}, true);
+    set("waits@example.com", {"u1@example.com"}, true, true);
+    struct {
+      const char *address, *want, *finals;
+    } rows[] = {
+        {"away@example.com", "250", "ims-ms:u1@example.com"},
+        {"away+x@example.com", "250", "ims-ms:u1@example.com"},
+        {"both@example.com", "250", "ims-ms:both@example.com ims-ms:u1@example.com"},
+        {"both+x@example.com", "250", "ims-ms:both@example.com+x ims-ms:u1@example.com ims-ms:both@example.com"},
+        {"ping@example.com", "250", "ims-ms:ping@example.com"},
+        {"gone@example.com", "550 5.1.1 no such user here: gone@example.com", ""},
+        {"kept@example.com", "250", "ims-ms:kept@example.com"},
+        {"waits@example.com", "250", "hold:waits@example.com"},
+    };
+    for (const auto& row : rows) {
+      const auto decision = world.rcpt(row.address);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
+    }
+    const auto both = world.rcpt("both@example.com");
+    CPPUNIT_ASSERT(both.recipients[0].conversion_tags == std::vector<std::string>{"tag-of-b"});
+    CPPUNIT_ASSERT(both.recipients[1].conversion_tags.empty());
+    // Released, the mail goes where its address leads then.
+    CPPUNIT_ASSERT_EQUAL(std::string("waits+x@example.com"), world.rcpt("waits+x@example.com").recipients[0].original);
   }
 
   void postmaster_and_abuse_are_always_there() {
