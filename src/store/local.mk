@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_store.a
 libpostern_store_a_SOURCES = \
+  src/store/account_memory.h src/store/account_memory.cc \
   src/store/folder.cc \
+  src/store/keywords.h src/store/keywords.cc \
   src/store/mailbox.h src/store/mailbox.cc \
   src/store/maildir.h src/store/maildir.cc \
   src/store/names.h src/store/names.cc \

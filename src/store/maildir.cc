@@ -4,6 +4,7 @@
 #include "base/helper_thread.h"
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "store/keywords.h"
 #include "store/names.h"
 
 #include <fcntl.h>
@@ -210,12 +211,17 @@ class Batch::Implementation {
 
   Result<Outcome> add_to(const FolderPointer& folder, const NewMessage& message, const Text& text) {
     const std::string base = delivery_base(message.received, message.message_id, message.recipient_key);
-    Place place{!message.flags.empty(), base + ",S=" + std::to_string(text.stored().size()) + ",W=" + std::to_string(text.crlf_bytes())};
+    Place place{!message.flags.empty() || !message.keywords.empty(), base + ",S=" + std::to_string(text.stored().size()) + ",W=" + std::to_string(text.crlf_bytes())};
     if (place.in_cur) {
       std::string flags = message.flags;
+      if (!message.keywords.empty()) {
+        // What can't be opened has no keywords; the message matters more.
+        auto directory = store_.files.open(store_.mail.get(), folder->path, O_RDONLY | O_DIRECTORY);
+        if (directory) flags += keyword_letters(store_.files, directory->get(), message.keywords);
+      }
       std::sort(flags.begin(), flags.end());
       flags.erase(std::unique(flags.begin(), flags.end()), flags.end());
-      if (flags.find_first_not_of("DFPRST") != std::string::npos) return Error{Kind::invalid, "bad Maildir flags"};
+      if (flags.find_first_not_of("DFPRSTabcdefghijklmnopqrstuvwxyz") != std::string::npos) return Error{Kind::invalid, "bad Maildir flags"};
       place.name += ":2," + flags;
     }
     if (message.suspicious) {
@@ -265,16 +271,16 @@ class Batch::Implementation {
     ++store_.counters.files_written;
     if (open_files_ < kMostOpenFiles) ++open_files_;
     else file->reset();
-    last_text_ = text.number();
-    last_written_ = written_.size();
+    texts_[text.number()] = written_.size();
     if (auto noted = note(folder, place, std::move(*file), true); !noted) return noted.error();
     return Outcome::delivered;
   }
 
   // The same text has just been written for another recipient: a second name for it. If that can't be, it is written.
   bool link_earlier(const FolderPointer& folder, const Place& place, const Text& text) {
-    if (last_text_ != text.number()) return false;
-    const Written& first = written_[last_written_];
+    const auto earlier = texts_.find(text.number());
+    if (earlier == texts_.end()) return false;
+    const Written& first = written_[earlier->second];
     if (first.folder->device != folder->device) return false;
     const int to = place.in_cur ? folder->cur.get() : folder->fresh.get();
     if (!store_.files.link(directory_of(first), first.name, to, place.name)) return false;
@@ -413,8 +419,7 @@ class Batch::Implementation {
   Store::Implementation& store_;
   std::vector<Written> written_;
   std::unordered_map<std::string, std::unordered_map<std::string, Place>> listings_;
-  std::uint64_t last_text_ = 0;    // the text that stands in written_[last_written_]
-  std::size_t last_written_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> texts_;  // by Text::number(): where in written_ it stands
   std::size_t open_files_ = 0;
   bool committed_ = false;
 };
@@ -455,6 +460,9 @@ Result<bool> Store::folder_exists(const std::string& account_directory, const st
   if (opened.error().kind == Kind::not_found) return false;
   return opened.error();
 }
+
+int Store::mail_directory() const { return implementation_->mail.get(); }
+base::Files& Store::files() const { return implementation_->files; }
 
 Store::Counters Store::counters() const { return implementation_->counters; }
 

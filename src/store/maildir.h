@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::store {
 
@@ -59,6 +60,7 @@ struct NewMessage {
   std::string message_id;         // ours (mail/message_id.h)
   std::string recipient_key;      // what tells the recipients of one message apart: the recipient's final address
   std::string flags;              // Maildir letters out of "DFRST", any order; empty: a new message
+  std::vector<std::string> keywords;  // further flags ("$Forwarded"), as far as the folder can keep them (store/keywords.h)
   base::WallTime received{};
   // It may have been delivered already (a replay): look for the name in new/ and cur/ before writing.
   bool suspicious = false;
@@ -99,6 +101,10 @@ class Store {
   Batch begin_batch();
   // Whether the folder is there ("" always is: it is made when needed).
   Result<bool> folder_exists(const std::string& account_directory, const std::string& folder);
+
+  // For what else is kept with an account's mailbox: owned here.
+  [[nodiscard]] int mail_directory() const;
+  [[nodiscard]] base::Files& files() const;
 
   struct Counters {
     std::uint64_t files_written = 0, links = 0, already_there = 0, file_system_syncs = 0, file_syncs = 0, slow_syncs = 0;
