@@ -754,6 +754,8 @@ Matcher Compiler::matcher(const Arguments& arguments) {
   if (const Argument* name = arguments.parameter("comparator")) {
     const StringItem& item = name->strings.front();
     const std::string wanted = constant(item, "a comparator");
+    // RFC 6134 section 2.1: how values compare is the list's own affair.
+    if (made.type == MatchType::list) error(item.place, ":list can't be used with a comparator");
     if (!comparator_from(wanted, made.comparator)) {
       error(item.place, "unknown comparator " + in_quotes(wanted));
     } else if (made.comparator == Comparator::ascii_numeric) {

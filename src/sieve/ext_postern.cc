@@ -92,18 +92,12 @@ std::unique_ptr<Step> compile_tags(Compiler& compiler, const Arguments& argument
   return step;
 }
 
-std::optional<int> adjustment(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const auto number = base::number_from<int>(text);
-  return number && *number >= -100 && *number <= 100 ? number : std::nullopt;
-}
-
 class SpamAdjust : public Step {
  public:
   Text text;
   bool perform(Run& run) const override {
     std::string scratch;
-    const auto number = adjustment(text.value(run, scratch));
+    const auto number = spam_adjustment(text.value(run, scratch));
     if (!number) {
       run.fail("spamadjust expects a number from -100 to 100, found \"" + base::printable(text.value(run, scratch), 40) + "\"");
       return false;
@@ -116,7 +110,7 @@ class SpamAdjust : public Step {
 std::unique_ptr<Step> compile_spamadjust(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<SpamAdjust>();
   step->text = compiler.text(arguments.at(0).strings.front());
-  if (step->text.is_constant() && !adjustment(step->text.constant())) compiler.error(arguments.at(0).place, "expected a number from -100 to 100 in a string");
+  if (step->text.is_constant() && !spam_adjustment(step->text.constant())) compiler.error(arguments.at(0).place, "expected a number from -100 to 100 in a string");
   return step;
 }
 
@@ -131,6 +125,12 @@ class NoVacation : public Step {
 std::unique_ptr<Step> compile_novacation(Compiler&, const Arguments&) { return std::make_unique<NoVacation>(); }
 
 }  // namespace
+
+std::optional<int> spam_adjustment(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  const auto number = base::number_from<int>(text);
+  return number && *number >= -100 && *number <= 100 ? number : std::nullopt;
+}
 
 const Extension& hold_extension() {
   static const Extension extension = {"vnd.postern.hold", "Postern", "put the message aside until the administrator releases it", true, {{"hold", {}, kNoTags, false, compile_hold}}, {}, {}, kHolds};

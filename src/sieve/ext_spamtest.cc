@@ -18,12 +18,12 @@ class ScoreTest : public Step {
   Matcher matcher;
   bool perform(Run& run) const override {
     auto score = what == What::spam ? run.host().spam_score() : run.host().virus_score();
-    if (what == What::spam && run.outcome().spam_adjustment != 0) {
+    if (const int adjustment = run.spam_adjustment(); what == What::spam && adjustment != 0) {
       // spamadjust: the scale of spamtest, 10 percent a step; a message that was not tested begins with the lowest score.
       Score adjusted = score.value_or(Score{1, 0});
       if (adjusted.value == 0) adjusted = {1, 0};
-      adjusted.value = std::clamp(adjusted.value + run.outcome().spam_adjustment, 1, 10);
-      adjusted.percent = std::clamp(adjusted.percent + 10 * run.outcome().spam_adjustment, 0, 100);
+      adjusted.value = std::clamp(adjusted.value + adjustment, 1, 10);
+      adjusted.percent = std::clamp(adjusted.percent + 10 * adjustment, 0, 100);
       score = adjusted;
     }
     const bool tested = score && score->value > 0;

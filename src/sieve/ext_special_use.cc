@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // special-use (RFC 8579): specialuse_exists, and :specialuse of fileinto. mailboxid (RFC 9042): mailboxidexists, and :mailboxid.
+#include "base/text.h"
 #include "sieve/compiler.h"
 #include "sieve/filing.h"
 #include "sieve/interpreter.h"
@@ -32,6 +33,9 @@ std::unique_ptr<Step> compile_specialuse_exists(Compiler& compiler, const Argume
   auto step = std::make_unique<SpecialUseExists>();
   if (arguments.count() == 2) step->mailbox = compiler.text(arguments.at(0).strings.front());
   step->uses = compiler.texts(arguments.last());
+  for (std::size_t i = 0; i < step->uses.size(); ++i)
+    if (step->uses[i].is_constant() && !is_special_use(step->uses[i].constant()))
+      compiler.error(arguments.last().strings[i].place, "\"" + base::printable(step->uses[i].constant(), 80) + "\" is no special use such as \"\\Junk\"");
   return step;
 }
 

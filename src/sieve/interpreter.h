@@ -54,6 +54,8 @@ class Run {
   void act(Action action);
   // What is collected so far. A step of the test language may look at it, and put another in its place.
   [[nodiscard]] Outcome& outcome() { return outcome_; }
+  // What spamadjust has added to the score so far, in this script and before it.
+  [[nodiscard]] int spam_adjustment() const { return earlier_adjustment_ + outcome_.spam_adjustment; }
   // Another outcome, as of a program that was run inside this one.
   void set_outcome(Outcome outcome);
 
@@ -145,6 +147,7 @@ class Run {
   const Limits& limits_;
   Mode mode_;
   const std::vector<Action>* earlier_;
+  int earlier_adjustment_;
   Outcome outcome_;
   Message::State before_;              // the message when the run began
   std::chrono::nanoseconds started_{0};

@@ -98,7 +98,7 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     }
     const bool restricted = decision.decided_by.has_value();
     Message::State before = edited.state();
-    const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr, &decision.actions};
+    const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr, &decision.actions, std::clamp(settings.spam_adjustment + decision.spam_adjustment, -1000, 1000)};
     Outcome outcome = run(*script->program, edited, envelope, host, limits, options);
     decision.cpu_used += outcome.cpu_used;
     decision.over_limit = decision.over_limit || outcome.over_limit;

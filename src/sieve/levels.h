@@ -40,6 +40,7 @@ struct LevelError {
 
 struct LevelSettings {
   bool server_before_may_discard = false;        // else `discard` there is an error of that script
+  int spam_adjustment = 0;                       // to the score, before any script
 };
 
 struct Decision {

@@ -295,6 +295,43 @@ GeneratedMail notification_mail(const Notification& notification, const mail::Me
   return mail;
 }
 
+namespace {
+
+// What the server itself has to say.
+GeneratedMail server_mail(const std::string& to, std::string_view subject, const ReplySettings& settings, const Moment& moment) {
+  GeneratedMail mail;
+  mail.to = {to};
+  mail.text = beginning(settings, moment) + field("From", "Mail Delivery Subsystem <" + settings.postmaster + ">") + field("To", "<" + to + ">") +
+              field("Subject", mail::encode_words(shortened(subject))) + field("Auto-Submitted", "auto-generated") + field("Precedence", "bulk") + field("MIME-Version", "1.0");
+  return mail;
+}
+
+}  // namespace
+
+GeneratedMail captured_copy(const std::string& to, std::string_view text, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment) {
+  GeneratedMail mail = server_mail(to, "Copy of a message to " + std::string(envelope.to), settings, moment);
+  const std::string boundary = new_boundary({text});
+  mail.text += field("Content-Type", "multipart/mixed; boundary=\"" + boundary + "\"");
+  const std::string line = "\r\n--" + boundary + "\r\n";
+  std::string facts = "Envelope of the enclosed message:\r\n\r\nSender: <" + std::string(envelope.from) + ">\r\nRecipient: <" + std::string(envelope.to) + ">\r\n";
+  if (!envelope.original_to.empty() && envelope.original_to != envelope.to) facts += "Original recipient: <" + std::string(envelope.original_to) + ">\r\n";
+  if (!envelope.authenticated.empty()) facts += "Authenticated: " + std::string(envelope.authenticated) + "\r\n";
+  const EncodedText encoded = encode_text("text/plain", facts, kEnd);
+  mail.text += line + encoded.fields + "\r\n" + encoded.body;
+  mail.text += line + "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: " + (is_ascii(text) ? "7bit" : "8bit") + "\r\n\r\n";
+  mail.text.append(text);
+  if (!mail.text.ends_with('\n')) mail.text += kEnd;
+  mail.text += "\r\n--" + boundary + "--\r\n";
+  return mail;
+}
+
+GeneratedMail owner_notice(const std::string& owner, std::string_view subject, std::string_view body, const ReplySettings& settings, const Moment& moment) {
+  GeneratedMail mail = server_mail(owner, subject, settings, moment);
+  const EncodedText encoded = encode_text("text/plain", body, kEnd);
+  mail.text += encoded.fields + std::string(kEnd) + encoded.body;
+  return mail;
+}
+
 ReplyLines smtp_lines(std::string_view reason) {
   constexpr std::size_t kLongest = 480, kMostLines = 50;   // of 510 octets, with "550-5.7.1 " in front
   ReplyLines made;

@@ -50,6 +50,12 @@ GeneratedMail vacation_reply(const Vacation& vacation, const mail::MessageView& 
 GeneratedMail rejection_notice(const Action& action, const mail::MessageView& message, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment);
 GeneratedMail notification_mail(const Notification& notification, const mail::MessageView& message, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment);
 
+// A copy of a message for `to`, enclosed as it stands in `text`, with what its envelope said (access-control.md 6.3, capture). Nothing that
+// it causes comes back.
+GeneratedMail captured_copy(const std::string& to, std::string_view text, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment);
+// Tells the owner of a script something. Nothing that it causes comes back.
+GeneratedMail owner_notice(const std::string& owner, std::string_view subject, std::string_view body, const ReplySettings& settings, const Moment& moment);
+
 // The reason of a rejection as lines of an SMTP reply: ASCII, each short enough with code and status in front. A reason with other
 // characters is replaced by a stand-in; `exact` says whether it was not.
 struct ReplyLines {

@@ -81,7 +81,7 @@ std::chrono::minutes Host::zone(std::chrono::sys_seconds time) {
 }
 
 Run::Run(const Program& program, Message& message, const EnvelopeView& envelope, Host& host, const Limits& limits, const RunOptions& options)
-    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), earlier_(options.earlier), before_(message.state()),
+    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), earlier_(options.earlier), earlier_adjustment_(options.spam_adjustment), before_(message.state()),
       called_(program.units.size()), available_(program.capabilities.size()), globals_(program.global_variables.size()) {
   if (options.continued != nullptr) {
     outcome_ = *options.continued;

@@ -132,6 +132,9 @@ class Host {
   virtual void trace(int /*line*/, int /*column*/, const std::string& /*text*/) {}
 };
 
+// The argument of spamadjust, "-2" or "+3" (-100 to 100); nothing if it is none.
+std::optional<int> spam_adjustment(std::string_view text);
+
 struct RuntimeError {
   int line = 0, column = 0;
   std::string text;
@@ -177,6 +180,8 @@ struct RunOptions {
   const Outcome* continued = nullptr;
   // What other scripts have asked for already: limits on numbers of actions hold over both.
   const std::vector<Action>* earlier = nullptr;
+  // What was added to the spam score before.
+  int spam_adjustment = 0;
 };
 
 // Edits stay in `message` for who runs next; after an error it is as it was before. `envelope`, `host` and `limits` are looked at

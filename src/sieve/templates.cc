@@ -560,4 +560,17 @@ std::string join_rules(std::span<const std::string> stored) {
   return (front.empty() ? front : front + "];\n") + body;
 }
 
+std::string joined_rules(std::string_view stored) {
+  constexpr std::string_view kMark = "# $Rule Info:";
+  if (!stored.starts_with(kMark)) return std::string(stored);
+  std::vector<std::string> rules;
+  while (!stored.empty()) {
+    auto next = stored.find("\n" + std::string(kMark), 1);
+    next = next == std::string_view::npos ? stored.size() : next + 1;
+    rules.emplace_back(stored.substr(0, next));
+    stored.remove_prefix(next);
+  }
+  return join_rules(rules);
+}
+
 }  // namespace postern::sieve

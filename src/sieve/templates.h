@@ -93,4 +93,8 @@ StoredRule read_rule(std::string_view stored, std::span<const Template> template
 // read goes in as it stands, and the compiler reports it.
 std::string join_rules(std::span<const std::string> stored);
 
+// The same of an owner's rules as one text, each beginning with its "# $Rule Info:" line. A text that does not begin with one is a complete
+// script and stays as it is.
+std::string joined_rules(std::string_view stored);
+
 }  // namespace postern::sieve
