@@ -416,6 +416,19 @@ object look_up_domain(Database& database, const std::string& name) {
   return answer;
 }
 
+object look_up_script(Database& database, const std::string& account, const std::string& script) {
+  object answer;
+  answer["found"] = false;
+  const auto canonical = canonical_account(account);
+  if (!canonical) return answer;
+  const auto found = database.script(*canonical, script);
+  if (!found && found.error().kind != Kind::not_found) return unreadable(found.error());
+  if (!found || !found->has_value()) return answer;
+  answer["found"] = true;
+  answer["text"] = (*found)->text;
+  return answer;
+}
+
 object look_up_account(Database& database, const std::string& name) {
   object answer;
   answer["found"] = false;
@@ -445,6 +458,7 @@ std::optional<object> look_up(Database& database, const object& request) {
   if (!name) return std::nullopt;
   if (ask == "domain") return look_up_domain(database, *name);
   if (ask == "account") return look_up_account(database, *name);
+  if (ask == "account-script") return look_up_script(database, *name, text_in(request, "script").value_or(""));
   return std::nullopt;
 }
 

@@ -48,7 +48,7 @@ std::optional<Administered> administer(Database& database, const boost::json::ob
 std::optional<Administered> administer_own_scripts(Database& database, const std::string& account, const boost::json::object& request,
                                                    const Limits& limits);
 
-// {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash; if there is no such account but an alias or
+// {"ask":"account-script","name":…,"script":…}: "found", and with it "text". {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash; if there is no such account but an alias or
 // group, "alias". "@domain" asks for a catch-all. A name that can't be one is not
 // found; a record that can't be read is logged, and an error of Kind::temporary: unknown is not absent. Empty: another question.
 std::optional<boost::json::object> look_up(Database& database, const boost::json::object& request);

@@ -353,6 +353,17 @@ net::Awaitable<Result<ScriptList>> Client::scripts(std::string handle) {
   co_return list;
 }
 
+net::Awaitable<Result<std::optional<std::string>>> Client::script_of(std::string account, std::string name) {
+  if (!check_script_name(name)) co_return std::optional<std::string>();
+  object request;
+  request["ask"] = "account-script";
+  request["name"] = account;
+  request["script"] = name;
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  co_return text_in(*answer, "text");
+}
+
 net::Awaitable<Result<ScriptText>> Client::script(std::string handle, std::string name) {
   ScriptText text;
   if (!check_script_name(name)) {

@@ -16,6 +16,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
+#include <string>
 
 namespace postern::directory {
 
@@ -51,6 +53,9 @@ class Client final : public Lookups {
   net::Awaitable<Result<ScriptOutcome>> remove_script(std::string handle, std::string name) override;
   net::Awaitable<Result<ScriptOutcome>> rename_script(std::string handle, std::string name, std::string new_name) override;
   net::Awaitable<Result<ScriptOutcome>> activate_script(std::string handle, std::string name) override;
+
+  // The text of an account's script, for a filter that includes it; nothing if there is none of that name. Not cached.
+  net::Awaitable<Result<std::optional<std::string>>> script_of(std::string account, std::string name);
 
   // For tests and status: answers in the cache, questions sent so far.
   [[nodiscard]] std::size_t cached() const;

@@ -59,7 +59,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     if (!id || !ask) return false;
     if (*ask == "verify") return verify(peer, *id, request);
     object answer;
-    if (*ask == "domain" || *ask == "account") {
+    if (*ask == "domain" || *ask == "account" || *ask == "account-script") {
       auto found = look_up(database_, request);
       if (!found) return false;
       answer = std::move(*found);
