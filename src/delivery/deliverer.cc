@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "delivery/deliverer.h"
+#include "delivery/job.h"
 
-#include "base/crc32c.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "delivery/filter_host.h"
 #include "mail/message.h"
 #include "mail/message_id.h"
 
@@ -31,25 +31,7 @@ constexpr std::string_view kHoldChannel = "hold";
 // Stands for the number of an action where a message that was on hold goes on.
 constexpr std::size_t kLetGo = 1U << 20;
 
-// Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
-constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
-
-// The id of a message that is made of this one: the same at every replay.
-std::string new_id_for(const mail::Envelope& envelope, const Recipient& recipient, std::size_t action) {
-  return mail::derived_message_id(envelope.id, base::crc32c(recipient.address), static_cast<unsigned>(action));
-}
-
 }  // namespace
-
-std::string maildir_flags(const std::vector<std::string>& flags) {
-  static constexpr std::pair<std::string_view, char> kLetters[] = {
-      {"\\Draft", 'D'}, {"\\Flagged", 'F'}, {"\\Answered", 'R'}, {"\\Seen", 'S'}, {"\\Deleted", 'T'}};
-  std::string letters;
-  for (const auto& system_flag : kLetters)
-    if (std::any_of(flags.begin(), flags.end(), [&](const std::string& flag) { return base::equal_ignoring_case(flag, system_flag.first); }))
-      letters += system_flag.second;
-  return letters;
-}
 
 std::vector<std::string_view> without_return_path(std::string_view message) {
   std::vector<std::string_view> pieces;
@@ -71,29 +53,7 @@ std::vector<std::string_view> without_return_path(std::string_view message) {
   return pieces;
 }
 
-struct Deliverer::Job {
-  spool::Position position;
-  std::uint32_t deaths = 0;  // children that died while they worked on this record alone
-  std::optional<spool::Record> record;
-  std::optional<store::Text> text;
-  std::unique_ptr<mail::MessageView> view;
-  bool suspicious = false;
-  bool left_traces = false;  // a file of it stands in a mailbox, promised or not, or a redirected copy in the journal
-  std::size_t files = 0, recipients_filed = 0;
-  bool unfinished = false;  // leave the record as it is: another attempt must come
-  std::vector<std::size_t> put_off;  // recipients for deferred/
-  std::vector<std::size_t> held;     // recipients for held/
-  std::string held_by;
-  std::vector<base::Fields> delivered;  // to be logged once it is true
-};
-
-struct Deliverer::RecipientOutcome {
-  bool put_off = false;
-  std::string reason;
-  bool held = false;  // by `reason`
-};
-
-Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), filtering_(parts_.store, parts_.directory) {
+Deliverer::Deliverer(DelivererParts parts, DelivererSettings settings) : parts_(std::move(parts)), filtering_(parts_.store, parts_.directory, parts_.script_of) {
   set_settings(std::move(settings));
 }
 
@@ -160,6 +120,7 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     POSTERN_KILL_POINT("after-store-sync");
     if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
     conclude(group, stored.has_value());
+    filtering_.forget_seen();
     // Large messages came and went: what they took goes back to the system, not to a free list.
     group.clear();
     if (bytes >= kTrimBytes) ::malloc_trim(0);
@@ -170,13 +131,15 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
   for (Job& job : jobs) {
-    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.put_off.empty() && !put_off(job))) {
+    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.discarded.empty() && !keep_discarded(job)) ||
+        (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
       if (job.left_traces) parts_.state.note_death();
       parts_.state.put_back(job.position, settings_.child);
       ++counters_.put_back;
       continue;
     }
+    remember(job);
     finished.push_back(job.position);
     done.push_back(&job);
     for (const base::Fields& fields : job.delivered) base::log_event(Severity::info, "delivered", fields);
@@ -234,6 +197,27 @@ bool Deliverer::hold(Job& job) {
   return true;
 }
 
+bool Deliverer::keep_discarded(Job& job) {
+  mail::Envelope envelope = job.record->envelope;
+  std::vector<Recipient> left;
+  for (const std::size_t index : job.discarded) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  if (auto put = parts_.discarded->put(envelope, job.record->message(), base::wall_now() + job.keep_discarded, job.suspicious); !put) {
+    base::log_event(Severity::error, "discarded-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
+    return false;
+  }
+  job.left_traces = true;
+  return true;
+}
+
+// What is not remembered may come twice; nothing is lost.
+void Deliverer::remember(const Job& job) {
+  const base::WallTime now = base::wall_now();
+  for (const auto& [directory, entries] : job.remember)
+    if (auto remembered = memory_of(parts_.store, directory, settings_.filters).remember(entries, now, false); !remembered)
+      base::log_event(Severity::warning, "not-remembered", {{"id", job.record->envelope.id}, {"mailbox", directory}, {"reason", remembered.error().what}});
+}
+
 Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time) {
   auto record = parts_.reader.read(job.position);
   if (!record) {
@@ -273,47 +257,45 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
   }
+  for (const Job::Onward& one : job.onward) {
+    job.put_off.push_back(one.recipient);
+    base::log_event(Severity::warning, "delivery-put-off",
+                    {{"id", envelope.id}, {"recipient", envelope.recipients[one.recipient].address},
+                     {"reason", "nothing here serves channel " + envelope.recipients[one.recipient].destination_channel}});
+  }
   // A recipient's files may be many bytes; what scripts looked at is not needed any more.
   job.view.reset();
   job.text.reset();
+  job.changed_text.reset();
+  job.changed_from.clear();
 }
 
-Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directory::Account& account, const std::string& folder,
-                             const std::vector<std::string>& flags, bool create, store::Batch& batch) {
+// Whose mailbox the recipient's mail goes to; null: it has been taken care of.
+Awaitable<Result<std::shared_ptr<const directory::Account>>> Deliverer::owner_of(Job& job, std::size_t index, store::Batch& batch) {
   const mail::Envelope& envelope = job.record->envelope;
-  if (!job.text) {
-    std::vector<std::string_view> pieces;
-    const std::string return_path = "Return-Path: <" + envelope.reverse_path + ">\r\n";
-    pieces.push_back(return_path);
-    std::string added;
-    for (const std::string& field : envelope.added_header_fields) added += base::printable(field, 2048) + "\r\n";
-    pieces.push_back(added);
-    for (const std::string_view piece : without_return_path(job.record->message())) pieces.push_back(piece);
-    job.text.emplace(pieces);
+  const Recipient& recipient = envelope.recipients[index];
+  auto account = co_await parts_.directory.account(recipient.account);
+  if (!account || *account != nullptr) co_return account;
+  // RFC 5321 section 4.5.1: mail to postmaster is taken always. Without an account of that name it waits in the mailbox that the
+  // account gets when somebody makes it.
+  const std::string postmaster = "postmaster@" + recipient.account.substr(recipient.account.rfind('@') + 1);
+  const bool gone = recipient.account != postmaster;
+  if (gone) {
+    account = co_await parts_.directory.account(postmaster);
+    if (!account) co_return account;
   }
-  store::NewMessage message;
-  message.account_directory = account.mailbox_directory;
-  message.folder = folder == "INBOX" ? "" : folder;
-  message.create_folder = create;
-  message.message_id = envelope.id;
-  message.recipient_key = recipient.address;
-  message.flags = maildir_flags(flags);
-  message.received = envelope.received;
-  message.suspicious = job.suspicious;
-  auto added = batch.add(message, *job.text);
-  if (!added) return added.error();
-  job.left_traces = true;
-  ++job.files;
-  ++counters_.filed;
-  if (base::log_enabled(Severity::info))
-    job.delivered.push_back({{"id", envelope.id},
-                             {"from", envelope.reverse_path},
-                             {"recipient", recipient.address},
-                             {"mailbox", account.name},
-                             {"folder", folder},
-                             {"bytes", job.text->crlf_bytes()},
-                             {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
-  return {};
+  if (*account == nullptr) {
+    auto unclaimed = std::make_shared<directory::Account>();
+    unclaimed->name = postmaster;
+    unclaimed->mailbox_directory = directory::mailbox_directory_for(postmaster);
+    *account = std::move(unclaimed);
+    base::log_event(Severity::warning, "postmaster-without-account", {{"id", envelope.id}, {"account", postmaster}, {"mailbox", (*account)->mailbox_directory}});
+  }
+  if (!gone) co_return account;
+  base::log_event(Severity::error, "account-gone", {{"id", envelope.id}, {"recipient", recipient.address}, {"kept_for", postmaster}});
+  auto kept = file(job, recipient, **account, {std::string(kUndeliverableFolder), {}, true}, stored_text(job, nullptr), batch);
+  if (!kept) co_return kept.error();
+  co_return std::shared_ptr<const directory::Account>();
 }
 
 Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size_t index, store::Batch& batch,
@@ -328,33 +310,14 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     if (envelope.released) co_return co_await let_go(job, index);
     co_return RecipientOutcome{false, "channel hold", true};
   }
-  if (recipient.account.empty()) co_return RecipientOutcome{true, "nothing here serves channel " + recipient.destination_channel};
-  auto account = co_await parts_.directory.account(recipient.account);
-  if (!account) co_return RecipientOutcome{true, account.error().what};
-  if (*account == nullptr) {
-    // RFC 5321 section 4.5.1: mail to postmaster is taken always. Without an account of that name it waits in the mailbox that the
-    // account gets when somebody makes it.
-    const std::string postmaster = "postmaster@" + recipient.account.substr(recipient.account.rfind('@') + 1);
-    const bool gone = recipient.account != postmaster;
-    auto owner = gone ? co_await parts_.directory.account(postmaster) : account;
+  std::shared_ptr<const directory::Account> account;  // stays empty if the message leaves by its channel
+  if (!recipient.account.empty()) {
+    auto owner = co_await owner_of(job, index, batch);
     if (!owner) co_return RecipientOutcome{true, owner.error().what};
-    if (*owner == nullptr) {
-      auto unclaimed = std::make_shared<directory::Account>();
-      unclaimed->name = postmaster;
-      unclaimed->mailbox_directory = directory::mailbox_directory_for(postmaster);
-      *owner = std::move(unclaimed);
-      base::log_event(Severity::warning, "postmaster-without-account", {{"id", envelope.id}, {"account", postmaster}, {"mailbox", (*owner)->mailbox_directory}});
-    }
-    if (gone) {
-      base::log_event(Severity::error, "account-gone", {{"id", envelope.id}, {"recipient", recipient.address}, {"kept_for", postmaster}});
-      auto kept = file(job, recipient, **owner, std::string(kUndeliverableFolder), {}, true, batch);
-      if (!kept) co_return RecipientOutcome{true, kept.error().what};
-      co_return RecipientOutcome{};
-    }
-    *account = *owner;
+    if (*owner == nullptr) co_return RecipientOutcome{};
+    account = std::move(*owner);
   }
-
-  const FilterSubject subject{envelope, recipient, *account};
+  const FilterSubject subject{envelope, recipient, account};
   std::vector<sieve::LevelScript> scripts;
   if (job.deaths < settings_.attempts_alone) {
     auto found = co_await filtering_.scripts(subject);
@@ -365,8 +328,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   if (scripts.empty()) {
     decision.actions.push_back({.implicit = true});
   } else {
-    if (!job.view) job.view = std::make_unique<mail::MessageView>(job.record->message());
-    decision = filtering_.decide(scripts, *job.view, subject);
+    decision = filtering_.decide(scripts, job.message(), subject);
     script_time += decision.cpu_used;
   }
   // $V is a discard of the lowest authority: whoever decided explicitly has his way, and after an error, or without the filters, nobody
@@ -388,96 +350,9 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
                      {"decided_by", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}, {"actions", actions}});
   }
 
-  bool in_mailbox = false;   // a failure behind it can't lose the message
-  bool failed = false;
-  bool forwarded_or_stored = false;
-  std::vector<std::string> folders;  // a message is filed in one folder once
-  using ActionKind = sieve::Action::Kind;
-  // Mailboxes first: a recipient that must wait for one has not sent anything on yet, and does so once.
-  std::vector<std::size_t> order;
-  for (const bool redirects : {false, true})
-    for (std::size_t number = 0; number < decision.actions.size(); ++number)
-      if ((decision.actions[number].kind == ActionKind::redirect) == redirects) order.push_back(number);
-  for (const std::size_t number : order) {
-    if (failed) break;
-    const sieve::Action& action = decision.actions[number];
-    if (action.kind == ActionKind::discard || action.kind == ActionKind::jettison) continue;
-    Result<void> done;
-    if (action.kind == ActionKind::redirect) {
-      done = co_await redirect(job, index, number, action.target);
-      if (done) ++counters_.redirected;
-    } else {
-      const std::string folder = action.kind == ActionKind::keep ? "INBOX" : action.target;
-      if (std::find(folders.begin(), folders.end(), folder) != folders.end()) continue;
-      done = file(job, recipient, **account, folder, action.flags, action.create || settings_.create_folders, batch);
-      if (done) {
-        folders.push_back(folder);
-        in_mailbox = true;
-      }
-    }
-    if (done) {
-      forwarded_or_stored = true;
-      continue;
-    }
-    failed = true;
-    ++counters_.filter_errors;
-    base::log_event(Severity::warning, "action-failed",
-                    {{"id", envelope.id}, {"recipient", recipient.address}, {"action", sieve::to_string(action)}, {"reason", done.error().what}});
-  }
-  if (failed && !in_mailbox) {
-    auto kept = file(job, recipient, **account, "INBOX", {}, true, batch);
-    if (!kept) co_return RecipientOutcome{true, kept.error().what};
-    co_return RecipientOutcome{};
-  }
-  if (!forwarded_or_stored && !failed) {
-    ++counters_.discarded;
-    base::log_event(Severity::info, "discarded",
-                    {{"id", envelope.id}, {"recipient", recipient.address},
-                     {"by", decision.jettisoned ? "jettison" : discarded_by_table ? "access-table" : "discard"},
-                     {"level", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}});
-  }
-  co_return RecipientOutcome{};
-}
-
-Awaitable<Result<void>> Deliverer::redirect(Job& job, std::size_t index, std::size_t action, std::string target) {
-  const mail::Envelope& envelope = job.record->envelope;
-  const Recipient& recipient = envelope.recipients[index];
-  if (!job.view) job.view = std::make_unique<mail::MessageView>(job.record->message());
-  std::vector<std::size_t> fields;
-  job.view->find("Received", fields);
-  if (fields.size() > settings_.received_fields) co_return Error{Kind::permanent, "the message has been on its way too long"};
-  fields.clear();
-  job.view->find(kRedirectedField, fields);
-  for (const std::size_t field : fields)
-    if (base::equal_ignoring_case(job.view->value(field), recipient.address))
-      co_return Error{Kind::permanent, "the message has been redirected by this address before"};
-
-  auto recipients = co_await parts_.resolve(target);
-  if (!recipients) co_return recipients.error();
-  const std::string new_id = new_id_for(envelope, recipient, action);
-  mail::Envelope next = envelope;
-  next.recipients = std::move(*recipients);
-  next.conversion_tags.clear();
-  // Whoever sends it on has decided; what a table said of it no longer counts.
-  next.discarded = next.released = false;
-  auto sent = co_await send_on(job, index, action, std::move(next), std::string(kRedirectedField) + ": " + recipient.address + "\r\n");
-  if (!sent) co_return sent.error();
-  base::log_event(Severity::info, "redirected", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", target}, {"new_id", new_id}});
-  co_return Result<void>();
-}
-
-Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields) {
-  const mail::Envelope& envelope = job.record->envelope;
-  next.id = new_id_for(envelope, envelope.recipients[index], action);
-  next.added_header_fields.clear();
-  // The same generated message may have been sent on and delivered before a crash: its store must look for it.
-  next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
-  for (const std::string& field : envelope.added_header_fields) fields += base::printable(field, 2048) + "\r\n";
-  fields += job.record->message();
-  auto submitted = co_await parts_.submit(next, std::move(fields));
-  if (!submitted) co_return submitted.error();
-  job.left_traces = true;
-  co_return Result<void>();
+  auto outcome = co_await carry_out(job, index, account, decision, discarded_by_table, batch);
+  co_await tell_owners(job, index, account, decision.errors);
+  co_return outcome;
 }
 
 Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t index) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Takes records of the journal to their end: filters, mailboxes, deferred messages, marks.
+// Takes records of the journal to their end: filters, mailboxes, deferred messages, marks (deliverer.cc); and carries out what filters
+// decide (actions.cc).
 //
 // The order for each batch: claim; run the filters of every recipient and write all files; sync them together; put what could not
 // be delivered into deferred/ (durable); mark the records finished; give the claims back. Whatever fails leaves the record
@@ -15,6 +16,7 @@
 #include "delivery/filtering.h"
 #include "directory/directory.h"
 #include "mail/envelope.h"
+#include "sieve/replies.h"
 #include "spool/journal.h"
 #include "store/maildir.h"
 
@@ -34,6 +36,9 @@ struct DelivererSettings {
   std::chrono::milliseconds batch_script_time{250};  // CPU of all filters after which a batch is synced, so that nobody waits for a slow script
   std::chrono::seconds retry_first{60}, retry_most{3600};
   bool create_folders = true;                    // fileinto makes a folder that is missing
+  std::chrono::seconds mistake_notice{86400};    // between two mails about a script that fails; 0: none
+  // What filters discard, or jettison, is kept so long (DelivererParts::discarded); nothing: it is gone at once.
+  std::optional<std::chrono::seconds> keep_discarded, keep_jettisoned;
   unsigned received_fields = 50;                 // more: a redirect counts as a loop
   FilterSettings filters;
 };
@@ -50,6 +55,9 @@ struct DelivererParts {
   std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string)> submit;
   // The final recipients of an address that a filter redirects to, or that was on hold. Kind::permanent: this server can't send there.
   std::function<net::Awaitable<Result<std::vector<mail::Recipient>>>(std::string)> resolve;
+  // Where messages stay that a filter discarded (access-control.md 6.6), the time in their names being that of their end. Null: nowhere.
+  spool::Deferred* discarded = nullptr;
+  Filtering::ScriptOf script_of = {};  // none: accounts have no scripts that others include
 };
 
 class Deliverer {
@@ -66,6 +74,7 @@ class Deliverer {
   struct Counters {
     std::uint64_t messages = 0, recipients = 0, filed = 0, redirected = 0, discarded = 0, deferred = 0, held = 0, filter_errors = 0, batches = 0;
     std::uint64_t put_back = 0;  // records left for another attempt
+    std::uint64_t generated = 0;  // vacation replies, notices, notifications, captured copies
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
@@ -74,17 +83,40 @@ class Deliverer {
   struct RecipientOutcome;
   net::Awaitable<void> work_on(std::vector<Job> jobs);
   net::Awaitable<void> deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time);
+  net::Awaitable<Result<std::shared_ptr<const directory::Account>>> owner_of(Job& job, std::size_t index, store::Batch& batch);
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
-  net::Awaitable<Result<void>> redirect(Job& job, std::size_t index, std::size_t action, std::string target);
-  // Puts a message of its own with this envelope into the journal, with `fields` in front of the header. Its id is made here.
-  net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields);
-  Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const std::string& folder,
-                    const std::vector<std::string>& flags, bool create, store::Batch& batch);
   void conclude(std::vector<Job>& jobs, bool stored);
   bool put_off(Job& job);
   bool hold(Job& job);
+  bool keep_discarded(Job& job);
+  void remember(const Job& job);
+
+  // What has been done for one recipient.
+  struct Progress;
+  struct Filing;
+  // The decision's actions, in an order in which a failure costs least.
+  net::Awaitable<RecipientOutcome> carry_out(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account, const sieve::Decision& decision,
+                                             bool discarded_by_table, store::Batch& batch);
+  net::Awaitable<Result<void>> perform(Job& job, Progress& progress, std::size_t number, const sieve::Action& action, store::Batch& batch);
+  net::Awaitable<Result<void>> redirect(Job& job, Progress& progress, std::size_t number, const sieve::Action& action);
+  net::Awaitable<Result<void>> answer(Job& job, Progress& progress, std::size_t number, const sieve::Vacation& vacation, store::Batch& batch);
+  net::Awaitable<Result<void>> notify(Job& job, Progress& progress, std::size_t number, const sieve::Notification& notification, store::Batch& batch);
+  // Keeps the message where it would be without any filter: in the inbox, or on its way.
+  Result<void> keep(Job& job, Progress& progress, const sieve::Action& action, store::Batch& batch);
+  Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const Filing& filing, const store::Text& text, store::Batch& batch);
+  const store::Text& stored_text(Job& job, const sieve::MessageVersion* version);
+  void file_copy(Job& job, const Progress& progress, std::size_t number, const sieve::FileCopy& copy, const std::string& text, store::Batch& batch);
+  // Puts a message of its own with this envelope into the journal, with `fields` in front of the header. Its id is made here.
+  net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields,
+                                       std::shared_ptr<const sieve::MessageVersion> version = nullptr);
+  // The same for a message that was made here; nothing is sent if it says so itself. `what` is for the log.
+  net::Awaitable<Result<void>> send(Job& job, std::size_t index, std::size_t action, sieve::GeneratedMail mail, std::string what);
+  // Mails to those whose scripts failed, none of them often.
+  net::Awaitable<void> tell_owners(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account, const std::vector<sieve::LevelError>& errors);
+  sieve::ReplySettings reply_settings(const Progress& progress) const;
+  sieve::Moment moment(const Job& job, std::size_t index, std::size_t action) const;
 
   DelivererParts parts_;
   DelivererSettings settings_;
@@ -97,7 +129,7 @@ class Deliverer {
 // section 4.4). Views into `message`.
 std::vector<std::string_view> without_return_path(std::string_view message);
 
-// The letters of Maildir for Sieve's system flags ("\\Seen" → 'S'); others are left out, this store has no keywords.
+// The letters of Maildir for Sieve's system flags ("\\Seen" → 'S'); others are left out.
 std::string maildir_flags(const std::vector<std::string>& flags);
 
 }  // namespace postern::delivery

@@ -3,6 +3,9 @@
 
 #include "policy/channels.h"
 
+#include <map>
+#include <memory>
+
 namespace postern::delivery {
 namespace {
 
@@ -45,6 +48,11 @@ sieve::CompileOptions compile_options(const conf::Configuration& configuration) 
   options.limits.includes = filters.includes;
   options.limits.include_depth = filters.include_depth;
   options.limits.variables = filters.variables;
+  options.script = [texts = std::make_shared<const std::map<std::string, std::string, std::less<>>>(conf::global_filter_texts(configuration))](
+                       sieve::ScriptPlace place, const std::string& name) -> std::optional<std::string> {
+    const auto found = place == sieve::ScriptPlace::global ? texts->find(name) : texts->end();
+    return found == texts->end() ? std::nullopt : std::optional(found->second);
+  };
   return options;
 }
 
@@ -52,6 +60,16 @@ FilterSettings filter_settings(const conf::Configuration& configuration) {
   FilterSettings settings;
   settings.compile = compile_options(configuration);
   settings.recipient_delimiter = configuration.recipient_delimiter;
+  const conf::Filters& filters = configuration.filters;
+  settings.host_name = configuration.host_name;
+  settings.memory_entries = filters.memory_entries;
+  settings.spam_field = filters.spam_field;
+  settings.spam_text = filters.spam_text;
+  settings.spam_scale = filters.spam_scale;
+  settings.virus_field = filters.virus_field;
+  if (!filters.virus_values.empty()) settings.virus_values.clear();
+  for (const conf::TextLine& line : filters.virus_values)
+    if (const auto value = conf::virus_value(line.text)) settings.virus_values.emplace_back(value->beginning, value->value);
   settings.server_before_may_discard = configuration.filters.before_may_discard;
   const auto filter = [&](const std::string& name) {
     const std::string path = conf::filter_path(configuration, name);

@@ -7,7 +7,7 @@
 
 namespace postern::delivery {
 
-// With the limits, and without the texts of included scripts.
+// With the limits and the scripts for `include :global`; an account's own scripts are for the caller.
 sieve::CompileOptions compile_options(const conf::Configuration& configuration);
 FilterSettings filter_settings(const conf::Configuration& configuration);
 

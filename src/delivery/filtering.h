@@ -13,7 +13,10 @@
 #include "mail/message.h"
 #include "store/maildir.h"
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -32,6 +35,12 @@ struct FilterSettings {
   sieve::CompileOptions compile;  // its run_limits are those of the runs
   bool server_before_may_discard = false;
   std::string recipient_delimiter = "+";
+  std::string host_name = "localhost";
+  std::size_t memory_entries = 10000;  // an account and kind (store/account_memory.h)
+  // Where filters in front of us leave their scores (RFC 5235); an empty name: nothing is tested.
+  std::string spam_field, spam_text, virus_field;
+  unsigned spam_scale = 10;
+  std::vector<std::pair<std::string, int>> virus_values{{"Clean", 1}, {"Infected", 5}};  // beginnings of the field, without regard to case
   FilterText server_before, server;
   // By channel name.
   std::vector<std::pair<std::string, FilterText>> source_filters, destination_filters;
@@ -46,24 +55,36 @@ struct FilterSubject {
   std::shared_ptr<const directory::Account> account;
 };
 
+// What `duplicate` saw in messages that are not on the disk yet: mailbox directory and key, and the message's id.
+using SeenInBatch = std::map<std::pair<std::string, std::string>, std::string>;
+
+sieve::EnvelopeView envelope_view(const FilterSubject& subject);
+
 class Filtering {
  public:
+  // The text of an account's script, for `include :personal`; nothing if there is none of that name.
+  using ScriptOf = std::function<net::Awaitable<Result<std::optional<std::string>>>(std::string account, std::string name)>;
   // Both must outlive it.
-  Filtering(store::Store& store, directory::Lookups& directory) : store_(store), directory_(directory) {}
+  Filtering(store::Store& store, directory::Lookups& directory, ScriptOf script_of = {}) : store_(store), directory_(directory), script_of_(std::move(script_of)) {}
   // For a reload: holds from the next question on.
   void set_settings(FilterSettings settings);
   [[nodiscard]] const FilterSettings& settings() const { return settings_; }
 
   // The scripts that concern this recipient; empty if there are none.
   net::Awaitable<Result<std::vector<sieve::LevelScript>>> scripts(FilterSubject subject);
-  // What they decide of the message.
+  // What they decide of the message. What `duplicate` saw is remembered until forget_seen().
   sieve::Decision decide(std::span<const sieve::LevelScript> scripts, const mail::MessageView& message, const FilterSubject& subject);
+
+  // The batch is on the disk, or it failed.
+  void forget_seen() { seen_.clear(); }
 
  private:
   store::Store& store_;
   directory::Lookups& directory_;
+  ScriptOf script_of_;
   FilterSettings settings_;
   Scripts scripts_;
+  SeenInBatch seen_;
 };
 
 }  // namespace postern::delivery

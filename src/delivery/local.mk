@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_delivery.a
 libpostern_delivery_a_SOURCES = \
-  src/delivery/deliverer.h src/delivery/deliverer.cc \
+  src/delivery/actions.cc \
+  src/delivery/deliverer.h src/delivery/deliverer.cc src/delivery/job.h \
+  src/delivery/filter_host.h src/delivery/filter_host.cc \
   src/delivery/filter_settings.h src/delivery/filter_settings.cc \
   src/delivery/filtering.h src/delivery/filtering.cc \
   src/delivery/scripts.h src/delivery/scripts.cc

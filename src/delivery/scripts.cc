@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/scripts.h"
 
+#include "sieve/templates.h"
+
+#include <algorithm>
+
 namespace postern::delivery {
 
 void Scripts::set_options(sieve::CompileOptions options) {
@@ -10,29 +14,47 @@ void Scripts::set_options(sieve::CompileOptions options) {
   bytes_ = 0;
 }
 
-void Scripts::add(sieve::Level level, const std::string& name, const std::string& source, std::vector<sieve::LevelScript>& scripts) {
-  if (source.empty()) return;
-  const Entry& entry = compiled(source, level != sieve::Level::user);
-  scripts.push_back({level, name, entry.program, entry.problem});
+std::vector<std::string> Scripts::add(sieve::Level level, const std::string& name, const std::string& source, const PersonalScripts& personal,
+                                      std::vector<sieve::LevelScript>& scripts) {
+  if (source.empty()) return {};
+  const Entry& entry = compiled(source, level != sieve::Level::user, personal);
+  std::vector<std::string> unknown;
+  for (const std::string& wanted : entry.includes)
+    if (!personal.contains(wanted)) unknown.push_back(wanted);
+  if (unknown.empty() && !(entry.program == nullptr && entry.problem.empty())) scripts.push_back({level, name, entry.program, entry.problem});
+  return unknown;
 }
 
-const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_script) {
+const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_script, const PersonalScripts& personal) {
   std::string key = (system_script ? "s" : "u") + source;
+  for (const auto& [name, text] : personal) key.append(1, '\0').append(name).append(1, text ? '+' : '-').append(text.value_or(""));
   if (const auto found = programs_.find(key); found != programs_.end()) return found->second;
-  if (programs_.size() >= kMostPrograms || bytes_ + source.size() > kMostBytes) {
+  if (programs_.size() >= kMostPrograms || bytes_ + key.size() > kMostBytes) {
     programs_.clear();
     bytes_ = 0;
   }
   sieve::CompileOptions options = options_;
   options.system_script = system_script;
-  sieve::Compiled compiled = sieve::compile(source, options);
-  Entry entry{std::move(compiled.program), {}};
-  for (const sieve::Mistake& mistake : compiled.mistakes) {
-    if (mistake.warning) continue;
-    entry.problem = "line " + std::to_string(mistake.line) + ", column " + std::to_string(mistake.column) + ": " + mistake.text;
-    break;
+  options.script = [&](sieve::ScriptPlace place, const std::string& name) -> std::optional<std::string> {
+    if (place != sieve::ScriptPlace::personal) return options_.script ? options_.script(place, name) : std::nullopt;
+    const auto found = personal.find(name);
+    return found == personal.end() || !found->second ? std::nullopt : std::optional(sieve::joined_rules(*found->second));
+  };
+  const std::string whole = sieve::joined_rules(source);
+  Entry entry;
+  if (!whole.empty()) {
+    sieve::Compiled compiled = sieve::compile(whole, options);
+    entry.program = std::move(compiled.program);
+    for (const sieve::Mistake& mistake : compiled.mistakes) {
+      if (mistake.warning) continue;
+      entry.problem = (mistake.script.empty() ? "" : "included script \"" + mistake.script + "\", ") + "line " + std::to_string(mistake.line) + ", column " +
+                      std::to_string(mistake.column) + ": " + mistake.text;
+      break;
+    }
+    for (sieve::Compiled::Included& one : compiled.included)
+      if (one.place == sieve::ScriptPlace::personal) entry.includes.push_back(std::move(one.name));
   }
-  bytes_ += source.size();
+  bytes_ += key.size();
   return programs_.emplace(std::move(key), std::move(entry)).first->second;
 }
 

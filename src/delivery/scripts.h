@@ -8,7 +8,9 @@
 #include "sieve/levels.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -16,7 +18,11 @@
 namespace postern::delivery {
 
 // What the deliverer carries out and answers (sieve::Ability). Scripts for it, and whoever checks them, get no capability that needs more.
-inline constexpr std::uint32_t kFilterAbilities = 0;
+inline constexpr std::uint32_t kFilterAbilities = sieve::kStoresEdited | sieve::kRejects | sieve::kSendsVacation | sieve::kNotifies | sieve::kRemembers | sieve::kScoresSpam |
+                                                  sieve::kScoresViruses | sieve::kHolds | sieve::kCaptures | sieve::kTagsConversion | sieve::kKnowsEnvironment | sieve::kIncludes;
+
+// Scripts of an account by name, for `include :personal`; without a text: there is none of that name.
+using PersonalScripts = std::map<std::string, std::optional<std::string>>;
 
 class Scripts {
  public:
@@ -26,18 +32,22 @@ class Scripts {
   // How scripts are compiled. Other options than before forget what is compiled.
   void set_options(sieve::CompileOptions options);
 
-  // Appends the script `source` of `level` to `scripts`; nothing if `source` is empty. `name` is for the log.
-  void add(sieve::Level level, const std::string& name, const std::string& source, std::vector<sieve::LevelScript>& scripts);
+  // Appends the script `source` of `level` to `scripts`; nothing if `source` is empty, or has only rules that are switched off. `name` is for the
+  // log. `personal` are the account's own scripts that it includes, as far as they are known; the names of those that are wanted besides
+  // come back, and then nothing was appended.
+  std::vector<std::string> add(sieve::Level level, const std::string& name, const std::string& source, const PersonalScripts& personal,
+                               std::vector<sieve::LevelScript>& scripts);
   [[nodiscard]] std::size_t cached() const { return programs_.size(); }
 
  private:
   struct Entry {
     std::shared_ptr<const sieve::Program> program;
     std::string problem;
+    std::vector<std::string> includes;  // names of personal scripts that were looked for
   };
-  const Entry& compiled(const std::string& source, bool system_script);
+  const Entry& compiled(const std::string& source, bool system_script, const PersonalScripts& personal);
   sieve::CompileOptions options_;
-  std::unordered_map<std::string, Entry> programs_;  // key: 's' or 'u', then the text
+  std::unordered_map<std::string, Entry> programs_;  // key: 's' or 'u', the text, those that it includes
   std::size_t bytes_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
+#include "policy/channels.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -31,6 +32,9 @@ constexpr std::chrono::milliseconds kShortestScanInterval{50}, kScanIntervalWith
 constexpr std::size_t kRecordsInScan = 4096;
 // Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
 constexpr std::chrono::milliseconds kMarksInterval{1000};
+// How often the end of what filters discarded is looked for, and how much of it ends at once.
+constexpr std::chrono::minutes kDiscardedInterval{5};
+constexpr std::size_t kDiscardedAtOnce = 1000;
 
 store::StoreSettings store_settings(const conf::Configuration& configuration) {
   store::StoreSettings settings;
@@ -52,19 +56,27 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   settings.received_fields = configuration.smtp.received_fields;
   settings.create_folders = configuration.delivery.create_folders;
   settings.filters = delivery::filter_settings(configuration);
+  settings.mistake_notice = configuration.filters.mistake_notice;
+  std::vector<conf::Mistake> checked_already;
+  const auto channels = policy::Channels::parse(configuration.channels, checked_already);
+  const policy::Channel* const discarded = channels.find("filter_discard");
+  const std::chrono::seconds kept = std::chrono::days(discarded != nullptr ? discarded->notice_days : policy::Channel().notice_days);
+  if (configuration.filters.discard == 2) settings.keep_discarded = kept;
+  if (configuration.filters.jettison == 2) settings.keep_jettisoned = kept;
   return settings;
 }
 
 class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
-               spool::Deferred deferred, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices)
+               spool::Deferred deferred, spool::Deferred discarded, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices)
       : io_(io),
         child_(start.number),
         base_(start.take("base")),
         submitter_(std::move(submitter)),
         reader_(std::move(reader)),
         deferred_(std::move(deferred)),
+        discarded_(std::move(discarded)),
         held_(std::move(held)),
         store_(std::move(store)),
         generations_(std::move(generations)),
@@ -73,7 +85,8 @@ class DeliveryRole {
         rules_(start, link, directory_, outside_.questions()),
         deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                    [this](std::string address) { return resolve(std::move(address)); }},
+                    [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
+                    [this](std::string account, std::string name) { return directory_.script_of(std::move(account), std::move(name)); }},
                    deliverer_settings(*start.configuration, start.number)),
         batch_messages_(start.configuration->delivery.batch_messages),
         wake_(io),
@@ -138,6 +151,7 @@ class DeliveryRole {
     auto next_scan = base::steady_now();
     std::chrono::milliseconds scan_interval = kShortestScanInterval;
     auto next_marks = base::steady_now() + kMarksInterval;
+    auto next_discarded = base::steady_now();
     while (!finishing_) {
       working_ = true;
       if (notices_wait_) {
@@ -176,6 +190,10 @@ class DeliveryRole {
         if (suspects_due_) forget_finished_suspects();
         next_marks = base::steady_now() + kMarksInterval;
       }
+      if (base::steady_now() >= next_discarded) {
+        remove_discarded();
+        next_discarded = base::steady_now() + kDiscardedInterval;
+      }
       working_ = false;
       if (notices_wait_ || !found_.empty() || scan_due_ || finishing_) {
         // Orders of the master come in between.
@@ -187,6 +205,15 @@ class DeliveryRole {
       co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     }
     io_.stop();
+  }
+
+  // What was kept long enough goes without a word (access-control.md 6.6). Other children do the same.
+  void remove_discarded() {
+    auto due = discarded_.due(base::wall_now(), kDiscardedAtOnce);
+    if (!due) return base::log_event(Severity::warning, "discarded-not-removed", {{"reason", due.error().what}});
+    for (const spool::DeferredEntry& entry : *due)
+      if (auto removed = discarded_.remove(entry); !removed && removed.error().kind != Kind::not_found)
+        return base::log_event(Severity::warning, "discarded-not-removed", {{"id", entry.id}, {"reason", removed.error().what}});
   }
 
   // Looks for records that nobody announced, or whose notices have not been read yet. True if there are more than one scan brings.
@@ -227,7 +254,7 @@ class DeliveryRole {
   base::Descriptor base_;
   std::unique_ptr<Submitter> submitter_;
   spool::JournalReader reader_;
-  spool::Deferred deferred_;
+  spool::Deferred deferred_, discarded_;
   spool::Held held_;
   store::Store store_;
   directory::Generations generations_;
@@ -262,6 +289,8 @@ int run_delivery(service::Start& start) {
   if (!reader) return failed(reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), spool);
   if (!deferred) return failed(deferred.error());
+  auto discarded = spool::Deferred::open(base::system_files(), spool, "discarded");
+  if (!discarded) return failed(discarded.error());
   auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return failed(held.error());
   auto mail = base::open_directory(start.get("base"), "mail");
@@ -274,7 +303,7 @@ int run_delivery(service::Start& start) {
   if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*deferred), std::move(*held), std::move(*store), std::move(*generations),
+  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),
                     std::move(notices));
   role.begin(link);
   link.ready();

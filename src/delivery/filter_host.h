@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the Sieve engine asks while it runs a recipient's scripts (sieve/run.h): his mailboxes and memory, scores of filters in front of
+// us, the environment. What can't be found out counts as not there; nothing is changed.
+#include "delivery/filtering.h"
+#include "store/account_memory.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postern::delivery {
+
+class FilterHost final : public sieve::Host {
+ public:
+  // All must outlive it.
+  FilterHost(store::Store& store, const FilterSubject& subject, const FilterSettings& settings, const mail::MessageView& message, const SeenInBatch& seen)
+      : store_(store), subject_(subject), settings_(settings), message_(message), seen_(seen) {}
+  bool mailbox_exists(const std::string& name) override;
+  bool is_duplicate(const std::string& key) override;
+  std::optional<sieve::Score> spam_score() override;
+  std::optional<sieve::Score> virus_score() override;
+  std::optional<std::string> environment(std::string_view item) override;
+  std::string_view sub_address_delimiters() override { return settings_.recipient_delimiter; }
+  void note(int line, int column, const std::string& text) override;
+
+ private:
+  store::Store& store_;
+  const FilterSubject& subject_;
+  const FilterSettings& settings_;
+  const mail::MessageView& message_;
+  const SeenInBatch& seen_;
+};
+
+// The memory of this account.
+store::AccountMemory memory_of(store::Store& store, const std::string& mailbox_directory, const FilterSettings& settings);
+
+// The score that a header field's value says, on the scale that is configured (RFC 5235 section 2.2); nothing if it says none.
+std::optional<sieve::Score> spam_score_of(std::string_view value, std::string_view text, unsigned scale);
+
+}  // namespace postern::delivery
