@@ -6,8 +6,9 @@ dist_example_DATA = $(SITE_FILES)
 
 install-data-local: install-site-files
 .PHONY: install-site-files
+# The master makes the base directory itself, with the right owner, but not what it stands in.
 install-site-files:
-	$(MKDIR_P) "$(DESTDIR)$(pkgsysconfdir)"
+	$(MKDIR_P) "$(DESTDIR)$(pkgsysconfdir)" "$(DESTDIR)$(localstatedir)/lib"
 	@for file in $(SITE_FILES); do \
 	  to="$(DESTDIR)$(pkgsysconfdir)/`basename $$file`"; \
 	  if test -e "$$to"; then echo "kept: $$to"; \
