@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "directory/dump.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 
@@ -19,6 +20,9 @@ using boost::json::object;
 
 // A list's answer ends behind the entry with which it has so many bytes.
 constexpr std::size_t kListBytes = 1024 * 1024;
+
+// A piece of a dump: so many entries, and not many more bytes; but no more than fits an answer.
+constexpr std::size_t kDumpEntries = 500, kDumpBytes = 1024 * 1024, kAnswerBytes = 6 * 1024 * 1024;
 
 Administered failed(const Error& error) { return {error_answer(error), false}; }
 Administered missing(const char* member) { return failed({Kind::invalid, std::string("the question lacks \"") + member + '"'}); }
@@ -223,12 +227,20 @@ Administered alias_add(Database& database, const object& request, const Limits& 
   });
 }
 
+// An alias is not changed as a group, nor the other way round.
+Result<void> check_kind(const Alias& alias, const object& request) {
+  const auto kind = text_in(request, "kind");
+  if (!kind || (*kind == "group") == (alias.kind == Alias::Kind::group)) return {};
+  return Error{Kind::invalid, alias.name + (alias.kind == Alias::Kind::group ? " is a group" : " is an alias")};
+}
+
 Administered alias_change(Database& database, const object& request, const Limits& limits) {
   return with_canonical(request, canonical_alias, [&](const std::string& name) {
     auto found = database.alias(name);
     if (!found) return failed(found.error());
     if (!found->has_value()) return failed({Kind::not_found, "there is no alias or group " + name});
     Alias& alias = **found;
+    if (auto good = check_kind(alias, request); !good) return failed(good.error());
     auto members = targets_in(request, "members"), add = targets_in(request, "add"), drop = targets_in(request, "drop");
     for (const auto* list : {&members, &add, &drop})
       if (!*list) return failed(list->error());
@@ -255,6 +267,8 @@ Administered alias_change(Database& database, const object& request, const Limit
 
 Administered alias_remove(Database& database, const object& request, const Limits&) {
   return with_canonical(request, canonical_alias, [&](const std::string& name) {
+    if (const auto found = database.alias(name); found && found->has_value())
+      if (auto good = check_kind(**found, request); !good) return failed(good.error());
     auto removed = database.remove_alias(name);
     if (!removed) return failed(removed.error());
     return done_with(*removed);
@@ -336,6 +350,65 @@ Administered alias_list(Database& database, const object& request, const Limits&
   done.answer["more"] = !after.empty();
   done.answer["after"] = after;
   done.answer["aliases"] = std::move(entries);
+  return done;
+}
+
+// A piece of a dump; "position" asks for the next one. One account may have more scripts than an answer takes: "skip" bytes of its text are
+// known then, and "size" tells whether it is still the same text.
+Administered directory_dump(Database& database, const object& request, const Limits&) {
+  std::string position = text_in(request, "position").value_or("");
+  const std::string before = position;
+  const auto skip = static_cast<std::size_t>(number_in(request, "skip").value_or(0));
+  const auto entries = database.entries(position, skip > 0 ? 1 : kDumpEntries, kDumpBytes);
+  if (!entries) return failed(entries.error());
+  std::string text;
+  for (const Database::Entry& entry : *entries) text += dump_text(entry);
+  Administered done;
+  done.answer["more"] = !entries->empty();
+  if (skip > text.size() || (skip > 0 && number_in(request, "size") != text.size()))
+    return failed({Kind::temporary, before.substr(std::min<std::size_t>(1, before.size())) + " or what follows it was changed meanwhile; begin again"});
+  // Entries are many and small, or one that is large.
+  if (text.size() - skip > kAnswerBytes) {
+    if (entries->size() > 1) {
+      position = before;
+      const auto first = database.entries(position, 1, 1);
+      if (!first) return failed(first.error());
+      text = first->empty() ? std::string() : dump_text(first->front());
+    }
+    if (text.size() - skip > kAnswerBytes) {
+      const std::size_t end = text.rfind('\n', skip + kAnswerBytes) + 1;
+      done.answer["text"] = std::string_view(text).substr(skip, end - skip);
+      done.answer["position"] = before;
+      done.answer["skip"] = end;
+      done.answer["size"] = text.size();
+      return done;
+    }
+  }
+  done.answer["text"] = std::string_view(text).substr(skip);
+  done.answer["position"] = position;
+  return done;
+}
+
+Administered directory_load(Database& database, const object& request, const Limits&) {
+  const auto text = text_in(request, "text");
+  if (!text) return missing("text");
+  std::vector<Database::Entry> entries;
+  DumpReader reader([&](Database::Entry entry, std::uint64_t) { entries.push_back(std::move(entry)); }, false);
+  for (std::string_view left = *text; !left.empty();) {
+    const auto end = std::min(left.find('\n'), left.size());
+    reader.read(left.substr(0, end));
+    left.remove_prefix(std::min(end + 1, left.size()));
+  }
+  reader.end();
+  if (!reader.mistakes().empty()) return failed({Kind::invalid, reader.mistakes().front().to_string()});
+  const bool check_only = truth_in(request, "check").value_or(false);
+  const auto counts = database.load(entries, truth_in(request, "replace").value_or(false), check_only);
+  if (!counts) return failed(counts.error());
+  Administered done;
+  done.answer["added"] = counts->added;
+  done.answer["replaced"] = counts->replaced;
+  done.answer["unchanged"] = counts->unchanged;
+  done.changed = !check_only && counts->added + counts->replaced > 0;
   return done;
 }
 
@@ -471,7 +544,7 @@ std::optional<Administered> administer(Database& database, const object& request
       {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
       {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},
       {"alias-add", alias_add},           {"alias-change", alias_change},     {"alias-remove", alias_remove},
-      {"alias-list", alias_list},
+      {"alias-list", alias_list},         {"directory-dump", directory_dump}, {"directory-load", directory_load},
   };
   const auto ask = text_in(request, "ask");
   for (const auto& question : questions)

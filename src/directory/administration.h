@@ -15,6 +15,8 @@
 //   alias-add                              "name", "kind", "members", "owner", "description"
 //   alias-change                           "name", and what changes: "members", "add", "drop" (members too), "owner", "description"
 //   alias-remove                           "name"
+//   directory-dump                         "position", "skip", "size" of the last answer; answered with "text" (directory/dump.h), "more"
+//   directory-load                         "text" without its head, "replace", "check"; answered with "added", "replaced", "unchanged"
 // Answers carry "domain", "account", "alias", "domains", "accounts" or "aliases", with "more" if a list was cut; or "error" (protocol.h).
 //
 // About the scripts of one account, asked by administrators with "name" and by who logged in with "handle":

@@ -77,8 +77,8 @@ class Database {
     std::size_t added = 0, replaced = 0, unchanged = 0;
   };
   // All entries in one transaction. What is there already with the same content stays; with another one it is Kind::invalid, unless
-  // `replace`. An account's scripts are then those of the entry, no others. `only_check`: nothing is written. The error begins with
-  // the name of the entry that it is about.
+  // `replace`. An account's scripts are then those of the entry, no others. `only_check`: nothing is written, and domains may be
+  // missing. The error begins with the name of the entry that it is about.
   Result<LoadCounts> load(const std::vector<Entry>& entries, bool replace, bool only_check);
   // The next entries in the order of a dump (domains, then accounts, then aliases), at most `limit`, and not many more than
   // `limit_bytes`; `position` is empty at first and moves on. No entries: that was all. Records that can't be read are left out and logged.

@@ -3,8 +3,9 @@ noinst_LIBRARIES += libpostern_directory.a
 libpostern_directory_a_SOURCES = \
   src/directory/administration.h src/directory/administration.cc \
   src/directory/client.h src/directory/client.cc \
-  src/directory/database.h src/directory/database.cc src/directory/database_scripts.cc \
+  src/directory/database.h src/directory/database.cc src/directory/database_scripts.cc src/directory/database_load.cc \
   src/directory/directory.h \
+  src/directory/dump.h src/directory/dump.cc \
   src/directory/fixed.h src/directory/fixed.cc \
   src/directory/generation.h src/directory/generation.cc \
   src/directory/handles.h src/directory/handles.cc \

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // posternctl domain and account: through the running server, or on the database itself while none runs (doc/man/posternctl-account.8).
-#include "base/clock.h"
 #include "base/files.h"
-#include "base/text.h"
-#include "delivery/filter_settings.h"
 #include "directory/password.h"
-#include "directory/protocol.h"
-#include "sieve/compile.h"
-#include "tools/directory_access.h"
+#include "tools/account_attributes.h"
+#include "tools/directory_answers.h"
+#include "tools/options.h"
 #include "tools/posternctl.h"
-
-#include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <fcntl.h>
 #include <termios.h>
@@ -20,57 +14,19 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <functional>
+#include <cstdio>
 #include <iostream>
 #include <optional>
 
 namespace postern::tools {
 namespace {
 
-using boost::json::array;
 using boost::json::object;
 using Arguments = std::vector<std::string>;
-
-int complain(const Context& context, const std::string& text) {
-  print_error(context, text);
-  return kFailed;
-}
-
-int wrong_usage(const Context& context, const char* details) {
-  if (context.json) print_error(context, "wrong usage");
-  std::cerr << "usage:\n" << details;
-  return kUsage;
-}
-
-std::string created(const object& record) {
-  const auto at = directory::number_in(record, "created").value_or(0);
-  return base::iso8601(base::from_microseconds(static_cast<std::int64_t>(at)));
-}
-
-// For people's programs: times as text, nothing of the protocol.
-void make_readable(object& record) {
-  if (directory::number_in(record, "created").value_or(0) == 0) record.erase("created");
-  else record["created"] = created(record);
-}
-void print_json(object answer) {
-  answer.erase("id");
-  for (const char* kind : {"domain", "account"})
-    if (auto* record = answer.if_contains(kind); record != nullptr && record->is_object()) make_readable(record->get_object());
-  std::cout << boost::json::serialize(answer) << "\n";
-}
-void print_json(array list) {
-  for (auto& entry : list) make_readable(entry.get_object());
-  std::cout << boost::json::serialize(list) << "\n";
-}
 
 std::string filter_size(const object& domain) {
   const auto bytes = directory::number_in(domain, "filter_bytes").value_or(0);
   return bytes == 0 ? "-" : std::to_string(bytes) + " bytes";
-}
-
-std::string text_or_dash(const object& record, std::string_view member) {
-  const auto text = directory::text_in(record, member).value_or("");
-  return text.empty() ? "-" : text;
 }
 
 // Stops a terminal from showing what is typed, until it goes.
@@ -167,83 +123,37 @@ Result<NewPassword> new_password(const std::optional<std::string>& file, bool ge
   return result;
 }
 
-// The text of a filter from a file or standard input, checked: mistakes are printed as FILE:LINE:COLUMN.
-Result<std::string> read_filter(const Context& context, const std::string& file, bool system_script) {
-  base::Descriptor opened;
-  if (file != "-") {
-    opened = base::Descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!opened) return system_error(errno, file);
-  }
-  std::string source;
-  for (char piece[8192];;) {
-    const ssize_t got = ::read(file == "-" ? STDIN_FILENO : opened.get(), piece, sizeof piece);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return system_error(errno, file);
-    if (got == 0) break;
-    source.append(piece, static_cast<std::size_t>(got));
-    if (source.size() > directory::kMaxFilterBytes)
-      return Error{Kind::invalid, file + ": longer than " + std::to_string(directory::kMaxFilterBytes) + " bytes"};
-  }
-  if (!base::is_utf8(source)) return Error{Kind::invalid, file + ": not UTF-8 text"};
-  sieve::CompileOptions options = delivery::compile_options(context.configuration());
-  options.system_script = system_script;
-  const sieve::Compiled compiled = sieve::compile(source, options);
-  const std::string name = file == "-" ? "standard input" : file;
-  for (const sieve::Mistake& mistake : compiled.mistakes)
-    std::cerr << name << ":" << mistake.line << ":" << mistake.column << ": " << (mistake.warning ? "warning: " : "") << mistake.text << "\n";
-  if (!compiled.program) return Error{Kind::invalid, name + " is not a correct filter; nothing was changed"};
-  return source;
-}
-
 // `kind` is "domain" or "account".
 int run_filter(const Context& context, const std::string& kind, const std::string& name, const std::string& what) {
   DirectoryAccess directory(context);
   if (what == "--show") {
     const auto answer = directory.ask({{"ask", kind}, {"name", name}});
-    if (!answer) return complain(context, answer.error().what);
+    if (!answer) return could_not(context, answer.error().what);
     const auto* record = answer->if_contains(kind);
-    if (record == nullptr || !record->is_object()) return complain(context, "there is no " + kind + " " + name);
+    if (record == nullptr || !record->is_object()) return could_not(context, "there is no " + kind + " " + name);
     std::cout << directory::text_in(record->get_object(), "filter").value_or("");
     return kDone;
   }
   object request{{"ask", kind + "-filter"}, {"name", name}, {"filter", ""}};
   if (what != "--none") {
     auto source = read_filter(context, what, kind == "domain");
-    if (!source) return complain(context, source.error().what);
-    if (source->empty()) return complain(context, "the filter is empty; --none removes one");
+    if (!source) return could_not(context, source.error().what);
+    if (source->empty()) return could_not(context, "the filter is empty; --none removes one");
     request["filter"] = *source;
   }
   const auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(context, answer.error().what);
-  if (context.json) print_json(*answer);
+  if (!answer) return could_not(context, answer.error().what);
+  if (context.json) print_answer(*answer);
   else std::cout << (what == "--none" ? "removed" : "set") << " the filter of " << kind << " " << name << "\n";
   return kDone;
-}
-
-// All entries of a list, asked for a thousand at a time.
-Result<array> whole_list(DirectoryAccess& directory, object request, const char* member) {
-  array all;
-  for (;;) {
-    auto answer = directory.ask(request);
-    if (!answer) return answer.error();
-    const auto* found = answer->if_contains(member);
-    if (found == nullptr || !found->is_array()) return Error{Kind::temporary, "the answer was not understood"};
-    const array& entries = found->get_array();
-    for (const auto& entry : entries) {
-      if (!entry.is_object()) return Error{Kind::temporary, "the answer was not understood"};
-      all.push_back(entry);
-    }
-    if (!directory::truth_in(*answer, "more").value_or(false) || entries.empty()) return all;
-    request["after"] = directory::text_in(all.back().get_object(), "name").value_or("");
-  }
 }
 
 int list_domains(const Context& context) {
   DirectoryAccess directory(context);
   const auto list = whole_list(directory, {{"ask", "domain-list"}}, "domains");
-  if (!list) return complain(context, list.error().what);
+  if (!list) return could_not(context, list.error().what);
   if (context.json) {
-    print_json(*list);
+    print_answer(*list);
     return kDone;
   }
   std::vector<std::vector<std::string>> rows;
@@ -258,9 +168,9 @@ int list_domains(const Context& context) {
 int list_accounts(const Context& context, const std::string& domain) {
   DirectoryAccess directory(context);
   const auto list = whole_list(directory, {{"ask", "account-list"}, {"domain", domain}}, "accounts");
-  if (!list) return complain(context, list.error().what);
+  if (!list) return could_not(context, list.error().what);
   if (context.json) {
-    print_json(*list);
+    print_answer(*list);
     return kDone;
   }
   std::vector<std::vector<std::string>> rows;
@@ -268,27 +178,13 @@ int list_accounts(const Context& context, const std::string& domain) {
     const object& account = entry.get_object();
     const bool enabled = directory::truth_in(account, "enabled").value_or(false);
     const bool password = directory::truth_in(account, "password").value_or(false);
-    rows.push_back({directory::text_in(account, "name").value_or(""), !enabled ? "disabled" : password ? "enabled" : "no password",
-                    text_or_dash(account, "active_script"), created(account), directory::text_in(account, "description").value_or("")});
+    std::string state = !enabled ? "disabled" : password ? "enabled" : "no password";
+    if (directory::truth_in(account, "held").value_or(false)) state += ", held";
+    if (joined(account, "forwarding") != "-") state += directory::truth_in(account, "keeps_copy").value_or(false) ? ", forwards a copy" : ", forwards";
+    rows.push_back({directory::text_in(account, "name").value_or(""), state, text_or_dash(account, "active_script"), created(account), directory::text_in(account, "description").value_or("")});
   }
   print_table({"ACCOUNT", "STATE", "FILTER", "CREATED", "DESCRIPTION"}, rows);
   return kDone;
-}
-
-// Asks for one change and says what was done.
-int change(const Context& context, object request, const std::function<std::string(const object& answer)>& said) {
-  DirectoryAccess directory(context);
-  const auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(context, answer.error().what);
-  if (context.json) print_json(*answer);
-  else std::cout << said(*answer) << "\n";
-  return kDone;
-}
-
-// The member `name` of the record of kind `kind` in an answer.
-std::string value_in(const object& answer, const char* kind, const char* name) {
-  const auto* record = answer.if_contains(kind);
-  return record != nullptr && record->is_object() ? directory::text_in(record->get_object(), name).value_or("") : std::string();
 }
 
 std::string mailbox_path(const Context& context, const object& answer) {
@@ -325,46 +221,53 @@ Result<void> check_mailbox_of_new_account(const Context& context, DirectoryAcces
 
 struct PasswordOptions {
   std::string name;
-  std::optional<std::string> file;
-  std::optional<std::string> description;
+  std::optional<std::string> file, hash;
   bool generate = false;
   bool adopt_mailbox = false;
+  object attributes;  // as the question says them
 };
 
-// What stands behind `add` and `passwd`; nothing if it is not right.
-std::optional<PasswordOptions> password_options(const Arguments& arguments, bool add) {
-  PasswordOptions options;
-  for (std::size_t i = 1; i < arguments.size(); ++i) {
-    const std::string& word = arguments[i];
-    const bool has_value = i + 1 < arguments.size();
-    if (word == "--generate") options.generate = true;
-    else if (word == "--password-file" && has_value) options.file = arguments[++i];
-    else if (word == "--adopt-mailbox" && add) options.adopt_mailbox = true;
-    else if (word == "--description" && add && has_value) options.description = arguments[++i];
-    else if (word.starts_with("-") || !options.name.empty()) return std::nullopt;
-    else options.name = word;
+// What stands behind `add` and `passwd`.
+Result<PasswordOptions> password_options(const Arguments& arguments, bool add) {
+  PasswordOptions given;
+  AccountAttributes attributes;
+  std::vector<Option> options{{"--generate", &given.generate}, {"--password-file", &given.file}, {"--password-hash", &given.hash}};
+  if (add) {
+    const auto more = attributes.options(false);
+    options.insert(options.end(), more.begin(), more.end());
+    options.push_back({"--adopt-mailbox", &given.adopt_mailbox});
   }
-  if (options.name.empty() || (options.generate && options.file)) return std::nullopt;
-  return options;
+  const auto rest = read_options("account " + arguments[0], options, {arguments.begin() + 1, arguments.end()});
+  if (!rest) return rest.error();
+  if (rest->size() != 1) return Error{Kind::invalid, "expected the name of one account"};
+  if (given.generate + given.file.has_value() + given.hash.has_value() > 1)
+    return Error{Kind::invalid, "--generate, --password-file and --password-hash exclude each other"};
+  given.name = rest->front();
+  auto request = attributes.request();
+  if (!request) return request.error();
+  given.attributes = std::move(*request);
+  return given;
 }
 
 int set_password(const Context& context, const PasswordOptions& options, bool add) {
   // Before anybody types a password for a name that can't be.
   const auto name = directory::canonical_account(options.name);
-  if (!name) return complain(context, options.name + ": " + name.error().what);
+  if (!name) return could_not(context, options.name + ": " + name.error().what);
   DirectoryAccess directory(context);
   if (add && !options.adopt_mailbox) {
-    if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return complain(context, good.error().what);
+    if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return could_not(context, good.error().what);
   }
-  auto password = new_password(options.file, options.generate);
-  if (!password) return complain(context, password.error().what);
-  object request{{"ask", add ? "account-add" : "account-change"}, {"name", *name}, {"password_hash", password->hash}};
-  if (options.description) request["description"] = *options.description;
+  auto password = options.hash ? Result<NewPassword>(NewPassword{*options.hash, {}}) : new_password(options.file, options.generate);
+  if (!password) return could_not(context, password.error().what);
+  object request = options.attributes;
+  request["ask"] = add ? "account-add" : "account-change";
+  request["name"] = *name;
+  request["password_hash"] = password->hash;
   auto answer = directory.ask(std::move(request));
-  if (!answer) return complain(context, answer.error().what);
+  if (!answer) return could_not(context, answer.error().what);
   if (context.json) {
     if (options.generate) (*answer)["password"] = password->generated;
-    print_json(*answer);
+    print_answer(*answer);
     return kDone;
   }
   const std::string said = add ? "added account " + *name + "; its mail goes to " + mailbox_path(context, *answer) : "changed the password of account " + *name;
@@ -378,6 +281,49 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   return kDone;
 }
 
+int change_account(const Context& context, const Arguments& arguments) {
+  AccountAttributes attributes;
+  const auto rest = read_options("account change", attributes.options(true), {arguments.begin() + 1, arguments.end()});
+  if (!rest) return wrong_usage(context, rest.error().what, kAccountDetails);
+  auto request = attributes.request();
+  if (!request) return wrong_usage(context, request.error().what, kAccountDetails);
+  if (rest->size() != 1 || request->empty()) return wrong_usage(context, kAccountDetails);
+  (*request)["ask"] = "account-change";
+  (*request)["name"] = rest->front();
+  return change(context, std::move(*request), [](const object& answer) { return "changed account " + value_in(answer, "account", "name"); });
+}
+
+int show_account(const Context& context, const std::string& name) {
+  DirectoryAccess directory(context);
+  const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
+  if (!answer) return could_not(context, answer.error().what);
+  const object* const account = record_in(*answer, "account");
+  if (account == nullptr) return could_not(context, "there is no account " + name + (record_in(*answer, "alias") != nullptr ? "; it is an alias or a group" : ""));
+  if (context.json) {
+    object shown = *account;
+    shown.erase("filter");
+    print_answer(object{{"account", std::move(shown)}});
+    return kDone;
+  }
+  const auto line = [](const char* what, const std::string& text) { std::printf("%-16s %s\n", what, text.c_str()); };
+  const auto yes = [&](std::string_view member) { return directory::truth_in(*account, member).value_or(false); };
+  const auto quota = directory::number_in(*account, "quota_bytes").value_or(0);
+  const std::string services = joined(*account, "services");
+  line("account", directory::text_in(*account, "name").value_or(""));
+  line("description", text_or_dash(*account, "description"));
+  line("logins", !yes("enabled") ? "disabled" : services == "-" ? "all services" : services);
+  line("mail", yes("held") ? "waits on channel hold" : "is delivered");
+  line("mailbox", mailbox_path(context, *answer));
+  line("quota", quota == 0 ? "none" : bytes_text(quota));
+  line("forwarded to", joined(*account, "forwarding"));
+  if (joined(*account, "forwarding") != "-") line("mailbox gets", yes("keeps_copy") ? "a copy" : "nothing");
+  line("conversion tags", joined(*account, "conversion_tags"));
+  line("mail host", text_or_dash(*account, "mail_host"));
+  line("filter", text_or_dash(*account, "active_script"));
+  line("created", created(*account));
+  return kDone;
+}
+
 }  // namespace
 
 const char* const kDomainDetails =
@@ -387,17 +333,30 @@ const char* const kDomainDetails =
     "  posternctl domain filter NAME FILE | - | --none | --show\n";
 
 const char* const kAccountDetails =
-    "  posternctl account add NAME [--description TEXT] [--adopt-mailbox] [PASSWORD-OPTION]\n"
-    "  posternctl account passwd NAME [PASSWORD-OPTION]\n"
+    "  posternctl account add NAME [ATTRIBUTE ...] [--adopt-mailbox] [PASSWORD]\n"
+    "  posternctl account passwd NAME [PASSWORD]\n"
+    "  posternctl account change NAME ATTRIBUTE ...\n"
+    "  posternctl account show NAME\n"
     "  posternctl account list [DOMAIN]\n"
     "  posternctl account enable | disable NAME\n"
     "  posternctl account remove NAME\n"
     "  posternctl account filter NAME FILE | - | --none | --show\n"
+    "  posternctl account script list | get | put | activate | deactivate | rename | remove ...\n"
     "NAME is an address: user@example.com. --adopt-mailbox: with the mail that an earlier\n"
-    "account of that name has left. PASSWORD-OPTION is one of\n"
+    "account of that name has left. ATTRIBUTE is one of\n"
+    "  --description TEXT     one line for people\n"
+    "  --forward ADDRESS      mail goes there (may be given several times); --no-forward\n"
+    "  --keep-copy            and into the mailbox too; --no-keep-copy\n"
+    "  --hold                 mail waits until this ends; --no-hold\n"
+    "  --service NAME         logs in there only: pop3, imap, smtp, sieve, web; --all-services\n"
+    "  --quota SIZE | none    size of the mailbox, like \"2 GiB\"\n"
+    "  --tag TAG              conversion tag of all mail for the mailbox; --no-tags\n"
+    "  --mail-host NAME       the host that has the mailbox\n"
+    "and PASSWORD one of\n"
     "  --password-file FILE   the first line of FILE (-: of standard input)\n"
+    "  --password-hash HASH   what crypt(5) made of one\n"
     "  --generate             make one and print it\n"
-    "and without it the password is asked for, twice.\n";
+    "Without it the password is asked for, twice.\n";
 
 int run_domain(const Context& context, const std::vector<std::string>& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
@@ -416,8 +375,11 @@ int run_account(const Context& context, const std::vector<std::string>& argument
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "add" || verb == "passwd") {
     const auto options = password_options(arguments, verb == "add");
-    return options ? set_password(context, *options, verb == "add") : wrong_usage(context, kAccountDetails);
+    return options ? set_password(context, *options, verb == "add") : wrong_usage(context, options.error().what, kAccountDetails);
   }
+  if (verb == "change") return change_account(context, arguments);
+  if (verb == "show" && arguments.size() == 2) return show_account(context, arguments[1]);
+  if (verb == "script") return run_scripts(context, {arguments.begin() + 1, arguments.end()});
   if (verb == "list" && arguments.size() <= 2) return list_accounts(context, arguments.size() == 2 ? arguments[1] : "");
   if ((verb == "enable" || verb == "disable") && arguments.size() == 2)
     return change(context, {{"ask", "account-change"}, {"name", arguments[1]}, {"enabled", verb == "enable"}},

@@ -26,6 +26,8 @@ class DirectoryAccess {
   // The answer, or the error in it (directory/administration.h). Root becomes the owner of the database at the first question, for
   // good, if no server runs.
   Result<boost::json::object> ask(boost::json::object request);
+  // Whether the running server answers, whose questions are no longer than a frame.
+  bool through_server();
 
  private:
   Result<void> find();

@@ -5,6 +5,8 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/ctl_queue.cc src/tools/ctl_tables.cc src/tools/ctl_throttle.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc \
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc \
+  src/tools/directory_answers.h src/tools/directory_answers.cc src/tools/account_attributes.h src/tools/account_attributes.cc \
+  src/tools/ctl_aliases.cc src/tools/ctl_directory.cc src/tools/ctl_scripts.cc \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \
   src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc

@@ -66,6 +66,14 @@ int run_domain(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);
 extern const char* const kDomainDetails;
 extern const char* const kAccountDetails;
+// ctl_aliases.cc
+int run_alias(const Context&, const std::vector<std::string>&);
+int run_group(const Context&, const std::vector<std::string>&);
+extern const char* const kAliasDetails;
+extern const char* const kGroupDetails;
+// ctl_directory.cc
+int run_directory(const Context&, const std::vector<std::string>&);
+extern const char* const kDirectoryDetails;
 // ctl_certificate.cc
 int run_certificate(const Context&, const std::vector<std::string>&);
 extern const char* const kCertificateDetails;

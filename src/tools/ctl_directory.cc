@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternctl directory dump and load: the account database as text (postern-directory(5)).
+#include "base/files.h"
+#include "base/random.h"
+#include "directory/dump.h"
+#include "tools/directory_answers.h"
+#include "tools/options.h"
+#include "tools/progress.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace postern::tools {
+namespace {
+
+using boost::json::object;
+using Arguments = std::vector<std::string>;
+
+// Of one transaction: few enough that nobody waits long for the directory, enough that a sync is shared.
+constexpr std::size_t kBatchRecords = 500, kBatchBytes = 1024 * 1024;
+// Longest record that goes through the running server.
+constexpr std::size_t kMostServerBytes = 5 * 1024 * 1024;
+
+Result<void> write_all(int to, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t put = ::write(to, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return system_error(errno, "write");
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+// The whole dump into a descriptor.
+Result<void> dump_to(const Context& context, int to) {
+  DirectoryAccess directory(context, DirectoryAccess::Purpose::look_up);
+  if (auto put = write_all(to, std::string(directory::kDumpHead) + "\n"); !put) return put;
+  object request{{"ask", "directory-dump"}};
+  for (;;) {
+    const auto answer = directory.ask(request);
+    if (!answer) return answer.error();
+    const auto text = directory::text_in(*answer, "text");
+    // Without a database there is nothing to dump.
+    if (!text) return directory::truth_in(*answer, "found") ? Result<void>() : Error{Kind::temporary, "the answer was not understood"};
+    if (auto put = write_all(to, *text); !put) return put;
+    if (!directory::truth_in(*answer, "more").value_or(false)) return {};
+    request["position"] = directory::text_in(*answer, "position").value_or("");
+    request["skip"] = directory::number_in(*answer, "skip").value_or(0);
+    request["size"] = directory::number_in(*answer, "size").value_or(0);
+  }
+}
+
+// Asks in a child of its own: whoever asks may give up root for good, and the file may be in a place that only root can write to.
+Result<void> dump_by_child(const Context& context, int to) {
+  context.base_directory();
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return system_error(errno, "pipe");
+  base::Descriptor from(ends[0]), into(ends[1]);
+  std::cout.flush();
+  const pid_t child = ::fork();
+  if (child < 0) return system_error(errno, "fork");
+  if (child == 0) {
+    const auto dumped = dump_to(context, into.get());
+    if (!dumped) print_error(context, dumped.error().what);
+    std::cout.flush();
+    ::_exit(dumped ? 0 : 1);
+  }
+  into = base::Descriptor();
+  Result<void> copied;
+  for (std::string piece(1 << 16, '\0');;) {
+    const ssize_t got = ::read(from.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) copied = system_error(errno, "pipe");
+    if (got <= 0) break;
+    copied = write_all(to, std::string_view(piece).substr(0, static_cast<std::size_t>(got)));
+    if (!copied) break;
+  }
+  from = base::Descriptor();
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+  if (!copied) return copied;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return Error{Kind::temporary, ""};  // it has said why
+  return {};
+}
+
+int dump(const Context& context, const Arguments& arguments) {
+  if (arguments.size() > 2) return wrong_usage(context, kDirectoryDetails);
+  if (arguments.size() < 2 || arguments[1] == "-") {
+    const auto dumped = dump_to(context, STDOUT_FILENO);
+    return dumped ? kDone : could_not(context, dumped.error().what);
+  }
+  const std::filesystem::path path(arguments[1]);
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  const base::Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return could_not(context, system_error(errno, folder).what);
+  base::Files& files = base::system_files();
+  const std::string fresh = "." + path.filename().string() + "." + base::random_name();
+  auto file = files.open(directory.get(), fresh, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!file) return could_not(context, file.error().in(arguments[1]).what);
+  Result<void> written = dump_by_child(context, file->get());
+  if (written) written = files.sync(file->get());
+  if (written) written = files.rename(directory.get(), fresh, directory.get(), path.filename().string());
+  if (written) written = files.sync_directory(directory.get());
+  if (written) return kDone;
+  [[maybe_unused]] const auto removed = files.unlink(directory.get(), fresh);
+  return written.error().what.empty() ? kFailed : could_not(context, written.error().in(arguments[1]).what);
+}
+
+// Reads the file line by line into a DumpReader.
+class DumpFile {
+ public:
+  static Result<DumpFile> open(const std::string& path) {
+    base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return system_error(errno, path);
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) return system_error(errno, path);
+    if (!S_ISREG(status.st_mode)) return Error{Kind::invalid, path + ": not a regular file; it is read twice"};
+    return DumpFile(path, std::move(file), static_cast<std::uint64_t>(status.st_size));
+  }
+
+  // From the beginning to the end, or until `going()` says no.
+  Result<void> read(directory::DumpReader& reader, const char* doing, const std::function<bool()>& going) {
+    if (::lseek(file_.get(), 0, SEEK_SET) != 0) return system_error(errno, path_);
+    Progress progress;
+    std::string buffer;
+    std::size_t start = 0;
+    for (std::uint64_t done = 0;;) {
+      const std::size_t kept = buffer.size() - start;
+      buffer.erase(0, start);
+      start = 0;
+      if (kept > directory::kMaxDumpLine) return Error{Kind::invalid, path_ + ":" + std::to_string(reader.lines() + 1) + ": the line is longer than " + std::to_string(directory::kMaxDumpLine) + " bytes"};
+      buffer.resize(kept + (1 << 20));
+      const ssize_t got = ::read(file_.get(), buffer.data() + kept, 1 << 20);
+      if (got < 0 && errno == EINTR) {
+        buffer.resize(kept);
+        continue;
+      }
+      if (got < 0) return system_error(errno, path_);
+      buffer.resize(kept + static_cast<std::size_t>(got));
+      done += static_cast<std::uint64_t>(got);
+      for (;;) {
+        const auto end = buffer.find('\n', start);
+        if (end == std::string::npos) break;
+        reader.read(std::string_view(buffer).substr(start, end - start));
+        start = end + 1;
+        if (!going()) return {};
+      }
+      progress.show(done, size_, doing);
+      if (got > 0) continue;
+      if (start < buffer.size()) reader.read(std::string_view(buffer).substr(start));
+      reader.end();
+      return {};
+    }
+  }
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  DumpFile(std::string path, base::Descriptor file, std::uint64_t size) : path_(std::move(path)), file_(std::move(file)), size_(size) {}
+  std::string path_;
+  base::Descriptor file_;
+  std::uint64_t size_;
+};
+
+const char* kind_of(const directory::Database::Entry& entry) {
+  if (entry.domain) return "domain";
+  if (entry.account) return "account";
+  return entry.alias->kind == directory::Alias::Kind::group ? "group" : "alias";
+}
+
+// The whole file before anything is changed: every field, every name once, every domain above its accounts.
+Result<std::uint64_t> check_file(DirectoryAccess& directory, DumpFile& file) {
+  std::unordered_map<std::string, std::uint64_t> lines;
+  std::unordered_map<std::string, bool> domains;
+  std::optional<Error> failed;
+  directory::DumpReader* self = nullptr;
+  directory::DumpReader reader([&](const directory::Database::Entry& entry, std::uint64_t line) {
+    const std::string& name = name_of(entry);
+    const std::string record = std::string(kind_of(entry)) + " " + name;
+    if (const auto [before, fresh] = lines.emplace(name, line); !fresh)
+      return self->mistake(line, record, "", "the name was given in line " + std::to_string(before->second) + " already");
+    if (entry.domain) {
+      domains[name] = true;
+      return;
+    }
+    const std::string domain = name.substr(name.rfind('@') + 1);
+    if (!domains.contains(domain)) {
+      const auto answer = directory.ask({{"ask", "domain"}, {"name", domain}});
+      if (!answer) failed = answer.error();
+      domains[domain] = answer && directory::truth_in(*answer, "found").value_or(false);
+    }
+    if (!domains[domain]) self->mistake(line, record, "", "there is no domain " + domain + ", neither above this line nor in the directory");
+  });
+  self = &reader;
+  auto read = file.read(reader, "checking", [&] { return !failed && reader.mistakes().size() < directory::kMostMistakes; });
+  if (!read) return read.error();
+  if (failed) return *failed;
+  for (const directory::DumpMistake& mistake : reader.mistakes()) std::cerr << file.path() << ":" << mistake.to_string() << "\n";
+  if (!reader.mistakes().empty()) return Error{Kind::invalid, file.path() + " has mistakes; nothing was changed"};
+  return lines.size();
+}
+
+class Loading {
+ public:
+  Loading(DirectoryAccess& directory, const std::string& path, bool replace, bool check) : directory_(directory), path_(path), replace_(replace), check_(check) {}
+
+  void add(const directory::Database::Entry& entry, std::uint64_t line) {
+    if (failed_) return;
+    std::string text = dump_text(entry);
+    if (text_.size() + text.size() > kBatchBytes && !text_.empty()) send();
+    if (failed_) return;
+    if (text.size() > kMostServerBytes && directory_.through_server()) {
+      failed_ = Error{Kind::invalid, path_ + ":" + std::to_string(line) + ": " + name_of(entry) + ": its scripts are too long to go through the running server; load them while it is stopped"};
+      return;
+    }
+    text_ += text;
+    batch_.emplace_back(name_of(entry), line);
+    if (batch_.size() == kBatchRecords) send();
+  }
+  void send() {
+    if (failed_ || batch_.empty()) return;
+    const auto answer = directory_.ask({{"ask", "directory-load"}, {"text", text_}, {"replace", replace_}, {"check", check_}});
+    if (!answer) failed_ = located(answer.error());
+    else
+      for (auto& [name, count] : counts_) count += directory::number_in(*answer, name).value_or(0);
+    text_.clear();
+    batch_.clear();
+  }
+
+  [[nodiscard]] const std::optional<Error>& failed() const { return failed_; }
+  [[nodiscard]] std::uint64_t count(std::string_view name) const {
+    for (const auto& [other, count] : counts_)
+      if (other == name) return count;
+    return 0;
+  }
+
+ private:
+  // With file and line in front, if it is about a record of the batch.
+  Error located(const Error& error) const {
+    for (const auto& [name, line] : batch_)
+      if (error.what.starts_with(name + ": ")) return error.in(path_ + ":" + std::to_string(line));
+    return error;
+  }
+
+  DirectoryAccess& directory_;
+  const std::string path_;
+  const bool replace_, check_;
+  std::string text_;
+  std::vector<std::pair<std::string, std::uint64_t>> batch_;
+  std::pair<const char*, std::uint64_t> counts_[3] = {{"added", 0}, {"replaced", 0}, {"unchanged", 0}};
+  std::optional<Error> failed_;
+};
+
+int load(const Context& context, const Arguments& arguments) {
+  bool check = false, replace = false;
+  const auto rest = read_options("directory load", {{"--check", &check}, {"--replace", &replace}}, {arguments.begin() + 1, arguments.end()});
+  if (!rest) return wrong_usage(context, rest.error().what, kDirectoryDetails);
+  if (rest->size() != 1) return wrong_usage(context, kDirectoryDetails);
+  // Before root is given up.
+  auto file = DumpFile::open(rest->front());
+  if (!file) return could_not(context, file.error().what);
+  DirectoryAccess directory(context, check ? DirectoryAccess::Purpose::look_up : DirectoryAccess::Purpose::change);
+  const auto records = check_file(directory, *file);
+  if (!records) return could_not(context, records.error().what);
+
+  Loading loading(directory, file->path(), replace, check);
+  directory::DumpReader reader([&](const directory::Database::Entry& entry, std::uint64_t line) { loading.add(entry, line); });
+  auto read = file->read(reader, check ? "comparing" : "loading", [&] { return !loading.failed(); });
+  loading.send();
+  if (read && loading.failed()) read = *loading.failed();
+  const auto changed = loading.count("added") + loading.count("replaced");
+  if (!read) {
+    if (!check && changed > 0)
+      std::cerr << changed << " records before it were loaded; once that is settled, load the file again: what is there already is passed over\n";
+    return could_not(context, read.error().what);
+  }
+  const object answer{{"records", *records}, {"added", loading.count("added")}, {"replaced", loading.count("replaced")}, {"unchanged", loading.count("unchanged")}};
+  if (context.json) {
+    print_answer(answer);
+    return kDone;
+  }
+  std::cout << *records << (*records == 1 ? " record: " : " records: ") << loading.count("added") << (check ? " would be added, " : " added, ") << loading.count("replaced")
+            << (check ? " would be replaced, " : " replaced, ") << loading.count("unchanged") << " there already\n";
+  return kDone;
+}
+
+}  // namespace
+
+const char* const kDirectoryDetails =
+    "  posternctl directory dump [FILE]\n"
+    "  posternctl directory load FILE [--check] [--replace]\n"
+    "dump writes all domains, accounts, aliases and groups as text (postern-directory(5)), with\n"
+    "the hashes of passwords: FILE can be read by its owner only. load adds what is in FILE;\n"
+    "what is there already with the same values is passed over, so that a load can be repeated.\n"
+    "  --replace  what is there with other values gets those of FILE, instead of being an error\n"
+    "  --check    look for mistakes and differences only\n";
+
+int run_directory(const Context& context, const Arguments& arguments) {
+  const std::string verb = arguments.empty() ? "" : arguments[0];
+  if (verb == "dump") return dump(context, arguments);
+  if (verb == "load" && arguments.size() >= 2) return load(context, arguments);
+  return wrong_usage(context, kDirectoryDetails);
+}
+
+}  // namespace postern::tools
