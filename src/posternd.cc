@@ -28,6 +28,7 @@
 #include "roles/delivery.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
+#include "roles/managesieve.h"
 #include "roles/pop3.h"
 #include "roles/queue.h"
 #include "roles/resolver.h"
@@ -88,6 +89,8 @@ const std::vector<RoleEntry>& role_table() {
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
        {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
+       {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
+      {"sieve", roles::run_managesieve, User::network, [](const Configuration& c) { return one_a_core(c.children.managesieve); }, {conf::Module::managesieve}, 0,
        {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
        {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},

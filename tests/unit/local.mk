@@ -19,6 +19,7 @@ include tests/unit/service/local.mk
 include tests/unit/master/local.mk
 include tests/unit/smtp/local.mk
 include tests/unit/pop3/local.mk
+include tests/unit/managesieve/local.mk
 include tests/unit/snmp/local.mk
 include tests/unit/delivery/local.mk
 include tests/unit/queue/local.mk

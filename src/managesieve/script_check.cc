@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "managesieve/script_check.h"
+
+#include "base/text.h"
+#include "sieve/lint.h"
+
+#include <algorithm>
+
+namespace postern::managesieve {
+namespace {
+
+std::string lines_of(const std::vector<sieve::Mistake>& mistakes, bool warnings) {
+  std::string text;
+  std::size_t lines = 0, others = 0;
+  for (const sieve::Mistake& mistake : mistakes) {
+    if (mistake.warning != warnings) continue;
+    if (lines == kMostLines) {
+      ++others;
+      continue;
+    }
+    ++lines;
+    if (!text.empty()) text += "\r\n";
+    if (!mistake.script.empty()) text += base::printable(mistake.script, 256) + ": ";
+    text += "line " + std::to_string(mistake.line) + ", column " + std::to_string(mistake.column) + ": " + base::printable(mistake.text);
+  }
+  if (others > 0) text += "\r\nand " + std::to_string(others) + " more";
+  return text;
+}
+
+}  // namespace
+
+ScriptReport check_script(std::string_view source, const sieve::CompileOptions& options) {
+  const sieve::Compiled compiled = sieve::compile(source, options);
+  ScriptReport report;
+  report.correct = compiled.program != nullptr;
+  if (!report.correct) {
+    report.text = lines_of(compiled.mistakes, false);
+    return report;
+  }
+  // What the compiler warns of, lint() does not say again.
+  std::vector<sieve::Mistake> warnings = compiled.mistakes;
+  for (sieve::Mistake& remark : sieve::lint(source, options)) {
+    remark.warning = true;
+    const bool known = std::any_of(warnings.begin(), warnings.end(), [&](const sieve::Mistake& other) { return other.line == remark.line && other.text == remark.text; });
+    if (!known) warnings.push_back(std::move(remark));
+  }
+  std::stable_sort(warnings.begin(), warnings.end(), [](const sieve::Mistake& a, const sieve::Mistake& b) { return a.line < b.line; });
+  report.text = lines_of(warnings, true);
+  return report;
+}
+
+std::string sieve_capability(std::uint32_t abilities) {
+  std::string names;
+  for (const sieve::Capability& capability : sieve::capabilities(abilities)) {
+    if (capability.system_only || capability.name.empty()) continue;
+    if (!names.empty()) names += ' ';
+    names += capability.name;
+  }
+  return names;
+}
+
+std::string notify_capability(std::uint32_t abilities) {
+  const auto all = sieve::capabilities(abilities);
+  const bool notifies = std::any_of(all.begin(), all.end(), [](const sieve::Capability& capability) { return capability.name == "enotify"; });
+  return notifies ? "mailto" : "";
+}
+
+}  // namespace postern::managesieve
