@@ -370,12 +370,6 @@ class Session {
     }
     return false;
   }
-  void log_change(std::string_view change, const std::string& script, std::string_view detail = {}) {
-    base::Fields fields{{"account", account_}, {"change", change}, {"script", script}};
-    if (!detail.empty()) fields.emplace_back("to", detail);
-    fields.emplace_back("session", info_.id);
-    base::log_event(Severity::info, "managesieve-script", fields);
-  }
 
   // RFC 5804 section 2.5.
   net::Awaitable<void> havespace(Command command) {
@@ -415,10 +409,9 @@ class Session {
     if (!done(space)) co_return;
     const auto report = co_await checked(source);
     if (!report) co_return;
-    const auto outcome = co_await services_.directory().put_script(handle_, name, std::move(source));
+    const auto outcome = co_await services_.directory().put_script(handle_, std::move(name), std::move(source));
     if (!done(outcome)) co_return;
     ++stored_;
-    log_change("stored", name);
     ok_with_warnings(*report, "stored");
   }
 
@@ -441,11 +434,10 @@ class Session {
 
   // RFC 5804 section 2.8: an empty name means none.
   net::Awaitable<void> setactive(Command command) {
-    std::string name = std::move(command.arguments[0].text);
-    const auto outcome = co_await services_.directory().activate_script(handle_, name);
+    const bool none = command.arguments[0].text.empty();
+    const auto outcome = co_await services_.directory().activate_script(handle_, std::move(command.arguments[0].text));
     if (!done(outcome)) co_return;
-    log_change(name.empty() ? "deactivated" : "activated", name);
-    ok(name.empty() ? "no script is active" : "the script is active");
+    ok(none ? "no script is active" : "the script is active");
   }
 
   net::Awaitable<void> getscript(Command command) {
@@ -458,19 +450,15 @@ class Session {
   }
 
   net::Awaitable<void> deletescript(Command command) {
-    std::string name = std::move(command.arguments[0].text);
-    const auto outcome = co_await services_.directory().remove_script(handle_, name);
+    const auto outcome = co_await services_.directory().remove_script(handle_, std::move(command.arguments[0].text));
     if (!done(outcome)) co_return;
     ++removed_;
-    log_change("removed", name);
     ok("deleted");
   }
 
   net::Awaitable<void> renamescript(Command command) {
-    std::string name = std::move(command.arguments[0].text), new_name = std::move(command.arguments[1].text);
-    const auto outcome = co_await services_.directory().rename_script(handle_, name, new_name);
+    const auto outcome = co_await services_.directory().rename_script(handle_, std::move(command.arguments[0].text), std::move(command.arguments[1].text));
     if (!done(outcome)) co_return;
-    log_change("renamed", name, new_name);
     ok("renamed");
   }
 

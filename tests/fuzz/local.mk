@@ -2,7 +2,7 @@
 # libFuzzer harnesses, one for each parser of foreign bytes; built with ./configure --enable-fuzzing.
 # NAME_fuzz.cc has its seeds in corpus/NAME/ and, where words matter, a dictionary NAME.dict. tests/fuzz/run_all runs them.
 FUZZ_TARGETS =
-EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict
+EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict tests/fuzz/managesieve.dict
 # mail/ and sieve/
 EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
 EXTRA_DIST += tests/fuzz/smtp_session.dict
@@ -44,6 +44,13 @@ tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/managesieve_fuzz
+tests_fuzz_managesieve_fuzz_SOURCES = tests/fuzz/managesieve_fuzz.cc
+tests_fuzz_managesieve_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
+tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a \
+  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
+tests_fuzz_managesieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/address_fuzz
 tests_fuzz_address_fuzz_SOURCES = tests/fuzz/address_fuzz.cc
