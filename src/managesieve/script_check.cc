@@ -29,9 +29,22 @@ std::string lines_of(const std::vector<sieve::Mistake>& mistakes, bool warnings)
 
 }  // namespace
 
-ScriptReport check_script(std::string_view source, const sieve::CompileOptions& options) {
-  const sieve::Compiled compiled = sieve::compile(source, options);
+ScriptReport check_script(std::string_view source, sieve::CompileOptions options, const OwnScripts& own) {
   ScriptReport report;
+  std::vector<std::string> missing;
+  const auto add_once = [](std::vector<std::string>& names, const std::string& name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  options.script = [&, of_site = std::move(options.script)](sieve::ScriptPlace place, const std::string& name) -> std::optional<std::string> {
+    if (place != sieve::ScriptPlace::personal) return of_site ? of_site(place, name) : std::nullopt;
+    const auto found = own.find(name);
+    if (found == own.end()) add_once(report.wanted, name);
+    else if (!found->second) add_once(missing, name);
+    else return *found->second;
+    return std::string();
+  };
+  const sieve::Compiled compiled = sieve::compile(source, options);
+  if (!report.wanted.empty()) return report;
   report.correct = compiled.program != nullptr;
   if (!report.correct) {
     report.text = lines_of(compiled.mistakes, false);
@@ -46,6 +59,8 @@ ScriptReport check_script(std::string_view source, const sieve::CompileOptions& 
   }
   std::stable_sort(warnings.begin(), warnings.end(), [](const sieve::Mistake& a, const sieve::Mistake& b) { return a.line < b.line; });
   report.text = lines_of(warnings, true);
+  for (const std::string& name : missing)
+    report.text += (report.text.empty() ? "" : "\r\n") + std::string("there is no script \"") + base::printable(name, 256) + "\" to be included yet";
   return report;
 }
 

@@ -5,8 +5,11 @@
 // A script of kMaxFilterBytes takes a tenth of a second: to be called where nobody else waits.
 #include "sieve/compile.h"
 
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::managesieve {
 
@@ -15,10 +18,17 @@ struct ScriptReport {
   // For people, with CRLF between lines: "line 3, column 1: unknown command \"foo\"". Of a correct script its warnings, of another
   // one its mistakes. At most kMostLines.
   std::string text;
+  // Names of own scripts that it includes and that were not among those given: nothing else is said then.
+  std::vector<std::string> wanted;
 };
 inline constexpr std::size_t kMostLines = 50;
 
-ScriptReport check_script(std::string_view source, const sieve::CompileOptions& options);
+// The account's own scripts by name, for `include :personal`. Without a text: there is none of that name, which is worth a warning and no more:
+// a program that stores several scripts does so in any order (RFC 6609 section 3.2 lets it fail when it runs).
+using OwnScripts = std::map<std::string, std::optional<std::string>>;
+
+// `options.script` is asked for scripts of the site only.
+ScriptReport check_script(std::string_view source, sieve::CompileOptions options, const OwnScripts& own = {});
 
 // What the capability SIEVE says of a host with these abilities: names for `require`, with blanks between them. NOTIFY: the same of
 // notification methods; empty if scripts can't notify.

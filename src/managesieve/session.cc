@@ -25,6 +25,8 @@ constexpr std::size_t kNameLiteralBytes = 2048, kSaslLiteralBytes = (directory::
 constexpr std::uint64_t kSkippedBytes = 4 * 1024 * 1024, kSkippedBeforeLogin = 64 * 1024;
 // Commands without a login in between.
 constexpr unsigned kCommandsBeforeLogin = 30;
+// Own scripts that one includes, directly or not.
+constexpr std::size_t kIncludedScripts = 50, kIncludedBytes = 2 * 1024 * 1024;
 constexpr std::chrono::milliseconds kPauseSlice{1000};
 
 // Nothing if it is no base64 as RFC 4648 has it. "=" is what some clients send for an empty response.
@@ -379,23 +381,43 @@ class Session {
     if (done(outcome)) ok("");
   }
 
-  // Checks a script. Nothing: the answer was given. Otherwise the script can be run.
-  net::Awaitable<std::optional<ScriptReport>> checked(std::string source) {
+  // Checks a script, which is to be called `name` if that is known. Nothing: the answer was given. Otherwise the script can be run.
+  net::Awaitable<std::optional<ScriptReport>> checked(std::string source, std::string name) {
     if (source.size() > script_bytes()) {
       done(ScriptOutcome::too_large);
       co_return std::nullopt;
     }
-    auto report = co_await services_.check(std::move(source));
-    if (!report) {
-      base::log_event(Severity::warning, "managesieve-check", {{"account", account_}, {"error", report.error().what}, {"session", info_.id}});
-      no("TRYLATER", "the script can't be checked now, try again later");
-      co_return std::nullopt;
+    OwnScripts own;
+    // It may include itself through others.
+    if (!name.empty()) own.emplace(std::move(name), source);
+    std::size_t included_bytes = 0;
+    for (;;) {
+      auto report = co_await services_.check(source, own);
+      if (!report) {
+        base::log_event(Severity::warning, "managesieve-check", {{"account", account_}, {"error", report.error().what}, {"session", info_.id}});
+        no("TRYLATER", "the script can't be checked now, try again later");
+        co_return std::nullopt;
+      }
+      // What it includes is fetched, and may include more.
+      for (std::string& included : report->wanted) {
+        auto script = co_await services_.directory().script(handle_, included);
+        const auto outcome = script ? Result<ScriptOutcome>(script->outcome) : Result<ScriptOutcome>(script.error());
+        const bool absent = outcome && (*outcome == ScriptOutcome::not_found || *outcome == ScriptOutcome::bad_name);
+        if (!absent && !done(outcome)) co_return std::nullopt;
+        included_bytes += absent ? 0 : script->text.size();
+        own.emplace(std::move(included), absent ? std::nullopt : std::optional(std::move(script->text)));
+      }
+      if (own.size() > kIncludedScripts || included_bytes > kIncludedBytes) {
+        bad("it includes too many scripts");
+        co_return std::nullopt;
+      }
+      if (!report->wanted.empty()) continue;
+      if (!report->correct) {
+        no("", report->text);
+        co_return std::nullopt;
+      }
+      co_return std::move(*report);
     }
-    if (!report->correct) {
-      no("", report->text);
-      co_return std::nullopt;
-    }
-    co_return std::move(*report);
   }
   void ok_with_warnings(const ScriptReport& report, std::string_view text) {
     if (report.text.empty()) ok(text);
@@ -407,7 +429,7 @@ class Session {
     std::string name = std::move(command.arguments[0].text), source = std::move(command.arguments[1].text);
     const auto space = co_await services_.directory().have_space(handle_, name, source.size());
     if (!done(space)) co_return;
-    const auto report = co_await checked(source);
+    const auto report = co_await checked(source, name);
     if (!report) co_return;
     const auto outcome = co_await services_.directory().put_script(handle_, std::move(name), std::move(source));
     if (!done(outcome)) co_return;
@@ -417,7 +439,7 @@ class Session {
 
   // RFC 5804 section 2.12.
   net::Awaitable<void> checkscript(Command command) {
-    const auto report = co_await checked(std::move(command.arguments[0].text));
+    const auto report = co_await checked(std::move(command.arguments[0].text), std::string());
     if (report) ok_with_warnings(*report, "the script is correct");
   }
 

@@ -41,7 +41,7 @@ class Services {
   // LOGIN_ACCESS by the tables in force now (access-control.md 2.9).
   virtual net::Awaitable<policy::LoginDecision> login_access(policy::LoginFacts login) = 0;
   // check_script() as delivery would compile it, without keeping other sessions waiting. Kind::temporary: not now.
-  virtual net::Awaitable<Result<ScriptReport>> check(std::string source) = 0;
+  virtual net::Awaitable<Result<ScriptReport>> check(std::string source, OwnScripts own) = 0;
   // What delivery can do with scripts (sieve::Ability), and how often one run may redirect.
   virtual std::uint32_t abilities() = 0;
   virtual std::size_t redirects() = 0;

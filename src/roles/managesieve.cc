@@ -28,11 +28,11 @@ class ProcessServices final : public managesieve::Services {
     const policy::Access access = rules_.access();
     co_return co_await access.login_access(std::move(login));
   }
-  net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source) override {
+  net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source, managesieve::OwnScripts own) override {
     // Of the thread too, which may outlast the wait.
     const auto report = std::make_shared<managesieve::ScriptReport>();
-    std::function<std::optional<std::string>()> work = [report, source = std::move(source), options = delivery::compile_options(*rules_.configuration())] {
-      *report = managesieve::check_script(source, options);
+    std::function<std::optional<std::string>()> work = [report, source = std::move(source), own = std::move(own), options = delivery::compile_options(*rules_.configuration())] {
+      *report = managesieve::check_script(source, options, own);
       return std::optional<std::string>("");
     };
     const auto ended = co_await checks_.run(std::move(work), kCheckTime);

@@ -30,12 +30,12 @@ class FakeSite final : public managesieve::Services {
     logins.push_back(std::move(login));
     co_return login_decision;
   }
-  net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source) override {
+  net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source, managesieve::OwnScripts own) override {
     ++checks;
     if (busy) co_return Error{Kind::temporary, "busy"};
     sieve::CompileOptions options;
     options.abilities = can;
-    co_return managesieve::check_script(source, options);
+    co_return managesieve::check_script(source, options, own);
   }
   std::uint32_t abilities() override { return can; }
   std::size_t redirects() override { return 4; }

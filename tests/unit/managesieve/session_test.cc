@@ -29,6 +29,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(nobody_logs_in_to_a_restricted_session);
   CPPUNIT_TEST(a_broken_script_is_refused_with_its_lines);
   CPPUNIT_TEST(warnings_come_with_the_script_stored);
+  CPPUNIT_TEST(own_scripts_are_included);
   CPPUNIT_TEST(names_are_checked);
   CPPUNIT_TEST(limits_of_scripts);
   CPPUNIT_TEST(what_is_too_large_is_refused_before_it_is_read);
@@ -227,6 +228,14 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(site.answers_in({put("main", "keep;")}).starts_with("NO (TRYLATER) "));
   }
 
+  void own_scripts_are_included() {
+    FakeSite site;
+    site.can = sieve::kIncludes;
+    const std::string outer = "require \"include\"; include \"inner\";", inner = "require \"include\"; include \"innermost\";";
+    const std::string got = site.answers_in({put("outer", outer), put("innermost", "keep;"), put("inner", inner), put("outer", outer), put("inner", "require \"include\"; include \"outer\";")});
+    CPPUNIT_ASSERT_MESSAGE(got, got.starts_with("OK (WARNINGS) \"there is no script \\\"inner\\\" to be included yet\"\r\nOK \"stored\"\r\nOK \"stored\"\r\nOK \"stored\"\r\nNO "));
+  }
+
   void names_are_checked() {
     const struct { std::string name; bool good; } rows[] = {
         {"a", true}, {"my script.sieve", true}, {"\xc3\xbcrlaub", true}, {std::string(128, 'x'), true}, {"", false}, {std::string(129, 'x'), false},
@@ -326,7 +335,7 @@ class SessionTest : public CppUnit::TestFixture {
           site_.accounts.set_down(true);
           co_return policy::LoginDecision();
         }
-        net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source) override { return site_.check(std::move(source)); }
+        net::Awaitable<Result<managesieve::ScriptReport>> check(std::string source, managesieve::OwnScripts own) override { return site_.check(std::move(source), std::move(own)); }
         std::uint32_t abilities() override { return 0; }
         std::size_t redirects() override { return 4; }
         FakeSite& site_;
