@@ -4,6 +4,7 @@ EXTRA_DIST += doc/guide
 dist_doc_DATA += doc/guide/limits.md doc/guide/from-postfix-access-maps.md
 dist_man_MANS += doc/man/posternctl-account.8 doc/man/posternctl-domain.8 doc/man/postern-pop3.8
 dist_man_MANS += doc/man/postern-managesieve.8
+dist_man_MANS += doc/man/posternctl-alias.8 doc/man/posternctl-group.8 doc/man/posternctl-directory.8 doc/man/postern-directory.5
 dist_man_MANS += doc/man/posternctl-queue.8 doc/man/posternctl-probe.8 doc/man/posternctl-tables.8
 dist_man_MANS += doc/man/postern.conf.5
 dist_man_MANS += doc/man/postern-snmp.8
