@@ -32,7 +32,8 @@ bench: all
 	$(MAKE) bench-admission
 	$(MAKE) bench-tables
 	$(MAKE) bench-access
-.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables bench-access
+	$(MAKE) bench-directory
+.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables bench-access bench-directory
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench
@@ -74,3 +75,14 @@ tests_bench_access_bench_LDADD = libpostern_policy.a libpostern_mapping.a libpos
 CLEANFILES += tests/bench/access_bench
 bench-access: tests/bench/access_bench
 	tests/bench/access_bench
+
+# Loading and asking an account database of 1,000 and of 1,000,000 accounts. `make bench-directory DIRECTORYFLAGS="--accounts 1000,100000"`.
+EXTRA_PROGRAMS += tests/bench/directory_bench
+tests_bench_directory_bench_SOURCES = tests/bench/directory_bench.cc
+tests_bench_directory_bench_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_bench_directory_bench_LDADD = libpostern_directory.a libpostern_keyfile.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(DB_LIBS) \
+  $(ICU_LIBS) $(CRYPT_LIBS)
+$(tests_bench_directory_bench_OBJECTS): $(ASIO_PCH)
+CLEANFILES += tests/bench/directory_bench
+bench-directory: tests/bench/directory_bench
+	tests/bench/directory_bench $(DIRECTORYFLAGS)
