@@ -96,7 +96,7 @@ def mail_is_forwarded_with_or_without_a_copy():
 def held_mail_waits():
     site.ctl("account", "change", "carl@example.org", "--hold")
     message_id = send("carl@example.org")
-    site.wait_for_log(" held: ", "channel hold")
+    site.wait_for_log(" held id=", "channel hold")
     check(not any(message_id.encode() in text for text in site.messages("carl@example.org")), "it is not delivered")
     site.ctl("account", "change", "carl@example.org", "--no-hold")
     site.find_message("carl@example.org", send("carl@example.org"))
