@@ -292,7 +292,7 @@ const Setting kSettings[] = {
   {"directory.verify_threads", Type::number, "0", 0, 256, "threads", "", new_children, &server<&C::directory, &DirectoryLimits::verify_threads>},
   {"directory.verify_queue", Type::number, "256", 1, 1'000'000, "logins", "", new_children, &server<&C::directory, &DirectoryLimits::verify_queue>},
   {"directory.connections", Type::number, "1024", 16, 100'000, "connections", "", new_children, &server<&C::directory, &DirectoryLimits::connections>},
-  {"directory.group_members", Type::number, "10000", 1, 50'000, "members", "", new_children, &server<&C::directory, &DirectoryLimits::group_members>},
+  {"directory.group_members", Type::number, "10000", 1, 20'000, "members", "", new_children, &server<&C::directory, &DirectoryLimits::group_members>},
   {"directory.scripts", Type::number, "100", 1, 1000, "scripts", "", new_children, &server<&C::directory, &DirectoryLimits::scripts>},
   {"directory.script_bytes", Type::size, "256 KiB", 1024, 1'000'000, "bytes", "", new_children, &server<&C::directory, &DirectoryLimits::script_bytes>},
 

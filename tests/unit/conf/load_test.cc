@@ -204,7 +204,8 @@ class LoadTest : public CppUnit::TestFixture {
         "relay : { tls = \"maybe\"; connections = 0; connections_per_destination = 0; messages_per_connection = 0; waiting_messages = 0;\n"
         "  waiting_bytes = 1; addresses_tried = 0; attempts_alone = 0; idle_time = \"1 d\"; connect_time = 1; greeting_time = 1;\n"
         "  command_time = 1; data_time = 1; write_time = 1; end_of_data_time = 1; dead_time = \"2 h\"; dead_time_most = \"1 h\"; routes = 7; authorities = 1; };\n"
-        "children : { relay = 0; };\n",
+        "children : { relay = 0; };\n"
+        "directory : { group_members = 20001; scripts = 0; script_bytes = \"1 MiB\"; };\n",
         "postern.conf");
     const Expected rows[] = {
         {1, "format", "expected 1, found 2"},
@@ -265,6 +266,9 @@ class LoadTest : public CppUnit::TestFixture {
         {23, "relay.routes", "expected a list of texts"},
         {23, "relay.authorities", "found 1"},
         {24, "children.relay", "expected a number from 1 to 64, found 0"},
+        {25, "directory.group_members", "expected a number from 1 to 20000, found 20001"},
+        {25, "directory.scripts", "expected a number from 1 to 1000, found 0"},
+        {25, "directory.script_bytes", "expected a size from 1 KiB to"},
     };
     for (const auto& row : rows) has(loaded, row);
     // A word that is like none is answered with none.
