@@ -87,7 +87,7 @@ const std::vector<RoleEntry>& role_table() {
   constexpr auto read = master::Role::Memory::Access::read, write = master::Role::Memory::Access::write;
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
-       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"generations", read}}},
+       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"outgoing-state", read}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
        {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"sieve", roles::run_managesieve, User::network, [](const Configuration& c) { return one_a_core(c.children.managesieve); }, {conf::Module::managesieve}, 0,
@@ -97,8 +97,8 @@ const std::vector<RoleEntry>& role_table() {
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
-       {{"throttles", write}, {"spool-state", write}, {"generations", read}}},
-      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}}},
+       {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
+      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}, {"outgoing-state", write}}},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
   };
   return table;
@@ -315,7 +315,7 @@ void add_observations(const rehearsal::ObservationCounts& counts, boost::json::o
   status["observed"] = std::move(observed);
 }
 
-// One open file for all delivery and queue children of this master: whoever locks it locks it for all of them, and against those
+// One open file for all delivery, relay and queue children of this master: whoever locks it locks it for all of them, and against those
 // of a master that was killed, which may not have noticed yet.
 Result<base::Descriptor> workers_lock(const master::Master& master) {
   auto run = base::open_directory(master.base_directory(), "run");
@@ -351,11 +351,18 @@ class Service {
       observations_->clear();
     };
     options.check = check_policy;
-    options.work_of = [this](unsigned child) { return state_->claims_of(child); };
+    options.work_of = [this](unsigned child) { return state_->claims_of(child) + outgoing_->claims_of(child); };
     options.add_to_status = [this](boost::json::object& status) {
-      const auto totals = state_->totals();
-      status["spool"] = boost::json::object{
-          {"backlog", state_->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+      for (const auto& [name, state] : {std::pair("spool", &*state_), std::pair("outgoing", &*outgoing_)}) {
+        const auto totals = state->totals();
+        status[name] = boost::json::object{
+            {"backlog", state->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+      }
+      const auto sent = outgoing_->traffic();
+      auto& outgoing = status["outgoing"].get_object();
+      outgoing["sent_messages"] = sent.delivered_messages;
+      outgoing["sent_bytes"] = sent.delivered_bytes;
+      outgoing["sent_recipients"] = sent.delivered_recipients;
       add_datagrams(*datagrams_, status);
       add_observations(*observations_, status);
     };
@@ -366,24 +373,16 @@ class Service {
   // Gives `master` its shared memory and sockets. `dry`: whatever would show outside is left out.
   Result<void> equip(master::Master& master, bool dry) {
     if (auto made = memory(master); !made) return made;
-    master.add_resource({"spool-state", base::Descriptor(::fcntl(state_->memory().descriptor(), F_DUPFD_CLOEXEC, 3)),
-                         [this](unsigned child, std::uint64_t) { return state_->release_child(child).has_value(); }, &state_->mutex()});
+    for (const auto& [name, state] : {std::pair("spool-state", &*state_), std::pair("outgoing-state", &*outgoing_)})
+      master.add_resource({name, base::Descriptor(::fcntl(state->memory().descriptor(), F_DUPFD_CLOEXEC, 3)),
+                           [state = state](unsigned child, std::uint64_t) { return state->release_child(child).has_value(); }, &state->mutex()});
     master.add_resource({"generations", base::Descriptor(::fcntl(generations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"scoreboard", base::Descriptor(::fcntl(scoreboard_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"datagrams", base::Descriptor(::fcntl(datagrams_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"observations", base::Descriptor(::fcntl(observations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
 
     base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
-                     resolver = master.inherited("resolver-listen"),
-                     notices_read = master.inherited("notices-read"), notices_write = master.inherited("notices-write");
-    if (!notices_read.valid() || !notices_write.valid()) {
-      auto notices = base::socket_pair(SOCK_DGRAM);
-      if (!notices) return notices.error();
-      for (const int end : {notices->first.get(), notices->second.get()})
-        if (auto set = base::set_nonblocking(end, true); !set) return set.error();
-      notices_read = std::move(notices->first);
-      notices_write = std::move(notices->second);
-    }
+                     resolver = master.inherited("resolver-listen");
     if (!lock.valid() && !dry) {
       auto made = workers_lock(master);
       if (!made) return made.error();
@@ -399,27 +398,50 @@ class Service {
       if (!made) return made.error();
       resolver = std::move(*made);
     }
-    master.add_descriptor("workers-lock", std::move(lock), {"delivery", "queue"});
-    master.add_descriptor("notices-read", std::move(notices_read), {"delivery"});
-    master.add_descriptor("notices-write", std::move(notices_write), {"smtp", "delivery", "queue"});
+    master.add_descriptor("workers-lock", std::move(lock), {"delivery", "relay", "queue"});
+    if (auto added = add_notices(master, "notices-read", "notices-write", {"delivery"}, {"smtp", "delivery", "relay", "queue"}); !added) return added;
+    if (auto added = add_notices(master, "outgoing-read", "outgoing-write", {"relay"}, {"delivery", "queue"}); !added) return added;
     master.add_descriptor("directory-listen", std::move(directory), {"directory"});
     master.add_descriptor("resolver-listen", std::move(resolver), {"resolver"});
     return {};
   }
 
  private:
-  Result<void> memory(master::Master& master) {
-    if (base::Descriptor inherited = master.inherited("spool-state"); inherited.valid()) {
+  // The two ends of a journal's notices, of the program before or new.
+  static Result<void> add_notices(master::Master& master, const char* read, const char* write, std::vector<std::string> readers,
+                                  std::vector<std::string> writers) {
+    base::Descriptor reading = master.inherited(read), writing = master.inherited(write);
+    if (!reading.valid() || !writing.valid()) {
+      auto notices = base::socket_pair(SOCK_DGRAM);
+      if (!notices) return notices.error();
+      for (const int end : {notices->first.get(), notices->second.get()})
+        if (auto set = base::set_nonblocking(end, true); !set) return set.error();
+      reading = std::move(notices->first);
+      writing = std::move(notices->second);
+    }
+    master.add_descriptor(read, std::move(reading), std::move(readers));
+    master.add_descriptor(write, std::move(writing), std::move(writers));
+    return {};
+  }
+
+  static Result<void> keep_or_make_state(base::Descriptor inherited, std::optional<spool::SharedState>& state) {
+    if (inherited.valid()) {
       auto mapped = base::SharedMemory::map(std::move(inherited), true);
       if (!mapped) return mapped.error().in("spool state");
       auto attached = spool::SharedState::attach(std::move(*mapped));
       if (!attached) return attached.error();
-      state_.emplace(std::move(*attached));
-    } else {
-      auto made = spool::SharedState::create();
-      if (!made) return made.error();
-      state_.emplace(std::move(*made));
+      state.emplace(std::move(*attached));
+      return {};
     }
+    auto made = spool::SharedState::create();
+    if (!made) return made.error();
+    state.emplace(std::move(*made));
+    return {};
+  }
+
+  Result<void> memory(master::Master& master) {
+    if (auto made = keep_or_make_state(master.inherited("spool-state"), state_); !made) return made;
+    if (auto made = keep_or_make_state(master.inherited("outgoing-state"), outgoing_); !made) return made;
     base::Descriptor inherited = master.inherited("generations");
     auto generations = inherited.valid() ? directory::Generations::map(std::move(inherited), true) : directory::Generations::create();
     if (!generations) return generations.error();
@@ -444,7 +466,7 @@ class Service {
     return {};
   }
 
-  std::optional<spool::SharedState> state_;
+  std::optional<spool::SharedState> state_, outgoing_;  // of the journal, and of the one for other hosts
   std::optional<directory::Generations> generations_;
   std::optional<gate::Scoreboard> scoreboard_;
   std::optional<gate::DatagramCounts> datagrams_;

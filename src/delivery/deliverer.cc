@@ -7,6 +7,7 @@
 #include "delivery/filter_host.h"
 #include "mail/message.h"
 #include "mail/message_id.h"
+#include "policy/channels.h"
 
 #include <malloc.h>
 
@@ -30,6 +31,8 @@ constexpr std::string_view kUndeliverableFolder = "Undeliverable";
 constexpr std::string_view kHoldChannel = "hold";
 // Stands for the number of an action where a message that was on hold goes on.
 constexpr std::size_t kLetGo = 1U << 20;
+// And where a filter changed a message that leaves by its channel.
+constexpr std::size_t kChanged = 1U << 23;
 
 }  // namespace
 
@@ -119,11 +122,63 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     auto stored = batch.commit();
     POSTERN_KILL_POINT("after-store-sync");
     if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
+    if (stored) co_await hand_on(group);
     conclude(group, stored.has_value());
     filtering_.forget_seen();
     // Large messages came and went: what they took goes back to the system, not to a free list.
     group.clear();
     if (bytes >= kTrimBytes) ::malloc_trim(0);
+  }
+}
+
+void Deliverer::gather_outgoing(Job& job) {
+  const mail::Envelope& envelope = job.record->envelope;
+  std::vector<std::string> made;  // of which texts there is a message, in the order of job.outgoing; empty: the text as it came
+  for (const Job::Onward& one : job.onward) {
+    const Recipient& recipient = envelope.recipients[one.recipient];
+    if (!parts_.send_out || !policy::is_sent_on(recipient.destination_channel)) {
+      job.put_off.push_back(one.recipient);
+      base::log_event(Severity::warning, "delivery-put-off",
+                      {{"id", envelope.id}, {"recipient", recipient.address}, {"reason", "nothing here serves channel " + recipient.destination_channel}});
+      continue;
+    }
+    std::string changed = one.message ? one.message->text() : std::string();
+    auto place = std::find(made.begin(), made.end(), changed) - made.begin();
+    if (place == std::ssize(made)) {
+      Outgoing outgoing{envelope, changed.empty() ? std::string(job.record->message()) : changed};
+      outgoing.first.recipients.clear();
+      // Two texts are two messages: what waits is told apart by its id.
+      if (!changed.empty()) outgoing.first.id = new_id_for(envelope, recipient, kChanged);
+      job.outgoing.push_back(std::move(outgoing));
+      made.push_back(std::move(changed));
+    }
+    Recipient kept = recipient;
+    kept.conversion_tags.insert(kept.conversion_tags.end(), one.conversion_tags.begin(), one.conversion_tags.end());
+    job.outgoing[static_cast<std::size_t>(place)].first.recipients.push_back(std::move(kept));
+  }
+}
+
+// One sync for all of them. A crash before they are marked makes a second record: relay can't know it.
+Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
+  std::vector<Outgoing> messages;
+  std::vector<Job*> senders;
+  for (Job& job : jobs) {
+    if (job.unfinished) continue;
+    for (Outgoing& outgoing : job.outgoing) {
+      if (base::log_enabled(Severity::info))
+        base::log_event(Severity::info, "handed-on",
+                        {{"id", job.record->envelope.id}, {"new_id", outgoing.first.id}, {"recipients", outgoing.first.recipients.size()}});
+      messages.push_back(std::move(outgoing));
+      senders.push_back(&job);
+    }
+    job.outgoing.clear();
+  }
+  if (messages.empty()) co_return;
+  const std::vector<Result<void>> sent = co_await parts_.send_out(std::move(messages));
+  for (std::size_t i = 0; i < senders.size(); ++i) {
+    if (sent[i]) continue;
+    senders[i]->unfinished = true;
+    base::log_event(Severity::error, "not-handed-on", {{"id", senders[i]->record->envelope.id}, {"reason", sent[i].error().what}});
   }
 }
 
@@ -257,12 +312,7 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
   }
-  for (const Job::Onward& one : job.onward) {
-    job.put_off.push_back(one.recipient);
-    base::log_event(Severity::warning, "delivery-put-off",
-                    {{"id", envelope.id}, {"recipient", envelope.recipients[one.recipient].address},
-                     {"reason", "nothing here serves channel " + envelope.recipients[one.recipient].destination_channel}});
-  }
+  gather_outgoing(job);
   // A recipient's files may be many bytes; what scripts looked at is not needed any more.
   job.view.reset();
   job.text.reset();

@@ -25,6 +25,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace postern::delivery {
@@ -43,6 +44,9 @@ struct DelivererSettings {
   FilterSettings filters;
 };
 
+// A message for other hosts: the envelope with the recipients that it is for.
+using Outgoing = std::pair<mail::Envelope, std::string>;
+
 // What the deliverer works with; all must outlive it.
 struct DelivererParts {
   spool::JournalReader& reader;
@@ -58,6 +62,9 @@ struct DelivererParts {
   // Where messages stay that a filter discarded (access-control.md 6.6), the time in their names being that of their end. Null: nowhere.
   spool::Deferred* discarded = nullptr;
   Filtering::ScriptOf script_of = {};  // none: accounts have no scripts that others include
+  // Puts messages into the journal of what goes on to other hosts (durable on return), the answers in their order, and tells the relay
+  // children. None: they are put off.
+  std::function<net::Awaitable<std::vector<Result<void>>>(std::vector<Outgoing>)> send_out = {};
 };
 
 class Deliverer {
@@ -87,6 +94,10 @@ class Deliverer {
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
+  // Messages of their own for the recipients whose mail leaves by its channel.
+  void gather_outgoing(Job& job);
+  // Hands them over to relay.
+  net::Awaitable<void> hand_on(std::vector<Job>& jobs);
   void conclude(std::vector<Job>& jobs, bool stored);
   bool put_off(Job& job);
   bool hold(Job& job);

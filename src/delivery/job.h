@@ -35,6 +35,7 @@ struct Deliverer::Job {
     std::vector<std::string> conversion_tags;
   };
   std::vector<Onward> onward;
+  std::vector<Outgoing> outgoing;  // what is made of them
   std::map<std::string, std::vector<store::AccountMemory::Entry>> remember;  // by mailbox directory, once it is delivered
   std::vector<base::Fields> delivered;  // to be logged once it is true
 

@@ -169,6 +169,8 @@ bool Channels::is_name(std::string_view name) {
                      [](char c) { return (c >= 'a' && c <= 'z') || base::is_digit(c) || c == '_' || c == '$' || c == '-'; });
 }
 
+bool is_sent_on(std::string_view channel) { return channel.starts_with("tcp_"); }
+
 std::string initial_channel(conf::Module module, const conf::SocketRow& row) {
   if (!row.channel.empty()) return std::string(without_alias(row.channel));
   if (module == conf::Module::lmtp) return "tcp_lmtp";

@@ -48,6 +48,9 @@ class Channels {
   std::map<std::string, Channel, std::less<>> channels_;
 };
 
+// Whether the relay children serve this channel: its name begins with "tcp_". (tcp_lmtp too: as a destination it is another store.)
+bool is_sent_on(std::string_view channel);
+
 // The channel that the listener gives to a session at its start (3.2, step 1): the row's own, else by module and port.
 std::string initial_channel(conf::Module module, const conf::SocketRow& row);
 

@@ -27,12 +27,13 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, unsigned child) : rules_(rules), submitter_(submitter), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), child_(child) {}
 
   std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
   policy::Access access() override { return rules_.access(); }
   Result<void> check_backlog() override {
-    const std::uint64_t waiting = submitter_.state().backlog();
+    const std::uint64_t waiting = backlog();
     const unsigned most = rules_.configuration()->spool.backlog_messages;
     if (waiting > most)
       return Error{Kind::temporary, std::to_string(waiting) + " messages wait for delivery, spool.backlog_messages is " + std::to_string(most)};
@@ -40,7 +41,7 @@ class ProcessServices final : public smtp::Services {
   }
   std::chrono::milliseconds backlog_delay() override {
     const conf::Spool& spool = rules_.configuration()->spool;
-    return spool::wait_for_delivery(submitter_.state().backlog(), {spool.slow_down_messages, spool.backlog_messages, spool.slow_down_time});
+    return spool::wait_for_delivery(backlog(), {spool.slow_down_messages, spool.backlog_messages, spool.slow_down_time});
   }
   Result<void> check_room() override { return submitter_.room(); }
   std::string new_message_id() override { return mail::new_message_id(child_); }
@@ -66,8 +67,12 @@ class ProcessServices final : public smtp::Services {
   }
 
  private:
+  // Of both journals: what is delivered faster than it can be sent on would only wait elsewhere.
+  [[nodiscard]] std::uint64_t backlog() const { return submitter_.state().backlog() + outgoing_.backlog(); }
+
   RulesInForce& rules_;
   Submitter& submitter_;
+  const spool::SharedState& outgoing_;
   unsigned child_;
 };
 
@@ -100,6 +105,8 @@ int run_smtp(service::Start& start) {
   if (!generations) return failed(generations.error());
   auto submitter = Submitter::open(start);
   if (!submitter) return failed(submitter.error());
+  auto outgoing = map_journal_state(start, Journal::outgoing, false);
+  if (!outgoing) return failed(outgoing.error());
   auto prepared = (*submitter)->prepare();
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
@@ -107,7 +114,7 @@ int run_smtp(service::Start& start) {
   Outside outside(io, start, start.get("base"), directory);
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
   RulesInForce rules(start, link, directory, outside.questions(), &observer);
-  ProcessServices services(rules, **submitter, start.number);
+  ProcessServices services(rules, **submitter, *outgoing, start.number);
   service::StreamService service(
       io, start, link,
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),

@@ -7,19 +7,32 @@
 #include <sys/socket.h>
 
 #include <functional>
+#include <memory>
+#include <mutex>
 
 namespace postern::roles {
 
 using net::Awaitable;
 
-Result<std::unique_ptr<Submitter>> Submitter::open(service::Start& start) {
+Result<base::Descriptor> open_journal_directory(const service::Start& start, Journal journal) {
   auto spool = base::open_directory(start.get("base"), "spool");
+  if (!spool || journal == Journal::incoming) return spool;
+  return base::make_and_open_directory(base::system_files(), spool->get(), "outgoing", 02770);
+}
+
+Result<spool::SharedState> map_journal_state(const service::Start& start, Journal journal, bool writable) {
+  const std::string name = journal == Journal::incoming ? "spool-state" : "outgoing-state";
+  auto memory = start.map(name, writable);
+  if (!memory) return memory.error().in(name);
+  return spool::SharedState::attach(std::move(*memory));
+}
+
+Result<std::unique_ptr<Submitter>> Submitter::open(service::Start& start, Journal journal) {
+  auto spool = open_journal_directory(start, journal);
   if (!spool) return spool.error();
-  auto memory = start.map("spool-state", true);
-  if (!memory) return memory.error().in("spool state");
-  auto state = spool::SharedState::attach(std::move(*memory));
+  auto state = map_journal_state(start, journal);
   if (!state) return state.error();
-  base::Descriptor notices = start.take("notices-write");
+  base::Descriptor notices = start.take(journal == Journal::incoming ? "notices-write" : "outgoing-write");
   if (!notices) return Error{Kind::invalid, "no socket for notices was handed over"};
   const conf::Spool& settings = start.configuration->spool;
   return std::unique_ptr<Submitter>(
@@ -62,6 +75,45 @@ Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string m
   };
   auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
   co_return co_await conclude(std::move(position));
+}
+
+Awaitable<std::vector<Result<void>>> Submitter::submit_all(std::vector<std::pair<mail::Envelope, std::string>> messages) {
+  std::vector<Result<void>> answers;
+  if (messages.empty()) co_return answers;
+  if (auto ready = prepare(); !ready) {
+    answers.assign(messages.size(), Result<void>(ready.error()));
+    co_return answers;
+  }
+  using Positions = std::vector<Result<spool::Position>>;
+  // The callbacks come on the writer's threads.
+  struct Gathered {
+    std::mutex mutex;
+    Positions positions;
+    std::size_t left = 0;
+    std::function<void(Positions)> done;
+  };
+  std::function<void(std::function<void(Positions)>)> start = [this, &messages](std::function<void(Positions)> done) {
+    auto gathered = std::make_shared<Gathered>();
+    gathered->positions.assign(messages.size(), Result<spool::Position>(Error{Kind::temporary, "not written"}));
+    gathered->left = messages.size();
+    gathered->done = std::move(done);
+    for (std::size_t i = 0; i < messages.size(); ++i)
+      writer_->append(std::move(messages[i].first), std::move(messages[i].second), [gathered, i](Result<spool::Position> position) {
+        bool last = false;
+        {
+          const std::lock_guard lock(gathered->mutex);
+          gathered->positions[i] = std::move(position);
+          last = --gathered->left == 0;
+        }
+        if (last) gathered->done(std::move(gathered->positions));
+      });
+  };
+  Positions positions = co_await net::await_callback<Positions>(std::move(start));
+  for (auto& position : positions) {
+    auto answer = co_await conclude(std::move(position));
+    answers.push_back(std::move(answer));
+  }
+  co_return answers;
 }
 
 Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::LargeMessage file) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The one way of a message into the journal, for every role that takes or makes messages: append, wait until it is on stable
-// storage, count it, tell the delivery children.
+// storage, count it, tell the children that work on it.
 //
 // The notice is a hint: if the socket is full it is dropped, counted (SharedState::unannounced()), and the scan finds the record.
 // Records that become durable together are announced together, at the end of the event loop's turn.
@@ -14,27 +14,38 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace postern::roles {
 
+// The two journals, of one form: what has come in and is to be delivered, and what goes on to other hosts (doc/design/journal.md).
+enum class Journal { incoming, outgoing };
+
+// The journal's directory below the base directory, opened; made if it is not there.
+Result<base::Descriptor> open_journal_directory(const service::Start& start, Journal journal);
+// The claims and counts of its records.
+Result<spool::SharedState> map_journal_state(const service::Start& start, Journal journal, bool writable = true);
+
 class Submitter {
  public:
-  // Takes "notices-write" over. Opens nothing yet.
-  static Result<std::unique_ptr<Submitter>> open(service::Start& start);
+  // Takes the journal's end of notices over. Opens nothing yet.
+  static Result<std::unique_ptr<Submitter>> open(service::Start& start, Journal journal = Journal::incoming);
   ~Submitter();
 
   // Opens the journal's writer unless it is open: at start for a role that needs it for certain, else at the first message.
   Result<void> prepare();
   net::Awaitable<Result<void>> submit(mail::Envelope envelope, std::string message);
   net::Awaitable<Result<void>> submit_large(mail::Envelope envelope, spool::LargeMessage file);
+  // All of them at once, so that they share syncs; the answers are in their order.
+  net::Awaitable<std::vector<Result<void>>> submit_all(std::vector<std::pair<mail::Envelope, std::string>> messages);
   // Whether a message would be taken now (JournalWriter::room()).
   Result<void> room();
   // Waits until everything under way has been answered.
   void finish();
 
   [[nodiscard]] spool::SharedState& state() { return state_; }
-  // Descriptor of the spool directory, owned here.
+  // Descriptor of the journal's directory (for the incoming one: the spool directory), owned here.
   [[nodiscard]] int spool_directory() const { return spool_.get(); }
 
  private:

@@ -26,6 +26,7 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(message_that_killed_often_is_delivered_without_filters);
   CPPUNIT_TEST(held_message_is_kept_until_it_is_let_go);
   CPPUNIT_TEST(recipient_on_hold_waits_alone_and_is_resolved_anew);
+  CPPUNIT_TEST(recipients_of_other_hosts_are_handed_on_together);
   CPPUNIT_TEST(message_discarded_by_a_table_stays_for_whoever_keeps_it);
   CPPUNIT_TEST_SUITE_END();
 
@@ -267,6 +268,44 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.submitted_.size());
     CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), other.submitted_[0].first.recipients.at(0).address);
     CPPUNIT_ASSERT_EQUAL_MESSAGE("still on hold", std::size_t{1}, other.held_.size());
+  }
+
+  void recipients_of_other_hosts_are_handed_on_together() {
+    const auto elsewhere = [](mail::Envelope& e) {
+      for (const std::size_t index : {1, 2}) {
+        e.recipients[index].destination_channel = index == 1 ? "tcp_local" : "tcp_internal";
+        e.recipients[index].account.clear();
+      }
+    };
+    const std::vector<std::string> all{"a@example.com", "x@example.net", "y@example.net"};
+    Site site;
+    site.account("a@example.com");
+    site.work({site.append(all, {}, elsewhere), site.append(all, {}, elsewhere)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.count("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.sent_out_.size());
+    const auto& [envelope, text] = site.sent_out_[1];
+    CPPUNIT_ASSERT_EQUAL(site.last_id_, envelope.id);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, envelope.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("x@example.net"), envelope.recipients[0].address);
+    CPPUNIT_ASSERT(text.ends_with("\r\nbody\r\n"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+
+    Site full;
+    full.account("a@example.com");
+    full.send_out_fails_ = true;
+    full.work({full.append(all, {}, elsewhere)});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("it stays where it is", std::size_t{1}, full.unfinished_);
+
+    // What a channel's filter changes is a message of its own.
+    Site changed;
+    changed.account("a@example.com");
+    changed.settings_.filters.destination_filters = {{"tcp_internal", {"in.filter", "require \"editheader\"; addheader \"X-Way\" \"inside\";"}}};
+    changed.work({changed.append(all, {}, elsewhere)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, changed.sent_out_.size());
+    CPPUNIT_ASSERT_EQUAL(changed.last_id_, changed.sent_out_[0].first.id);
+    CPPUNIT_ASSERT(changed.sent_out_[1].first.id != changed.last_id_);
+    CPPUNIT_ASSERT(changed.sent_out_[1].second.starts_with("X-Way: inside\r\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("y@example.net"), changed.sent_out_[1].first.recipients.at(0).address);
   }
 
   // access-control.md 2.6: $V is a discard that somebody's own keep overrides, $Z is not.

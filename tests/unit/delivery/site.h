@@ -91,7 +91,15 @@ class Site {
                            recipient.destination_channel = !local ? "tcp_local" : address.starts_with("held") ? "hold" : "ims-ms";
                            co_return std::vector<mail::Recipient>{recipient};
                          },
-                         &discarded};
+                         &discarded, {},
+                         [this](std::vector<Outgoing> messages) -> net::Awaitable<std::vector<Result<void>>> {
+                           std::vector<Result<void>> answers;
+                           for (Outgoing& message : messages) {
+                             answers.push_back(send_out_fails_ ? Result<void>(Error{Kind::temporary, "no room"}) : Result<void>());
+                             if (!send_out_fails_) sent_out_.push_back(std::move(message));
+                           }
+                           co_return answers;
+                         }};
     Deliverer deliverer(parts, settings_);
     net::asio::io_context io(1);
     net::asio::co_spawn(io, deliverer.work(positions), net::asio::detached);
@@ -131,6 +139,8 @@ class Site {
   spool::SharedState state_ = spool::SharedState::create(1024).value();
   std::vector<std::pair<mail::Envelope, std::string>> submitted_;
   bool submit_fails_ = false;
+  std::vector<Outgoing> sent_out_;
+  bool send_out_fails_ = false;
   std::size_t submits_ = 0, failing_submit_ = 0;  // that one fails, counted from 1
   directory::FixedDirectory directory_;
   std::size_t deferred_ = 0, unfinished_ = 0;
