@@ -25,12 +25,14 @@
 #include "policy/site.h"
 #include "queue/notification.h"
 #include "rehearsal/observation_counts.h"
+#include "relay/routes.h"
 #include "roles/delivery.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
 #include "roles/managesieve.h"
 #include "roles/pop3.h"
 #include "roles/queue.h"
+#include "roles/relay.h"
 #include "roles/resolver.h"
 #include "roles/smtp.h"
 #include "roles/snmp.h"
@@ -98,6 +100,8 @@ const std::vector<RoleEntry>& role_table() {
       {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
+      {"relay", roles::run_relay, User::network, [](const Configuration& c) { return c.children.relay; }, {}, 1,
+       {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}, {"outgoing-state", write}}},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
   };
@@ -123,6 +127,7 @@ void check_filters(const conf::Configuration& configuration, std::vector<conf::M
 // What other folders can say about a configuration beyond what conf/ checks.
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
+  relay::Routes::parse(configuration, mistakes);
   check_filters(configuration, mistakes);
   for (auto& mistake : queue::check_notices(configuration)) mistakes.push_back(std::move(mistake));
   if (auto ciphers = net::check_cipher_list(configuration.tls.ciphers); !ciphers)

@@ -11,6 +11,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/pop3.h src/roles/pop3.cc \
   src/roles/delivery.h src/roles/delivery.cc \
   src/roles/queue.h src/roles/queue.cc \
+  src/roles/relay.h src/roles/relay.cc \
   src/roles/resolver.h src/roles/resolver.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
   src/roles/service_watch.h src/roles/service_watch.cc \

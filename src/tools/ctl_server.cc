@@ -64,9 +64,11 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
     else std::printf("access tables: generation %s, loaded %s\n", text(about, "generation").c_str(), text(about, "loaded").c_str());
     if (about.contains("error")) std::printf("access tables: the present file is REFUSED: %s\n", text(about, "error").c_str());
   }
-  if (const value* const spool = answer->if_contains("spool"); spool != nullptr && spool->is_object()) {
-    std::string line = "spool:";
-    for (const auto& entry : spool->get_object())
+  for (const char* const name : {"spool", "outgoing"}) {
+    const value* const journal = answer->if_contains(name);
+    if (journal == nullptr || !journal->is_object()) continue;
+    std::string line = name + std::string(":");
+    for (const auto& entry : journal->get_object())
       line += " " + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
     std::puts(line.c_str());
   }

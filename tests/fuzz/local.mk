@@ -87,6 +87,13 @@ tests_fuzz_smtp_text_fuzz_SOURCES = tests/fuzz/smtp_text_fuzz.cc
 tests_fuzz_smtp_text_fuzz_LDADD = libpostern_smtp.a libpostern_net.a libpostern_base.a
 tests_fuzz_smtp_text_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/relay_client_fuzz
+tests_fuzz_relay_client_fuzz_SOURCES = tests/fuzz/relay_client_fuzz.cc
+tests_fuzz_relay_client_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_relay_client_fuzz_LDADD = libpostern_relay.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_relay_client_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_relay_client_fuzz_OBJECTS): $(ASIO_PCH)
+
 FUZZ_TARGETS += tests/fuzz/configuration_fuzz tests/fuzz/address_list_fuzz
 tests_fuzz_configuration_fuzz_SOURCES = tests/fuzz/configuration_fuzz.cc
 tests_fuzz_configuration_fuzz_LDADD = libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS)

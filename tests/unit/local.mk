@@ -23,6 +23,7 @@ include tests/unit/managesieve/local.mk
 include tests/unit/snmp/local.mk
 include tests/unit/delivery/local.mk
 include tests/unit/queue/local.mk
+include tests/unit/relay/local.mk
 include tests/unit/resolver/local.mk
 
 # Code of tests is large and runs once: it is compiled without optimisation. The libraries under test are not.

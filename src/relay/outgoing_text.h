@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The text of a message in the form in which it goes over the line: strict line ends, dots doubled, 8-bit parts encoded if the next
+// host can't take them.
+//
+// Whatever a message holds, what comes out has CRLF at the end of each line, the last one too, and no CR or LF but in those pairs (RFC
+// 5321 section 2.3.8): nobody can be made to see another message's end in it.
+// Never fails, but for without_8bit().
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postern::relay {
+
+struct TextFacts {
+  bool eight_bit_header = false, eight_bit_body = false;
+  bool strict = false;  // its line ends are as above already
+  [[nodiscard]] bool eight_bit() const { return eight_bit_header || eight_bit_body; }
+};
+TextFacts look_at(std::string_view message);
+
+// Line ends as above.
+std::string with_strict_lines(std::string_view message);
+// For DATA: with strict lines, leading dots doubled, and the line with the dot at the end (RFC 5321 section 4.5.2).
+std::string dot_stuffed(std::string_view message);
+
+// The message with every part that has bytes from 0x80 in quoted-printable (text) or base64 (RFC 6152 section 3, RFC 2045), strict lines.
+// Nothing if it can't be done: the bytes stand in header fields, in a multipart around its parts, or in a structure that goes too deep.
+std::optional<std::string> without_8bit(std::string_view message);
+
+}  // namespace postern::relay

@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "relay/relayer.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "mail/received.h"
+#include "net/run_for_life.h"
+
+#include <algorithm>
+
+namespace postern::relay {
+namespace {
+
+namespace asio = net::asio;
+using base::Severity;
+using net::Awaitable;
+using std::chrono::steady_clock;
+
+// A destination begins with so many connections.
+constexpr double kFirstConnections = 5;
+// A message that ended its process again and again waits so long.
+constexpr std::chrono::hours kPoisonWait{24};
+// Putting off a message is a few syncs; so many share them.
+constexpr unsigned kDiskThreads = 4;
+constexpr std::chrono::seconds kDiskPatience{120};
+// How long a connection whose TLS failed is tried without it.
+constexpr std::chrono::minutes kWithoutTls{10};
+constexpr std::chrono::seconds kDiskRetry{5};
+
+std::string domain_of(const std::string& address) { return base::lower(std::string_view(address).substr(address.rfind('@') + 1)); }
+
+}  // namespace
+
+struct Relayer::Job {
+  spool::Position position;
+  std::optional<spool::Record> record;  // empty: its text is read again when its turn comes
+  base::WallTime received{};
+  std::size_t parts_left = 0;
+  bool claimed = false, abandoned = false, suspicious = false, alone = false, poison = false;
+  std::uint64_t held_bytes = 0;
+  // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
+  struct Outcome {
+    bool done = false, taken = false, passed_on = false;  // passed_on: the next host knows DSN
+    Failure failure;
+    std::string reply, host;
+  };
+  std::vector<Outcome> outcomes;
+};
+
+struct Relayer::Part {
+  std::shared_ptr<Job> job;
+  std::vector<std::size_t> recipients;
+};
+
+struct Relayer::Destination {
+  std::string key;
+  Target target;
+  std::deque<Part> waiting;
+  std::size_t workers = 0, connecting = 0;
+  std::size_t woken = 0;  // idle connections that are about to look for a message
+  double window = kFirstConnections;
+  unsigned most = 20;
+  unsigned failures = 0;  // connections in a row that did not come about
+  steady_clock::time_point dead_until{}, without_tls_until{};
+  Failure last_failure;
+  std::string last_host;
+  bool queued = false;  // in fresh_ or troubled_
+};
+
+// A connection that waits for the next message.
+struct Relayer::Idle {
+  Destination& destination;
+  asio::steady_timer timer;
+  bool close = false, woken = false;
+};
+
+RelayerSettings relayer_settings(const conf::Configuration& configuration, unsigned child) {
+  const conf::Relay& relay = configuration.relay;
+  RelayerSettings settings;
+  settings.child = child;
+  settings.connections = relay.connections;
+  settings.connections_per_destination = relay.connections_per_destination;
+  settings.messages_per_connection = relay.messages_per_connection;
+  settings.waiting_messages = relay.waiting_messages;
+  settings.waiting_bytes = relay.waiting_bytes;
+  settings.attempts_alone = relay.attempts_alone;
+  settings.received_fields = configuration.smtp.received_fields;
+  settings.idle_time = relay.idle_time;
+  settings.dead_time = relay.dead_time;
+  settings.dead_time_most = relay.dead_time_most;
+  settings.schedule = queue::schedule_for_hosts(configuration);
+  std::vector<conf::Mistake> checked_already;
+  settings.routes = Routes::parse(configuration, checked_already);
+  return settings;
+}
+
+Relayer::Relayer(RelayerParts parts, RelayerSettings settings)
+    : parts_(std::move(parts)), settings_(std::move(settings)), disk_(parts_.io, kDiskThreads, 1000000) {}
+
+Relayer::~Relayer() = default;
+
+Relayer::Counters Relayer::counters() const {
+  Counters counters = counters_;
+  counters.connections = connections_;
+  counters.destinations = destinations_.size();
+  return counters;
+}
+
+std::size_t Relayer::room() const {
+  if (finishing_ || !alone_.empty() || alone_under_way_) return 0;
+  return settings_.waiting_messages - std::min<std::size_t>(settings_.waiting_messages, known_.size());
+}
+
+// ---- records come in
+
+void Relayer::take(const std::vector<spool::Position>& positions) {
+  for (const spool::Position& position : positions) {
+    if (finishing_ || known_.size() >= settings_.waiting_messages || !known_.insert(position).second) continue;
+    auto job = std::make_shared<Job>();
+    job->position = position;
+    if (!distribute(job)) known_.erase(position);
+  }
+  dispatch();
+}
+
+bool Relayer::read_text(Job& job) {
+  if (job.record) return true;
+  auto record = parts_.reader.read(job.position);
+  if (!record) {
+    // Gone: it was finished. Corrupt: the scan sets it aside. Anything else: later.
+    if (record.error().kind != Kind::not_found)
+      base::log_event(Severity::error, "record-not-read", {{"record", spool::to_string(job.position)}, {"reason", record.error().what}});
+    return false;
+  }
+  job.record.emplace(std::move(*record));
+  job.held_bytes = job.record->message().size();
+  held_bytes_ += job.held_bytes;
+  return true;
+}
+
+// Reads the record and puts its recipients beside those that go the same way. False: there is nothing to do, or not now.
+bool Relayer::distribute(const std::shared_ptr<Job>& job) {
+  if (!read_text(*job)) return false;
+  const mail::Envelope& envelope = job->record->envelope;
+  job->received = envelope.received;
+  job->outcomes.resize(envelope.recipients.size());
+  std::map<Destination*, std::vector<Part>> parts;
+  for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
+    auto& theirs = parts[&destination_for(envelope.recipients[index])];
+    if (theirs.empty() || theirs.back().recipients.size() == kRecipientsAtOnce) theirs.push_back({job, {}});
+    theirs.back().recipients.push_back(index);
+  }
+  if (parts.empty()) {
+    job->parts_left = 1;
+    if (start(*job) == Started::yes) part_is_done(job);
+    return true;
+  }
+  for (const auto& [destination, theirs] : parts) job->parts_left += theirs.size();
+  if (held_bytes_ > settings_.waiting_bytes && !job->alone) {
+    held_bytes_ -= std::exchange(job->held_bytes, 0);
+    job->record.reset();
+  }
+  for (auto& [destination, theirs] : parts)
+    for (Part& part : theirs) {
+      if (job->alone) destination->waiting.push_front(std::move(part));
+      else destination->waiting.push_back(std::move(part));
+    }
+  for (auto& [destination, theirs] : parts) want(*destination);
+  return true;
+}
+
+Relayer::Destination& Relayer::destination_for(const mail::Recipient& recipient) {
+  std::string domain = domain_of(recipient.address);
+  const Route& route = settings_.routes.find(recipient.destination_channel, domain);
+  // Mail of many domains for one smart host shares its connections.
+  std::string key = route.name;
+  if (route.by_mx && route.host.empty()) (key += ' ') += domain;
+  auto& known = destinations_[key];
+  if (!known) {
+    known = std::make_unique<Destination>();
+    known->key = std::move(key);
+    known->target = {route.by_mx && route.host.empty() ? std::move(domain) : route.host, route, false};
+    known->most = route.connections.value_or(settings_.connections_per_destination);
+  }
+  return *known;
+}
+
+// Claims the job's record before anything of it is sent. Abandoned: somebody else has it, it is finished, or it must be worked on alone.
+Relayer::Started Relayer::start(Job& job) {
+  if (job.abandoned) return Started::abandoned;
+  if (job.claimed) return Started::yes;
+  const auto abandon = [&] {
+    job.abandoned = true;
+    forget(job);
+    return Started::abandoned;
+  };
+  const spool::Claim claim = parts_.state.claim(job.position, settings_.child);
+  if (!claim.granted) return abandon();
+  // Asked under the claim: whoever had it before may have finished meanwhile.
+  std::vector<spool::Position> open{job.position};
+  parts_.reader.drop_finished(open);
+  if (open.empty()) {
+    parts_.state.release(job.position, settings_.child);
+    return abandon();
+  }
+  if (claim.must_be_alone && !job.alone) {
+    parts_.state.put_back(job.position, settings_.child);
+    alone_.push_back(job.position);
+    return abandon();
+  }
+  if (!read_text(job)) {
+    parts_.state.put_back(job.position, settings_.child);
+    ++counters_.put_back;
+    return abandon();
+  }
+  job.claimed = true;
+  ++claimed_;
+  const mail::Envelope& envelope = job.record->envelope;
+  job.suspicious = job.suspicious || claim.must_be_alone || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
+  if (job.alone) {
+    if (claim.attempts >= settings_.attempts_alone) {
+      job.poison = true;
+      base::log_event(Severity::error, "relay-poison", {{"id", envelope.id}, {"deaths", claim.attempts}});
+      for (auto& outcome : job.outcomes) {
+        outcome.done = true;
+        outcome.failure = temporary_failure("4.3.0", "this message ended the process that sent it " + std::to_string(claim.attempts) + " times");
+      }
+    } else {
+      parts_.state.work_alone(job.position, settings_.child);
+    }
+  }
+  if (mail::count_received_fields(job.record->message()) > settings_.received_fields)
+    for (auto& outcome : job.outcomes) {
+      outcome.done = true;
+      outcome.failure = permanent_failure("5.4.6", "the message has been on its way too long: it has more than " +
+                                                       std::to_string(settings_.received_fields) + " Received fields");
+    }
+  return Started::yes;
+}
+
+// Not for one whose record waits for its turn alone: that stays known, so that it is not taken twice.
+void Relayer::forget(Job& job) {
+  held_bytes_ -= std::exchange(job.held_bytes, 0);
+  job.record.reset();
+  if (std::find(alone_.begin(), alone_.end(), job.position) == alone_.end()) known_.erase(job.position);
+  const bool resumes = std::exchange(job.alone, false);
+  if (resumes) alone_under_way_ = false;
+  if (resumes || !alone_.empty()) asio::post(parts_.io, [this] { next_alone(); });
+  check_finished();
+}
+
+// The next suspect, once nothing else is under way; behind the last one all goes on as usual.
+void Relayer::next_alone() {
+  while (!alone_.empty() && !alone_under_way_ && claimed_ == 0 && !finishing_) {
+    alone_under_way_ = true;
+    auto job = std::make_shared<Job>();
+    job->position = alone_.front();
+    job->alone = true;
+    alone_.pop_front();
+    if (distribute(job)) {
+      if (start(*job) == Started::yes) break;
+      continue;  // forget() was called
+    }
+    known_.erase(job->position);
+    alone_under_way_ = false;
+  }
+  for (const auto& [key, destination] : destinations_) want(*destination);
+  dispatch();
+}
+
+// ---- connections
+
+bool Relayer::may_be_sent(const Part& part) const {
+  // While suspects wait, and at the end, only what was begun goes on.
+  if (part.job->claimed || part.job->abandoned) return true;
+  return alone_.empty() && !alone_under_way_ && !finishing_;
+}
+
+bool Relayer::wants_connection(const Destination& destination) const {
+  if (destination.connecting + destination.woken >= destination.waiting.size()) return false;
+  if (destination.workers >= std::min<std::size_t>(destination.most, static_cast<std::size_t>(destination.window))) return false;
+  return std::any_of(destination.waiting.begin(), destination.waiting.end(), [this](const Part& part) { return may_be_sent(part); });
+}
+
+void Relayer::want(Destination& destination) {
+  if (destination.waiting.empty()) return;
+  if (steady_clock::now() < destination.dead_until) {
+    fail_waiting(destination, destination.last_failure, destination.last_host);
+    return;
+  }
+  for (Idle* const idle : idle_) {
+    if (destination.connecting + destination.woken >= destination.waiting.size()) break;
+    if (&idle->destination != &destination || idle->close || idle->woken) continue;
+    idle->woken = true;
+    ++destination.woken;
+    idle->timer.cancel();
+  }
+  line_up(destination);
+}
+
+void Relayer::line_up(Destination& destination) {
+  if (destination.queued || !wants_connection(destination)) return;
+  destination.queued = true;
+  (destination.failures > 0 ? troubled_ : fresh_).push_back(&destination);
+}
+
+void Relayer::dispatch() {
+  for (std::deque<Destination*>* const row : {&fresh_, &troubled_}) {
+    while (!row->empty()) {
+      if (row == &troubled_ && troubled_connections_ >= std::max<std::size_t>(1, settings_.connections / 2)) break;
+      if (connections_ >= settings_.connections) {
+        // An open connection that has nothing to do makes room.
+        const auto idle = std::find_if(idle_.begin(), idle_.end(), [](const Idle* one) { return !one->close && !one->woken; });
+        if (idle == idle_.end()) return;
+        (*idle)->close = true;
+        (*idle)->timer.cancel();
+        return;
+      }
+      Destination& destination = *row->front();
+      row->pop_front();
+      destination.queued = false;
+      if (!wants_connection(destination)) continue;
+      ++destination.workers;
+      ++destination.connecting;
+      ++connections_;
+      const bool troubled = destination.failures > 0;
+      if (troubled) ++troubled_connections_;
+      const auto ended = [this, &destination, troubled] {
+        --destination.workers;
+        --connections_;
+        if (troubled) --troubled_connections_;
+        want(destination);
+        dispatch();
+        check_finished();
+      };
+      asio::co_spawn(
+          parts_.io, serve(destination), [ended](const std::exception_ptr& thrown) {
+            // What was under way has no answer: its record must not be forgotten, and only the end of the process frees its claim.
+            if (thrown) {
+              base::log_event(Severity::critical, "role-failed", {{"reason", net::reason_of(thrown)}});
+              std::_Exit(70);
+            }
+            ended();
+          });
+      // One at a time: others come first.
+      line_up(destination);
+    }
+  }
+}
+
+std::optional<Relayer::Part> Relayer::next(Destination& destination) {
+  const auto found = std::find_if(destination.waiting.begin(), destination.waiting.end(), [this](const Part& part) { return may_be_sent(part); });
+  if (found == destination.waiting.end()) return std::nullopt;
+  Part part = std::move(*found);
+  destination.waiting.erase(found);
+  return part;
+}
+
+Awaitable<void> Relayer::serve(Destination& destination) {
+  Target target = destination.target;
+  target.without_tls = steady_clock::now() < destination.without_tls_until;
+  Connected connected = co_await parts_.connect(std::move(target));
+  --destination.connecting;
+  if (!connected.connection) {
+    could_not_connect(destination, connected);
+    co_return;
+  }
+  destination.failures = 0;
+  if (connected.connection->tls_failed) destination.without_tls_until = steady_clock::now() + kWithoutTls;
+  co_await use(destination, *connected.connection);
+  co_await connected.connection->client->quit();
+}
+
+Awaitable<void> Relayer::use(Destination& destination, Connection& connection) {
+  unsigned messages = 0;
+  while (connection.client->usable() && messages < settings_.messages_per_connection) {
+    std::optional<Part> part = next(destination);
+    if (!part) {
+      const bool more = co_await wait_for_next(destination);
+      if (!more) co_return;
+      continue;
+    }
+    ++messages;
+    co_await transact(destination, connection, std::move(*part));
+    if (connection.client->usable()) {
+      // Room for one more as long as all goes well.
+      destination.window = std::min<double>(destination.most, destination.window + 1);
+      want(destination);
+      dispatch();
+    } else {
+      destination.window = std::max(1.0, destination.window / 2);
+    }
+  }
+}
+
+Awaitable<bool> Relayer::wait_for_next(Destination& destination) {
+  if (finishing_ || settings_.idle_time.count() == 0) co_return false;
+  Idle idle{destination, asio::steady_timer(parts_.io, settings_.idle_time)};
+  const auto place = idle_.insert(idle_.end(), &idle);
+  boost::system::error_code woken;
+  co_await idle.timer.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  idle_.erase(place);
+  if (idle.woken) --destination.woken;
+  co_return idle.woken && !finishing_;
+}
+
+void Relayer::could_not_connect(Destination& destination, const Connected& connected) {
+  // Where others get through, the host only wants fewer of us.
+  if (destination.workers > destination.connecting + 1) {
+    destination.window = std::max(1.0, destination.window / 2);
+    return;
+  }
+  destination.last_failure = connected.failure;
+  destination.last_host = connected.host;
+  destination.window = kFirstConnections;
+  // Several that were under way together are one failure.
+  if (!connected.failure.permanent && steady_clock::now() >= destination.dead_until) {
+    const auto doubled = settings_.dead_time * (std::int64_t{1} << std::min(destination.failures, 20U));
+    destination.dead_until = steady_clock::now() + std::min<std::chrono::seconds>(doubled, settings_.dead_time_most);
+    ++destination.failures;
+    base::log_event(Severity::notice, "relay-unreachable",
+                    {{"destination", destination.key}, {"host", connected.host}, {"waiting", destination.waiting.size()},
+                     {"failures", destination.failures}, {"status", connected.failure.status}, {"reason", connected.failure.diagnostic}});
+  }
+  fail_waiting(destination, connected.failure, connected.host);
+}
+
+void Relayer::fail_waiting(Destination& destination, const Failure& failure, const std::string& host) {
+  while (auto part = next(destination)) fail(*part, failure, host);
+}
+
+void Relayer::fail(Part& part, const Failure& failure, const std::string& host) {
+  if (start(*part.job) == Started::abandoned) return;
+  for (const std::size_t index : part.recipients) {
+    Job::Outcome& outcome = part.job->outcomes[index];
+    if (outcome.done) continue;
+    outcome.done = true;
+    outcome.failure = failure;
+    outcome.host = host;
+  }
+  part_is_done(part.job);
+}
+
+// ---- messages
+
+Awaitable<void> Relayer::transact(Destination& destination, Connection& connection, Part part) {
+  const std::shared_ptr<Job> job = part.job;
+  if (start(*job) == Started::abandoned) co_return;
+  const mail::Envelope& envelope = job->record->envelope;
+  std::vector<std::size_t> asked;
+  Transaction transaction{envelope, {}, job->record->message()};
+  for (const std::size_t index : part.recipients)
+    if (!job->outcomes[index].done) {
+      asked.push_back(index);
+      transaction.recipients.push_back(&envelope.recipients[index]);
+    }
+  if (asked.empty()) {
+    part_is_done(job);
+    co_return;
+  }
+  std::string with_fields;
+  if (!envelope.added_header_fields.empty()) {
+    for (const std::string& field : envelope.added_header_fields) with_fields += base::printable(field, 2048) + "\r\n";
+    with_fields += job->record->message();
+    transaction.message = with_fields;
+  }
+  const std::size_t bytes = transaction.message.size();
+  const Answers answers = co_await connection.client->send(std::move(transaction));
+  if (answers.unanswered) {
+    ++counters_.unanswered;
+    base::log_event(Severity::warning, "relay-unanswered", {{"id", envelope.id}, {"host", connection.host}, {"address", connection.address}});
+  }
+  const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(base::wall_now() - envelope.received);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    Job::Outcome& outcome = job->outcomes[asked[i]];
+    const Answer& answer = answers.recipients[i];
+    outcome.done = true;
+    outcome.taken = answer.taken;
+    outcome.failure = answer.failure;
+    outcome.reply = answer.reply;
+    outcome.passed_on = connection.client->extensions().dsn;
+    outcome.host = answer.taken || answer.failure.replied ? connection.host : std::string();
+    if (answer.taken && base::log_enabled(Severity::info))
+      base::log_event_gathered(Severity::info, "relayed",
+                               {{"id", envelope.id},
+                                {"from", envelope.reverse_path},
+                                {"recipient", envelope.recipients[asked[i]].address},
+                                {"channel", envelope.recipients[asked[i]].destination_channel},
+                                {"host", connection.host},
+                                {"address", connection.address},
+                                {"tls", connection.tls.empty() ? "none" : connection.tls},
+                                {"bytes", bytes},
+                                {"delay_ms", delay.count()},
+                                {"reply", answer.reply}});
+  }
+  if (std::any_of(answers.recipients.begin(), answers.recipients.end(), [](const Answer& answer) { return answer.taken; })) destination.dead_until = {};
+  part_is_done(job);
+}
+
+void Relayer::part_is_done(const std::shared_ptr<Job>& job) {
+  if (--job->parts_left > 0) return;
+  net::run_for_life(parts_.io, conclude(job));
+}
+
+// ---- what became of it
+
+Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
+  const mail::Envelope& envelope = job->record->envelope;
+  std::vector<mail::RecipientStatus> statuses;
+  mail::Envelope left = envelope;
+  left.recipients.clear();
+  std::size_t taken = 0;
+  const base::WallTime now = base::wall_now();
+  for (std::size_t index = 0; index < job->outcomes.size(); ++index) {
+    const Job::Outcome& outcome = job->outcomes[index];
+    const mail::Recipient& recipient = envelope.recipients[index];
+    const mail::DeliveryFailure said{outcome.taken ? "2.0.0" : outcome.failure.status, outcome.taken ? outcome.reply : outcome.failure.diagnostic, outcome.host, now};
+    if (outcome.taken) {
+      ++taken;
+      ++counters_.sent;
+      // RFC 3461 section 5.2.2: who asked for a notice of success, and goes on to where nobody sends one, gets ours.
+      if (recipient.notify_success && !outcome.passed_on) statuses.push_back({recipient, mail::DeliveryAction::relayed, said, std::nullopt});
+      continue;
+    }
+    if (outcome.failure.permanent) {
+      ++counters_.failed;
+      base::log_event(Severity::notice, "relay-refused",
+                      {{"id", envelope.id}, {"recipient", recipient.address}, {"host", outcome.host}, {"status", said.status}, {"reason", said.diagnostic}});
+      statuses.push_back({recipient, mail::DeliveryAction::failed, said, std::nullopt});
+      continue;
+    }
+    ++counters_.deferred;
+    base::log_event(Severity::notice, "relay-put-off",
+                    {{"id", envelope.id}, {"recipient", recipient.address}, {"host", outcome.host}, {"status", said.status}, {"reason", said.diagnostic}});
+    left.recipients.push_back(recipient);
+    left.recipients.back().last_failure = said;
+  }
+  if (!statuses.empty()) {
+    auto told = co_await parts_.tell(envelope, job->record->message(), statuses);
+    if (!told) {
+      // Nobody is told of success then; who failed must wait until the sender can be told.
+      base::log_event(Severity::error, "sender-not-told", {{"id", envelope.id}, {"reason", told.error().what}});
+      for (const mail::RecipientStatus& status : statuses)
+        if (status.action == mail::DeliveryAction::failed) {
+          left.recipients.push_back(status.recipient);
+          left.recipients.back().last_failure = status.outcome;
+        }
+    }
+  }
+  if (!left.recipients.empty()) {
+    ++left.attempts;
+    const base::WallTime next = job->poison ? now + kPoisonWait : queue::next_attempt(left, now, settings_.schedule);
+    const bool waits = co_await put_off(*job, left, next);
+    if (!waits) {
+      // Only at the end of this process: the next one does it all again.
+      parts_.state.put_back(job->position, settings_.child);
+      ++counters_.put_back;
+      --claimed_;
+      forget(*job);
+      co_return;
+    }
+  }
+  if (taken > 0) parts_.state.add_delivered(job->record->message().size(), taken);
+  finished(job->position);
+  forget(*job);
+}
+
+// Until it stands in deferred/. False: the process is to end.
+Awaitable<bool> Relayer::put_off(Job& job, mail::Envelope envelope, base::WallTime next) {
+  for (;;) {
+    // The work owns what it needs: it may outlive the wait for it.
+    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()), next,
+                                                        suspicious = job.suspicious]() -> std::optional<std::string> {
+      auto put = deferred.put(envelope, message, next, suspicious);
+      if (!put) return put.error().what;
+      return std::string();
+    };
+    const auto ended = co_await disk_.run(std::move(work), kDiskPatience);
+    if (ended.outcome == net::BlockingWork::Outcome::done && ended.text && ended.text->empty()) {
+      base::log_event(Severity::notice, "deferred",
+                      {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"attempts", envelope.attempts}, {"next", base::iso8601(next)}});
+      co_return true;
+    }
+    base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", ended.text.value_or("the disk takes too long")}});
+    if (finishing_) co_return false;
+    asio::steady_timer timer(parts_.io, kDiskRetry);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+// Those of one turn of the event loop are marked together.
+void Relayer::finished(const spool::Position& position) {
+  --claimed_;
+  to_mark_.push_back(position);
+  if (to_mark_.size() == 1) asio::post(parts_.io, [this] { mark_finished(); });
+}
+
+void Relayer::mark_finished() {
+  base::flush_log();
+  const std::vector<spool::Position> fresh = std::move(to_mark_);
+  to_mark_.clear();
+  if (auto marked = parts_.reader.mark_finished(fresh); !marked) {
+    base::log_event(Severity::error, "delivery-not-marked", {{"reason", marked.error().what}, {"messages", fresh.size()}});
+    unmarked_.insert(unmarked_.end(), fresh.begin(), fresh.end());
+    check_finished();
+    return;
+  }
+  std::vector<spool::Position> all = fresh;
+  all.insert(all.end(), unmarked_.begin(), unmarked_.end());
+  unmarked_.clear();
+  parts_.state.release(all, settings_.child);
+  parts_.state.add_finished(all.size());
+  check_finished();
+}
+
+void Relayer::upkeep() {
+  if (!unmarked_.empty() && to_mark_.empty()) mark_finished();
+  const auto now = steady_clock::now();
+  std::erase_if(destinations_, [&](const auto& entry) {
+    const Destination& destination = *entry.second;
+    return destination.waiting.empty() && destination.workers == 0 && !destination.queued && now >= destination.without_tls_until &&
+           // What is known of a dead one is forgotten when it could have been tried twice.
+           (destination.failures == 0 || now >= destination.dead_until + settings_.dead_time_most);
+  });
+}
+
+void Relayer::finish(std::function<void()> done) {
+  finishing_ = true;
+  done_ = std::move(done);
+  for (Idle* const idle : idle_) {
+    idle->close = true;
+    idle->timer.cancel();
+  }
+  asio::post(parts_.io, [this] { check_finished(); });
+}
+
+void Relayer::check_finished() {
+  if (!finishing_ || !done_ || claimed_ > 0 || !to_mark_.empty()) return;
+  asio::post(parts_.io, std::exchange(done_, nullptr));
+}
+
+}  // namespace postern::relay

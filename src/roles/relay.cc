@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/relay.h"
+
+#include "base/log.h"
+#include "directory/client.h"
+#include "net/run_for_life.h"
+#include "policy/access.h"
+#include "queue/notification.h"
+#include "relay/relayer.h"
+#include "roles/journal_feed.h"
+#include "roles/outside.h"
+#include "roles/rules_in_force.h"
+#include "roles/submitter.h"
+#include "roles/workers_lock.h"
+
+#include <memory>
+
+namespace postern::roles {
+namespace {
+
+namespace asio = net::asio;
+using net::Awaitable;
+
+// Read at once from notices, so that orders of the master come in between.
+constexpr std::size_t kRecordsAtOnce = 256;
+
+class RelayRole {
+ public:
+  RelayRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
+            spool::SharedState state, spool::Deferred deferred, directory::Generations generations, std::shared_ptr<const net::TlsClient> tls,
+            base::Descriptor notices)
+      : io_(io),
+        base_(start.take("base")),
+        submitter_(std::move(submitter)),
+        reader_(std::move(reader)),
+        state_(std::move(state)),
+        deferred_(std::move(deferred)),
+        generations_(std::move(generations)),
+        directory_(io, base_.get(), generations_),
+        outside_(io, start, base_.get(), directory_),
+        rules_(start, link, directory_, outside_.questions()),
+        limits_(io),
+        connector_(io, limits_, outside_.resolver(), std::move(tls), relay::connector_settings(*start.configuration)),
+        notifier_([this](std::string address) { return resolve(std::move(address)); },
+                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
+                  queue::notification_settings(*start.configuration)),
+        relayer_({io, reader_, state_, deferred_, [this](relay::Target target) { return connector_.connect(std::move(target)); },
+                  [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
+                    return notifier_.tell(std::move(envelope), message, std::move(statuses));
+                  }},
+                 relay::relayer_settings(*start.configuration, start.number)),
+        feed_(io, std::move(notices), reader_, state_, start.configuration->relay.waiting_messages + kRecordsAtOnce) {}
+
+  void begin(service::ControlLink& link) {
+    link.on_configuration([this](const std::shared_ptr<const conf::Configuration>& configuration) {
+      notifier_.set_settings(queue::notification_settings(*configuration));
+    });
+    link.on_rescan([this] { feed_.rescan(); });
+    // What has been begun is brought to its end: a death would make suspects of it.
+    link.on_finish([this](std::chrono::milliseconds) {
+      relayer_.finish([this] { io_.stop(); });
+    });
+    limits_.start();
+    feed_.begin();
+    net::run_for_life(io_, serve());
+  }
+
+  void end() {
+    base::flush_log();
+    [[maybe_unused]] const auto synced = reader_.sync_marks();
+    submitter_->finish();
+  }
+
+ private:
+  Awaitable<void> serve() {
+    for (;;) {
+      const std::size_t room = std::min(relayer_.room(), kRecordsAtOnce);
+      const bool more = room > 0 && (feed_.has_notices() || feed_.scan_due());
+      if (room > 0 && feed_.has_notices()) relayer_.take(feed_.take_notices(room));
+      feed_.note_put_back(relayer_.counters().put_back);
+      if (room > 0 && feed_.scan_due()) relayer_.take(feed_.scan());
+      feed_.upkeep();
+      relayer_.upkeep();
+      base::flush_log();
+      if (more) co_await asio::post(io_, asio::use_awaitable);
+      else co_await wait();
+    }
+  }
+
+  // Without room nothing is due, but soon there may be.
+  Awaitable<void> wait() {
+    if (relayer_.room() > 0) co_return co_await feed_.wait();
+    asio::steady_timer timer(io_, std::chrono::milliseconds(20));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+
+  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
+    const policy::Access access = rules_.access();
+    co_return co_await policy::resolve(access, std::move(address));
+  }
+
+  asio::io_context& io_;
+  base::Descriptor base_;
+  std::unique_ptr<Submitter> submitter_;
+  spool::JournalReader reader_;
+  spool::SharedState state_;
+  spool::Deferred deferred_;
+  directory::Generations generations_;
+  directory::Client directory_;
+  Outside outside_;
+  RulesInForce rules_;
+  net::TimeLimits limits_;
+  relay::Connector connector_;
+  queue::Notifier notifier_;
+  relay::Relayer relayer_;
+  JournalFeed feed_;
+};
+
+int failed(const Error& error) {
+  base::log_event(base::Severity::error, "role-not-started", {{"role", "relay"}, {"reason", error.what}});
+  return 1;
+}
+
+}  // namespace
+
+int run_relay(service::Start& start) {
+  asio::io_context io(1);
+  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
+  auto submitter = Submitter::open(start);
+  if (!submitter) return failed(submitter.error());
+  auto outgoing = open_journal_directory(start, Journal::outgoing);
+  if (!outgoing) return failed(outgoing.error());
+  auto state = map_journal_state(start, Journal::outgoing);
+  if (!state) return failed(state.error());
+  auto reader = spool::JournalReader::open(base::system_files(), outgoing->get());
+  if (!reader) return failed(reader.error());
+  auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
+  if (!deferred) return failed(deferred.error());
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
+  const conf::Configuration& configuration = *start.configuration;
+  auto tls = net::TlsClient::make(configuration.relay.authorities, configuration.tls.ciphers);
+  if (!tls) return failed(tls.error());
+  base::Descriptor notices = start.take("outgoing-read");
+  if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
+
+  service::ControlLink link(io, start);
+  RelayRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*generations), std::move(*tls),
+                 std::move(notices));
+  role.begin(link);
+  link.ready();
+  io.run();
+  role.end();
+  return 0;
+}
+
+}  // namespace postern::roles

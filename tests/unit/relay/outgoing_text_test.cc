@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "relay/outgoing_text.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+using namespace postern;
+
+namespace {
+
+class OutgoingTextTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(OutgoingTextTest);
+  CPPUNIT_TEST(lines_are_strict_and_dots_are_doubled);
+  CPPUNIT_TEST(facts_are_seen);
+  CPPUNIT_TEST(parts_of_8_bits_are_encoded);
+  CPPUNIT_TEST(what_cannot_be_encoded_is_said);
+  CPPUNIT_TEST_SUITE_END();
+
+  void lines_are_strict_and_dots_are_doubled() {
+    struct {
+      std::string text, strict, stuffed;
+    } rows[] = {
+        {"", "", ".\r\n"},
+        {"a", "a\r\n", "a\r\n.\r\n"},
+        {"a\r\n", "a\r\n", "a\r\n.\r\n"},
+        {".", ".\r\n", "..\r\n.\r\n"},
+        {".\r\n.a\r\nb.\r\n..\r\n", ".\r\n.a\r\nb.\r\n..\r\n", "..\r\n..a\r\nb.\r\n...\r\n.\r\n"},
+        {"a\nb\rc\r\n", "a\r\nb\r\nc\r\n", "a\r\nb\r\nc\r\n.\r\n"},
+        {"a\n.\nb\r\n", "a\r\n.\r\nb\r\n", "a\r\n..\r\nb\r\n.\r\n"},
+        {"a\r.\r\n", "a\r\n.\r\n", "a\r\n..\r\n.\r\n"},
+        {"a\r\n\r", "a\r\n\r\n", "a\r\n\r\n.\r\n"},
+        {"a\r\r\n", "a\r\n\r\n", "a\r\n\r\n.\r\n"},
+    };
+    for (const auto& row : rows) {
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.strict, relay::with_strict_lines(row.text));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.stuffed, relay::dot_stuffed(row.text));
+    }
+  }
+
+  void facts_are_seen() {
+    struct {
+      std::string text;
+      bool header, body, strict;
+    } rows[] = {{"A: b\r\n\r\nc\r\n", false, false, true},       {"A: \xc3\xbc\r\n\r\nc\r\n", true, false, true}, {"A: b\r\n\r\n\xc3\xbc\r\n", false, true, true},
+                {"A: b\n\nc\n", false, false, false},            {"A: b\r\n\r\nc", false, false, false},           {"A: b\r\n\r\na\rb\r\n", false, false, false},
+                {"0123456789\xff\r\n\r\n", true, false, true},   {"\r\n01234567\xff\r\n", false, true, true}};
+    for (const auto& row : rows) {
+      const auto facts = relay::look_at(row.text);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.header, facts.eight_bit_header);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.body, facts.eight_bit_body);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.strict, facts.strict);
+    }
+  }
+
+  void parts_of_8_bits_are_encoded() {
+    const auto simple = relay::without_8bit("Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding:\r\n 8bit\r\n\r\ngr\xc3\xbc\xc3\x9f" "e\r\n");
+    CPPUNIT_ASSERT(simple.has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("MIME-Version: 1.0\r\nSubject: x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                                     "gr=C3=BC=C3=9Fe\r\n"),
+                         *simple);
+    const auto parts = relay::without_8bit(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        "--b\r\nContent-Type: text/plain\r\n\r\nascii\r\n"
+        "--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xbc\r\n"
+        "--b\r\nContent-Type: application/octet-stream\r\n\r\n\xff\xfe\r\n"
+        "--b--\r\n");
+    CPPUNIT_ASSERT(parts.has_value());
+    CPPUNIT_ASSERT_MESSAGE(*parts, parts->starts_with("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+                                                      "--b\r\nContent-Type: text/plain\r\n\r\nascii\r\n--b\r\n"));
+    CPPUNIT_ASSERT_MESSAGE(*parts, parts->find("charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n--b\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(*parts, parts->find("Content-Transfer-Encoding: base64\r\n\r\n//4") != std::string::npos);
+    CPPUNIT_ASSERT(parts->ends_with("--b--\r\n"));
+  }
+
+  void what_cannot_be_encoded_is_said() {
+    for (const char* text : {"Subject: \xc3\xbc\r\n\r\nx\r\n",
+                             "Content-Type: multipart/mixed; boundary=b\r\n\r\n\xc3\xbc\r\n--b\r\n\r\nx\r\n--b--\r\n",
+                             "Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n\xc3\xbc\r\n",
+                             "Content-Type: message/partial; id=x; number=1\r\n\r\nA: b\r\n\r\n\xc3\xbc\r\n"})
+      CPPUNIT_ASSERT_MESSAGE(text, !relay::without_8bit(text).has_value());
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(OutgoingTextTest);
+
+}  // namespace
