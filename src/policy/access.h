@@ -11,7 +11,7 @@
 //
 // A site without compiled tables is closed: 451 4.3.5 at MAIL FROM. With tables but without ORIG_SEND_ACCESS, the first entry of the
 // shipped one holds: nobody relays from tcp_local to tcp_local (3.4).
-// Recipients whose mail would have to go to another host get 451 4.4.0 after the tables had their say: this version doesn't send.
+// Recipients of a channel that nothing here serves (neither a mailbox's nor one that is sent on) get 451 4.4.0 after the tables had their say.
 //
 // Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
 // What templates ask of the outside is answered by the process's Questions (policy/questions.h).
@@ -206,7 +206,7 @@ class TransactionAccess {
 };
 
 // The final recipients of an address without the access tables: for mail that a filter redirects. Errors: Kind::not_found (nobody of
-// that name here), Kind::permanent (another host, and this version doesn't send), Kind::invalid (no address), Kind::temporary.
+// that name here), Kind::permanent (nothing serves its channel), Kind::invalid (no address), Kind::temporary.
 net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
 
 // The one place where decisions are logged, with their notes: refusals at notice, the others at debug (info where $U asks for it), one

@@ -29,8 +29,8 @@ Reply temporary() { return {451, "4.3.0", "temporary problem, try again later"};
 
 std::string address_of(const Rewritten& rewritten) { return mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host; }
 
-// Channels whose mail stays on this machine.
-bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket"; }
+// Channels that one of our processes works for: delivery, or relay.
+bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket" || is_sent_on(channel); }
 
 }  // namespace
 
@@ -329,7 +329,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
 
   // Step 7.
   std::optional<Reply> last_refusal;
-  bool kept_any = false, sending = false;
+  bool kept_any = false, unserved = false;
   // $B of an ORIG_ table is about the whole recipient, that of the others about one address.
   const bool all_thrown_away = effects.bit_bucket;
   for (Final& final : expansion.finals) {
@@ -357,7 +357,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
       effects.bit_bucket = true;
       continue;
     }
-    sending |= !is_served(final.channel);
+    unserved |= !is_served(final.channel);
     mail::Recipient kept;
     kept.address = std::move(final.address);
     kept.original = final.channel == "hold" ? std::move(final.led_here) : recipient.as_given;
@@ -377,9 +377,9 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     refuse(last_refusal.value_or(temporary()));
     co_return decision;
   }
-  if (sending) {
+  if (unserved) {
     // To drop a member for this would lose mail, so the whole recipient waits at its sender's.
-    refuse({451, "4.4.0", "this server does not send mail to other hosts yet: " + shown});
+    refuse({451, "4.4.0", "nothing here serves the channel of this address: " + shown});
     co_return decision;
   }
   // Those are in it already, and they are the latest.
@@ -410,7 +410,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
   std::vector<mail::Recipient> recipients;
   for (auto& final : expansion.finals) {
     if (final.channel == "bitbucket") continue;
-    if (!is_served(final.channel)) co_return Error{Kind::permanent, "this server does not send mail to other hosts yet: " + final.address};
+    if (!is_served(final.channel)) co_return Error{Kind::permanent, "nothing here serves channel " + final.channel + ": " + final.address};
     mail::Recipient recipient;
     recipient.address = std::move(final.address);
     recipient.original = final.channel == "hold" ? std::move(final.led_here) : address;

@@ -24,16 +24,22 @@ CLEANFILES += tests/bench/hold_sessions
 bench-idle: all tests/bench/hold_sessions
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/idle_sessions $(IDLEFLAGS)
 
+# Mail that goes on, beside Postfix's smtp client. `make bench-relay RELAYFLAGS="--messages 5000"`.
+EXTRA_DIST += tests/bench/relay
+bench-relay: all
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/relay $(RELAYFLAGS)
+
 # One after the other, so that they don't disturb each other's figures. A further measurement is one more line here.
 bench: all
 	$(MAKE) bench-mail
+	$(MAKE) bench-relay
 	$(MAKE) bench-connections
 	$(MAKE) bench-idle
 	$(MAKE) bench-admission
 	$(MAKE) bench-tables
 	$(MAKE) bench-access
 	$(MAKE) bench-directory
-.PHONY: bench bench-mail bench-connections bench-idle bench-admission bench-tables bench-access bench-directory
+.PHONY: bench bench-mail bench-relay bench-connections bench-idle bench-admission bench-tables bench-access bench-directory
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench

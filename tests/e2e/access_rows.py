@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access control at SMTP level: the checks SM1 to SM20 of access-control.md 11.3, by their names there.
 
-Left out is what needs AUTH: SM6, and the authenticated half of SM11. This version does not send to other hosts: where the tables let
-mail out (SM9, SM11), the answer is 451 4.4.0 instead of 250, given when all tables have had their say.
+Left out is what needs AUTH: SM6, and the authenticated half of SM11.
 """
 from postern_testing import *
 
@@ -22,7 +21,6 @@ ORIG_SEND_ACCESS
 
 """
 STRANGER = "127.0.0.5"  # stands for 198.51.100.7: on no list
-LATER = "4.4.0 this server does not send mail to other hosts yet: "
 # The table that the rewriting rules ask for the client names the channel, so it can be seen from outside: strangers are refused by name.
 FIRST = INTERNAL + RELAY + """\
 PORT_ACCESS
@@ -104,7 +102,7 @@ def sm8_a_stranger_may_send_to_a_local_user():
 
 @case
 def sm9_a_local_list_may_lead_outside():
-    equal(answer("list@example.com"), "451 " + LATER + "list@example.com")
+    equal(answer("list@example.com")[:3], "250")
 
 
 @case
@@ -114,7 +112,7 @@ def sm10_send_access_sees_where_it_leads():
 
 @case
 def sm11_a_client_may_send_outside():
-    equal(answer("x@elsewhere.example", source="127.0.0.1"), "451 " + LATER + "x@elsewhere.example")
+    equal(answer("x@elsewhere.example", source="127.0.0.1")[:3], "250")
 
 
 @case

@@ -155,7 +155,7 @@ def templates_verify_names():
 
 @case
 def clients_may_be_known_by_names_that_lead_back():
-    contains(recipient(FRIEND, "x@elsewhere.example"), "451 4.4.0")  # it may relay, were there anything to relay with
+    contains(recipient(FRIEND, "x@elsewhere.example"), "250")  # it may relay
     contains(recipient(LIAR, "x@elsewhere.example"), "Relaying not permitted")
     contains(recipient(CLEAN, "x@elsewhere.example"), "Relaying not permitted")
     contains(greeting(FRIEND, POP3), "+OK")
