@@ -3,6 +3,8 @@
 
 #include "base/random.h"
 
+#include <iterator>
+
 namespace postern::directory {
 
 std::string Handles::issue(const std::shared_ptr<net::FramePeer>& peer, std::string account) {
@@ -17,7 +19,7 @@ std::string Handles::issue(const std::shared_ptr<net::FramePeer>& peer, std::str
 
 std::optional<std::string> Handles::account(const std::shared_ptr<net::FramePeer>& peer, std::string_view handle) const {
   const auto found = known_.find(handle);
-  if (found == known_.end() || found->second->peer.lock() != peer) return std::nullopt;
+  if (found == known_.end() || peer == nullptr || found->second->peer.lock() != peer) return std::nullopt;
   return found->second->account;
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/client.h"
 #include "directory/database.h"
+#include "directory/handles.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
 #include "directory/server.h"
 #include "directory/verifier.h"
+#include "net/frame_server.h"
 #include "net/frames.h"
 #include "temporary_directory.h"
 
@@ -139,6 +141,8 @@ asio::awaitable<std::size_t> count_accepted(Client& client, int logins) {
 class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(ServerTest);
   CPPUNIT_TEST(finds_domains_and_accounts);
+  CPPUNIT_TEST(an_alias_costs_no_second_question);
+  CPPUNIT_TEST(scripts_want_a_handle);
   CPPUNIT_TEST(verifies_passwords);
   CPPUNIT_TEST(unknown_accounts_cost_the_same_hash_as_wrong_passwords);
   CPPUNIT_TEST(answers_from_the_cache_until_the_generation_moves);
@@ -171,6 +175,53 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(site.run(site.client->account("nobody@example.com")).value() == nullptr);
     CPPUNIT_ASSERT(site.run(site.client->account("no\r\nbody@example.com")).value() == nullptr);
     CPPUNIT_ASSERT(site.run(site.client->account("\xff@example.com")).value() == nullptr);
+  }
+
+  void an_alias_costs_no_second_question() {
+    Site site;
+    std::vector<std::string> members;
+    for (int i = 0; i < 10000; ++i) members.push_back("member-number-" + std::to_string(i) + "@example.net");
+    site.database->add(Alias{Alias::Kind::group, "team@example.com", members, "user@example.com", "", {}}).value();
+    site.database->add(Alias{Alias::Kind::alias, "@example.com", {"user@example.com"}, "", "", {}}).value();
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->account("TEAM@example.com")).value() == nullptr);
+    const auto team = site.run(site.client->alias("team@example.com")).value();
+    CPPUNIT_ASSERT(team != nullptr && team->kind == Alias::Kind::group);
+    CPPUNIT_ASSERT(team->members == members);
+    CPPUNIT_ASSERT_EQUAL(std::string("user@example.com"), team->owner);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, site.client->asked());
+    CPPUNIT_ASSERT(site.run(site.client->alias("user@example.com")).value() == nullptr);
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value() != nullptr);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, site.client->asked());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.run(site.client->alias("@EXAMPLE.com")).value()->members.size());
+    CPPUNIT_ASSERT(site.run(site.client->alias("@example.org")).value() == nullptr);
+    CPPUNIT_ASSERT(site.run(site.client->alias("nobody@example.com")).value() == nullptr);
+  }
+
+  void scripts_want_a_handle() {
+    Site site;
+    site.start();
+    site.connect();
+    CPPUNIT_ASSERT(site.run(site.client->scripts("made up")).value().outcome == ScriptOutcome::logged_out);
+    CPPUNIT_ASSERT(site.run(site.client->put_script("", "one", "keep;")).value() == ScriptOutcome::logged_out);
+    CPPUNIT_ASSERT(site.run(site.client->put_script("user@example.com", "a/b", "keep;")).value() == ScriptOutcome::bad_name);
+    CPPUNIT_ASSERT(site.run(site.client->script("user@example.com", "filter")).value().outcome == ScriptOutcome::logged_out);
+    // One is good on the connection on which it was issued, and as long as that lives.
+    Handles handles;
+    struct Peer final : net::FramePeer {
+      [[nodiscard]] uid_t user() const override { return 0; }
+      [[nodiscard]] bool administrator() const override { return false; }
+      [[nodiscard]] bool closed() const override { return false; }
+      void send(const boost::json::object&) override {}
+    };
+    const auto mine = std::make_shared<Peer>(), other = std::make_shared<Peer>();
+    const std::string handle = handles.issue(mine, "user@example.com");
+    CPPUNIT_ASSERT(handle.size() >= 26);
+    CPPUNIT_ASSERT_EQUAL(std::string("user@example.com"), handles.account(mine, handle).value());
+    CPPUNIT_ASSERT(!handles.account(other, handle));
+    CPPUNIT_ASSERT(!handles.account(nullptr, handle));
+    CPPUNIT_ASSERT(handles.issue(mine, "user@example.com") != handle);
   }
 
   void verifies_passwords() {
