@@ -2,6 +2,7 @@
 #include "directory/administration.h"
 #include "directory/dump.h"
 #include "directory/protocol.h"
+#include "keyfile/store.h"
 #include "temporary_directory.h"
 
 #include <cppunit/extensions/HelperMacros.h>
@@ -83,6 +84,7 @@ class DumpTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(questions_dump_and_load);
   CPPUNIT_TEST(scripts_of_an_account);
   CPPUNIT_TEST(aliases_and_accounts_share_their_names);
+  CPPUNIT_TEST(an_account_of_the_first_version_becomes_two_records);
   CPPUNIT_TEST(a_killed_load_leaves_whole_batches);
   CPPUNIT_TEST_SUITE_END();
 
@@ -301,6 +303,43 @@ class DumpTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(team.members == std::vector<std::string>{"a@example.net"} && team.owner.empty() && team.kind == Alias::Kind::group);
     const auto list = administer(database, {{"ask", "alias-list"}, {"kind", "alias"}});
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, list->answer.at("aliases").as_array().size());
+  }
+
+  void an_account_of_the_first_version_becomes_two_records() {
+    const auto text = [](std::string_view value) { return std::string(3, '\0') + static_cast<char>(value.size()) + std::string(value); };
+    const std::string old = std::string("A\x01", 2) + std::string(8, '\0') + '\x01' + std::string(8, '\0') + text("ann@example.com") + text("example.com/ann") + text(kHash) +
+                            text("") + text("keep;");
+    using Change = void (*)(Database&);
+    const Change changes[] = {
+        [](Database&) {},
+        [](Database& database) { CPPUNIT_ASSERT_EQUAL(std::size_t{1}, database.scripts("ann@example.com").value().size()); },
+        [](Database& database) { database.put_script("ann@example.com", {"other", "stop;", {}, {}}, nullptr).value(); },
+        [](Database& database) {
+          auto record = *database.account("ann@example.com").value();
+          record.account.description = "Ann";
+          database.change(record).value();
+        },
+    };
+    for (const Change change : changes) {
+      const test::TemporaryDirectory place;
+      Database::open(place.get()).value().add(Domain{"example.com", "", {}}).value();
+      keyfile::Store::open(place.get(), "accounts").value().put(std::string("aexample.com\0ann", 16), old).value();
+      auto database = Database::open(place.get()).value();
+      change(database);
+      const auto found = look_up(database, {{"ask", "account"}, {"name", "ann@example.com"}});
+      CPPUNIT_ASSERT_EQUAL(std::string("keep;"), text_in(found->at("account").as_object(), "filter").value());
+      const auto script = database.script("ann@example.com", "filter").value();
+      CPPUNIT_ASSERT(script && script->text == "keep;");
+      CPPUNIT_ASSERT(dump_of(database).find("  active-script filter\n  script filter\n    =keep;\n") != std::string::npos);
+    }
+    // What was dumped of it is no difference to it.
+    const test::TemporaryDirectory place;
+    Database::open(place.get()).value().add(Domain{"example.com", "", {}}).value();
+    keyfile::Store::open(place.get(), "accounts").value().put(std::string("aexample.com\0ann", 16), old).value();
+    auto database = Database::open(place.get()).value();
+    std::vector<Database::Entry> entries;
+    CPPUNIT_ASSERT_EQUAL(std::string(), read(dump_of(database), entries));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, database.load(entries, false, false).value().unchanged);
   }
 
   // A process that loads batch after batch, and says so when each is confirmed, is killed; the next one finds what was said, and nothing by halves.
