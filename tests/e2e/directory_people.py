@@ -185,5 +185,22 @@ def many_accounts_are_loaded_and_can_log_in():
     equal(len(site.ctl_json("account", "list", "many.example")), 2000)
 
 
+@case
+def a_load_goes_on_where_the_death_of_the_directory_ended_it():
+    path = write("late", "postern-directory 1\ndomain late.example\n" + "".join("account u%d@late.example\n" % number for number in range(20000)))
+    before = len(site.log_lines("change=directory-load"))
+    loading = subprocess.Popen([program("posternctl"), "--config", site.configuration, "directory", "load", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(site.log_lines("change=directory-load")) > before + 2, 20, "batches")
+    for pid in site.server.children("directory"):
+        os.kill(pid, signal.SIGKILL)
+    told = loading.communicate(timeout=60)[1]
+    if loading.returncode != 0:  # else it was faster
+        contains(told, "load the file again")
+    counts = site.ctl_json("directory", "load", path)
+    equal(counts["added"] + counts["unchanged"], 20001)
+    check(counts["unchanged"] >= 1000, "what was confirmed is there: %r" % counts)
+    check(answer_to("u19999@late.example").startswith("250"), "the last one has mail")
+
+
 with site.running():
     run_cases()
