@@ -8,6 +8,7 @@ tests_unit_sieve_sieve_test_SOURCES = tests/unit/main.cc \
   tests/unit/sieve/format_test.cc \
   tests/unit/sieve/language_test.cc \
   tests/unit/sieve/levels_test.cc \
+  tests/unit/sieve/limits_test.cc \
   tests/unit/sieve/lint_test.cc \
   tests/unit/sieve/replies_test.cc \
   tests/unit/sieve/templates_test.cc \

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Limits that postern.conf sets, each one below, at and one above (sieve/limits.h). Others are in capabilities_test.cc.
+#include "support.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <functional>
+
+namespace postern::sieve {
+
+using namespace test;
+
+class LimitsTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(LimitsTest);
+  CPPUNIT_TEST(scripts_end_at_their_limits);
+  CPPUNIT_TEST(runs_end_at_their_limits);
+  CPPUNIT_TEST(program_has_a_size);
+  CPPUNIT_TEST(steps_are_counted_exactly);
+  CPPUNIT_TEST(regular_expressions_have_a_size);
+  CPPUNIT_TEST(time_ends_a_run);
+  CPPUNIT_TEST_SUITE_END();
+
+  static constexpr std::string_view kMessage = "From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n";
+  static std::string repeated(std::size_t count, const std::function<std::string(std::size_t)>& piece) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) text += piece(i);
+    return text;
+  }
+  static bool compiles(std::string_view script, const CompileOptions& options) { return compile(script, options).program != nullptr; }
+
+  void scripts_end_at_their_limits() {
+    constexpr std::size_t kLimit = 6;
+    struct {
+      const char* name;
+      std::size_t CompileLimits::*limit;
+      std::function<std::string(std::size_t)> script;   // of this measure
+    } rows[] = {
+        {"script_bytes", &CompileLimits::script_bytes, [](std::size_t n) { return "#" + std::string(n - 1, 'x'); }},
+        {"string_bytes", &CompileLimits::string_bytes, [](std::size_t n) { return "require \"reject\"; reject \"" + std::string(n, 'x') + "\";"; }},
+        {"commands", &CompileLimits::commands, [](std::size_t n) { return repeated(n, [](std::size_t) { return "keep;"; }); }},
+        {"nesting of blocks", &CompileLimits::nesting, [](std::size_t n) { return repeated(n, [](std::size_t) { return "if true {"; }) + repeated(n, [](std::size_t) { return "}"; }); }},
+        {"list_items", &CompileLimits::list_items, [](std::size_t n) { return "if exists [" + repeated(n, [](std::size_t i) { return std::string(i == 0 ? "" : ", ") + "\"a\""; }) + "] {}"; }},
+        {"variables", &CompileLimits::variables, [](std::size_t n) { return "require \"variables\";" + repeated(n, [](std::size_t i) { return "set \"v" + std::to_string(i) + "\" \"\";"; }); }},
+    };
+    for (const auto& row : rows) {
+      CompileOptions options;
+      options.limits.*row.limit = kLimit;
+      for (const std::size_t measure : {kLimit - 1, kLimit, kLimit + 1}) {
+        // Only the one limit is small.
+        const std::string script = row.script(measure);
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.name) + " " + std::to_string(measure), measure <= kLimit, compiles(script, options));
+      }
+    }
+  }
+
+  void runs_end_at_their_limits() {
+    constexpr std::size_t kLimit = 3;
+    struct {
+      const char* name;
+      std::size_t Limits::*limit;
+      const char* requires_;
+      std::function<std::string(std::size_t)> piece;
+    } rows[] = {
+        {"actions", &Limits::actions, "require \"fileinto\";", [](std::size_t i) { return "fileinto \"f" + std::to_string(i) + "\";"; }},
+        {"redirects", &Limits::redirects, "", [](std::size_t i) { return "redirect \"r" + std::to_string(i) + "@example.com\";"; }},
+        {"notifications", &Limits::notifications, "require \"enotify\";", [](std::size_t i) { return "notify \"mailto:n" + std::to_string(i) + "@example.com\";"; }},
+        {"header_edits", &Limits::header_edits, "require \"editheader\";", [](std::size_t) { return "addheader \"X\" \"y\";"; }},
+    };
+    for (const auto& row : rows) {
+      Limits limits;
+      limits.*row.limit = kLimit;
+      for (const std::size_t count : {kLimit - 1, kLimit, kLimit + 1}) {
+        const std::string got = test::result(row.requires_ + repeated(count, row.piece), kMessage, kEnvelope, limits);
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name + (" " + got), count > kLimit, got.starts_with("error:") && got.find("limit (3)") != std::string::npos);
+      }
+    }
+    Limits limits;
+    limits.regex_text_bytes = 5;
+    for (const char* subject : {"abcd", "abcde", "abcdef"}) {
+      const std::string got = test::result("require \"regex\"; if header :regex \"subject\" \"a.*\" { discard; }", std::string("Subject: ") + subject + "\r\n\r\n", kEnvelope, limits);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(subject, std::string(std::string_view(subject).size() <= 5 ? "discard" : "keep (implicit)"), got);
+    }
+  }
+
+  void program_has_a_size() {
+    const std::string script = repeated(20, [](std::size_t) { return "if header \"subject\" \"x\" { keep; }\n"; });
+    CompileOptions options;
+    const std::size_t bytes = facts(*compile(script).program).bytes;
+    for (const std::size_t limit : {bytes - 1, bytes, bytes + 1}) {
+      options.limits.program_bytes = limit;
+      CPPUNIT_ASSERT_EQUAL(limit >= bytes, compiles(script, options));
+    }
+    options.limits.program_bytes = bytes - 1;
+    CPPUNIT_ASSERT_EQUAL("1:1 the program of the script is larger than " + std::to_string(bytes - 1) + " bytes", mistakes_of(compile(script, options)));
+  }
+
+  void steps_are_counted_exactly() {
+    const std::string script = repeated(10, [](std::size_t) { return "if header \"subject\" \"x\" { stop; }\n"; }) + "discard;";
+    const Compiled compiled = compile(script);
+    const mail::MessageView message(kMessage);
+    TestHost host;
+    const std::uint64_t steps = run(*compiled.program, message, kEnvelope, host).steps_used;
+    for (const std::uint64_t limit : {steps - 1, steps, steps + 1}) {
+      Limits limits;
+      limits.steps = limit;
+      const Outcome got = run(*compiled.program, message, kEnvelope, host, limits);
+      CPPUNIT_ASSERT_EQUAL(limit < steps, got.over_limit);
+      CPPUNIT_ASSERT_EQUAL(limit < steps, got.actions.empty());
+    }
+  }
+
+  void regular_expressions_have_a_size() {
+    const std::string script = "require \"regex\"; if header :regex \"subject\" \"(ab|cd){10}\" { discard; }";
+    CompileOptions options;
+    options.run_limits.regex_program_bytes = 1;
+    const std::string said = mistakes_of(compile(script, options));
+    const auto at = said.find("too large (");
+    CPPUNIT_ASSERT_MESSAGE(said, at != std::string::npos);
+    const std::size_t bytes = std::stoul(said.substr(at + 11));
+    for (const std::size_t limit : {bytes - 1, bytes, bytes + 1}) {
+      options.run_limits.regex_program_bytes = limit;
+      CPPUNIT_ASSERT_EQUAL(limit >= bytes, compiles(script, options));
+    }
+  }
+
+  void time_ends_a_run() {
+    const std::string script = repeated(3000, [](std::size_t) { return "if header \"subject\" \"x\" {}\n"; });
+    const Compiled compiled = compile(script);
+    const mail::MessageView message(kMessage);
+    TestHost host;
+    Limits limits;
+    limits.cpu_time = std::chrono::milliseconds(0);
+    CPPUNIT_ASSERT(run(*compiled.program, message, kEnvelope, host, limits).over_limit);
+    limits.cpu_time = std::chrono::hours(1);
+    CPPUNIT_ASSERT(!run(*compiled.program, message, kEnvelope, host, limits).over_limit);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(LimitsTest);
+
+}  // namespace postern::sieve
