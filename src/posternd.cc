@@ -117,7 +117,7 @@ int run_child() {
 // The administrator's Sieve scripts, with the places in their own files.
 void check_filters(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (const auto& [path, text] : conf::filter_texts(configuration)) {
-    sieve::CompileOptions options = delivery::compile_options(configuration);
+    sieve::CompileOptions options = delivery::compile_options(configuration, delivery::Owner::nobody);
     options.system_script = true;
     for (const auto& mistake : sieve::compile(text, options).mistakes)
       mistakes.push_back({{path, mistake.line}, "column " + std::to_string(mistake.column), mistake.text, mistake.warning});

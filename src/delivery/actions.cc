@@ -148,7 +148,7 @@ Awaitable<Result<void>> Deliverer::perform(Job& job, Progress& progress, std::si
     case ActionKind::fileinto: {
       if (!progress.account) co_return Error{Kind::permanent, "the recipient has no mailbox here"};
       if (std::find(progress.folders.begin(), progress.folders.end(), action.target) != progress.folders.end()) co_return Result<void>();
-      auto filed = file(job, recipient, *progress.account, {action.target, action.flags, action.create || settings_.create_folders}, stored_text(job, action.message.get()), batch);
+      auto filed = file(job, recipient, *progress.account, {action.target, action.flags, action.create || settings_.create_folders, {}, action.special_use}, stored_text(job, action.message.get()), batch);
       if (!filed) co_return filed.error();
       progress.folders.push_back(action.target);
       progress.in_mailbox = true;
@@ -233,8 +233,14 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   std::copy_if(filing.flags.begin(), filing.flags.end(), std::back_inserter(message.keywords), [](const std::string& flag) { return !flag.starts_with('\\'); });
   message.received = envelope.received;
   message.suspicious = job.suspicious;
+  bool made = false;
+  if (!filing.special_use.empty()) {
+    const auto exists = parts_.store.folder_exists(account.mailbox_directory, message.folder);
+    made = exists && !*exists;
+  }
   auto added = batch.add(message, text);
   if (!added) return added.error();
+  if (made) give_use(account, message.folder, filing.special_use);
   job.left_traces = true;
   ++job.files;
   ++counters_.filed;
@@ -247,6 +253,19 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
                              {"bytes", text.crlf_bytes()},
                              {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
   return {};
+}
+
+// RFC 8579 section 4.1: a use that can't be given stops nothing.
+void Deliverer::give_use(const directory::Account& account, const std::string& folder, const std::string& use) {
+  const int mail = parts_.store.mail_directory();
+  auto facts = store::read_folder_facts(mail, account.mailbox_directory, folder);
+  Result<void> written = facts ? Result<void>() : Result<void>(facts.error());
+  if (facts) {
+    facts->uses.push_back(use);
+    if (facts->id.empty()) facts->id = store::new_folder_id();
+    written = store::write_folder_facts(parts_.store.files(), mail, account.mailbox_directory, folder, *facts);
+  }
+  if (!written) base::log_event(Severity::warning, "use-not-given", {{"mailbox", account.name}, {"folder", folder}, {"use", use}, {"reason", written.error().what}});
 }
 
 Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::size_t number, const sieve::Action& action) {
@@ -395,7 +414,7 @@ void Deliverer::file_copy(Job& job, const Progress& progress, std::size_t number
   Result<void> filed = Error{Kind::permanent, "the recipient has no mailbox here"};
   if (progress.account) {
     const store::Text stored(text);
-    filed = file(job, recipient, *progress.account, {copy.mailbox, copy.flags, copy.create || settings_.create_folders, new_id_for(envelope, recipient, kFileCopy + number)}, stored, batch);
+    filed = file(job, recipient, *progress.account, {copy.mailbox, copy.flags, copy.create || settings_.create_folders, new_id_for(envelope, recipient, kFileCopy + number), copy.special_use}, stored, batch);
   }
   if (!filed) base::log_event(Severity::warning, "copy-not-filed", {{"id", envelope.id}, {"recipient", recipient.address}, {"folder", copy.mailbox}, {"reason", filed.error().what}});
 }

@@ -117,6 +117,7 @@ class Deliverer {
   // Keeps the message where it would be without any filter: in the inbox, or on its way.
   Result<void> keep(Job& job, Progress& progress, const sieve::Action& action, store::Batch& batch);
   Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const Filing& filing, const store::Text& text, store::Batch& batch);
+  void give_use(const directory::Account& account, const std::string& folder, const std::string& use);
   const store::Text& stored_text(Job& job, const sieve::MessageVersion* version);
   void file_copy(Job& job, const Progress& progress, std::size_t number, const sieve::FileCopy& copy, const std::string& text, store::Batch& batch);
   // Puts a message of its own with this envelope into the journal, with `fields` in front of the header. Its id is made here.

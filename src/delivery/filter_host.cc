@@ -36,6 +36,39 @@ bool FilterHost::mailbox_exists(const std::string& name) {
   return exists && *exists;
 }
 
+const std::vector<store::NamedFolder>& FilterHost::folders() {
+  if (!folders_) {
+    folders_.emplace();
+    if (subject_.account)
+      if (auto found = store::list_folders(store_.mail_directory(), subject_.account->mailbox_directory)) folders_ = std::move(*found);
+  }
+  return *folders_;
+}
+
+std::optional<std::string> FilterHost::mailbox_with_id(const std::string& id) {
+  for (const store::NamedFolder& folder : folders())
+    if (folder.facts.id == id) return folder.name;
+  return std::nullopt;
+}
+
+// Of several the first by name.
+std::optional<std::string> FilterHost::mailbox_with_use(const std::string& use, const std::optional<std::string>& among) {
+  for (const store::NamedFolder& folder : folders())
+    if ((!among || folder.name == *among) &&
+        std::any_of(folder.facts.uses.begin(), folder.facts.uses.end(), [&](const std::string& one) { return base::equal_ignoring_case(one, use); }))
+      return folder.name;
+  return std::nullopt;
+}
+
+// Of the server there is what RFC 5464 section 6.2.1 has for all: whom to write to.
+std::optional<std::string> FilterHost::metadata(const std::optional<std::string>& mailbox, const std::string& entry) {
+  if (!mailbox) return base::equal_ignoring_case(entry, "/shared/admin") ? std::optional("mailto:postmaster@" + settings_.host_name) : std::nullopt;
+  for (const store::NamedFolder& folder : folders())
+    if (folder.name == *mailbox)
+      if (const auto found = folder.facts.annotations.find(base::lower(entry)); found != folder.facts.annotations.end()) return found->second;
+  return std::nullopt;
+}
+
 bool FilterHost::is_duplicate(const std::string& key) {
   if (!subject_.account) return false;
   const std::string& directory = subject_.account->mailbox_directory;

@@ -4,10 +4,12 @@
 // us, the environment. What can't be found out counts as not there; nothing is changed.
 #include "delivery/filtering.h"
 #include "store/account_memory.h"
+#include "store/folder_facts.h"
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::delivery {
 
@@ -17,6 +19,9 @@ class FilterHost final : public sieve::Host {
   FilterHost(store::Store& store, const FilterSubject& subject, const FilterSettings& settings, const mail::MessageView& message, const SeenInBatch& seen)
       : store_(store), subject_(subject), settings_(settings), message_(message), seen_(seen) {}
   bool mailbox_exists(const std::string& name) override;
+  std::optional<std::string> mailbox_with_id(const std::string& id) override;
+  std::optional<std::string> mailbox_with_use(const std::string& use, const std::optional<std::string>& among) override;
+  std::optional<std::string> metadata(const std::optional<std::string>& mailbox, const std::string& entry) override;
   bool is_duplicate(const std::string& key) override;
   std::optional<sieve::Score> spam_score() override;
   std::optional<sieve::Score> virus_score() override;
@@ -25,7 +30,9 @@ class FilterHost final : public sieve::Host {
   void note(int line, int column, const std::string& text) override;
 
  private:
+  const std::vector<store::NamedFolder>& folders();
   store::Store& store_;
+  std::optional<std::vector<store::NamedFolder>> folders_;  // looked up at the first question
   const FilterSubject& subject_;
   const FilterSettings& settings_;
   const mail::MessageView& message_;

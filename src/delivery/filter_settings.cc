@@ -35,7 +35,7 @@ sieve::Limits run_limits(const conf::Configuration& configuration) {
 
 }  // namespace
 
-sieve::CompileOptions compile_options(const conf::Configuration& configuration) {
+sieve::CompileOptions compile_options(const conf::Configuration& configuration, Owner owner) {
   const conf::Filters& filters = configuration.filters;
   sieve::CompileOptions options;
   options.abilities = kFilterAbilities;
@@ -48,9 +48,10 @@ sieve::CompileOptions compile_options(const conf::Configuration& configuration) 
   options.limits.includes = filters.includes;
   options.limits.include_depth = filters.include_depth;
   options.limits.variables = filters.variables;
-  options.script = [texts = std::make_shared<const std::map<std::string, std::string, std::less<>>>(conf::global_filter_texts(configuration))](
+  options.script = [owner, texts = std::make_shared<const std::map<std::string, std::string, std::less<>>>(conf::global_filter_texts(configuration))](
                        sieve::ScriptPlace place, const std::string& name) -> std::optional<std::string> {
-    const auto found = place == sieve::ScriptPlace::global ? texts->find(name) : texts->end();
+    if (place == sieve::ScriptPlace::personal) return owner == Owner::account ? std::optional(std::string()) : std::nullopt;
+    const auto found = texts->find(name);
     return found == texts->end() ? std::nullopt : std::optional(found->second);
   };
   return options;

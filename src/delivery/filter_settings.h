@@ -7,8 +7,10 @@
 
 namespace postern::delivery {
 
-// With the limits and the scripts for `include :global`; an account's own scripts are for the caller.
-sieve::CompileOptions compile_options(const conf::Configuration& configuration);
+// With the limits and the scripts for `include :global`. An account's own scripts are not looked at: all of them are there, and empty, so that
+// a script can be checked before those that it includes are stored; nobody's own, there are none. Delivery has the real ones.
+enum class Owner { account, nobody };
+sieve::CompileOptions compile_options(const conf::Configuration& configuration, Owner owner = Owner::account);
 FilterSettings filter_settings(const conf::Configuration& configuration);
 
 }  // namespace postern::delivery

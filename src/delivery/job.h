@@ -50,6 +50,7 @@ struct Deliverer::Filing {
   std::vector<std::string> flags;
   bool create = false;
   std::string id = {};  // of the message; empty: the record's own
+  std::string special_use = {};  // that the folder gets if it is made
 };
 
 // The id of a message that is made of this one by action number `action`: the same at every replay.

@@ -19,7 +19,8 @@ namespace postern::delivery {
 
 // What the deliverer carries out and answers (sieve::Ability). Scripts for it, and whoever checks them, get no capability that needs more.
 inline constexpr std::uint32_t kFilterAbilities = sieve::kStoresEdited | sieve::kRejects | sieve::kSendsVacation | sieve::kNotifies | sieve::kRemembers | sieve::kScoresSpam |
-                                                  sieve::kScoresViruses | sieve::kHolds | sieve::kCaptures | sieve::kTagsConversion | sieve::kKnowsEnvironment | sieve::kIncludes;
+                                                  sieve::kScoresViruses | sieve::kHolds | sieve::kCaptures | sieve::kTagsConversion | sieve::kKnowsEnvironment | sieve::kIncludes |
+                                                  sieve::kReadsMetadata | sieve::kKnowsUses | sieve::kKnowsMailboxIds;
 
 // Scripts of an account by name, for `include :personal`; without a text: there is none of that name.
 using PersonalScripts = std::map<std::string, std::optional<std::string>>;

@@ -120,7 +120,7 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
 
   auto spool = keep_directory(site.base.get(), "spool", site.root, site.network, 02770);
   if (!spool) return spool.error().in(path);
-  for (const char* const name : {"journal", "large", "deferred", "held", "corrupt"})
+  for (const char* const name : {"journal", "large", "deferred", "held", "corrupt", "discarded"})
     if (auto made = keep_directory(spool->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool");
   auto outgoing = keep_directory(spool->get(), "outgoing", site.root, site.network, 02770);
   if (!outgoing) return outgoing.error().in(path + "/spool");

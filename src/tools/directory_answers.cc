@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "delivery/filter_settings.h"
 #include "sieve/compile.h"
+#include "sieve/templates.h"
 
 #include <boost/json/serialize.hpp>
 
@@ -135,9 +136,9 @@ Result<std::string> read_text(const std::string& file, std::size_t limit_bytes) 
 }
 
 bool is_correct_filter(const Context& context, const std::string& source, const std::string& name, bool system_script) {
-  sieve::CompileOptions options = delivery::compile_options(context.configuration());
+  sieve::CompileOptions options = delivery::compile_options(context.configuration(), system_script ? delivery::Owner::nobody : delivery::Owner::account);
   options.system_script = system_script;
-  const sieve::Compiled compiled = sieve::compile(source, options);
+  const sieve::Compiled compiled = sieve::compile(sieve::joined_rules(source), options);
   for (const sieve::Mistake& mistake : compiled.mistakes)
     std::cerr << name << ":" << mistake.line << ":" << mistake.column << ": " << (mistake.warning ? "warning: " : "") << mistake.text << "\n";
   return compiled.program != nullptr;

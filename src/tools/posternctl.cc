@@ -42,6 +42,7 @@ const Command kCommands[] = {
     {"alias", "add|change|list|show|remove …", "addresses that stand for others", run_alias, kAliasDetails},
     {"group", "add|change|list|show|remove …", "lists: addresses with members", run_group, kGroupDetails},
     {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", run_directory, kDirectoryDetails},
+    {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"queue", "corrupt list|show|release|remove …", "messages that could not be read and were set aside, and the way back", run_queue, kQueueDetails},
     {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", run_probe, probe_details().c_str()},

@@ -74,6 +74,9 @@ extern const char* const kGroupDetails;
 // ctl_directory.cc
 int run_directory(const Context&, const std::vector<std::string>&);
 extern const char* const kDirectoryDetails;
+// ctl_folders.cc
+int run_folder(const Context&, const std::vector<std::string>&);
+extern const char* const kFolderDetails;
 // ctl_certificate.cc
 int run_certificate(const Context&, const std::vector<std::string>&);
 extern const char* const kCertificateDetails;

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "delivery/filter_host.h"
+#include "store/folder_facts.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -38,6 +39,10 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(nothing_is_redirected_twice);
   CPPUNIT_TEST(hold_waits_for_the_administrator);
   CPPUNIT_TEST(capture_encloses_the_message);
+  CPPUNIT_TEST(scripts_include_others);
+  CPPUNIT_TEST(rules_run_in_their_order);
+  CPPUNIT_TEST(folders_are_found_by_use_and_id);
+  CPPUNIT_TEST(flags_and_keywords_are_stored);
   CPPUNIT_TEST(conversion_tags_go_with_what_is_sent_on);
   CPPUNIT_TEST(scores_come_from_header_fields);
   CPPUNIT_TEST(spam_adjustments_add_up);
@@ -281,6 +286,84 @@ class ActionsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string(), envelope.reverse_path);
     CPPUNIT_ASSERT_MESSAGE(text, contains(text, "Content-Type: message/rfc822") && contains(text, "Sender: <s@example.org>") && contains(text, "\r\nFrom: s@example.org\r\nSubject: test\r\n"));
     CPPUNIT_ASSERT_EQUAL_MESSAGE("the original goes its own way", std::size_t{0}, site.count_all("example.com/a"));
+  }
+
+  void scripts_include_others() {
+    Site site;
+    site.account("a@example.com", "require \"include\"; include \"work\"; include :global \"all\";");
+    site.scripts_["a@example.com deeper"] = "require \"fileinto\"; if header :is \"x-deep\" \"yes\" { fileinto \"Deep\"; stop; }";
+    const std::string copy = "require [\"include\", \"fileinto\", \"copy\"];";
+    site.scripts_["a@example.com work"] = copy + "include \"deeper\"; if header :is \"subject\" \"test\" { fileinto :copy \"Work\"; }";
+    site.settings_.filters.compile.script = [](sieve::ScriptPlace place, const std::string& name) -> std::optional<std::string> {
+      if (place != sieve::ScriptPlace::global || name != "all") return std::nullopt;
+      return "require \"fileinto\"; fileinto \"All\";";
+    };
+    site.work({site.append({"a@example.com"}), site.append({"a@example.com"}, "X-Deep: yes\r\n")});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Work"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".All"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Deep"));
+    // A change of an included script holds for the next message.
+    site.scripts_["a@example.com deeper"] = "discard; stop;";
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.count_all("example.com/a"));
+    site.scripts_.clear();
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("a script that is gone", std::uint64_t{1}, site.work({site.append({"a@example.com"})}).filter_errors);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+    // Nobody's own: a script of the server finds none.
+    Site other;
+    other.account("a@example.com");
+    other.scripts_["a@example.com work"] = "discard;";
+    other.settings_.filters.server = {"system.filter", "require \"include\"; include :optional \"work\";"};
+    other.work({other.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.count("example.com/a"));
+  }
+
+  // access-control.md 11.4, FI9.
+  void rules_run_in_their_order() {
+    Site site;
+    site.account("a@example.com", "# $Rule Info: Order=2 Template= Name=two\nrequire \"fileinto\"; fileinto \"Second\"; stop;\n"
+                                  "# $Rule Info: Order=1 Template= Name=one\nrequire [\"fileinto\", \"copy\"]; fileinto :copy \"First\";\n"
+                                  "# $Rule Info: Order=0 Template= Name=off\ndiscard; stop;\n");
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".First"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Second"));
+    Site off;
+    off.account("a@example.com", "# $Rule Info: Order=0 Template= Name=off\ndiscard;\n");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, off.work({off.append({"a@example.com"})}).filter_errors);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, off.count("example.com/a"));
+  }
+
+  void folders_are_found_by_use_and_id() {
+    Site site;
+    const std::string script = "require [\"fileinto\", \"special-use\", \"mailboxid\", \"mailbox\", \"mboxmetadata\", \"servermetadata\"];\n";
+    site.account("a@example.com", script + "fileinto :specialuse \"\\\\Junk\" :create \"Spam\";");
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Spam"));
+    const base::Descriptor mail(::open(site.path_of("mail").c_str(), O_RDONLY | O_DIRECTORY));
+    store::FolderFacts facts = store::read_folder_facts(mail.get(), "example.com/a", "Spam").value();
+    CPPUNIT_ASSERT(facts.uses == std::vector<std::string>{"\\Junk"} && facts.id.size() == 16);
+    // Whatever it is called now.
+    facts.annotations["/private/open"] = "yes";
+    CPPUNIT_ASSERT(store::write_folder_facts(base::system_files(), mail.get(), "example.com/a", "Spam", facts));
+    fs::rename(site.path_of("mail/example.com/a/.Spam"), site.path_of("mail/example.com/a/.Muell"));
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.count("example.com/a", ".Muell"));
+    site.account("a@example.com", script + "if allof(specialuse_exists \"\\\\Junk\", mailboxidexists \"" + facts.id + "\", metadata \"Muell\" \"/private/Open\" \"yes\",\n"
+                                           "servermetadataexists \"/shared/admin\", not metadataexists \"Muell\" \"/private/closed\", not specialuse_exists \"\\\\Sent\")\n"
+                                           "{ fileinto :mailboxid \"" + facts.id + "\" \"Elsewhere\"; }");
+    site.work({site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.count("example.com/a", ".Muell"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.count_all("example.com/a"));
+  }
+
+  void flags_and_keywords_are_stored() {
+    Site site;
+    site.account("a@example.com", kAll + "fileinto :flags [\"\\\\Seen\", \"$Work\", \"Later\"] \"F\";");
+    site.work({site.append({"a@example.com"})});
+    const fs::path folder = site.path_of("mail/example.com/a/.F");
+    const std::string name = fs::directory_iterator(folder / "cur")->path().filename();
+    CPPUNIT_ASSERT_MESSAGE(name, name.ends_with(":2,Sab"));
+    CPPUNIT_ASSERT_EQUAL(std::string("0 $Work\n1 Later\n"), content(folder / "dovecot-keywords"));
   }
 
   void conversion_tags_go_with_what_is_sent_on() {

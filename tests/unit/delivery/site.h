@@ -17,6 +17,8 @@
 #include <fstream>
 #include <functional>
 #include <future>
+#include <map>
+#include <optional>
 #include <sstream>
 
 namespace postern::delivery {
@@ -91,7 +93,11 @@ class Site {
                            recipient.destination_channel = !local ? "tcp_local" : address.starts_with("held") ? "hold" : "ims-ms";
                            co_return std::vector<mail::Recipient>{recipient};
                          },
-                         &discarded, {},
+                         &discarded,
+                         [this](std::string account, std::string name) -> net::Awaitable<Result<std::optional<std::string>>> {
+                           const auto found = scripts_.find(account + " " + name);
+                           co_return found == scripts_.end() ? std::nullopt : std::optional(found->second);
+                         },
                          [this](std::vector<Outgoing> messages) -> net::Awaitable<std::vector<Result<void>>> {
                            std::vector<Result<void>> answers;
                            for (Outgoing& message : messages) {
@@ -144,6 +150,7 @@ class Site {
   std::size_t submits_ = 0, failing_submit_ = 0;  // that one fails, counted from 1
   directory::FixedDirectory directory_;
   std::size_t deferred_ = 0, unfinished_ = 0;
+  std::map<std::string, std::string> scripts_;  // "account name": what filters of that account may include
   std::vector<mail::Envelope> held_;
   std::vector<spool::DeferredEntry> discarded_;
   std::string last_id_;

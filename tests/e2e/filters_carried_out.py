@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What filters decide is carried out: replies, notices, notifications, changed text, hold, capture, included scripts, discarded messages."""
+from postern_testing import *
+
+site = Site({"filter_discard": 2, "filters": {"spam_field": "X-Spam-Score", "vacation_least": 0}})
+os.makedirs(os.path.join(site.etc, "sieve-global"))
+with open(os.path.join(site.etc, "sieve-global", "lists.sieve"), "w") as file:
+    file.write('require ["fileinto"];\nif header :contains "subject" "[list]" { fileinto "Lists"; stop; }\n')
+with open(os.path.join(site.etc, "before.filter"), "w") as file:
+    file.write('require ["vnd.postern.hold", "vnd.postern.capture", "vnd.postern.addtag"];\n'
+               'if header :contains "subject" "hold me" { hold; }\n'
+               'if header :contains "subject" "record me" { capture "carl@example.org"; }\n'
+               'if header :contains "subject" "tag me" { addtag "[tagged]"; }\n')
+SCRIPT = """\
+require ["fileinto", "include", "vacation-seconds", "enotify", "reject", "ereject", "editheader", "duplicate", "imap4flags", "environment", "spamtest",
+  "relational", "comparator-i;ascii-numeric", "copy", "variables"];
+include :global "lists";
+if header :is "subject" "away" { vacation :subject "Not here" "I am away."; stop; }
+if header :is "subject" "tell" { notify :message "Look at it" "mailto:carl@example.org"; stop; }
+if header :is "subject" "no" { reject "Not wanted."; stop; }
+if header :is "subject" "never" { ereject "Not wanted either."; stop; }
+if header :is "subject" "change" { addheader "X-Changed" "yes"; fileinto "Changed"; stop; }
+if allof(header :is "subject" "twice", duplicate :header "X-Event") { discard; stop; }
+if header :is "subject" "flags" { fileinto :flags ["\\\\Seen", "$Work"] "Flagged"; stop; }
+if spamtest :value "ge" :comparator "i;ascii-numeric" "6" { fileinto "Junk"; stop; }
+if header :is "subject" "where" { if environment "host" "mail.example.com" { fileinto "Here"; } stop; }
+if header :is "subject" "gone" { discard; stop; }
+if header :is "subject" "break" { redirect "${nobody}"; }
+"""
+
+
+def set_script(account, text):
+    path = os.path.join(site.directory, "script")
+    with open(path, "w") as script:
+        script.write(text)
+    site.ctl("account", "filter", account, path)
+
+
+def with_subject(account, text, folder=""):
+    """The one message in the folder whose header has this text."""
+    def look():
+        return [one for one in site.messages(account, folder) if text.encode() in one.split(b"\n\n")[0]]
+    return wait_until(look, 10 * slow_build(), "%s in %s %s" % (text, account, folder or "INBOX"))
+
+
+def to_anna(subject, **options):
+    return deliver(site, sender="bert@example.com", subject=subject, **options)
+
+
+@case
+def a_sender_gets_one_vacation_reply():
+    site.find_message("anna@example.com", to_anna("away"))
+    reply = with_subject("bert@example.com", "Subject: Not here")[0]
+    contains(reply, b"Auto-Submitted: auto-replied")
+    contains(reply, b"I am away.")
+    site.find_message("anna@example.com", to_anna("away"))
+    site.wait_for_log("not-sent", "what=vacation")
+    equal(len(with_subject("bert@example.com", "Subject: Not here")), 1, "replies")
+
+
+@case
+def the_memory_survives_a_restart():
+    site.server.stop()
+    site.start()
+    site.find_message("anna@example.com", to_anna("away"))
+    wait_until(lambda: len(site.log_lines("not-sent", "what=vacation")) >= 2, 10 * slow_build(), "the second line")
+    equal(len(with_subject("bert@example.com", "Subject: Not here")), 1, "replies")
+
+
+@case
+def a_notification_is_sent():
+    site.find_message("anna@example.com", to_anna("tell"))
+    contains(with_subject("carl@example.org", "Subject: Look at it")[0], b"Auto-Submitted: auto-notified")
+
+
+@cases_of([("reject", "no", b"disposition-notification"), ("ereject", "never", b"delivery-status")])
+def a_rejection_is_told_to_the_sender(subject, report):
+    to_anna(subject)
+    notice = wait_until(lambda: [one for one in site.messages("bert@example.com") if report in one], 10 * slow_build(), "the notice")
+    contains(notice[0], b"Not wanted")
+    site.wait_for_log("rejected", "recipient=anna@example.com")
+    equal([one for one in site.messages("anna@example.com") if b"Subject: %s\n" % subject.encode() in one], [], "INBOX")
+
+
+@case
+def nothing_is_told_to_the_null_sender():
+    before = len(site.log_lines("generated"))
+    deliver(site, sender="", subject="no")
+    site.wait_for_log("not-sent", "what=reject")
+    equal(len(site.log_lines("generated")), before)
+
+
+@case
+def changed_text_and_flags_are_stored():
+    contains(site.find_message("anna@example.com", to_anna("change"), "Changed"), b"\nX-Changed: yes\n")
+    site.find_message("anna@example.com", to_anna("flags"), "Flagged")
+    check(site.files("anna@example.com", "Flagged")[0].endswith(":2,Sa"), "the flags in the name")
+    with open(os.path.join(site.folder_directory("anna@example.com", "Flagged"), "dovecot-keywords")) as keywords:
+        equal(keywords.read(), "0 $Work\n")
+    contains(site.find_message("bert@example.com", deliver(site, "bert@example.com", subject="tag me")), b"Subject: [tagged] tag me")
+
+
+@case
+def a_second_event_is_discarded_and_kept_aside():
+    first = to_anna("twice", extra="X-Event: 7\r\n")
+    site.find_message("anna@example.com", first)
+    second = to_anna("twice", extra="X-Event: 7\r\n")
+    site.wait_for_log("discarded", "by=discard")
+    aside = os.path.join(site.base, "spool", "discarded")
+    kept = wait_until(lambda: [name for name in os.listdir(aside)], 10 * slow_build(), "a file in spool/discarded")
+    with open(os.path.join(aside, kept[0]), "rb") as message_kept:
+        contains(message_kept.read(), second.encode())
+
+
+@case
+def the_score_and_the_environment_are_seen():
+    site.find_message("anna@example.com", to_anna("spam", extra="X-Spam-Score: 9.5\r\n"), "Junk")
+    site.find_message("anna@example.com", to_anna("where"), "Here")
+
+
+@case
+def a_held_message_waits_and_is_let_go():
+    message_id = to_anna("hold me")
+    line = site.wait_for_log("held ", "server-before")[0]
+    equal([one for one in site.messages("anna@example.com") if message_id.encode() in one], [], "INBOX")
+    site.ctl("queue", "held", "release", re.search(r" id=(\S+)", line).group(1))
+    site.find_message("anna@example.com", message_id, seconds=20)
+
+
+@case
+def a_captured_copy_encloses_the_message():
+    message_id = to_anna("record me")
+    site.find_message("anna@example.com", message_id)
+    copy = with_subject("carl@example.org", "Subject: Copy of a message to anna@example.com")[0]
+    contains(copy, b"Content-Type: message/rfc822")
+    contains(copy, message_id.encode())
+
+
+@case
+def global_and_personal_scripts_are_included():
+    site.find_message("anna@example.com", to_anna("[list] hello"), "Lists")
+    set_script("bert@example.com", 'require "include";\ninclude :personal :optional "work";\n')
+    site.find_message("bert@example.com", deliver(site, "bert@example.com", subject="work"))
+
+
+@case
+def the_owner_of_a_failing_script_is_told_once():
+    for _ in range(2):
+        site.find_message("anna@example.com", to_anna("break"))
+    contains(with_subject("anna@example.com", "Subject: Your mail filter failed")[0], b"line 14, column 35")
+    equal(len(with_subject("anna@example.com", "Subject: Your mail filter failed")), 1, "mails about it")
+
+
+with site.running():
+    set_script("anna@example.com", SCRIPT)
+    run_cases()
