@@ -153,7 +153,7 @@ void Deliverer::gather_outgoing(Job& job) {
       made.push_back(std::move(changed));
     }
     Recipient kept = recipient;
-    kept.conversion_tags.insert(kept.conversion_tags.end(), one.conversion_tags.begin(), one.conversion_tags.end());
+    kept.conversion_tags = one.conversion_tags;
     job.outgoing[static_cast<std::size_t>(place)].first.recipients.push_back(std::move(kept));
   }
 }

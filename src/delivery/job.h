@@ -28,7 +28,7 @@ struct Deliverer::Job {
   std::vector<std::size_t> discarded;  // recipients for discarded/
   std::chrono::seconds keep_discarded{0};
   std::string held_by;
-  // Recipients whose message leaves by its channel, with what a filter made of it (null: as it came) and the tags it gave.
+  // Recipients whose message leaves by its channel, with what a filter made of it (null: as it came) and the tags it has from then on, its own among them.
   struct Onward {
     std::size_t recipient = 0;
     std::shared_ptr<const sieve::MessageVersion> message;
