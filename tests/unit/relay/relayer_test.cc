@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of records whose hosts can't be had, of suspects, and of those that somebody else has. Sending itself is in client_test and
+// the end-to-end tests.
+#include "relay/relayer.h"
+
+#include "mail/message_id.h"
+#include "spool/journal_writer.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <fcntl.h>
+
+#include <filesystem>
+#include <future>
+
+namespace postern::relay {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Site {
+ public:
+  Site() {
+    char name[] = "/tmp/postern-relay-XXXXXX";
+    root_ = ::mkdtemp(name);
+    spool_ = base::Descriptor(::open(root_.c_str(), O_RDONLY | O_DIRECTORY));
+    spool::JournalSettings journal;
+    journal.segment_bytes = 1024 * 1024;
+    journal.large_message_bytes = 256 * 1024;
+    journal.minimum_free_bytes = 0;
+    writer_ = spool::JournalWriter::open(base::system_files(), spool_.get(), journal, 1).value();
+    settings_.child = 7;
+    settings_.attempts_alone = 3;
+    settings_.received_fields = 3;
+    std::vector<conf::Mistake> none;
+    settings_.routes = Routes::parse(conf::Configuration(), none);
+    failure_ = temporary_failure("4.4.1", "nobody there");
+  }
+  ~Site() {
+    writer_->finish();
+    fs::remove_all(root_);
+  }
+
+  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}) {
+    mail::Envelope envelope;
+    envelope.id = mail::new_message_id(1);
+    envelope.received = base::wall_now();
+    envelope.reverse_path = "s@example.org";
+    for (const std::string& address : addresses) {
+      mail::Recipient recipient;
+      recipient.address = recipient.original = address;
+      recipient.destination_channel = "tcp_local";
+      envelope.recipients.push_back(recipient);
+    }
+    std::promise<Result<spool::Position>> done;
+    writer_->append(envelope, extra + "Subject: x\r\n\r\nbody\r\n", [&](Result<spool::Position> position) { done.set_value(std::move(position)); });
+    return done.get_future().get().value();
+  }
+
+  // One child's life with these records; ends when nothing is under way any more.
+  Relayer::Counters work(const std::vector<spool::Position>& positions) {
+    auto reader = spool::JournalReader::open(base::system_files(), spool_.get()).value();
+    auto deferred = spool::Deferred::open(base::system_files(), spool_.get()).value();
+    net::asio::io_context io(1);
+    Relayer::Counters counters;
+    {
+      Relayer relayer({io, reader, state_, deferred,
+                       [this](Target target) -> net::Awaitable<Connected> {
+                         asked_.push_back(target.domain);
+                         claims_at_once_ = std::max(claims_at_once_, state_.claims_of(7));
+                         Connected connected;
+                         connected.failure = failure_;
+                         co_return connected;
+                       },
+                       [this](mail::Envelope, std::string_view, std::vector<mail::RecipientStatus> statuses) -> net::Awaitable<Result<void>> {
+                         if (tell_fails_) co_return Error{Kind::temporary, "no room"};
+                         told_.insert(told_.end(), statuses.begin(), statuses.end());
+                         co_return Result<void>();
+                       }},
+                      settings_);
+      relayer.take(positions);
+      io.run();
+      counters = relayer.counters();
+    }
+    deferred_.clear();
+    for (const auto& entry : deferred.list(100).value()) {
+      deferred_.push_back(deferred.read(entry).value().envelope);
+      waits_.push_back(entry.next_attempt - base::wall_now());
+    }
+    unfinished_ = reader.scan(100).value().size();
+    return counters;
+  }
+
+  RelayerSettings settings_;
+  Failure failure_;
+  spool::SharedState state_ = spool::SharedState::create(1024).value();
+  std::vector<std::string> asked_;  // domains that a connection was wanted to
+  std::size_t claims_at_once_ = 0;
+  bool tell_fails_ = false;
+  std::vector<mail::RecipientStatus> told_;
+  std::vector<mail::Envelope> deferred_;
+  std::vector<base::WallTime::duration> waits_;
+  std::size_t unfinished_ = 0;
+
+ private:
+  fs::path root_;
+  base::Descriptor spool_;
+  std::unique_ptr<spool::JournalWriter> writer_;
+};
+
+class RelayerTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(RelayerTest);
+  CPPUNIT_TEST(what_fails_for_now_waits_with_its_reason);
+  CPPUNIT_TEST(what_fails_for_good_is_told);
+  CPPUNIT_TEST(a_sender_that_cannot_be_told_is_told_later);
+  CPPUNIT_TEST(a_dead_destination_is_left_alone);
+  CPPUNIT_TEST(records_of_others_are_left_to_them);
+  CPPUNIT_TEST(suspects_are_worked_on_alone);
+  CPPUNIT_TEST(poison_waits_for_a_day);
+  CPPUNIT_TEST(a_message_that_goes_round_comes_back);
+  CPPUNIT_TEST_SUITE_END();
+
+  void what_fails_for_now_waits_with_its_reason() {
+    Site site;
+    const auto counters = site.work({site.append({"a@one.example", "b@two.example", "c@ONE.example"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.asked_.size());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, counters.deferred);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.deferred_[0].recipients.size());
+    CPPUNIT_ASSERT_EQUAL(1U, site.deferred_[0].attempts);
+    CPPUNIT_ASSERT_EQUAL(std::string("4.4.1 nobody there"), site.deferred_[0].recipients[0].last_failure.status + " " + site.deferred_[0].recipients[0].last_failure.diagnostic);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.state_.claims_of(7));
+  }
+
+  void what_fails_for_good_is_told() {
+    Site site;
+    site.failure_ = permanent_failure("5.1.10", "takes no mail");
+    site.work({site.append({"a@one.example"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.told_.size());
+    CPPUNIT_ASSERT(site.told_[0].action == mail::DeliveryAction::failed);
+    CPPUNIT_ASSERT_EQUAL(std::string("5.1.10"), site.told_[0].outcome.status);
+    CPPUNIT_ASSERT(site.deferred_.empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void a_sender_that_cannot_be_told_is_told_later() {
+    Site site;
+    site.failure_ = permanent_failure("5.1.10", "takes no mail");
+    site.tell_fails_ = true;
+    site.work({site.append({"a@one.example"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void a_dead_destination_is_left_alone() {
+    Site site;
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 30; ++i) positions.push_back(site.append({"a@one.example"}));
+    site.work(positions);
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(site.asked_.size()), site.asked_.size() <= 5);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{30}, site.deferred_.size());
+  }
+
+  void records_of_others_are_left_to_them() {
+    Site site;
+    const auto theirs = site.append({"a@one.example"}), ours = site.append({"b@two.example"});
+    CPPUNIT_ASSERT(site.state_.claim(theirs, 9).granted);
+    site.work({theirs, ours, ours});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("b@two.example"), site.deferred_[0].recipients[0].address);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.unfinished_);
+  }
+
+  void suspects_are_worked_on_alone() {
+    Site site;
+    site.settings_.dead_time = site.settings_.dead_time_most = std::chrono::seconds(0);
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 6; ++i) {
+      positions.push_back(site.append({"a@" + std::to_string(i) + ".example"}));
+      if (i % 2 == 0) CPPUNIT_ASSERT(site.state_.claim(positions.back(), 9).granted);
+    }
+    CPPUNIT_ASSERT(site.state_.release_child(9) == 3U);
+    site.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, site.deferred_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("a suspect is claimed before its host is asked for, and nothing else is", std::size_t{1}, site.claims_at_once_);
+    CPPUNIT_ASSERT(site.state_.suspects().empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.state_.claims_of(7));
+  }
+
+  void poison_waits_for_a_day() {
+    Site site;
+    const auto poison = site.append({"a@one.example"}), innocent = site.append({"b@two.example"});
+    for (int death = 0; death < 4; ++death) {
+      CPPUNIT_ASSERT(site.state_.claim(poison, 9).granted);
+      if (death > 0) site.state_.work_alone(poison, 9);
+      CPPUNIT_ASSERT(site.state_.release_child(9) == 1U);
+    }
+    site.work({poison, innocent});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.deferred_.size());
+    for (std::size_t i = 0; i < 2; ++i) {
+      const bool day = site.waits_[i] > std::chrono::hours(23);
+      CPPUNIT_ASSERT_EQUAL(site.deferred_[i].recipients[0].address == "a@one.example", day);
+      CPPUNIT_ASSERT_EQUAL(std::string(day ? "4.3.0" : "4.4.1"), site.deferred_[i].recipients[0].last_failure.status);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  void a_message_that_goes_round_comes_back() {
+    Site site;
+    site.work({site.append({"a@one.example"}, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nReceived: 4\r\n")});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.told_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("5.4.6"), site.told_[0].outcome.status);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(RelayerTest);
+
+}  // namespace
+}  // namespace postern::relay
