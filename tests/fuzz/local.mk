@@ -28,6 +28,11 @@ tests_fuzz_directory_dump_fuzz_SOURCES = tests/fuzz/directory_dump_fuzz.cc
 tests_fuzz_directory_dump_fuzz_LDADD = libpostern_directory.a libpostern_keyfile.a libpostern_net.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 tests_fuzz_directory_dump_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/mailbox_files_fuzz
+tests_fuzz_mailbox_files_fuzz_SOURCES = tests/fuzz/mailbox_files_fuzz.cc
+tests_fuzz_mailbox_files_fuzz_LDADD = libpostern_store.a libpostern_base.a
+tests_fuzz_mailbox_files_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/site_daemon_fuzz
 tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
 tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_net.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)

@@ -373,6 +373,20 @@ class ActionsTest : public CppUnit::TestFixture {
     site.work({site.append({"a@example.com"})});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
     CPPUNIT_ASSERT((site.submitted_[0].first.recipients.at(0).conversion_tags == std::vector<std::string>{"one", "two"}));
+    // Mail that leaves: beside the recipient's own, or in their place.
+    const auto leaves = [](mail::Envelope& e) {
+      e.recipients[0].destination_channel = "tcp_local";
+      e.recipients[0].account.clear();
+      e.recipients[0].conversion_tags = {"own"};
+    };
+    for (const bool set : {false, true}) {
+      Site other;
+      other.settings_.filters.server = {"system.filter", set ? "require \"vnd.postern.setconversiontag\"; setconversiontag \"new\";" : kSystem + "addconversiontag \"new\";"};
+      other.work({other.append({"x@example.org"}, {}, leaves)});
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.sent_out_.size());
+      const auto& tags = other.sent_out_[0].first.recipients.at(0).conversion_tags;
+      CPPUNIT_ASSERT((tags == (set ? std::vector<std::string>{"new"} : std::vector<std::string>{"own", "new"})));
+    }
   }
 
   void scores_come_from_header_fields() {
