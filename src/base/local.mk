@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += libpostern_base.a
 libpostern_base_a_SOURCES = \
+  src/base/base64.h src/base/base64.cc \
   src/base/clock.h src/base/clock.cc \
   src/base/crc32c.h src/base/crc32c.cc \
   src/base/descriptor.h src/base/descriptor.cc \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/base/base_test
 tests_unit_base_base_test_SOURCES = tests/unit/main.cc \
+  tests/unit/base/base64_test.cc \
   tests/unit/base/clock_test.cc \
   tests/unit/base/crc32c_test.cc \
   tests/unit/base/descriptor_test.cc \
