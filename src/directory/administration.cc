@@ -102,6 +102,9 @@ Result<void> set_hash(AccountRecord& record, const object& request) {
   if (!hash) return Error{Kind::invalid, "the question lacks \"password_hash\""};
   if (!is_password_hash(*hash)) return Error{Kind::invalid, "the password's hash is of no kind that crypt(5) knows"};
   record.password_hash = *hash;
+  // Of another password, or of this one.
+  record.scram_sha1 = text_in(request, "scram_sha1").value_or("");
+  record.scram_sha256 = text_in(request, "scram_sha256").value_or("");
   return {};
 }
 

@@ -6,7 +6,7 @@
 //   domain-add, domain-remove              "name"
 //   domain-filter                          "name", "filter"
 //   domain-list                            "after", "limit"
-//   account-add                            "name", "password_hash", and any attribute
+//   account-add                            "name", "password_hash", "scram_sha1" and "scram_sha256" of the same password, and any attribute
 //   account-change                         "name", and the attributes that change: "password_hash", "description", "quota_bytes",
 //                                          "enabled", "held", "forwarding", "keeps_copy", "conversion_tags", "services", "mail_host"
 //   account-remove                         "name"

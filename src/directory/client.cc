@@ -77,12 +77,17 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
   }
 
   // Says something and waits for nothing.
-  void tell(object request) { net::asio::co_spawn(io_, say(shared_from_this(), std::move(request)), net::asio::detached); }
+  void tell(object request) {
+    if (!closed_) net::asio::co_spawn(io_, say(shared_from_this(), std::move(request)), net::asio::detached);
+  }
 
   // The same for a question about scripts that has no other answer than its outcome.
   static net::Awaitable<Result<ScriptOutcome>> script_outcome(std::shared_ptr<State> self, object request);
 
-  void close() { asker_.close(); }
+  void close() {
+    closed_ = true;
+    asker_.close();
+  }
   [[nodiscard]] std::size_t cached() const { return entries_.size(); }
   [[nodiscard]] std::uint64_t asked() const { return asker_.asked(); }
 
@@ -163,6 +168,7 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
   }
 
   net::asio::io_context& io_;
+  bool closed_ = false;
   const Generations& generations_;
   const ClientSettings settings_;
   net::FrameClient asker_;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "directory/keys.h"
+#include "directory/password.h"
 
 namespace postern::directory {
 namespace {
@@ -230,6 +231,17 @@ Result<std::vector<Alias>> Database::aliases(const std::string& domain, const st
   }, after.empty() ? std::string() : alias_key(after));
   if (!looked) return looked.error().in("account database");
   return list;
+}
+
+Result<std::string> Database::site_secret() {
+  constexpr std::size_t size = 32;
+  auto kept = store_.get(kSiteSecretKey);
+  if (!kept) return kept.error();
+  if (*kept && (*kept)->size() == size) return **kept;
+  auto made = random_bytes(size);
+  if (!made) return made.error();
+  if (auto put = store_.put(kSiteSecretKey, *made); !put) return put.error();
+  return made;
 }
 
 }  // namespace postern::directory

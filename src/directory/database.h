@@ -32,6 +32,10 @@ class Database {
   Result<void> read_filter(AccountRecord& record);
   Result<std::optional<Alias>> alias(const std::string& name);
 
+  // 32 random bytes that never change, made when they are first asked for: what the directory makes up for names that nobody has is
+  // derived from them (directory/sasl.h). Not part of a dump.
+  Result<std::string> site_secret();
+
   // Kind::invalid if it is there already; an account also if its domain is not there (Kind::not_found).
   Result<void> add(const Domain& domain);
   Result<void> add(const AccountRecord& record);

@@ -6,6 +6,8 @@
 
 namespace postern::directory {
 
+inline constexpr std::string_view kSiteSecretKey = "!secret";
+
 inline std::string domain_key(std::string_view name) { return "d" + std::string(name); }
 
 inline std::string account_prefix(std::string_view domain) { return "a" + std::string(domain) + '\0'; }

@@ -11,10 +11,12 @@ libpostern_directory_a_SOURCES = \
   src/directory/handles.h src/directory/handles.cc \
   src/directory/keys.h \
   src/directory/mechanisms.cc \
+  src/directory/logins.h src/directory/logins.cc \
   src/directory/names.cc \
   src/directory/password.h src/directory/password.cc \
   src/directory/protocol.h src/directory/protocol.cc \
   src/directory/record.h src/directory/record.cc \
+  src/directory/sasl.h src/directory/sasl.cc \
   src/directory/server.h src/directory/server.cc \
   src/directory/verifier.h src/directory/verifier.cc
 libpostern_directory_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

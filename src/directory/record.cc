@@ -2,6 +2,7 @@
 #include "directory/record.h"
 
 #include "base/text.h"
+#include "directory/password.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -28,6 +29,8 @@ enum class Field : unsigned char {
   conversion_tags = 10,
   services = 11,
   mail_host = 12,
+  scram_sha1 = 13,
+  scram_sha256 = 14,
 };
 constexpr std::size_t kMaxNameBytes = 64 + 1 + 253;
 constexpr std::size_t kMaxMailboxBytes = 253 + 1 + 3 * 64;
@@ -160,6 +163,8 @@ std::string encode(const AccountRecord& record) {
       .field_unless_empty(Field::conversion_tags, Writer().texts(account.conversion_tags).bytes())
       .field_unless_empty(Field::services, Writer().texts(account.services).bytes())
       .field_unless_empty(Field::mail_host, account.mail_host)
+      .field_unless_empty(Field::scram_sha1, record.scram_sha1)
+      .field_unless_empty(Field::scram_sha256, record.scram_sha256)
       .byte(static_cast<unsigned char>(Field::end));
   return out.bytes();
 }
@@ -249,6 +254,8 @@ Result<AccountRecord> decode_tagged_account(std::string_view bytes) {
           case Field::description: text = &account.description; break;
           case Field::active_script: text = &account.active_script; break;
           case Field::mail_host: text = &account.mail_host; break;
+          case Field::scram_sha1: text = &record.scram_sha1; break;
+          case Field::scram_sha256: text = &record.scram_sha256; break;
           default: return corrupt("record of an account has a field that this version does not know");
         }
         if (value.empty()) return corrupt("record of an account is damaged");
@@ -330,6 +337,8 @@ Result<void> check(const AccountRecord& record) {
   if (record.password_hash.size() > kMaxHashBytes) return invalid("the password's hash is too long");
   if (!std::all_of(record.password_hash.begin(), record.password_hash.end(), [](char c) { return c > ' ' && c < 0x7f && c != ':'; }))
     return invalid("the password's hash has characters that hashes don't have");
+  for (const auto& [digest, text] : {std::pair(ScramDigest::sha1, &record.scram_sha1), std::pair(ScramDigest::sha256, &record.scram_sha256)})
+    if (!text->empty() && !read_scram_secret(digest, *text)) return invalid("a SCRAM secret is not in the form of RFC 5803");
   if (auto good = check_description(account.description); !good) return good;
   if (account.filter.size() > kMaxFilterBytes) return invalid("the filter is longer than 1,000,000 bytes");
   if (!is_text(account.filter)) return invalid("the filter is not UTF-8 text");

@@ -21,7 +21,8 @@ inline constexpr std::size_t kMaxHashBytes = 384;
 
 struct AccountRecord {
   Account account;            // without the text of its filter, but for a record of version 1
-  std::string password_hash;  // crypt(5); empty: no login
+  std::string password_hash;  // as directory/password.h knows it; empty: no login by password
+  std::string scram_sha1, scram_sha256;  // RFC 5803, of the same password; empty: not known, no login by that mechanism
   friend bool operator==(const AccountRecord&, const AccountRecord&) = default;
 };
 

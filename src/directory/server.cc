@@ -4,9 +4,8 @@
 #include "base/log.h"
 #include "directory/administration.h"
 #include "directory/handles.h"
-#include "directory/password.h"
+#include "directory/logins.h"
 #include "directory/protocol.h"
-#include "directory/verifier.h"
 #include "net/frame_server.h"
 
 #include <algorithm>
@@ -23,9 +22,6 @@ std::size_t question_bytes(const ServerSettings& settings) {
   return std::max(settings.question_bytes, std::min(settings.limits.script_bytes * 6 + 4096, net::kMaxFrameBytes));
 }
 
-// Where an owner changes scripts after the login.
-bool wants_handle(std::string_view service) { return service == "sieve" || service == "managesieve" || service == "web"; }
-
 }  // namespace
 
 class Server::State : public std::enable_shared_from_this<Server::State> {
@@ -34,7 +30,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       : database_(database),
         generations_(generations),
         limits_(settings.limits),
-        verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)),
+        logins_(io, database, handles_, settings.logins),
         server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
 
@@ -45,8 +41,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   void stop() {
     server_.stop();
-    // Its threads speak to the io_context, which may be gone before this object is.
-    verifier_ = nullptr;
+    logins_.stop();
   }
 
   [[nodiscard]] std::size_t connections() const { return server_.connections(); }
@@ -57,7 +52,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     const auto id = number_in(request, "id");
     const auto ask = text_in(request, "ask");
     if (!id || !ask) return false;
-    if (*ask == "verify") return verify(peer, *id, request);
+    if (Logins::is_login(*ask)) return logins_.answer(peer, *id, *ask, request);
     object answer;
     if (*ask == "domain" || *ask == "account" || *ask == "account-script") {
       auto found = look_up(database_, request);
@@ -107,58 +102,11 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     return std::move(done->answer);
   }
 
-  bool verify(const Peer& peer, std::uint64_t id, const object& request) {
-    const auto name = text_in(request, "name");
-    const auto hexadecimal = text_in(request, "password_hex");
-    auto password = hexadecimal ? from_hex(*hexadecimal) : std::nullopt;
-    if (!name || !password) return false;
-    const auto canonical = canonical_account(*name);
-    std::optional<AccountRecord> record;
-    if (canonical) {
-      auto found = database_.account(*canonical);
-      if (!found) {
-        base::log_event(base::Severity::error, "directory-record", {{"error", found.error().what}, {"kind", to_string(found.error().kind)}});
-        object answer = error_answer({Kind::temporary, "the record can't be read"});
-        answer["id"] = id;
-        peer->send(answer);
-        return true;
-      }
-      record = std::move(*found);
-    }
-    std::string hash = record ? record->password_hash : std::string();
-    auto account = record ? std::make_shared<const Account>(std::move(record->account)) : nullptr;
-    const std::string service = text_in(request, "service").value_or("");
-    const bool taken = verifier_ && verifier_->submit(std::move(*password), std::move(hash), [this, peer, id, account, service](Verifier::Outcome outcome) {
-      object answer;
-      if (outcome == Verifier::Outcome::too_late) {
-        answer = error_answer({Kind::temporary, "too many logins at once"});
-      } else {
-        const bool matches = outcome == Verifier::Outcome::matches;
-        const std::string_view refusal = !account ? "unknown" : !matches ? "password" : login_refusal(*account, service);
-        answer["accepted"] = refusal.empty();
-        if (!refusal.empty()) {
-          answer["reason"] = refusal;
-        } else {
-          answer["account"] = to_json(*account, false);
-          if (wants_handle(service)) answer["handle"] = handles_.issue(peer, account->name);
-        }
-      }
-      answer["id"] = id;
-      peer->send(answer);
-    });
-    if (!taken) {
-      object answer = error_answer({Kind::temporary, "too many logins at once"});
-      answer["id"] = id;
-      peer->send(answer);
-    }
-    return true;
-  }
-
   Database& database_;
   Generations& generations_;
   const Limits limits_;
   Handles handles_;
-  std::unique_ptr<Verifier> verifier_;  // none once stopped
+  Logins logins_;
   net::FrameServer server_;
 };
 

@@ -13,6 +13,7 @@
 // Failure: a record that can't be read is an error for who asked for it, and is logged. Limits: ServerSettings.
 #include "directory/database.h"
 #include "directory/generation.h"
+#include "directory/logins.h"
 #include "net/asio.h"
 
 #include <sys/types.h>
@@ -26,8 +27,7 @@ namespace postern::directory {
 struct ServerSettings {
   std::vector<uid_t> users;           // who may look up and verify
   std::vector<uid_t> administrators;  // who may also change and list
-  unsigned verify_threads = 0;        // 0: one a core
-  std::size_t verify_queue = 256;
+  LoginSettings logins;
   std::size_t connections = 1024;     // administrators get 16 more
   std::size_t question_bytes = 64 * 1024;  // longest frame from a user, but for what a script of the longest size needs; from an
                                            // administrator net::kMaxFrameBytes

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/verifier.h"
 
-#include "directory/password.h"
-
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,14 +29,16 @@ Verifier::~Verifier() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool Verifier::submit(std::string password, std::string hash, Done done) {
+bool Verifier::submit(std::string password, std::string hash, Done done) { return submit(std::move(password), std::move(hash), std::move(done), {}); }
+
+bool Verifier::submit(std::string password, std::string hash, Done done, std::optional<Upgrade> upgrade) {
   {
     const std::lock_guard lock(mutex_);
     if (tasks_.size() >= queue_) {
       wipe(password);
       return false;
     }
-    tasks_.push_back(Task{std::move(password), std::move(hash), std::move(done), std::chrono::steady_clock::now() + patience_});
+    tasks_.push_back(Task{std::move(password), std::move(hash), std::move(done), std::move(upgrade), std::chrono::steady_clock::now() + patience_});
   }
   wake_.notify_one();
   return true;
@@ -62,14 +62,30 @@ void Verifier::work() {
       tasks_.pop_front();
     }
     Outcome outcome = Outcome::too_late;
-    if (std::chrono::steady_clock::now() < task.until) {
-      const bool real = !task.hash.empty();
-      const bool matches = password_matches(task.password, real ? task.hash : dummy_hash_);
-      outcome = matches && real ? Outcome::matches : Outcome::differs;
+    if (std::chrono::steady_clock::now() < task.until) outcome = check(task) ? Outcome::matches : Outcome::differs;
+    net::asio::post(io_, [done = std::move(task.done), outcome] { done(outcome); });
+    if (outcome == Outcome::matches && task.upgrade) {
+      if (auto secrets = make_password_secrets(task.password, task.upgrade->scram_iterations))
+        net::asio::post(io_, [made = std::move(task.upgrade->made), secrets = std::move(*secrets)] { made(secrets); });
     }
     wipe(task.password);
-    net::asio::post(io_, [done = std::move(task.done), outcome] { done(outcome); });
   }
+}
+
+bool Verifier::check(const Task& task) {
+  const bool real = !task.hash.empty();
+  const std::string& hash = real ? task.hash : dummy_hash_;
+  std::string prepared = prepared_password(task.password);
+  bool matches = false;
+  const auto try_one = [&](const std::string& password) {
+    const bool this_one = password_matches(password, hash);
+    matches |= this_one;
+    if (is_cheap_hash(hash) && !this_one) static_cast<void>(password_matches(password, dummy_hash_));
+  };
+  try_one(prepared);
+  if (prepared != task.password) try_one(task.password);
+  wipe(prepared);
+  return matches && real;
 }
 
 }  // namespace postern::directory

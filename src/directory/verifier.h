@@ -4,6 +4,10 @@
 //
 // The queue is bounded: beyond it submit() says no, and the peer is told to try again. A check that waited so long that nobody
 // waits for its answer any more is dropped without being made. Threads run at lower priority than the rest of the process.
+//
+// A check costs the same whoever it is about: a hash that is cheap to check, or none, is made up for by one of the default kind, and what
+// is tried depends on the password only (as it is and, if it differs, as SASLprep makes it).
+#include "directory/password.h"
 #include "net/asio.h"
 
 #include <chrono>
@@ -12,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,15 +39,26 @@ class Verifier {
   // against a hash of the default kind that no password gives. False: the queue is full, `done` will not be called.
   bool submit(std::string password, std::string hash, Done done);
 
+  // What is to be stored instead, made of a password that was right.
+  using Made = std::function<void(PasswordSecrets)>;
+  struct Upgrade {
+    unsigned scram_iterations = 0;
+    Made made;  // not called if they can't be made
+  };
+  // The same; if the password is right, `upgrade` follows after `done`.
+  bool submit(std::string password, std::string hash, Done done, std::optional<Upgrade> upgrade);
+
   [[nodiscard]] std::size_t waiting();
 
  private:
   struct Task {
     std::string password, hash;
     Done done;
+    std::optional<Upgrade> upgrade;
     std::chrono::steady_clock::time_point until;
   };
   void work();
+  bool check(const Task& task);
 
   net::asio::io_context& io_;
   const std::size_t queue_;

@@ -28,8 +28,8 @@ Result<directory::ServerSettings> settings_from(const service::Start& start) {
   settings.users = std::move(asking.users);
   settings.administrators = std::move(asking.administrators);
   const auto& limits = start.configuration->directory;
-  settings.verify_threads = limits.verify_threads;
-  settings.verify_queue = limits.verify_queue;
+  const auto& sasl = start.configuration->sasl;
+  settings.logins = {limits.verify_threads, limits.verify_queue, sasl.exchanges, sasl.exchange_time, sasl.scram_iterations, sasl.upgrade_passwords};
   settings.connections = limits.connections;
   settings.limits = directory::limits_from(limits);
   return settings;

@@ -92,12 +92,12 @@ Result<std::string> prompt_for_password() {
 }
 
 struct NewPassword {
-  std::string hash;
+  directory::PasswordSecrets secrets;
   std::string generated;  // to be printed; empty: the administrator knows it
 };
 
 // From a file, made up, or from the terminal.
-Result<NewPassword> new_password(const std::optional<std::string>& file, bool generate) {
+Result<NewPassword> new_password(const Context& context, const std::optional<std::string>& file, bool generate) {
   NewPassword result;
   std::string password;
   if (generate) {
@@ -116,10 +116,10 @@ Result<NewPassword> new_password(const std::optional<std::string>& file, bool ge
     if (!typed) return typed.error();
     password = std::move(*typed);
   }
-  auto hash = directory::hash_password(password);
+  auto secrets = directory::make_password_secrets(password, context.configuration().sasl.scram_iterations);
   directory::wipe(password);
-  if (!hash) return hash.error();
-  result.hash = std::move(*hash);
+  if (!secrets) return secrets.error();
+  result.secrets = std::move(*secrets);
   return result;
 }
 
@@ -257,12 +257,14 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   if (add && !options.adopt_mailbox) {
     if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return could_not(context, good.error().what);
   }
-  auto password = options.hash ? Result<NewPassword>(NewPassword{*options.hash, {}}) : new_password(options.file, options.generate);
+  auto password = options.hash ? Result<NewPassword>(NewPassword{{*options.hash, {}, {}}, {}}) : new_password(context, options.file, options.generate);
   if (!password) return could_not(context, password.error().what);
   object request = options.attributes;
   request["ask"] = add ? "account-add" : "account-change";
   request["name"] = *name;
-  request["password_hash"] = password->hash;
+  request["password_hash"] = password->secrets.hash;
+  request["scram_sha1"] = password->secrets.scram_sha1;
+  request["scram_sha256"] = password->secrets.scram_sha256;
   auto answer = directory.ask(std::move(request));
   if (!answer) return could_not(context, answer.error().what);
   if (context.json) {

@@ -13,6 +13,7 @@ class PasswordTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(new_hashes_are_yescrypt_and_differ);
   CPPUNIT_TEST(only_the_right_password_matches);
   CPPUNIT_TEST(other_kinds_of_hashes_are_understood);
+  CPPUNIT_TEST(passwords_are_prepared);
   CPPUNIT_TEST(what_can_not_be_a_password_is_refused);
   CPPUNIT_TEST(generated_passwords_are_long_and_differ);
   CPPUNIT_TEST_SUITE_END();
@@ -38,9 +39,45 @@ class PasswordTest : public CppUnit::TestFixture {
   void other_kinds_of_hashes_are_understood() {
     // Test vector of SHA-crypt's own specification.
     CPPUNIT_ASSERT(password_matches("Hello world!", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"));
+    // "secret", as other servers store it.
+    const struct { const char* hash; bool cheap; } rows[] = {
+        {"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", true},
+        {"{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", true},
+        {"{SSHA}+rvziNkZ1S+q3I9Y4L7TlBR47kZOYUNsMTIzNA==", true},
+        {"{ssha256}Cu/hnNbiZr8UDBNjhioF9AuT3pfJqhvlamnX0Dx3ujpOYUNsMTIzNA==", true},
+        {"{SSHA512}+U79PiCUpDUSGIet8J/C+5LwCuyIMpq7mOqAaR/5mBRUR8Ws6o/EKpJOG7/dpxqv6UmItclx3HPr1gK4nM8YBk5hQ2wxMjM0", true},
+        {"{PBKDF2}$1$pepper$5000$e2482a59b0d73def42af67cee52c540591478656", true},
+        {"{PLAIN}secret", true}, {"{CLEAR}secret", true}, {"{CLEARTEXT}secret", true},
+        {"{SHA256-CRYPT}$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA", false},
+        {"{SHA512-CRYPT}$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1", false},
+        {"{CRYPT}$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", false},
+        {"{BLF-CRYPT}$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", false},
+    };
+    for (const auto& row : rows) {
+      CPPUNIT_ASSERT_MESSAGE(row.hash, is_password_hash(row.hash));
+      CPPUNIT_ASSERT_MESSAGE(row.hash, password_matches("secret", row.hash));
+      CPPUNIT_ASSERT_MESSAGE(row.hash, !password_matches("Secret", row.hash) && !password_matches("", row.hash));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.hash, row.cheap, is_cheap_hash(row.hash));
+      CPPUNIT_ASSERT_MESSAGE(row.hash, !is_present_hash(row.hash));
+    }
+    for (const char* const wrong : {"{SHA}5en6", "{SSHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "{SHA}", "{PLAIN}", "{NOSUCH}secret", "{PBKDF2}$1$pepper$0$00",
+                                    "{PBKDF2}$1$pepper$99999999$e2482a59b0d73def42af67cee52c540591478656", "{SHA", "{}secret", "{CRYPT}secret"}) {
+      CPPUNIT_ASSERT_MESSAGE(wrong, !is_password_hash(wrong));
+      CPPUNIT_ASSERT_MESSAGE(wrong, !password_matches("secret", wrong));
+    }
     CPPUNIT_ASSERT(!is_password_hash("plain text"));
     CPPUNIT_ASSERT(!is_password_hash(""));
     CPPUNIT_ASSERT(!is_password_hash("*0"));
+  }
+
+  // RFC 4013 section 3.
+  void passwords_are_prepared() {
+    const struct { const char *text, *want; } rows[] = {
+        {"I\xc2\xadX", "IX"}, {"user", "user"}, {"\xc2\xaa", "a"}, {"\xe2\x85\xa8", "IX"}, {"a\xc2\xa0""b", "a b"}, {"a\x07""b", "a\x07""b"}, {"\xff", "\xff"},
+        {"p\xc3\xa4ss", "p\xc3\xa4ss"}, {"", ""}, {"\xc2\xad", "\xc2\xad"},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL(std::string(row.want), prepared_password(row.text));
+    CPPUNIT_ASSERT(password_matches("IX", hash_password("\xe2\x85\xa8").value()));
   }
 
   void what_can_not_be_a_password_is_refused() {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/base64.h"
 #include "directory/client.h"
 #include "directory/database.h"
 #include "directory/handles.h"
@@ -13,6 +14,7 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <dlfcn.h>
+#include <openssl/evp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,7 +78,8 @@ struct Site {
     add("user@example.com", "right", true);
     add("off@example.com", "right", false);
     settings.users = settings.administrators = {::getuid()};
-    settings.verify_threads = 1;
+    settings.logins.verify_threads = 1;
+    settings.logins.upgrade_passwords = false;
     client_settings.time_limit = 2000ms;
   }
   ~Site() {
@@ -145,6 +148,12 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(scripts_want_a_handle);
   CPPUNIT_TEST(verifies_passwords);
   CPPUNIT_TEST(unknown_accounts_cost_the_same_hash_as_wrong_passwords);
+  CPPUNIT_TEST(exchanges_log_in);
+  CPPUNIT_TEST(exchanges_tell_nobody_who_exists);
+  CPPUNIT_TEST(exchanges_are_bounded_and_end);
+  CPPUNIT_TEST(an_exchange_belongs_to_its_connection);
+  CPPUNIT_TEST(a_login_brings_secrets_up_to_date);
+  CPPUNIT_TEST(cheap_hashes_cost_the_same_as_others);
   CPPUNIT_TEST(answers_from_the_cache_until_the_generation_moves);
   CPPUNIT_TEST(the_cache_is_bounded);
   CPPUNIT_TEST(a_start_raises_the_generation);
@@ -261,6 +270,208 @@ class ServerTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_MESSAGE(name, known == hashes_of_login(name));
   }
 
+  static SaslRequest sasl(std::string mechanism, std::string service = "smtp") {
+    SaslRequest request;
+    request.mechanism = std::move(mechanism);
+    request.service = std::move(service);
+    request.facts.password_allowed = true;
+    return request;
+  }
+  static std::string plain(const std::string& name, const std::string& password, const std::string& authorization = {}) {
+    return authorization + std::string(1, '\0') + name + std::string(1, '\0') + password;
+  }
+  static SaslStep plain_login(Site& site, const std::string& message, const std::string& service = "smtp") {
+    const auto exchange = site.client->begin_sasl(sasl("PLAIN", service));
+    return site.run(exchange->step(message));
+  }
+  // A client of SCRAM-SHA-256 that knows `password`: what it answers to the server's first message (RFC 5802 section 3).
+  static std::string scram_answer(const std::string& first, const std::string& said, const std::string& password) {
+    const auto field = [&](const std::string& name) {
+      const auto at = said.find(name) + name.size();
+      return said.substr(at, said.find(',', at) - at);
+    };
+    const unsigned rounds = static_cast<unsigned>(std::stoul(field(",i=")));
+    std::string salted(32, '\0');
+    const std::string salt = base::from_base64(field(",s=")).value();
+    PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), reinterpret_cast<const unsigned char*>(salt.data()), static_cast<int>(salt.size()),
+                      static_cast<int>(rounds), EVP_sha256(), 32, reinterpret_cast<unsigned char*>(salted.data()));
+    std::string key = hmac_sha256(salted, "Client Key");
+    unsigned char stored[32];
+    EVP_Digest(key.data(), key.size(), stored, nullptr, EVP_sha256(), nullptr);
+    const std::string last = "c=biws,r=" + said.substr(2, said.find(',') - 2);
+    const std::string signature = hmac_sha256({reinterpret_cast<char*>(stored), 32}, first + "," + said + "," + last);
+    for (std::size_t i = 0; i < 32; ++i) key[i] = static_cast<char>(key[i] ^ signature[i]);
+    return last + ",p=" + base::to_base64(key);
+  }
+  static SaslStep scram_login(Site& site, const std::string& name, const std::string& password) {
+    const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+    const std::string first = "n=" + name + ",r=abcdefghijkl";
+    SaslStep step = site.run(exchange->step("n,," + first));
+    CPPUNIT_ASSERT(step.kind == SaslStep::Kind::challenge);
+    step = site.run(exchange->step(scram_answer(first, step.data, password)));
+    if (step.kind != SaslStep::Kind::challenge) return step;
+    CPPUNIT_ASSERT(step.data.starts_with("v="));
+    return site.run(exchange->step(std::string()));
+  }
+  static void give_scram(Site& site, const std::string& name, const std::string& password) {
+    AccountRecord record = site.database->account(name).value().value();
+    const PasswordSecrets secrets = make_password_secrets(password, 4096).value();
+    record.scram_sha1 = secrets.scram_sha1;
+    record.scram_sha256 = secrets.scram_sha256;
+    site.database->change(record).value();
+  }
+
+  void exchanges_log_in() {
+    Site site;
+    site.settings.logins.scram_iterations = 4096;
+    site.start();
+    site.connect();
+    const struct { std::string name, password, authorization, reason; } rows[] = {
+        {"user@example.com", "right", "", ""},        {"USER@Example.com", "right", "", ""},   {"user@example.com", "right", "User@Example.com", ""},
+        {"user@example.com", "wrong", "", "password"}, {"nobody@example.com", "right", "", "unknown"}, {"off@example.com", "right", "", "disabled"},
+        {"user@example.com", "right", "off@example.com", "authorization"},
+    };
+    for (const auto& row : rows) {
+      const SaslStep step = plain_login(site, plain(row.name, row.password, row.authorization));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.reason, step.login.reason);
+      CPPUNIT_ASSERT_MESSAGE(row.name, step.kind == (row.reason.empty() ? SaslStep::Kind::accepted : SaslStep::Kind::refused));
+      if (step.login.accepted) CPPUNIT_ASSERT_EQUAL(std::string("user@example.com"), step.login.account->name);
+    }
+    CPPUNIT_ASSERT(plain_login(site, plain("user@example.com", "right")).login.handle.empty());
+    CPPUNIT_ASSERT(!plain_login(site, plain("user@example.com", "right"), "sieve").login.handle.empty());
+    CPPUNIT_ASSERT(plain_login(site, "nonsense").kind == SaslStep::Kind::malformed);
+    give_scram(site, "user@example.com", "right");
+    give_scram(site, "off@example.com", "right");
+    CPPUNIT_ASSERT(scram_login(site, "user@example.com", "right").login.account->name == "user@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("proof"), scram_login(site, "user@example.com", "wrong").login.reason);
+    CPPUNIT_ASSERT_EQUAL(std::string("disabled"), scram_login(site, "off@example.com", "right").login.reason);
+    SaslRequest external = sasl("EXTERNAL");
+    external.facts.certificate_addresses = {"stranger@example.net", "User@Example.com"};
+    CPPUNIT_ASSERT(site.run(site.client->begin_sasl(external)->step(std::string())).login.account->name == "user@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("certificate"), site.run(site.client->begin_sasl(external)->step("off@example.com")).login.reason);
+    SaslRequest clear = sasl("PLAIN");
+    clear.facts.password_allowed = false;
+    CPPUNIT_ASSERT(site.run(site.client->begin_sasl(clear)->step(plain("user@example.com", "right"))).kind == SaslStep::Kind::malformed);
+  }
+
+  void exchanges_tell_nobody_who_exists() {
+    Site site;
+    site.settings.logins.scram_iterations = 4096;
+    site.start();
+    site.connect();
+    give_scram(site, "user@example.com", "right");
+    // Nothing is hashed for SCRAM, and all that is said of an account that is not there could be said of one that is.
+    for (const char* const name : {"user@example.com", "nobody@example.com", "off@example.com", "no body"}) {
+      hashes_made();
+      const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+      const std::string said = site.run(exchange->step("n,,n=" + std::string(name) + ",r=abcdefghijkl")).data;
+      const auto again = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+      const std::string said_again = site.run(again->step("n,,n=" + std::string(name) + ",r=abcdefghijkl")).data;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(name, said.substr(said.find(",s=")), said_again.substr(said_again.find(",s=")));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(said, std::size_t{24 + 3 + 7}, said.substr(said.find(",s=")).size());
+      CPPUNIT_ASSERT_MESSAGE(said, said.ends_with(",i=4096"));
+      const SaslStep refused = scram_login(site, name, "wrong");
+      CPPUNIT_ASSERT_MESSAGE(name, refused.kind == SaslStep::Kind::refused && refused.data.empty());
+      CPPUNIT_ASSERT_MESSAGE(name, hashes_made().empty());
+    }
+    for (const char* const name : {"user@example.com", "nobody@example.com", "off@example.com", "no body"}) {
+      hashes_made();
+      CPPUNIT_ASSERT(plain_login(site, plain(name, "wrong")).kind == SaslStep::Kind::refused);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(name, std::size_t{1}, hashes_made().size());
+    }
+  }
+
+  void exchanges_are_bounded_and_end() {
+    Site site;
+    site.settings.logins.exchanges = 2;
+    site.start();
+    site.connect();
+    auto one = site.client->begin_sasl(sasl("PLAIN"));
+    const auto two = site.client->begin_sasl(sasl("PLAIN")), three = site.client->begin_sasl(sasl("PLAIN"));
+    CPPUNIT_ASSERT(site.run(one->step({})).kind == SaslStep::Kind::challenge);
+    CPPUNIT_ASSERT(site.run(two->step({})).kind == SaslStep::Kind::challenge);
+    CPPUNIT_ASSERT(site.run(three->step({})).kind == SaslStep::Kind::temporary);
+    one = nullptr;
+    CPPUNIT_ASSERT_MESSAGE("one less", site.run(three->step({})).kind == SaslStep::Kind::challenge);
+    CPPUNIT_ASSERT(site.run(two->step(plain("user@example.com", "right"))).kind == SaslStep::Kind::accepted);
+    Site hurried;
+    hurried.settings.logins.exchange_time = std::chrono::seconds(0);
+    hurried.start();
+    hurried.connect();
+    const auto late = hurried.client->begin_sasl(sasl("PLAIN"));
+    CPPUNIT_ASSERT(hurried.run(late->step({})).kind == SaslStep::Kind::challenge);
+    CPPUNIT_ASSERT(hurried.run(late->step(plain("user@example.com", "right"))).kind == SaslStep::Kind::temporary);
+  }
+
+  void an_exchange_belongs_to_its_connection() {
+    Site site;
+    site.start();
+    site.connect();
+    const auto exchange = site.client->begin_sasl(sasl("PLAIN"));
+    CPPUNIT_ASSERT(site.run(exchange->step({})).kind == SaslStep::Kind::challenge);
+    const auto stranger = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    const std::string question = net::frame({{"id", 1}, {"ask", "sasl-step"}, {"exchange", 1}, {"response_hex", net::to_hex(plain("user@example.com", "right"))}});
+    CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(question.size()), ::send(stranger.get(), question.data(), question.size(), MSG_NOSIGNAL));
+    site.io.restart();
+    site.io.run_for(50ms);
+    char answer[1000];
+    const ssize_t got = ::recv(stranger.get(), answer, sizeof answer, MSG_DONTWAIT);
+    CPPUNIT_ASSERT(got > 0 && std::string_view(answer, static_cast<std::size_t>(got)).find("temporary") != std::string_view::npos);
+    CPPUNIT_ASSERT(site.run(exchange->step(plain("user@example.com", "right"))).kind == SaslStep::Kind::accepted);
+    // Of one that is gone with its directory nothing is left.
+    const auto lost = site.client->begin_sasl(sasl("PLAIN"));
+    CPPUNIT_ASSERT(site.run(lost->step({})).kind == SaslStep::Kind::challenge);
+    site.server = nullptr;
+    site.start();
+    CPPUNIT_ASSERT(site.run(lost->step(plain("user@example.com", "right"))).kind == SaslStep::Kind::temporary);
+  }
+
+  void a_login_brings_secrets_up_to_date() {
+    Site site;
+    site.settings.logins.upgrade_passwords = true;
+    site.settings.logins.scram_iterations = 4096;
+    site.start();
+    site.connect();
+    AccountRecord old = site.database->account("user@example.com").value().value();
+    old.password_hash = "{SSHA}+rvziNkZ1S+q3I9Y4L7TlBR47kZOYUNsMTIzNA==";
+    site.database->change(old).value();
+    const auto generation = site.generations.directory();
+    CPPUNIT_ASSERT(!site.login("user@example.com", "wrong").accepted);
+    CPPUNIT_ASSERT(site.login("user@example.com", "secret").accepted);
+    const auto record = [&] { return site.database->account("user@example.com").value().value(); };
+    for (int i = 0; i < 200 && record().scram_sha256.empty(); ++i) {
+      site.io.restart();
+      site.io.run_for(20ms);
+    }
+    CPPUNIT_ASSERT(is_present_hash(record().password_hash) && password_matches("secret", record().password_hash));
+    CPPUNIT_ASSERT(read_scram_secret(ScramDigest::sha1, record().scram_sha1).has_value());
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("nobody has to ask again", generation, site.generations.directory());
+    CPPUNIT_ASSERT(scram_login(site, "user@example.com", "secret").login.accepted);
+    // What is up to date stays as it is.
+    const AccountRecord kept = record();
+    CPPUNIT_ASSERT(site.login("user@example.com", "secret").accepted);
+    site.io.restart();
+    site.io.run_for(50ms);
+    CPPUNIT_ASSERT(kept == record());
+  }
+
+  void cheap_hashes_cost_the_same_as_others() {
+    Site site;
+    site.start();
+    site.connect();
+    AccountRecord record = site.database->account("user@example.com").value().value();
+    record.password_hash = "{PLAIN}right";
+    site.database->change(record).value();
+    for (const char* const name : {"user@example.com", "nobody@example.com"}) {
+      hashes_made();
+      CPPUNIT_ASSERT(!site.login(name, "wrong").accepted);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(name, std::size_t{1}, hashes_made().size());
+      // Text that SASLprep changes is tried in both forms, whoever it is said to be.
+      CPPUNIT_ASSERT(!site.login(name, "\xe2\x85\xa8").accepted);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(name, std::size_t{2}, hashes_made().size());
+    }
+  }
+
   void answers_from_the_cache_until_the_generation_moves() {
     Site site;
     site.start();
@@ -334,7 +545,7 @@ class ServerTest : public CppUnit::TestFixture {
 
   void too_many_logins_are_temporary() {
     Site site;
-    site.settings.verify_queue = 2;
+    site.settings.logins.verify_queue = 2;
     site.start();
     site.connect();
     // One at work, two waiting; the rest is told to come again.

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "directory/logins.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "directory/protocol.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::directory {
+namespace {
+
+using boost::json::object;
+using Outcome = SaslSession::Outcome;
+
+constexpr std::string_view kBusy = "too many logins at once";
+
+// Where an owner changes scripts after the login.
+bool changes_scripts(std::string_view service) { return service == "sieve" || service == "managesieve" || service == "web"; }
+
+// What a client called itself, fit for the log.
+std::string shown(const std::string& name) { return base::printable(name, 320); }
+
+object kind_answer(std::string_view kind) {
+  object answer;
+  answer["kind"] = kind;
+  return answer;
+}
+
+}  // namespace
+
+Logins::Logins(net::asio::io_context& io, Database& database, Handles& handles, const LoginSettings& settings)
+    : database_(database), handles_(handles), settings_(settings),
+      verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)) {}
+
+Logins::~Logins() = default;
+
+bool Logins::is_login(std::string_view ask) { return ask == "verify" || ask.starts_with("sasl-"); }
+
+bool Logins::answer(const Peer& peer, std::uint64_t id, std::string_view ask, const object& request) {
+  if (ask == "verify") return verify(peer, id, request);
+  if (ask == "sasl-begin") return begin(peer, id, request);
+  if (ask == "sasl-step") return step(peer, id, request);
+  return ask == "sasl-end" && end(peer, id, request);
+}
+
+bool Logins::verify(const Peer& peer, std::uint64_t id, const object& request) {
+  const auto name = text_in(request, "name");
+  const auto hexadecimal = text_in(request, "password_hex");
+  auto password = hexadecimal ? from_hex(*hexadecimal) : std::nullopt;
+  if (!name || !password) return false;
+  Login login;
+  login.peer = peer;
+  login.id = id;
+  login.name = *name;
+  login.service = text_in(request, "service").value_or("");
+  login.wants_handle = changes_scripts(login.service);
+  check_password(std::move(login), std::move(*password));
+  return true;
+}
+
+// RFC 4422 section 3: the exchange of one mechanism.
+bool Logins::begin(const Peer& peer, std::uint64_t id, const object& request) {
+  const auto mechanism = text_in(request, "mechanism");
+  const auto exporter = from_hex(text_in(request, "tls_exporter_hex").value_or(""));
+  const auto unique = from_hex(text_in(request, "tls_unique_hex").value_or(""));
+  const auto response = text_in(request, "response_hex");
+  const auto bytes = response ? from_hex(*response) : std::nullopt;
+  if (!mechanism || !exporter || !unique || (response && !bytes)) return false;
+  drop_stale();
+  if (exchanges_.size() >= settings_.exchanges) {
+    fail(peer, id, std::string(kBusy));
+    return true;
+  }
+  SaslFacts facts;
+  facts.tls_exporter = *exporter;
+  facts.tls_unique = *unique;
+  Exchange exchange;
+  exchange.peer = peer;
+  exchange.until = std::chrono::steady_clock::now() + settings_.exchange_time;
+  exchange.service = text_in(request, "service").value_or("");
+  exchange.wants_handle = truth_in(request, "wants_handle").value_or(false) || changes_scripts(exchange.service);
+  if (const auto* const addresses = request.if_contains("certificate_addresses"); addresses != nullptr && addresses->is_array())
+    for (const auto& address : addresses->get_array())
+      if (address.is_string()) exchange.certificate_addresses.emplace_back(address.get_string());
+  const bool password_allowed = truth_in(request, "password_allowed").value_or(false);
+  const std::string name = base::upper(*mechanism);
+  // The session has refused these already; a mistake there must not open anything.
+  const bool fits = ((name != "PLAIN" && name != "LOGIN") || password_allowed) && (name != "EXTERNAL" || !exchange.certificate_addresses.empty());
+  if (fits) exchange.session = SaslSession::begin(name, facts, [this](const std::string& who, ScramDigest digest) { return find_secret(who, digest); });
+  if (!exchange.session) {
+    send(peer, id, kind_answer("malformed"));
+    return true;
+  }
+  const auto at = exchanges_.emplace(++last_, std::move(exchange)).first;
+  proceed(at, peer, id, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt);
+  return true;
+}
+
+bool Logins::step(const Peer& peer, std::uint64_t id, const object& request) {
+  const auto number = number_in(request, "exchange");
+  const auto bytes = from_hex(text_in(request, "response_hex").value_or(""));
+  if (!number || !bytes) return false;
+  const auto at = exchanges_.find(*number);
+  if (at == exchanges_.end() || at->second.peer.lock() != peer || at->second.until < std::chrono::steady_clock::now()) {
+    fail(peer, id, "the login took too long, or was begun elsewhere");
+    return true;
+  }
+  proceed(at, peer, id, *bytes);
+  return true;
+}
+
+bool Logins::end(const Peer& peer, std::uint64_t id, const object& request) {
+  const auto number = number_in(request, "exchange");
+  if (!number) return false;
+  const auto at = exchanges_.find(*number);
+  if (at != exchanges_.end() && at->second.peer.lock() == peer) exchanges_.erase(at);
+  send(peer, id, kind_answer("ended"));
+  return true;
+}
+
+void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id, std::optional<std::string_view> response) {
+  Exchange& exchange = at->second;
+  Login login;
+  login.peer = peer;
+  login.id = id;
+  login.sasl = true;
+  login.service = exchange.service;
+  login.wants_handle = exchange.wants_handle;
+  if (!exchange.session) {
+    // The mechanism's last word was sent as a challenge: protocols have no other place for it. The answer to it says nothing.
+    login.name = exchange.proved;
+    const bool empty = response && response->empty();
+    exchanges_.erase(at);
+    if (!empty) return send(peer, id, kind_answer("malformed"));
+    const auto found = record(login.name);
+    if (!found) return fail(peer, id, found.error().what);
+    if (!*found) return refuse(login, "unknown");
+    return accept(login, (*found)->account);
+  }
+  Outcome outcome = exchange.session->step(response);
+  login.name = outcome.name;
+  login.authorization = outcome.authorization;
+  switch (outcome.kind) {
+    case Outcome::Kind::challenge: {
+      object answer = kind_answer("challenge");
+      answer["exchange"] = at->first;
+      answer["data_hex"] = to_hex(outcome.data);
+      return send(peer, id, std::move(answer));
+    }
+    case Outcome::Kind::proved: return prove(at, std::move(login), outcome);
+    default: break;
+  }
+  exchanges_.erase(at);
+  switch (outcome.kind) {
+    case Outcome::Kind::check_password: return check_password(std::move(login), std::move(outcome.password));
+    case Outcome::Kind::refused: return refuse(login, "proof");
+    case Outcome::Kind::malformed: return send(peer, id, kind_answer("malformed"));
+    default: return fail(peer, id, "the login can't be checked now");
+  }
+}
+
+void Logins::prove(Exchanges::iterator at, Login login, const Outcome& outcome) {
+  Exchange& exchange = at->second;
+  const auto over = [&] { exchanges_.erase(at); };
+  if (outcome.name.empty()) {
+    auto name = by_certificate(exchange.certificate_addresses, login.authorization);
+    login.name = exchange.certificate_addresses.empty() ? std::string() : exchange.certificate_addresses.front();
+    login.authorization.clear();
+    if (!name || name->empty()) {
+      over();
+      return name ? refuse(login, "certificate") : fail(login.peer, login.id, name.error().what);
+    }
+    login.name = std::move(*name);
+  }
+  const auto canonical = canonical_account(login.name);
+  const auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
+  std::string_view refusal;
+  if (found) {
+    if (!*found) refusal = "unknown";
+    else if (!is_own(login.name, login.authorization)) refusal = "authorization";
+    else refusal = login_refusal((*found)->account, login.service);
+  }
+  if (!found || !refusal.empty()) {
+    over();
+    return found ? refuse(login, refusal) : fail(login.peer, login.id, found.error().what);
+  }
+  if (outcome.data.empty()) {
+    over();
+    return accept(login, (*found)->account);
+  }
+  exchange.session = nullptr;
+  exchange.proved = *canonical;
+  object answer = kind_answer("challenge");
+  answer["exchange"] = at->first;
+  answer["data_hex"] = to_hex(outcome.data);
+  send(login.peer, login.id, std::move(answer));
+}
+
+Result<std::string> Logins::by_certificate(const std::vector<std::string>& addresses, const std::string& authorization) {
+  const auto wanted = authorization.empty() ? Result<std::string>(std::string()) : canonical_account(authorization);
+  if (!wanted) return std::string();
+  for (const std::string& address : addresses) {
+    const auto name = canonical_account(address);
+    if (!name || (!wanted->empty() && *name != *wanted)) continue;
+    const auto found = record(*name);
+    if (!found) return found.error();
+    if (*found) return *name;
+  }
+  return std::string();
+}
+
+// The same questions are asked of the database, and the same work done, whether the account exists or not.
+Result<ScramSecret> Logins::find_secret(const std::string& name, ScramDigest digest) {
+  if (!site_secret_) {
+    auto secret = database_.site_secret();
+    if (!secret) return Error{Kind::temporary, secret.error().what};
+    site_secret_ = std::move(*secret);
+  }
+  const auto canonical = canonical_account(name);
+  const std::string& known_as = canonical ? *canonical : name;
+  ScramSecret made_up = made_up_scram_secret(digest, known_as, *site_secret_, settings_.scram_iterations);
+  const auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
+  if (!found) return found.error();
+  if (!*found) return made_up;
+  auto secret = read_scram_secret(digest, digest == ScramDigest::sha1 ? (*found)->scram_sha1 : (*found)->scram_sha256);
+  return secret ? std::move(*secret) : std::move(made_up);
+}
+
+void Logins::check_password(Login login, std::string password) {
+  const auto canonical = canonical_account(login.name);
+  auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
+  if (!found) {
+    wipe(password);
+    return fail(login.peer, login.id, found.error().what);
+  }
+  const auto entry = *found ? std::make_shared<const AccountRecord>(std::move(**found)) : nullptr;
+  std::string hash = entry ? entry->password_hash : std::string();
+  std::optional<Verifier::Upgrade> upgrade;
+  if (settings_.upgrade_passwords && entry) {
+    const auto stale = [&](ScramDigest digest, const std::string& text) {
+      const auto secret = read_scram_secret(digest, text);
+      return !secret || secret->iterations != settings_.scram_iterations;
+    };
+    if (!is_present_hash(hash) || stale(ScramDigest::sha1, entry->scram_sha1) || stale(ScramDigest::sha256, entry->scram_sha256))
+      upgrade = Verifier::Upgrade{settings_.scram_iterations, [weak = std::weak_ptr(self_), entry](const PasswordSecrets& secrets) {
+                                    if (const auto self = weak.lock()) (*self)->keep_secrets(entry->account.name, entry->password_hash, secrets);
+                                  }};
+  }
+  const Peer peer = login.peer;
+  const std::uint64_t id = login.id;
+  const auto done = [weak = std::weak_ptr(self_), entry, login = std::move(login)](Verifier::Outcome outcome) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (outcome == Verifier::Outcome::too_late) return fail(login.peer, login.id, std::string(kBusy));
+    if (!entry) return refuse(login, "unknown");
+    if (outcome != Verifier::Outcome::matches) return refuse(login, "password");
+    if (!is_own(login.name, login.authorization)) return refuse(login, "authorization");
+    if (const auto refusal = login_refusal(entry->account, login.service); !refusal.empty()) return refuse(login, refusal);
+    (*self)->accept(login, entry->account);
+  };
+  if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(peer, id, std::string(kBusy));
+}
+
+// Look-ups show nothing of this, so no cache has to be emptied.
+void Logins::keep_secrets(const std::string& name, const std::string& earlier_hash, const PasswordSecrets& secrets) {
+  const auto found = record(name);
+  // Changed meanwhile: the password may be another one now.
+  if (!found || !*found || (*found)->password_hash != earlier_hash) return;
+  AccountRecord changed = **found;
+  if (!is_present_hash(earlier_hash)) changed.password_hash = secrets.hash;
+  changed.scram_sha1 = secrets.scram_sha1;
+  changed.scram_sha256 = secrets.scram_sha256;
+  const auto kept = database_.change(changed);
+  if (kept) base::log_event(base::Severity::info, "password-upgraded", {{"account", name}});
+  else base::log_event(base::Severity::error, "directory-record", {{"error", kept.error().what}, {"kind", to_string(kept.error().kind)}});
+}
+
+Result<std::optional<AccountRecord>> Logins::record(const std::string& name) {
+  auto found = database_.account(name);
+  if (found) return found;
+  base::log_event(base::Severity::error, "directory-record", {{"error", found.error().what}, {"kind", to_string(found.error().kind)}});
+  return Error{Kind::temporary, "the record can't be read"};
+}
+
+// Nobody acts for somebody else.
+bool Logins::is_own(const std::string& name, const std::string& authorization) {
+  if (authorization.empty()) return true;
+  const auto one = canonical_account(name), other = canonical_account(authorization);
+  return one && other && *one == *other;
+}
+
+void Logins::accept(const Login& login, const Account& account) {
+  object answer = login.sasl ? kind_answer("accepted") : object();
+  if (!login.sasl) answer["accepted"] = true;
+  answer["account"] = to_json(account, false);
+  if (login.wants_handle) answer["handle"] = handles_.issue(login.peer, account.name);
+  if (login.sasl) answer["name"] = account.name;
+  send(login.peer, login.id, std::move(answer));
+}
+
+void Logins::refuse(const Login& login, std::string_view reason) {
+  object answer = login.sasl ? kind_answer("refused") : object();
+  if (login.sasl) answer["name"] = shown(login.name);
+  else answer["accepted"] = false;
+  answer["reason"] = reason;
+  send(login.peer, login.id, std::move(answer));
+}
+
+void Logins::fail(const Peer& peer, std::uint64_t id, std::string text) { send(peer, id, error_answer({Kind::temporary, std::move(text)})); }
+
+void Logins::send(const Peer& peer, std::uint64_t id, object answer) {
+  answer["id"] = id;
+  peer->send(answer);
+}
+
+void Logins::drop_stale() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!exchanges_.empty() && exchanges_.begin()->second.until < now) exchanges_.erase(exchanges_.begin());
+  if (exchanges_.size() < settings_.exchanges) return;
+  std::erase_if(exchanges_, [](const auto& entry) {
+    const auto peer = entry.second.peer.lock();
+    return !peer || peer->closed();
+  });
+}
+
+}  // namespace postern::directory

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Logins as the directory child answers them: passwords (`verify`), and the exchanges of SASL mechanisms (`sasl-begin`, `sasl-step`,
+// `sasl-end`; doc/design/directory.md).
+//
+// Nobody learns from an answer, or from its time, whether an account exists: a password is hashed for every name, SCRAM gets a made-up
+// secret that is the same at every try, and what is refused is refused in the same step for all. The reason is for the log.
+//
+// An exchange belongs to the connection that began it. Failure: full, too late, a record that can't be read, no memory: an error of
+// Kind::temporary. Limits: LoginSettings; an exchange that nobody ends is dropped after its time.
+#include "directory/database.h"
+#include "directory/handles.h"
+#include "directory/sasl.h"
+#include "directory/verifier.h"
+#include "net/asio.h"
+#include "net/frame_server.h"
+
+#include <boost/json/object.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace postern::directory {
+
+struct LoginSettings {
+  unsigned verify_threads = 0;     // 0: one a core
+  std::size_t verify_queue = 256;
+  std::size_t exchanges = 10000;   // under way at once
+  std::chrono::seconds exchange_time{60};
+  unsigned scram_iterations = 10000;
+  bool upgrade_passwords = true;   // after a login by password
+};
+
+class Logins {
+ public:
+  using Peer = std::shared_ptr<net::FramePeer>;
+
+  // `database` and `handles` must outlive it.
+  Logins(net::asio::io_context& io, Database& database, Handles& handles, const LoginSettings& settings);
+  ~Logins();
+  Logins(const Logins&) = delete;
+  Logins& operator=(const Logins&) = delete;
+
+  // Whether it is a question for this.
+  static bool is_login(std::string_view ask);
+  // Answers it, now or later. False: it is none, and the peer must go.
+  bool answer(const Peer& peer, std::uint64_t id, std::string_view ask, const boost::json::object& request);
+  // Its threads speak to the io_context, which may be gone before this object is.
+  void stop() { verifier_ = nullptr; }
+  [[nodiscard]] std::size_t exchanges() const { return exchanges_.size(); }
+
+ private:
+  // Who logs in, and where the answer goes.
+  struct Login {
+    Peer peer;
+    std::uint64_t id = 0;
+    bool sasl = false;  // answered in the form of an exchange
+    std::string service, name, authorization;
+    bool wants_handle = false;
+  };
+  struct Exchange {
+    std::weak_ptr<net::FramePeer> peer;
+    std::chrono::steady_clock::time_point until;
+    std::string service;
+    bool wants_handle = false;
+    std::vector<std::string> certificate_addresses;
+    std::unique_ptr<SaslSession> session;  // none: it is proved, and the client has yet to confirm what was said last
+    std::string proved;                    // by whom
+  };
+  using Exchanges = std::map<std::uint64_t, Exchange>;
+
+  bool verify(const Peer& peer, std::uint64_t id, const boost::json::object& request);
+  bool begin(const Peer& peer, std::uint64_t id, const boost::json::object& request);
+  bool step(const Peer& peer, std::uint64_t id, const boost::json::object& request);
+  bool end(const Peer& peer, std::uint64_t id, const boost::json::object& request);
+  void proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id, std::optional<std::string_view> response);
+  void check_password(Login login, std::string password);
+  // Who proved it in another way than by a password.
+  void prove(Exchanges::iterator at, Login login, const SaslSession::Outcome& outcome);
+  // The account whose address is in the certificate, and that the client asks for if it asks for one. Empty: none.
+  Result<std::string> by_certificate(const std::vector<std::string>& addresses, const std::string& authorization);
+  Result<ScramSecret> find_secret(const std::string& name, ScramDigest digest);
+  void keep_secrets(const std::string& name, const std::string& earlier_hash, const PasswordSecrets& secrets);
+
+  // A record that can't be read is logged.
+  Result<std::optional<AccountRecord>> record(const std::string& name);
+  static bool is_own(const std::string& name, const std::string& authorization);
+  void accept(const Login& login, const Account& account);
+  static void refuse(const Login& login, std::string_view reason);
+  static void fail(const Peer& peer, std::uint64_t id, std::string text);
+  static void send(const Peer& peer, std::uint64_t id, boost::json::object answer);
+  void drop_stale();
+
+  Database& database_;
+  Handles& handles_;
+  const LoginSettings settings_;
+  std::unique_ptr<Verifier> verifier_;  // none once stopped
+  Exchanges exchanges_;                 // by number, so the oldest first
+  std::uint64_t last_ = 0;
+  std::optional<std::string> site_secret_;
+  // What helper threads have finished may come when this is gone.
+  std::shared_ptr<Logins*> self_ = std::make_shared<Logins*>(this);
+};
+
+}  // namespace postern::directory
