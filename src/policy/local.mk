@@ -10,6 +10,7 @@ libpostern_policy_a_SOURCES = \
   src/policy/expansion.cc \
   src/policy/header.cc \
   src/policy/explanation.h \
+  src/policy/login.h src/policy/login.cc \
   src/policy/probe_observer.h \
   src/policy/rewrite.h src/policy/rewrite.cc \
   src/policy/sequences.h src/policy/sequences.cc \
