@@ -2,6 +2,7 @@
 #include "smtp/command.h"
 
 #include "base/text.h"
+#include "mail/address.h"
 
 #include <algorithm>
 #include <utility>
@@ -154,6 +155,11 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       auto decoded = decode_xtext(given.value, kEnvelopeIdBytes);
       if (!parameters.envelope_id.empty() || !decoded) return bad_parameter();
       parameters.envelope_id = std::move(*decoded);
+    } else if (base::equal_ignoring_case(given.name, "AUTH")) {
+      // RFC 4954 section 5: who it was elsewhere. Nobody is trusted to say that, so it has to be right and counts as AUTH=<>.
+      const auto decoded = decode_xtext(given.value, kOriginalBytes);
+      if (parameters.submitter_given || !decoded || (*decoded != "<>" && !mail::parse_mailbox(*decoded))) return bad_parameter();
+      parameters.submitter_given = true;
     } else {
       return unknown_parameter(given.name);
     }

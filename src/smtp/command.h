@@ -37,6 +37,7 @@ struct MailParameters {
   bool body_8bit = false;                   // RFC 6152
   bool smtputf8 = false;                    // RFC 6531
   std::string envelope_id;                  // RFC 3461 section 4.4, decoded
+  bool submitter_given = false;             // RFC 4954 section 5: AUTH=, which nobody is trusted to say
 };
 // `text` is what stood behind the path. Without EHLO there are no parameters.
 std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended);

@@ -5,6 +5,9 @@
 // What a client can change is in two places: Hello (until the next HELO, EHLO or LHLO) and Transaction (one object from MAIL to
 // whatever ends it). To reset is to drop the object; no list of fields has to be put back. state_dump() shows both, so that
 // a test can compare a session after RSET with a fresh one.
+#include "directory/directory.h"
+#include "policy/channels.h"
+#include "policy/login.h"
 #include "smtp/command.h"
 #include "smtp/incoming.h"
 #include "smtp/session.h"
@@ -13,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace postern::smtp {
 
@@ -122,6 +126,18 @@ class Session {
   net::Awaitable<Next> on_mail(std::string_view argument);
   net::Awaitable<Next> on_recipient(std::string_view argument);
 
+  // session_auth.cc
+  net::Awaitable<Next> on_auth(std::string_view argument);
+  // What the exchange came to, once it is over.
+  net::Awaitable<Next> finish_auth(policy::LoginFacts login, policy::LineExchange exchange);
+  net::Awaitable<Result<void>> say_challenge(std::string line);
+  // From here on everything is said by `account`.
+  void become(std::shared_ptr<const directory::Account> account);
+  // Whether the channel has logins at all, for this client; and the mechanisms, none while the session is not secure (listeners.md T-9).
+  [[nodiscard]] bool may_log_in() const;
+  [[nodiscard]] bool password_allowed() const;
+  [[nodiscard]] std::vector<std::string_view> mechanisms() const;
+
   // session_text.cc
   net::Awaitable<Next> on_data(std::string_view argument);
   net::Awaitable<Next> on_chunk(std::string_view argument);
@@ -156,7 +172,9 @@ class Session {
   std::string line_;
   std::string source_channel_;
   std::string authentication_rules_;  // PORT_ACCESS names them in its second probe
-  bool authentication_demanded_ = false;
+  policy::Channel::Authentication authentication_ = policy::Channel::Authentication::none;
+  std::shared_ptr<const directory::Account> account_;  // who logged in; empty: nobody
+  unsigned login_failures_ = 0;
   bool blacklisted_ = false;
   // Since the last accepted message.
   unsigned errors_ = 0;

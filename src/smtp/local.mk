@@ -6,6 +6,7 @@ libpostern_smtp_a_SOURCES = \
   src/smtp/incoming.h src/smtp/incoming.cc \
   src/smtp/session.h src/smtp/session.cc \
   src/smtp/session_envelope.cc \
+  src/smtp/session_auth.cc \
   src/smtp/session_text.cc \
   src/smtp/text_decoder.h src/smtp/text_decoder.cc
 libpostern_smtp_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

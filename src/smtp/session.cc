@@ -136,10 +136,10 @@ net::Awaitable<void> Session::choose_channel() {
     source_channel_ = channel->tls_switch;
     channel = access.site().channels.find(source_channel_);
   }
-  authentication_demanded_ = false;
+  authentication_ = policy::Channel::Authentication::none;
   authentication_rules_.clear();
   if (channel == nullptr || channel->authentication == policy::Channel::Authentication::none) co_return;
-  authentication_demanded_ = channel->authentication == policy::Channel::Authentication::demanded;
+  authentication_ = channel->authentication;
   // The second probe (access-control.md 2.2): it names the AUTH rule set, which is logged and has no other effect yet.
   policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
   policy::log_decision(info_.remote, decision);
@@ -189,7 +189,9 @@ net::Awaitable<Session::Next> Session::one_command() {
   if (watch_.finishing() && !transaction_)
     co_return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
   watch_.set_idle(!transaction_);
-  const auto got = co_await input_.read_line(line_, configuration_->smtp.command_bytes);
+  // RFC 4954 section 4: AUTH with an initial response may be longer than other commands.
+  const std::size_t limit_bytes = configuration_->smtp.command_bytes;
+  const auto got = co_await input_.read_line(line_, may_log_in() ? std::max(limit_bytes, policy::kSaslLineBytes) : limit_bytes);
   watch_.set_idle(false);
   if (!got) co_return lost(got.error());
   switch (*got) {
@@ -203,6 +205,7 @@ net::Awaitable<Session::Next> Session::one_command() {
   }
 
   const Command command = parse_command(line_);
+  if (line_.size() > limit_bytes && command.verb != Verb::auth) co_return foreign_command(500, "5.5.2", "line too long");
   switch (command.verb) {
     case Verb::helo:
     case Verb::ehlo:
@@ -227,15 +230,7 @@ net::Awaitable<Session::Next> Session::one_command() {
       co_return bad_command(502, "5.5.1", "EXPN is not available");
     case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
     case Verb::starttls: co_return co_await on_start_tls(command.argument);
-    case Verb::auth:
-      // L-14: a blacklisted peer gets 503. So does a restricted one (access-control.md 2.2, $W). Nobody who reads our EHLO says it.
-      // The server does not hang up on the former by itself.
-      if (blacklisted_) {
-        reply(503, "5.5.1", "AUTH is not available to you");
-        co_return Next::command;
-      }
-      if (info_.restricted) co_return foreign_command(503, "5.5.1", "AUTH is not available to you");
-      co_return foreign_command(502, "5.5.1", "AUTH is not available");
+    case Verb::auth: co_return co_await on_auth(command.argument);
     case Verb::not_offered: co_return bad_command(502, "5.5.1", "command not available");
     case Verb::other_protocol:
       watch_.note_protocol_error();
@@ -266,6 +261,7 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
     facts.tls_protocol = tls->protocol;
     facts.certificate = tls->peer_subject;
   }
+  if (account_) facts.authenticated = account_->name;
   hello.facts = std::make_shared<const policy::SessionFacts>(std::move(facts));
   // RFC 5321 section 4.1.4: as RSET.
   transaction_.reset();
@@ -277,8 +273,11 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   }
   const auto limit = info_.restricted ? std::min(configuration_->restricted.message_bytes, configuration_->smtp.message_bytes)
                                       : configuration_->smtp.message_bytes;
+  std::string offer;
+  for (const std::string_view mechanism : account_ ? std::vector<std::string_view>() : mechanisms()) offer += " " + std::string(mechanism);
+  if (!offer.empty()) offer = "250-AUTH" + offer + "\r\n";
   stream_.add("250-" + configuration_->host_name + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(limit) +
-              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + "250 SMTPUTF8\r\n");
+              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + offer + "250 SMTPUTF8\r\n");
   return Next::command;
 }
 
@@ -308,6 +307,7 @@ net::Awaitable<Session::Next> Session::on_start_tls(std::string_view argument) {
   // RFC 3207 section 4.2: what is known from before the handshake somebody else may have said.
   hello_.reset();
   transaction_.reset();
+  account_.reset();
   co_await choose_channel();
   co_return Next::command;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // An SMTP or LMTP session: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (enhanced status codes), 3030
-// (CHUNKING; BINARYMIME is not offered), 3207 (STARTTLS), 6531 (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
+// (CHUNKING; BINARYMIME is not offered), 3207 (STARTTLS), 4954 (AUTH; no mechanism has a security layer), 6531
+// (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
 // parameters are understood and shown to the access tables.
 //
 // The session is one coroutine that reads from top to bottom like its RFC. It knows no socket: it runs over net::Stream, and asks
@@ -11,8 +12,12 @@
 // (hardening.md 3). A transaction is an object: whatever ends it leaves a new, empty one. "250" to a message means that
 // Services::commit() said it is on stable storage. Nothing that came before the handshake of STARTTLS is known after it.
 //
+// Logins are offered where the source channel has them (maysaslserver, mustsaslserver), not to whom is blacklisted or restricted, and only
+// where a password may be sent as it is (listeners.md T-9). What follows a login is policy/login.h; then the source channel changes
+// (saslswitchchannel). Whether an account exists shows neither in a reply nor in its time.
+//
 // Reported to the watch as errors of the protocol: unknown commands, lines too long, bad line ends, HTTP, BDAT without a size or in
-// dust, AUTH where it is not offered, commands sent behind STARTTLS before the handshake. Not: commands out of order or malformed,
+// dust, AUTH where it is not offered or not the last of its group, commands sent behind STARTTLS before the handshake. Not: commands out of order or malformed,
 // refused senders and recipients, time limits: mail programs and mailing lists do such things.
 //
 // Limits: conf::SmtpLimits, conf::RestrictedLimits, conf::Spool. Memory: some kilobytes, and of the message at most

@@ -28,7 +28,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (transaction_) co_return bad_command(503, "5.5.1", "a message is under way already");
   if (watch_.finishing()) co_return close_with(421, "4.3.2", "service is closing down, try again later", "shutdown");
   if (messages_ >= configuration_->smtp.messages) co_return close_with(421, "4.7.0", "too many messages in one session", "too many messages");
-  if (authentication_demanded_ && hello_->facts->authenticated.empty()) {
+  if (authentication_ == policy::Channel::Authentication::demanded && !account_) {
     co_return refuse_sender(530, "5.7.0", "authentication required");
   }
 

@@ -61,7 +61,13 @@ class CommandTest : public CppUnit::TestFixture {
         {" ENVID=a ENVID=b", true, 501},
         {" ENVID=+2", true, 501},
         {" ENVID=+0A", true, 501},
-        {" AUTH=<>", true, 555},
+        {" AUTH=<>", true, 250},
+        {" AUTH=a+2Bb@example.com", true, 250},
+        {" AUTH=a@example.com AUTH=<>", true, 501},
+        {" AUTH=", true, 501},
+        {" AUTH=a+0Db@example.com", true, 501},
+        {" AUTH=nonsense", true, 501},
+        {" NOSUCH=x", true, 555},
         {" =x", true, 501},
     };
     for (const auto& row : rows) {

@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/smtp/smtp_test
 tests_unit_smtp_smtp_test_SOURCES = tests/unit/main.cc tests/unit/policy/fixtures.h tests/unit/policy/fixtures.cc \
   tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h \
+  tests/unit/smtp/auth_test.cc \
   tests/unit/smtp/command_test.cc \
   tests/unit/smtp/session_test.cc \
   tests/unit/smtp/text_decoder_test.cc

@@ -104,11 +104,12 @@ struct Played {
   std::string state;               // after the last command, if the client went away without a word
   std::string end_reason;
   unsigned protocol_errors = 0;
+  unsigned failed_logins = 0;
 };
 
 // What the client does about TLS: what it has, and what it says once it has it; or why the handshake fails.
 struct Tls {
-  net::TlsFacts facts{"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", "", ""};
+  net::TlsFacts facts{"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", "", "", {}, {}, {}};
   std::vector<std::string> pieces;
   std::optional<Error> failure;
 };
@@ -123,7 +124,7 @@ inline Played play(MemoryServices& services, std::vector<std::string> pieces, sm
   else if (tls) stream.script_tls(tls->facts, tls->pieces);
   smtp::Session session(stream, services, std::move(info), watch);
   run(session.run());
-  return {stream.written(), stream.written_before_tls(), session.state_dump(), watch.end_reason, watch.protocol_errors};
+  return {stream.written(), stream.written_before_tls(), session.state_dump(), watch.end_reason, watch.protocol_errors, watch.failed_logins};
 }
 
 }  // namespace postern::test
