@@ -116,14 +116,14 @@ class Session {
       bool idle;  // hands out no message and changes nothing: limited by pop3.idle_commands
       net::Awaitable<void> (Session::*run)(std::string_view);
     };
-    static constexpr std::array<Row, 13> rows = {{
+    static constexpr std::array<Row, 14> rows = {{
         {"CAPA", true, true, true, &Session::capa},    {"USER", true, false, true, &Session::user},
         {"PASS", true, false, false, &Session::pass},  {"QUIT", true, true, false, &Session::quit},
         {"STAT", false, true, true, &Session::stat},   {"LIST", false, true, true, &Session::list},
         {"RETR", false, true, false, &Session::retr},  {"DELE", false, true, false, &Session::dele},
         {"NOOP", false, true, true, &Session::noop},   {"RSET", false, true, true, &Session::rset},
         {"TOP", false, true, true, &Session::top},     {"UIDL", false, true, true, &Session::uidl},
-        {"STLS", true, false, true, &Session::stls},
+        {"STLS", true, false, true, &Session::stls},   {"AUTH", true, false, true, &Session::auth},
     }};
     for (const Row& row : rows) {
       if (row.keyword != command.keyword) continue;
@@ -220,6 +220,9 @@ class Session {
     ok("capabilities follow");
     out_ += "TOP\r\nUIDL\r\n";
     if (may_send_password()) out_ += "USER\r\n";
+    std::string offer;
+    for (const std::string_view mechanism : mechanisms()) offer += " " + std::string(mechanism);
+    if (!offer.empty()) out_ += "SASL" + offer + "\r\n";
     if (may_start_tls()) out_ += "STLS\r\n";
     out_ += "RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION Postern\r\n.\r\n";
   }
@@ -265,65 +268,98 @@ class Session {
     const std::string name = *std::exchange(user_, std::nullopt);
     // Everything behind the space is the password, spaces included (RFC 1939 section 7).
     std::string password(argument);
-    const auto answer = co_await services_.directory().verify(name, std::move(password), "pop3", info_.remote.address);
-    if (!answer) {
-      log_failed(name, "directory: " + answer.error().what);
-      co_return error("[SYS/TEMP] the account can't be checked now");
+    policy::LoginFacts login = login_facts("USER");
+    auto answer = co_await services_.directory().verify(name, std::move(password), login.service, info_.remote.address);
+    const auto ask = ask_login_access();
+    const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), name, std::move(answer), ask, watch_);
+    co_await finish_login(outcome);
+  }
+
+  [[nodiscard]] policy::LoginFacts login_facts(std::string mechanism) const {
+    policy::LoginFacts login = policy::login_facts(info_.id, "pop3", info_.remote.address, stream_.tls(), secure());
+    login.mechanism = std::move(mechanism);
+    return login;
+  }
+  [[nodiscard]] policy::AskLoginAccess ask_login_access() const {
+    return [this](policy::LoginFacts login) { return services_.login_access(std::move(login)); };
+  }
+
+  [[nodiscard]] std::vector<std::string_view> mechanisms() const {
+    if (!may_send_password()) return {};
+    return directory::sasl_mechanisms(directory::sasl_facts(stream_.tls(), true), configuration_->sasl);
+  }
+
+  // RFC 5034 section 4.
+  net::Awaitable<void> auth(std::string_view argument) {
+    user_.reset();
+    if (!may_send_password()) co_return no_password();
+    const auto space = std::min(argument.find(' '), argument.size());
+    directory::SaslRequest request;
+    request.mechanism = base::upper(argument.substr(0, space));
+    const std::string_view rest = base::trim(argument.substr(space));
+    if (rest.find(' ') != std::string_view::npos) co_return bad("AUTH takes a mechanism and an initial response");
+    const auto offered = mechanisms();
+    if (std::find(offered.begin(), offered.end(), request.mechanism) == offered.end()) co_return bad("mechanism not available");
+    policy::LoginFacts login = login_facts(request.mechanism);
+    request.service = login.service;
+    request.client = login.client;
+    request.facts = directory::sasl_facts(stream_.tls(), true);
+    const std::unique_ptr<directory::SaslExchange> exchange = services_.directory().begin_sasl(std::move(request));
+    std::optional<std::string> initial;
+    if (!rest.empty()) initial = std::string(rest);
+    const std::function<net::Awaitable<Result<void>>(std::string)> write = [this](std::string line) { return say_challenge(std::move(line)); };
+    policy::LineExchange done = co_await policy::exchange_lines(*exchange, std::move(initial), input_, "+ ", write);
+    using End = policy::LineExchange::End;
+    switch (done.end) {
+      case End::answered: break;
+      case End::cancelled: co_return bad("login cancelled");
+      case End::not_base64: co_return bad("not in base64");
+      case End::too_long: watch_.note_protocol_error(); co_return bad("line too long");
+      case End::early: watch_.note_protocol_error(); co_return bad("wait for the answer to AUTH");
+      case End::closed: over_ = true; end_reason_ = "closed"; co_return;
+      case End::garbage:
+        watch_.note_protocol_error();
+        error("bare CR, bare LF or NUL; goodbye");
+        end_reason_ = "line ends";
+        over_ = true;
+        co_return;
+      case End::lost: co_return end_with(done.error);
     }
-    if (!answer->accepted) {
-      log_failed(name, answer->reason);
-      watch_.note_failed_login();
+    if (done.step.kind == directory::SaslStep::Kind::malformed) co_return bad("this is not how the mechanism works");
+    const auto ask = ask_login_access();
+    const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), std::move(done.step), ask, watch_);
+    co_await finish_login(outcome);
+  }
+
+  net::Awaitable<Result<void>> say_challenge(std::string line) {
+    out_ += line;
+    auto flushed = co_await flush();
+    set_read_limit();
+    co_return flushed;
+  }
+
+  // Opens the mailbox of who may log in, and answers.
+  net::Awaitable<void> finish_login(policy::LoginOutcome outcome) {
+    co_await pause(outcome.delay);
+    if (outcome.kind == policy::LoginOutcome::Kind::temporary) co_return error("[SYS/TEMP] the account can't be checked now");
+    if (outcome.kind == policy::LoginOutcome::Kind::refused) {
       co_await refuse_login();
       co_return;
     }
-    const bool allowed = co_await may_log_in(answer->account->name);
-    if (!allowed) co_return;
-    auto inbox = co_await services_.open_inbox(answer->account->mailbox_directory);
+    auto inbox = co_await services_.open_inbox(outcome.account->mailbox_directory);
     if (!inbox) {
-      if (inbox.error().kind == Kind::denied) {
-        log_failed(name, "in use");
-        co_return error("[IN-USE] another session has the mailbox");
-      }
-      base::log_event(Severity::error, "pop3-mailbox",
-                      {{"account", answer->account->name}, {"error", inbox.error().what}, {"session", info_.id}});
+      const bool in_use = inbox.error().kind == Kind::denied;
+      base::log_event(in_use ? Severity::notice : Severity::error, "pop3-mailbox",
+                      {{"account", outcome.account->name}, {"error", in_use ? "in use" : inbox.error().what}, {"session", info_.id}});
+      if (in_use) co_return error("[IN-USE] another session has the mailbox");
       co_return error("[SYS/TEMP] the mailbox can't be opened now");
     }
     inbox_ = std::move(*inbox);
-    account_ = answer->account->name;
+    account_ = outcome.account->name;
     marked_.assign(inbox_->messages().size(), false);
     state_ = State::transaction;
     watch_.describe(account_);
-    base::log_event(Severity::info, "pop3-login",
-                    {{"account", account_}, {"client", info_.remote.address.to_string()}, {"messages", marked_.size()}, {"session", info_.id}});
     ok(totals());
-  }
-
-  // Asks LOGIN_ACCESS after a correct password. False: the answer was written.
-  net::Awaitable<bool> may_log_in(std::string account) {
-    policy::LoginFacts login;
-    login.id = info_.id;
-    login.service = "pop3";
-    login.client = info_.remote.address;
-    if (const net::TlsFacts* const tls = stream_.tls()) {
-      login.tls = tls->protocol;
-      login.certificate = tls->peer_subject;
-    } else if (secure()) {
-      login.tls = "ext";
-    }
-    login.mechanism = "USER";
-    login.account = account;
-    const policy::LoginDecision decision = co_await services_.login_access(login);
-    policy::log_decision(login, decision);
-    co_await pause(decision.delay);
-    if (decision.accepted) co_return true;
-    log_failed(account, "LOGIN_ACCESS");
-    if (decision.temporary) {
-      error("[SYS/TEMP] the account can't be checked now");
-      co_return false;
-    }
-    watch_.note_failed_login();
-    co_await refuse_login();
-    co_return false;
   }
 
   // What was said so far goes out first. Cut into slices, so that it does not keep the process from finishing.
@@ -349,11 +385,6 @@ class Session {
       end_reason_ = "login failures";
       over_ = true;
     }
-  }
-
-  void log_failed(const std::string& name, std::string_view reason) {
-    base::log_event(Severity::notice, "pop3-login-failed",
-                    {{"name", name}, {"client", info_.remote.address.to_string()}, {"reason", reason}, {"session", info_.id}});
   }
 
   // TRANSACTION.

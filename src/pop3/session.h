@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A POP3 session: RFC 1939 (USER and PASS; no APOP), 2449 (CAPA, response codes, pipelining), 2595 (STLS), 3206 (SYS and AUTH
-// codes).
+// codes), 5034 (AUTH). What follows a login, by whatever command, is policy/login.h.
 //
 // The session is one coroutine that knows no socket and no disk: it runs over net::Stream and asks everything else of Services,
 // so that unit tests and fuzzers drive it without either.
@@ -22,7 +22,7 @@
 #include "directory/directory.h"
 #include "net/session_watch.h"
 #include "net/stream.h"
-#include "policy/access.h"
+#include "policy/login.h"
 #include "store/mailbox.h"
 
 #include <memory>

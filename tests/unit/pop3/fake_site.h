@@ -103,7 +103,7 @@ class FakeSite final : public pop3::Services {
     net::asio::io_context io(1);
     net::ScriptedStream stream(std::move(pieces));
     if (handshake_failure) stream.script_tls(*handshake_failure);
-    else if (watch.tls) stream.script_tls({"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", "", ""}, std::move(after_tls));
+    else if (watch.tls) stream.script_tls({"TLSv1.3", "TLS_AES_256_GCM_SHA384", "", "", "", {}, {}, {}}, std::move(after_tls));
     info.remote = {net::Address::parse(client).value(), 40000};
     info.id = "test";
     net::asio::co_spawn(io, pop3::run_session(stream, *this, info, watch), net::asio::detached);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/base64.h"
 #include "fake_site.h"
 
 #include <cppunit/extensions/HelperMacros.h>
@@ -22,6 +23,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(logins);
   CPPUNIT_TEST(clear_text_logins_are_for_some_addresses);
   CPPUNIT_TEST(passwords_may_have_spaces);
+  CPPUNIT_TEST(auth_logs_in);
   CPPUNIT_TEST(login_failures_end_the_session);
   CPPUNIT_TEST(a_login_that_the_table_refuses_looks_like_a_wrong_password);
   CPPUNIT_TEST(a_mailbox_is_for_one_session);
@@ -168,6 +170,46 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(site.talk({"USER user@example.com\r\nPASS pass word\r\nSTAT\r\nQUIT\r\n"}).find("+OK 0 0") != std::string::npos);
   }
 
+  // RFC 5034.
+  void auth_logs_in() {
+    const std::string plain = base::to_base64(std::string_view("\0user@example.com\0pass word", 27)), wrong = base::to_base64(std::string_view("\0user@example.com\0pass", 22)),
+                      nobody = base::to_base64(std::string_view("\0nobody@example.com\0pass word", 29)), empty = base::to_base64("");
+    const struct {
+      const char* name;
+      std::vector<std::string> pieces;
+      std::string want;
+    } rows[] = {
+        {"initial response", {"AUTH PLAIN " + plain + "\r\n"}, "+OK 0 0\r\n"},
+        {"small letters", {"auth plain " + plain + "\r\n"}, "+OK 0 0\r\n"},
+        {"challenge", {"AUTH PLAIN\r\n", plain + "\r\n"}, "+ \r\n+OK 0 0\r\n"},
+        {"LOGIN", {"AUTH LOGIN\r\n", base::to_base64("user@example.com") + "\r\n", base::to_base64("pass word") + "\r\n"},
+         "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n+OK 0 0\r\n"},
+        {"wrong password", {"AUTH PLAIN " + wrong + "\r\n"}, "-ERR [AUTH] name or password is wrong\r\n"},
+        {"nobody", {"AUTH PLAIN " + nobody + "\r\n"}, "-ERR [AUTH] name or password is wrong\r\n"},
+        {"cancelled", {"AUTH PLAIN\r\n", "*\r\n"}, "+ \r\n-ERR login cancelled\r\n"},
+        {"not base64", {"AUTH PLAIN !\r\n", "AUTH PLAIN\r\n", "x\r\n"}, "-ERR not in base64\r\n+ \r\n-ERR not in base64\r\n"},
+        {"an answer to nothing", {"AUTH PLAIN\r\n" + plain + "\r\n"}, "-ERR wait for the answer to AUTH\r\n-ERR unknown command\r\n"},
+        {"not this mechanism", {"AUTH PLAIN YQ==\r\n"}, "-ERR this is not how the mechanism works\r\n"},
+        {"no such mechanism", {"AUTH GSSAPI\r\nAUTH EXTERNAL\r\nAUTH\r\n"},
+         "-ERR mechanism not available\r\n-ERR mechanism not available\r\n-ERR mechanism not available\r\n"},
+        {"a line too long", {"AUTH PLAIN\r\n", std::string(13000, 'A') + "\r\n"}, "+ \r\n-ERR line too long\r\n"},
+        {"the end of the connection", {"AUTH PLAIN\r\n"}, "+ \r\n"},
+    };
+    for (const auto& row : rows) {
+      FakeSite site;
+      const std::string got = site.talk(row.pieces);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.want, got.substr(got.find('\n') + 1));
+    }
+    FakeSite site;
+    CPPUNIT_ASSERT(site.talk({"AUTH PLAIN " + plain + "\r\n"}, "192.0.2.1").ends_with("without TLS\r\n"));
+    CPPUNIT_ASSERT(site.logins.empty());
+    site.talk({"AUTH PLAIN " + plain + "\r\n"});
+    CPPUNIT_ASSERT_EQUAL(std::string("PLAIN user@example.com"), site.logins.at(0).mechanism + " " + site.logins.at(0).account);
+    CPPUNIT_ASSERT_EQUAL(0U, site.watch.failed_logins);
+    site.talk({"AUTH PLAIN " + wrong + "\r\n"});
+    CPPUNIT_ASSERT_EQUAL(1U, site.watch.failed_logins);
+  }
+
   void login_failures_end_the_session() {
     FakeSite site;
     site.settings().pop3.login_failures = 2;
@@ -189,7 +231,7 @@ class SessionTest : public CppUnit::TestFixture {
 
   void capabilities() {
     FakeSite site;
-    const std::string want = "+OK capabilities follow\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
+    const std::string want = "+OK capabilities follow\r\nTOP\r\nUIDL\r\nUSER\r\nSASL SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
                              "IMPLEMENTATION Postern\r\n.\r\n";
     CPPUNIT_ASSERT(site.talk({"CAPA\r\n"}).ends_with(want));
     CPPUNIT_ASSERT_EQUAL(want, site.talk_in({"CAPA\r\n"}));
