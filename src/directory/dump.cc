@@ -86,6 +86,8 @@ void add_account(std::string& out, const AccountRecord& record, const std::vecto
   add_time(out, "created", account.created);
   if (account.mailbox_directory != mailbox_directory_for(account.name)) add_field(out, "mailbox", account.mailbox_directory);
   add_unless_empty(out, "password", record.password_hash);
+  add_unless_empty(out, "scram-sha-1", record.scram_sha1);
+  add_unless_empty(out, "scram-sha-256", record.scram_sha256);
   add_unless_empty(out, "description", account.description);
   if (!account.enabled) add_field(out, "disabled", "");
   if (account.held) add_field(out, "held", "");
@@ -332,6 +334,11 @@ void DumpReader::account_field(std::string_view key, std::string_view value) {
     if (!first(key)) return;
     entry_.account->password_hash = value;
     if (!is_password_hash(entry_.account->password_hash)) wrong(key, "the hash is of no kind that crypt(5) knows");
+  } else if (key == "scram-sha-1" || key == "scram-sha-256") {
+    const bool sha1 = key == "scram-sha-1";
+    if (!first(key)) return;
+    (sha1 ? entry_.account->scram_sha1 : entry_.account->scram_sha256) = value;
+    if (!read_scram_secret(sha1 ? ScramDigest::sha1 : ScramDigest::sha256, value)) wrong(key, "expected a secret in the form of RFC 5803");
   } else if (key == "quota") {
     const auto bytes = base::number_from<std::uint64_t>(value);
     if (!bytes) return wrong(key, "expected a number of bytes, found \"" + base::printable(value, 64) + "\"");

@@ -56,6 +56,8 @@ class GnuSession final : public SaslSession {
     if (mechanism_ == "LOGIN") return login_step(response);
     // All the others speak first at the client's side.
     if (!response) return challenge({});
+    // The library would ask again and again.
+    if (response->empty() && mechanism_ != "EXTERNAL") return finished(Outcome::Kind::malformed);
     // Only -PLUS checks what the channel is bound to, so nobody may believe that it was (RFC 5802 section 6).
     if (is_scram() && !plus() && steps_ <= 2 && response->starts_with("p=")) return finished(Outcome::Kind::refused);
     return library_step(*response);

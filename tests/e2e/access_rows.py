@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Access control at SMTP level: the checks SM1 to SM20 of access-control.md 11.3, by their names there.
-
-Left out is what needs AUTH: SM6, and the authenticated half of SM11.
 """
+import base64
+
 from postern_testing import *
 
 INTERNAL = """\
@@ -33,6 +33,7 @@ FROM_ACCESS
 
   TCP|*|*|*|*|SMTP*|MAIL|tcp_local|from-local@*|*      $X4.0.1|channel$ tcp_local$N
   TCP|*|*|*|*|SMTP*|MAIL|tcp_intranet|from-local@*|*   $X4.0.1|channel$ tcp_internal$N
+  TCP|*|*|*|*|SMTP*|MAIL|tcp_auth|from-local@*|anna@example.com   $X4.0.1|channel$ tcp_auth$N
   *|bad@sender.example|*                               $NNot$ you
   *                                                    $Y
 
@@ -51,7 +52,7 @@ list@example.com: first@elsewhere.example
 other@example.com: second@elsewhere.example
 permitted@example.com: bert@example.com
 """
-site = Site(mappings=FIRST)
+site = Site(mappings=FIRST, settings={"secure_login": {"except_from": [STRANGER]}})  # logins without TLS
 with open(os.path.join(site.etc, "aliases"), "w") as file:
     file.write(ALIASES)
 site.compile()
@@ -62,10 +63,16 @@ def tables(text):
     site.server.reload()
 
 
-def answer(recipient, sender="a@sender.example", source=STRANGER):
+def log_in(session):
+    session.command("AUTH PLAIN " + base64.b64encode(("\0anna@example.com\0" + site.accounts["anna@example.com"]).encode()).decode(), 235)
+
+
+def answer(recipient, sender="a@sender.example", source=STRANGER, login=False):
     """The reply to RCPT as one text."""
     with Smtp(site.smtp, source) as session:
         session.hello()
+        if login:
+            log_in(session)
         session.command("MAIL FROM:<%s>" % sender, 250)
         code, texts = session.command("RCPT TO:<%s>" % recipient)
         return "%d %s" % (code, " ".join(texts))
@@ -91,6 +98,14 @@ def sm4_a_stranger_is_on_tcp_local_and_sm5_a_client_on_tcp_internal():
 
 
 @case
+def sm6_a_login_leads_to_tcp_auth():
+    with Smtp(site.smtp, STRANGER) as session:
+        session.hello()
+        log_in(session)
+        equal(session.command("MAIL FROM:<from-local@sender.example>"), (450, ["4.0.1 channel tcp_auth: from-local@sender.example"]))
+
+
+@case
 def sm7_a_stranger_may_not_relay():
     equal(answer("x@elsewhere.example"), "550 5.7.1 Relaying not permitted: x@elsewhere.example")
 
@@ -113,6 +128,11 @@ def sm10_send_access_sees_where_it_leads():
 @case
 def sm11_a_client_may_send_outside():
     equal(answer("x@elsewhere.example", source="127.0.0.1")[:3], "250")
+
+
+@case
+def sm11_whoever_has_logged_in_may_send_outside():
+    equal(answer("x@elsewhere.example", login=True)[:3], "250")
 
 
 @case

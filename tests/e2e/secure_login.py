@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Where a password may be sent as it is (listeners.md T-9), and sockets with TLS outside (T-10, case 60 in the words of POP3)."""
+import base64
+
 from postern_testing import *
 
 site = Site()
@@ -55,9 +57,12 @@ def case_58_without_a_certificate_there_is_no_tls():
 @case
 def case_60_tls_outside_counts_as_secure():
     with Smtp(SMTP_EXT, "127.0.0.2") as session:
-        check("STARTTLS" not in session.hello()[1], "EHLO has no STARTTLS")
+        said = session.hello()[1]
+        check("STARTTLS" not in said, "EHLO has no STARTTLS")
+        check(any(text.startswith("AUTH ") for text in said), "EHLO has AUTH")
         code, texts = session.command("STARTTLS")
         equal((code, texts[0][:6]), (503, "5.5.1 "))
+        session.command("AUTH PLAIN " + base64.b64encode(("\0anna@example.com\0" + site.accounts["anna@example.com"]).encode()).decode(), 235)
         session.begin("sender@sender.example", "anna@example.com")
         message_id = new_id()
         session.data(message(message_id))
