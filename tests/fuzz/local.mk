@@ -5,7 +5,7 @@ FUZZ_TARGETS =
 EXTRA_DIST += tests/fuzz/run_all tests/fuzz/corpus tests/fuzz/pop3.dict tests/fuzz/managesieve.dict
 # mail/ and sieve/
 EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.dict
-EXTRA_DIST += tests/fuzz/smtp_session.dict tests/fuzz/directory_dump.dict
+EXTRA_DIST += tests/fuzz/smtp_session.dict tests/fuzz/directory_dump.dict tests/fuzz/sasl.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
 EXTRA_DIST += tests/fuzz/proxy_header.dict
@@ -20,7 +20,7 @@ if FUZZING
 
 FUZZ_TARGETS += tests/fuzz/directory_record_fuzz
 tests_fuzz_directory_record_fuzz_SOURCES = tests/fuzz/directory_record_fuzz.cc
-tests_fuzz_directory_record_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_directory_record_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS) $(CRYPT_LIBS)
 tests_fuzz_directory_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/directory_dump_fuzz
@@ -32,6 +32,13 @@ FUZZ_TARGETS += tests/fuzz/mailbox_files_fuzz
 tests_fuzz_mailbox_files_fuzz_SOURCES = tests/fuzz/mailbox_files_fuzz.cc
 tests_fuzz_mailbox_files_fuzz_LDADD = libpostern_store.a libpostern_base.a
 tests_fuzz_mailbox_files_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/sasl_fuzz
+tests_fuzz_sasl_fuzz_SOURCES = tests/fuzz/sasl_fuzz.cc
+tests_fuzz_sasl_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_sasl_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS) $(CRYPT_LIBS)
+tests_fuzz_sasl_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_sasl_fuzz_OBJECTS): $(ASIO_PCH)
 
 FUZZ_TARGETS += tests/fuzz/site_daemon_fuzz
 tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
