@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "managesieve/session.h"
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "mail/charset.h"
-#include "mail/encode.h"
 #include "managesieve/command.h"
 
 #include <algorithm>
@@ -29,13 +28,8 @@ constexpr unsigned kCommandsBeforeLogin = 30;
 constexpr std::size_t kIncludedScripts = 50, kIncludedBytes = 2 * 1024 * 1024;
 constexpr std::chrono::milliseconds kPauseSlice{1000};
 
-// Nothing if it is no base64 as RFC 4648 has it. "=" is what some clients send for an empty response.
-std::optional<std::string> from_base64(std::string_view text) {
-  if (text == "=") return std::string();
-  std::string bytes = mail::decode_base64(text, directory::kMaxSaslBytes + 1);
-  if (bytes.size() > directory::kMaxSaslBytes || mail::encode_base64(bytes, "") != text) return std::nullopt;
-  return bytes;
-}
+// "=" is what some clients send for an empty response.
+std::optional<std::string> from_base64(std::string_view text) { return text == "=" ? std::optional<std::string>(std::string()) : base::from_base64(text); }
 
 class Session {
  public:
@@ -534,17 +528,10 @@ class Session {
       }
       switch (step.kind) {
         case directory::SaslStep::Kind::challenge: break;
-        case directory::SaslStep::Kind::accepted: co_return co_await log_in(std::move(step.login), mechanism, std::move(last_words));
-        case directory::SaslStep::Kind::refused:
-          log_failed(step.login_name, step.login.reason);
-          watch_.note_failed_login();
-          co_return co_await refuse_login();
-        case directory::SaslStep::Kind::temporary:
-          log_failed(step.login_name, step.login.reason);
-          co_return no("TRYLATER", "the account can't be checked now, try again later");
         case directory::SaslStep::Kind::malformed: co_return bad("this is not " + mechanism);
+        default: co_return co_await log_in(std::move(step), mechanism, std::move(last_words));
       }
-      add_string(mail::encode_base64(step.data, ""), out_);
+      add_string(base::to_base64(step.data), out_);
       out_ += "\r\n";
       if (const auto flushed = co_await flush(); !flushed) co_return end_with(flushed.error());
       Command answer;
@@ -557,37 +544,25 @@ class Session {
     }
   }
 
-  // Asks LOGIN_ACCESS after a correct password.
-  net::Awaitable<void> log_in(directory::LoginAnswer answer, std::string mechanism, std::string last_words) {
-    policy::LoginFacts login;
-    login.id = info_.id;
-    login.service = "sieve";
-    login.client = info_.remote.address;
-    if (const net::TlsFacts* const tls = stream_.tls()) {
-      login.tls = tls->protocol;
-      login.certificate = tls->peer_subject;
-    } else if (secure()) {
-      login.tls = "ext";
-    }
+  // Who may log in, and the answer.
+  net::Awaitable<void> log_in(directory::SaslStep step, std::string mechanism, std::string last_words) {
+    policy::LoginFacts login = policy::login_facts(info_.id, "sieve", info_.remote.address, stream_.tls(), secure());
     login.mechanism = mechanism;
-    login.account = answer.account->name;
-    const policy::LoginDecision decision = co_await services_.login_access(login);
-    policy::log_decision(login, decision);
-    co_await pause(decision.delay);
+    const policy::AskLoginAccess ask = [this](policy::LoginFacts facts) { return services_.login_access(std::move(facts)); };
+    const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), std::move(step), ask, watch_);
+    co_await pause(outcome.delay);
     if (over_) co_return;
-    if (!decision.accepted) {
-      log_failed(login.account, "LOGIN_ACCESS");
-      if (decision.temporary) co_return no("TRYLATER", "the account can't be checked now, try again later");
-      watch_.note_failed_login();
-      co_return co_await refuse_login();
+    if (outcome.kind == policy::LoginOutcome::Kind::temporary) co_return no("TRYLATER", "the account can't be checked now, try again later");
+    if (outcome.kind == policy::LoginOutcome::Kind::refused) {
+      co_await refuse_login();
+      co_return;
     }
-    account_ = login.account;
-    handle_ = std::move(answer.handle);
+    account_ = outcome.account->name;
+    handle_ = outcome.handle;
     watch_.describe(account_);
-    base::log_event(Severity::info, "managesieve-login", {{"account", account_}, {"client", info_.remote.address.to_string()}, {"mechanism", mechanism}, {"session", info_.id}});
     if (last_words.empty()) co_return ok("welcome");
     out_ += "OK (SASL ";
-    add_string(mail::encode_base64(last_words, ""), out_);
+    add_string(base::to_base64(last_words), out_);
     out_ += ") \"welcome\"\r\n";
   }
 
@@ -598,10 +573,6 @@ class Session {
     if (++login_failures_ >= configuration_->managesieve.login_failures) say_bye("", "too many failed logins", "login failures");
   }
 
-  void log_failed(const std::string& name, std::string_view reason) {
-    base::log_event(Severity::notice, "managesieve-login-failed",
-                    {{"name", name}, {"client", info_.remote.address.to_string()}, {"reason", reason}, {"session", info_.id}});
-  }
   void log_end(std::string_view reason) {
     if (account_.empty()) return;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin_).count();

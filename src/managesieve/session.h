@@ -24,7 +24,7 @@
 #include "managesieve/script_check.h"
 #include "net/session_watch.h"
 #include "net/stream.h"
-#include "policy/access.h"
+#include "policy/login.h"
 
 #include <chrono>
 #include <memory>
