@@ -26,6 +26,8 @@ class Outside {
 
   [[nodiscard]] policy::Questions& questions() { return questions_; }
   [[nodiscard]] net::Resolver& resolver() { return resolver_; }
+  // Null: there are none.
+  [[nodiscard]] gate::Throttles* throttles() { return throttles_ ? &*throttles_ : nullptr; }
 
  private:
   using Text = std::optional<std::string>;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "directory/client.h"
+#include "mail/encode.h"
 #include "mail/message_id.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
@@ -10,6 +11,9 @@
 #include "roles/submitter.h"
 #include "service/stream_service.h"
 #include "smtp/session.h"
+
+#include <algorithm>
+#include <cmath>
 
 namespace postern::roles {
 namespace {
@@ -27,8 +31,8 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, unsigned child)
-      : rules_(rules), submitter_(submitter), outgoing_(outgoing), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), child_(child) {}
 
   std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
   policy::Access access() override { return rules_.access(); }
@@ -65,6 +69,48 @@ class ProcessServices final : public smtp::Services {
     if (committed) submitter_.state().add_received(bytes, recipients);
     co_return committed;
   }
+  smtp::Counted count(std::string_view table, const std::string& account) override {
+    smtp::Counted counted;
+    if (throttles_ == nullptr) return counted;
+    const auto now = base::steady_now();
+    counted.exceeded = throttles_->count(table, account, false, now).value_or(false);
+    if (!counted.exceeded) return counted;
+    if (const auto key = throttles_->key(table, account, now)) {
+      counted.count = static_cast<std::uint64_t>(std::ceil(key->level));
+      counted.free_in = key->free_in;
+    }
+    return counted;
+  }
+  net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) override {
+    mail::Envelope envelope;
+    envelope.id = new_message_id();
+    envelope.received = base::wall_now();
+    envelope.source_channel = "process";
+    std::string to;
+    for (const std::string& address : addresses) {
+      auto found = co_await policy::resolve(rules_.access(), address);
+      if (!found) {
+        base::log_event(base::Severity::warning, "notice-dropped", {{"id", envelope.id}, {"to", address}, {"reason", found.error().what}});
+        continue;
+      }
+      for (mail::Recipient& recipient : *found) {
+        const bool known = std::any_of(envelope.recipients.begin(), envelope.recipients.end(), [&](const mail::Recipient& other) { return other.address == recipient.address; });
+        recipient.notify_success = recipient.notify_failure = recipient.notify_delay = false;
+        if (!known) envelope.recipients.push_back(std::move(recipient));
+      }
+      (to += to.empty() ? "" : ", ") += address;
+    }
+    if (envelope.recipients.empty()) co_return;
+    const std::string host = rules_.configuration()->host_name;
+    // RFC 3834 section 5: nobody's program answers it.
+    std::string message = mail::folded_field("From", "postmaster@" + host) + mail::folded_field("To", to) + mail::folded_field("Subject", subject);
+    message += "Date: " + base::rfc5322_date(envelope.received) + "\r\nMessage-ID: <" + envelope.id + "@" + host + ">\r\n";
+    message += "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + text;
+    const std::string id = envelope.id;
+    const auto committed = co_await submitter_.submit(std::move(envelope), std::move(message));
+    if (!committed) base::log_event(base::Severity::warning, "notice-dropped", {{"id", id}, {"to", to}, {"reason", committed.error().what}});
+    else base::log_event(base::Severity::info, "notice-sent", {{"id", ""}, {"to", to}, {"new_id", id}});
+  }
 
  private:
   // Of both journals: what is delivered faster than it can be sent on would only wait elsewhere.
@@ -73,6 +119,7 @@ class ProcessServices final : public smtp::Services {
   RulesInForce& rules_;
   Submitter& submitter_;
   const spool::SharedState& outgoing_;
+  gate::Throttles* throttles_;
   unsigned child_;
 };
 
@@ -114,7 +161,7 @@ int run_smtp(service::Start& start) {
   Outside outside(io, start, start.get("base"), directory);
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
   RulesInForce rules(start, link, directory, outside.questions(), &observer);
-  ProcessServices services(rules, **submitter, *outgoing, start.number);
+  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), start.number);
   service::StreamService service(
       io, start, link,
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),

@@ -70,6 +70,7 @@ struct Transaction {
   std::uint64_t declared_bytes = 0;
   std::vector<std::string> header_fields;  // $A
   bool bit_bucket = false;                 // of FROM_ACCESS: the whole message
+  bool completes_header = false;           // a submission
   std::chrono::milliseconds delay{0};      // before each reply
   // The text, from DATA or the first BDAT on.
   std::unique_ptr<Incoming> incoming;
@@ -137,6 +138,14 @@ class Session {
   [[nodiscard]] bool may_log_in() const;
   [[nodiscard]] bool password_allowed() const;
   [[nodiscard]] std::vector<std::string_view> mechanisms() const;
+
+  // session_submission.cc
+  // What is wrong with the domain of an address that an account gives us; nothing: it is a full one, or one of ours.
+  net::Awaitable<std::optional<Reply>> domain_problem(std::string domain, bool of_sender);
+  // Counts a message or a recipient of the account; the reply, if that is one too many.
+  net::Awaitable<std::optional<Reply>> count_message();
+  net::Awaitable<std::optional<Reply>> count_recipient();
+  net::Awaitable<std::optional<Reply>> count_use(std::string_view setting, std::uint64_t limit, std::string_view what, int code);
 
   // session_text.cc
   net::Awaitable<Next> on_data(std::string_view argument);

@@ -55,6 +55,7 @@ void Incoming::part_from_head(bool whole) {
     while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.remove_suffix(1);  // "Name : value", RFC 5322 section 4.5
     if (mail::is_field_name(name)) return;
   }
+  parted_by_us_ = true;
   text_.insert(head_bytes_, "\r\n");
   head_bytes_ += 2;
   counted_ += 2;
@@ -81,6 +82,7 @@ void Incoming::write_large() {
 }
 
 std::string Incoming::header() const {
+  if (parted_by_us_) return {};
   const std::string_view text = std::string_view(text_).substr(head_bytes_);
   const mail::Header parsed = mail::parse_header(text);
   // Where more text may come, the last field may not be whole: what is missing could make another address of its last one.
@@ -88,11 +90,15 @@ std::string Incoming::header() const {
   return std::string(text.substr(0, parsed.bytes));
 }
 
+bool Incoming::has_whole_header() const {
+  return finished_ || parted_by_us_ || mail::parse_header(std::string_view(text_).substr(head_bytes_)).has_body;
+}
+
 void Incoming::change_header(std::optional<std::string> header) {
   header_changed_ = true;
   if (!header) return;
-  const std::size_t before = this->header().size();
-  text_.replace(head_bytes_, before, *header);
+  const std::size_t before = parted_by_us_ ? 0 : this->header().size();
+  text_.replace(head_bytes_ - (parted_by_us_ ? 2 : 0), before, *header);
   counted_ = text_.size();
   grown_bytes_ += header->size();
   shrunk_bytes_ += before;

@@ -39,6 +39,8 @@ class Incoming {
   // Whether the client's header still waits for change_header(); and whether it must come before more text is taken.
   [[nodiscard]] bool wants_header() const { return limits_.header_changes && !header_changed_ && !too_large_ && !failed_; }
   [[nodiscard]] bool is_header_due() const { return wants_header() && parted_ && text_.size() >= limits_.large_bytes; }
+  // After is_header_due() or finish(): whether its end has come.
+  [[nodiscard]] bool has_whole_header() const;
   // Of a header that is larger than Limits::large_bytes only the fields that are whole when it is due.
   [[nodiscard]] std::string header() const;
   // Another header in place of the client's, or none: it stays as it is.
@@ -77,6 +79,7 @@ class Incoming {
   std::uint64_t grown_bytes_ = 0, shrunk_bytes_ = 0;  // by change_header()
   bool header_changed_ = false;
   bool parted_ = false;               // the first line was looked at
+  bool parted_by_us_ = false;         // it is a body's: the empty line in front of it is ours
   bool too_large_ = false;
   bool loop_ = false;
   bool header_checked_ = false;

@@ -5,6 +5,9 @@
 // (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
 // parameters are understood and shown to the access tables.
 //
+// Messages of whoever has logged in are submissions (RFC 6409; postern-submission(8)): their headers are completed, addresses must have full
+// domains, and each account may send so much and no more (conf::Submission).
+//
 // The session is one coroutine that reads from top to bottom like its RFC. It knows no socket: it runs over net::Stream, and asks
 // everything else of Services, so that unit tests and fuzzers drive it without a network.
 //
@@ -40,6 +43,13 @@ class LargeText {
   virtual Result<void> append(std::string_view bytes) = 0;
 };
 
+// What became of one more use of an account's counter.
+struct Counted {
+  bool exceeded = false;
+  std::uint64_t count = 0;                // uses that still count
+  std::chrono::milliseconds free_in{0};   // until the next one would not be exceeded
+};
+
 // What a session needs of the process around it.
 class Services {
  public:
@@ -58,6 +68,11 @@ class Services {
   virtual net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) = 0;
   virtual Result<std::unique_ptr<LargeText>> begin_large(const std::string& message_id) = 0;
   virtual net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text) = 0;
+  // Counts a use of `account` in one of the server's own tables of counters (conf::kMessagesPerHour …). Where there is no such table, nothing
+  // is ever exceeded.
+  virtual Counted count(std::string_view table, const std::string& account) = 0;
+  // Sends a message of our own to these addresses. What can't be sent is logged.
+  virtual net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) = 0;
 };
 
 // What is known of a session before its first byte.

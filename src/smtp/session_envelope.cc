@@ -42,6 +42,12 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (parsed->path.mailbox.given_with_utf8 && !given.smtputf8)
     co_return bad_command(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8");
 
+  const bool submission = !hello_->facts->authenticated.empty();
+  if (submission && !parsed->path.null) {
+    const auto problem = co_await domain_problem(parsed->path.mailbox.domain, true);
+    if (problem) co_return refuse_sender(problem->code, problem->status, problem->text);
+  }
+
   // From here on everything follows one configuration and one set of tables.
   configuration_ = services_.configuration();
   auto transaction = std::make_unique<Transaction>(services_.access(), hello_->facts, configuration_);
@@ -76,6 +82,12 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   transaction->recipient_cutoff = decision.recipient_cutoff;
   if (transaction->declared_bytes > transaction->message_bytes)
     co_return refuse_sender(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
+
+  if (submission) {
+    const auto excess = co_await count_message();
+    if (excess) co_return refuse_sender(excess->code, excess->status, excess->text);
+    transaction->completes_header = configuration_->submission.complete_header || configuration_->submission.add_sender;
+  }
 
   mail::Envelope& envelope = transaction->envelope;
   envelope.reverse_path = std::move(decision.reverse_path);
@@ -138,6 +150,12 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
     co_return refuse_recipient(452, "4.5.3", "too many recipients");  // RFC 5321 section 4.5.3.1.10
   }
 
+  const bool submission = !transaction_->envelope.authenticated.empty();
+  if (submission && !parsed->path.postmaster) {
+    const auto problem = co_await domain_problem(parsed->path.mailbox.domain, false);
+    if (problem) co_return co_await bad_recipient(problem->code, problem->status, problem->text);
+  }
+
   policy::TransactionAccess::Ask ask;
   ask.local_part = parsed->path.mailbox.local_part;
   ask.domain = parsed->path.mailbox.domain;
@@ -153,6 +171,10 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   if (own_delay && !decision.effects.delay_this_reply_only) transaction_->delay = decision.effects.delay;
   co_await pause(own_delay ? decision.effects.delay : transaction_->delay);
   if (!decision.accepted) co_return refuse_recipient(decision.reply.code, decision.reply.status, decision.reply.text);
+  if (submission) {
+    const auto excess = co_await count_recipient();
+    if (excess) co_return refuse_recipient(excess->code, excess->status, excess->text);
+  }
   mail::Envelope& envelope = transaction_->envelope;
   envelope.held |= decision.effects.held;
   if (envelope.held_by.empty()) envelope.held_by = std::move(decision.effects.held_by);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mail/header.h"
 #include "mail/received.h"
+#include "mail/submission_header.h"
 #include "smtp/engine.h"
 
 #include <algorithm>
@@ -33,6 +34,10 @@ void Session::begin_text(TextDecoder::Form form) {
   facts.client_address = transaction.envelope.client_address;
   facts.host_name = configuration_->host_name;
   facts.protocol = transaction.envelope.protocol;
+  if (configuration_->submission.hide_client && !transaction.envelope.authenticated.empty()) {
+    facts.helo = configuration_->host_name;
+    facts.client_address.clear();
+  }
   if (!hello_->facts->tls_protocol.empty()) facts.tls = hello_->facts->tls_protocol + " with " + hello_->facts->cipher;
   facts.id = transaction.envelope.id;
   facts.time = transaction.envelope.received;
@@ -48,7 +53,7 @@ void Session::begin_text(TextDecoder::Form form) {
   limits.message_bytes = transaction.message_bytes;
   limits.large_bytes = transaction.configuration->spool.large_message_bytes;
   limits.received_fields = transaction.configuration->smtp.received_fields;
-  limits.header_changes = transaction.access.changes_header();
+  limits.header_changes = transaction.access.changes_header() || transaction.completes_header;
   transaction.incoming = std::make_unique<Incoming>(services_, transaction.envelope.id, std::move(head), transaction.declared_bytes, limits);
   transaction.decoder = std::make_unique<TextDecoder>(form, transaction.configuration->smtp.text_line_bytes);
   transaction.text_until = base::steady_now() + (info_.restricted ? std::min(transaction.configuration->restricted.data_time, transaction.configuration->smtp.data_time)
@@ -93,7 +98,20 @@ net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> ch
 }
 
 net::Awaitable<void> Session::change_header(Transaction& transaction) {
-  auto changed = co_await transaction.access.changed_header(transaction.incoming->header());
+  std::optional<std::string> changed;
+  if (transaction.access.changes_header()) changed = co_await transaction.access.changed_header(transaction.incoming->header());
+  // Of a header that has not come whole, what is missing can't be told.
+  if (transaction.completes_header && transaction.incoming->has_whole_header()) {
+    mail::SubmissionFacts facts;
+    facts.account = transaction.envelope.authenticated;
+    facts.message_id = transaction.envelope.id + "@" + configuration_->host_name;
+    facts.now = transaction.envelope.received;
+    facts.complete = transaction.configuration->submission.complete_header;
+    facts.add_sender = transaction.configuration->submission.add_sender;
+    const std::string header = changed ? *changed : transaction.incoming->header();
+    auto completed = mail::completed_header(header, facts);
+    if (completed) changed = std::move(completed);
+  }
   transaction.incoming->change_header(std::move(changed));
 }
 

@@ -69,6 +69,11 @@ tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
 tests_fuzz_managesieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/submission_header_fuzz
+tests_fuzz_submission_header_fuzz_SOURCES = tests/fuzz/submission_header_fuzz.cc
+tests_fuzz_submission_header_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_submission_header_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/address_fuzz
 tests_fuzz_address_fuzz_SOURCES = tests/fuzz/address_fuzz.cc
 tests_fuzz_address_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)

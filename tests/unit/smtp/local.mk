@@ -5,6 +5,7 @@ tests_unit_smtp_smtp_test_SOURCES = tests/unit/main.cc tests/unit/policy/fixture
   tests/unit/smtp/auth_test.cc \
   tests/unit/smtp/command_test.cc \
   tests/unit/smtp/session_test.cc \
+  tests/unit/smtp/submission_test.cc \
   tests/unit/smtp/text_decoder_test.cc
 tests_unit_smtp_smtp_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net
 tests_unit_smtp_smtp_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS) $(ASIO_PCH_FLAGS)

@@ -6,6 +6,7 @@
 #include "smtp/engine.h"
 #include "smtp/session.h"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,11 +75,31 @@ class MemoryServices final : public smtp::Services {
     co_return Result<void>();
   }
 
+  // By table and account; above the quota a use is exceeded.
+  smtp::Counted count(std::string_view table, const std::string& account) override {
+    const auto quota = quotas.find(std::string(table));
+    if (quota == quotas.end()) return {};
+    unsigned& used = uses[std::string(table) + " " + account];
+    if (used < quota->second) {
+      ++used;
+      return {};
+    }
+    return {true, used, std::chrono::seconds(600)};
+  }
+  net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) override {
+    for (const std::string& address : addresses) told.push_back(address);
+    told.push_back(std::move(subject));
+    told.push_back(std::move(text));
+    co_return;
+  }
+
   conf::Configuration settings;  // to be changed before the first session only
   mapping::Tables tables;
   directory::FixedDirectory directory;
   policy::Questions questions;
   bool backlog = false, full = false, fails = false;
+  std::map<std::string, unsigned> quotas, uses;
+  std::vector<std::string> told;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
 
