@@ -72,7 +72,7 @@ def swaks_submits_with_starttls_and_in_tls():
         mark = "submitted %d" % number
         swaks(*how, "--auth", ("PLAIN", "LOGIN")[number], "--auth-user", ANNA, "--auth-password", site.accounts[ANNA],
               "--data", "To: bert\\nBcc: carl@example.org\\nSubject: %s\\n\\nHello.\\n.\\n" % mark)
-        header = header_of(newest(BERT, mark))
+        header = header_of(newest(BERT, mark)) + "\n"
         for field in ("From: anna@example.com", "To: bert@example.com", "Subject: " + mark):
             contains(header, "\n" + field + "\n")
         check(re.search(r"\nDate: \w{3}, ", header), header)
