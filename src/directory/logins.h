@@ -86,7 +86,7 @@ class Logins {
   Result<ScramSecret> find_secret(const std::string& name, ScramDigest digest);
   void keep_secrets(const std::string& name, const std::string& earlier_hash, const PasswordSecrets& secrets);
 
-  // A record that can't be read is logged.
+  // A record that can't be read is logged. For a name that nobody has another one is read, so that it takes as long.
   Result<std::optional<AccountRecord>> record(const std::string& name);
   static bool is_own(const std::string& name, const std::string& authorization);
   void accept(const Login& login, const Account& account);
@@ -102,6 +102,7 @@ class Logins {
   Exchanges exchanges_;                 // by number, so the oldest first
   std::uint64_t last_ = 0;
   std::optional<std::string> site_secret_;
+  const std::string nobody_;            // the record of an account that there is not
   // What helper threads have finished may come when this is gone.
   std::shared_ptr<Logins*> self_ = std::make_shared<Logins*>(this);
 };

@@ -43,6 +43,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_empty_text_gives_the_defaults);
   CPPUNIT_TEST(every_kind_of_value_is_read);
   CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
+  CPPUNIT_TEST(wrong_settings_of_logins_are_named);
   CPPUNIT_TEST(wrong_settings_of_filters_are_named);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
@@ -276,6 +277,28 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!loaded.usable());
     CPPUNIT_ASSERT(loaded.flattened.empty());
     CPPUNIT_ASSERT_EQUAL(std::string("postern.conf:1: format: expected 1, found 2"), loaded.mistakes.front().to_string());
+  }
+
+  void wrong_settings_of_logins_are_named() {
+    const auto loaded = conf::load_text(
+        "sasl : {\n"
+        "  disabled_mechanisms = ( \"PLAIN\", \"CRAM-MD5\" ); scram_iterations = 4095; upgrade_passwords = 1; exchanges = 15; exchange_time = 4;\n"
+        "};\n"
+        "smtp : { login_failures = 0; failure_delay = 61; };\n",
+        "t");
+    const Expected rows[] = {
+        {2, "sasl.disabled_mechanisms", "expected a list of texts, each one of \"SCRAM-SHA-256-PLUS\""},
+        {2, "sasl.disabled_mechanisms", "found \"CRAM-MD5\""},
+        {2, "sasl.scram_iterations", "expected a number from 4096 to 1000000, found 4095"},
+        {2, "sasl.upgrade_passwords", "found 1"},
+        {2, "sasl.exchanges", "expected a number from 16 to 1000000, found 15"},
+        {2, "sasl.exchange_time", "found 4"},
+        {4, "smtp.login_failures", "expected a number from 1 to 1000, found 0"},
+        {4, "smtp.failure_delay", "found 61"},
+    };
+    for (const auto& row : rows) has(loaded, row);
+    const auto good = conf::load_text("sasl : { disabled_mechanisms = ( \"SCRAM-SHA-1\", \"LOGIN\" ); };", "t");
+    CPPUNIT_ASSERT_EQUAL(1U << 3 | 1U << 6, good.configuration.sasl.disabled_mechanisms);
   }
 
   void wrong_settings_of_filters_are_named() {
