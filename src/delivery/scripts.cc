@@ -54,7 +54,7 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
     for (sieve::Compiled::Included& one : compiled.included)
       if (one.place == sieve::ScriptPlace::personal) entry.includes.push_back(std::move(one.name));
   }
-  bytes_ += key.size();
+  bytes_ += key.size() + (entry.program ? sieve::facts(*entry.program).bytes : 0);
   return programs_.emplace(std::move(key), std::move(entry)).first->second;
 }
 

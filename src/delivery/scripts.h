@@ -3,7 +3,7 @@
 // The filter programs of all levels, compiled once for each different text.
 //
 // A text that does not compile is remembered as well, with its first mistake, so that a broken script costs no more than a good
-// one. Limits: kMostPrograms texts of kMostBytes together; beyond it the cache begins anew.
+// one. Limits: kMostPrograms texts of kMostBytes together, programs included; beyond it the cache begins anew.
 #include "sieve/compile.h"
 #include "sieve/levels.h"
 

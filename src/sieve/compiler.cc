@@ -110,6 +110,7 @@ Compiled Builder::take() {
     failed_.push_back({{}, Compiled::Stage::checking});
     broken_ = true;
   }
+  program_->regex_bytes = options_.limits.regex_bytes - regex_bytes_;
   if (!broken_) done.program = program_;
   done.mistakes = std::move(mistakes_);
   done.mistakes.insert(done.mistakes.end(), std::make_move_iterator(included_mistakes_.begin()), std::make_move_iterator(included_mistakes_.end()));
@@ -845,7 +846,7 @@ ProgramFacts facts(const Program& program) {
   ProgramFacts found;
   found.can_reject = program.can_reject;
   found.instructions = program.instructions.size();
-  found.bytes = program.instructions.size() * sizeof(Instruction) + program.steps.size() * 256;
+  found.bytes = program.instructions.size() * sizeof(Instruction) + program.steps.size() * 256 + program.regex_bytes;
   return found;
 }
 

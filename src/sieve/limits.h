@@ -24,7 +24,7 @@ struct CompileLimits {
   std::size_t variable_name_bytes = 64;
   std::size_t script_name_bytes = 256;
   std::size_t loop_nesting = 4;         // foreverypart in foreverypart, over includes too
-  std::size_t regex_bytes = 8 * 1024 * 1024;  // automata of a program's constant regular expressions, all together
+  std::size_t regex_bytes = 32 * 1024 * 1024;  // a program's constant regular expressions, all together, with what searches keep of them
 };
 
 struct Limits {

@@ -105,6 +105,7 @@ class Program {
   std::vector<std::string> capabilities; // that `ihave` asked for and `need` may check
   std::vector<std::string> field_names;  // of header fields that tests name as constants
   bool can_reject = false;
+  std::size_t regex_bytes = 0;           // of its constant regular expressions, with what searches keep of them
 };
 
 }  // namespace postern::sieve

@@ -11,13 +11,19 @@ namespace {
 
 constexpr std::size_t kInstructionBytes = 16;     // of RE2's programs
 constexpr std::size_t kFixedBytes = 1024;         // of its objects, whatever the pattern
+// A search works out states of the automaton and keeps them for the next one, as far as there is room; with too little for some twenty
+// of them RE2 does without, and is slow. So much room, of the program's size. To compile takes as much for one large program.
+constexpr std::size_t kRoom = 12;
+constexpr std::size_t kLeastRoomBytes = 32 * 1024;
 constexpr int kMostGroups = 33;                   // the whole match and ${1} to ${32}
 
 }  // namespace
 
 struct Regex::Automaton {
   re2::RE2 expression;
-  Automaton(std::string_view pattern, const re2::RE2::Options& options) : expression(re2::StringPiece(pattern.data(), pattern.size()), options) {}
+  std::size_t room_bytes;
+  Automaton(std::string_view pattern, const re2::RE2::Options& options)
+      : expression(re2::StringPiece(pattern.data(), pattern.size()), options), room_bytes(static_cast<std::size_t>(options.max_mem())) {}
 };
 
 Regex::Regex(std::unique_ptr<const Automaton> automaton) : automaton_(std::move(automaton)) {}
@@ -33,8 +39,7 @@ std::shared_ptr<const Regex> Regex::compile(std::string_view pattern, bool ignor
   options.set_dot_nl(true);
   options.set_log_errors(false);
   options.set_case_sensitive(!ignore_case);
-  // Room for the program, and for the states that a search works out; RE2 gives two thirds to programs while it compiles.
-  options.set_max_mem(static_cast<std::int64_t>(std::max<std::size_t>(limits.regex_program_bytes * 12, 256 * 1024)));
+  options.set_max_mem(static_cast<std::int64_t>(std::max<std::size_t>(limits.regex_program_bytes * kRoom, 256 * 1024)));
   // What is not UTF-8 is taken byte by byte.
   auto automaton = std::make_unique<const Automaton>(pattern, options);
   if (!automaton->expression.ok()) {
@@ -45,6 +50,14 @@ std::shared_ptr<const Regex> Regex::compile(std::string_view pattern, bool ignor
   if (bytes > limits.regex_program_bytes) {
     problem = "it is too large (" + std::to_string(bytes) + " bytes of " + std::to_string(limits.regex_program_bytes) + ")";
     return nullptr;
+  }
+  // Compiled once more, now that its size is known: most are small, and many of them with room for a large one would fill the memory as
+  // they are used.
+  const auto room = kLeastRoomBytes + bytes * kRoom;
+  if (room < automaton->room_bytes) {
+    options.set_max_mem(static_cast<std::int64_t>(room));
+    auto smaller = std::make_unique<const Automaton>(pattern, options);
+    if (smaller->expression.ok()) automaton = std::move(smaller);
   }
   return std::shared_ptr<const Regex>(new Regex(std::move(automaton)));
 }
@@ -70,7 +83,7 @@ bool Regex::search(std::string_view text, std::vector<std::pair<std::size_t, std
 
 std::size_t Regex::instructions() const { return static_cast<std::size_t>(automaton_->expression.ProgramSize()); }
 std::size_t Regex::weight() const { return 1 + instructions() / 64; }
-std::size_t Regex::bytes() const { return kFixedBytes + instructions() * kInstructionBytes; }
+std::size_t Regex::bytes() const { return kFixedBytes + automaton_->room_bytes; }
 
 std::string quote_regex(std::string_view text) {
   std::string out;

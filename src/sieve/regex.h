@@ -27,7 +27,7 @@ class Regex {
   [[nodiscard]] std::size_t weight() const;
   // Instructions of the automaton: a search looks at each of them at each byte of the text, at worst.
   [[nodiscard]] std::size_t instructions() const;
-  // Memory of the automaton, nearly.
+  // Memory of the automaton and of what searches keep for the next one, at most.
   [[nodiscard]] std::size_t bytes() const;
 
  private:

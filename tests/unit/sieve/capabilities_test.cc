@@ -446,6 +446,20 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     const std::string long_message = "Subject: " + std::string(100000, 'a') + "\r\n\r\n";
     CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), run_one(host, "require \"regex\"; if header :regex \"subject\" \"^(a|a?)+$b\" { discard; }", long_message).shown);
     run_one(host, "require [\"regex\", \"variables\"]; set \"p\" \"(\"; if header :regex \"subject\" \"${p}\" { }", kMessage);
+    // Each counts with what searches may keep of it: small ones little, and many of them no more than the limit.
+    const auto bytes_of = [](int count, std::size_t limit) {
+      std::string keys;
+      for (int i = 0; i < count; ++i) keys += (i == 0 ? "\"a" : ", \"a") + std::to_string(i) + "[a-z]+b\"";
+      CompileOptions options;
+      options.limits.regex_bytes = limit;
+      const Compiled compiled = compile("require \"regex\"; if header :regex \"subject\" [" + keys + "] { discard; }", options);
+      return compiled.program ? facts(*compiled.program).bytes : 0;
+    };
+    const std::size_t one = bytes_of(1, 1 << 20);
+    CPPUNIT_ASSERT(one > 32 * 1024);
+    CPPUNIT_ASSERT(one < 48 * 1024);
+    CPPUNIT_ASSERT(bytes_of(10, 1 << 20) > 10 * 32 * 1024);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, bytes_of(10, 200 * 1024));
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, host.notes.size());
   }
 
