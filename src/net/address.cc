@@ -16,10 +16,12 @@ namespace {
 constexpr std::array<std::uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 Result<Address> parse_ipv4(std::string_view text) {
-  const auto parts = base::split(text, '.');
-  if (parts.size() != 4) return Error{Kind::invalid, "an IPv4 address has four parts: " + std::string(text)};
+  if (std::count(text.begin(), text.end(), '.') != 3) return Error{Kind::invalid, "an IPv4 address has four parts: " + std::string(text)};
   std::uint32_t value = 0;
-  for (const auto part : parts) {
+  for (std::string_view rest = text; rest.data() != nullptr;) {
+    const auto dot = rest.find('.');
+    const std::string_view part = rest.substr(0, dot);
+    rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
     const auto number = part.size() <= 3 ? base::number_from<unsigned>(part) : std::nullopt;
     if (!number || *number > 255) return Error{Kind::invalid, "each part of an IPv4 address is 0 to 255: " + std::string(text)};
     if (part.size() > 1 && part.front() == '0')

@@ -89,6 +89,7 @@ void Poller::dispatch() {
     if (index >= places_.size() || places_[index].socket == nullptr || places_[index].reuse != static_cast<std::uint32_t>(event.data.u64 >> 32)) continue;
     PolledSocket& socket = *places_[index].socket;
     const bool over = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
+    if (over || (event.events & (EPOLLRDHUP | EPOLLPRI)) != 0) socket.irregular_ = true;
     const bool ready[2] = {over || (event.events & kReading) != 0, over || (event.events & EPOLLOUT) != 0};
     for (const auto what : {PolledSocket::For::reading, PolledSocket::For::writing}) {
       if (!ready[static_cast<std::size_t>(what)]) continue;

@@ -71,6 +71,9 @@ class PolledSocket {
   // True if it became ready since the last wait, which the caller then need not do; asked once.
   [[nodiscard]] bool take_ready(For what) { return std::exchange(ready_[static_cast<std::size_t>(what)], false); }
   void cancel();
+  // The peer has closed its side, or sent something urgent, or the connection is broken: a read may have more behind what it gave, and
+  // nobody will tell that there is.
+  [[nodiscard]] bool irregular() const { return irregular_; }
 
  private:
   friend class Poller;
@@ -95,6 +98,7 @@ class PolledSocket {
   For waits_for_ = For::reading;
   bool registered_ = false;
   bool watches_writing_ = false;
+  bool irregular_ = false;
   bool ready_[2] = {};
 };
 

@@ -49,18 +49,21 @@ void TimeLimits::stop() { timer_.cancel(); }
 
 void TimeLimits::tick() {
   const auto now = std::chrono::steady_clock::now();
+  // Whoever waits is resumed later, not from within this.
   for (SocketStream* stream : streams_)
     if (stream->deadline_ <= now) stream->expire();
 }
 
 SocketStream::SocketStream(asio::io_context& io, base::Descriptor socket, TimeLimits& limits)
-    : socket_(io, std::move(socket)), limits_(limits) {
-  limits_.streams_.insert(this);
+    : socket_(io, std::move(socket)), limits_(limits), place_(limits.streams_.size()) {
+  limits_.streams_.push_back(this);
 }
 
 SocketStream::~SocketStream() {
   if (tls_) tls_->close();
-  limits_.streams_.erase(this);
+  limits_.streams_[place_] = limits_.streams_.back();
+  limits_.streams_[place_]->place_ = place_;
+  limits_.streams_.pop_back();
 }
 
 void SocketStream::set_time_limit(std::chrono::milliseconds limit) {
@@ -80,11 +83,19 @@ void SocketStream::abort() {
 }
 
 Result<std::optional<std::size_t>> SocketStream::receive(std::span<char> into) {
+  if (drained()) return std::optional<std::size_t>();
   for (;;) {
     const ssize_t got = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
-    if (got >= 0) return std::optional<std::size_t>(static_cast<std::size_t>(got));
+    if (got >= 0) {
+      // Less than was asked for: that was all, and of more epoll will tell (epoll(7)). At the end of the stream there is no more to tell.
+      drained_ = got > 0 && static_cast<std::size_t>(got) < into.size();
+      return std::optional<std::size_t>(static_cast<std::size_t>(got));
+    }
     if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      drained_ = true;
+      return std::optional<std::size_t>();
+    }
     return connection_error(errno, "read");
   }
 }
@@ -109,6 +120,7 @@ Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
   if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
   // It may have run out while nobody waited here; nothing would end this wait then.
   if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+  drained_ = false;
   if (socket_.take_ready(what)) co_return Result<void>();
   boost::system::error_code error;
   co_await socket_.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
@@ -228,6 +240,13 @@ Awaitable<Result<void>> SocketStream::start_tls_as_client(std::shared_ptr<const 
   if (!begun) co_return begun.error();
   tls_ = std::move(*begun);
   co_return co_await shake_hands();
+}
+
+bool SocketStream::has_unread() {
+  drained_ = false;
+  std::array<char, 512> unread;
+  const auto more = try_read(unread);
+  return more && more->has_value() && **more > 0;
 }
 
 Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_t most_bytes) {

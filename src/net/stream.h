@@ -16,10 +16,10 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::net {
 
@@ -61,7 +61,8 @@ class Stream {
 class SocketStream;
 class TlsSession;
 
-// Ends waits that last too long: one timer for all streams of a process, not one a stream. Precision: one tick.
+// Ends waits that last too long: one timer for all streams of a process, not one a stream. Precision: one tick. To begin and to end a
+// stream costs no allocation and no search.
 class TimeLimits {
  public:
   explicit TimeLimits(asio::io_context& io, std::chrono::milliseconds tick = std::chrono::milliseconds(250));
@@ -73,7 +74,7 @@ class TimeLimits {
   void tick();
   asio::steady_timer timer_;
   std::chrono::milliseconds tick_;
-  std::set<SocketStream*> streams_;
+  std::vector<SocketStream*> streams_;
 };
 
 // A connected, non-blocking TCP or Unix stream socket.
@@ -98,6 +99,11 @@ class SocketStream final : public Stream {
   Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server) override;
   [[nodiscard]] const TlsFacts* tls() const override;
 
+  // Whether input is there that was not read (some of it is now): closing would reset the connection, and the last words could be lost.
+  bool has_unread();
+  // A peer that speaks only when it was spoken to: looking for its words before the first wait is for nothing.
+  void expect_silence() { drained_ = true; }
+
   // Ends the connection so that what was written last arrives: shutdown for writing, then reads and discards until the end,
   // at most `limit` long and `most_bytes` many (listeners.md L-27). The socket stays open until destruction. With TLS it ends in
   // close_notify, as destruction does, unless a write was cut short.
@@ -109,6 +115,8 @@ class SocketStream final : public Stream {
   void expire();
   // The handshake of `tls_`, to its end.
   Awaitable<Result<void>> shake_hands();
+  // Whether the last read took all there was, and the kernel will tell when there is more: then reading on is for nothing.
+  [[nodiscard]] bool drained() const { return drained_ && !socket_.irregular(); }
   Result<std::optional<std::size_t>> receive(std::span<char> into);
   // One write call: bytes taken, or nothing and what to wait for in `waits_for`.
   Result<std::optional<std::size_t>> send(std::string_view bytes, PolledSocket::For& waits_for);
@@ -116,9 +124,11 @@ class SocketStream final : public Stream {
 
   PolledSocket socket_;
   TimeLimits& limits_;
+  std::size_t place_;                 // in limits_.streams_
   std::unique_ptr<TlsSession> tls_;   // once the handshake has begun
   bool tls_ready_ = false;            // once it is complete
   bool last_ = false;
+  bool drained_ = false;
   bool reading_wants_write_ = false;  // TLS has something to say before it can read on
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   bool expired_ = false;

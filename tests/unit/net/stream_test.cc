@@ -95,6 +95,8 @@ class StreamTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(abort_ends_every_wait);
   CPPUNIT_TEST(a_peer_that_is_gone_is_permanent);
   CPPUNIT_TEST(lingering_delivers_the_last_words);
+  CPPUNIT_TEST(what_can_not_be_there_is_not_looked_for);
+  CPPUNIT_TEST(the_end_and_what_is_urgent_are_not_missed);
   CPPUNIT_TEST_SUITE_END();
 
   // RFC 5321 section 2.3.8
@@ -228,6 +230,87 @@ class StreamTest : public CppUnit::TestFixture {
     char byte = 0;
     CPPUNIT_ASSERT_EQUAL(ssize_t{0}, ::read(ends.second.get(), &byte, 1));
     limits.stop();
+  }
+
+  // What is there without waiting: the bytes, "-" for nothing yet, "end".
+  static std::string look(net::SocketStream& stream) {
+    char bytes[10];
+    const auto got = stream.try_read(bytes);
+    CPPUNIT_ASSERT(got.has_value());
+    if (!got->has_value()) return "-";
+    return **got == 0 ? "end" : std::string(bytes, **got);
+  }
+  static void send(const base::Descriptor& peer, std::string_view text, int flags = 0) {
+    CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(text.size()), ::send(peer.get(), text.data(), text.size(), flags));
+  }
+
+  void what_can_not_be_there_is_not_looked_for() {
+    net::asio::io_context io;
+    auto ends = *base::socket_pair(SOCK_STREAM);
+    net::TimeLimits limits(io);
+    net::SocketStream stream(io, std::move(ends.first), limits);
+    // Before the first wait: nobody speaks first.
+    stream.expect_silence();
+    send(ends.second, "early");
+    CPPUNIT_ASSERT_EQUAL(std::string("-"), look(stream));
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("early"), look(stream));
+    // All was read: more is found by waiting, whether it came before or comes meanwhile.
+    send(ends.second, "more");
+    CPPUNIT_ASSERT_EQUAL(std::string("-"), look(stream));
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("more"), look(stream));
+    net::asio::post(io, [&] { send(ends.second, "later"); });
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("later"), look(stream));
+    // A read that was filled says nothing about what is behind it.
+    send(ends.second, "0123456789abc");
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("0123456789"), look(stream));
+    CPPUNIT_ASSERT_EQUAL(std::string("abc"), look(stream));
+    // Whoever wants to know is told.
+    CPPUNIT_ASSERT(!stream.has_unread());
+    send(ends.second, "unread");
+    CPPUNIT_ASSERT(stream.has_unread());
+  }
+
+  void the_end_and_what_is_urgent_are_not_missed() {
+    net::asio::io_context io;
+    net::TimeLimits limits(io);
+    {
+      // The end came together with the last bytes: no event tells of it any more.
+      auto ends = *base::socket_pair(SOCK_STREAM);
+      net::SocketStream stream(io, std::move(ends.first), limits);
+      send(ends.second, "last");
+      ends.second.reset();
+      CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+      CPPUNIT_ASSERT_EQUAL(std::string("last"), look(stream));
+      CPPUNIT_ASSERT_EQUAL(std::string("end"), look(stream));
+    }
+    {
+      auto ends = *base::socket_pair(SOCK_STREAM);
+      net::SocketStream stream(io, std::move(ends.first), limits);
+      send(ends.second, "last");
+      CPPUNIT_ASSERT_EQUAL(std::string("last"), look(stream));
+      ends.second.reset();
+      CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+      CPPUNIT_ASSERT_EQUAL(std::string("end"), look(stream));
+    }
+    // A read stops in front of an urgent byte, short as it is.
+    base::Descriptor listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage address{};
+    socklen_t length = net::Address::ipv4(0x7f000001).to_sockaddr(0, address);
+    CPPUNIT_ASSERT_EQUAL(0, ::bind(listening.get(), reinterpret_cast<sockaddr*>(&address), length));
+    CPPUNIT_ASSERT_EQUAL(0, ::listen(listening.get(), 1));
+    ::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address), &length);
+    CPPUNIT_ASSERT_EQUAL(0, ::connect(peer.get(), reinterpret_cast<sockaddr*>(&address), length));
+    net::SocketStream stream(io, base::Descriptor(::accept4(listening.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)), limits);
+    send(peer, "a");
+    send(peer, "!", MSG_OOB);
+    send(peer, "b");
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("a"), look(stream));
+    CPPUNIT_ASSERT_EQUAL(std::string("b"), look(stream));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(StreamTest);
