@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
+#include <memory>
 #include <functional>
 #include <utility>
 
@@ -174,12 +174,46 @@ struct Evaluation::Machine {
     char fold = '_', control = ' ';
     bool ldap = false;
     std::size_t trace_line = 0;
+
+    // What an entry sets before it reads it stays as it was.
+    void begin(const Image::Table* asked, std::string probe, const Flags& flags) {
+      table = asked;
+      current = std::move(probe);
+      input = flags;
+      raised = {};
+      matched = held = expanding = one_more_pass = false;
+      fresh = true;
+      line = file = position = 0;
+      pass_began_with = current.size();
+      restarts = 0;
+    }
+  };
+
+  // The frames, the innermost last. Those that were left are used again, with the memory that they hold.
+  class Frames {
+   public:
+    [[nodiscard]] bool empty() const { return depth_ == 0; }
+    [[nodiscard]] std::size_t size() const { return depth_; }
+    [[nodiscard]] std::size_t capacity() const { return frames_.size(); }
+    Frame& back() { return *frames_[depth_ - 1]; }
+    Frame& push(const Image::Table* table, std::string probe, const Flags& input) {
+      if (depth_ == frames_.size()) frames_.push_back(std::make_unique<Frame>());
+      Frame& frame = *frames_[depth_++];
+      frame.begin(table, std::move(probe), input);
+      return frame;
+    }
+    // What back() was stays as it is until the next push().
+    void pop() { --depth_; }
+
+   private:
+    std::vector<std::unique_ptr<Frame>> frames_;
+    std::size_t depth_ = 0;
   };
 
   Tables tables;
   bool trace = false;
   Mapped mapped;
-  std::deque<Frame> frames;
+  Frames frames;
   std::uint64_t steps = 0;
   bool finished = false, asking = false;
   int questions = 0;
@@ -187,12 +221,17 @@ struct Evaluation::Machine {
 
   const Image& image() const { return *tables.image_; }
 
-  void push(const Image::Table* table, std::string probe, Flags input) {
-    Frame& frame = frames.emplace_back();
-    frame.table = table;
-    frame.current = std::move(probe);
-    frame.input = input;
-    frame.pass_began_with = frame.current.size();
+  // For the next evaluation: the memory stays. False if that is not worth keeping.
+  bool clear() {
+    constexpr std::size_t kMostFrames = 3;
+    while (!frames.empty()) frames.pop();
+    tables = {};
+    trace = finished = asking = false;
+    mapped = {};
+    steps = 0;
+    questions = 0;
+    question = {};
+    return frames.capacity() <= kMostFrames;
   }
 
   State run() {
@@ -317,8 +356,8 @@ struct Evaluation::Machine {
   }
 
   void end_frame() {
-    Frame done = std::move(frames.back());
-    frames.pop_back();
+    Frame& done = frames.back();
+    frames.pop();
     if (frames.empty()) {
       mapped.matched = done.matched;
       mapped.output = std::move(done.current);
@@ -326,6 +365,7 @@ struct Evaluation::Machine {
       mapped.line = static_cast<int>(done.line);
       mapped.file = image().file(done.file);
       if (!done.matched) mapped.file.clear();
+      mapped.steps = steps;
       finished = true;
       return;
     }
@@ -339,7 +379,7 @@ struct Evaluation::Machine {
     steps += count;
     if (steps < kMaxEvaluationSteps) return true;
     mapped.step_limit_exceeded = true;
-    while (frames.size() > 1) frames.pop_back();
+    while (frames.size() > 1) frames.pop();
     if (frames.back().expanding) {
       frames.back().line = frames.back().entry_line;
       frames.back().file = frames.back().entry_file;
@@ -435,7 +475,7 @@ struct Evaluation::Machine {
           const Image::Table* table = image().find(name);
           if (table == nullptr) return entry_done(false, "no table " + name);
           if (frames.size() > static_cast<std::size_t>(kMaxNesting)) return entry_done(false, "tables call each other more than " + std::to_string(kMaxNesting) + " deep");
-          push(table, std::move(probe), {});
+          frames.push(table, std::move(probe), {});
           return;
         }
         case TemplateOp::general: {
@@ -501,8 +541,31 @@ struct Evaluation::Machine {
   }
 };
 
+// Machines that rest: a server asks several tables for each connection, and to make one anew takes longer than most of its work.
+// For each thread; one whose tables called each other deeply is not kept.
+class Evaluation::Resting {
+ public:
+  static std::unique_ptr<Machine> take() {
+    auto& machines = list();
+    if (machines.empty()) return std::make_unique<Machine>();
+    std::unique_ptr<Machine> machine = std::move(machines.back());
+    machines.pop_back();
+    return machine;
+  }
+  static void give_back(std::unique_ptr<Machine> machine) {
+    constexpr std::size_t kMost = 8;
+    if (machine && list().size() < kMost && machine->clear()) list().push_back(std::move(machine));
+  }
+
+ private:
+  static std::vector<std::unique_ptr<Machine>>& list() {
+    thread_local std::vector<std::unique_ptr<Machine>> machines;
+    return machines;
+  }
+};
+
 Evaluation::Evaluation(const Tables& tables, std::string_view table, std::string probe, Flags input, bool trace)
-    : machine_(std::make_unique<Machine>()) {
+    : machine_(Resting::take()) {
   machine_->tables = tables;
   machine_->trace = trace;
   const Image::Table* found = tables.image_ ? tables.image_->find(table) : nullptr;
@@ -512,12 +575,15 @@ Evaluation::Evaluation(const Tables& tables, std::string_view table, std::string
     machine_->mapped.output = std::move(probe);
     return;
   }
-  machine_->push(found, std::move(probe), input);
+  machine_->frames.push(found, std::move(probe), input);
 }
 
 Evaluation::Evaluation(Evaluation&&) noexcept = default;
-Evaluation& Evaluation::operator=(Evaluation&&) noexcept = default;
-Evaluation::~Evaluation() = default;
+Evaluation& Evaluation::operator=(Evaluation&& other) noexcept {
+  std::swap(machine_, other.machine_);
+  return *this;
+}
+Evaluation::~Evaluation() { Resting::give_back(std::move(machine_)); }
 
 Evaluation::State Evaluation::run() { return machine_->run(); }
 const Question& Evaluation::question() const { return machine_->question; }

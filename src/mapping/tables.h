@@ -131,6 +131,7 @@ struct Mapped {
   std::string file;        // where that line stands
   std::vector<Answered> answers;     // from outside, in the order of asking
   bool by_chance = false;            // a random number played a part ($?x?)
+  std::uint64_t steps = 0;           // that it took
   bool step_limit_exceeded = false;  // the answer must not be trusted: access tables answer 451 4.7.1 (access-control.md 10)
   std::vector<TraceLine> trace;      // if asked for
   std::uint64_t skipped = 0;         // with a trace: entries that the index left out, those behind the last line too
@@ -160,6 +161,7 @@ class Evaluation {
 
  private:
   struct Machine;
+  class Resting;
   std::unique_ptr<Machine> machine_;
 };
 

@@ -19,8 +19,23 @@ base::Severity access_severity(int debug_level) { return debug_level > 0 ? base:
 }  // namespace
 
 Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
-               ProbeObserver* observer)
-    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), questions_(&questions), observer_(observer) {}
+               ProbeObserver* observer, SourceChannels* known)
+    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), questions_(&questions), observer_(observer), known_(known) {}
+
+const std::string* SourceChannels::find(const std::shared_ptr<const Site>& site, std::uint64_t generation, const std::string& initial,
+                                        const net::Address& client) const {
+  if (site != site_ || generation != generation_) return nullptr;
+  const auto found = channels_.find({client, initial});
+  return found == channels_.end() ? nullptr : &found->second;
+}
+
+void SourceChannels::keep(const std::shared_ptr<const Site>& site, std::uint64_t generation, const std::string& initial, const net::Address& client,
+                          const std::string& channel) {
+  if (site != site_ || generation != generation_ || channels_.size() >= kMost) channels_.clear();
+  site_ = site;
+  generation_ = generation;
+  channels_.try_emplace({client, initial}, channel);
+}
 
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
@@ -92,17 +107,28 @@ net::Awaitable<LoginDecision> Access::login_access(LoginFacts login) const {
   co_return decision;
 }
 
-net::Awaitable<std::string> Access::source_channel(std::string initial, net::Address remote) const {
+net::Awaitable<std::string> Access::source_channel(std::string initial, net::Address remote, Notes& notes) const {
   const Channel* channel = site_->channels.find(initial);
   if (channel == nullptr || channel->switching != Channel::Switching::switches) co_return initial;
+  // Whoever wants to hear of every probe is asked nothing from memory.
+  SourceChannels* const known = observer_ == nullptr || !observer_->wants_missing("INTERNAL_IP") ? known_ : nullptr;
+  if (known != nullptr)
+    if (const std::string* const channel_before = known->find(site_, tables_.generation(), initial, remote)) co_return *channel_before;
   const Access snapshot = *this;
   // An envelope, backward-pointing address; local domains play no part for a literal (3.2, step 2).
   const Rewritten rewritten = co_await rewrite(*snapshot.site_, snapshot.tables_, nullptr, *snapshot.questions_, Direction::backward,
                                                std::string(), "[" + remote.to_literal() + "]", snapshot.observer_);
-  if (rewritten.outcome != Rewritten::Outcome::done || rewritten.channel == initial) co_return initial;
-  const Channel* other = snapshot.site_->channels.find(rewritten.channel);
-  if (other == nullptr || other->switching == Channel::Switching::never) co_return initial;
-  co_return rewritten.channel;
+  if (rewritten.outcome == Rewritten::Outcome::temporary) {
+    notes.push_back({base::Severity::warning, "rewrite-failed", {{"client", remote.to_string()}, {"channel", initial}, {"reason", rewritten.reason}}});
+    co_return initial;
+  }
+  std::string chosen = initial;
+  if (rewritten.outcome == Rewritten::Outcome::done) {
+    const Channel* other = snapshot.site_->channels.find(rewritten.channel);
+    if (other != nullptr && other->switching != Channel::Switching::never) chosen = rewritten.channel;
+  }
+  if (known != nullptr && rewritten.lasts) known->keep(snapshot.site_, snapshot.tables_.generation(), initial, remote, chosen);
+  co_return chosen;
 }
 
 void log_decision(std::string_view moment, const SessionFacts& session, const Decision& decision) {

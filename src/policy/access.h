@@ -26,10 +26,14 @@
 #include "policy/site.h"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace postern::policy {
@@ -93,13 +97,34 @@ struct RecipientDecision : Decision {
   std::vector<mail::Recipient> recipients;
 };
 
+// Source channels that depend on nothing but the rules, the tables and the client's address, kept for its next connection. Of one set of
+// rules and tables: others begin anew. Limit: kMost addresses, then all are forgotten.
+class SourceChannels {
+ public:
+  static constexpr std::size_t kMost = 4096;
+  [[nodiscard]] const std::string* find(const std::shared_ptr<const Site>& site, std::uint64_t generation, const std::string& initial,
+                                        const net::Address& client) const;
+  void keep(const std::shared_ptr<const Site>& site, std::uint64_t generation, const std::string& initial, const net::Address& client,
+            const std::string& channel);
+
+ private:
+  struct Hash {
+    std::size_t operator()(const std::pair<net::Address, std::string>& key) const {
+      return std::hash<std::string_view>()(key.first.bytes()) ^ std::hash<std::string_view>()(key.second);
+    }
+  };
+  std::shared_ptr<const Site> site_;
+  std::uint64_t generation_ = 0;
+  std::unordered_map<std::pair<net::Address, std::string>, std::string, Hash> channels_;
+};
+
 // The tables and rules of one moment. A value: copies are cheap and share what is below. It must live until a call of it has been
 // awaited to its end: a coroutine begins when it is awaited, so never call a temporary.
 class Access {
  public:
-  // `directory`, `questions` and `observer`, which may be null, must outlive every copy.
+  // `directory`, `questions`, and `observer` and `known`, which may be null, must outlive every copy.
   Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
-         ProbeObserver* observer = nullptr);
+         ProbeObserver* observer = nullptr, SourceChannels* known = nullptr);
 
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
@@ -107,8 +132,9 @@ class Access {
   // LOGIN_ACCESS, to be asked after a correct password and before the login succeeds. Whoever is refused gets the answer to a wrong
   // password. Without any compiled tables nobody is let in: they may have been damaged, and hold a LOGIN_ACCESS.
   [[nodiscard]] net::Awaitable<LoginDecision> login_access(LoginFacts login) const;
-  // The source channel of a session that begins on channel `initial` (3.2, step 2).
-  [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote) const;
+  // The source channel of a session that begins on channel `initial` (3.2, step 2). What is to be logged goes to `notes`, which must
+  // outlive the call: a table that could not answer, so that the session stays where it began.
+  [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote, Notes& notes) const;
 
   [[nodiscard]] const Site& site() const { return *site_; }
   [[nodiscard]] const mapping::Tables& tables() const { return tables_; }
@@ -122,6 +148,7 @@ class Access {
   directory::Lookups* directory_;
   Questions* questions_;
   ProbeObserver* observer_;
+  SourceChannels* known_;
 };
 
 // The checks of one mail transaction, all by the tables of the moment of its MAIL FROM. Must outlive each call.
@@ -145,7 +172,7 @@ class TransactionAccess {
   // Whether changed_header() has anything to do: there is a table REVERSE, or FROM_ACCESS set the Sender field ($K).
   [[nodiscard]] bool changes_header() const;
   // The header of the accepted message with what REVERSE replaces (flag B: addresses, flag I: message identifiers) and the Sender field
-  // of $K; nothing if it stays as it is. `header` ends where the body, or the empty line in front of it, begins.
+  // of $K; nothing if it stays as it is. Beyond the steps of one evaluation, all its addresses together, the rest stays. `header` ends where the body, or the empty line in front of it, begins.
   net::Awaitable<std::optional<std::string>> changed_header(std::string header);
 
  private:
@@ -166,6 +193,7 @@ class TransactionAccess {
   // What FORWARD or REVERSE said of an address.
   struct Replacement {
     bool temporary = false;  // a limit: the table can't be trusted
+    std::uint64_t steps = 0;
     std::optional<mail::Mailbox> mailbox;
   };
   // One table and its verdict; the reply if it refuses.

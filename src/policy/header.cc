@@ -12,8 +12,11 @@ namespace postern::policy {
 namespace {
 
 constexpr const char* kTable = "REVERSE";
-// Addresses of one header that REVERSE is asked for; further ones stay as they are, and so do all once kQuestionsTime is over.
+// Addresses of one header that REVERSE is asked for; further ones stay as they are, and so do all once kQuestionsTime is over or the
+// steps of one evaluation are used up by all of them together: whoever writes a long header must not hold the process that serves others.
 constexpr std::size_t kMostAddresses = 1000;
+// The others get their turn after so many steps, a few milliseconds.
+constexpr std::uint64_t kStepsAtOnce = 500'000;
 
 // Without its Sender fields, continuation lines and all, and with this one in front.
 std::string with_sender(std::string_view header, const std::string& address) {
@@ -41,12 +44,20 @@ net::Awaitable<std::optional<std::string>> TransactionAccess::changed_header(std
     std::string text;
     std::size_t kept_from = 0;
     const auto until = std::chrono::steady_clock::now() + kQuestionsTime;
+    std::uint64_t steps = 0, steps_at_turn = 0;
     for (const mail::AddressPlace& place : mail::address_places(header, kMostAddresses)) {
       const std::string address = header.substr(place.offset, place.bytes);
       auto [found, is_new] = known.try_emplace({place.identifier, address});
-      if (is_new && std::chrono::steady_clock::now() < until) {
+      if (is_new && steps < mapping::kMaxEvaluationSteps && std::chrono::steady_clock::now() < until) {
         const Replacement other = co_await replace(kTable, mapping::Flags(place.identifier ? "I" : "B"), address, notes);
         if (other.mailbox) found->second = other.mailbox->to_string();
+        steps += other.steps;
+        if (steps >= mapping::kMaxEvaluationSteps) {
+          notes.push_back({base::Severity::warning, "access-limit", {{"table", kTable}, {"limit", "steps of a header"}}});
+        } else if (steps - steps_at_turn >= kStepsAtOnce) {
+          steps_at_turn = steps;
+          co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+        }
       }
       if (found->second.empty()) continue;
       text.append(header, kept_from, place.offset - kept_from).append(found->second);

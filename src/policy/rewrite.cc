@@ -5,6 +5,8 @@
 #include "net/address.h"
 #include "policy/site.h"
 
+#include <algorithm>
+
 namespace postern::policy {
 namespace {
 
@@ -184,19 +186,29 @@ struct Expanded {
   bool failed = false;     // a table said no: the rule does not hold
   std::string failed_table;
   bool temporary = false;  // a table used up its steps
+  bool lasts = true;       // as Rewritten::lasts
 };
 
-std::string expand_plain(const std::vector<Piece>& pieces, const Matched& matched) {
-  std::string text;
-  for (const Piece& piece : pieces) switch (piece.kind) {
-      case Piece::Kind::text: text += piece.text; break;
-      case Piece::Kind::local_part: text += matched.local_part; break;
-      case Piece::Kind::host_in_front: text += matched.host_in_front; break;
-      case Piece::Kind::matched: text += matched.matched; break;
-      case Piece::Kind::literal: text += matched.literal; break;
-      case Piece::Kind::table: break;
-    }
-  return text;
+// Whether the answer stays the same as long as the tables and the configuration do.
+bool lasts(const mapping::Mapped& mapped, const net::AddressList& clients) {
+  if (mapped.by_chance) return false;
+  return std::all_of(mapped.answers.begin(), mapped.answers.end(), [&](const mapping::Answered& one) {
+    const mapping::Question& question = one.question;
+    if (question.kind != mapping::Question::Kind::call_out || question.name != "postern" || question.routine != "client") return false;
+    const auto address = net::Address::parse(question.argument);
+    return !address || !clients.asks_names(*address);
+  });
+}
+
+void append_plain(std::string& text, const Piece& piece, const Matched& matched) {
+  switch (piece.kind) {
+    case Piece::Kind::text: text += piece.text; break;
+    case Piece::Kind::local_part: text += matched.local_part; break;
+    case Piece::Kind::host_in_front: text += matched.host_in_front; break;
+    case Piece::Kind::matched: text += matched.matched; break;
+    case Piece::Kind::literal: text += matched.literal; break;
+    case Piece::Kind::table: break;
+  }
 }
 
 net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables, Questions& questions, const std::vector<Piece>& pieces,
@@ -206,14 +218,16 @@ net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables,
   facts.clients = &site.clients;
   for (const Piece& piece : pieces) {
     if (piece.kind != Piece::Kind::table) {
-      expanded.text += expand_plain({piece}, matched);
+      append_plain(expanded.text, piece, matched);
       continue;
     }
-    const std::string probe = expand_plain(piece.argument, matched);
+    std::string probe;
+    for (const Piece& part : piece.argument) append_plain(probe, part, matched);
     const mapping::Mapped mapped = co_await ask_table(tables, piece.text, probe, mapping::Flags(), questions, facts, explanation_of(observer) != nullptr);
     if (observer != nullptr && base::equal_ignoring_case(piece.text, "INTERNAL_IP") &&
         (tables.has(piece.text) || observer->wants_missing("INTERNAL_IP")))
       observer->asked("INTERNAL_IP", mapping::Flags(), probe, mapped, tables.generation());
+    expanded.lasts = expanded.lasts && lasts(mapped, site.clients);
     expanded.temporary = mapped.step_limit_exceeded;
     expanded.failed = !mapped.matched || !mapped.flags.has_either_case('Y');
     expanded.failed_table = piece.text;
@@ -335,6 +349,7 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
       if (candidate.ask_directory) {
         if (directory == nullptr) continue;
         const Result<bool> local = co_await directory->is_local_domain(host);
+        result.lasts = false;
         if (!local) {
           result.outcome = Rewritten::Outcome::temporary;
           result.reason = local.error().what;
@@ -362,6 +377,7 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
           continue;
         }
         const Expanded new_local = co_await expand(site, tables, questions, rule.local_part, matched, observer);
+        result.lasts = result.lasts && new_local.lasts;
         if (new_local.temporary || new_local.failed) {
           explain(rule.text, rule.place, "table " + new_local.failed_table + " did not answer Y", {}, {}, {});
           if (!new_local.temporary) continue;
@@ -370,6 +386,7 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
           co_return result;
         }
         const Expanded new_host = co_await expand(site, tables, questions, rule.host, matched, observer);
+        result.lasts = result.lasts && new_host.lasts;
         if (new_host.temporary || new_host.failed) {
           explain(rule.text, rule.place, "table " + new_host.failed_table + " did not answer Y", {}, {}, {});
           if (!new_host.temporary) continue;

@@ -69,6 +69,7 @@ struct Rewritten {
   std::string host;        // lower case; "[192.0.2.1]", "[IPv6:2001:db8::1]" for literals
   std::string channel;
   std::string reason;      // of `temporary`, for the log
+  bool lasts = true;       // the same again as long as rules, tables and configuration stay: nothing else was asked
 };
 
 struct Site;

@@ -90,6 +90,7 @@ net::Awaitable<TransactionAccess::Replacement> TransactionAccess::replace(std::s
   const auto explain = [&](const std::string& result) {
     if (explanation != nullptr) explanation->replacement({table, address, result, mapped.file, mapped.line});
   };
+  replacement.steps = mapped.steps;
   replacement.temporary = mapped.step_limit_exceeded;
   if (replacement.temporary) {
     Verdict verdict;

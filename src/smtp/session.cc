@@ -122,15 +122,21 @@ net::Awaitable<void> Session::pause_transaction() {
 // What of this session is decided before its first byte: source channel, blacklist (listeners.md L-14).
 net::Awaitable<void> Session::prepare() {
   if (!lmtp()) {
-    net::Resolver* const resolver = services_.access().questions().resolver();
-    blacklisted_ = co_await net::is_on_list(resolver, configuration_->smtp_blacklist, info_.remote.address);
+    const net::AddressList& list = configuration_->smtp_blacklist;
+    blacklisted_ = list.contains(info_.remote.address);
+    if (list.asks_names(info_.remote.address)) {
+      net::Resolver* const resolver = services_.access().questions().resolver();
+      blacklisted_ = co_await net::is_on_list(resolver, list, info_.remote.address);
+    }
   }
   co_await choose_channel();
 }
 
 net::Awaitable<void> Session::choose_channel() {
   const policy::Access access = services_.access();
-  source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address);
+  policy::Notes notes;
+  source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address, notes);
+  policy::log_notes(info_.id, notes);
   const policy::Channel* channel = access.site().channels.find(source_channel_);
   if (channel != nullptr && !channel->tls_switch.empty() && !cipher().empty()) {
     source_channel_ = channel->tls_switch;

@@ -120,7 +120,9 @@ class Walk {
   bool choose_channel() {
     report_.begin("2", "source channel");
     report_.fact("initial channel", place_.channel);
-    channel_ = net::run_coroutine(access_.source_channel(place_.channel, client_.address));
+    policy::Notes notes;
+    channel_ = net::run_coroutine(access_.source_channel(place_.channel, client_.address, notes));
+    for (const policy::Note& note : notes) report_.fact("not answered", note.fields.back().value);
     const policy::Channel* channel = access_.site().channels.find(channel_);
     const auto switch_to = [&](const std::string& name, const char* why) {
       if (channel == nullptr || name.empty()) return;
@@ -153,7 +155,8 @@ class Walk {
       const policy::LoginDecision decision = net::run_coroutine(access_.login_access(login));
       if (!decision.accepted) {
         if (!decision.text.empty()) report_.fact("for the log", decision.text);
-        report_.reply("535 5.7.8 authentication failed", false);
+        // What can't be decided now is no wrong password (access-control.md 2.9).
+        report_.reply(decision.temporary ? "454 4.7.0 temporary authentication failure" : "535 5.7.8 authentication failed", false);
         return false;
       }
       switch_to(channel->authentication_switch, "after AUTH");

@@ -66,7 +66,8 @@ net::Awaitable<void> messages(const policy::Access& access, int count, int& acce
   facts.extended = true;
   for (int i = 0; i < count; ++i) {
     const auto listener = co_await access.port_access(conf::Module::smtp, facts.local, facts.remote, true);
-    facts.source_channel = co_await access.source_channel("tcp_local", facts.remote.address);
+    policy::Notes notes;
+    facts.source_channel = co_await access.source_channel("tcp_local", facts.remote.address, notes);
     const auto session = co_await access.port_access(conf::Module::smtp, facts.local, facts.remote, false);
     policy::TransactionAccess transaction(access, std::make_shared<const policy::SessionFacts>(facts));
     const auto sender = co_await transaction.mail_from("a" + std::to_string(i), "sender.example", "a@sender.example");

@@ -11,6 +11,7 @@ SEND_ACCESS
 LOGIN_ACCESS
 
   *|*|*|*|bert@example.com   $Nnot$ now
+  $[a-zA-Z0-9.|@]*$H%$[a-zA-Z0-9.|@]*$H%$[a-zA-Z0-9.|@]*$H%$[a-zA-Z0-9.|@]*$H%$[a-zA-Z0-9.|@]*$H%$[a-zA-Z0-9.|@]*$T%*   $Y
 
 RATE
 
@@ -122,6 +123,9 @@ def access_goes_through_all_steps():
     equal(told["steps"][1]["source_channel"], "tcp_internal")
     equal((told["steps"][-1]["effects"]["held"], told["steps"][-1]["effects"]["header_fields"]), (True, ["X-Seen: yes"]))
     equal(len(access("--client", "198.51.100.7")["steps"]), 2)
+    # After AUTH: a wrong word of a rule, and a rule that comes to no end, which is for now only.
+    for account, reply in (("bert@example.com", "535 5.7.8 authentication failed"), ("carl@example.org", "454 4.7.0 temporary authentication failure")):
+        equal(replies(access("--client", "198.51.100.7", "--server", "127.0.0.1:587", "--tls", "--auth", account, expect=1)), [reply])
     # A text before it goes live.
     equal(replies(access("--mappings", NEW, "--client", "198.51.100.7", "--from", "a@b.example", "--rcpt", "b@example.net", expect=1))[-1],
           "550 5.7.1 No way: b@example.net")

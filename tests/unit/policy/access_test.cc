@@ -104,6 +104,7 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(AccessTest);
   CPPUNIT_TEST(port_access_rows);
   CPPUNIT_TEST(source_channel_rows);
+  CPPUNIT_TEST(source_channels_are_known_as_long_as_they_last);
   CPPUNIT_TEST(relay_rows);
   CPPUNIT_TEST(a_site_that_forgot_its_tables_is_closed);
   CPPUNIT_TEST(list_rows);
@@ -163,6 +164,20 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(first.verdict.answer == Verdict::Answer::restrict);
   }
 
+  static std::string channel_of(World& world, const std::string& initial, const std::string& client) {
+    Notes notes;
+    const std::string channel = test::run(world.access().source_channel(initial, *net::Address::parse(client), notes));
+    CPPUNIT_ASSERT(notes.empty());
+    return channel;
+  }
+
+  // Entries that fit nothing and are long about it where there are many letters a.
+  static std::string heavy_table(const std::string& name, int entries, const std::string& pattern) {
+    std::string text = name + "\n\n";
+    for (int i = 0; i < entries; ++i) text += "  " + pattern + "  $Y\n";
+    return text;
+  }
+
   void source_channel_rows() {
     World world("INTERNAL_IP\n\n  $(203.0.113.0/24)  $Y\n  ${2001:db8::/32}  $Y\n  *  $N\n");
     struct {
@@ -174,14 +189,63 @@ class AccessTest : public CppUnit::TestFixture {
         {"unknown channel", "tcp_gone", "203.0.113.9", "tcp_gone"},
     };
     for (const auto& row : rows)
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), test::run(world.access().source_channel(row.initial, *net::Address::parse(row.client))));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), channel_of(world, row.initial, row.client));
     world.configuration.channels = {{"tcp_internal noswitchchannel", {}}};
-    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), test::run(world.access().source_channel("tcp_local", *net::Address::parse("203.0.113.9"))));
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), channel_of(world, "tcp_local", "203.0.113.9"));
     // A network of friends with a channel of its own.
     World friends("FRIENDS\n\n  $(203.0.113.0/24)  $Y\n");
     friends.configuration.channels = {{"tcp_friends smtp allowswitchchannel", {}}};
     friends.configuration.rewrite = {{"[] $E$R${FRIENDS,$L}$U%[$L]@tcp_friends-daemon", {}}, {". $U%$H$D@tcp_local-daemon", {}}};
-    CPPUNIT_ASSERT_EQUAL(std::string("tcp_friends"), test::run(friends.access().source_channel("tcp_local", *net::Address::parse("203.0.113.9"))));
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_friends"), channel_of(friends, "tcp_local", "203.0.113.9"));
+    // A table that can't answer: the session stays where it began, and the log hears of it.
+    Notes notes;
+    World heavy(heavy_table("INTERNAL_IP", 1, "$[0-9a-f:]*$H%$[0-9a-f:]*$H%$[0-9a-f:]*$H%$[0-9a-f:]*$H%$[0-9a-f:]*$H%$[0-9a-f:]*$H%$[0-9a-f:]*$T%") + "  *  $Y\n");
+    const auto client = *net::Address::parse("2001:db8:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa");
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), test::run(heavy.access().source_channel("tcp_local", client, notes)));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, notes.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("rewrite-failed"), notes[0].event);
+  }
+
+  // What depends on nothing but rules, tables and address is asked for once; what may change is asked again, and so is everything when
+  // somebody wants to hear of it.
+  void source_channels_are_known_as_long_as_they_last() {
+    const struct {
+      const char *name, *entries;
+      std::size_t asked;
+      bool heard;
+    } rows[] = {
+        {"by address", "  $(203.0.113.0/24)  $Y\n", 1, false},
+        {"by the client list", "  *  $C$[postern:client,$0]$Y$E\n", 1, false},
+        {"by chance", "  *  $C$?50?$Y$E\n", 3, false},
+        {"by somebody else's word", "  *  $C$[postern:dnsbl,list.example,$0]$Y$E\n", 3, false},
+        {"heard by the rehearsal", "  $(203.0.113.0/24)  $Y\n", 3, true},
+    };
+    for (const auto& row : rows) {
+      World world(std::string("INTERNAL_IP\n\n") + row.entries + "  *  $N\n");
+      WrittenDown written;
+      written.missing_too = row.heard;
+      SourceChannels known;
+      const auto site = Site::from(world.configuration);
+      const Access access(site, world.tables, world.directory, world.questions, &written, &known);
+      for (int i = 0; i < 3; ++i) {
+        Notes notes;
+        [[maybe_unused]] const std::string channel = test::run(access.source_channel("tcp_local", *net::Address::parse("203.0.113.9"), notes));
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.asked, written.lines.size());
+    }
+    // Other rules or tables begin anew, and so does it when it is full.
+    SourceChannels known;
+    const World world(test::kShippedTables);
+    const auto site = Site::from(world.configuration), other = Site::from(world.configuration);
+    const auto client = *net::Address::parse("203.0.113.9");
+    known.keep(site, 7, "tcp_local", client, "tcp_internal");
+    CPPUNIT_ASSERT(known.find(site, 7, "tcp_local", client) != nullptr && *known.find(site, 7, "tcp_local", client) == "tcp_internal");
+    CPPUNIT_ASSERT(known.find(other, 7, "tcp_local", client) == nullptr && known.find(site, 8, "tcp_local", client) == nullptr);
+    CPPUNIT_ASSERT(known.find(site, 7, "tcp_submit", client) == nullptr);
+    known.keep(site, 8, "tcp_submit", client, "tcp_submit");
+    CPPUNIT_ASSERT(known.find(site, 7, "tcp_local", client) == nullptr && known.find(site, 8, "tcp_local", client) == nullptr);
+    for (std::uint32_t i = 0; i < SourceChannels::kMost; ++i) known.keep(site, 8, "tcp_local", net::Address::ipv4(i), "tcp_local");
+    CPPUNIT_ASSERT(known.find(site, 8, "tcp_submit", client) == nullptr && known.find(site, 8, "tcp_local", net::Address::ipv4(SourceChannels::kMost - 1)) != nullptr);
   }
 
   void relay_rows() {
@@ -579,6 +643,14 @@ class AccessTest : public CppUnit::TestFixture {
     };
     for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.before, std::string(row.after), header_of(reverse, row.before));
 
+    // The steps of one evaluation are for all addresses of a header together; the rest of them stays.
+    World heavy(heavy_table("REVERSE", 100, "$A*a$A*a$A*a$A*a$D%$D%$D%*") + "  *@in.example.com  $C$:B$0@example.com$Y$E\n");
+    std::string addresses = "To: ";
+    for (int i = 0; i < 30; ++i) addresses += (i == 0 ? "" : ",\r\n ") + std::string(24, 'a') + std::to_string(i % 9) + std::string(i / 9, 'x') + "@in.example.com";
+    const std::string changed = header_of(heavy, addresses + "\r\n");
+    CPPUNIT_ASSERT(changed.find("a0@example.com") != std::string::npos);
+    CPPUNIT_ASSERT(changed.find("a2xxx@in.example.com") != std::string::npos);
+
     World sender("FROM_ACCESS\n\n  *  $Kown@example.com$Y\n");
     CPPUNIT_ASSERT_EQUAL_MESSAGE("the channel has no authrewrite", std::string("unchanged"), header_of(sender, "From: a@b.example\r\n"));
     sender.configuration.channels = {{"tcp_local smtp authrewrite", {}}};
@@ -754,7 +826,7 @@ class AccessTest : public CppUnit::TestFixture {
     world.observer = &notes;
     [[maybe_unused]] const auto port =
         test::run(world.access().port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("198.51.100.7", 4000), true));
-    [[maybe_unused]] const auto channel = test::run(world.access().source_channel("tcp_local", test::endpoint("198.51.100.7", 4000).address));
+    [[maybe_unused]] const std::string channel = channel_of(world, "tcp_local", "198.51.100.7");
     [[maybe_unused]] const auto recipient = world.rcpt("u1@example.com");
     const std::vector<std::string> expected{
         "PORT_ACCESS A TCP|192.0.2.1|25|198.51.100.7|4000 -> 9 client=nothing",
