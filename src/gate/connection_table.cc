@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'74'61'62'6c'65'67'31;  // "1tableg1"
-constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersion = 5;
 constexpr std::uint32_t kMaxSessions = 4'000'000;
 // Indexes are kept plus one, so that untouched memory means "none".
 constexpr std::uint32_t kNone = 0;
@@ -57,6 +57,7 @@ struct Key {
 struct ListenerState {
   std::uint32_t active, clients;
   std::uint32_t waiting;  // for a PROXY header: the sum over the children
+  std::uint32_t lingering;  // refused, but open for their last words: likewise
   std::uint64_t admitted;
   std::uint64_t refused[kReasonRoom];  // atomic
   std::uint64_t would_refuse[kReasonRoom];  // atomic
@@ -67,6 +68,7 @@ struct ChildState {
   std::uint64_t served;
   std::uint32_t held;
   std::uint32_t waiting[conf::kModuleRoom];
+  std::uint32_t lingering[conf::kModuleRoom];
 };
 
 template <class Number>
@@ -244,10 +246,13 @@ struct ConnectionTable::Layout {
     store(header.stale, 0U);
     std::memset(buckets, 0, bucket_count * sizeof *buckets);
     header.free_entry = header.free_key = header.keys_used = kNone;
-    for (ListenerState& listener : header.listeners) listener.active = listener.clients = listener.waiting = 0;
+    for (ListenerState& listener : header.listeners) listener.active = listener.clients = listener.waiting = listener.lingering = 0;
     for (ChildState& child : header.children) {
       child.held = 0;
-      for (std::size_t module = 0; module < conf::kModules; ++module) header.listeners[module].waiting += child.waiting[module];
+      for (std::size_t module = 0; module < conf::kModules; ++module) {
+        header.listeners[module].waiting += child.waiting[module];
+        header.listeners[module].lingering += child.lingering[module];
+      }
     }
     const std::uint32_t used = entries_used();
     std::uint32_t behind_last = 0;
@@ -333,6 +338,7 @@ std::string_view to_string(Reason reason) {
     case Reason::not_client: return "not-client";
     case Reason::unavailable: return "unavailable";
     case Reason::dns_list: return "dns-list";
+    case Reason::proxy_waiting: return "proxy-waiting";
   }
   return "unavailable";
 }
@@ -476,7 +482,7 @@ Admission ConnectionTable::admit(const Ask& ask) {
   ++listener.admitted;
   if (owner_.child < kMaxChildren) {
     ChildState& child = table->header.children[owner_.child];
-    if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}};
+    if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}, {}};
     ++child.held;
     ++child.served;
   }
@@ -496,30 +502,38 @@ void ConnectionTable::release(std::uint32_t slot) {
   store(table->header.stale, 1U);
 }
 
-bool ConnectionTable::begin_waiting(conf::Module module, unsigned limit) {
+bool ConnectionTable::begin_waiting(conf::Module module, unsigned limit) { return begin_aside(false, module, limit); }
+void ConnectionTable::end_waiting(conf::Module module) { end_aside(false, module); }
+bool ConnectionTable::begin_lingering(conf::Module module, unsigned limit) { return begin_aside(true, module, limit); }
+void ConnectionTable::end_lingering(conf::Module module) { end_aside(true, module); }
+
+bool ConnectionTable::begin_aside(bool lingering, conf::Module module, unsigned limit) {
   const auto number = static_cast<std::size_t>(module);
   POSTERN_ASSERT(number < conf::kModules && owner_.incarnation != 0);
   if (owner_.child >= kMaxChildren) return false;
   Locked table(*this);
   if (!table) return false;
   ListenerState& listener = table->header.listeners[number];
-  if (listener.waiting >= limit) return false;
+  std::uint32_t& of_all = lingering ? listener.lingering : listener.waiting;
+  if (of_all >= limit) return false;
   ChildState& child = table->header.children[owner_.child];
-  if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}};
-  ++listener.waiting;
-  ++child.waiting[number];
+  if (child.incarnation != owner_.incarnation) child = {owner_.incarnation, 0, 0, {}, {}};
+  ++of_all;
+  ++(lingering ? child.lingering : child.waiting)[number];
   return true;
 }
 
-void ConnectionTable::end_waiting(conf::Module module) {
+void ConnectionTable::end_aside(bool lingering, conf::Module module) {
   const auto number = static_cast<std::size_t>(module);
   if (number >= conf::kModules || owner_.child >= kMaxChildren) return;
   Locked table(*this);
   ChildState& child = table->header.children[owner_.child];
-  if (child.incarnation != owner_.incarnation || child.waiting[number] == 0) return;
-  --child.waiting[number];
+  std::uint32_t& own = (lingering ? child.lingering : child.waiting)[number];
+  if (child.incarnation != owner_.incarnation || own == 0) return;
+  --own;
   ListenerState& listener = table->header.listeners[number];
-  if (table && listener.waiting > 0) --listener.waiting;
+  std::uint32_t& of_all = lingering ? listener.lingering : listener.waiting;
+  if (table && of_all > 0) --of_all;
   else store(table->header.stale, 1U);
 }
 

@@ -50,8 +50,9 @@ enum class Reason : std::uint8_t {
   not_client,       // the service is for client addresses only
   unavailable,      // the table's lock could not be had in time
   dns_list,         // on a DNS list (dns_verify_domain)
+  proxy_waiting,    // too many wait for their PROXY header
 };
-inline constexpr std::size_t kReasons = 14;
+inline constexpr std::size_t kReasons = 15;
 // What shared memory has room for: further reasons do not change its layout.
 inline constexpr std::size_t kReasonRoom = 24;
 static_assert(kReasons <= kReasonRoom);
@@ -166,6 +167,9 @@ class ConnectionTable {
   // (listeners.md T-25), or the lock can't be had. True: end_waiting() belongs to it; the death of the child does it too.
   bool begin_waiting(conf::Module module, unsigned limit);
   void end_waiting(conf::Module module);
+  // The same for refused connections that stay open for their last words (L-27).
+  bool begin_lingering(conf::Module module, unsigned limit);
+  void end_lingering(conf::Module module);
   // PORT_ACCESS marked the session as restricted ($W): an objection if the address has `per_address` such sessions already, or its IPv6
   // site `per_site` (0: no limit). Then the caller refuses by Reason::per_address, which is counted, and releases the slot. With
   // `dry_run` the session is restricted in any case, and an objection counts as one that would have been.
@@ -211,6 +215,8 @@ class ConnectionTable {
   struct Layout;
   class Locked;
   ConnectionTable(base::SharedMemory memory, std::uint32_t capacity, Owner owner);
+  bool begin_aside(bool lingering, conf::Module module, unsigned limit);
+  void end_aside(bool lingering, conf::Module module);
 
   base::SharedMemory memory_;
   std::uint32_t capacity_ = 0;  // from the size of the memory, never read from it again

@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'65'67'64'65'6c'67'31;  // "1gledge1"
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 constexpr std::uint32_t kLeastAddresses = 16, kMostAddresses = 16'000'000;
 // Records that share a hash value; one of them gives way when all are taken.
 constexpr std::uint32_t kWays = 16;
@@ -89,6 +89,9 @@ struct RefusalEntry {
   std::uint64_t pending; // since then, without the one that was logged at once
   std::uint64_t count;
   std::int64_t first, last;
+  std::uint32_t connections, limit;  // of the last one
+  std::array<char, kSettingBytes> setting;
+  std::array<char, kErrorBytes> error;
 
   [[nodiscard]] bool is(const RefusalEntry& other) const {
     return key == other.key && module == other.module && reason == other.reason && dry_run == other.dry_run;
@@ -129,7 +132,14 @@ std::uint32_t hash_of(std::uint64_t secret, const AddressEntry& entry) { return 
 std::uint32_t hash_of(std::uint64_t secret, const RefusalEntry& entry) { return hash_of(secret, entry.key, 2U + entry.module); }
 std::uint32_t hash_of(std::uint64_t secret, const BlockEntry& entry) { return hash_of(secret, entry.key, 1000U + entry.length); }
 
-std::string text_of(const std::array<char, kBlockReasonBytes>& reason) { return {reason.data(), ::strnlen(reason.data(), reason.size())}; }
+template <std::size_t kSize>
+std::string text_of(const std::array<char, kSize>& text) { return {text.data(), ::strnlen(text.data(), text.size())}; }
+template <std::size_t kSize>
+void keep(std::array<char, kSize>& in, std::string_view text) {
+  const std::size_t length = std::min(text.size(), kSize);
+  std::memcpy(in.data(), text.data(), length);
+  std::memset(in.data() + length, 0, kSize - length);
+}
 
 Block block_of(const BlockEntry& entry, std::int64_t now) {
   Block block;
@@ -409,7 +419,7 @@ std::optional<Block> Ledger::note_protocol_error(const net::Address& address, bo
   return note_failure(BlockedBy::protocol_errors, address, exempt, now);
 }
 
-bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now) {
+bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now, const RefusalDetail& detail) {
   const std::int64_t at = ticks(now);
   RefusalEntry wanted{};
   wanted.key = AddressBytes::of(key);
@@ -433,6 +443,10 @@ bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, cons
   entry->touched = at;
   entry->last = wall();
   ++entry->count;
+  entry->connections = detail.count;
+  entry->limit = detail.limit;
+  keep(entry->setting, detail.setting);
+  keep(entry->error, detail.error);
   if (entry->open != 0) {
     ++entry->pending;
     return false;
@@ -456,8 +470,7 @@ Result<Block> Ledger::block(const Network& network, std::optional<seconds> time,
   entry.for_ever = time ? 0 : 1;
   entry.until = time ? ticks(now) + ticks(*time) : 0;
   entry.since = base::to_microseconds(since.value_or(base::wall_now()));
-  const std::string text = base::printable(reason, kBlockReasonBytes);
-  std::copy(text.begin(), text.end(), entry.reason.begin());
+  keep(entry.reason, base::printable(reason, kBlockReasonBytes));
   Locked ledger(*this);
   if (!ledger) return Error{Kind::temporary, "the ledger's lock is held by process " + std::to_string(lock().holder())};
   const BlockEntry* const entered = ledger->enter(entry, ticks(now));
@@ -557,7 +570,8 @@ std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time 
           continue;
         }
         if (entry.pending > 0 && entry.module < conf::kModules && entry.reason < kReasons) {
-          sums.push_back({static_cast<conf::Module>(entry.module), static_cast<Reason>(entry.reason), entry.dry_run != 0, entry.key.address(), entry.pending, passed(entry.since)});
+          sums.push_back({static_cast<conf::Module>(entry.module), static_cast<Reason>(entry.reason), entry.dry_run != 0, entry.key.address(), entry.pending,
+                          passed(entry.since), {entry.connections, entry.limit, text_of(entry.setting), text_of(entry.error)}});
           entry.pending = 0;
           entry.since = at;
           open = true;
@@ -583,7 +597,7 @@ std::vector<RefusalSum> Ledger::take_sums(seconds period, bool everything, Time 
         if (since == 0 || (!everything && elapsed(since, at) < length)) continue;
         store(others.since, std::int64_t{0});
         const std::uint64_t pending = __atomic_exchange_n(&others.pending, std::uint64_t{0}, __ATOMIC_RELAXED);
-        if (pending > 0) sums.push_back({static_cast<conf::Module>(module), static_cast<Reason>(reason), dry_run, std::nullopt, pending, passed(since)});
+        if (pending > 0) sums.push_back({static_cast<conf::Module>(module), static_cast<Reason>(reason), dry_run, std::nullopt, pending, passed(since), {}});
       }
   return sums;
 }

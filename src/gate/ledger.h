@@ -37,6 +37,8 @@ namespace postern::gate {
 
 // Bytes of the reason of a block that are kept.
 inline constexpr std::size_t kBlockReasonBytes = 96;
+// Bytes that are kept of a setting's name, and of what went wrong, for the sums of refusals.
+inline constexpr std::size_t kSettingBytes = 64, kErrorBytes = 96;
 // Kinds of refusals that may have a first line in the log within one period; what comes beyond is summed up as "others", so
 // that an attack from everywhere does not fill the log.
 inline constexpr unsigned kKindsLogged = 4096;
@@ -94,6 +96,13 @@ struct RefusalRecord {
   base::WallTime first{}, last{};
 };
 
+// What a sum says of the last refusal in it.
+struct RefusalDetail {
+  unsigned count = 0, limit = 0;  // 0: it was no limit
+  std::string setting;            // that decided; "PORT_ACCESS" and the like, too
+  std::string error;              // what went wrong; may be empty
+};
+
 // A sum for the log, of refusals since their first line or the last sum.
 struct RefusalSum {
   conf::Module module = conf::Module::smtp;
@@ -102,6 +111,7 @@ struct RefusalSum {
   std::optional<net::Address> key;  // none: all that found no room of their own
   std::uint64_t count = 0;
   std::chrono::seconds seconds{};
+  RefusalDetail last;               // empty of those that found no room of their own
 };
 
 class Ledger {
@@ -126,7 +136,8 @@ class Ledger {
   std::optional<Block> note_protocol_error(const net::Address& address, bool exempt, Time now = base::steady_now());
   // Notes a refusal, or one that would have been (`dry_run`). True: the first of its kind in a while, which the caller logs at
   // once; false: it will be in a sum.
-  bool note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now = base::steady_now());
+  bool note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now = base::steady_now(),
+                    const RefusalDetail& detail = {});
 
   // For the master. Blocks `network` for `time`, or for ever; an earlier block of the very same network is replaced. Kind::temporary if the
   // ledger has no room or its lock can't be had. `since`: if it was entered earlier, in another life of the server.

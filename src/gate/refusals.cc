@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gate/refusals.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -117,7 +118,8 @@ std::string_view not_client_reply(std::string_view service) {
 
 void note_refusal(Ledger& ledger, const conf::Listener& listener, const net::Endpoint& remote, const net::Endpoint& local, const Refusal& refusal) {
   const bool dry_run = refusal.verdict.dry_run;
-  if (!ledger.note_refusal(listener.module, refusal.reason, dry_run, counting_key(listener, remote.address))) return;
+  const RefusalDetail detail{refusal.count, refusal.limit, refusal.verdict.table, base::printable(refusal.error, kErrorBytes)};
+  if (!ledger.note_refusal(listener.module, refusal.reason, dry_run, counting_key(listener, remote.address), base::steady_now(), detail)) return;
   base::Fields fields{{"listener", conf::to_string(listener.module)},
                       {"reason", to_string(refusal.reason)},
                       {"remote", remote.to_string()},
@@ -135,11 +137,17 @@ void note_refusal(Ledger& ledger, const conf::Listener& listener, const net::End
 
 void write_refusal_sums(Ledger& ledger, std::chrono::seconds period, bool everything) {
   for (const RefusalSum& sum : ledger.take_sums(period, everything)) {
-    const base::Fields fields{{"listener", conf::to_string(sum.module)},
-                              {"reason", to_string(sum.reason)},
-                              {"remote", sum.key ? sum.key->to_string() : "others"},
-                              {"count", sum.count},
-                              {"seconds", sum.seconds.count()}};
+    base::Fields fields{{"listener", conf::to_string(sum.module)},
+                        {"reason", to_string(sum.reason)},
+                        {"remote", sum.key ? sum.key->to_string() : "others"},
+                        {"count", sum.count},
+                        {"seconds", sum.seconds.count()}};
+    if (sum.last.limit > 0) {
+      fields.emplace_back("connections", sum.last.count);
+      fields.emplace_back("limit", sum.last.limit);
+    }
+    if (!sum.last.setting.empty()) fields.emplace_back("table", base::printable(sum.last.setting, kSettingBytes));
+    if (!sum.last.error.empty()) fields.emplace_back("error", base::printable(sum.last.error, kErrorBytes));
     if (sum.dry_run) base::log_event(base::Severity::notice, "connections-would-be-refused", fields);
     else base::log_event(base::Severity::notice, "connections-refused", fields);
   }

@@ -99,7 +99,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
       return count_refusal(context, gate::Reason::proxy_untrusted, by_setting(context, row_setting(context, "trusted_proxies")));
     // T-25.
     if (!table->begin_waiting(context.module, gate.proxy_waiting))
-      return count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_waiting"));
+      return count_refusal(context, gate::Reason::proxy_waiting, by_setting(context, "gate.proxy_waiting"));
   } else {
     const gate::Decision decision = decide(context, false);
     if (!decision.admitted) {
@@ -150,8 +150,15 @@ net::Awaitable<void> StreamService::State::run(std::shared_ptr<State> self, std:
   struct Listed {
     State& state;
     Connection* connection;
-    Listed(State& s, Connection* c) : state(s), connection(c) { state.running.insert(connection); }
-    ~Listed() { state.running.erase(connection); }
+    Listed(State& s, Connection* c) : state(s), connection(c) {
+      connection->place = state.running.size();
+      state.running.push_back(connection);
+    }
+    ~Listed() {
+      state.running[connection->place] = state.running.back();
+      state.running[connection->place]->place = connection->place;
+      state.running.pop_back();
+    }
   };
   {
     const Listed listed(*self, connection.get());
@@ -232,11 +239,11 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
       co_return;
     }
   }
+  // Where TLS is to come later, or never, we speak first.
+  if (context.row->init_tls != conf::InitTls::on && !context.row->proxy) stream.expect_silence();
   co_await session(stream, context);
   // If the peer has sent more than the session read, closing now would destroy our last words (L-27).
-  std::array<char, 512> unread;
-  auto more = stream.try_read(unread);
-  if (more && more->has_value() && **more > 0) co_await stream.linger(kLinger, kLingerBytes);
+  if (stream.has_unread()) co_await stream.linger(kLinger, kLingerBytes);
 }
 
 net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 namespace postern::service {
@@ -21,7 +22,7 @@ constexpr auto kLookAgain = 2ms;
 
 }  // namespace
 
-Lingering::Lingering(net::asio::io_context& io) : timer_(io) {}
+Lingering::Lingering(net::asio::io_context& io, std::optional<gate::ConnectionTable>& table) : timer_(io), table_(table) {}
 
 bool Lingering::look_at(One& one, Time now) {
   std::array<char, 4096> dropped;
@@ -45,14 +46,11 @@ void Lingering::take(base::Descriptor connection, conf::Module module, const con
 }
 
 bool Lingering::begin(conf::Module module, const conf::Gate& gate) {
-  unsigned& count = count_[static_cast<std::size_t>(module)];
-  if (count >= gate.lingering) {
-    const Time now = base::steady_now();
-    if (now - last_look_ >= kLookAgain) look(now, true);
-    if (count >= gate.lingering) return false;
-  }
-  ++count;
-  return true;
+  if (table_->begin_lingering(module, gate.lingering)) return true;
+  const Time now = base::steady_now();
+  if (now - last_look_ < kLookAgain) return false;
+  look(now, true);
+  return table_->begin_lingering(module, gate.lingering);
 }
 
 void Lingering::look(Time now, bool all) {
@@ -65,7 +63,7 @@ void Lingering::look(Time now, bool all) {
       one.next_look = std::min(now + one.pause, one.until);
       return false;
     }
-    --count_[static_cast<std::size_t>(one.module)];
+    end(one.module);
     return true;
   });
 }
@@ -84,7 +82,7 @@ void Lingering::wait() {
 
 void Lingering::stop() {
   timer_.cancel();
-  for (const One& one : connections_) --count_[static_cast<std::size_t>(one.module)];
+  for (const One& one : connections_) end(one.module);
   connections_.clear();
 }
 

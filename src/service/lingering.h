@@ -6,29 +6,31 @@
 //
 // Made for floods: no descriptor is registered anywhere and no coroutine waits. All are looked at together, soon after their
 // refusal and then less and less often; most peers have closed by the first look.
-// Limits: gate.lingering for each listener in this process, gate.linger_time, gate.linger_bytes.
+// Limits: gate.lingering for each listener, over all children; gate.linger_time, gate.linger_bytes.
 #include "net/asio.h"
 
 #include "base/descriptor.h"
 #include "conf/configuration.h"
+#include "gate/connection_table.h"
 
-#include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace postern::service {
 
 class Lingering {
  public:
-  explicit Lingering(net::asio::io_context& io);
+  // `table` has the counts; it is filled before the first connection, and must outlive this.
+  Lingering(net::asio::io_context& io, std::optional<gate::ConnectionTable>& table);
 
   // Takes a connection over on which the last words were sent: shuts it down for writing and closes it when it may be closed; at
   // once, if too many linger already.
   void take(base::Descriptor connection, conf::Module module, const conf::Gate& gate);
   // The same limit for connections that linger otherwise: true if there is room, and then end() belongs to it.
   bool begin(conf::Module module, const conf::Gate& gate);
-  void end(conf::Module module) { --count_[static_cast<std::size_t>(module)]; }
+  void end(conf::Module module) { table_->end_lingering(module); }
   // Closes all and stops looking.
   void stop();
 
@@ -48,8 +50,8 @@ class Lingering {
   void wait();
 
   net::asio::steady_timer timer_;
+  std::optional<gate::ConnectionTable>& table_;
   std::vector<One> connections_;
-  std::array<unsigned, conf::kModules> count_{};
   Time last_look_{};
   bool waiting_ = false;
 };

@@ -18,8 +18,8 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace postern::service {
 
@@ -55,6 +55,7 @@ struct Connection {
   base::Descriptor accepted;  // until `stream` takes it over
   std::optional<net::SocketStream> stream;
   std::chrono::steady_clock::time_point began = base::steady_now();
+  std::size_t place = 0;            // in State::running
   bool own_connection = false;      // the proxy's own (T-27)
   bool waits_for_header = false;    // and is counted so in the table
   bool holds_slot = false;
@@ -72,7 +73,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
         limits(context),
         second(context),
         grace_timer(context),
-        lingering(context) {}
+        lingering(context, table) {}
 
   // stream_service.cc
   void add(ListeningSocket socket);
@@ -124,7 +125,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   net::TimeLimits limits;
   net::asio::steady_timer second, grace_timer;
   std::map<std::uint32_t, std::shared_ptr<Listening>> listening;
-  std::set<Connection*> running;
+  std::vector<Connection*> running;
   Lingering lingering;
   // Takes a new set over; one that can't be used leaves the present one where it is.
   void take_certificates(int sealed_file);

@@ -120,6 +120,7 @@ def beyond_so_many_that_wait_the_newest_is_closed():
     silent = [Proxied(None, greeting=False) for _ in range(40)]
     time.sleep(0.3)
     check(closed_silently(b""), "the forty-first")
+    site.wait_for_log("connection-refused", "reason=proxy-waiting", "table=gate.proxy_waiting")
     check(all(line.is_open(0.01) for line in silent), "the others wait on")
     with Smtp(site.smtp, "127.0.0.5") as session:
         equal(session.greeting[0], 220, "at another socket")

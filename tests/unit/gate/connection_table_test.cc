@@ -350,6 +350,11 @@ class ConnectionTableTest : public CppUnit::TestFixture {
       return *gate::ConnectionTable::attach(*base::SharedMemory::map(base::Descriptor(::dup(master.descriptor())), true), owner);
     };
     auto first = child({1, 11}), second = child({2, 12});
+    // So is lingering (L-27), apart from it.
+    CPPUNIT_ASSERT(first.begin_lingering(smtp, 2) && second.begin_lingering(smtp, 2) && !first.begin_lingering(smtp, 2) && first.begin_lingering(pop3, 1));
+    second.end_lingering(smtp);
+    second.end_lingering(smtp);
+    CPPUNIT_ASSERT(second.begin_lingering(smtp, 2) && !second.begin_lingering(smtp, 2));
     CPPUNIT_ASSERT(first.begin_waiting(smtp, 3) && first.begin_waiting(smtp, 3) && second.begin_waiting(smtp, 3));
     CPPUNIT_ASSERT(!first.begin_waiting(smtp, 3) && !second.begin_waiting(smtp, 3) && second.begin_waiting(pop3, 1));
     second.end_waiting(smtp);
@@ -363,6 +368,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!second.begin_waiting(smtp, 3));
     master.release_child({1, 11});
     CPPUNIT_ASSERT(second.begin_waiting(smtp, 3) && second.begin_waiting(smtp, 3) && !second.begin_waiting(smtp, 3));
+    CPPUNIT_ASSERT(second.begin_lingering(smtp, 2) && !second.begin_lingering(smtp, 2) && second.begin_lingering(pop3, 1));
     // A new incarnation has nothing of its predecessor's.
     auto again = child({1, 13});
     again.end_waiting(smtp);

@@ -199,8 +199,15 @@ class LedgerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, sums.size());
     CPPUNIT_ASSERT(sums[0].key == key && sums[0].count == 5 && sums[0].seconds == 60s && sums[0].reason == Reason::full && !sums[0].dry_run);
     // It goes on: another sum. Then a period of quiet: the next one is news.
-    CPPUNIT_ASSERT(!ledger.note_refusal(Module::smtp, Reason::full, false, key, at(61s)));
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ledger.take_sums(60s, false, at(121s)).size());
+    CPPUNIT_ASSERT_EQUAL(std::string(), sums[0].last.setting);
+    const std::string setting = "listeners.smtp.maximum_connections";
+    CPPUNIT_ASSERT(!ledger.note_refusal(Module::smtp, Reason::full, false, key, at(61s), {7, 9, "another", "nobody said hello"}));
+    CPPUNIT_ASSERT(!ledger.note_refusal(Module::smtp, Reason::full, false, key, at(61s), {200, 201, setting, std::string(gate::kErrorBytes + 9, 'x')}));
+    sums = ledger.take_sums(60s, false, at(121s));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, sums.size());
+    CPPUNIT_ASSERT(sums[0].last.count == 200 && sums[0].last.limit == 201);
+    CPPUNIT_ASSERT_EQUAL(setting, sums[0].last.setting);
+    CPPUNIT_ASSERT_EQUAL(std::string(gate::kErrorBytes, 'x'), sums[0].last.error);
     CPPUNIT_ASSERT(ledger.take_sums(60s, false, at(182s)).empty());
     CPPUNIT_ASSERT(ledger.note_refusal(Module::smtp, Reason::full, false, key, at(183s)));
     CPPUNIT_ASSERT(!ledger.note_refusal(Module::smtp, Reason::full, false, key, at(184s)));

@@ -152,7 +152,19 @@ class RefusalsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string(), logged());
     gate::write_refusal_sums(ledger, 3600s, true);
     text = logged();
-    CPPUNIT_ASSERT_MESSAGE(text, text.find("connections-refused listener=smtp reason=per-address remote=2001:db8:: count=99 seconds=0\n") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("connections-refused listener=smtp reason=per-address remote=2001:db8:: count=99 seconds=0 connections=20 limit=20 table=listeners.smtp.connections_per_address\n") != std::string::npos);
+    // The sum of failed handshakes says why the last one failed (listeners.md T-5).
+    gate::Refusal failed;
+    failed.reason = Reason::tls_failed;
+    for (const char* const why : {"no shared cipher", "unsupported protocol", "wrong version number"}) {
+      failed.error = why;
+      gate::note_refusal(ledger, listener, from, to, failed);
+    }
+    text = logged();
+    CPPUNIT_ASSERT_MESSAGE(text, lines(text) == 1 && text.find("error=\"no shared cipher\"") != std::string::npos);
+    gate::write_refusal_sums(ledger, 3600s, true);
+    text = logged();
+    CPPUNIT_ASSERT_MESSAGE(text, text.find("reason=tls-failed remote=2001:db8:: count=2 seconds=0 error=\"wrong version number\"\n") != std::string::npos);
     // Another kind is another line.
     refusal.reason = Reason::full;
     gate::note_refusal(ledger, listener, from, to, refusal);
