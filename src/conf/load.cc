@@ -516,7 +516,7 @@ class Reader {
 
   // A setting that exists, but not for a service over UDP, is a mistake of its own.
   bool not_for_udp(const Node& node, const std::string& group, const std::string& shown_group) {
-    if (is_for_udp(node.getName()) || find_setting(join(group, node.getName())) == nullptr) return false;
+    if (is_for_udp(node.getName(), group.ends_with("[]")) || find_setting(join(group, node.getName())) == nullptr) return false;
     mistake(place(node), join(shown_group, node.getName()), "a service over UDP has no connections and no such setting");
     return true;
   }

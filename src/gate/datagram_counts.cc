@@ -7,7 +7,10 @@
 
 namespace postern::gate {
 namespace {
-constexpr std::uint64_t kMagic = 0x31'6d'61'72'67'74'61'64;  // "datgram1"
+constexpr std::uint64_t kMagic = 0x32'6d'61'72'67'74'61'64;  // "datgram2"
+// Further outcomes do not change the layout.
+constexpr std::size_t kOutcomeRoom = 16;
+static_assert(kDatagramOutcomes <= kOutcomeRoom);
 }
 
 std::string_view to_string(DatagramOutcome outcome) {
@@ -21,17 +24,19 @@ std::string_view to_string(DatagramOutcome outcome) {
     case DatagramOutcome::unauthenticated: return "unauthenticated";
     case DatagramOutcome::unanswered: return "unanswered";
     case DatagramOutcome::lost: return "lost";
+    case DatagramOutcome::would_restrict: return "would-be-restricted";
   }
   return "unanswered";
 }
 
 std::uint64_t DatagramFigures::received() const {
-  return std::accumulate(by_outcome.begin(), by_outcome.end(), std::uint64_t{0}) - (*this)[DatagramOutcome::lost];
+  return std::accumulate(by_outcome.begin(), by_outcome.end(), std::uint64_t{0}) - (*this)[DatagramOutcome::lost] -
+         (*this)[DatagramOutcome::would_restrict];
 }
 
 struct DatagramCounts::Layout {
   std::uint64_t magic;
-  std::array<std::array<std::atomic<std::uint64_t>, kDatagramOutcomes>, conf::kModules> counts;
+  std::array<std::array<std::atomic<std::uint64_t>, kOutcomeRoom>, conf::kModuleRoom> counts;
 };
 
 DatagramCounts::Layout& DatagramCounts::layout() const { return *std::launder(reinterpret_cast<Layout*>(memory_.data())); }

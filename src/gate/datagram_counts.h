@@ -25,8 +25,9 @@ enum class DatagramOutcome : std::uint8_t {
   unauthenticated,  // a wrong password
   unanswered,       // understood, but no answer that fits could be made, or the system would not send it
   lost,             // the kernel dropped it, its queue was full: never read
+  would_restrict,   // beside one of the others: the row's restriction is only tried (dry_run)
 };
-inline constexpr std::size_t kDatagramOutcomes = 9;
+inline constexpr std::size_t kDatagramOutcomes = 10;
 // As in logs and in `posternctl status`: "restricted".
 std::string_view to_string(DatagramOutcome outcome);
 

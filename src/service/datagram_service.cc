@@ -258,7 +258,10 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
                                     const Beside& beside) {
   if (socket.row.row == nullptr) return;  // no row ever named it
   const net::Endpoint remote = net::Endpoint::from(peer), local{beside.local, socket.info.port};
-  if (!admits(*socket.row.row, remote.address)) return note(socket, DatagramOutcome::restricted, remote, local);
+  if (!admits(*socket.row.row, remote.address)) {
+    if (!socket.row.row->dry_run) return note(socket, DatagramOutcome::restricted, remote, local);
+    note(socket, DatagramOutcome::would_restrict, remote, local);
+  }
   if (ledger->blocked(remote.address)) return note(socket, DatagramOutcome::blocked, remote, local);
   if (cut) return note(socket, DatagramOutcome::oversized, remote, local);
   // An answer to port 0 would go nowhere; only a forger sends from there.
@@ -306,7 +309,8 @@ void DatagramService::State::note(const Reading& socket, DatagramOutcome outcome
     fields.emplace_back("remote", remote.to_string());
     fields.emplace_back("local", local.to_string());
   }
-  base::log_event(base::Severity::notice, "datagram-dropped", fields);
+  if (outcome == DatagramOutcome::would_restrict) base::log_event(base::Severity::notice, "datagram-would-be-dropped", fields);
+  else base::log_event(base::Severity::notice, "datagram-dropped", fields);
 }
 
 void DatagramService::State::write_sums(bool all) {
@@ -323,7 +327,8 @@ void DatagramService::State::write_sums(bool all) {
                         {"count", sum.count},
                         {"seconds", std::chrono::duration_cast<std::chrono::seconds>(now - *sum.since).count()}};
     if (kind.second != DatagramOutcome::lost) fields.emplace_back("last", sum.last.to_string());
-    base::log_event(base::Severity::notice, "datagrams-dropped", fields);
+    if (kind.second == DatagramOutcome::would_restrict) base::log_event(base::Severity::notice, "datagrams-would-be-dropped", fields);
+    else base::log_event(base::Severity::notice, "datagrams-dropped", fields);
     sum.count = 0;
     sum.since = now;
   }

@@ -50,6 +50,18 @@ def a_reload_without_a_change_keeps_socket_and_process():
 
 
 @case
+def it_is_shown_with_its_rows_and_without_figures_of_connections():
+    shown = site.ctl("listener", "show").stdout
+    text = shown[shown.index("snmp ("):].split("\n\n")[0]
+    for part in (str(port), "127.0.0.1", "listening", "restriction"):
+        contains(text, part)
+    for part in ("maximum", "admitted", "idle_time"):
+        check(part not in text, "%s in %r" % (part, text))
+    snmp = next(one for one in site.ctl_json("listener", "show")["listeners"] if one["module"] == "snmp")
+    equal((snmp["transport"], "maximum" in snmp), ("udp", False))
+
+
+@case
 def case_73_all_addresses_and_one_of_them_are_refused_and_nothing_changes():
     done = listen_at((port, "all"), (port, "127.0.0.1"), expect=None)
     check(done.returncode != 0, "the reload is refused")

@@ -45,6 +45,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
   CPPUNIT_TEST(wrong_settings_of_logins_are_named);
   CPPUNIT_TEST(wrong_settings_of_filters_are_named);
+  CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
   CPPUNIT_TEST(large_numbers_are_not_cut);
@@ -347,6 +348,32 @@ class LoadTest : public CppUnit::TestFixture {
         {8, "filters.virus_values", "found \"Dirty 6\""},
     };
     for (const auto& row : rows) has(loaded, row);
+    CPPUNIT_ASSERT(!loaded.usable());
+  }
+
+  void wrong_values_of_rehearsal_and_resolver_are_named() {
+    const auto loaded = conf::load_text(
+        "tables_kept = 1;\n"
+        "rehearsal : {\n enabled = \"yes\";\n days = 366;\n bytes = \"1 MiB\";\n};\n"
+        "resolver : {\n servers = ( \"ns.example\" );\n resolv_conf = 7;\n trust_anchor_file = true;\n time_limit = \"61 s\";\n questions = 0;\n"
+        " questions_per_process = 100001;\n answer_bytes = 511;\n cache_bytes = \"5 GiB\";\n};\n",
+        "t");
+    const Expected rows[] = {
+        {1, "tables_kept", "expected a number from 2 to 1000, found 1"},
+        {3, "rehearsal.enabled", "expected true or false, found \"yes\""},
+        {4, "rehearsal.days", "expected a number from 1 to 365, found 366"},
+        {5, "rehearsal.bytes", "expected a size from 4 MiB to 64 GiB"},
+        {8, "resolver.servers", "expected the address of a name server"},
+        {9, "resolver.resolv_conf", "expected a text, found 7"},
+        {10, "resolver.trust_anchor_file", "expected a text, found true"},
+        {11, "resolver.time_limit", "expected a time from 100 ms to 1 min"},
+        {12, "resolver.questions", "expected a number from 1 to 100000, found 0"},
+        {13, "resolver.questions_per_process", "expected a number from 1 to 100000, found 100001"},
+        {14, "resolver.answer_bytes", "expected a size from 512 B to 1 MiB"},
+        {15, "resolver.cache_bytes", "expected a size from 64 KiB to 4 GiB"},
+    };
+    for (const auto& row : rows) has(loaded, row);
+    CPPUNIT_ASSERT(!loaded.usable());
   }
 
   void mistakes_in_lists_name_the_line_that_holds_them() {
@@ -451,7 +478,8 @@ class LoadTest : public CppUnit::TestFixture {
   }
 
   void a_udp_service_has_no_settings_of_connections() {
-    for (const char* const setting : {"maximum_connections = 1", "connections_per_address = 1", "reserve_for_clients = 0", "refusal_reply = true", "idle_time = 5"}) {
+    for (const char* const setting : {"maximum_connections = 1", "connections_per_address = 1", "reserve_for_clients = 0", "refusal_reply = true", "idle_time = 5",
+                                   "dry_run = ( \"blocked\" )"}) {
       const auto loaded = conf::load_text("snmp : { community = \"c\"; }; listeners : { snmp : {\n" + std::string(setting) + "; sockets = ( { port = 161; } ); }; };", "t");
       has(loaded, {2, "listeners.snmp." + std::string(setting).substr(0, std::string_view(setting).find(' ')), "a service over UDP"});
     }

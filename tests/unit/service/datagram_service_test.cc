@@ -117,6 +117,7 @@ class Stage {
     return got < 0 ? std::string() : std::string(buffer, static_cast<std::size_t>(got));
   }
   std::uint64_t count(DatagramOutcome outcome) const { return counts_->of(conf::Module::snmp)[outcome]; }
+  std::uint64_t received() const { return counts_->of(conf::Module::snmp).received(); }
 
   net::asio::io_context io{1};
   base::Descriptor master, masters_copy;
@@ -137,6 +138,7 @@ class DatagramServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_datagram_is_answered_from_the_address_that_it_was_sent_to);
   CPPUNIT_TEST(more_than_a_batch_is_answered);
   CPPUNIT_TEST(the_restriction_holds_for_each_datagram_and_changes_with_the_configuration);
+  CPPUNIT_TEST(a_restriction_that_is_only_tried_is_counted_and_lets_in);
   CPPUNIT_TEST(a_blocked_address_is_not_answered);
   CPPUNIT_TEST(what_is_too_large_is_dropped);
   CPPUNIT_TEST(what_the_handler_refuses_or_throws_gets_no_answer);
@@ -209,6 +211,25 @@ class DatagramServiceTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("re: a"), Stage::heard(one));
     CPPUNIT_ASSERT_EQUAL(std::string(), Stage::heard(other));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::blocked));
+  }
+
+  void a_restriction_that_is_only_tried_is_counted_and_lets_in() {
+    Stage stage(echo);
+    const auto user = stage.user("127.0.0.9");
+    stage.reload("restriction = \"grant\"; list = \"127.0.0.8\"; dry_run = true;");
+    stage.ask(user, "a");
+    stage.ask(user, "b");
+    stage.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("re: a"), Stage::heard(user));
+    CPPUNIT_ASSERT_EQUAL(std::string("re: b"), Stage::heard(user));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, stage.count(DatagramOutcome::would_restrict));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, stage.count(DatagramOutcome::restricted));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, stage.received());
+    stage.reload("restriction = \"grant\"; list = \"127.0.0.8\";");
+    stage.ask(user, "c");
+    stage.run();
+    CPPUNIT_ASSERT_EQUAL(std::string(), Stage::heard(user));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::restricted));
   }
 
   void what_is_too_large_is_dropped() {
