@@ -283,6 +283,10 @@ void Lint::check_flags(const Template& expansion, const Place& place) {
     if (flag < 'a' || flag > 'z' || flag == 'y' || flag == 'n' || flag == 'f') continue;
     warn("W20", place, std::string("$") + flag + " raises a flag that means nothing in " + name_ + ": letters after $ are upper case, and a dollar sign is $$");
   }
+  for (const char flag : expansion.facts.raised.letters()) {
+    if ((flag >= 'a' && flag <= 'z') || std::string_view("YNF").find(flag) != std::string_view::npos || kAllAccessFlags.find(flag) != std::string_view::npos) continue;
+    warn("W23", place, std::string("no access table knows the flag $") + flag + ": it does nothing, and a dollar sign is $$");
+  }
 }
 
 void Lint::check_arguments(const Template& expansion, const Place& place) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The checks of entries in their tables: errors E13 and E14, warnings W01 to W22 as far as they are about more than syntax
+// The checks of entries in their tables: errors E13 and E14, warnings W01 to W23 as far as they are about more than syntax
 // (access-control.md 5.2). A lint never changes what is compiled.
 #include "mapping/pattern.h"
 #include "mapping/template.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the compiler has to say about a source file: errors E01 to E16, warnings W01 to W22, note N01 (mappings(5)).
+// What the compiler has to say about a source file: errors E01 to E16, warnings W01 to W24, note N01 (mappings(5)).
 #include <string>
 #include <string_view>
 #include <vector>

@@ -11,6 +11,7 @@
 #include "tools/replay_report.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,6 +119,24 @@ Result<std::string> read_below(const Place& place, const std::string& path) {
   return mapping::read_source_file(path);
 }
 
+// The user that the server's sessions run as; nothing if there is no such user.
+struct ServiceUser {
+  std::string name;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+std::optional<ServiceUser> service_user(const std::string& name) {
+  const passwd* const entry = ::getpwnam(name.c_str());
+  if (entry == nullptr) return std::nullopt;
+  return ServiceUser{name, entry->pw_uid, entry->pw_gid};
+}
+
+// By the file's own mode: what the directories above let through is the site's affair.
+bool may_read(const ServiceUser& user, const struct stat& file) {
+  const mode_t bit = file.st_uid == user.uid ? S_IRUSR : file.st_gid == user.gid ? S_IRGRP : S_IROTH;
+  return user.uid == 0 || (file.st_mode & bit) != 0;
+}
+
 bool is_there(const Place& place, const std::string& name) { return ::faccessat(place.descriptor.get(), name.c_str(), F_OK, 0) == 0; }
 
 std::uint64_t generation_of(int directory, const std::string& name) {
@@ -184,6 +203,7 @@ int compile_site(const std::string& program, const std::string& default_director
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
   std::optional<std::set<std::string>> throttles;
+  std::optional<ServiceUser> user;
   std::optional<bool> access_orcpt;
   std::size_t kept = conf::Configuration().tables_kept;
   ReplayRequest replay;
@@ -204,6 +224,8 @@ int compile_site(const std::string& program, const std::string& default_director
       for (const auto& table : loaded.configuration.throttle) throttles->insert(base::lower(table.name));
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
       kept = loaded.configuration.tables_kept;
+      // Without root the server runs as whoever starts it.
+      if (::geteuid() == 0) user = service_user(loaded.configuration.users.network);
       replay.base_directory = loaded.configuration.base_directory;
       replay.clients = loaded.configuration.client_addresses;
       replay.kept_now = loaded.configuration.rehearsal.enabled;
@@ -224,7 +246,13 @@ int compile_site(const std::string& program, const std::string& default_director
   const auto started = std::chrono::steady_clock::now();
   Progress progress;
   mapping::CompileInput input;
-  input.read = [&](const std::string& path) { return read_below(*source, path); };
+  // access-control.md 1.1: the service's user can read the text, too.
+  std::vector<std::string> unreadable;
+  input.read = [&](const std::string& path) {
+    struct stat status {};
+    if (user && ::stat(path.c_str(), &status) == 0 && !may_read(*user, status)) unreadable.push_back(path);
+    return read_below(*source, path);
+  };
   input.throttles = std::move(throttles);
   input.access_orcpt = access_orcpt;
   input.progress = [&](std::uint64_t done, std::uint64_t all) { progress.show(done, all); };
@@ -238,6 +266,10 @@ int compile_site(const std::string& program, const std::string& default_director
   std::size_t warnings = compilation.warnings;
   if (input.mappings.empty()) {
     std::cerr << options->directory << "/mappings: warning W16: there is no such file: the tables are empty\n";
+    ++warnings;
+  }
+  for (const std::string& path : unreadable) {
+    std::cerr << path << ": warning W24: the server's user " << user->name << " can't read it (chmod o+r, or give it that user's group)\n";
     ++warnings;
   }
   for (const mapping::Message& message : compilation.messages) std::cerr << message.to_string() << "\n";

@@ -129,6 +129,9 @@ Result<std::uint64_t> chosen(const Site& site, const std::string* argument, std:
   return number;
 }
 
+// What is no number at all is wrong usage; a number that is not there is not.
+int not_chosen(const Context& context, const Error& error) { return error.kind == Kind::invalid ? usage(context, error.what) : failed(context, error); }
+
 std::uint64_t before_the_one_in_force(const Site& site) {
   const auto at = std::lower_bound(site.numbers.begin(), site.numbers.end(), site.in_force);
   return at == site.numbers.begin() ? 0 : *std::prev(at);
@@ -190,7 +193,7 @@ int show(const Context& context, const std::string* which, const std::string* ta
   auto site = open_site(context);
   if (!site) return failed(context, site.error());
   const auto number = chosen(*site, which, site->in_force, "compiled");
-  if (!number) return failed(context, number.error());
+  if (!number) return not_chosen(context, number.error());
   const auto contents = contents_of(*site, *number);
   if (!contents) return failed(context, contents.error());
   if (table != nullptr && !contents->tables.contains(base::lower(*table)))
@@ -274,9 +277,9 @@ int diff(const Context& context, const std::string* first, const std::string* se
   auto site = open_site(context);
   if (!site) return failed(context, site.error());
   const auto from = chosen(*site, first, before_the_one_in_force(*site), "older");
-  if (!from) return failed(context, from.error());
+  if (!from) return not_chosen(context, from.error());
   const auto to = chosen(*site, second, site->in_force, "compiled");
-  if (!to) return failed(context, to.error());
+  if (!to) return not_chosen(context, to.error());
   const auto before = contents_of(*site, *from), after = contents_of(*site, *to);
   if (!before) return failed(context, before.error());
   if (!after) return failed(context, after.error());
@@ -317,7 +320,7 @@ int rollback(const Context& context, const std::string* which) {
   auto site = open_site(context);
   if (!site) return failed(context, site.error());
   const auto number = chosen(*site, which, before_the_one_in_force(*site), "older");
-  if (!number) return failed(context, number.error());
+  if (!number) return not_chosen(context, number.error());
   if (*number == site->in_force) return failed(context, {Kind::invalid, "number " + std::to_string(*number) + " is in force already"});
   // One that a server would refuse is no way back.
   if (const auto contents = contents_of(*site, *number); !contents) return failed(context, contents.error());

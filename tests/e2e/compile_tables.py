@@ -150,4 +150,18 @@ def root_becomes_the_owner_of_the_directory():
             shutil.rmtree(victim)
 
 
+@case
+def the_servers_user_can_read_the_text():
+    if os.geteuid() != 0:
+        raise Skip("only root runs the server as somebody else")
+    # As an administrator has it: a configuration, users, and a file that only root may read.
+    site = Site(accounts={}, domains=[])
+    site.write_configuration({"users": {"network": "nobody"}})
+    for mode, warned in ((0o600, True), (0o640, True), (0o644, False)):
+        os.chmod(site.mappings_file, mode)
+        equal("mappings: warning W24: the server's user nobody can't read it" in site.compile().stderr, warned, "warned at mode %o" % mode)
+    os.chmod(site.mappings_file, 0o600)
+    run(program("postern-compile"), "--config", site.etc, "--strict", expect=1)
+
+
 run_cases()

@@ -134,6 +134,8 @@ def compiled_files_are_listed_and_compared():
 def an_older_file_is_put_in_force_again():
     contains(site.ctl("tables", "rollback", "7", expect=1).stderr, "there are no compiled tables of number 7 in %s/tables; there are: 1, 2" % site.etc)
     contains(site.ctl("tables", "rollback", "2", expect=1).stderr, "number 2 is in force already")
+    for words in (("rollback", "x"), ("diff", "1", "-1"), ("show", "two")):
+        contains(site.ctl("tables", *words, expect=2).stderr, "is no number of compiled tables; try: posternctl help tables")
     with Smtp(site.smtp, source="127.0.0.2") as session:
         session.hello()
         session.command("MAIL FROM:<spam@sender.example>", 550)

@@ -114,6 +114,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  a $C$:Ax$Y\n  b $C$:Ax$Y$E\n  c $C$:Ax\n  d $Cx$Y\n", "W18:3"},
         {"T\n\n  192.0.2.0/24|* x\n  $(192.0.2.0/24)|* x\n  *2001:db8::/32 x\n  SMTP/* x\n  1.2.3.4|5/6 x\n", "W19:3 W19:5"},
         {"SEND_ACCESS\n\n  * $h$n\n  * $N$$h\n\nT\n\n  * $h\n", "W01:4 W20:3"},
+        {"SEND_ACCESS\n\n  *|a|*|* $Q$N\n  *|b|*|* $X4.7.1|$N$$Q\n  *|c|*|* $C$Q$Y$E\n\nT\n\n  * $Q\n", "W23:3 W23:5"},
         {"SEND_ACCESS\n\n  *|a|*|* $C$|T;$0|$Y$E\n  *|b|*|* x$Y\n  *|c|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
         {"PORT_ACCESS\n\n  a*|*|*|*|* $C$|T;$0|$Ngo$E\n  b*|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
         {"PORT_ACCESS\n\n  TCP|*|25|*|* $C$[postern:throttle,smtp,$1]$N421$ later$E\n  TCP|*|25|*|* $C$:A$[postern:throttle_p,smtp,$1]$N421$ later$E\n  * $Y\n", "W21:3"},
