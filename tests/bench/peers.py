@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other mail servers from Debian's packages, run beside Postern in the same measurement: with configuration, queue and data
 directories of their own, on loopback, otherwise with Debian's settings."""
+import contextlib
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
@@ -18,6 +20,127 @@ def why_no_postfix():
     if not shutil.which("postfix", path=os.environ["PATH"] + ":/usr/sbin"):
         return "Postfix is left out: it is not installed (apt-get install postfix)."
     return ""
+
+
+def program_of(name, package, variable, hint=""):
+    """The path of a server's program, or why there is none. Packages that exclude each other can be unpacked, and named by a variable."""
+    path = os.environ.get(variable) or shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+    if os.geteuid() != 0:
+        return None, "%s is left out: it needs root." % name
+    if not path:
+        return None, "%s is left out: it is not installed (apt-get install %s%s)." % (name, package, hint)
+    return path, ""
+
+
+def speaks(port):
+    """True if a new connection gets a greeting of any protocol."""
+    try:
+        with contextlib.closing(testing.Line(port)) as line:
+            return bool(line.line())
+    except OSError:
+        return False
+
+
+def start(*arguments):
+    """Runs a program that leaves a server behind, which keeps what it is given."""
+    subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=True)
+
+
+def exim_program():
+    return program_of("exim4", "exim4-daemon-light", "EXIM", "; beside Postfix: dpkg -x, and EXIM=…/usr/sbin/exim4, a user Debian-exim must be there")
+
+
+def dovecot_program():
+    return program_of("dovecot", "dovecot-pop3d", "DOVECOT")
+
+
+class Exim:
+    """Its daemon takes connections, and forks for each that it admits. Names are not asked for."""
+    name = "Exim"
+
+    def __init__(self, directory):
+        self.program = exim_program()[0]
+        self.directory = os.path.join(directory, "exim")
+        os.makedirs(self.directory)
+        owner = pwd.getpwnam("Debian-exim")
+        os.chown(self.directory, owner.pw_uid, owner.pw_gid)
+        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        configuration = os.path.join(self.directory, "exim.conf")
+        with open(configuration, "w") as file:
+            file.write("""primary_hostname = mail.example.com
+spool_directory = %(directory)s
+log_file_path = %(directory)s/%%slog
+pid_file_path = %(directory)s/pid
+local_interfaces = <; 127.0.0.1.%(port)d ; 127.0.0.1.%(refusing)d
+smtp_accept_max = 2000
+smtp_connect_backlog = 1024
+smtp_accept_max_per_host = ${if eq{$received_port}{%(refusing)d}{1}{2000}}
+host_lookup =
+tls_advertise_hosts =
+rfc1413_query_timeout = 0s
+begin acl
+begin routers
+begin transports
+""" % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
+        os.chmod(configuration, 0o644)
+        start(self.program, "-C", configuration, "-bd")
+        testing.wait_until(lambda: speaks(self.port), 20, "Exim's greeting")
+        with open(os.path.join(self.directory, "pid")) as file:
+            self.pid = int(file.read())
+
+    def pids(self):
+        return [self.pid] + testing.descendants(self.pid)
+
+    def stop(self):
+        os.kill(self.pid, 15)
+        testing.wait_until(lambda: not os.path.exists("/proc/%d" % self.pid), 20, "the end of Exim")
+
+
+class Dovecot:
+    """POP3, its login processes serving many connections each, one for each processor. It has no limit before the login."""
+    name = "Dovecot"
+    refusing_port = None
+
+    def __init__(self, directory):
+        self.program = dovecot_program()[0]
+        self.directory = os.path.join(directory, "dovecot")
+        os.makedirs(self.directory)
+        self.port = testing.free_port()
+        self.configuration = os.path.join(self.directory, "dovecot.conf")
+        with open(self.configuration, "w") as file:
+            file.write("""protocols = pop3
+base_dir = %(directory)s/run
+state_dir = %(directory)s/state
+log_path = %(directory)s/log
+listen = 127.0.0.1
+ssl = no
+service pop3-login {
+  inet_listener pop3 {
+    port = %(port)d
+  }
+  inet_listener pop3s {
+    port = 0
+  }
+  service_count = 0
+  process_min_avail = %(processes)d
+  client_limit = 1000
+}
+passdb {
+  driver = static
+  args = nopassword=y
+}
+""" % {"directory": self.directory, "port": self.port, "processes": os.cpu_count()})
+        start(self.program, "-c", self.configuration)
+        testing.wait_until(lambda: speaks(self.port), 20, "Dovecot's greeting")
+        with open(os.path.join(self.directory, "run", "master.pid")) as file:
+            self.pid = int(file.read())
+
+    def pids(self):
+        return [self.pid] + testing.descendants(self.pid)
+
+    def stop(self):
+        testing.run(self.program, "-c", self.configuration, "stop", expect=None)
+        testing.wait_until(lambda: not os.path.exists("/proc/%d" % self.pid), 20, "the end of Dovecot")
 
 
 class Postfix:
