@@ -666,12 +666,38 @@ class Reader {
       mistake(place_of("log.file"), "log.file", "has no effect while log.destination is \"syslog\"", true);
   }
 
+  // Whose certificate a connection to the row gets if its client names no domain that is served (listeners.md T-2, T-4): of a row for all
+  // addresses, that of the main domain.
+  [[nodiscard]] const TlsDomain* domain_of(const SocketRow& row) const {
+    const std::vector<TlsDomain>& domains = configuration_.tls.domains;
+    const auto has = [](const std::vector<TextLine>& lines, auto is_it) {
+      return std::any_of(lines.begin(), lines.end(), [&](const TextLine& line) { return is_it(line.text); });
+    };
+    const auto is_address = [&](const std::string& text) {
+      const auto address = net::Address::parse(base::trim(text));
+      return address && *address == row.address.address;
+    };
+    if (row.address.kind == LocalAddress::Kind::one)
+      for (const TlsDomain& domain : domains)
+        if (has(domain.addresses, is_address)) return &domain;
+    for (const TlsDomain& domain : domains)
+      if (has(domain.names, [&](const std::string& text) { return base::equal_ignoring_case(text, configuration_.host_name); })) return &domain;
+    return domains.empty() ? nullptr : &domains.front();
+  }
+
   void check_tls() {
     for (const Listener& listener : configuration_.listeners) {
       const std::string shown = "listeners." + std::string(to_string(listener.module));
-      for (const SocketRow& row : listener.sockets)
-        if (row.init_tls == InitTls::on && configuration_.tls.domains.empty())
+      for (const SocketRow& row : listener.sockets) {
+        if (row.init_tls != InitTls::on) continue;
+        const TlsDomain* const domain = domain_of(row);
+        if (domain == nullptr)
           mistake(row.place, shown + ".sockets", "init_tls is \"on\" and tls.domains has no certificate: every connection will be closed", true);
+        else if (domain->certificates.empty())
+          mistake(row.place, shown + ".sockets",
+                  "init_tls is \"on\" and the domain of this address, " + (domain->names.empty() ? std::string("without a name") : domain->names.front().text) +
+                      ", has no certificate: a connection whose client names no other domain will be closed", true);
+      }
       if (listener.client_certificates && configuration_.tls.client_authorities.empty())
         mistake(place_of(shown + ".client_certificates", listener.place), shown + ".client_certificates",
                 "has no effect without tls.client_authorities", true);

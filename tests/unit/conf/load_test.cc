@@ -45,6 +45,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
   CPPUNIT_TEST(wrong_settings_of_logins_are_named);
   CPPUNIT_TEST(wrong_settings_of_filters_are_named);
+  CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
@@ -349,6 +350,29 @@ class LoadTest : public CppUnit::TestFixture {
     };
     for (const auto& row : rows) has(loaded, row);
     CPPUNIT_ASSERT(!loaded.usable());
+  }
+
+  void a_row_with_tls_wants_a_certificate_for_its_address() {
+    const auto mistakes = [](const std::string& rows, const std::string& domains) {
+      return all_mistakes(conf::load_text("host_name = \"mail.example.com\"; listeners : { smtp : { sockets = ( " + rows + " ); }; };\ntls : { domains = ( " + domains + " ); };\n", "t"));
+    };
+    const std::string pair = "certificates = ( { certificate = \"/c\"; key = \"/k\"; } );";
+    const std::string with = "{ names = [ \"mail.example.com\" ]; addresses = [ \"192.0.2.1\" ]; " + pair + " }";
+    const std::string without = "{ names = [ \"list.example.org\" ]; addresses = [ \"192.0.2.2\" ]; certificates = (); }";
+    const auto row = [](const std::string& address) { return "{ port = 465; address = \"" + address + "\"; init_tls = \"on\"; }"; };
+    struct {
+      std::string address, domains;
+      bool warned;
+    } rows[] = {
+        {"192.0.2.1", with + ", " + without, false}, {"192.0.2.2", with + ", " + without, true},
+        {"192.0.2.3", with + ", " + without, false},  // the main domain
+        {"192.0.2.3", without, true},                 // the only one
+        {"all", without + ", " + with, false},        // by host_name, wherever it stands
+    };
+    for (const auto& one : rows)
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(one.address + mistakes(row(one.address), one.domains), one.warned,
+                                   mistakes(row(one.address), one.domains).find("the domain of this address, list.example.org, has no certificate") != std::string::npos);
+    CPPUNIT_ASSERT(mistakes(row("192.0.2.1"), "").find("tls.domains has no certificate") != std::string::npos);
   }
 
   void wrong_values_of_rehearsal_and_resolver_are_named() {
