@@ -370,7 +370,7 @@ class StreamServiceTest : public CppUnit::TestFixture {
     auto third = fixture.master.connect();
     fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(third));
-    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::proxy_timeout));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, fixture.refused(gate::Reason::proxy_waiting));
     CPPUNIT_ASSERT_EQUAL(0U, fixture.active());
     fixture.write(first, kHeader);
     fixture.run();

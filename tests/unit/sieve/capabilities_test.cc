@@ -944,10 +944,10 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     };
     CPPUNIT_ASSERT_EQUAL(std::string("keep (implicit)"), worked(20));
     CPPUNIT_ASSERT_EQUAL(std::string("discard"), worked(1000));
-    // Those of a program together: each of these takes more than 1 KiB, and one that is too large counts, too.
+    // Those of a program together: each of these takes more than 32 KiB, and one that is too large counts, too.
     const auto together = [&](std::string_view keys) {
       CompileOptions all = options();
-      all.limits.regex_bytes = 4096;
+      all.limits.regex_bytes = 128 * 1024;
       return run_one(host, "require \"regex\"; if header :regex \"subject\" [" + std::string(keys) + "] { discard; } keep;", kMessage, {}, all).shown;
     };
     CPPUNIT_ASSERT_EQUAL(std::string("keep"), together(R"("a1", "a2")"));
