@@ -156,7 +156,7 @@ class Walk {
       if (!decision.accepted) {
         if (!decision.text.empty()) report_.fact("for the log", decision.text);
         // What can't be decided now is no wrong password (access-control.md 2.9).
-        report_.reply(decision.temporary ? "454 4.7.0 temporary authentication failure" : "535 5.7.8 authentication failed", false);
+        report_.reply(decision.temporary ? "454 4.7.0 the account can't be checked now, try again later" : "535 5.7.8 authentication failed", false);
         return false;
       }
       switch_to(channel->authentication_switch, "after AUTH");

@@ -124,7 +124,7 @@ def access_goes_through_all_steps():
     equal((told["steps"][-1]["effects"]["held"], told["steps"][-1]["effects"]["header_fields"]), (True, ["X-Seen: yes"]))
     equal(len(access("--client", "198.51.100.7")["steps"]), 2)
     # After AUTH: a wrong word of a rule, and a rule that comes to no end, which is for now only.
-    for account, reply in (("bert@example.com", "535 5.7.8 authentication failed"), ("carl@example.org", "454 4.7.0 temporary authentication failure")):
+    for account, reply in (("bert@example.com", "535 5.7.8 authentication failed"), ("carl@example.org", "454 4.7.0 the account can't be checked now, try again later")):
         equal(replies(access("--client", "198.51.100.7", "--server", "127.0.0.1:587", "--tls", "--auth", account, expect=1)), [reply])
     # A text before it goes live.
     equal(replies(access("--mappings", NEW, "--client", "198.51.100.7", "--from", "a@b.example", "--rcpt", "b@example.net", expect=1))[-1],
