@@ -249,6 +249,20 @@ Result<PasswordOptions> password_options(const Arguments& arguments, bool add) {
   return given;
 }
 
+// Nothing if the directory has room for an account of this name. The answer to `account-add` says it again; but then somebody has typed a
+// password for nothing.
+Result<void> check_name_is_free(DirectoryAccess& directory, const std::string& name) {
+  const std::string domain = name.substr(name.rfind('@') + 1);
+  const auto home = directory.ask({{"ask", "domain"}, {"name", domain}});
+  if (!home) return home.error();
+  if (record_in(*home, "domain") == nullptr) return Error{Kind::not_found, "there is no domain " + domain};
+  const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
+  if (!answer) return answer.error();
+  if (record_in(*answer, "account") != nullptr) return Error{Kind::invalid, "account " + name + " is there already"};
+  if (record_in(*answer, "alias") != nullptr) return Error{Kind::invalid, "alias or group " + name + " is there already"};
+  return {};
+}
+
 int set_password(const Context& context, const PasswordOptions& options, bool add) {
   // Before anybody types a password for a name that can't be.
   const auto name = directory::canonical_account(options.name);
@@ -257,6 +271,8 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   if (add && !options.adopt_mailbox) {
     if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return could_not(context, good.error().what);
   }
+  if (add)
+    if (auto good = check_name_is_free(directory, *name); !good) return could_not(context, good.error().what);
   auto password = options.hash ? Result<NewPassword>(NewPassword{{*options.hash, {}, {}}, {}}) : new_password(context, options.file, options.generate);
   if (!password) return could_not(context, password.error().what);
   object request = options.attributes;
