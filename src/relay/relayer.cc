@@ -26,6 +26,9 @@ constexpr std::chrono::seconds kDiskPatience{120};
 // How long a connection whose TLS failed is tried without it.
 constexpr std::chrono::minutes kWithoutTls{10};
 constexpr std::chrono::seconds kDiskRetry{5};
+// So many records may wait for the disk to note what became of them before others have their turn: whatever was sent and is not noted is sent
+// again after a crash.
+constexpr std::size_t kConcludedAtOnce = 32;
 
 std::string domain_of(const std::string& address) { return base::lower(std::string_view(address).substr(address.rfind('@') + 1)); }
 
@@ -273,7 +276,7 @@ void Relayer::next_alone() {
 bool Relayer::may_be_sent(const Part& part) const {
   // While suspects wait, and at the end, only what was begun goes on.
   if (part.job->claimed || part.job->abandoned) return true;
-  return alone_.empty() && !alone_under_way_ && !finishing_;
+  return alone_.empty() && !alone_under_way_ && !finishing_ && concluding_ < kConcludedAtOnce;
 }
 
 bool Relayer::wants_connection(const Destination& destination) const {
@@ -499,6 +502,7 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
 
 void Relayer::part_is_done(const std::shared_ptr<Job>& job) {
   if (--job->parts_left > 0) return;
+  ++concluding_;
   net::run_for_life(parts_.io, conclude(job));
 }
 
@@ -556,13 +560,23 @@ Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
       parts_.state.put_back(job->position, settings_.child);
       ++counters_.put_back;
       --claimed_;
+      concluded();
       forget(*job);
       co_return;
     }
   }
   if (taken > 0) parts_.state.add_delivered(job->record->message().size(), taken);
   finished(job->position);
+  concluded();
   forget(*job);
+}
+
+void Relayer::concluded() {
+  if (concluding_-- != kConcludedAtOnce) return;
+  asio::post(parts_.io, [this] {
+    for (const auto& [key, destination] : destinations_) want(*destination);
+    dispatch();
+  });
 }
 
 // Until it stands in deferred/. False: the process is to end.

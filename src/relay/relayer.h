@@ -114,6 +114,7 @@ class Relayer {
 
   net::Awaitable<void> conclude(std::shared_ptr<Job> job);
   net::Awaitable<bool> put_off(Job& job, mail::Envelope envelope, base::WallTime next);
+  void concluded();
   void finished(const spool::Position& position);
   void mark_finished();
   void next_alone();
@@ -130,7 +131,7 @@ class Relayer {
   bool alone_under_way_ = false;
   std::vector<spool::Position> to_mark_, unmarked_;
   std::uint64_t held_bytes_ = 0;
-  std::size_t connections_ = 0, troubled_connections_ = 0, claimed_ = 0;
+  std::size_t connections_ = 0, troubled_connections_ = 0, claimed_ = 0, concluding_ = 0;
   Counters counters_;
   bool finishing_ = false;
   std::function<void()> done_;
