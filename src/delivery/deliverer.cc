@@ -21,6 +21,8 @@ using base::Severity;
 using mail::Recipient;
 using net::Awaitable;
 
+// Messages for other hosts in a batch: after a crash before it is marked they are sent twice, since relay can't recognise them.
+constexpr std::size_t kOutgoingAtOnce = 64;
 constexpr std::uint64_t kTrimBytes = 8 * 1024 * 1024;
 
 // Where mail goes that was accepted for an account which is no more: a permanent fault of ours must not hide behind retries
@@ -112,8 +114,10 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     store::Batch batch = parts_.store.begin_batch();
     std::chrono::microseconds script_time{0};
     std::uint64_t bytes = 0;
-    for (; next != jobs.end() && script_time < settings_.batch_script_time && bytes < settings_.batch_bytes; ++next) {
+    std::size_t outgoing = 0;
+    for (; next != jobs.end() && script_time < settings_.batch_script_time && bytes < settings_.batch_bytes && outgoing < kOutgoingAtOnce; ++next) {
       co_await deliver(*next, batch, script_time);
+      outgoing += next->outgoing.size();
       if (next->record) bytes += next->record->message().size();
       group.push_back(std::move(*next));
     }
