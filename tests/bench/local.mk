@@ -39,7 +39,8 @@ bench: all
 	$(MAKE) bench-tables
 	$(MAKE) bench-access
 	$(MAKE) bench-directory
-.PHONY: bench bench-mail bench-relay bench-connections bench-idle bench-admission bench-tables bench-access bench-directory
+	$(MAKE) bench-sieve
+.PHONY: bench bench-mail bench-relay bench-connections bench-idle bench-admission bench-tables bench-access bench-directory bench-sieve
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench
@@ -97,3 +98,8 @@ bench-directory: tests/bench/directory_bench
 EXTRA_DIST += tests/bench/failed_logins
 bench-logins: all
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/failed_logins $(LOGINFLAGS)
+
+# Sieve scripts of 5 to 600 rules over generated messages, beside dovecot-sieve. `make bench-sieve SIEVEFLAGS="--rounds 1"`.
+EXTRA_DIST += tests/bench/sieve
+bench-sieve: all
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/sieve $(SIEVEFLAGS)
