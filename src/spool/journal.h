@@ -13,3 +13,4 @@
 #include "spool/large_message.h"
 #include "spool/position.h"
 #include "spool/shared_state.h"
+#include "spool/verdict_marker.h"

@@ -228,7 +228,11 @@ class JournalReader::Implementation {
     auto envelope = mail::decode_envelope(content.substr(0, header->envelope_bytes));
     if (!envelope) return gone_or_corrupt(position, segment, &*header, envelope.error().what);
     record.envelope = std::move(*envelope);
-    record.pending = header->pending && !segment.marks.accepted(position.offset);
+    if (header->pending) {
+      if (!segment.marks.accepted(position.offset)) segment.marks.refresh(segment.marks_file.get());
+      record.pending = !segment.marks.accepted(position.offset);
+      drop_refused(record.envelope, segment.marks.refused(position.offset));
+    }
     record.message_at_ = kRecordHeaderBytes + header->envelope_bytes;
     record.message_bytes_ = static_cast<std::size_t>(header->body_bytes);
     if (header->large) {
@@ -240,6 +244,11 @@ class JournalReader::Implementation {
       }
     }
     return record;
+  }
+
+  static void drop_refused(mail::Envelope& envelope, const std::vector<std::uint32_t>& refused) {
+    std::uint32_t number = 0;
+    std::erase_if(envelope.recipients, [&](const mail::Recipient&) { return std::find(refused.begin(), refused.end(), number++) != refused.end(); });
   }
 
   Result<void> read_large(const RecordHeader& header, Record& record) {
@@ -362,17 +371,30 @@ class JournalReader::Implementation {
     return outcome;
   }
 
-  Result<void> mark_accepted(const Position& position) {
-    auto found = segment(position.segment);
-    if (!found) return found.error();
-    Segment& segment = **found;
-    if (segment.header.generation != position.generation) refresh_header(position.segment, segment, false);
-    if (!segment.readable || segment.header.generation != position.generation) return no_such_record(position);
-    note(segment, position.offset, MarkKind::accepted);
-    if (auto written = write_notes(segment); !written) return written;
-    segment.marks.refresh(segment.marks_file.get());
-    segment.marks_unsynced = false;
-    return files.sync_data(segment.marks_file.get());
+  Result<void> mark_accepted(std::span<const Accepted> records) {
+    std::map<std::uint32_t, Segment*> touched;
+    for (const Accepted& record : records) {
+      auto found = segment(record.position.segment);
+      if (!found) return found.error();
+      Segment& segment = **found;
+      if (segment.header.generation != record.position.generation) refresh_header(record.position.segment, segment, false);
+      if (!segment.readable || segment.header.generation != record.position.generation) return no_such_record(record.position);
+      touched.emplace(record.position.segment, &segment);
+    }
+    // Who is refused comes first: nobody may find the record accepted without knowing for whom.
+    for (const Accepted& record : records) {
+      Segment& segment = *touched.at(record.position.segment);
+      for (const std::uint32_t recipient : record.refused)
+        encode_mark({segment.header.generation, record.position.offset, MarkKind::refused, recipient}, segment.unwritten);
+      note(segment, record.position.offset, MarkKind::accepted);
+    }
+    for (const auto& [number, segment] : touched) {
+      if (auto written = write_notes(*segment); !written) return written;
+      segment->marks.refresh(segment->marks_file.get());
+      segment->marks_unsynced = false;
+      if (auto synced = files.sync_data(segment->marks_file.get()); !synced) return synced;
+    }
+    return {};
   }
 
   Result<void> sync_marks() {
@@ -401,7 +423,10 @@ class JournalReader::Implementation {
     if (auto scanned = scan(0, true); !scanned) return scanned.error();
     if (!all_opened) return std::size_t{0};
     for (auto& [number, segment] : segments) {
+      const bool written = has_writer(segment);
       for (const Known& known : segment.unfinished) {
+        // Its writer is gone and nobody said that it counts: never answered.
+        if (!written && !counts(segment, known)) continue;
         std::array<char, kRecordHeaderBytes> head;
         if (read_available(segment.file.get(), head.data(), head.size(), known.offset) != head.size()) return std::size_t{0};
         const auto header = decode_record_header({head.data(), head.size()}, segment.header, known.offset, segment.size);
@@ -445,7 +470,7 @@ std::size_t JournalReader::unfinished() const { return implementation_->unfinish
 
 void JournalReader::drop_finished(std::vector<Position>& positions) { implementation_->drop_finished(positions); }
 Result<void> JournalReader::mark_finished(std::span<const Position> positions) { return implementation_->mark_finished(positions); }
-Result<void> JournalReader::mark_accepted(const Position& position) { return implementation_->mark_accepted(position); }
+Result<void> JournalReader::mark_accepted(std::span<const Accepted> records) { return implementation_->mark_accepted(records); }
 Result<void> JournalReader::sync_marks() { return implementation_->sync_marks(); }
 Result<std::size_t> JournalReader::remove_orphaned_large_messages() { return implementation_->remove_orphans(); }
 std::uint64_t JournalReader::corrupt_found() const { return implementation_->corrupt_count; }

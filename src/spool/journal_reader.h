@@ -29,7 +29,7 @@ inline constexpr std::uint64_t kLargestMessageBytes = std::uint64_t{1} << 31;
 class Record {
  public:
   Position position;
-  mail::Envelope envelope;
+  mail::Envelope envelope;  // without the recipients that were refused before the reply
   bool pending = false;    // and not yet accepted
   std::string large_name;  // file in spool/large, empty if the message stood in the journal
   // The whole message with CRLF line ends, as the session took it.
@@ -70,9 +70,14 @@ class JournalReader {
   // On error the notes that could not be written are kept and tried again at the next call (also with no positions): keep the claims
   // until it succeeds, or another child works on the records again.
   Result<void> mark_finished(std::span<const Position> positions);
-  // A pending record's verdict was "take it": from now on it is a record like others. The note is synced before it returns, since
-  // "250" rests on it. (A refused one is marked finished.)
-  Result<void> mark_accepted(const Position& position);
+  // The verdict on pending records was "take it", for all recipients but those that are named by their numbers in the envelope: from now on they are
+  // records like others. The notes are synced before it returns, since "250" rests on them. Kind::not_found: some of them are no
+  // records of this generation; nothing was noted. (One that is refused for all is marked finished.)
+  struct Accepted {
+    Position position;
+    std::vector<std::uint32_t> refused;
+  };
+  Result<void> mark_accepted(std::span<const Accepted> records);
   // Makes the notes of this reader durable. Cheap when there are none; worth calling once a second.
   Result<void> sync_marks();
 

@@ -13,4 +13,5 @@ libpostern_spool_a_SOURCES = \
   src/spool/position.h src/spool/position.cc \
   src/spool/segment_format.h src/spool/segment_format.cc \
   src/spool/segment_scan.h src/spool/segment_scan.cc \
-  src/spool/shared_state.h src/spool/shared_state.cc
+  src/spool/shared_state.h src/spool/shared_state.cc \
+  src/spool/verdict_marker.h src/spool/verdict_marker.cc

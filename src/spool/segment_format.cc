@@ -102,7 +102,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, const S
 void encode_mark(const Mark& mark, std::string& to) {
   char bytes[kMarkBytes];
   put32(bytes + 4, mark.generation);
-  put64(bytes + 8, mark.offset << 8 | static_cast<std::uint8_t>(mark.kind));
+  put64(bytes + 8, std::uint64_t{mark.recipient} << 40 | mark.offset << 8 | static_cast<std::uint8_t>(mark.kind));
   put32(bytes, base::crc32c(std::string_view(bytes + 4, kMarkBytes - 4)));
   to.append(bytes, kMarkBytes);
 }
@@ -111,8 +111,11 @@ std::optional<Mark> decode_mark(std::string_view bytes) {
   if (bytes.size() < kMarkBytes || get32(&bytes[0]) != base::crc32c(bytes.substr(4, kMarkBytes - 4))) return std::nullopt;
   const std::uint64_t word = get64(&bytes[8]);
   const auto kind = static_cast<std::uint8_t>(word & 255);
-  if (get32(&bytes[4]) == 0 || kind < 1 || kind > 2) return std::nullopt;
-  return Mark{get32(&bytes[4]), word >> 8, static_cast<MarkKind>(kind)};
+  if (get32(&bytes[4]) == 0 || kind < 1 || kind > 3) return std::nullopt;
+  // Only of a refused recipient the upper bytes are a number of their own.
+  if (static_cast<MarkKind>(kind) == MarkKind::refused)
+    return Mark{get32(&bytes[4]), word >> 8 & 0xffffffff, MarkKind::refused, static_cast<std::uint32_t>(word >> 40)};
+  return Mark{get32(&bytes[4]), word >> 8, static_cast<MarkKind>(kind), 0};
 }
 
 std::string segment_name(std::uint32_t number) { return hexadecimal_name(number, kSegmentSuffix); }

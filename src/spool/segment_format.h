@@ -61,14 +61,16 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, const S
                                                  std::uint64_t segment_bytes);
 
 // A note about one record in the marks file: 16 bytes, appended, in any order, by any process.
-enum class MarkKind : std::uint8_t { finished = 1, accepted = 2 };
+enum class MarkKind : std::uint8_t { finished = 1, accepted = 2, refused = 3 };
 struct Mark {
   std::uint32_t generation = 0;
   std::uint64_t offset = 0;
   MarkKind kind = MarkKind::finished;
+  std::uint32_t recipient = 0;  // refused: its number in the envelope, less than kMostRefusable
   friend bool operator==(const Mark&, const Mark&) = default;
 };
 inline constexpr std::size_t kMarkBytes = 16;
+inline constexpr std::uint32_t kMostRefusable = 1U << 24;
 void encode_mark(const Mark& mark, std::string& to);
 std::optional<Mark> decode_mark(std::string_view bytes);
 

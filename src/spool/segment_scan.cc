@@ -72,6 +72,7 @@ void Marks::reset(std::uint32_t generation, std::uint64_t segment_bytes) {
   read_to_ = 0;
   finished_.assign(static_cast<std::size_t>(segment_bytes / (kRecordAlignment * 64) + 1), 0);
   accepted_.clear();
+  refused_.clear();
 }
 
 void Marks::set_finished(std::uint64_t offset) {
@@ -86,8 +87,13 @@ bool Marks::finished(std::uint64_t offset) const {
   return (finished_[bit / 64] >> bit % 64 & 1) != 0;
 }
 
-bool Marks::accepted(std::uint64_t offset) const {
-  return std::find(accepted_.begin(), accepted_.end(), offset) != accepted_.end();
+bool Marks::accepted(std::uint64_t offset) const { return std::binary_search(accepted_.begin(), accepted_.end(), offset); }
+
+std::vector<std::uint32_t> Marks::refused(std::uint64_t offset) const {
+  std::vector<std::uint32_t> recipients;
+  for (auto at = std::lower_bound(refused_.begin(), refused_.end(), std::pair(offset, std::uint32_t{0})); at != refused_.end() && at->first == offset; ++at)
+    recipients.push_back(at->second);
+  return recipients;
 }
 
 void Marks::take(std::string_view bytes, std::size_t& used) {
@@ -103,8 +109,14 @@ void Marks::take(std::string_view bytes, std::size_t& used) {
     if (mark->generation != generation_) continue;
     if (mark->kind == MarkKind::finished) {
       set_finished(mark->offset);
-    } else if (mark->offset < segment_bytes_ && !accepted(mark->offset)) {
-      accepted_.push_back(mark->offset);
+    } else if (mark->offset >= segment_bytes_) {
+      continue;
+    } else if (mark->kind == MarkKind::accepted) {
+      // Nearly always the last one.
+      if (!accepted(mark->offset)) accepted_.insert(std::upper_bound(accepted_.begin(), accepted_.end(), mark->offset), mark->offset);
+    } else {
+      const std::pair entry(mark->offset, mark->recipient);
+      refused_.insert(std::upper_bound(refused_.begin(), refused_.end(), entry), entry);
     }
   }
 }

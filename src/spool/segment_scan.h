@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace postern::spool {
@@ -38,6 +39,8 @@ class Marks {
   void set_finished(std::uint64_t offset);
   [[nodiscard]] bool finished(std::uint64_t offset) const;
   [[nodiscard]] bool accepted(std::uint64_t offset) const;
+  // The recipients of an accepted record that were refused, by number; in any order, perhaps twice.
+  [[nodiscard]] std::vector<std::uint32_t> refused(std::uint64_t offset) const;
   void take(std::string_view bytes, std::size_t& used);  // for refresh() and the fuzzer: marks in `bytes`; behind the last whole one is `used`
 
  private:
@@ -46,7 +49,8 @@ class Marks {
   std::uint64_t read_to_ = 0;
   std::array<char, kMarkBytes> first_{};  // the file's first note when it was read: another one stands there after a cut
   std::vector<std::uint64_t> finished_;  // a bit for each place where a record can start (8-aligned)
-  std::vector<std::uint64_t> accepted_;  // offsets, few
+  std::vector<std::uint64_t> accepted_;  // offsets, sorted
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> refused_;  // offsets and numbers, sorted
 };
 
 // Bytes that should have been a record. `torn`: the end that a crash left, never answered "250".

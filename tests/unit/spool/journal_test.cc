@@ -48,6 +48,8 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_abandoned_large_message_leaves_nothing);
   CPPUNIT_TEST(orphans_go_and_others_stay);
   CPPUNIT_TEST(pending_counts_only_when_accepted);
+  CPPUNIT_TEST(an_accepted_record_is_read_without_those_who_refused_it);
+  CPPUNIT_TEST(a_large_message_that_was_never_answered_is_an_orphan);
   CPPUNIT_TEST(an_envelope_beyond_all_bounds_is_refused);
   CPPUNIT_TEST(after_the_end_nothing_is_taken);
   CPPUNIT_TEST(too_little_room_is_said_at_once);
@@ -435,7 +437,7 @@ class JournalTest : public CppUnit::TestFixture {
     const Position open = append_one(*out, "c", "3", true).value();
     CPPUNIT_ASSERT(in.scan(10).value().empty() && in.unfinished() == 0);
     CPPUNIT_ASSERT(in.read(accepted).value().pending);
-    CPPUNIT_ASSERT(in.mark_accepted(accepted));
+    CPPUNIT_ASSERT(in.mark_accepted(std::vector<JournalReader::Accepted>{{accepted, {}}}));
     CPPUNIT_ASSERT(in.mark_finished(std::span(&refused, 1)));
     CPPUNIT_ASSERT(other.scan(10).value() == std::vector{accepted});
     CPPUNIT_ASSERT(!other.read(accepted).value().pending && other.read(open).value().pending);
@@ -445,6 +447,46 @@ class JournalTest : public CppUnit::TestFixture {
     out = writer(scratch);
     CPPUNIT_ASSERT(append_one(*out, "n", "x"));
     CPPUNIT_ASSERT(out->counters().segments_recycled > 0);
+  }
+  void an_accepted_record_is_read_without_those_who_refused_it() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    auto four = envelope("four");
+    four.recipients.resize(4, four.recipients[0]);
+    for (std::size_t i = 0; i < 4; ++i) four.recipients[i].address = std::to_string(i) + "@example.com";
+    Answers appended;
+    for (int i = 0; i < 3; ++i) out->append(four, "text", appended.next(), true);
+    std::vector<Position> places;
+    for (const auto& answer : appended.wait()) places.push_back(answer.value());
+    {
+      auto marker = VerdictMarker::open(base::system_files(), scratch.directory.get()).value();
+      test::Verdicts verdicts;
+      marker->accept(places[0], {0, 2}, verdicts.next());
+      marker->accept(places[1], {}, verdicts.next());
+      marker->drop(places[2]);
+      for (const auto& answer : verdicts.wait()) CPPUNIT_ASSERT(answer);
+      Position stranger = places[0];
+      ++stranger.generation;
+      marker->accept(stranger, {}, verdicts.next());
+      CPPUNIT_ASSERT(!verdicts.wait().back());
+    }
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{places[0], places[1]}));
+    const auto left = in.read(places[0]).value().envelope.recipients;
+    CPPUNIT_ASSERT(left.size() == 2 && left[0].address == "1@example.com" && left[1].address == "3@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, in.read(places[1]).value().envelope.recipients.size());
+  }
+  void a_large_message_that_was_never_answered_is_an_orphan() {
+    Scratch scratch;
+    JournalSettings settings;
+    settings.large_message_bytes = 1000;
+    auto out = writer(scratch, settings);
+    CPPUNIT_ASSERT(append_one(*out, "large", std::string(2000, 'x'), true));
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT(in.scan(10).value().empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, in.remove_orphaned_large_messages().value());
+    out.reset();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, in.remove_orphaned_large_messages().value());
   }
   void an_envelope_beyond_all_bounds_is_refused() {
     Scratch scratch;

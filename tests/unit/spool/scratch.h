@@ -7,6 +7,7 @@
 #include "../scratch_directory.h"
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -25,21 +26,22 @@ inline mail::Envelope envelope(const std::string& id) {
   return envelope;
 }
 
-// Collects answers from the writer's helper thread.
-class Answers {
+// Collects answers from a helper thread.
+template <class Value>
+class AnswersOf {
  public:
-  JournalWriter::Done next() {
+  std::function<void(Result<Value>)> next() {
     const std::lock_guard lock(mutex_);
     const std::size_t index = results_.size();
     results_.emplace_back(Error{Kind::temporary, "no answer yet"});
-    return [this, index](Result<Position> result) {
+    return [this, index](Result<Value> result) {
       const std::lock_guard inner(mutex_);
       results_[index] = std::move(result);
       ++answered_;
       changed_.notify_all();
     };
   }
-  const std::vector<Result<Position>>& wait() {
+  const std::vector<Result<Value>>& wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return answered_ == results_.size(); });
     return results_;
@@ -48,9 +50,11 @@ class Answers {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Result<Position>> results_;
+  std::vector<Result<Value>> results_;
   std::size_t answered_ = 0;
 };
+using Answers = AnswersOf<Position>;   // a writer's
+using Verdicts = AnswersOf<void>;      // a verdict marker's
 
 inline Result<Position> append_one(JournalWriter& writer, const std::string& id, std::string message, bool pending = false) {
   Answers answers;
