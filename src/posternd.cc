@@ -406,13 +406,14 @@ class Service {
     master.add_descriptor("workers-lock", std::move(lock), {"delivery", "relay", "queue"});
     if (auto added = add_notices(master, "notices-read", "notices-write", {"delivery"}, {"smtp", "delivery", "relay", "queue"}); !added) return added;
     if (auto added = add_notices(master, "outgoing-read", "outgoing-write", {"relay"}, {"delivery", "queue"}); !added) return added;
+    if (auto added = add_notices(master, "verdicts-read", "verdicts-write", {"delivery"}, {"smtp"}); !added) return added;
     master.add_descriptor("directory-listen", std::move(directory), {"directory"});
     master.add_descriptor("resolver-listen", std::move(resolver), {"resolver"});
     return {};
   }
 
  private:
-  // The two ends of a journal's notices, of the program before or new.
+  // The two ends of a journal's notices, or of questions about its pending records, of the program before or new.
   static Result<void> add_notices(master::Master& master, const char* read, const char* write, std::vector<std::string> readers,
                                   std::vector<std::string> writers) {
     base::Descriptor reading = master.inherited(read), writing = master.inherited(write);

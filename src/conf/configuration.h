@@ -227,6 +227,7 @@ struct Delivery {
   unsigned attempts_alone = 3;                             // marks until plain keep (design: poison)
   bool create_folders = true;                              // fileinto makes a folder that is missing
   std::chrono::milliseconds script_time{2000};             // CPU a run
+  std::chrono::milliseconds verdict_time{10'000};          // that an answer waits for filters that may refuse; 0: it does not
   std::chrono::seconds retry_first{60};                    // then doubled
   std::chrono::seconds retry_most{3600};
 };

@@ -251,6 +251,7 @@ const Setting kSettings[] = {
   {"delivery.attempts_alone", Type::number, "3", 1, 100, "attempts", "", new_children, &server<&C::delivery, &Delivery::attempts_alone>},
   {"delivery.create_folders", Type::boolean, "true", 0, 0, "", "", running, &server<&C::delivery, &Delivery::create_folders>},
   {"delivery.script_time", Type::duration, "2000", 10, 600'000, "ms", "", new_children, &server<&C::delivery, &Delivery::script_time>},
+  {"delivery.verdict_time", Type::duration, "10000", 0, 300'000, "ms", "", running, &server<&C::delivery, &Delivery::verdict_time>},
   {"delivery.retry_first", Type::duration, "60", 1, kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_first>},
   {"delivery.retry_most", Type::duration, "3600", 1, 7 * kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_most>},
 

@@ -19,6 +19,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/snmp.h src/roles/snmp.cc \
   src/roles/submitter.h src/roles/submitter.cc \
   src/roles/table_observer.h src/roles/table_observer.cc \
+  src/roles/verdicts.h src/roles/verdicts.cc \
   src/roles/workers_lock.h src/roles/workers_lock.cc
 libpostern_roles_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_roles_a_OBJECTS): $(ASIO_PCH)

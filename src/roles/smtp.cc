@@ -9,6 +9,7 @@
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
 #include "roles/submitter.h"
+#include "roles/verdicts.h"
 #include "service/stream_service.h"
 #include "smtp/session.h"
 
@@ -31,8 +32,8 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, unsigned child)
-      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), child_(child) {}
 
   std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
   policy::Access access() override { return rules_.access(); }
@@ -49,25 +50,39 @@ class ProcessServices final : public smtp::Services {
   }
   Result<void> check_room() override { return submitter_.room(); }
   std::string new_message_id() override { return mail::new_message_id(child_); }
-  net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {
+  net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     const std::size_t bytes = message.size(), recipients = envelope.recipients.size();
-    auto committed = co_await submitter_.submit(std::move(envelope), std::move(message));
-    if (committed) submitter_.state().add_received(bytes, recipients);
-    co_return committed;
+    const auto configuration = rules_.configuration();
+    const bool asked = co_await verdicts_.may_be_refused(configuration, envelope);
+    if (!asked) {
+      auto committed = co_await submitter_.submit(std::move(envelope), std::move(message));
+      co_return counted(std::move(committed), bytes, recipients);
+    }
+    auto pending = co_await submitter_.append_pending(envelope, std::move(message));
+    if (!pending) co_return pending.error();
+    auto decided = co_await verdicts_.decide(*pending, std::move(envelope), each_answered, configuration->delivery.verdict_time);
+    co_return counted(std::move(decided), bytes, recipients);
   }
   Result<std::unique_ptr<smtp::LargeText>> begin_large(const std::string& message_id) override {
     auto file = spool::LargeMessage::create(base::system_files(), submitter_.spool_directory(), message_id);
     if (!file) return file.error();
     return std::unique_ptr<smtp::LargeText>(std::make_unique<LargeFile>(std::move(*file)));
   }
-  net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text) override {
+  net::Awaitable<Result<smtp::Committed>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text, bool each_answered) override {
     // Every LargeText of this process was made above.
     spool::LargeMessage file = static_cast<LargeFile&>(*text).take();
     const std::uint64_t bytes = file.size_bytes();
     const std::size_t recipients = envelope.recipients.size();
-    auto committed = co_await submitter_.submit_large(std::move(envelope), std::move(file));
-    if (committed) submitter_.state().add_received(bytes, recipients);
-    co_return committed;
+    const auto configuration = rules_.configuration();
+    const bool asked = co_await verdicts_.may_be_refused(configuration, envelope);
+    if (!asked) {
+      auto committed = co_await submitter_.submit_large(std::move(envelope), std::move(file));
+      co_return counted(std::move(committed), bytes, recipients);
+    }
+    auto pending = co_await submitter_.append_pending_large(envelope, std::move(file));
+    if (!pending) co_return pending.error();
+    auto decided = co_await verdicts_.decide(*pending, std::move(envelope), each_answered, configuration->delivery.verdict_time);
+    co_return counted(std::move(decided), bytes, recipients);
   }
   smtp::Counted count(std::string_view table, const std::string& account) override {
     smtp::Counted counted;
@@ -113,6 +128,15 @@ class ProcessServices final : public smtp::Services {
   }
 
  private:
+  Result<smtp::Committed> counted(Result<void> committed, std::uint64_t bytes, std::size_t recipients) {
+    if (!committed) return committed.error();
+    return counted(Result<smtp::Committed>(smtp::Committed()), bytes, recipients);
+  }
+  Result<smtp::Committed> counted(Result<smtp::Committed> committed, std::uint64_t bytes, std::size_t recipients) {
+    if (committed && committed->taken) submitter_.state().add_received(bytes, recipients - std::min(recipients, committed->refused.size()));
+    return committed;
+  }
+
   // Of both journals: what is delivered faster than it can be sent on would only wait elsewhere.
   [[nodiscard]] std::uint64_t backlog() const { return submitter_.state().backlog() + outgoing_.backlog(); }
 
@@ -120,6 +144,7 @@ class ProcessServices final : public smtp::Services {
   Submitter& submitter_;
   const spool::SharedState& outgoing_;
   gate::Throttles* throttles_;
+  Verdicts& verdicts_;
   unsigned child_;
 };
 
@@ -157,11 +182,13 @@ int run_smtp(service::Start& start) {
   auto prepared = (*submitter)->prepare();
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
+  auto verdicts = Verdicts::open(io, start, **submitter, directory);
+  if (!verdicts) return failed(verdicts.error());
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
   RulesInForce rules(start, link, directory, outside.questions(), &observer);
-  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), start.number);
+  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, start.number);
   service::StreamService service(
       io, start, link,
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),

@@ -68,12 +68,32 @@ void Submitter::announce() {
   if (::send(notices_.get(), notice.data(), notice.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) state_.add_unannounced();
 }
 
-Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
+Awaitable<Result<spool::Position>> Submitter::append(mail::Envelope envelope, std::string message, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
-  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message](spool::JournalWriter::Done done) {
-    writer_->append(std::move(envelope), std::move(message), std::move(done));
+  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message, pending](spool::JournalWriter::Done done) {
+    writer_->append(std::move(envelope), std::move(message), std::move(done), pending);
   };
-  auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
+}
+
+Awaitable<Result<spool::Position>> Submitter::append_large(mail::Envelope envelope, spool::LargeMessage file, bool pending) {
+  if (auto ready = prepare(); !ready) co_return ready.error();
+  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file, pending](spool::JournalWriter::Done done) {
+    writer_->append_large(std::move(envelope), std::move(file), std::move(done), pending);
+  };
+  co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
+}
+
+Awaitable<Result<spool::Position>> Submitter::append_pending(mail::Envelope envelope, std::string message) {
+  co_return co_await append(std::move(envelope), std::move(message), true);
+}
+
+Awaitable<Result<spool::Position>> Submitter::append_pending_large(mail::Envelope envelope, spool::LargeMessage file) {
+  co_return co_await append_large(std::move(envelope), std::move(file), true);
+}
+
+Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
+  auto position = co_await append(std::move(envelope), std::move(message), false);
   co_return co_await conclude(std::move(position));
 }
 
@@ -117,11 +137,7 @@ Awaitable<std::vector<Result<void>>> Submitter::submit_all(std::vector<std::pair
 }
 
 Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::LargeMessage file) {
-  if (auto ready = prepare(); !ready) co_return ready.error();
-  std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file](spool::JournalWriter::Done done) {
-    writer_->append_large(std::move(envelope), std::move(file), std::move(done));
-  };
-  auto position = co_await net::await_callback<Result<spool::Position>>(std::move(start));
+  auto position = co_await append_large(std::move(envelope), std::move(file), false);
   co_return co_await conclude(std::move(position));
 }
 

@@ -39,6 +39,12 @@ class Submitter {
   net::Awaitable<Result<void>> submit_large(mail::Envelope envelope, spool::LargeMessage file);
   // All of them at once, so that they share syncs; the answers are in their order.
   net::Awaitable<std::vector<Result<void>>> submit_all(std::vector<std::pair<mail::Envelope, std::string>> messages);
+  // The first half of it: the record is on stable storage and pending; nobody works on it before its verdict has been noted
+  // (spool/verdict_marker.h).
+  net::Awaitable<Result<spool::Position>> append_pending(mail::Envelope envelope, std::string message);
+  net::Awaitable<Result<spool::Position>> append_pending_large(mail::Envelope envelope, spool::LargeMessage file);
+  // The second half: the record counts. It is counted and the delivery is told. An error is handed through.
+  net::Awaitable<Result<void>> conclude(Result<spool::Position> position);
   // Whether a message would be taken now (JournalWriter::room()).
   Result<void> room();
   // Waits until everything under way has been answered.
@@ -51,7 +57,8 @@ class Submitter {
  private:
   Submitter(base::Descriptor spool, base::Descriptor notices, spool::SharedState state, spool::JournalSettings settings, unsigned child)
       : spool_(std::move(spool)), notices_(std::move(notices)), state_(std::move(state)), settings_(settings), child_(child) {}
-  net::Awaitable<Result<void>> conclude(Result<spool::Position> position);
+  net::Awaitable<Result<spool::Position>> append(mail::Envelope envelope, std::string message, bool pending);
+  net::Awaitable<Result<spool::Position>> append_large(mail::Envelope envelope, spool::LargeMessage file, bool pending);
   void announce();
 
   base::Descriptor spool_, notices_;

@@ -162,6 +162,8 @@ class Session {
   net::Awaitable<Next> finish_text();
   Next close_for_line_ends(std::string_view text);
   void reply_for_text(const Reply& answer, const Transaction& transaction);
+  // What the recipients' filters said, as a reply of one or more lines.
+  void reply_refusal(std::string_view text);
   Next lost(const Error& error);
   Next time_is_over() { return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit"); }
 

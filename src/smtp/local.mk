@@ -4,6 +4,7 @@ libpostern_smtp_a_SOURCES = \
   src/smtp/command.h src/smtp/command.cc \
   src/smtp/engine.h \
   src/smtp/incoming.h src/smtp/incoming.cc \
+  src/smtp/refusal.h src/smtp/refusal.cc \
   src/smtp/session.h src/smtp/session.cc \
   src/smtp/session_envelope.cc \
   src/smtp/session_auth.cc \

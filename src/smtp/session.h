@@ -13,7 +13,7 @@
 //
 // Promises: only CRLF ends a line, only CRLF.CRLF ends DATA; a bare CR, a bare LF or NUL anywhere ends the session with a 5xx
 // (hardening.md 3). A transaction is an object: whatever ends it leaves a new, empty one. "250" to a message means that
-// Services::commit() said it is on stable storage. Nothing that came before the handshake of STARTTLS is known after it.
+// Services::commit() said it is on stable storage; "550" may be the word of the recipients' filters. Nothing that came before the handshake of STARTTLS is known after it.
 //
 // Logins are offered where the source channel has them (maysaslserver, mustsaslserver), not to whom is blacklisted or restricted, and only
 // where a password may be sent as it is (listeners.md T-9). What follows a login is policy/login.h; then the source channel changes
@@ -33,6 +33,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace postern::smtp {
 
@@ -50,6 +51,16 @@ struct Counted {
   std::chrono::milliseconds free_in{0};   // until the next one would not be exceeded
 };
 
+// What became of a message.
+struct Committed {
+  bool taken = true;  // false: all recipients refuse it, and nobody gets it
+  struct Refused {
+    std::string original;  // the address in RCPT TO
+    std::string text;      // for the client; may have several lines
+  };
+  std::vector<Refused> refused;  // by their filters, before the reply
+};
+
 // What a session needs of the process around it.
 class Services {
  public:
@@ -64,10 +75,12 @@ class Services {
   virtual std::chrono::milliseconds backlog_delay() = 0;
   virtual Result<void> check_room() = 0;
   virtual std::string new_message_id() = 0;
-  // Puts the message on stable storage and tells the delivery. An error: it is not there, and never will be delivered.
-  virtual net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) = 0;
+  // Puts the message on stable storage, asks the recipients' filters if one of them may refuse it, and tells the delivery. An error: it is not there,
+  // and never will be delivered. `each_answered`: the client gets an answer for each RCPT, so that some may refuse and others not
+  // (smtp/refusal.h).
+  virtual net::Awaitable<Result<Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) = 0;
   virtual Result<std::unique_ptr<LargeText>> begin_large(const std::string& message_id) = 0;
-  virtual net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text) = 0;
+  virtual net::Awaitable<Result<Committed>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text, bool each_answered) = 0;
   // Counts a use of `account` in one of the server's own tables of counters (conf::kMessagesPerHour …). Where there is no such table, nothing
   // is ever exceeded.
   virtual Counted count(std::string_view table, const std::string& account) = 0;

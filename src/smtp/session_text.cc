@@ -6,6 +6,7 @@
 #include "mail/received.h"
 #include "mail/submission_header.h"
 #include "smtp/engine.h"
+#include "smtp/refusal.h"
 
 #include <algorithm>
 
@@ -15,6 +16,18 @@ namespace {
 // Chunks beyond this number must carry kSmallChunk bytes on average: each costs a reply (hardening.md 3, small pieces).
 constexpr std::uint64_t kFreeChunks = 100;
 constexpr std::uint64_t kSmallChunk = 256;
+
+// The different texts of all who refuse, one below the other.
+std::string joined_texts(const std::vector<Committed::Refused>& refused) {
+  std::vector<std::string_view> texts;
+  std::string joined;
+  for (const Committed::Refused& one : refused) {
+    if (std::find(texts.begin(), texts.end(), one.text) != texts.end()) continue;
+    texts.push_back(one.text);
+    joined.append(one.text).append(one.text.ends_with('\n') ? "" : "\n");
+  }
+  return joined;
+}
 
 }  // namespace
 
@@ -207,6 +220,12 @@ void Session::reply_for_text(const Reply& answer, const Transaction& transaction
   for (std::size_t i = 0; i < count; ++i) reply(answer);
 }
 
+void Session::reply_refusal(std::string_view text) {
+  const std::vector<std::string> lines = refusal_lines(text);
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) stream_.add("550-5.7.1 " + lines[i] + "\r\n");
+  reply(550, "5.7.1", lines.back());
+}
+
 net::Awaitable<Session::Next> Session::finish_text() {
   // The transaction ends here, whatever becomes of the message.
   const std::unique_ptr<Transaction> transaction = std::move(transaction_);
@@ -240,11 +259,11 @@ net::Awaitable<Session::Next> Session::finish_text() {
   }
 
   // Here the mail becomes ours: no "250" before this came back without an error.
-  Result<void> stored;
+  Result<Committed> stored;
   if (incoming->is_large()) {
-    stored = co_await services_.commit_large(std::move(transaction->envelope), incoming->take_large());
+    stored = co_await services_.commit_large(std::move(transaction->envelope), incoming->take_large(), lmtp());
   } else {
-    stored = co_await services_.commit(std::move(transaction->envelope), incoming->take_text());
+    stored = co_await services_.commit(std::move(transaction->envelope), incoming->take_text(), lmtp());
   }
   co_await pause(transaction->delay);
   if (!stored) {
@@ -255,9 +274,32 @@ net::Awaitable<Session::Next> Session::finish_text() {
     else reply_for_text({451, "4.3.0", "the message could not be stored, try again later"}, *transaction);
     co_return Next::command;
   }
-  begin_anew();
-  base::log_event(base::Severity::info, "message-accepted", fields);
-  reply_for_text({250, "2.0.0", "Ok: queued as " + id}, *transaction);
+  if (!fields.empty()) {
+    for (const Committed::Refused& refused_by : stored->refused) {
+      fields.emplace_back("refused_by", refused_by.original);
+      fields.emplace_back("reason", base::printable(refused_by.text, 200));
+    }
+  }
+  if (!stored->taken) {
+    fields.emplace_back("reply", 550);
+    fields.emplace_back("status", "5.7.1");
+    base::log_event(base::Severity::info, "message-refused", fields);
+  } else {
+    begin_anew();
+    base::log_event(base::Severity::info, "message-accepted", fields);
+  }
+  if (!lmtp()) {
+    if (stored->taken) reply(250, "2.0.0", "Ok: queued as " + id);
+    else reply_refusal(joined_texts(stored->refused));
+    co_return Next::command;
+  }
+  for (const std::string& recipient : transaction->accepted) {
+    const auto refused_by = std::find_if(stored->refused.begin(), stored->refused.end(), [&](const Committed::Refused& one) { return one.original == recipient; });
+    // An address that led nowhere new shares the fate of the others.
+    if (refused_by != stored->refused.end()) reply_refusal(refused_by->text);
+    else if (stored->taken) reply(250, "2.0.0", "Ok: queued as " + id);
+    else reply_refusal(stored->refused.front().text);
+  }
   co_return Next::command;
 }
 

@@ -143,7 +143,7 @@ class LoadTest : public CppUnit::TestFixture {
       channels = ( "defaults noswitchchannel",
                    "tcp_local smtp mx" );
       smtp : { message_bytes = "10 MiB"; command_bytes = 4096; data_time = "1 h"; };
-      delivery : { sync = "each_file"; script_time = "1 s"; };
+      delivery : { sync = "each_file"; script_time = "1 s"; verdict_time = 0; };
       log : { destination = "standard_error"; least = "debug"; file = "/var/log/postern.log"; admissions = true; };
       listeners : {
         pop3 : {
@@ -170,6 +170,7 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(c.smtp.data_time == 3600s);
     CPPUNIT_ASSERT(c.delivery.sync == conf::Delivery::Sync::each_file);
     CPPUNIT_ASSERT(c.delivery.script_time == 1000ms);
+    CPPUNIT_ASSERT(c.delivery.verdict_time == 0ms);
     CPPUNIT_ASSERT(c.log.destination == base::Destination::standard_error);
     CPPUNIT_ASSERT(c.log.least == base::Severity::debug);
     const auto* const pop3 = conf::find_listener(c, conf::Module::pop3);

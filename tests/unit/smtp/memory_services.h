@@ -4,6 +4,7 @@
 #include "recording_watch.h"
 #include "fixtures.h"
 #include "smtp/engine.h"
+#include "smtp/refusal.h"
 #include "smtp/session.h"
 
 #include <map>
@@ -49,10 +50,8 @@ class MemoryServices final : public smtp::Services {
     return {};
   }
   std::string new_message_id() override { return "id" + std::to_string(++ids_); }
-  net::Awaitable<Result<void>> commit(mail::Envelope envelope, std::string message) override {
-    if (fails) co_return Error{Kind::temporary, "write error"};
-    accepted.push_back({std::move(envelope), std::move(message), false});
-    co_return Result<void>();
+  net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
+    co_return take(std::move(envelope), std::move(message), false, each_answered);
   }
 
   class MemoryFile final : public smtp::LargeText {
@@ -69,10 +68,8 @@ class MemoryServices final : public smtp::Services {
     MemoryServices& services_;
   };
   Result<std::unique_ptr<smtp::LargeText>> begin_large(const std::string&) override { return std::unique_ptr<smtp::LargeText>(new MemoryFile(*this)); }
-  net::Awaitable<Result<void>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text) override {
-    if (fails) co_return Error{Kind::temporary, "write error"};
-    accepted.push_back({std::move(envelope), std::move(static_cast<MemoryFile&>(*text).text), true});
-    co_return Result<void>();
+  net::Awaitable<Result<smtp::Committed>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text, bool each_answered) override {
+    co_return take(std::move(envelope), std::move(static_cast<MemoryFile&>(*text).text), true, each_answered);
   }
 
   // By table and account; above the quota a use is exceeded.
@@ -102,8 +99,21 @@ class MemoryServices final : public smtp::Services {
   std::vector<std::string> told;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
+  std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
 
  private:
+  Result<smtp::Committed> take(mail::Envelope envelope, std::string message, bool large, bool each_answered) {
+    if (fails) return Error{Kind::temporary, "write error"};
+    std::vector<mail::Refusal> refusals;
+    for (std::uint32_t i = 0; i < envelope.recipients.size(); ++i)
+      if (const auto found = refuse.find(envelope.recipients[i].address); found != refuse.end()) refusals.push_back({i, found->second});
+    smtp::Committed committed;
+    for (const auto& refusal : smtp::answerable(envelope, std::move(refusals), each_answered))
+      committed.refused.push_back({envelope.recipients[refusal.recipient].original, refusal.text});
+    committed.taken = committed.refused.size() < envelope.recipients.size();
+    if (committed.taken) accepted.push_back({std::move(envelope), std::move(message), large});
+    return committed;
+  }
   std::shared_ptr<const conf::Configuration> shared_;
   std::shared_ptr<const policy::Site> site_;
   unsigned ids_ = 0;

@@ -74,6 +74,9 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(trouble_never_gets_a_250);
   CPPUNIT_TEST(a_backlog_makes_each_sender_wait_once);
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
+  CPPUNIT_TEST(filters_refuse_before_the_reply_if_all_agree);
+  CPPUNIT_TEST(over_lmtp_each_recipient_refuses_for_itself);
+  CPPUNIT_TEST(a_refusal_is_cut_into_lines_of_a_reply);
   CPPUNIT_TEST(blacklisted_peers_are_refused_at_each_recipient);
   CPPUNIT_TEST(tables_rule_the_session);
   CPPUNIT_TEST(delays_hold_up_replies);
@@ -722,6 +725,71 @@ class SessionTest : public CppUnit::TestFixture {
     services.fails = true;
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 550 250 354 451 451"), codes(play(services, {begin + "DATA\r\n" + kMessage + ".\r\n"}, info).written));
     CPPUNIT_ASSERT(last_line(play(services, {kLmtpBegin + "RCPT TO:<x@example.net>\r\n"}, info).written).starts_with("550 5.7.1 "));
+  }
+
+  void filters_refuse_before_the_reply_if_all_agree() {
+    MemoryServices services;
+    services.refuse = {{"u1@example.com", "No thanks.\r\nNot today either.\r\n"}};
+    const std::string two = kBegin + "RCPT TO:<u2@example.com>\r\n";
+    for (const std::string& text : {"DATA\r\n" + kMessage + ".\r\n", chunk(kMessage, true)}) {
+      services.accepted.clear();
+      const auto one = play(services, {kBegin + text});
+      CPPUNIT_ASSERT_MESSAGE(one.written, one.written.ends_with("550-5.7.1 No thanks.\r\n550 5.7.1 Not today either.\r\n"));
+      CPPUNIT_ASSERT(services.accepted.empty() && one.state.ends_with("transaction=none"));
+      CPPUNIT_ASSERT(last_line(play(services, {two + text}).written).starts_with("250 "));
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    }
+    services.accepted.clear();
+    services.refuse["u2@example.com"] = "Nor I.";
+    CPPUNIT_ASSERT(play(services, {two + "DATA\r\n" + kMessage + ".\r\n"}).written.ends_with("550-5.7.1 Not today either.\r\n550 5.7.1 Nor I.\r\n"));
+    CPPUNIT_ASSERT(services.accepted.empty());
+  }
+
+  void over_lmtp_each_recipient_refuses_for_itself() {
+    MemoryServices services;
+    const auto info = session_info(conf::Module::lmtp);
+    const std::string text = kLmtpBegin + "RCPT TO:<u2@example.com>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\n" + kMessage + ".\r\n";
+    const std::string begin = "220 250 250 250 250 250 354 ";
+    services.refuse = {{"u1@example.com", "No."}};
+    CPPUNIT_ASSERT_EQUAL(begin + "550 250 550", codes(play(services, {text}, info).written));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    services.refuse = {{"u2@example.com", "No."}};
+    CPPUNIT_ASSERT_EQUAL(begin + "250 550 250", codes(play(services, {text}, info).written));
+    services.refuse["u1@example.com"] = "Neither.";
+    services.accepted.clear();
+    CPPUNIT_ASSERT_EQUAL(begin + "550 550 550", codes(play(services, {text}, info).written));
+    CPPUNIT_ASSERT(services.accepted.empty());
+    // An alias that leads to two, one of whom refuses, has taken the message; so has nobody who does not exist refused it.
+    mail::Envelope envelope;
+    for (const char* original : {"list@example.com", "list@example.com", "one@example.com"}) {
+      envelope.recipients.emplace_back();
+      envelope.recipients.back().original = original;
+    }
+    const auto left = smtp::answerable(envelope, {{2, "c"}, {0, "a"}, {2, "again"}, {7, "nobody"}}, true);
+    CPPUNIT_ASSERT(left.size() == 1 && left[0].recipient == 2);
+    CPPUNIT_ASSERT(smtp::answerable(envelope, {{2, "c"}, {0, "a"}}, false).empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, smtp::answerable(envelope, {{2, "c"}, {0, "a"}, {1, "b"}}, false).size());
+  }
+
+  void a_refusal_is_cut_into_lines_of_a_reply() {
+    const auto joined = [](std::string_view text) {
+      std::string all;
+      for (const std::string& line : smtp::refusal_lines(text)) all += "[" + line + "]";
+      return all;
+    };
+    struct {
+      std::string text, want;
+    } rows[] = {
+        {"No.", "[No.]"}, {"", "[message refused]"}, {"\r\n \r\n", "[message refused]"}, {"\r\none\r\n\r\ntwo \r\n\r\n", "[one][][two]"},
+        {"a\rb\tc\x01", "[a b c ]"}, {std::string(500, 'x') + "y", "[" + std::string(500, 'x') + "][y]"},
+        {std::string(400, 'x') + " " + std::string(400, 'y'), "[" + std::string(400, 'x') + "][" + std::string(400, 'y') + "]"},
+        {std::string(499, 'x') + "\xc3\xa4", "[" + std::string(499, 'x') + "][\xc3\xa4]"},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.want, joined(row.text));
+    std::string long_text;
+    for (int i = 0; i < 100; ++i) long_text += "line\r\n";
+    CPPUNIT_ASSERT_EQUAL(smtp::kMostRefusalLines, smtp::refusal_lines(long_text).size());
+    for (const std::string& line : smtp::refusal_lines(std::string(100000, '\xa4'))) CPPUNIT_ASSERT(line.size() <= 500);
   }
 
   void blacklisted_peers_are_refused_at_each_recipient() {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Refusals by filters before the reply, as a role that takes mail carries them out: whether a message has to be asked about, the question to a
+// delivery child, and what follows from its answer.
+//
+// Whether a script can refuse shows from its text: it must name the capability, or include another script. That a word stands in a
+// comment costs one question; that it is hidden behind a backslash costs the sender a notice instead of a reply. So a message whose
+// recipients have no such script goes its way as if none of this existed.
+//
+// A record is pending while the question is under way. No answer within delivery.verdict_time, or a delivery child that died with the
+// question: the message is taken, and the delivery carries the refusal out by mail.
+//
+// Failure: as JournalWriter's; the verdict could not be noted: Kind::temporary. Limits: one question for each session.
+#include "net/asio.h"
+
+#include "conf/configuration.h"
+#include "directory/directory.h"
+#include "mail/refusal.h"
+#include "roles/submitter.h"
+#include "service/child.h"
+#include "smtp/session.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace postern::roles {
+
+class Verdicts {
+ public:
+  // Takes "verdicts-write" over. `io`, `submitter` and `directory` must outlive it.
+  static Result<std::unique_ptr<Verdicts>> open(net::asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory);
+
+  // Whether a filter may refuse this message.
+  net::Awaitable<bool> may_be_refused(std::shared_ptr<const conf::Configuration> configuration, const mail::Envelope& envelope);
+  // Asks about a pending record with this envelope, and notes what is answered. `limit`: how long the answer may take.
+  net::Awaitable<Result<smtp::Committed>> decide(spool::Position position, mail::Envelope envelope, bool each_answered, std::chrono::milliseconds limit);
+
+ private:
+  Verdicts(net::asio::io_context& io, Submitter& submitter, directory::Lookups& directory, std::unique_ptr<spool::VerdictMarker> marker, base::Descriptor questions)
+      : io_(io), submitter_(submitter), directory_(directory), marker_(std::move(marker)), questions_(io, questions.release()) {}
+  net::Awaitable<std::vector<mail::Refusal>> ask(spool::Position position, std::chrono::milliseconds limit);
+  // The administrator's scripts of a configuration.
+  struct Scripts {
+    std::shared_ptr<const conf::Configuration> configuration;
+    bool server = false, server_before = false;
+    std::map<std::string, bool, std::less<>> of_source, of_destination;
+  };
+  const Scripts& scripts_of(const std::shared_ptr<const conf::Configuration>& configuration);
+  // What is known of the script of an account or a domain, as long as it is the same object.
+  struct Known {
+    std::weak_ptr<const void> of;
+    bool may_refuse = false;
+  };
+  template <class Owner>
+  bool owner_may_refuse(const std::shared_ptr<const Owner>& owner);
+
+  net::asio::io_context& io_;
+  Submitter& submitter_;
+  directory::Lookups& directory_;
+  std::unique_ptr<spool::VerdictMarker> marker_;
+  net::asio::posix::stream_descriptor questions_;
+  Scripts scripts_;
+  std::unordered_map<std::string, Known> known_;
+};
+
+}  // namespace postern::roles
