@@ -93,6 +93,28 @@ Result<std::string_view> MessageReader::next(std::size_t wanted) {
   return std::string_view(converted_);
 }
 
+Result<std::string> MessageReader::whole(std::size_t limit_bytes) {
+  std::string whole;
+  while (true) {
+    auto bytes = next();
+    if (!bytes) return bytes.error();
+    if (bytes->empty()) return whole;
+    if (whole.size() + bytes->size() > limit_bytes) return Error{Kind::invalid, "message is longer than " + std::to_string(limit_bytes) + " bytes"};
+    whole += *bytes;
+  }
+}
+
+Result<base::Descriptor> lock_mailbox(base::Files& files, int account_directory) {
+  auto lock = files.open(account_directory, kLock, O_RDWR | O_CREAT, 0600);
+  if (!lock) return as_temporary(lock.error());
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
+    const int saved = errno;
+    if (saved == EWOULDBLOCK) return Error{Kind::denied, "mailbox is in use"};
+    return as_temporary(system_error(saved, "lock mailbox"));
+  }
+  return lock;
+}
+
 Result<Mailbox> Mailbox::open(base::Files& files, int mail_directory, const std::string& account_directory, std::size_t most_messages) {
   if (!is_account_directory(account_directory)) return Error{Kind::invalid, "bad mailbox directory"};
   const std::size_t slash = account_directory.find('/');
@@ -104,13 +126,8 @@ Result<Mailbox> Mailbox::open(base::Files& files, int mail_directory, const std:
   if (!account) return as_temporary(account.error());
   mailbox.account_ = std::move(*account);
 
-  auto lock = files.open(mailbox.account_.get(), kLock, O_RDWR | O_CREAT, 0600);
-  if (!lock) return as_temporary(lock.error());
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
-    const int saved = errno;
-    if (saved == EWOULDBLOCK) return Error{Kind::denied, "mailbox is in use"};
-    return as_temporary(system_error(saved, "lock mailbox"));
-  }
+  auto lock = lock_mailbox(files, mailbox.account_.get());
+  if (!lock) return lock.error();
   mailbox.lock_ = std::move(*lock);
 
   for (const auto& [name, descriptor] : {std::pair{"tmp", static_cast<base::Descriptor*>(nullptr)}, {"new", &mailbox.new_}, {"cur", &mailbox.cur_}}) {
@@ -207,22 +224,13 @@ Result<MessageReader> Mailbox::read(std::size_t index) {
   if (index >= messages_.size()) return Error{Kind::not_found, "no such message"};
   auto file = open_message(messages_[index]);
   if (!file) return file.error();
-  MessageReader reader;
-  reader.file_ = std::move(*file);
-  return reader;
+  return MessageReader(std::move(*file));
 }
 
 Result<std::string> Mailbox::read_whole(std::size_t index, std::size_t limit_bytes) {
   auto reader = read(index);
   if (!reader) return reader.error();
-  std::string whole;
-  while (true) {
-    auto bytes = reader->next();
-    if (!bytes) return bytes.error();
-    if (bytes->empty()) return whole;
-    if (whole.size() + bytes->size() > limit_bytes) return Error{Kind::invalid, "message is longer than " + std::to_string(limit_bytes) + " bytes"};
-    whole += *bytes;
-  }
+  return reader->whole(limit_bytes);
 }
 
 Result<void> Mailbox::remove(std::span<const std::size_t> indexes) {

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace postern::store {
@@ -24,17 +25,22 @@ namespace postern::store {
 // the message is removed meanwhile.
 class MessageReader {
  public:
+  explicit MessageReader(base::Descriptor file) : file_(std::move(file)) {}
   // The next bytes, about `wanted` (at least 1; a line end may make it one more); empty at the end. The view is good until the next call.
   Result<std::string_view> next(std::size_t wanted = 64 * 1024);
+  // All that is left; Kind::invalid if it is longer than `limit_bytes`.
+  Result<std::string> whole(std::size_t limit_bytes);
 
  private:
-  friend class Mailbox;
   base::Descriptor file_;
   std::string raw_, converted_;
   std::uint64_t offset_ = 0;
   bool ended_ = false;
   char last_ = '\0';
 };
+
+// The lock that one POP3 session, or tool that moves messages, has on an account's mailbox. Kind::denied: somebody else has it.
+Result<base::Descriptor> lock_mailbox(base::Files& files, int account_directory);
 
 class Mailbox {
  public:

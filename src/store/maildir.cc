@@ -26,6 +26,12 @@
 namespace postern::store {
 namespace {
 
+// A missing folder is the only not_found that callers may take for an answer.
+Error as_temporary(Error error) {
+  if (error.kind != Kind::invalid) error.kind = Kind::temporary;
+  return error;
+}
+
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostOpenFiles = 64;     // of one batch, kept open for their syncs
@@ -60,6 +66,20 @@ struct Place {
 };
 
 }  // namespace
+
+Result<base::Descriptor> make_folder(base::Files& files, int mail_directory, const std::string& account, const std::string& directory) {
+  const std::size_t slash = account.find('/');
+  auto domain = base::make_and_open_directory(files, mail_directory, account.substr(0, slash), 0700);
+  if (!domain) return as_temporary(domain.error());
+  auto user = base::make_and_open_directory(files, domain->get(), account.substr(slash + 1), 0700);
+  if (!user) return as_temporary(user.error());
+  if (directory.empty()) return user;
+  auto folder = base::make_and_open_directory(files, user->get(), directory, 0700);
+  if (!folder) return as_temporary(folder.error());
+  // Maildir++ tells folders from other directories by this file; without it delivery works all the same.
+  [[maybe_unused]] const auto sign = files.open(folder->get(), "maildirfolder", O_WRONLY | O_CREAT, 0600);
+  return folder;
+}
 
 class Store::Implementation {
  public:
@@ -105,7 +125,7 @@ class Store::Implementation {
     auto opened = files.open(mail.get(), path, O_RDONLY | O_DIRECTORY);
     if (!opened) {
       if (opened.error().kind != Kind::not_found || !create) return opened.error();
-      opened = make_directories(account, directory);
+      opened = make_folder(files, mail.get(), account, directory);
       if (!opened) return opened.error().in("make mailbox " + path);
     }
     for (const auto& [name, descriptor] : {std::pair{"tmp", &folder->tmp}, {"new", &folder->fresh}, {"cur", &folder->cur}}) {
@@ -116,27 +136,6 @@ class Store::Implementation {
     folder->cur.reset();
     if (auto known = know_file_system(*folder, opened->get()); !known) return known.error();
     return folder;
-  }
-
-  // "domain", "user" and the folder, each synced into its parent.
-  Result<base::Descriptor> make_directories(const std::string& account, const std::string& directory) {
-    const std::size_t slash = account.find('/');
-    auto domain = base::make_and_open_directory(files, mail.get(), account.substr(0, slash), 0700);
-    if (!domain) return as_temporary(domain.error());
-    auto user = base::make_and_open_directory(files, domain->get(), account.substr(slash + 1), 0700);
-    if (!user) return as_temporary(user.error());
-    if (directory.empty()) return user;
-    auto folder = base::make_and_open_directory(files, user->get(), directory, 0700);
-    if (!folder) return as_temporary(folder.error());
-    // Maildir++ tells folders from other directories by this file; without it delivery works all the same.
-    [[maybe_unused]] const auto sign = files.open(folder->get(), "maildirfolder", O_WRONLY | O_CREAT, 0600);
-    return folder;
-  }
-
-  // A missing folder is the only not_found that callers may take for an answer.
-  static Error as_temporary(Error error) {
-    if (error.kind != Kind::invalid) error.kind = Kind::temporary;
-    return error;
   }
 
   Result<void> know_file_system(Folder& folder, int directory) {

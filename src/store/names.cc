@@ -61,6 +61,17 @@ std::optional<std::uint64_t> name_number(std::string_view name, char which) {
   return base::number_from<std::uint64_t>(rest.substr(0, rest.find(',')));
 }
 
+std::string with_flags(std::string_view name, std::string_view letters) {
+  if (letters.empty()) return std::string(name);
+  const std::size_t colon = name.find(':');
+  std::string flags(letters);
+  // "2," is the only form with flags; what else stands behind a colon is nobody's.
+  if (colon != std::string_view::npos && name.substr(colon, 3) == ":2,") flags += name.substr(colon + 3);
+  std::sort(flags.begin(), flags.end());
+  flags.erase(std::unique(flags.begin(), flags.end()), flags.end());
+  return std::string(name.substr(0, colon)) + ":2," + flags;
+}
+
 std::uint64_t name_seconds(std::string_view name) {
   return base::number_from<std::uint64_t>(name.substr(0, name.find('.'))).value_or(0);
 }

@@ -20,6 +20,8 @@ bool is_delivery_name(std::string_view name);
 std::optional<std::uint64_t> name_number(std::string_view name, char which);
 // The seconds at the start, 0 if there are none.
 std::uint64_t name_seconds(std::string_view name);
+// The same name with these letters among its flags (":2,…", sorted, once each); the name itself if `letters` is empty.
+std::string with_flags(std::string_view name, std::string_view letters);
 // 1 to 70 characters from 0x21 to 0x7e (RFC 1939 section 7): the base where it is fit, else a digest of it.
 std::string unique_id(std::string_view name);
 
