@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The actions of the base language: keep, discard, redirect (RFC 5228 section 4). Stop, require and if are the compiler's own.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/flags.h"
 #include "sieve/interpreter.h"
@@ -19,6 +20,7 @@ class Keep : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override { archive(flags); }
 };
 
 std::unique_ptr<Step> compile_keep(Compiler& compiler, const Arguments& arguments) {
@@ -35,6 +37,7 @@ class Discard : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& /*archive*/) override {}
 };
 
 std::unique_ptr<Step> compile_discard(Compiler&, const Arguments&) { return std::make_unique<Discard>(); }
@@ -53,6 +56,13 @@ class Redirect : public Step {
     if (found) return to(run, *found);
     run.fail("redirect to \"" + base::printable(text, 80) + "\", which is not one mail address");
     return false;
+  }
+  void carry(Archive& archive) override {
+    archive(address, copy, list);
+    if (!archive.reads() || list || !address.is_constant()) return;
+    auto found = redirect_address(address.constant());
+    if (!found) archive.fail();
+    canonical = std::move(found).value_or("");
   }
 
  private:
@@ -101,7 +111,7 @@ std::unique_ptr<Step> compile_redirect(Compiler& compiler, const Arguments& argu
 
 const Extension& base_actions() {
   static const Extension extension = {"", "RFC 5228", "the base language", false,
-      {{"keep", {}, kNoTags, false, compile_keep}, {"discard", {}, kNoTags, false, compile_discard}, {"redirect", {Form::string}, kNoTags, false, compile_redirect}}, {}, {}};
+      {{"keep", {}, kNoTags, false, step<Keep>(compile_keep)}, {"discard", {}, kNoTags, false, step<Discard>(compile_discard)}, {"redirect", {Form::string}, kNoTags, false, step<Redirect>(compile_redirect)}}, {}, {}};
   return extension;
 }
 

@@ -414,6 +414,7 @@ void Compiler::command(const Node& node) {
   Arguments arguments;
   std::unique_ptr<Step> step;
   if (check_arguments(node, *definition, false, arguments)) step = definition->compile(*this, arguments);
+  if (step) step->definition = definition;
   if (!definition->has_block) {
     emit_step(std::move(step), node);
     return;
@@ -479,6 +480,7 @@ std::optional<bool> Compiler::test(const Node& node) {
   decided_.reset();
   std::unique_ptr<Step> step;
   if (check_arguments(node, *definition, true, arguments)) step = definition->compile(*this, arguments);
+  if (step) step->definition = definition;
   const std::optional<bool> known = std::exchange(decided_, std::nullopt);
   if (step == nullptr && known) {
     needs_.clear();

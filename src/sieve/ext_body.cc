@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // body (RFC 5173). Parts are matched one at a time, never across; match variables are left alone.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/html_text.h"
 #include "sieve/interpreter.h"
@@ -41,6 +42,10 @@ class Body : public Step {
     }
     if (found) return true;
     return matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count);
+  }
+  void carry(Archive& archive) override {
+    archive.choice(transform, Transform::text);
+    archive(types, matcher);
   }
 
  private:
@@ -97,7 +102,7 @@ std::string_view Run::decoded_body(const mail::Part& part, bool as_text) {
 
 const Extension& body_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"body", "RFC 5173", "test the text of the message", false, {}, {{"body", {Form::strings}, kMatch, false, compile_body}},
+  static const Extension extension = {"body", "RFC 5173", "test the text of the message", false, {}, {{"body", {Form::strings}, kMatch, false, step<Body>(compile_body)}},
       {{Parameter::none, "body", "raw", "transform"}, {Parameter::strings, "body", "content", "transform"}, {Parameter::none, "body", "text", "transform"}}};
   return extension;
 }

@@ -3,6 +3,7 @@
 #include "mail/date.h"
 
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/fields.h"
 
 #include <algorithm>
@@ -106,6 +107,7 @@ class DateTest : public Step {
     }
     return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
   }
+  void carry(Archive& archive) override { archive(current, original_zone, fields, part, zone, matcher); }
 };
 
 template <bool current>
@@ -133,8 +135,8 @@ std::unique_ptr<Step> compile_date(Compiler& compiler, const Arguments& argument
 const Extension& date_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"date", "RFC 5260", "test dates in header fields, and the current date", false, {},
-      {{"date", {Form::string, Form::string, Form::strings}, kMatch, false, compile_date<false>},
-       {"currentdate", {Form::string, Form::strings}, kMatch, false, compile_date<true>}},
+      {{"date", {Form::string, Form::string, Form::strings}, kMatch, false, step<DateTest>(compile_date<false>)},
+       {"currentdate", {Form::string, Form::strings}, kMatch, false, step<DateTest>(compile_date<true>)}},
       {{Parameter::string, "date", "zone", "zone"}, {Parameter::none, "date", "originalzone", "zone"}, {Parameter::string, "currentdate", "zone", "zone"}}};
   return extension;
 }

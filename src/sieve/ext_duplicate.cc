@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // duplicate (RFC 7352). The memory is the host's; what is new goes into it when the message has been delivered (Outcome::remember).
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/digest.h"
 #include "sieve/interpreter.h"
@@ -42,6 +43,7 @@ class Duplicate : public Step {
     else if (!known || last) remember.push_back({key, period});
     return known;
   }
+  void carry(Archive& archive) override { archive(handle, header, unique_id, seconds, last); }
 };
 
 std::unique_ptr<Step> compile_duplicate(Compiler& compiler, const Arguments& arguments) {
@@ -63,7 +65,7 @@ std::unique_ptr<Step> compile_duplicate(Compiler& compiler, const Arguments& arg
 const Extension& duplicate_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"duplicate", "RFC 7352", "test whether a message was delivered before", false, {},
-      {{"duplicate", {}, kNoTags, false, compile_duplicate}},
+      {{"duplicate", {}, kNoTags, false, step<Duplicate>(compile_duplicate)}},
       {{Parameter::string, "duplicate", "handle"}, {Parameter::string, "duplicate", "header", "id"}, {Parameter::string, "duplicate", "uniqueid", "id"},
        {Parameter::number, "duplicate", "seconds"}, {Parameter::none, "duplicate", "last"}}, kRemembers};
   return extension;

@@ -2,6 +2,7 @@
 // editheader (RFC 5293): addheader, deleteheader. Tests see the edits at once; what was filed before keeps the header it had.
 #include "base/text.h"
 #include "mail/encode.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -62,6 +63,7 @@ class AddHeader : public Step {
     if (may_add(field, run.limits()) && run.before_edit()) run.edited().add_field(field, field_text(field, text, run.edited().line_end()), last);
     return true;
   }
+  void carry(Archive& archive) override { archive(name, value, last); }
 };
 
 std::unique_ptr<Step> compile_addheader(Compiler& compiler, const Arguments& arguments) {
@@ -109,6 +111,7 @@ class DeleteHeader : public Step {
     run.edited().delete_fields(numbers);
     return true;
   }
+  void carry(Archive& archive) override { archive(name, index, last, matcher); }
 };
 
 std::unique_ptr<Step> compile_deleteheader(Compiler& compiler, const Arguments& arguments) {
@@ -135,8 +138,8 @@ std::unique_ptr<Step> compile_deleteheader(Compiler& compiler, const Arguments& 
 const Extension& editheader_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"editheader", "RFC 5293", "add and delete header fields", false,
-      {{"addheader", {Form::string, Form::string}, kNoTags, false, compile_addheader},
-       {.name = "deleteheader", .arguments = {Form::string, Form::strings}, .takes = kMatch, .compile = compile_deleteheader, .last_is_optional = true}}, {},
+      {{"addheader", {Form::string, Form::string}, kNoTags, false, step<AddHeader>(compile_addheader)},
+       {.name = "deleteheader", .arguments = {Form::string, Form::strings}, .takes = kMatch, .compile = step<DeleteHeader>(compile_deleteheader), .last_is_optional = true}}, {},
       {{Parameter::none, "addheader", "last"}, {Parameter::number, "deleteheader", "index"}, {Parameter::none, "deleteheader", "last"}}, kStoresEdited};
   return extension;
 }

@@ -2,6 +2,7 @@
 // enotify (RFC 5435) with the method mailto (RFC 5436): notify, valid_notify_method, notify_method_capability, and :encodeurl of set.
 #include "base/text.h"
 #include "mail/address.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/filing.h"
 #include "sieve/interpreter.h"
@@ -90,6 +91,7 @@ class Notify : public Step {
     if (somebody) run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override { archive(method, from, importance, message, options, copy); }
 
  private:
   static bool refuse(Run& run, const std::string& problem) {
@@ -136,6 +138,7 @@ class ValidMethod : public Step {
     std::string scratch, problem;
     return std::all_of(uris.begin(), uris.end(), [&](const Text& uri) { return parse_mailto(uri.value(run, scratch), problem).has_value(); });
   }
+  void carry(Archive& archive) override { archive(uris); }
 };
 
 std::unique_ptr<Step> compile_valid_method(Compiler& compiler, const Arguments& arguments) {
@@ -156,6 +159,7 @@ class MethodCapability : public Step {
     if (matcher.type == MatchType::count) return matcher.matches_count(run, known ? 1 : 0);
     return known && matcher.matches(run, "maybe");
   }
+  void carry(Archive& archive) override { archive(uri, capability, matcher); }
 };
 
 std::unique_ptr<Step> compile_method_capability(Compiler& compiler, const Arguments& arguments) {
@@ -170,9 +174,9 @@ std::unique_ptr<Step> compile_method_capability(Compiler& compiler, const Argume
 
 const Extension& enotify_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"enotify", "RFC 5435, 5436", "tell somebody by mail (method mailto)", false, {{"notify", {Form::string}, kNoTags, false, compile_notify}},
-      {{"valid_notify_method", {Form::strings}, kNoTags, false, compile_valid_method},
-       {"notify_method_capability", {Form::string, Form::string, Form::strings}, kMatch, false, compile_method_capability}},
+  static const Extension extension = {"enotify", "RFC 5435, 5436", "tell somebody by mail (method mailto)", false, {{"notify", {Form::string}, kNoTags, false, step<Notify>(compile_notify)}},
+      {{"valid_notify_method", {Form::strings}, kNoTags, false, step<ValidMethod>(compile_valid_method)},
+       {"notify_method_capability", {Form::string, Form::string, Form::strings}, kMatch, false, step<MethodCapability>(compile_method_capability)}},
       {{Parameter::string, "notify", "from"}, {Parameter::string, "notify", "importance"}, {Parameter::strings, "notify", "options"}, {Parameter::string, "notify", "message"},
        {Parameter::none, "set", "encodeurl", "modifier of precedence 15"}, {Parameter::none, "extracttext", "encodeurl", "modifier of precedence 15"}}, kNotifies};
   return extension;

@@ -2,6 +2,7 @@
 // envelope (RFC 5228 section 5.4), with two parts of our own: "auth", the authenticated sender, and "orig_to", the recipient as the
 // client gave it.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/address_part.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
@@ -54,6 +55,10 @@ class EnvelopeTest : public Step {
     }
     return matcher.type == MatchType::count && matcher.matches_count(run, count);
   }
+  void carry(Archive& archive) override {
+    archive(parts, matcher);
+    archive.choice(part, AddressPart::detail);
+  }
 };
 
 std::unique_ptr<Step> compile_envelope(Compiler& compiler, const Arguments& arguments) {
@@ -71,7 +76,7 @@ std::unique_ptr<Step> compile_envelope(Compiler& compiler, const Arguments& argu
 
 const Extension& envelope_extension() {
   static const Extension extension = {"envelope", "RFC 5228", "test the sender and recipient of the envelope", false, {},
-                                      {{"envelope", {Form::strings, Form::strings}, kMatch | kAddressPart, false, compile_envelope}}, {}};
+                                      {{"envelope", {Form::strings, Form::strings}, kMatch | kAddressPart, false, step<EnvelopeTest>(compile_envelope)}}, {}};
   return extension;
 }
 

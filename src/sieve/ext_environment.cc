@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -27,6 +28,7 @@ class Environment : public Step {
     if (!value) return false;
     return matcher.type == MatchType::count ? matcher.matches_count(run, 1) : matcher.matches(run, *value);
   }
+  void carry(Archive& archive) override { archive(item, matcher); }
 };
 
 std::unique_ptr<Step> compile_environment(Compiler& compiler, const Arguments& arguments) {
@@ -40,7 +42,7 @@ std::unique_ptr<Step> compile_environment(Compiler& compiler, const Arguments& a
 
 const Extension& environment_extension() {
   static const Extension extension = {"environment", "RFC 5183", "test facts about the server and the connection", false, {},
-                                      {{"environment", {Form::string, Form::strings}, kMatch, false, compile_environment}}, {}, kKnowsEnvironment};
+                                      {{"environment", {Form::string, Form::strings}, kMatch, false, step<Environment>(compile_environment)}}, {}, kKnowsEnvironment};
   return extension;
 }
 

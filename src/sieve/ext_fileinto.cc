@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fileinto (RFC 5228 section 4.1), and fcc (RFC 8580), which files the same way. Whether the mailbox exists is for whoever carries the action out.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/filing.h"
 
 #include <algorithm>
@@ -26,6 +27,7 @@ class FileInto : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override { archive(target, copy); }
 };
 
 std::unique_ptr<Step> compile_fileinto(Compiler& compiler, const Arguments& arguments) {
@@ -88,6 +90,17 @@ std::optional<FileCopy> FilingTarget::value(Run& run) const {
   return target;
 }
 
+void FilingTarget::carry(Archive& archive) {
+  archive(mailbox_, create_, use_, id_, flags_);
+  if (!archive.reads() || !mailbox_.is_constant()) return;
+  std::string problem;
+  auto found = mailbox_name(mailbox_.constant(), problem);
+  if (!found) archive.fail();
+  name_ = std::move(found).value_or("");
+}
+
+void FccArgument::carry(Archive& archive) { archive(target_); }
+
 FccArgument::FccArgument(Compiler& compiler, const Arguments& arguments) {
   if (const Argument* mailbox = arguments.parameter("fcc")) {
     target_ = FilingTarget(compiler, arguments, mailbox->strings.front());
@@ -105,7 +118,7 @@ const Extension& fcc_extension() {
 }
 
 const Extension& fileinto_extension() {
-  static const Extension extension = {"fileinto", "RFC 5228", "put the message into a mailbox", false, {{"fileinto", {Form::string}, kNoTags, false, compile_fileinto}}, {}, {}};
+  static const Extension extension = {"fileinto", "RFC 5228", "put the message into a mailbox", false, {{"fileinto", {Form::string}, kNoTags, false, step<FileInto>(compile_fileinto)}}, {}, {}};
   return extension;
 }
 

@@ -2,6 +2,7 @@
 // ihave (RFC 5463): a test whether capabilities are there, which makes them available to the rest of the script, and the action
 // error. What stands behind a test that is false for good is not looked at (compiler.cc, if_chain()).
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -15,6 +16,12 @@ class IHave : public Step {
   bool perform(Run& run) const override {
     for (const auto capability : capabilities) run.make_available(capability);
     return true;
+  }
+  void carry(Archive& archive) override {
+    std::size_t number = capabilities.size();
+    archive.count(number);
+    capabilities.resize(number);
+    for (std::uint32_t& capability : capabilities) archive.capability(capability);
   }
 };
 
@@ -44,6 +51,7 @@ class ErrorAction : public Step {
     run.fail(base::printable(text.value(run, scratch)));
     return false;
   }
+  void carry(Archive& archive) override { archive(text); }
 };
 
 std::unique_ptr<Step> compile_error(Compiler& compiler, const Arguments& arguments) {
@@ -55,8 +63,8 @@ std::unique_ptr<Step> compile_error(Compiler& compiler, const Arguments& argumen
 }  // namespace
 
 const Extension& ihave_extension() {
-  static const Extension extension = {"ihave", "RFC 5463", "test which capabilities there are, and error", false, {{"error", {Form::string}, kNoTags, false, compile_error}},
-                                      {{"ihave", {Form::strings}, kNoTags, false, compile_ihave}}, {}};
+  static const Extension extension = {"ihave", "RFC 5463", "test which capabilities there are, and error", false, {{"error", {Form::string}, kNoTags, false, step<ErrorAction>(compile_error)}},
+                                      {{"ihave", {Form::strings}, kNoTags, false, step<IHave>(compile_ihave)}}, {}};
   return extension;
 }
 

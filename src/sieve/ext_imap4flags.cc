@@ -2,6 +2,7 @@
 // imap4flags (RFC 5232): setflag, addflag, removeflag, the test hasflag, and :flags on keep and fileinto. Without the name of a
 // variable they work on an internal one, whose content goes to every later action that stores the message.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/flags.h"
 
 #include <algorithm>
@@ -61,6 +62,14 @@ class ChangeFlags : public Step {
     else run.set_flags(std::move(flags));
     return true;
   }
+  void carry(Archive& archive) override {
+    archive.choice(change, Change::remove);
+    bool named = variable.has_value();
+    archive(named);
+    if (named && !variable) variable = 0;
+    if (named) archive.variable(*variable);
+    archive(texts);
+  }
 };
 
 template <Change change>
@@ -89,6 +98,13 @@ class HasFlag : public Step {
     }
     if (matcher.type == MatchType::count) return matcher.matches_count(run, count);
     return std::any_of(flags.begin(), flags.end(), [&](const std::string& flag) { return matcher.matches(run, flag); });
+  }
+  void carry(Archive& archive) override {
+    std::size_t number = variables.size();
+    archive.count(number);
+    variables.resize(number);
+    for (std::uint32_t& variable : variables) archive.variable(variable);
+    archive(internal, matcher);
   }
 };
 
@@ -127,6 +143,8 @@ FlagsArgument::FlagsArgument(Compiler& compiler, const Arguments& arguments) {
   }
 }
 
+void FlagsArgument::carry(Archive& archive) { archive(given_, texts_); }
+
 std::vector<std::string> FlagsArgument::value(const Run& run) const {
   if (!given_) return run.flags_to_store();
   std::vector<std::string> flags;
@@ -138,10 +156,10 @@ std::vector<std::string> FlagsArgument::value(const Run& run) const {
 const Extension& imap4flags_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"imap4flags", "RFC 5232", "set the flags of the stored message", false,
-      {{"setflag", {Form::string, Form::strings}, kNoTags, true, compile_change<Change::set>},
-       {"addflag", {Form::string, Form::strings}, kNoTags, true, compile_change<Change::add>},
-       {"removeflag", {Form::string, Form::strings}, kNoTags, true, compile_change<Change::remove>}},
-      {{"hasflag", {Form::strings, Form::strings}, kMatch, true, compile_hasflag}},
+      {{"setflag", {Form::string, Form::strings}, kNoTags, true, step<ChangeFlags>(compile_change<Change::set>)},
+       {"addflag", {Form::string, Form::strings}, kNoTags, true, step<ChangeFlags>(compile_change<Change::add>)},
+       {"removeflag", {Form::string, Form::strings}, kNoTags, true, step<ChangeFlags>(compile_change<Change::remove>)}},
+      {{"hasflag", {Form::strings, Form::strings}, kMatch, true, step<HasFlag>(compile_hasflag)}},
       {{Parameter::strings, "keep", "flags", ""}, {Parameter::strings, "fileinto", "flags", ""},
        {Parameter::strings, "vacation", "flags", "", "fcc"}, {Parameter::strings, "notify", "flags", "", "fcc"}}};
   return extension;

@@ -2,6 +2,7 @@
 // include (RFC 6609): include, return, global. Included scripts are compiled with the one that includes them, each once; all have
 // their own variables and requires, and share actions, flags, edits and global variables.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -20,17 +21,23 @@ bool is_script_name(std::string_view name, std::size_t longest) {
 class Include : public Step {
  public:
   std::uint32_t unit = 0;
+  bool there = true;        // false: optional and not there
   bool once = false;
   bool perform(Run& run) const override {
-    if (once && run.was_called(unit)) return true;
+    if (!there || (once && run.was_called(unit))) return true;
     run.call(unit);
     return true;
+  }
+  void carry(Archive& archive) override {
+    archive(there, once);
+    if (there) archive.unit(unit);
   }
 };
 
 class Nothing : public Step {
  public:
   bool perform(Run&) const override { return true; }
+  void carry(Archive& /*archive*/) override {}
 };
 
 std::unique_ptr<Step> compile_include(Compiler& compiler, const Arguments& arguments) {
@@ -42,9 +49,9 @@ std::unique_ptr<Step> compile_include(Compiler& compiler, const Arguments& argum
   }
   const bool once = arguments.has("once");
   const auto unit = compiler.include(arguments.has("global") ? ScriptPlace::global : ScriptPlace::personal, name, once, arguments.has("optional"), item.place);
-  if (!unit) return std::make_unique<Nothing>();   // optional and not there; else there will be no program
   auto step = std::make_unique<Include>();
-  step->unit = *unit;
+  step->there = unit.has_value();   // if it is not optional there will be no program
+  step->unit = unit.value_or(0);
   step->once = once;
   return step;
 }
@@ -55,6 +62,7 @@ class Return : public Step {
     run.return_from_script();
     return true;
   }
+  void carry(Archive& /*archive*/) override {}
 };
 
 std::unique_ptr<Step> compile_return(Compiler&, const Arguments&) { return std::make_unique<Return>(); }
@@ -76,7 +84,7 @@ std::unique_ptr<Step> compile_global(Compiler& compiler, const Arguments& argume
 const Extension& include_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"include", "RFC 6609", "run other scripts in this one; return, global", false,
-      {{"include", {Form::string}, kNoTags, false, compile_include}, {"return", {}, kNoTags, false, compile_return}, {"global", {Form::strings}, kNoTags, false, compile_global}}, {},
+      {{"include", {Form::string}, kNoTags, false, step<Include>(compile_include)}, {"return", {}, kNoTags, false, step<Return>(compile_return)}, {"global", {Form::strings}, kNoTags, false, step<Nothing>(compile_global)}}, {},
       {{Parameter::none, "include", "personal", "place"}, {Parameter::none, "include", "global", "place"}, {Parameter::none, "include", "once"}, {Parameter::none, "include", "optional"}}, kIncludes};
   return extension;
 }

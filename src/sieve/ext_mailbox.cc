@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // mailbox (RFC 5490 section 3): the test mailboxexists, and :create on fileinto.
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -19,6 +20,7 @@ class MailboxExists : public Step {
     }
     return true;
   }
+  void carry(Archive& archive) override { archive(names); }
 };
 
 std::unique_ptr<Step> compile_mailboxexists(Compiler& compiler, const Arguments& arguments) {
@@ -32,7 +34,7 @@ std::unique_ptr<Step> compile_mailboxexists(Compiler& compiler, const Arguments&
 const Extension& mailbox_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"mailbox", "RFC 5490", "test for mailboxes, and make them with :create", false, {},
-                                      {{"mailboxexists", {Form::strings}, kNoTags, false, compile_mailboxexists}}, {{Parameter::none, "fileinto", "create"}, {Parameter::none, "vacation", "create", "", "fcc"}, {Parameter::none, "notify", "create", "", "fcc"}}};
+                                      {{"mailboxexists", {Form::strings}, kNoTags, false, step<MailboxExists>(compile_mailboxexists)}}, {{Parameter::none, "fileinto", "create"}, {Parameter::none, "vacation", "create", "", "fcc"}, {Parameter::none, "notify", "create", "", "fcc"}}};
   return extension;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // mboxmetadata and servermetadata (RFC 5490 sections 3.3 to 4): annotations of mailboxes and of the server, as the user may read them.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -50,6 +51,7 @@ class Metadata : public Step {
     if (matcher.type == MatchType::count) return matcher.matches_count(run, value ? 1 : 0);
     return value && matcher.matches(run, *value);
   }
+  void carry(Archive& archive) override { archive(box, entry, matcher); }
 };
 
 template <bool of_mailbox>
@@ -79,6 +81,7 @@ class MetadataExists : public Step {
       return run.spend(kQuestion) && is_entry(entry) && run.host().metadata(name, entry).has_value();
     });
   }
+  void carry(Archive& archive) override { archive(box, entries); }
 };
 
 template <bool of_mailbox>
@@ -94,15 +97,15 @@ std::unique_ptr<Step> compile_exists(Compiler& compiler, const Arguments& argume
 
 const Extension& mboxmetadata_extension() {
   static const Extension extension = {"mboxmetadata", "RFC 5490", "test annotations of mailboxes", false, {},
-      {{"metadata", {Form::string, Form::string, Form::strings}, kMatch, false, compile_metadata<true>},
-       {"metadataexists", {Form::string, Form::strings}, kNoTags, false, compile_exists<true>}}, {}, kReadsMetadata};
+      {{"metadata", {Form::string, Form::string, Form::strings}, kMatch, false, step<Metadata>(compile_metadata<true>)},
+       {"metadataexists", {Form::string, Form::strings}, kNoTags, false, step<MetadataExists>(compile_exists<true>)}}, {}, kReadsMetadata};
   return extension;
 }
 
 const Extension& servermetadata_extension() {
   static const Extension extension = {"servermetadata", "RFC 5490", "test annotations of the server", false, {},
-      {{"servermetadata", {Form::string, Form::strings}, kMatch, false, compile_metadata<false>},
-       {"servermetadataexists", {Form::strings}, kNoTags, false, compile_exists<false>}}, {}, kReadsMetadata};
+      {{"servermetadata", {Form::string, Form::strings}, kMatch, false, step<Metadata>(compile_metadata<false>)},
+       {"servermetadataexists", {Form::strings}, kNoTags, false, step<MetadataExists>(compile_exists<false>)}}, {}, kReadsMetadata};
   return extension;
 }
 

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mail/date.h"
 #include "mail/encode.h"
+#include "sieve/archive.h"
 #include "sieve/fields.h"
 #include "sieve/modifiers.h"
 #include "sieve/part_edit.h"
@@ -49,6 +50,7 @@ class ForEveryPart : public BlockStep {
       if (!was_inside_replaced(run, loop)) return true;
     return false;
   }
+  void carry(Archive& /*archive*/) override {}
 
  private:
   // Whether the part is gone with another that it was in.
@@ -75,6 +77,7 @@ class Break : public Step {
     run.leave_blocks(blocks);
     return true;
   }
+  void carry(Archive& archive) override { archive(blocks); }
 };
 
 std::unique_ptr<Step> compile_break(Compiler& compiler, const Arguments& arguments) {
@@ -104,6 +107,10 @@ class ExtractText : public Step {
     modifiers.apply(value, run.limits().variable_bytes);
     run.set_variable(variable, std::move(value));
     return true;
+  }
+  void carry(Archive& archive) override {
+    archive.variable(variable);
+    archive(first, modifiers);
   }
 };
 
@@ -201,6 +208,7 @@ class Replace : public Step {
     const mail::AddressList list = mail::parse_address_list(sender);
     return !list.grouped && !list.cut && list.addresses.size() == 1 && list.addresses.front().valid;
   }
+  void carry(Archive& archive) override { archive(mime, subject, from, text); }
 
  private:
   static std::string encoded_sender(std::string_view sender) {
@@ -315,6 +323,7 @@ class Enclose : public Step {
     if (auto* loop = run.block_state<PartLoop>()) loop->outermost->gone = true;
     return true;
   }
+  void carry(Archive& archive) override { archive(subject, copied, text); }
 };
 
 std::unique_ptr<Step> compile_enclose(Compiler& compiler, const Arguments& arguments) {
@@ -333,7 +342,7 @@ std::unique_ptr<Step> compile_enclose(Compiler& compiler, const Arguments& argum
 const Extension& foreverypart_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"foreverypart", "RFC 5703", "do something for each MIME part", false,
-      {{.name = "foreverypart", .arguments = {}, .compile = compile_foreverypart, .has_block = true}, {"break", {}, kNoTags, false, compile_break}}, {},
+      {{.name = "foreverypart", .arguments = {}, .compile = step<ForEveryPart>(compile_foreverypart), .has_block = true}, {"break", {}, kNoTags, false, step<Break>(compile_break)}}, {},
       {{Parameter::string, "foreverypart", "name"}, {Parameter::string, "break", "name"}}};
   return extension;
 }
@@ -349,7 +358,7 @@ const Extension& mime_extension() {
 
 const Extension& extracttext_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"extracttext", "RFC 5703", "put the text of a MIME part into a variable", false, {{"extracttext", {Form::string}, kNoTags, false, compile_extracttext}}, {},
+  static const Extension extension = {"extracttext", "RFC 5703", "put the text of a MIME part into a variable", false, {{"extracttext", {Form::string}, kNoTags, false, step<ExtractText>(compile_extracttext)}}, {},
       {{Parameter::number, "extracttext", "first"},
        {Parameter::none, "extracttext", "lower", "modifier of precedence 40", "variables"}, {Parameter::none, "extracttext", "upper", "modifier of precedence 40", "variables"},
        {Parameter::none, "extracttext", "lowerfirst", "modifier of precedence 30", "variables"}, {Parameter::none, "extracttext", "upperfirst", "modifier of precedence 30", "variables"},
@@ -359,14 +368,14 @@ const Extension& extracttext_extension() {
 
 const Extension& replace_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"replace", "RFC 5703", "put a text in the place of the message, or of a MIME part", false, {{"replace", {Form::string}, kNoTags, false, compile_replace}}, {},
+  static const Extension extension = {"replace", "RFC 5703", "put a text in the place of the message, or of a MIME part", false, {{"replace", {Form::string}, kNoTags, false, step<Replace>(compile_replace)}}, {},
       {{Parameter::none, "replace", "mime"}, {Parameter::string, "replace", "subject"}, {Parameter::string, "replace", "from"}}, kStoresEdited};
   return extension;
 }
 
 const Extension& enclose_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"enclose", "RFC 5703", "put the message inside of a new one", false, {{"enclose", {Form::string}, kNoTags, false, compile_enclose}}, {},
+  static const Extension extension = {"enclose", "RFC 5703", "put the message inside of a new one", false, {{"enclose", {Form::string}, kNoTags, false, step<Enclose>(compile_enclose)}}, {},
       {{Parameter::string, "enclose", "subject"}, {Parameter::strings, "enclose", "headers"}}, kStoresEdited};
   return extension;
 }

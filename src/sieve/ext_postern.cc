@@ -2,6 +2,7 @@
 // What the server's own scripts can do besides marks (marks.cc): hold, capture, conversion tags; and, open to all, spamadjust and
 // novacation (access-control.md 6.3). Each is a capability vnd.postern.NAME.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -19,6 +20,7 @@ class Hold : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& /*archive*/) override {}
 };
 
 std::unique_ptr<Step> compile_hold(Compiler&, const Arguments&) { return std::make_unique<Hold>(); }
@@ -40,6 +42,7 @@ class Capture : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override { archive(address); }
 };
 
 std::unique_ptr<Step> compile_capture(Compiler& compiler, const Arguments& arguments) {
@@ -79,6 +82,7 @@ class ConversionTags : public Step {
     if (outcome.conversion_tags.size() > kMostTags) run.fail("more than " + std::to_string(kMostTags) + " conversion tags");
     return true;
   }
+  void carry(Archive& archive) override { archive(set, tags); }
 };
 
 template <bool set>
@@ -105,6 +109,7 @@ class SpamAdjust : public Step {
     if (run.mode() == Mode::normal) run.outcome().spam_adjustment = std::clamp(run.outcome().spam_adjustment + *number, -1000, 1000);
     return true;
   }
+  void carry(Archive& archive) override { archive(text); }
 };
 
 std::unique_ptr<Step> compile_spamadjust(Compiler& compiler, const Arguments& arguments) {
@@ -120,6 +125,7 @@ class NoVacation : public Step {
     if (run.mode() == Mode::normal) run.outcome().no_vacation = true;
     return true;
   }
+  void carry(Archive& /*archive*/) override {}
 };
 
 std::unique_ptr<Step> compile_novacation(Compiler&, const Arguments&) { return std::make_unique<NoVacation>(); }
@@ -133,32 +139,32 @@ std::optional<int> spam_adjustment(std::string_view text) {
 }
 
 const Extension& hold_extension() {
-  static const Extension extension = {"vnd.postern.hold", "Postern", "put the message aside until the administrator releases it", true, {{"hold", {}, kNoTags, false, compile_hold}}, {}, {}, kHolds};
+  static const Extension extension = {"vnd.postern.hold", "Postern", "put the message aside until the administrator releases it", true, {{"hold", {}, kNoTags, false, step<Hold>(compile_hold)}}, {}, {}, kHolds};
   return extension;
 }
 
 const Extension& capture_extension() {
-  static const Extension extension = {"vnd.postern.capture", "Postern", "send a copy, enclosed with its envelope, to an address", true, {{"capture", {Form::string}, kNoTags, false, compile_capture}}, {}, {}, kCaptures};
+  static const Extension extension = {"vnd.postern.capture", "Postern", "send a copy, enclosed with its envelope, to an address", true, {{"capture", {Form::string}, kNoTags, false, step<Capture>(compile_capture)}}, {}, {}, kCaptures};
   return extension;
 }
 
 const Extension& addconversiontag_extension() {
-  static const Extension extension = {"vnd.postern.addconversiontag", "Postern", "add tags that the conversion table sees", true, {{"addconversiontag", {Form::strings}, kNoTags, false, compile_tags<false>}}, {}, {}, kTagsConversion};
+  static const Extension extension = {"vnd.postern.addconversiontag", "Postern", "add tags that the conversion table sees", true, {{"addconversiontag", {Form::strings}, kNoTags, false, step<ConversionTags>(compile_tags<false>)}}, {}, {}, kTagsConversion};
   return extension;
 }
 
 const Extension& setconversiontag_extension() {
-  static const Extension extension = {"vnd.postern.setconversiontag", "Postern", "replace the tags that the conversion table sees", true, {{"setconversiontag", {Form::strings}, kNoTags, false, compile_tags<true>}}, {}, {}, kTagsConversion};
+  static const Extension extension = {"vnd.postern.setconversiontag", "Postern", "replace the tags that the conversion table sees", true, {{"setconversiontag", {Form::strings}, kNoTags, false, step<ConversionTags>(compile_tags<true>)}}, {}, {}, kTagsConversion};
   return extension;
 }
 
 const Extension& spamadjust_extension() {
-  static const Extension extension = {"vnd.postern.spamadjust", "Postern", "raise or lower the score that spamtest sees", false, {{"spamadjust", {Form::string}, kNoTags, false, compile_spamadjust}}, {}, {}, kScoresSpam};
+  static const Extension extension = {"vnd.postern.spamadjust", "Postern", "raise or lower the score that spamtest sees", false, {{"spamadjust", {Form::string}, kNoTags, false, step<SpamAdjust>(compile_spamadjust)}}, {}, {}, kScoresSpam};
   return extension;
 }
 
 const Extension& novacation_extension() {
-  static const Extension extension = {"vnd.postern.novacation", "Postern", "send no vacation reply, whatever script asks for one", false, {{"novacation", {}, kNoTags, false, compile_novacation}}, {}, {}, kSendsVacation};
+  static const Extension extension = {"vnd.postern.novacation", "Postern", "send no vacation reply, whatever script asks for one", false, {{"novacation", {}, kNoTags, false, step<NoVacation>(compile_novacation)}}, {}, {}, kSendsVacation};
   return extension;
 }
 

@@ -2,6 +2,7 @@
 // reject and ereject (RFC 5429), and our own refuse (access-control.md 6.3). Whether the sender is told in the SMTP dialogue or by
 // mail is for whoever carries it out; the texts of the mails are in replies.h.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -30,6 +31,11 @@ class Reject : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override {
+    archive.choice(kind, Action::Kind::refuse);
+    if (kind != Action::Kind::reject && kind != Action::Kind::ereject && kind != Action::Kind::refuse) archive.fail();
+    archive(reason);
+  }
 };
 
 template <Action::Kind kind>
@@ -46,17 +52,17 @@ std::unique_ptr<Step> compile_reject(Compiler& compiler, const Arguments& argume
 }  // namespace
 
 const Extension& reject_extension() {
-  static const Extension extension = {"reject", "RFC 5429", "refuse the message", false, {{"reject", {Form::string}, kNoTags, false, compile_reject<Action::Kind::reject>}}, {}, {}, kRejects};
+  static const Extension extension = {"reject", "RFC 5429", "refuse the message", false, {{"reject", {Form::string}, kNoTags, false, step<Reject>(compile_reject<Action::Kind::reject>)}}, {}, {}, kRejects};
   return extension;
 }
 
 const Extension& ereject_extension() {
-  static const Extension extension = {"ereject", "RFC 5429", "refuse the message in the SMTP dialogue where possible", false, {{"ereject", {Form::string}, kNoTags, false, compile_reject<Action::Kind::ereject>}}, {}, {}, kRejects};
+  static const Extension extension = {"ereject", "RFC 5429", "refuse the message in the SMTP dialogue where possible", false, {{"ereject", {Form::string}, kNoTags, false, step<Reject>(compile_reject<Action::Kind::ereject>)}}, {}, {}, kRejects};
   return extension;
 }
 
 const Extension& refuse_extension() {
-  static const Extension extension = {"vnd.postern.refuse", "Postern", "refuse the message in the SMTP dialogue if all recipients agree", false, {{"refuse", {Form::string}, kNoTags, false, compile_reject<Action::Kind::refuse>}}, {}, {}, kRejects};
+  static const Extension extension = {"vnd.postern.refuse", "Postern", "refuse the message in the SMTP dialogue if all recipients agree", false, {{"refuse", {Form::string}, kNoTags, false, step<Reject>(compile_reject<Action::Kind::refuse>)}}, {}, {}, kRejects};
   return extension;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // spamtest, spamtestplus and virustest (RFC 5235). The scores are the host's, from what our own scanners said.
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -30,6 +31,10 @@ class ScoreTest : public Step {
     if (matcher.type == MatchType::count) return matcher.matches_count(run, tested ? 1 : 0);
     return matcher.matches(run, std::to_string(!tested ? 0 : percent ? score->percent : score->value));
   }
+  void carry(Archive& archive) override {
+    archive.choice(what, What::viruses);
+    archive(percent, matcher);
+  }
 };
 
 template <What what>
@@ -44,7 +49,7 @@ std::unique_ptr<Step> compile_score(Compiler& compiler, const Arguments& argumen
 }  // namespace
 
 const Extension& spamtest_extension() {
-  static const Extension extension = {"spamtest", "RFC 5235", "test how likely the message is spam", false, {}, {{"spamtest", {Form::string}, kMatch, false, compile_score<What::spam>}}, {}, kScoresSpam};
+  static const Extension extension = {"spamtest", "RFC 5235", "test how likely the message is spam", false, {}, {{"spamtest", {Form::string}, kMatch, false, step<ScoreTest>(compile_score<What::spam>)}}, {}, kScoresSpam};
   return extension;
 }
 
@@ -55,7 +60,7 @@ const Extension& spamtestplus_extension() {
 }
 
 const Extension& virustest_extension() {
-  static const Extension extension = {"virustest", "RFC 5235", "test how likely the message has a virus", false, {}, {{"virustest", {Form::string}, kMatch, false, compile_score<What::viruses>}}, {}, kScoresViruses};
+  static const Extension extension = {"virustest", "RFC 5235", "test how likely the message has a virus", false, {}, {{"virustest", {Form::string}, kMatch, false, step<ScoreTest>(compile_score<What::viruses>)}}, {}, kScoresViruses};
   return extension;
 }
 

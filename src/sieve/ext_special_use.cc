@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // special-use (RFC 8579): specialuse_exists, and :specialuse of fileinto. mailboxid (RFC 9042): mailboxidexists, and :mailboxid.
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/filing.h"
 #include "sieve/interpreter.h"
@@ -27,6 +28,7 @@ class SpecialUseExists : public Step {
       return run.spend(16) && is_special_use(use) && run.host().mailbox_with_use(use, among).has_value();
     });
   }
+  void carry(Archive& archive) override { archive(mailbox, uses); }
 };
 
 std::unique_ptr<Step> compile_specialuse_exists(Compiler& compiler, const Arguments& arguments) {
@@ -45,6 +47,7 @@ class MailboxIdExists : public Step {
   bool perform(Run& run) const override {
     return std::all_of(ids.begin(), ids.end(), [&](const Text& id) { return run.spend(16) && run.host().mailbox_with_id(id.value(run)).has_value(); });
   }
+  void carry(Archive& archive) override { archive(ids); }
 };
 
 std::unique_ptr<Step> compile_mailboxidexists(Compiler& compiler, const Arguments& arguments) {
@@ -58,7 +61,7 @@ std::unique_ptr<Step> compile_mailboxidexists(Compiler& compiler, const Argument
 const Extension& special_use_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"special-use", "RFC 8579", "file into mailboxes by their use", false, {},
-      {{"specialuse_exists", {Form::string, Form::strings}, kNoTags, true, compile_specialuse_exists}},
+      {{"specialuse_exists", {Form::string, Form::strings}, kNoTags, true, step<SpecialUseExists>(compile_specialuse_exists)}},
       {{Parameter::string, "fileinto", "specialuse", "mailbox"}, {Parameter::string, "vacation", "specialuse", "mailbox", "fcc"}, {Parameter::string, "notify", "specialuse", "mailbox", "fcc"}}, kKnowsUses};
   return extension;
 }
@@ -66,7 +69,7 @@ const Extension& special_use_extension() {
 const Extension& mailboxid_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"mailboxid", "RFC 9042", "file into mailboxes by their id", false, {},
-      {{"mailboxidexists", {Form::strings}, kNoTags, false, compile_mailboxidexists}},
+      {{"mailboxidexists", {Form::strings}, kNoTags, false, step<MailboxIdExists>(compile_mailboxidexists)}},
       {{Parameter::string, "fileinto", "mailboxid", "mailbox"}, {Parameter::string, "vacation", "mailboxid", "mailbox", "fcc"}, {Parameter::string, "notify", "mailboxid", "mailbox", "fcc"}}, kKnowsMailboxIds};
   return extension;
 }

@@ -2,6 +2,7 @@
 // vacation (RFC 5230) and vacation-seconds (RFC 6131). Here the wish only; whether a reply is due, and its text, is replies.cc.
 #include "base/text.h"
 #include "mail/address.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/digest.h"
 #include "sieve/filing.h"
@@ -68,6 +69,7 @@ class VacationStep : public Step {
     run.act(std::move(action));
     return true;
   }
+  void carry(Archive& archive) override { archive(period, subject, from, handle, addresses, mime, reason, copy); }
 
  private:
   static bool refuse(Run& run, const std::string& problem) {
@@ -111,7 +113,7 @@ std::unique_ptr<Step> compile_vacation(Compiler& compiler, const Arguments& argu
 
 const Extension& vacation_extension() {
   using Parameter = TagDefinition::Parameter;
-  static const Extension extension = {"vacation", "RFC 5230", "answer for somebody who is away", false, {{"vacation", {Form::string}, kNoTags, false, compile_vacation}}, {},
+  static const Extension extension = {"vacation", "RFC 5230", "answer for somebody who is away", false, {{"vacation", {Form::string}, kNoTags, false, step<VacationStep>(compile_vacation)}}, {},
       {{Parameter::number, "vacation", "days", "period"}, {Parameter::string, "vacation", "subject"}, {Parameter::string, "vacation", "from"},
        {Parameter::strings, "vacation", "addresses"}, {Parameter::none, "vacation", "mime"}, {Parameter::string, "vacation", "handle"}}, kSendsVacation};
   return extension;

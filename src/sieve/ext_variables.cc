@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // variables (RFC 5229): set with its modifiers, the test string. References in strings are the compiler's (compiler.cc, text()).
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 #include "sieve/modifiers.h"
@@ -20,6 +21,10 @@ class Set : public Step {
     modifiers.apply(value, run.limits().variable_bytes);
     run.set_variable(variable, std::move(value));
     return true;
+  }
+  void carry(Archive& archive) override {
+    archive.variable(variable);
+    archive(text, modifiers);
   }
 };
 
@@ -52,6 +57,7 @@ class String : public Step {
     }
     return matcher.type == MatchType::count && matcher.matches_count(run, count);
   }
+  void carry(Archive& archive) override { archive(sources, matcher); }
 };
 
 std::unique_ptr<Step> compile_string(Compiler& compiler, const Arguments& arguments) {
@@ -66,8 +72,8 @@ std::unique_ptr<Step> compile_string(Compiler& compiler, const Arguments& argume
 const Extension& variables_extension() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"variables", "RFC 5229", "set, ${name} in strings, the test string", false,
-      {{"set", {Form::string, Form::string}, kNoTags, false, compile_set}},
-      {{"string", {Form::strings, Form::strings}, kMatch, false, compile_string}},
+      {{"set", {Form::string, Form::string}, kNoTags, false, step<Set>(compile_set)}},
+      {{"string", {Form::strings, Form::strings}, kMatch, false, step<String>(compile_string)}},
       {{Parameter::none, "set", "lower", "modifier of precedence 40"},
        {Parameter::none, "set", "upper", "modifier of precedence 40"},
        {Parameter::none, "set", "lowerfirst", "modifier of precedence 30"},

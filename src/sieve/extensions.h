@@ -23,6 +23,24 @@ enum class Form { string, strings, number };
 // Which families of tags a test or command takes.
 enum Takes : unsigned { kNoTags = 0, kMatch = 1, kAddressPart = 2 };
 
+// How the step of a command or test comes into being: from its arguments, or empty, to be filled by Step::carry(). Without the second a program
+// that has it can't be kept.
+struct StepCompiler {
+  using Compile = std::unique_ptr<Step> (*)(Compiler&, const Arguments&);
+  using Make = std::unique_ptr<Step> (*)();
+  StepCompiler() = default;
+  StepCompiler(Compile compile, Make make = nullptr) : compile(compile), make(make) {}  // NOLINT(google-explicit-constructor): tables hold plain functions too
+  std::unique_ptr<Step> operator()(Compiler& compiler, const Arguments& arguments) const { return compile(compiler, arguments); }
+  Compile compile = nullptr;
+  Make make = nullptr;
+};
+
+// For the tables of the extensions, with the class of the step.
+template <class Made>
+StepCompiler step(StepCompiler::Compile compile) {
+  return {compile, [] { return std::unique_ptr<Step>(std::make_unique<Made>()); }};
+}
+
 // A command or a test.
 struct Definition {
   std::string_view name;
@@ -30,7 +48,7 @@ struct Definition {
   unsigned takes = kNoTags;
   bool first_is_optional = false;   // the first positional argument may be missing
   // Null: mistakes were reported. Of a test may also return null after it called compiler.decided().
-  std::unique_ptr<Step> (*compile)(Compiler&, const Arguments&) = nullptr;
+  StepCompiler compile;
   bool last_is_optional = false;    // the last positional argument may be missing
   bool has_block = false;           // a command with a block; compile() returns a BlockStep
 };

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "mail/charset.h"
+#include "sieve/archive.h"
 
 #include <algorithm>
 #include <limits>
@@ -104,6 +105,13 @@ bool FieldSelector::all_exist(Run& run) const {
     if (!(in_parts ? any_in_part(run, current_part(run), name, there) : any_named(run, i, name, there))) return false;
   }
   return true;
+}
+
+void FieldSelector::carry(Archive& archive) {
+  archive(names_, index_, last_, mime_, any_child_);
+  ids_.resize(names_.size(), std::numeric_limits<std::uint32_t>::max());
+  for (std::size_t i = 0; i < names_.size(); ++i)
+    if (names_[i].is_constant()) archive.field_name(ids_[i]);
 }
 
 void warn_about_names(Compiler& compiler, const Argument& names, const std::vector<Text>& texts) {

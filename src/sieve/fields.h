@@ -69,6 +69,7 @@ class FieldSelector {
   bool first(Run& run, const std::function<bool(const FieldValue&)>& look) const;
   // Whether each name has a field.
   bool all_exist(Run& run) const;
+  void carry(Archive& archive);
 
  private:
   bool any_named(Run& run, std::size_t name, std::string_view text, const std::function<bool(const FieldValue&)>& look) const;

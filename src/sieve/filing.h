@@ -16,6 +16,7 @@ class FilingTarget {
   FilingTarget(Compiler& compiler, const Arguments& arguments, const StringItem& mailbox);
   // Where to; nothing if the run has failed.
   std::optional<FileCopy> value(Run& run) const;
+  void carry(Archive& archive);
 
  private:
   Text mailbox_;
@@ -32,6 +33,7 @@ class FccArgument {
   FccArgument(Compiler& compiler, const Arguments& arguments);
   // Nothing without :fcc, or if the run has failed.
   std::optional<FileCopy> value(Run& run) const { return target_ ? target_->value(run) : std::nullopt; }
+  void carry(Archive& archive);
 
  private:
   std::optional<FilingTarget> target_;

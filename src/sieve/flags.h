@@ -20,6 +20,7 @@ class FlagsArgument {
   FlagsArgument() = default;
   FlagsArgument(Compiler& compiler, const Arguments& arguments);
   [[nodiscard]] std::vector<std::string> value(const Run& run) const;
+  void carry(Archive& archive);
 
  private:
   bool given_ = false;

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_sieve.a
 libpostern_sieve_a_SOURCES = \
   src/sieve/actions.cc \
+  src/sieve/archive.h src/sieve/archive.cc \
   src/sieve/address_part.h src/sieve/address_part.cc \
   src/sieve/compile.h src/sieve/compiler.h src/sieve/compiler.cc \
   src/sieve/digest.h src/sieve/digest.cc \

@@ -3,6 +3,7 @@
 // capability of its own, vnd.postern.NAME, for the server's scripts only; they take effect also when another level has decided.
 #include "base/text.h"
 #include "mail/encode.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 #include "sieve/part_edit.h"
@@ -47,6 +48,10 @@ class MarkStep : public Step {
     }
     run.mark(std::move(mark));
     return true;
+  }
+  void carry(Archive& archive) override {
+    archive.choice(kind, Mark::Kind::prefix);
+    archive(text);
   }
 };
 
@@ -93,19 +98,19 @@ void apply(const Mark& mark, Message& message) {
 
 const Extension& postern_addheader_extension() {
   static const Extension extension = {"vnd.postern.addheader", "Postern", "addheader \"Name: value\": add a header field", true,
-                                      {{"addheader", {Form::string}, kNoTags, false, compile_mark<Mark::Kind::field>}}, {}, {}, kStoresEdited};
+                                      {{"addheader", {Form::string}, kNoTags, false, step<MarkStep>(compile_mark<Mark::Kind::field>)}}, {}, {}, kStoresEdited};
   return extension;
 }
 
 const Extension& addtag_extension() {
   static const Extension extension = {"vnd.postern.addtag", "Postern", "put a text in front of the Subject", true,
-                                      {{"addtag", {Form::string}, kNoTags, false, compile_mark<Mark::Kind::tag>}}, {}, {}, kStoresEdited};
+                                      {{"addtag", {Form::string}, kNoTags, false, step<MarkStep>(compile_mark<Mark::Kind::tag>)}}, {}, {}, kStoresEdited};
   return extension;
 }
 
 const Extension& addprefix_extension() {
   static const Extension extension = {"vnd.postern.addprefix", "Postern", "put a text in front of the first text part", true,
-                                      {{"addprefix", {Form::string}, kNoTags, false, compile_mark<Mark::Kind::prefix>}}, {}, {}, kStoresEdited};
+                                      {{"addprefix", {Form::string}, kNoTags, false, step<MarkStep>(compile_mark<Mark::Kind::prefix>)}}, {}, {}, kStoresEdited};
   return extension;
 }
 

@@ -2,6 +2,7 @@
 #include "sieve/match.h"
 
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/interpreter.h"
 
@@ -238,6 +239,16 @@ std::optional<std::string> Matcher::prepare(const Limits& limits, std::size_t* r
     if (type == MatchType::matches) key.pattern = Pattern(key.folded);
   }
   return std::nullopt;
+}
+
+void Matcher::Key::carry(Archive& archive) { archive(text); }
+
+// What was prepared is prepared again.
+void Matcher::carry(Archive& archive) {
+  archive.choice(type, MatchType::list);
+  archive.choice(comparator, Comparator::unicode_casemap);
+  archive(relation, sets_match_values, keys);
+  if (archive.reads() && !archive.failed() && prepare(archive.limits(), &archive.regex_bytes())) archive.fail();
 }
 
 bool Matcher::matches_stable(Run& run, std::string_view value) const {

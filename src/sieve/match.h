@@ -58,6 +58,7 @@ class Matcher {
     bool no_text = false;        // it is no UTF-8 and can't match with i;unicode-casemap
     Pattern pattern;             // for :matches
     std::shared_ptr<const Regex> regex;  // for :regex
+    void carry(Archive& archive);
   };
   MatchType type = MatchType::is;
   Comparator comparator = Comparator::ascii_casemap;
@@ -75,6 +76,7 @@ class Matcher {
   bool matches_stable(Run& run, std::string_view value) const;
   // :count
   bool matches_count(Run& run, std::size_t count) const;
+  void carry(Archive& archive);
 
  private:
   bool matches_folded(Run& run, std::string_view value, std::string_view folded_value, const std::vector<std::uint32_t>* places) const;

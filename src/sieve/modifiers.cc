@@ -2,6 +2,7 @@
 #include "sieve/modifiers.h"
 
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/regex.h"
 
 #include <algorithm>
@@ -58,6 +59,17 @@ std::string quoted_for_wildcards(std::string_view text) {
 Modifiers::Modifiers(const Arguments& arguments) {
   for (const std::string_view tag : kOrder)
     if (arguments.has(tag)) tags_.push_back(tag);
+}
+
+void Modifiers::carry(Archive& archive) {
+  std::size_t number = tags_.size();
+  archive.count(number);
+  tags_.resize(number);
+  for (std::string_view& tag : tags_) {
+    auto place = static_cast<std::uint32_t>(std::find(kOrder.begin(), kOrder.end(), tag) - kOrder.begin());
+    archive.reference(place, kOrder.size());
+    if (place < kOrder.size()) tag = kOrder[place];
+  }
 }
 
 void Modifiers::apply(std::string& value, std::size_t most_bytes) const {

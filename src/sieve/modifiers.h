@@ -17,6 +17,7 @@ class Modifiers {
   // In the order of precedence, whatever the order in the script. No modifier makes a value longer than `most_bytes`: it is cut
   // where no character, escape or %XX is broken.
   void apply(std::string& value, std::size_t most_bytes) const;
+  void carry(Archive& archive);
 
  private:
   std::vector<std::string_view> tags_;   // in the order of application

@@ -13,6 +13,8 @@
 namespace postern::sieve {
 
 class Run;
+class Archive;
+struct Definition;
 
 // A test or an action with its arguments, made by the extension that knows it.
 class Step {
@@ -23,9 +25,13 @@ class Step {
   virtual ~Step() = default;
   // A test returns its result; an action true. A mistake at run time goes to run.fail().
   virtual bool perform(Run& run) const = 0;
+  // All that perform() needs, to or from the bytes of a program that is kept (archive.h). A new member here, or another meaning
+  // of one, is another kProgramVersion (program_code.h).
+  virtual void carry(Archive& archive) = 0;
 
   Place place;
   std::string name;
+  const Definition* definition = nullptr;
 };
 
 // What a command with a block keeps while its block runs.
@@ -69,6 +75,7 @@ class Text {
   // The value in this run; `scratch` holds it if it had to be put together.
   std::string_view value(const Run& run, std::string& scratch) const;
   [[nodiscard]] std::string value(const Run& run) const;
+  void carry(Archive& archive);
 
  private:
   std::string constant_;
@@ -100,7 +107,7 @@ class Program {
   };
   std::vector<Unit> units;
   std::vector<Instruction> instructions;
-  std::vector<std::unique_ptr<const Step>> steps;
+  std::vector<std::unique_ptr<Step>> steps;
   std::vector<std::string> global_variables;
   std::vector<std::string> capabilities; // that `ihave` asked for and `need` may check
   std::vector<std::string> field_names;  // of header fields that tests name as constants

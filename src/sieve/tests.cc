@@ -2,6 +2,7 @@
 // The tests of the base language: address, exists, header, size (RFC 5228 section 5). The ones without arguments are the compiler's.
 #include "base/text.h"
 #include "mail/part.h"
+#include "sieve/archive.h"
 #include "sieve/address_part.h"
 #include "sieve/compiler.h"
 #include "sieve/fields.h"
@@ -49,6 +50,10 @@ class Header : public Step {
     const bool found = fields.any(run, [&](const FieldValue& field) { return look_at_mime(run, field.value(), look); });
     return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
   }
+  void carry(Archive& archive) override {
+    archive.choice(mime, MimeValue::parameters);
+    archive(fields, parameters, matcher);
+  }
 
  private:
   // "text/html; charset=utf-8", or "inline; filename=x" of Content-Disposition, which has no subtype.
@@ -89,6 +94,7 @@ class Exists : public Step {
  public:
   FieldSelector fields;
   bool perform(Run& run) const override { return fields.all_exist(run); }
+  void carry(Archive& archive) override { archive(fields); }
 };
 
 std::unique_ptr<Step> compile_exists(Compiler& compiler, const Arguments& arguments) {
@@ -120,6 +126,10 @@ class Address : public Step {
     }, is_address_field);
     return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
   }
+  void carry(Archive& archive) override {
+    archive(fields, matcher);
+    archive.choice(part, AddressPart::detail);
+  }
 };
 
 std::unique_ptr<Step> compile_address(Compiler& compiler, const Arguments& arguments) {
@@ -143,6 +153,7 @@ class Size : public Step {
     const std::uint64_t size = run.edited().size();
     return over ? size > limit : size < limit;   // a message of exactly this size is neither
   }
+  void carry(Archive& archive) override { archive(over, limit); }
 };
 
 std::unique_ptr<Step> compile_size(Compiler& compiler, const Arguments& arguments) {
@@ -163,10 +174,10 @@ std::unique_ptr<Step> compile_size(Compiler& compiler, const Arguments& argument
 const Extension& base_tests() {
   using Parameter = TagDefinition::Parameter;
   static const Extension extension = {"", "RFC 5228", "the base language", false, {},
-      {{"address", {Form::strings, Form::strings}, kMatch | kAddressPart, false, compile_address},
-       {"exists", {Form::strings}, kNoTags, false, compile_exists},
-       {"header", {Form::strings, Form::strings}, kMatch, false, compile_header},
-       {"size", {}, kNoTags, false, compile_size}},
+      {{"address", {Form::strings, Form::strings}, kMatch | kAddressPart, false, step<Address>(compile_address)},
+       {"exists", {Form::strings}, kNoTags, false, step<Exists>(compile_exists)},
+       {"header", {Form::strings, Form::strings}, kMatch, false, step<Header>(compile_header)},
+       {"size", {}, kNoTags, false, step<Size>(compile_size)}},
       {{Parameter::none, "match", "is", "match type"},
        {Parameter::none, "match", "contains", "match type"},
        {Parameter::none, "match", "matches", "match type"},
