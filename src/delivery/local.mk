@@ -6,6 +6,7 @@ libpostern_delivery_a_SOURCES = \
   src/delivery/filter_host.h src/delivery/filter_host.cc \
   src/delivery/filter_settings.h src/delivery/filter_settings.cc \
   src/delivery/filtering.h src/delivery/filtering.cc \
+  src/delivery/program_cache.h src/delivery/program_cache.cc \
   src/delivery/scripts.h src/delivery/scripts.cc \
   src/delivery/verdict.h src/delivery/verdict.cc
 libpostern_delivery_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

@@ -98,6 +98,13 @@ void Archive::variable(std::uint32_t& number) {
   else if ((number & ~kGlobalVariable) >= shape_.global_variables) fail();
 }
 
+void Archive::unit(std::uint32_t& number) {
+  reference(number, shape_.units);
+  if (reads() && !failed_) units_.push_back(number);
+}
+
+std::vector<std::uint32_t> Archive::take_units() { return std::exchange(units_, {}); }
+
 std::size_t Archive::take_variables() { return std::exchange(variables_, 0); }
 
 }  // namespace postern::sieve

@@ -55,10 +55,12 @@ class Archive {
   void variable(std::uint32_t& number);
   void capability(std::uint32_t& number) { reference(number, shape_.capabilities); }
   void field_name(std::uint32_t& number) { reference(number, shape_.field_names); }
-  void unit(std::uint32_t& number) { reference(number, shape_.units); }
+  void unit(std::uint32_t& number);
   void reference(std::uint32_t& number, std::size_t below);
   // How many variables of its own the unit must have for what was read since the last call.
   std::size_t take_variables();
+  // The units that were named since the last call.
+  std::vector<std::uint32_t> take_units();
   // The number of elements of a list; whatever they are, each takes a byte.
   void count(std::size_t& number);
 
@@ -101,6 +103,7 @@ class Archive {
   std::size_t regex_bytes_ = 0;
   Shape shape_;
   std::size_t variables_ = 0;
+  std::vector<std::uint32_t> units_;
   bool failed_ = false;
 };
 

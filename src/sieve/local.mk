@@ -54,6 +54,7 @@ libpostern_sieve_a_SOURCES = \
   src/sieve/parser.h src/sieve/parser.cc \
   src/sieve/part_edit.h src/sieve/part_edit.cc \
   src/sieve/program.h \
+  src/sieve/program_code.h src/sieve/program_code.cc \
   src/sieve/regex.h src/sieve/regex.cc \
   src/sieve/replies.h src/sieve/replies.cc \
   src/sieve/run.h src/sieve/run.cc \

@@ -65,6 +65,7 @@ class Text {
     enum class Kind { literal, variable, match_value } kind = Kind::literal;
     std::string literal;
     std::uint32_t number = 0;      // of the variable or the match value
+    void carry(Archive& archive);
   };
   Text() = default;
   explicit Text(std::string constant) : constant_(std::move(constant)) {}

@@ -2,6 +2,7 @@
 #include "sieve/run.h"
 
 #include "base/text.h"
+#include "sieve/archive.h"
 #include "sieve/interpreter.h"
 
 #include <ctime>
@@ -445,6 +446,15 @@ Outcome run(const Program& program, const mail::MessageView& message, const Enve
   Message own(message);
   return run(program, own, envelope, host, limits, RunOptions{mode, nullptr, nullptr});
 }
+
+void Text::Piece::carry(Archive& archive) {
+  archive.choice(kind, Kind::match_value);
+  archive(literal);
+  if (kind == Kind::variable) archive.variable(number);
+  else archive(number);
+}
+
+void Text::carry(Archive& archive) { archive(constant_, pieces_); }
 
 std::string_view Text::value(const Run& run, std::string& scratch) const {
   if (is_constant()) return constant_;

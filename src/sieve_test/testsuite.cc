@@ -34,6 +34,7 @@ void fail(Run& run, std::string reason) {
 
 class TestBlock : public BlockStep {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   Text title;
   bool enter(Run& run, std::unique_ptr<BlockState>&) const override {
     if (!session_of(run).inside_script()) session_of(run).begin_test(title.value(run));
@@ -57,6 +58,7 @@ std::unique_ptr<Step> compile_test(Compiler& compiler, const Arguments& argument
 // A command with a string or two, and what it does with their values.
 class Command : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   using Action = void (*)(Run&, const std::vector<std::string>&);
   Action action = nullptr;
   std::vector<Text> texts;
@@ -108,6 +110,7 @@ constexpr std::array<std::string_view, 5> kObjects = {"message", "envelope.from"
 
 class TestSet : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   std::string object;
   Text value;
   bool perform(Run& run) const override {
@@ -130,6 +133,7 @@ std::unique_ptr<Step> compile_test_set(Compiler& compiler, const Arguments& argu
 
 class TestMessage : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   std::optional<Text> folder;
   std::size_t number = 0;
   bool command = false;
@@ -162,6 +166,7 @@ void mailbox_delete(Run& run, const std::vector<std::string>&) { fail(run, "test
 
 class MetadataSet : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   std::optional<Text> mailbox;
   Text entry, text;
   bool perform(Run& run) const override {
@@ -209,6 +214,7 @@ void result_print(Run& run, const std::vector<std::string>&) {
 // A test with strings, and what it asks.
 class Question : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   using Answer = bool (*)(Run&, const std::vector<std::string>&);
   Answer answer = nullptr;
   std::vector<Text> texts;
@@ -242,6 +248,7 @@ std::unique_ptr<Step> compile_script_run(Compiler&, const Arguments& arguments) 
 // The texts of errors, or the names of actions.
 class Listed : public Step {
  public:
+  void carry(Archive& /*archive*/) override {}   // programs of tests are not kept
   using List = std::vector<std::string> (*)(Run&);
   List list = nullptr;
   std::size_t index = 0;     // from 1; 0: any
