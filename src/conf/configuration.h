@@ -402,6 +402,7 @@ struct Filters {
   std::size_t includes = 255;
   std::size_t include_depth = 10;
   std::size_t variables = 255;
+  std::uint64_t cache_bytes = 64 * 1024 * 1024;  // of compiled programs on disk; 0: none are kept
   // Of a run.
   std::uint64_t steps = 10'000'000;
   std::size_t memory_bytes = 64 * 1024 * 1024;

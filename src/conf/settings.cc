@@ -87,6 +87,7 @@ const Setting kSettings[] = {
   {"filters.includes", Type::number, "255", 0, 1000, "scripts", "", running, &server<&C::filters, &Filters::includes>},
   {"filters.include_depth", Type::number, "10", 1, 20, "scripts", "", running, &server<&C::filters, &Filters::include_depth>},
   {"filters.variables", Type::number, "255", 1, 10'000, "variables", "", running, &server<&C::filters, &Filters::variables>},
+  {"filters.cache_bytes", Type::size, "64 MiB", 0, 64 * kGiB, "bytes", "", new_children, &server<&C::filters, &Filters::cache_bytes>},
   {"filters.steps", Type::number, "10000000", 1000, 10'000'000'000, "steps", "", running, &server<&C::filters, &Filters::steps>},
   {"filters.memory_bytes", Type::size, "64 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", running, &server<&C::filters, &Filters::memory_bytes>},
   {"filters.actions", Type::number, "32", 1, 1000, "actions", "", running, &server<&C::filters, &Filters::actions>},

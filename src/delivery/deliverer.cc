@@ -290,6 +290,11 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
   const mail::Envelope& envelope = job.record->envelope;
   job.suspicious = job.suspicious || job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
 
+  // Not answered yet; nobody should have announced it.
+  if (job.record->pending) {
+    job.unfinished = true;
+    co_return;
+  }
   if (envelope.jettisoned) {
     ++counters_.discarded;
     base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"by", "jettison"}});

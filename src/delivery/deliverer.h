@@ -73,6 +73,8 @@ class Deliverer {
   ~Deliverer();
   // For a reload: holds from the next batch on.
   void set_settings(DelivererSettings settings);
+  // How it asks filters, for who wants to know beforehand (delivery/verdict.h).
+  [[nodiscard]] Filtering& filtering() { return filtering_; }
 
   // Works on at most `most` of these records, from the front on and as far as nobody else has them and they are not finished. Returns how many
   // positions it looked at; the rest is for another call.

@@ -68,6 +68,8 @@ class Filtering {
   Filtering(store::Store& store, directory::Lookups& directory, ScriptOf script_of = {}) : store_(store), directory_(directory), script_of_(std::move(script_of)) {}
   // For a reload: holds from the next question on.
   void set_settings(FilterSettings settings);
+  // Scripts::set_cache().
+  void set_cache(ProgramCache* cache) { scripts_.set_cache(cache); }
   [[nodiscard]] const FilterSettings& settings() const { return settings_; }
 
   // The scripts that concern this recipient; empty if there are none.

@@ -48,17 +48,18 @@ bool may_be_kept(const sieve::CompileOptions& options) { return options.more_ext
 
 }  // namespace
 
-std::shared_ptr<const sieve::Program> ProgramCache::find(std::string_view source, const sieve::CompileOptions& options) {
-  if (!may_be_kept(options)) return nullptr;
+ProgramCache::Found ProgramCache::find(std::string_view source, const sieve::CompileOptions& options) {
+  Found found;
+  if (!may_be_kept(options)) return found;
   const std::string key = sieve::program_key(source, options);
   auto bytes = base::read_file(directory_.get(), key + std::string(kSuffix), kMostFileBytes);
   if (!bytes) {
     if (bytes.error().kind != Kind::not_found) ++counters_.refused;
-    return nullptr;
+    return found;
   }
-  const auto refuse = [&]() -> std::shared_ptr<const sieve::Program> {
+  const auto refuse = [&] {
     ++counters_.refused;
-    return nullptr;
+    return found;
   };
   const std::string_view all = *bytes;
   if (all.size() < kMagic.size() + kDigestBytes || !all.starts_with(kMagic)) return refuse();
@@ -68,16 +69,19 @@ std::shared_ptr<const sieve::Program> ProgramCache::find(std::string_view source
   sieve::Archive archive(content, options.run_limits, 0);
   archive(kept);
   if (archive.failed() || !archive.at_end() || kept.key != key) return refuse();
+  bool changed = false;
   for (const Included& one : kept.included) {
     if (one.place > static_cast<std::uint32_t>(sieve::ScriptPlace::global)) return refuse();
-    if (digest_of(options, static_cast<sieve::ScriptPlace>(one.place), one.name) != one.digest) return refuse();
+    found.included.push_back({static_cast<sieve::ScriptPlace>(one.place), one.name});
+    changed = changed || digest_of(options, found.included.back().place, one.name) != one.digest;
   }
-  auto program = sieve::decode_program(kept.program, options);
-  if (program == nullptr) return refuse();
+  if (changed) return found;
+  found.program = sieve::decode_program(kept.program, options);
+  if (found.program == nullptr) return refuse();
   ++counters_.found;
   // So that it counts as used.
   if (auto file = files_.open(directory_.get(), key + std::string(kSuffix), O_RDONLY)) [[maybe_unused]] const auto touched = files_.touch(file->get());
-  return program;
+  return found;
 }
 
 void ProgramCache::keep(std::string_view source, const sieve::CompileOptions& options, const sieve::Compiled& compiled) {

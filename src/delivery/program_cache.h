@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace postern::delivery {
 
@@ -24,8 +25,11 @@ class ProgramCache {
  public:
   ProgramCache(base::Files& files, base::Descriptor directory, std::uint64_t most_bytes) : files_(files), directory_(std::move(directory)), most_bytes_(most_bytes) {}
 
-  // Null if it is not there, or not to be trusted.
-  std::shared_ptr<const sieve::Program> find(std::string_view source, const sieve::CompileOptions& options);
+  struct Found {
+    std::shared_ptr<const sieve::Program> program;          // null if it is not there, or not to be trusted
+    std::vector<sieve::Compiled::Included> included;        // what was looked for when it was compiled; also if only these have changed
+  };
+  Found find(std::string_view source, const sieve::CompileOptions& options);
   void keep(std::string_view source, const sieve::CompileOptions& options, const sieve::Compiled& compiled);
 
   struct Counters {

@@ -6,6 +6,20 @@
 #include <algorithm>
 
 namespace postern::delivery {
+namespace {
+
+std::vector<std::string> personal_names(std::vector<sieve::Compiled::Included> included) {
+  std::vector<std::string> names;
+  for (sieve::Compiled::Included& one : included)
+    if (one.place == sieve::ScriptPlace::personal) names.push_back(std::move(one.name));
+  return names;
+}
+
+bool lacks(const std::vector<std::string>& names, const PersonalScripts& personal) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return !personal.contains(name); });
+}
+
+}  // namespace
 
 void Scripts::set_options(sieve::CompileOptions options) {
   // A reload may bring other limits, or other scripts to be included: too rare to compare them.
@@ -43,16 +57,24 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
   const std::string whole = sieve::joined_rules(source);
   Entry entry;
   if (!whole.empty()) {
-    sieve::Compiled compiled = sieve::compile(whole, options);
-    entry.program = std::move(compiled.program);
-    for (const sieve::Mistake& mistake : compiled.mistakes) {
-      if (mistake.warning) continue;
-      entry.problem = (mistake.script.empty() ? "" : "included script \"" + mistake.script + "\", ") + "line " + std::to_string(mistake.line) + ", column " +
-                      std::to_string(mistake.column) + ": " + mistake.text;
-      break;
+    if (cache_ != nullptr) {
+      ProgramCache::Found kept = cache_->find(whole, options);
+      entry.program = std::move(kept.program);
+      entry.includes = personal_names(std::move(kept.included));
     }
-    for (sieve::Compiled::Included& one : compiled.included)
-      if (one.place == sieve::ScriptPlace::personal) entry.includes.push_back(std::move(one.name));
+    // What it includes besides has to be asked for first; a program that was kept says so without being compiled.
+    if (entry.program == nullptr && !lacks(entry.includes, personal)) {
+      sieve::Compiled compiled = sieve::compile(whole, options);
+      entry.program = compiled.program;
+      entry.includes = personal_names(compiled.included);
+      if (cache_ != nullptr && !lacks(entry.includes, personal)) cache_->keep(whole, options, compiled);
+      for (const sieve::Mistake& mistake : compiled.mistakes) {
+        if (mistake.warning) continue;
+        entry.problem = (mistake.script.empty() ? "" : "included script \"" + mistake.script + "\", ") + "line " + std::to_string(mistake.line) + ", column " +
+                        std::to_string(mistake.column) + ": " + mistake.text;
+        break;
+      }
+    }
   }
   bytes_ += key.size() + (entry.program ? sieve::facts(*entry.program).bytes : 0);
   return programs_.emplace(std::move(key), std::move(entry)).first->second;

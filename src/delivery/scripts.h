@@ -4,6 +4,7 @@
 //
 // A text that does not compile is remembered as well, with its first mistake, so that a broken script costs no more than a good
 // one. Limits: kMostPrograms texts of kMostBytes together, programs included; beyond it the cache begins anew.
+#include "delivery/program_cache.h"
 #include "sieve/compile.h"
 #include "sieve/levels.h"
 
@@ -32,6 +33,8 @@ class Scripts {
 
   // How scripts are compiled. Other options than before forget what is compiled.
   void set_options(sieve::CompileOptions options);
+  // Where programs are looked for before a text is compiled; null: nowhere. It must outlive this.
+  void set_cache(ProgramCache* cache) { cache_ = cache; }
 
   // Appends the script `source` of `level` to `scripts`; nothing if `source` is empty, or has only rules that are switched off. `name` is for the
   // log. `personal` are the account's own scripts that it includes, as far as they are known; the names of those that are wanted besides
@@ -48,6 +51,7 @@ class Scripts {
   };
   const Entry& compiled(const std::string& source, bool system_script, const PersonalScripts& personal);
   sieve::CompileOptions options_;
+  ProgramCache* cache_ = nullptr;
   std::unordered_map<std::string, Entry> programs_;  // key: 's' or 'u', the text, those that it includes
   std::size_t bytes_ = 0;
 };

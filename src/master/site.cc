@@ -127,6 +127,7 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
   for (const char* const name : {"journal", "large", "corrupt"})
     if (auto made = keep_directory(outgoing->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool/outgoing");
   if (auto made = keep_directory(site.base.get(), "mail", site.root, site.mail, 0700); !made) return made.error().in(path);
+  if (auto made = keep_directory(site.base.get(), "filters", site.root, site.mail, 0700); !made) return made.error().in(path);
   if (auto made = keep_directory(site.base.get(), "directory", site.root, site.directory, 0700); !made) return made.error().in(path);
   if (auto made = keep_directory(site.base.get(), "sequences", site.root, site.network, 02770); !made) return made.error().in(path);
   return site;

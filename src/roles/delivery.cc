@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "roles/delivery.h"
 
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "delivery/deliverer.h"
 #include "delivery/filter_settings.h"
+#include "delivery/verdict.h"
 #include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
@@ -63,7 +65,8 @@ class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter,
                std::unique_ptr<Submitter> outgoing, spool::JournalReader reader,
-               spool::Deferred deferred, spool::Deferred discarded, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices)
+               spool::Deferred deferred, spool::Deferred discarded, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices,
+               base::Descriptor questions)
       : io_(io),
         child_(start.number),
         base_(start.take("base")),
@@ -84,8 +87,12 @@ class DeliveryRole {
                     [this](std::string account, std::string name) { return directory_.script_of(std::move(account), std::move(name)); },
                     [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); }},
                    deliverer_settings(*start.configuration, start.number)),
+        verdicts_(reader_, directory_, deliverer_.filtering()),
         batch_messages_(start.configuration->delivery.batch_messages),
-        feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan) {}
+        feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan),
+        questions_(io, questions.release()) {
+    keep_programs(start.configuration->filters.cache_bytes);
+  }
 
   void begin(service::ControlLink& link) {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
@@ -99,6 +106,7 @@ class DeliveryRole {
       feed_.wake();
       if (!working_) io_.stop();
     });
+    net::run_for_life(io_, answer_questions());
     feed_.begin();
     net::run_for_life(io_, serve());
   }
@@ -110,6 +118,32 @@ class DeliveryRole {
   }
 
  private:
+  // Compiled filters are kept beside the mailboxes, if their directory is there: an older master may not have made it.
+  void keep_programs(std::uint64_t most_bytes) {
+    if (most_bytes == 0) return;
+    auto directory = base::open_directory(base_.get(), "filters");
+    if (!directory) return base::log_event(Severity::warning, "program-not-kept", {{"reason", directory.error().what}});
+    programs_.emplace(base::system_files(), std::move(*directory), most_bytes);
+    deliverer_.filtering().set_cache(&*programs_);
+  }
+
+  // Says of records that are not answered yet who refuses them. One question at a time: others that wait are for whoever is idle.
+  Awaitable<void> answer_questions() {
+    for (;;) {
+      co_await questions_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+      auto question = base::receive_with_descriptors(questions_.native_handle(), spool::kMostNoticeBytes);
+      // Another child was faster.
+      if (!question || question->descriptors.size() != 1) continue;
+      const auto positions = spool::decode_notice(question->bytes);
+      if (positions.size() != 1) continue;
+      POSTERN_KILL_POINT("verdict-asked");
+      const std::vector<mail::Refusal> refusals = co_await verdicts_.refusals(positions.front());
+      const std::string answer = delivery::encode_verdict(refusals);
+      // Whoever has asked may have given up.
+      [[maybe_unused]] const ssize_t sent = ::send(question->descriptors.front().get(), answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+  }
+
   Awaitable<void> serve() {
     auto next_discarded = base::steady_now();
     while (!finishing_) {
@@ -168,9 +202,12 @@ class DeliveryRole {
   directory::Client directory_;
   Outside outside_;
   RulesInForce rules_;
+  std::optional<delivery::ProgramCache> programs_;
   delivery::Deliverer deliverer_;
+  delivery::Verdicts verdicts_;
   std::size_t batch_messages_;
   JournalFeed feed_;
+  asio::posix::stream_descriptor questions_;
   std::vector<spool::Position> found_;  // by the last scan, not yet looked at
   bool finishing_ = false, working_ = false;
 };
@@ -206,10 +243,12 @@ int run_delivery(service::Start& start) {
   if (!generations) return failed(generations.error());
   base::Descriptor notices = start.take("notices-read");
   if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
+  base::Descriptor questions = start.take("verdicts-read");
+  if (!questions) return failed({Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
   DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),
-                    std::move(notices));
+                    std::move(notices), std::move(questions));
   role.begin(link);
   link.ready();
   io.run();

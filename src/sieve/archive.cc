@@ -19,7 +19,7 @@ constexpr std::int64_t kMostSeconds = std::int64_t{36500} * 86400;
 void Archive::carry(std::uint64_t& value) {
   if (!reads()) {
     std::uint64_t left = value;
-    for (; left >= 128; left >>= 7) *to_ += static_cast<char>(left & 127 | 128);
+    for (; left >= 128; left >>= 7) *to_ += static_cast<char>((left & 127) | 128);
     *to_ += static_cast<char>(left);
     return;
   }

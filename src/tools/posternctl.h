@@ -83,6 +83,9 @@ extern const char* const kCertificateDetails;
 // ctl_queue.cc
 int run_queue(const Context&, const std::vector<std::string>&);
 extern const char* const kQueueDetails;
+// ctl_filter.cc
+int run_filter(const Context&, const std::vector<std::string>&);
+extern const char* const kFilterDetails;
 // ctl_probe.cc
 int run_probe(const Context&, const std::vector<std::string>&);
 const std::string& probe_details();

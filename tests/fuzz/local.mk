@@ -90,6 +90,10 @@ FUZZ_TARGETS += tests/fuzz/sieve_fuzz
 tests_fuzz_sieve_fuzz_SOURCES = tests/fuzz/sieve_fuzz.cc
 tests_fuzz_sieve_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_sieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/sieve_program_fuzz
+tests_fuzz_sieve_program_fuzz_SOURCES = tests/fuzz/sieve_program_fuzz.cc
+tests_fuzz_sieve_program_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_sieve_program_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/smtp_session_fuzz tests/fuzz/smtp_text_fuzz
 tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/unit/policy/fixtures.cc tests/unit/policy/fixtures.h \

@@ -310,7 +310,7 @@ class LoadTest : public CppUnit::TestFixture {
         "filters : {\n"
         "  script_bytes = 5; program_bytes = 5; commands = 9; nesting = 65; includes = 1001; include_depth = 0; variables = 0; global_directory = \"here\";\n"
         "  steps = 9; memory_bytes = 9; actions = 0; redirects = 1001; notifications = -1; variable_bytes = 9; header_edits = 10001;\n"
-        "  header_value_bytes = 9; regex_bytes = 9; regex_text_bytes = 9; body_part_bytes = 9; body_bytes = 9; memory_entries = 9;\n"
+        "  header_value_bytes = 9; regex_bytes = 9; regex_text_bytes = 9; body_part_bytes = 9; body_bytes = 9; memory_entries = 9; cache_bytes = -1;\n"
         "  vacation_default = \"61 d\"; vacation_least = \"62 d\"; duplicate_default = \"3 d\"; mistake_notice = \"366 d\";\n"
         "  spam_field = \"A B\"; virus_field = \"A:\"; spam_scale = 0; virus_values = ( \"Clean 1\",\n"
         "    \"Dirty 6\" );\n"
@@ -340,6 +340,7 @@ class LoadTest : public CppUnit::TestFixture {
         {5, "filters.body_part_bytes", "from 1 KiB"},
         {5, "filters.body_bytes", "from 1 KiB"},
         {5, "filters.memory_entries", "found 9"},
+        {5, "filters.cache_bytes", "expected a size from 0 B to 64 GiB"},
         {6, "filters.vacation_default", "expected at most filters.vacation_most (5184000 s), found 5270400 s"},
         {6, "filters.vacation_least", "expected at most filters.vacation_most"},
         {6, "filters.duplicate_default", "expected at most filters.duplicate_most"},
@@ -350,6 +351,7 @@ class LoadTest : public CppUnit::TestFixture {
         {8, "filters.virus_values", "found \"Dirty 6\""},
     };
     for (const auto& row : rows) has(loaded, row);
+    has(conf::load_text("delivery : { verdict_time = \"6 min\"; };\n", "postern.conf"), {1, "delivery.verdict_time", "expected a time from 0 ms to 5 min"});
     CPPUNIT_ASSERT(!loaded.usable());
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 // Scripts in, one line of text out: what the rows of the tables compare.
 #include "sieve/compile.h"
+#include "sieve/program_code.h"
 #include "sieve/run.h"
 
 #include <set>
@@ -44,9 +45,13 @@ inline std::string result(std::string_view script, std::string_view message, con
                           const CompileOptions& options = {}) {
   const Compiled compiled = compile(script, options);
   if (!compiled.program) return "mistake: " + mistakes_of(compiled);
+  // As bytes and back: whatever is tested here holds for a program that was kept, too.
+  const auto bytes = encode_program(*compiled.program);
+  const auto kept = bytes ? decode_program(*bytes, options) : nullptr;
+  if (kept == nullptr || encode_program(*kept) != bytes) return "the program can't be kept";
   TestHost host;
   const mail::MessageView view(message);
-  const Outcome outcome = run(*compiled.program, view, envelope, host, limits);
+  const Outcome outcome = run(*kept, view, envelope, host, limits);
   if (outcome.error) return "error: " + std::to_string(outcome.error->line) + ":" + std::to_string(outcome.error->column) + " " + outcome.error->text;
   std::string out;
   for (const auto& action : outcome.actions) out += (out.empty() ? "" : "; ") + to_string(action);

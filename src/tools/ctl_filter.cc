@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternctl filter: a Sieve script over the messages that are in a mailbox already, to see what it would do, or to have it done
+// (doc/man/posternctl-filter.8). Works on the files, with the server running or not.
+#include "base/files.h"
+#include "base/text.h"
+#include "delivery/deliverer.h"
+#include "delivery/filter_settings.h"
+#include "net/run_coroutine.h"
+#include "sieve/compile.h"
+#include "store/mailbox.h"
+#include "store/names.h"
+#include "store/refiling.h"
+#include "tools/directory_access.h"
+#include "tools/options.h"
+#include "tools/posternctl.h"
+#include "tools/progress.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+
+namespace postern::tools {
+namespace {
+
+using boost::json::array;
+using boost::json::object;
+using Kind = sieve::Action::Kind;
+
+constexpr const char* kTrash = "Trash";
+constexpr std::size_t kMostMessageBytes = std::size_t{1} << 30;
+constexpr std::size_t kMessagesInSync = 200;
+constexpr std::size_t kMostAnswerBytes = 4 * 1024 * 1024;
+
+int complain(const Context& context, const std::string& text) {
+  print_error(context, text);
+  return kFailed;
+}
+
+struct Request {
+  bool apply = false;
+  std::string account, script;       // of a file, "-" for standard input; empty: the account's own
+  std::vector<std::string> folders;  // "INBOX", "Lists/Postern"
+  std::optional<std::size_t> last;   // of each folder
+};
+
+std::string folder_argument(const std::string& name) { return base::equal_ignoring_case(name, "INBOX") ? "" : name; }
+
+// The account's name, directory and script. Whoever asks the database becomes its owner for good, if no server runs, and that one may not read mail: so
+// another process asks.
+Result<directory::Account> look_up(const Context& context, const std::string& name) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return system_error(errno, "pipe");
+  base::Descriptor reading(ends[0]), writing(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return system_error(errno, "fork");
+  if (child == 0) {
+    object answer;
+    DirectoryLookups lookups(context);
+    auto found = net::run_coroutine(lookups.account(name));
+    if (!found) answer["error"] = found.error().what;
+    else if (*found == nullptr) answer["error"] = "there is no account " + name;
+    else answer = {{"name", (*found)->name}, {"mailbox_directory", (*found)->mailbox_directory}, {"filter", (*found)->filter}};
+    const std::string text = boost::json::serialize(answer);
+    for (std::string_view left = text; !left.empty();) {
+      const ssize_t written = ::write(writing.get(), left.data(), left.size());
+      if (written <= 0) ::_exit(1);
+      left.remove_prefix(static_cast<std::size_t>(written));
+    }
+    ::_exit(0);
+  }
+  writing.reset();
+  std::string text;
+  char piece[65536];
+  for (ssize_t got = 0; (got = ::read(reading.get(), piece, sizeof piece)) != 0 && text.size() < kMostAnswerBytes;) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) break;
+    text.append(piece, static_cast<std::size_t>(got));
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  boost::system::error_code error;
+  const boost::json::value value = boost::json::parse(text, error);
+  if (error || !value.is_object()) return Error{Kind::temporary, "the account could not be looked up"};
+  const object& answer = value.get_object();
+  if (const auto wrong = net::text_in(answer, "error")) return Error{postern::Kind::not_found, *wrong};
+  directory::Account account;
+  account.name = net::text_in(answer, "name").value_or("");
+  account.mailbox_directory = net::text_in(answer, "mailbox_directory").value_or("");
+  account.filter = net::text_in(answer, "filter").value_or("");
+  return account;
+}
+
+std::string read_script(const std::string& path, bool& good) {
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& in = path == "-" ? std::cin : file;
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  good = !in.bad() && (path == "-" || file.is_open());
+  return text;
+}
+
+// What becomes of one message.
+struct Plan {
+  struct Copy {
+    std::string folder;  // "" is the inbox
+    std::string flags;
+    bool create = false;
+  };
+  std::vector<Copy> copies;           // in other folders
+  bool stays = true;
+  std::string flags;                  // for where it stays
+  std::vector<std::string> actions;   // for people
+  std::vector<std::string> not_done;  // what only a delivery does
+  bool failed = false;
+};
+
+Plan plan_of(const sieve::Decision& decision, const std::string& folder, bool create_folders) {
+  Plan plan;
+  if (!decision.errors.empty()) {
+    const sieve::LevelError& error = decision.errors.front();
+    plan.failed = true;
+    plan.actions.push_back("error in line " + std::to_string(error.line) + ": " + error.text);
+    return plan;
+  }
+  bool keeps = false, moves = false;
+  const auto into = [&](const std::string& target, const sieve::Action& action, bool create) {
+    const std::string flags = delivery::maildir_flags(action.flags);
+    if (target == folder) {
+      keeps = true;
+      plan.flags += flags;
+    } else {
+      plan.copies.push_back({target, flags, create});
+      if (!action.copy) moves = true;
+    }
+  };
+  if (decision.jettisoned || decision.discarded) {
+    into(kTrash, {}, true);
+    plan.actions.emplace_back(decision.jettisoned ? "jettison" : "discard");
+  }
+  for (const sieve::Action& action : decision.actions) {
+    plan.actions.push_back(sieve::to_string(action));
+    switch (action.kind) {
+      case Kind::keep: into(folder, action, false); break;
+      case Kind::fileinto: into(folder_argument(action.target), action, action.create || create_folders); break;
+      case Kind::discard:
+      case Kind::jettison: break;
+      default: plan.not_done.push_back(sieve::to_string(action)); break;
+    }
+  }
+  // A message is only taken away by what puts it somewhere else.
+  plan.stays = keeps || !moves;
+  return plan;
+}
+
+class Work {
+ public:
+  Work(const Context& context, Request request, directory::Account account) : context_(context), request_(std::move(request)), account_(std::move(account)) {}
+
+  int run() {
+    const conf::Configuration& configuration = context_.configuration();
+    sieve::CompileOptions options = delivery::compile_options(configuration);
+    std::string source = account_.filter, name = "filter of " + account_.name;
+    if (!request_.script.empty()) {
+      bool good = false;
+      name = request_.script == "-" ? "standard input" : request_.script;
+      source = read_script(request_.script, good);
+      if (!good) return complain(context_, "can't read " + name);
+    }
+    if (source.empty()) return complain(context_, account_.name + " has no filter; name a file");
+    sieve::Compiled compiled = sieve::compile(source, options);
+    if (compiled.program == nullptr) {
+      for (const auto& mistake : compiled.mistakes)
+        if (!mistake.warning) std::cerr << name << ":" << mistake.line << ":" << mistake.column << ": " << mistake.text << "\n";
+      return complain(context_, name + " has mistakes");
+    }
+    script_ = {sieve::Level::user, name, compiled.program, {}};
+    if (auto opened = open_mail(); !opened) return complain(context_, opened.error().what);
+    auto store = store::Store::open(base::system_files(), mail_.get());
+    if (!store) return complain(context_, store.error().what);
+    DirectoryLookups lookups(context_);
+    delivery::Filtering filtering(*store, lookups);
+    delivery::FilterSettings settings = delivery::filter_settings(configuration);
+    create_folders_ = configuration.delivery.create_folders;
+    filtering.set_settings(std::move(settings));
+    auto shared = std::make_shared<directory::Account>(account_);
+    owner_ = shared;
+    return request_.apply ? apply(filtering) : rehearse(filtering);
+  }
+
+ private:
+  struct Found {
+    std::size_t folder = 0;  // number among the request's
+    store::RefiledFolder::Message message;
+  };
+
+  // The mailboxes' owner is who touches their files.
+  Result<void> open_mail() {
+    auto mail = base::open_directory(context_.base_directory(), "mail");
+    if (!mail) {
+      if (mail.error().kind == postern::Kind::denied) return Error{postern::Kind::denied, "only root and the owner of the mailboxes may do that"};
+      return mail.error();
+    }
+    struct stat status {};
+    if (::fstat(mail->get(), &status) != 0) return system_error(errno, "mailboxes");
+    if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the mailboxes"); !become) return become.error();
+    ::umask(0077);
+    mail_ = std::move(*mail);
+    return {};
+  }
+
+  Result<void> find_messages() {
+    for (std::size_t i = 0; i < request_.folders.size(); ++i) {
+      auto folder = store::RefiledFolder::open(base::system_files(), mail_.get(), account_.mailbox_directory, folder_argument(request_.folders[i]), false);
+      if (!folder && folder.error().kind == postern::Kind::not_found && folder_argument(request_.folders[i]).empty()) continue;  // no mail has come yet
+      if (!folder) return Error{folder.error().kind, "folder " + request_.folders[i] + ": " + folder.error().what};
+      auto messages = folder->list();
+      if (!messages) return messages.error();
+      const std::size_t skipped = request_.last && messages->size() > *request_.last ? messages->size() - *request_.last : 0;
+      for (std::size_t n = skipped; n < messages->size(); ++n) found_.push_back({i, std::move((*messages)[n])});
+      folders_.emplace(folder_argument(request_.folders[i]), std::move(*folder));
+    }
+    return {};
+  }
+
+  store::RefiledFolder& folder_of(const Found& found) { return folders_.at(folder_argument(request_.folders[found.folder])); }
+
+  Plan plan(delivery::Filtering& filtering, const Found& found, const mail::MessageView& message) {
+    mail::Envelope envelope;
+    envelope.received = base::from_microseconds(static_cast<std::int64_t>(store::name_seconds(found.message.name)) * 1'000'000);
+    const auto path = message.first("Return-Path");
+    const std::string text = path ? std::string(base::trim(*path)) : std::string();
+    if (const auto parsed = mail::parse_reverse_path(text); parsed && !text.empty()) envelope.reverse_path = parsed->path.mailbox.to_string();
+    envelope.recipients.resize(1);
+    mail::Recipient& recipient = envelope.recipients.front();
+    recipient.address = recipient.original = recipient.account = account_.name;
+    recipient.destination_channel = "ims-ms";
+    const delivery::FilterSubject subject{envelope, recipient, owner_};
+    return plan_of(filtering.decide(std::span(&script_, 1), message, subject), folder_argument(request_.folders[found.folder]), create_folders_);
+  }
+
+  static std::string joined(const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+    return all;
+  }
+
+  int rehearse(delivery::Filtering& filtering) {
+    if (auto listed = find_messages(); !listed) return complain(context_, listed.error().what);
+    array answers;
+    std::vector<std::vector<std::string>> rows;
+    std::map<std::string, std::size_t> totals;
+    Progress progress;
+    std::size_t looked_at = 0;
+    for (const Found& found : found_) {
+      progress.show(++looked_at, found_.size());
+      auto text = folder_of(found).read(found.message, kMostMessageBytes);
+      if (!text) continue;  // somebody has taken it away meanwhile
+      const mail::MessageView message(*text);
+      const Plan planned = plan(filtering, found, message);
+      const std::string received = base::iso8601(base::from_microseconds(static_cast<std::int64_t>(store::name_seconds(found.message.name)) * 1'000'000));
+      const auto value = [&](std::string_view field, std::size_t most) {
+        std::vector<std::size_t> numbers;
+        message.find(field, numbers);
+        return numbers.empty() ? std::string() : base::printable(message.decoded_value(numbers.front()), most);
+      };
+      ++totals[joined(planned.actions)];
+      if (context_.json) {
+        array actions;
+        for (const std::string& action : planned.actions) actions.emplace_back(action);
+        answers.push_back(object{{"folder", request_.folders[found.folder]}, {"received", received}, {"from", value("From", 500)}, {"subject", value("Subject", 500)},
+                                 {"file", base::printable(found.message.name, 500)}, {"actions", std::move(actions)}, {"failed", planned.failed}});
+      } else {
+        rows.push_back({request_.folders[found.folder], received, value("From", 40), value("Subject", 40), joined(planned.actions)});
+      }
+    }
+    progress.clear();
+    if (context_.json) {
+      std::cout << boost::json::serialize(answers) << "\n";
+      return kDone;
+    }
+    print_table({"FOLDER", "RECEIVED", "FROM", "SUBJECT", "WOULD"}, rows);
+    std::cout << "\n" << rows.size() << " messages; nothing was changed\n";
+    for (const auto& [actions, number] : totals) std::cout << "  " << number << "  " << actions << "\n";
+    return kDone;
+  }
+
+  Result<store::RefiledFolder*> target(const Plan::Copy& copy) {
+    if (const auto known = folders_.find(copy.folder); known != folders_.end()) return &known->second;
+    auto opened = store::RefiledFolder::open(base::system_files(), mail_.get(), account_.mailbox_directory, copy.folder, copy.create);
+    if (!opened) return Error{opened.error().kind, "folder " + copy.folder + ": " + opened.error().what};
+    return &folders_.emplace(copy.folder, std::move(*opened)).first->second;
+  }
+
+  // What is put somewhere else stands there before it is taken away here.
+  Result<void> carry_out(const Found& found, const Plan& planned) {
+    store::RefiledFolder& here = folder_of(found);
+    for (std::size_t i = 0; i < planned.copies.size(); ++i) {
+      auto there = target(planned.copies[i]);
+      if (!there) return there.error();
+      const bool last = i + 1 == planned.copies.size();
+      if (auto put = here.put(found.message, **there, planned.copies[i].flags, planned.stays || !last); !put) return put;
+    }
+    if (planned.stays && !planned.flags.empty()) return here.put(found.message, here, planned.flags, false);
+    return {};
+  }
+
+  Result<void> sync() {
+    for (auto& [name, folder] : folders_)
+      if (auto synced = folder.sync(); !synced) return synced;
+    return {};
+  }
+
+  int apply(delivery::Filtering& filtering) {
+    auto account = base::open_directory(mail_.get(), account_.mailbox_directory);
+    if (!account) return complain(context_, account.error().kind == postern::Kind::not_found ? account_.name + " has no mail yet" : account.error().what);
+    const auto lock = store::lock_mailbox(base::system_files(), account->get());
+    if (!lock) return complain(context_, lock.error().kind == postern::Kind::denied ? "a POP3 session has the mailbox of " + account_.name + "; try again later" : lock.error().what);
+    if (auto listed = find_messages(); !listed) return complain(context_, listed.error().what);
+    std::map<std::string, std::size_t> totals;
+    std::size_t done = 0, moved = 0, copied = 0, flagged = 0, failed = 0, left_out = 0;
+    Progress progress;
+    std::string trouble;
+    for (const Found& found : found_) {
+      progress.show(done, found_.size(), "filing");
+      if (++done % kMessagesInSync == 0)
+        if (auto synced = sync(); !synced) return complain(context_, synced.error().what);
+      auto text = folder_of(found).read(found.message, kMostMessageBytes);
+      if (!text) continue;
+      const mail::MessageView message(*text);
+      const Plan planned = plan(filtering, found, message);
+      failed += planned.failed ? 1 : 0;
+      left_out += planned.not_done.empty() ? 0 : 1;
+      if (auto carried = carry_out(found, planned); !carried) {
+        if (carried.error().kind == postern::Kind::not_found && !planned.copies.empty() && trouble.empty()) trouble = carried.error().what;
+        else if (carried.error().kind != postern::Kind::not_found) return complain(context_, carried.error().what);
+        continue;
+      }
+      moved += planned.stays ? 0 : 1;
+      copied += planned.copies.size() - (planned.stays ? 0 : 1);
+      flagged += planned.stays && !planned.flags.empty() ? 1 : 0;
+    }
+    if (auto synced = sync(); !synced) return complain(context_, synced.error().what);
+    progress.clear();
+    if (context_.json)
+      std::cout << boost::json::serialize(object{{"messages", done}, {"moved", moved}, {"copied", copied}, {"flagged", flagged}, {"failed", failed}, {"left_out", left_out}}) << "\n";
+    else
+      std::cout << done << " messages: " << moved << " moved, " << copied << " copied, " << flagged << " flagged, " << failed << " with an error of the script, " << left_out
+                << " with actions that only a delivery carries out\n";
+    return trouble.empty() ? kDone : complain(context_, trouble);
+  }
+
+  const Context& context_;
+  Request request_;
+  directory::Account account_;
+  std::shared_ptr<const directory::Account> owner_;
+  sieve::LevelScript script_;
+  base::Descriptor mail_;
+  bool create_folders_ = true;
+  std::map<std::string, store::RefiledFolder> folders_;
+  std::vector<Found> found_;
+};
+
+}  // namespace
+
+const char* const kFilterDetails =
+    "  posternctl filter rehearse ACCOUNT [FILE] [--folder NAME …] [--last N]   what a script would do with the messages that are there\n"
+    "  posternctl filter apply ACCOUNT [FILE] --folder NAME … [--last N]        file and flag them as it says; discarded ones go to Trash\n"
+    "Without FILE (\"-\": standard input) the account's own script.\n";
+
+int run_filter(const Context& context, const std::vector<std::string>& arguments) {
+  Request request;
+  std::optional<std::string> last;
+  const auto words = read_options("filter", {{"--folder", &request.folders}, {"--last", &last}}, arguments);
+  const auto wrong = [&](const std::string& text) {
+    print_error(context, text);
+    std::cerr << "usage:\n" << kFilterDetails;
+    return kUsage;
+  };
+  if (!words) return wrong(words.error().what);
+  if (words->size() < 2 || words->size() > 3) return wrong("filter needs a command and an account");
+  request.apply = words->front() == "apply";
+  if (!request.apply && words->front() != "rehearse") return wrong("filter has no command " + words->front());
+  request.account = (*words)[1];
+  if (words->size() == 3) request.script = (*words)[2];
+  if (last) {
+    request.last = base::number_from<std::size_t>(*last);
+    if (!request.last || *request.last == 0) return wrong("--last expects a number from 1 on, found \"" + *last + "\"");
+  }
+  if (request.apply && request.folders.empty()) return wrong("apply needs --folder, as often as there are folders to be filed anew");
+  if (request.folders.empty()) request.folders.emplace_back("INBOX");
+  static_cast<void>(context.configuration());
+  auto account = look_up(context, request.account);
+  if (!account) return complain(context, account.error().what);
+  return Work(context, std::move(request), std::move(*account)).run();
+}
+
+}  // namespace postern::tools

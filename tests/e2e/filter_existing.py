@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""posternctl filter: a script over the messages that are in a mailbox: rehearse changes nothing, apply files, flags and discards, and only that."""
+from postern_testing import *
+
+site = Site()
+SCRIPT = """\
+require ["fileinto", "copy", "imap4flags", "mailbox"];
+if header :is "subject" "move" { fileinto :create "Moved"; }
+elsif header :is "subject" "copy" { fileinto :copy :create "Copied"; }
+elsif header :is "subject" "flag" { setflag "\\\\Seen"; keep; }
+elsif header :is "subject" "gone" { discard; }
+elsif header :is "subject" "away" { redirect "bert@example.com"; }
+"""
+SUBJECTS = ["move", "copy", "flag", "gone", "away", "other"]
+IDS = {}
+
+
+def script(text=SCRIPT):
+    path = os.path.join(site.directory, "script.sieve")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def everything():
+    """All files of the mailbox, with their folders."""
+    top = site.account_directory("anna@example.com")
+    return sorted(os.path.relpath(os.path.join(folder, name), top) for folder, _, names in os.walk(top) for name in names if ",S=" in name)
+
+
+@case
+def a_rehearsal_says_what_would_be_done_and_does_nothing():
+    for subject in SUBJECTS:
+        IDS[subject] = deliver(site, subject=subject)
+        site.find_message("anna@example.com", IDS[subject])
+    before = everything()
+    told = site.ctl_json("filter", "rehearse", "anna@example.com", script())
+    equal({one["subject"]: one["actions"] for one in told},
+          {"move": ['fileinto "Moved" :create'], "copy": ['fileinto "Copied" :copy :create', "keep (implicit)"], "flag": ['keep :flags ["\\\\Seen"]'], "gone": ["discard"],
+           "away": ['redirect "bert@example.com"'], "other": ["keep (implicit)"]})
+    text = site.ctl("filter", "rehearse", "anna@example.com", script(), "--last", "1").stdout
+    contains(text, "1 messages; nothing was changed")
+    equal(everything(), before)
+
+
+@case
+def what_a_script_says_is_done_as_far_as_it_is_filing():
+    told = site.ctl_json("filter", "apply", "anna@example.com", script(), "--folder", "INBOX")
+    equal(told, {"messages": 6, "moved": 2, "copied": 1, "flagged": 1, "failed": 0, "left_out": 1})
+    for subject, folder in (("move", "Moved"), ("copy", "Copied"), ("copy", ""), ("flag", ""), ("gone", "Trash"), ("away", ""), ("other", "")):
+        site.find_message("anna@example.com", IDS[subject], folder)
+    equal(len(site.files("anna@example.com")), 4)
+    check(any(path.endswith(":2,S") for path in site.files("anna@example.com")), "one is flagged as seen")
+    equal(site.files("bert@example.com"), [], "nothing was redirected")
+
+
+@case
+def a_second_time_nothing_is_left_to_do():
+    before = everything()
+    told = site.ctl_json("filter", "apply", "anna@example.com", script(), "--folder", "INBOX", "--folder", "Moved")
+    equal([told["messages"], told["moved"]], [5, 0])
+    equal(everything(), before)
+
+
+@case
+def a_pop3_session_keeps_the_mailbox():
+    session = pop3(site, "anna@example.com")
+    contains(site.ctl("filter", "apply", "anna@example.com", script(), "--folder", "INBOX", expect=1).stderr, "POP3 session")
+    site.ctl("filter", "rehearse", "anna@example.com", script())
+    session.quit()
+
+
+@case
+def mistakes_are_named():
+    contains(site.ctl("filter", "rehearse", "anna@example.com", script("fileinto"), expect=1).stderr, "script.sieve:1:")
+    contains(site.ctl("filter", "rehearse", "anna@example.com", expect=1).stderr, "has no filter")
+    contains(site.ctl("filter", "rehearse", "nobody@example.com", script(), expect=1).stderr, "no account")
+    contains(site.ctl("filter", "rehearse", "anna@example.com", script(), "--folder", "None", expect=1).stderr, "None")
+    site.ctl("filter", "apply", "anna@example.com", script(), expect=2)
+    site.ctl("filter", "rehearse", "anna@example.com", script(), "--last", "0", expect=2)
+
+
+with site.running():
+    run_cases()
+# Without the server it works on the files alone.
+equal(len(site.ctl_json("filter", "rehearse", "anna@example.com", script())), 4)
