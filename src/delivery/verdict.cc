@@ -2,6 +2,7 @@
 #include "delivery/verdict.h"
 
 #include "base/text.h"
+#include "spool/segment_format.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
