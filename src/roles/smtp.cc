@@ -182,7 +182,7 @@ int run_smtp(service::Start& start) {
   auto prepared = (*submitter)->prepare();
   if (!prepared) return failed(prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
-  auto verdicts = Verdicts::open(io, start, **submitter, directory);
+  auto verdicts = Verdicts::open(io, start, **submitter, directory, *generations);
   if (!verdicts) return failed(verdicts.error());
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);

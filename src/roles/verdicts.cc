@@ -46,12 +46,13 @@ Awaitable<bool> wait_for(std::shared_ptr<asio::posix::stream_descriptor> descrip
 
 }  // namespace
 
-Result<std::unique_ptr<Verdicts>> Verdicts::open(asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory) {
+Result<std::unique_ptr<Verdicts>> Verdicts::open(asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory,
+                                                 const directory::Generations& generations) {
   base::Descriptor questions = start.take("verdicts-write");
   if (!questions) return Error{Kind::invalid, "no socket for verdicts was handed over"};
   auto marker = spool::VerdictMarker::open(base::system_files(), submitter.spool_directory());
   if (!marker) return marker.error();
-  return std::unique_ptr<Verdicts>(new Verdicts(io, submitter, directory, std::move(*marker), std::move(questions)));
+  return std::unique_ptr<Verdicts>(new Verdicts(io, submitter, directory, generations, std::move(*marker), std::move(questions)));
 }
 
 const Verdicts::Scripts& Verdicts::scripts_of(const std::shared_ptr<const conf::Configuration>& configuration) {
@@ -73,14 +74,14 @@ const Verdicts::Scripts& Verdicts::scripts_of(const std::shared_ptr<const conf::
   return scripts_;
 }
 
-template <class Owner>
-bool Verdicts::owner_may_refuse(const std::shared_ptr<const Owner>& owner) {
-  if (owner == nullptr || owner->filter.empty()) return false;
-  Known& known = known_[owner->name];
-  if (known.of.lock() != owner) known = {owner, names_refusal(owner->filter)};
-  const bool may = known.may_refuse;
-  if (known_.size() > kMostKnown) known_.clear();
-  return may;
+Awaitable<bool> Verdicts::account_may_refuse(std::string name) {
+  const std::uint64_t generation = generations_.directory();
+  auto account = co_await directory_.account(name);
+  auto domain = co_await directory_.domain(name.substr(name.rfind('@') + 1));
+  const bool may = (account && *account != nullptr && names_refusal((*account)->filter)) || (domain && *domain != nullptr && names_refusal((*domain)->filter));
+  // An answer that crossed a change is not kept.
+  if (account && domain && generation == known_generation_) known_.emplace(std::move(name), may);
+  co_return may;
 }
 
 Awaitable<bool> Verdicts::may_be_refused(std::shared_ptr<const conf::Configuration> configuration, const mail::Envelope& envelope) {
@@ -95,13 +96,18 @@ Awaitable<bool> Verdicts::may_be_refused(std::shared_ptr<const conf::Configurati
     for (const mail::Recipient& recipient : envelope.recipients)
       if (named(scripts.of_destination, recipient.destination_channel)) co_return true;
   }
+  if (const std::uint64_t generation = generations_.directory(); generation != known_generation_ || known_.size() > kMostKnown) {
+    known_.clear();
+    known_generation_ = generation;
+  }
   for (const mail::Recipient& recipient : envelope.recipients) {
     if (recipient.account.empty()) continue;
-    // Nearly always answered from the cache: policy has asked for the same at RCPT.
-    auto account = co_await directory_.account(recipient.account);
-    if (account && owner_may_refuse(*account)) co_return true;
-    auto domain = co_await directory_.domain(recipient.account.substr(recipient.account.rfind('@') + 1));
-    if (domain && owner_may_refuse(*domain)) co_return true;
+    if (const auto known = known_.find(recipient.account); known != known_.end()) {
+      if (known->second) co_return true;
+      continue;
+    }
+    const bool may = co_await account_may_refuse(recipient.account);
+    if (may) co_return true;
   }
   co_return false;
 }

@@ -15,6 +15,7 @@
 
 #include "conf/configuration.h"
 #include "directory/directory.h"
+#include "directory/generation.h"
 #include "mail/refusal.h"
 #include "roles/submitter.h"
 #include "service/child.h"
@@ -30,8 +31,9 @@ namespace postern::roles {
 
 class Verdicts {
  public:
-  // Takes "verdicts-write" over. `io`, `submitter` and `directory` must outlive it.
-  static Result<std::unique_ptr<Verdicts>> open(net::asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory);
+  // Takes "verdicts-write" over. All references must outlive it.
+  static Result<std::unique_ptr<Verdicts>> open(net::asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory,
+                                                const directory::Generations& generations);
 
   // Whether a filter may refuse this message.
   net::Awaitable<bool> may_be_refused(std::shared_ptr<const conf::Configuration> configuration, const mail::Envelope& envelope);
@@ -39,8 +41,9 @@ class Verdicts {
   net::Awaitable<Result<smtp::Committed>> decide(spool::Position position, mail::Envelope envelope, bool each_answered, std::chrono::milliseconds limit);
 
  private:
-  Verdicts(net::asio::io_context& io, Submitter& submitter, directory::Lookups& directory, std::unique_ptr<spool::VerdictMarker> marker, base::Descriptor questions)
-      : io_(io), submitter_(submitter), directory_(directory), marker_(std::move(marker)), questions_(io, questions.release()) {}
+  Verdicts(net::asio::io_context& io, Submitter& submitter, directory::Lookups& directory, const directory::Generations& generations,
+           std::unique_ptr<spool::VerdictMarker> marker, base::Descriptor questions)
+      : io_(io), submitter_(submitter), directory_(directory), generations_(generations), marker_(std::move(marker)), questions_(io, questions.release()) {}
   net::Awaitable<std::vector<mail::Refusal>> ask(spool::Position position, std::chrono::milliseconds limit);
   // The administrator's scripts of a configuration.
   struct Scripts {
@@ -49,21 +52,18 @@ class Verdicts {
     std::map<std::string, bool, std::less<>> of_source, of_destination;
   };
   const Scripts& scripts_of(const std::shared_ptr<const conf::Configuration>& configuration);
-  // What is known of the script of an account or a domain, as long as it is the same object.
-  struct Known {
-    std::weak_ptr<const void> of;
-    bool may_refuse = false;
-  };
-  template <class Owner>
-  bool owner_may_refuse(const std::shared_ptr<const Owner>& owner);
+  net::Awaitable<bool> account_may_refuse(std::string name);
 
   net::asio::io_context& io_;
   Submitter& submitter_;
   directory::Lookups& directory_;
+  const directory::Generations& generations_;
   std::unique_ptr<spool::VerdictMarker> marker_;
   net::asio::posix::stream_descriptor questions_;
   Scripts scripts_;
-  std::unordered_map<std::string, Known> known_;
+  // Accounts whose own or whose domain's script may refuse or may not, as long as the directory does not change: most messages cost one look here.
+  std::unordered_map<std::string, bool> known_;
+  std::uint64_t known_generation_ = 0;
 };
 
 }  // namespace postern::roles

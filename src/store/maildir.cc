@@ -185,7 +185,7 @@ class Batch::Implementation {
       // The directories that were kept open may have been removed, and perhaps made anew, by somebody else: once more.
       if (added || added.error().kind != Kind::not_found) return added;
       store_.forget((*folder)->path);
-      if (attempt > 0) return Store::as_temporary(added.error());
+      if (attempt > 0) return as_temporary(added.error());
     }
   }
 
@@ -253,7 +253,7 @@ class Batch::Implementation {
     // The name is ours alone (a claim keeps others away), so what stands in tmp/ is left from an attempt that came to nothing.
     auto file = files.open(folder->tmp.get(), place.name, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (!file && file.error().kind == Kind::invalid) {
-      if (auto removed = files.unlink(folder->tmp.get(), place.name); !removed) return Store::as_temporary(removed.error());
+      if (auto removed = files.unlink(folder->tmp.get(), place.name); !removed) return as_temporary(removed.error());
       file = files.open(folder->tmp.get(), place.name, O_WRONLY | O_CREAT | O_EXCL, 0600);
     }
     if (!file) return file.error();
@@ -303,7 +303,7 @@ class Batch::Implementation {
       if (!cur) return cur.error();
       for (const auto& [directory, in_cur] : {std::pair{folder->fresh.get(), false}, {*cur, true}}) {
         auto names = base::list_directory(directory, kMostNames);
-        if (!names) return Store::as_temporary(names.error());
+        if (!names) return as_temporary(names.error());
         for (std::string& name : *names) {
           std::string key(name_base(name));
           if (key.ends_with(".postern")) listing.insert_or_assign(std::move(key), Place{in_cur, std::move(name)});
@@ -320,7 +320,7 @@ class Batch::Implementation {
   Result<bool> is_whole(Folder& folder, const Place& place, const Text& text) {
     auto file = store_.files.open(place.in_cur ? folder.cur.get() : folder.fresh.get(), place.name, O_RDONLY);
     // Gone in this moment: read, flagged or removed by its owner. Then it was there.
-    if (!file) return file.error().kind == Kind::not_found ? Result<bool>(true) : Result<bool>(Store::as_temporary(file.error()));
+    if (!file) return file.error().kind == Kind::not_found ? Result<bool>(true) : Result<bool>(as_temporary(file.error()));
     struct stat status {};
     if (::fstat(file->get(), &status) != 0) return system_error(errno, "stat message");
     if (static_cast<std::uint64_t>(status.st_size) != text.stored().size()) return false;
