@@ -73,7 +73,7 @@ class Deliverer {
   ~Deliverer();
   // For a reload: holds from the next batch on.
   void set_settings(DelivererSettings settings);
-  // How it asks filters, for who wants to know beforehand (delivery/verdict.h).
+  // How it asks filters.
   [[nodiscard]] Filtering& filtering() { return filtering_; }
 
   // Works on at most `most` of these records, from the front on and as far as nobody else has them and they are not finished. Returns how many

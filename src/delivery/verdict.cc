@@ -60,6 +60,7 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
     auto scripts = co_await filtering_.scripts(subject);
     if (!scripts || scripts->empty()) continue;
     const sieve::Decision decision = filtering_.decide(*scripts, message, subject);
+    filtering_.forget_seen();
     if (auto text = refusal_text(decision, envelope)) refusals.push_back({number, std::move(*text)});
   }
   co_return refusals;

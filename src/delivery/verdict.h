@@ -31,13 +31,16 @@ std::optional<std::string> refusal_text(const sieve::Decision& decision, const m
 // All must outlive it.
 class Verdicts {
  public:
-  Verdicts(spool::JournalReader& reader, directory::Lookups& directory, Filtering& filtering) : reader_(reader), directory_(directory), filtering_(filtering) {}
+  Verdicts(spool::JournalReader& reader, store::Store& store, directory::Lookups& directory, Filtering::ScriptOf script_of = {})
+      : reader_(reader), directory_(directory), filtering_(store, directory, std::move(script_of)) {}
+  // Its own, not the deliverer's: what scripts saw in a message that is then refused has not been delivered.
+  [[nodiscard]] Filtering& filtering() { return filtering_; }
   net::Awaitable<std::vector<mail::Refusal>> refusals(spool::Position position);
 
  private:
   spool::JournalReader& reader_;
   directory::Lookups& directory_;
-  Filtering& filtering_;
+  Filtering filtering_;
 };
 
 // The question is a notice (spool/position.h) of one record, with a socket attached; the answer is one message on that socket.

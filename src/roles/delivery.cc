@@ -84,19 +84,21 @@ class DeliveryRole {
         deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
-                    [this](std::string account, std::string name) { return directory_.script_of(std::move(account), std::move(name)); },
+                    script_of(),
                     [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); }},
                    deliverer_settings(*start.configuration, start.number)),
-        verdicts_(reader_, directory_, deliverer_.filtering()),
+        verdicts_(reader_, store_, directory_, script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
         feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan),
         questions_(io, questions.release()) {
+    verdicts_.filtering().set_settings(delivery::filter_settings(*start.configuration));
     keep_programs(start.configuration->filters.cache_bytes);
   }
 
   void begin(service::ControlLink& link) {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
       deliverer_.set_settings(deliverer_settings(*configuration, child_));
+      verdicts_.filtering().set_settings(delivery::filter_settings(*configuration));
       batch_messages_ = configuration->delivery.batch_messages;
     });
     link.on_rescan([this] { feed_.rescan(); });
@@ -118,6 +120,10 @@ class DeliveryRole {
   }
 
  private:
+  delivery::Filtering::ScriptOf script_of() {
+    return [this](std::string account, std::string name) { return directory_.script_of(std::move(account), std::move(name)); };
+  }
+
   // Compiled filters are kept beside the mailboxes, if their directory is there: an older master may not have made it.
   void keep_programs(std::uint64_t most_bytes) {
     if (most_bytes == 0) return;
@@ -125,6 +131,7 @@ class DeliveryRole {
     if (!directory) return base::log_event(Severity::warning, "program-not-kept", {{"reason", directory.error().what}});
     programs_.emplace(base::system_files(), std::move(*directory), most_bytes);
     deliverer_.filtering().set_cache(&*programs_);
+    verdicts_.filtering().set_cache(&*programs_);
   }
 
   // Says of records that are not answered yet who refuses them. One question at a time: others that wait are for whoever is idle.

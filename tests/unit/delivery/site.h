@@ -77,7 +77,7 @@ class Site {
     auto deferred = spool::Deferred::open(base::system_files(), spool_.get()).value();
     auto held = spool::Held::open(base::system_files(), spool_.get()).value();
     auto discarded = spool::Deferred::open(base::system_files(), spool_.get(), "discarded").value();
-    auto store = store::Store::open(base::system_files(), mail_.get()).value();
+    auto store = store::Store::open(*store_files_, mail_.get()).value();
     DelivererParts parts{reader, state_, deferred, held, store, directory_,
                          [this](mail::Envelope envelope, std::string text) -> net::Awaitable<Result<void>> {
                            if (submit_fails_ || ++submits_ == failing_submit_) co_return Error{Kind::temporary, "no room"};
@@ -142,6 +142,7 @@ class Site {
   }
 
   DelivererSettings settings_{.child = 7};
+  base::Files* store_files_ = &base::system_files();
   spool::SharedState state_ = spool::SharedState::create(1024).value();
   std::vector<std::pair<mail::Envelope, std::string>> submitted_;
   bool submit_fails_ = false;
