@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "delivery/deliverer.h"
 #include "delivery/filter_settings.h"
+#include "net/frames.h"
 #include "net/run_coroutine.h"
 #include "sieve/compile.h"
 #include "store/mailbox.h"
@@ -37,7 +38,7 @@ namespace {
 
 using boost::json::array;
 using boost::json::object;
-using Kind = sieve::Action::Kind;
+using ActionKind = sieve::Action::Kind;
 
 constexpr const char* kTrash = "Trash";
 constexpr std::size_t kMostMessageBytes = std::size_t{1} << 30;
@@ -96,7 +97,7 @@ Result<directory::Account> look_up(const Context& context, const std::string& na
   const boost::json::value value = boost::json::parse(text, error);
   if (error || !value.is_object()) return Error{Kind::temporary, "the account could not be looked up"};
   const object& answer = value.get_object();
-  if (const auto wrong = net::text_in(answer, "error")) return Error{postern::Kind::not_found, *wrong};
+  if (const auto wrong = net::text_in(answer, "error")) return Error{Kind::not_found, *wrong};
   directory::Account account;
   account.name = net::text_in(answer, "name").value_or("");
   account.mailbox_directory = net::text_in(answer, "mailbox_directory").value_or("");
@@ -154,10 +155,10 @@ Plan plan_of(const sieve::Decision& decision, const std::string& folder, bool cr
   for (const sieve::Action& action : decision.actions) {
     plan.actions.push_back(sieve::to_string(action));
     switch (action.kind) {
-      case Kind::keep: into(folder, action, false); break;
-      case Kind::fileinto: into(folder_argument(action.target), action, action.create || create_folders); break;
-      case Kind::discard:
-      case Kind::jettison: break;
+      case ActionKind::keep: into(folder, action, false); break;
+      case ActionKind::fileinto: into(folder_argument(action.target), action, action.create || create_folders); break;
+      case ActionKind::discard:
+      case ActionKind::jettison: break;
       default: plan.not_done.push_back(sieve::to_string(action)); break;
     }
   }
@@ -211,7 +212,7 @@ class Work {
   Result<void> open_mail() {
     auto mail = base::open_directory(context_.base_directory(), "mail");
     if (!mail) {
-      if (mail.error().kind == postern::Kind::denied) return Error{postern::Kind::denied, "only root and the owner of the mailboxes may do that"};
+      if (mail.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the mailboxes may do that"};
       return mail.error();
     }
     struct stat status {};
@@ -225,7 +226,7 @@ class Work {
   Result<void> find_messages() {
     for (std::size_t i = 0; i < request_.folders.size(); ++i) {
       auto folder = store::RefiledFolder::open(base::system_files(), mail_.get(), account_.mailbox_directory, folder_argument(request_.folders[i]), false);
-      if (!folder && folder.error().kind == postern::Kind::not_found && folder_argument(request_.folders[i]).empty()) continue;  // no mail has come yet
+      if (!folder && folder.error().kind == Kind::not_found && folder_argument(request_.folders[i]).empty()) continue;  // no mail has come yet
       if (!folder) return Error{folder.error().kind, "folder " + request_.folders[i] + ": " + folder.error().what};
       auto messages = folder->list();
       if (!messages) return messages.error();
@@ -326,9 +327,9 @@ class Work {
 
   int apply(delivery::Filtering& filtering) {
     auto account = base::open_directory(mail_.get(), account_.mailbox_directory);
-    if (!account) return complain(context_, account.error().kind == postern::Kind::not_found ? account_.name + " has no mail yet" : account.error().what);
+    if (!account) return complain(context_, account.error().kind == Kind::not_found ? account_.name + " has no mail yet" : account.error().what);
     const auto lock = store::lock_mailbox(base::system_files(), account->get());
-    if (!lock) return complain(context_, lock.error().kind == postern::Kind::denied ? "a POP3 session has the mailbox of " + account_.name + "; try again later" : lock.error().what);
+    if (!lock) return complain(context_, lock.error().kind == Kind::denied ? "a POP3 session has the mailbox of " + account_.name + "; try again later" : lock.error().what);
     if (auto listed = find_messages(); !listed) return complain(context_, listed.error().what);
     std::map<std::string, std::size_t> totals;
     std::size_t done = 0, moved = 0, copied = 0, flagged = 0, failed = 0, left_out = 0;
@@ -345,8 +346,8 @@ class Work {
       failed += planned.failed ? 1 : 0;
       left_out += planned.not_done.empty() ? 0 : 1;
       if (auto carried = carry_out(found, planned); !carried) {
-        if (carried.error().kind == postern::Kind::not_found && !planned.copies.empty() && trouble.empty()) trouble = carried.error().what;
-        else if (carried.error().kind != postern::Kind::not_found) return complain(context_, carried.error().what);
+        if (carried.error().kind == Kind::not_found && !planned.copies.empty() && trouble.empty()) trouble = carried.error().what;
+        else if (carried.error().kind != Kind::not_found) return complain(context_, carried.error().what);
         continue;
       }
       moved += planned.stays ? 0 : 1;

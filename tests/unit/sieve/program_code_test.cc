@@ -12,7 +12,7 @@ using namespace postern;
 using namespace postern::sieve;
 
 constexpr std::string_view kScript = R"sieve(
-require ["include", "variables", "fileinto", "foreverypart", "mime", "extracttext", "regex", "relational", "comparator-i;ascii-numeric", "imap4flags", "ihave", "date",
+require ["include", "index", "variables", "fileinto", "foreverypart", "mime", "extracttext", "regex", "relational", "comparator-i;ascii-numeric", "imap4flags", "ihave", "date",
          "vacation", "enotify", "editheader", "envelope", "subaddress", "body", "reject", "duplicate", "mailbox", "copy"];
 global "shared";
 set :lower :length "a" "${1}x";
