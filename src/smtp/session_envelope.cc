@@ -10,7 +10,8 @@
 namespace postern::smtp {
 namespace {
 
-// Final recipients of one message; a thousand RCPTs may each be an alias of a thousand.
+// Final recipients of one message; a thousand RCPTs may each be an alias of a thousand. One recipient alone may lead to more
+// (directory.group_members): otherwise no message could ever reach it.
 constexpr std::size_t kFinalRecipients = 10000;
 
 // What stands between the brackets, as the client gave it.
@@ -19,6 +20,8 @@ std::string as_given(std::string_view argument, std::string_view rest) {
   if (path.size() >= 2 && path.front() == '<' && path.back() == '>') path = path.substr(1, path.size() - 2);
   return std::string(path);
 }
+
+std::string key_of(const mail::Recipient& recipient) { return recipient.address + '\0' + recipient.detail; }
 
 }  // namespace
 
@@ -171,6 +174,10 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   if (own_delay && !decision.effects.delay_this_reply_only) transaction_->delay = decision.effects.delay;
   co_await pause(own_delay ? decision.effects.delay : transaction_->delay);
   if (!decision.accepted) co_return refuse_recipient(decision.reply.code, decision.reply.status, decision.reply.text);
+  // All that it leads to or nothing: who is refused comes again with the next message.
+  const auto& known = transaction_->known;
+  const auto fresh = std::count_if(decision.recipients.begin(), decision.recipients.end(), [&](const auto& recipient) { return !known.contains(key_of(recipient)); });
+  if (!known.empty() && known.size() + static_cast<std::size_t>(fresh) > kFinalRecipients) co_return refuse_recipient(452, "4.5.3", "too many recipients");
   if (submission) {
     const auto excess = co_await count_recipient();
     if (excess) co_return refuse_recipient(excess->code, excess->status, excess->text);
@@ -182,12 +189,8 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   envelope.jettisoned |= decision.effects.jettisoned;
   for (auto& adjustment : decision.effects.spam_adjustments) envelope.spam_adjustments.push_back(std::move(adjustment));
   for (auto& field : decision.effects.header_fields) transaction_->header_fields.push_back(std::move(field));
-  for (auto& recipient : decision.recipients) {
-    if (transaction_->known.size() >= kFinalRecipients) co_return refuse_recipient(452, "4.5.3", "too many recipients");
-    std::string key = recipient.address;
-    key.append(1, '\0').append(recipient.detail);
-    if (transaction_->known.insert(std::move(key)).second) envelope.recipients.push_back(std::move(recipient));
-  }
+  for (auto& recipient : decision.recipients)
+    if (transaction_->known.insert(key_of(recipient)).second) envelope.recipients.push_back(std::move(recipient));
   transaction_->accepted.push_back(std::move(ask.as_given));
   watch_.describe("RCPT");
   reply(250, "2.1.5", "Ok");

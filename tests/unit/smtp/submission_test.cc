@@ -27,6 +27,7 @@ class SubmissionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(domains_are_full_ones);
   CPPUNIT_TEST(messages_of_an_account_are_limited);
   CPPUNIT_TEST(recipients_of_an_account_are_limited);
+  CPPUNIT_TEST(a_group_is_taken_whole_or_not_at_all);
   CPPUNIT_TEST(the_first_excess_of_a_day_is_told);
   CPPUNIT_TEST_SUITE_END();
 
@@ -183,6 +184,31 @@ class SubmissionTest : public CppUnit::TestFixture {
     contains(played.written, "\r\n452 4.7.1 2 recipients in a day, the limit is 10000 (submission.recipients_per_day); try again in 10 min\r\n");
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, services.accepted[0].envelope.recipients.size());
+  }
+
+  // What was refused must not get the message all the same, and count for nothing; alone every group that may exist fits.
+  void a_group_is_taken_whole_or_not_at_all() {
+    MemoryServices services;
+    set_up(services);
+    services.settings.directory.group_members = 11000;
+    std::vector<std::string> some, all;
+    for (int i = 0; i < 10001; ++i) {
+      all.push_back("m" + std::to_string(i) + "@example.com");
+      services.directory.add_account(all.back());
+      if (i < 2) some.push_back(all.back());
+    }
+    services.directory.add_alias("some@example.com", some, directory::Alias::Kind::group);
+    services.directory.add_alias("all@example.com", all, directory::Alias::Kind::group);
+    services.quotas[std::string(conf::kRecipientsPerDay)] = 100;
+    const std::string from = "MAIL FROM:<u1@example.com>\r\n";
+    const auto played = play(services, {kLogin, from + "RCPT TO:<some@example.com>\r\nRCPT TO:<u1@example.com>\r\nRCPT TO:<all@example.com>\r\n" + kText}, info());
+    contains(played.written, "\r\n452 4.5.3 too many recipients\r\n");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, services.accepted[0].envelope.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(2U, services.uses[std::string(conf::kRecipientsPerDay) + " u1@example.com"]);
+    lacks(play(services, {kLogin, from + "RCPT TO:<all@example.com>\r\n" + kText}, info()).written, "\r\n452 ");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, services.accepted.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{10001}, services.accepted[1].envelope.recipients.size());
   }
 
   void the_first_excess_of_a_day_is_told() {
