@@ -150,6 +150,19 @@ class FixedDirectory::Exchange final : public SaslExchange {
       name_ = *response;
       return challenge("Password:");
     }
+    // The order of its messages, not their proofs: "NAME", "PASSWORD", nothing.
+    if (base::equal_ignoring_case(request_.mechanism, "SCRAM-SHA-256")) {
+      if (!response) return challenge("");
+      if (proved_) return response->empty() ? finish(*name_, std::nullopt) : wrong;
+      if (!name_) {
+        name_ = *response;
+        return challenge("r=nonce");
+      }
+      SaslStep step = finish(*name_, *response);
+      if (!step.login.accepted) return step;
+      proved_ = true;
+      return challenge("v=signature");
+    }
     if (base::equal_ignoring_case(request_.mechanism, "EXTERNAL")) {
       if (!response) return challenge("");
       if (request_.facts.certificate_addresses.empty()) return wrong;
@@ -161,6 +174,7 @@ class FixedDirectory::Exchange final : public SaslExchange {
   const FixedDirectory& directory_;
   const SaslRequest request_;
   std::optional<std::string> name_;
+  bool proved_ = false;
 };
 
 std::unique_ptr<SaslExchange> FixedDirectory::begin_sasl(SaslRequest request) {

@@ -17,6 +17,35 @@ void log_failed(const LoginFacts& login, std::string_view name, std::string_view
                    {"mechanism", login.mechanism}, {"reason", reason}, {"session", login.id}});
 }
 
+// Sends a challenge and reads the response. Nothing: `result` says how the exchange ended. All must live until it returns.
+net::Awaitable<std::optional<std::string>> challenge(LineExchange& result, std::string line, net::Input& input, const WriteLine& write) {
+  using End = LineExchange::End;
+  const auto written = co_await write(std::move(line));
+  if (!written) {
+    result.error = written.error();
+    co_return std::nullopt;
+  }
+  std::string said;
+  const auto read = co_await input.read_line(said, kSaslLineBytes);
+  if (!read) {
+    result.error = read.error();
+    co_return std::nullopt;
+  }
+  switch (*read) {
+    case net::Input::Line::complete: break;
+    case net::Input::Line::end: result.end = End::closed; co_return std::nullopt;
+    case net::Input::Line::too_long: result.end = End::too_long; co_return std::nullopt;
+    case net::Input::Line::garbage: result.end = End::garbage; co_return std::nullopt;
+  }
+  if (said == "*") {
+    result.end = End::cancelled;
+    co_return std::nullopt;
+  }
+  auto response = base::from_base64(said);
+  if (!response) result.end = End::not_base64;
+  co_return response;
+}
+
 }  // namespace
 
 net::Awaitable<LoginOutcome> judge_login(LoginFacts login, std::string name, Result<directory::LoginAnswer> answer, const AskLoginAccess& ask,
@@ -73,7 +102,7 @@ LoginFacts login_facts(std::string session, std::string service, net::Address cl
 }
 
 net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, std::optional<std::string> initial, net::Input& input,
-                                            std::string prompt, std::function<net::Awaitable<Result<void>>(std::string)> write) {
+                                            std::string prompt, WriteLine write) {
   using End = LineExchange::End;
   LineExchange result;
   std::optional<std::string> response;
@@ -84,7 +113,6 @@ net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, s
       co_return result;
     }
   }
-  std::string line;
   for (;;) {
     // RFC 4954 section 4: AUTH is the last command of a group; and nobody can know what to answer before it was asked.
     if (input.has_buffered()) {
@@ -92,36 +120,25 @@ net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, s
       co_return result;
     }
     result.step = co_await exchange.step(std::move(response));
+    // Only SCRAM begins a message so, and it is its last.
+    if (result.step.kind == directory::SaslStep::Kind::challenge && result.step.data.starts_with("v=")) {
+      result.last_words = std::move(result.step.data);
+      result.step = co_await exchange.step(std::string());
+    }
     if (result.step.kind != directory::SaslStep::Kind::challenge) {
       result.end = End::answered;
       co_return result;
     }
-    const auto written = co_await write(prompt + base::to_base64(result.step.data) + "\r\n");
-    if (!written) {
-      result.error = written.error();
-      co_return result;
-    }
-    const auto read = co_await input.read_line(line, kSaslLineBytes);
-    if (!read) {
-      result.error = read.error();
-      co_return result;
-    }
-    switch (*read) {
-      case net::Input::Line::complete: break;
-      case net::Input::Line::end: result.end = End::closed; co_return result;
-      case net::Input::Line::too_long: result.end = End::too_long; co_return result;
-      case net::Input::Line::garbage: result.end = End::garbage; co_return result;
-    }
-    if (line == "*") {
-      result.end = End::cancelled;
-      co_return result;
-    }
-    response = base::from_base64(line);
-    if (!response) {
-      result.end = End::not_base64;
-      co_return result;
-    }
+    response = co_await challenge(result, prompt + base::to_base64(result.step.data) + "\r\n", input, write);
+    if (!response) co_return result;
   }
+}
+
+net::Awaitable<LineExchange> say_last_words(std::string last_words, net::Input& input, std::string prompt, WriteLine write) {
+  LineExchange result;
+  const auto response = co_await challenge(result, prompt + base::to_base64(last_words) + "\r\n", input, write);
+  if (response) result.end = response->empty() ? LineExchange::End::answered : LineExchange::End::not_base64;
+  co_return result;
 }
 
 }  // namespace postern::policy

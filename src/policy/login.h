@@ -58,13 +58,22 @@ struct LineExchange {
     lost,        // `error`
   } end = End::lost;
   directory::SaslStep step;
+  // Accepted: what SCRAM says last, for say_last_words().
+  std::string last_words;
   Error error;
 };
 
+// Takes a whole line with its end, sends it at once, and sets the time limit for the answer.
+using WriteLine = std::function<net::Awaitable<Result<void>>(std::string)>;
+
 // Carries the messages of `exchange` as RFC 4954 section 4 and RFC 5034 section 4 have it: each in base64, a challenge behind `prompt` ("334 "),
 // a response as a line of its own. `initial`: what stood behind the mechanism's name, in base64, "=" for an empty one; nothing: there was none.
-// `write` takes a whole line with its end, sends it at once, and sets the time limit for the answer.
 net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, std::optional<std::string> initial, net::Input& input,
-                                            std::string prompt, std::function<net::Awaitable<Result<void>>(std::string)> write);
+                                            std::string prompt, WriteLine write);
+
+// Sends what the mechanism says last as a challenge, and waits for the empty response to it. To be called when judge_login() has let the client
+// in: it shows that the password was right, which nobody else may learn. `answered`: the login is complete. `not_base64`: the
+// response was not empty.
+net::Awaitable<LineExchange> say_last_words(std::string last_words, net::Input& input, std::string prompt, WriteLine write);
 
 }  // namespace postern::policy

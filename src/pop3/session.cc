@@ -307,28 +307,38 @@ class Session {
     const std::unique_ptr<directory::SaslExchange> exchange = services_.directory().begin_sasl(std::move(request));
     std::optional<std::string> initial;
     if (!rest.empty()) initial = std::string(rest);
-    const std::function<net::Awaitable<Result<void>>(std::string)> write = [this](std::string line) { return say_challenge(std::move(line)); };
+    const policy::WriteLine write = [this](std::string line) { return say_challenge(std::move(line)); };
     policy::LineExchange done = co_await policy::exchange_lines(*exchange, std::move(initial), input_, "+ ", write);
+    if (is_broken(done)) co_return;
+    if (done.step.kind == directory::SaslStep::Kind::malformed) co_return bad("this is not how the mechanism works");
+    const auto ask = ask_login_access();
+    const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), std::move(done.step), ask, watch_);
+    if (outcome.kind == policy::LoginOutcome::Kind::accepted && !done.last_words.empty()) {
+      const policy::LineExchange confirmed = co_await policy::say_last_words(std::move(done.last_words), input_, "+ ", write);
+      if (is_broken(confirmed)) co_return;
+    }
+    co_await finish_login(outcome);
+  }
+
+  // True: the exchange came to another end than an answer of the directory, and that was answered.
+  bool is_broken(const policy::LineExchange& exchange) {
     using End = policy::LineExchange::End;
-    switch (done.end) {
-      case End::answered: break;
-      case End::cancelled: co_return bad("login cancelled");
-      case End::not_base64: co_return bad("not in base64");
-      case End::too_long: watch_.note_protocol_error(); co_return bad("line too long");
-      case End::early: watch_.note_protocol_error(); co_return bad("wait for the answer to AUTH");
-      case End::closed: over_ = true; end_reason_ = "closed"; co_return;
+    switch (exchange.end) {
+      case End::answered: return false;
+      case End::cancelled: bad("login cancelled"); break;
+      case End::not_base64: bad("not in base64"); break;
+      case End::too_long: watch_.note_protocol_error(); bad("line too long"); break;
+      case End::early: watch_.note_protocol_error(); bad("wait for the answer to AUTH"); break;
+      case End::closed: over_ = true; end_reason_ = "closed"; break;
       case End::garbage:
         watch_.note_protocol_error();
         error("bare CR, bare LF or NUL; goodbye");
         end_reason_ = "line ends";
         over_ = true;
-        co_return;
-      case End::lost: co_return end_with(done.error);
+        break;
+      case End::lost: end_with(exchange.error); break;
     }
-    if (done.step.kind == directory::SaslStep::Kind::malformed) co_return bad("this is not how the mechanism works");
-    const auto ask = ask_login_access();
-    const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), std::move(done.step), ask, watch_);
-    co_await finish_login(outcome);
+    return true;
   }
 
   net::Awaitable<Result<void>> say_challenge(std::string line) {

@@ -130,6 +130,8 @@ class Session {
   // session_auth.cc
   net::Awaitable<Next> on_auth(std::string_view argument);
   // What the exchange came to, once it is over.
+  // Answers an exchange that came to another end than an answer of the directory; nothing: it did not.
+  std::optional<Next> broken_auth(const policy::LineExchange& exchange);
   net::Awaitable<Next> finish_auth(policy::LoginFacts login, policy::LineExchange exchange);
   net::Awaitable<Result<void>> say_challenge(std::string line);
   // From here on everything is said by `account`.

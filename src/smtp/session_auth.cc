@@ -55,7 +55,7 @@ net::Awaitable<Session::Next> Session::on_auth(std::string_view argument) {
   const std::unique_ptr<directory::SaslExchange> exchange = access.directory().begin_sasl(std::move(request));
   std::optional<std::string> initial;
   if (!rest.empty()) initial = std::string(rest);
-  const std::function<net::Awaitable<Result<void>>(std::string)> write = [this](std::string line) { return say_challenge(std::move(line)); };
+  const policy::WriteLine write = [this](std::string line) { return say_challenge(std::move(line)); };
   policy::LineExchange done = co_await policy::exchange_lines(*exchange, std::move(initial), input_, "334 ", write);
   co_return co_await finish_auth(std::move(login), std::move(done));
 }
@@ -67,21 +67,25 @@ net::Awaitable<Result<void>> Session::say_challenge(std::string line) {
   co_return sent;
 }
 
-net::Awaitable<Session::Next> Session::finish_auth(policy::LoginFacts login, policy::LineExchange exchange) {
+std::optional<Session::Next> Session::broken_auth(const policy::LineExchange& exchange) {
   using End = policy::LineExchange::End;
   switch (exchange.end) {
-    case End::answered: break;
-    case End::cancelled: co_return idle_command(501, "5.7.0", "login cancelled");
-    case End::not_base64: co_return bad_command(501, "5.5.2", "not in base64");
-    case End::too_long: co_return foreign_command(500, "5.5.6", "line too long");
-    case End::early:
-      co_return foreign_command(503, "5.5.1", "AUTH must be the last command of a group, and its responses wait for what they answer");
-    case End::closed: watch_.set_end_reason("closed by peer"); co_return Next::close;
+    case End::answered: return std::nullopt;
+    case End::cancelled: return idle_command(501, "5.7.0", "login cancelled");
+    case End::not_base64: return bad_command(501, "5.5.2", "not in base64");
+    case End::too_long: return foreign_command(500, "5.5.6", "line too long");
+    case End::early: return foreign_command(503, "5.5.1", "AUTH must be the last command of a group, and its responses wait for what they answer");
+    case End::closed: watch_.set_end_reason("closed by peer"); return Next::close;
     case End::garbage:
       watch_.note_protocol_error();
-      co_return close_with(500, "5.5.2", "bare CR, bare LF or NUL, closing connection", "line ends");
-    case End::lost: co_return lost(exchange.error);
+      return close_with(500, "5.5.2", "bare CR, bare LF or NUL, closing connection", "line ends");
+    case End::lost: break;
   }
+  return lost(exchange.error);
+}
+
+net::Awaitable<Session::Next> Session::finish_auth(policy::LoginFacts login, policy::LineExchange exchange) {
+  if (const auto broken = broken_auth(exchange)) co_return *broken;
   if (exchange.step.kind == directory::SaslStep::Kind::malformed) co_return bad_command(501, "5.5.2", "this is not how the mechanism works");
 
   const policy::Access access = services_.access();
@@ -94,6 +98,11 @@ net::Awaitable<Session::Next> Session::finish_auth(policy::LoginFacts login, pol
     const Next next = bad_command(535, "5.7.8", "name or password is wrong");
     if (next == Next::close || ++login_failures_ < configuration_->smtp.login_failures) co_return next;
     co_return close_with(421, "4.7.0", "too many failed logins, closing connection", "login failures");
+  }
+  if (!exchange.last_words.empty()) {
+    const policy::WriteLine write = [this](std::string line) { return say_challenge(std::move(line)); };
+    const policy::LineExchange confirmed = co_await policy::say_last_words(std::move(exchange.last_words), input_, "334 ", write);
+    if (const auto broken = broken_auth(confirmed)) co_return *broken;
   }
   become(outcome.account);
   reply(235, "2.7.0", "you have logged in");

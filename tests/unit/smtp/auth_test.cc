@@ -118,6 +118,9 @@ class AuthTest : public CppUnit::TestFixture {
         {"small letters", {"auth plain " + kRight + "\r\n"}, "235"},
         {"challenge", {"AUTH PLAIN\r\n", kRight + "\r\n"}, "334 235"},
         {"LOGIN", {"AUTH LOGIN\r\n", name + "\r\n", password + "\r\n"}, "334 334 235"},
+        {"SCRAM", {"AUTH SCRAM-SHA-256 " + name + "\r\n", password + "\r\n", "\r\n", "NOOP\r\n"}, "334 334 235 250"},
+        {"its last message denied", {"AUTH SCRAM-SHA-256 " + name + "\r\n", password + "\r\n", "*\r\n", "MAIL FROM:<>\r\n", kAuth}, "334 334 501 250 503"},
+        {"or answered", {"AUTH SCRAM-SHA-256 " + name + "\r\n", password + "\r\n", "YQ==\r\n", kAuth}, "334 334 501 235"},
         {"twice", {kAuth, kAuth}, "235 503"},
         {"wrong password", {"AUTH PLAIN " + kWrong + "\r\n"}, "535"},
         {"then right", {"AUTH PLAIN " + kWrong + "\r\n", kAuth}, "535 235"},
@@ -212,7 +215,8 @@ class AuthTest : public CppUnit::TestFixture {
 
   void tables_decide_who_gets_in() {
     const std::string tables = std::string(kShippedTables) +
-                               "\nLOGIN_ACCESS\n\n  smtp|198.51.100.7|TLSv1.3|PLAIN|u1@example.com   $Nnot$ from$ there\n";
+                               "\nLOGIN_ACCESS\n\n  smtp|198.51.100.7|TLSv1.3|PLAIN|u1@example.com   $Nnot$ from$ there\n"
+                               "  smtp|198.51.100.7|TLSv1.3|SCRAM-SHA-256|*   $Nnor$ so\n";
     Secure site;
     const std::string wrong = site.after_hello({"AUTH PLAIN " + kWrong + "\r\n"});
     MemoryServices ruled(tables);
@@ -222,6 +226,17 @@ class AuthTest : public CppUnit::TestFixture {
     tls.pieces = {"EHLO x\r\n", kAuth};
     auto played = play(ruled, {"EHLO x\r\nSTARTTLS\r\n"}, session_info(), tls);
     CPPUNIT_ASSERT_MESSAGE(played.written, played.written.ends_with(wrong));
+    CPPUNIT_ASSERT_EQUAL(1U, played.failed_logins);
+    // The server's proof would say that the password was right.
+    const auto scram = [](std::string_view password) {
+      return std::vector<std::string>{"EHLO x\r\n", "AUTH SCRAM-SHA-256 " + base::to_base64("u1@example.com") + "\r\n", base::to_base64(password) + "\r\n"};
+    };
+    tls.pieces = scram("Secret");
+    const auto wrong_proof = play(ruled, {"EHLO x\r\nSTARTTLS\r\n"}, session_info(), tls).written;
+    CPPUNIT_ASSERT(wrong_proof.ends_with(wrong));
+    tls.pieces = scram("secret");
+    played = play(ruled, {"EHLO x\r\nSTARTTLS\r\n"}, session_info(), tls);
+    CPPUNIT_ASSERT_EQUAL(wrong_proof, played.written);
     CPPUNIT_ASSERT_EQUAL(1U, played.failed_logins);
     // The same on a socket for submission is another service.
     auto info = session_info();
