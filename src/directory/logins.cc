@@ -149,6 +149,8 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
     const auto found = record(login.name);
     if (!found) return fail(peer, id, found.error().what);
     if (!*found) return refuse(login, "unknown");
+    // Disabled since it was proved.
+    if (const auto refusal = login_refusal((*found)->account, login.service); !refusal.empty()) return refuse(login, refusal);
     return accept(login, (*found)->account);
   }
   Outcome outcome = exchange.session->step(response);

@@ -34,6 +34,14 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (authentication_ == policy::Channel::Authentication::demanded && !account_) {
     co_return refuse_sender(530, "5.7.0", "authentication required");
   }
+  if (account_) {
+    // Removed, disabled or no longer to send since the login: somebody else may know the password, and this session may last.
+    const policy::Access access = services_.access();
+    const auto present = co_await access.directory().account(account_->name);
+    if (!present) co_return refuse_sender(451, "4.3.0", "the directory can't be asked now, try again later");
+    if (!*present || !directory::login_refusal(**present, "smtp").empty())
+      co_return close_with(421, "4.7.0", "log in again, closing connection", "login over");
+  }
 
   const auto text = behind_keyword(argument, "FROM:");
   if (!text) co_return bad_command(501, "5.5.4", "expected MAIL FROM:<address>");

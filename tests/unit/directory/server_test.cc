@@ -345,6 +345,17 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(scram_login(site, "user@example.com", "right").login.account->name == "user@example.com");
     CPPUNIT_ASSERT_EQUAL(std::string("proof"), scram_login(site, "user@example.com", "wrong").login.reason);
     CPPUNIT_ASSERT_EQUAL(std::string("disabled"), scram_login(site, "off@example.com", "right").login.reason);
+    // Disabled between the proof and the empty answer to the last message.
+    const auto slow = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+    const std::string first = "n=user@example.com,r=abcdefghijkl";
+    const SaslStep asked = site.run(slow->step("n,," + first));
+    CPPUNIT_ASSERT(site.run(slow->step(scram_answer(first, asked.data, "right"))).data.starts_with("v="));
+    AccountRecord record = site.database->account("user@example.com").value().value();
+    record.account.enabled = false;
+    site.database->change(record).value();
+    CPPUNIT_ASSERT_EQUAL(std::string("disabled"), site.run(slow->step(std::string())).login.reason);
+    record.account.enabled = true;
+    site.database->change(record).value();
     SaslRequest external = sasl("EXTERNAL");
     external.facts.certificate_addresses = {"stranger@example.net", "User@Example.com"};
     CPPUNIT_ASSERT(site.run(site.client->begin_sasl(external)->step(std::string())).login.account->name == "user@example.com");

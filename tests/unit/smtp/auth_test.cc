@@ -62,6 +62,7 @@ class AuthTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(tables_decide_who_gets_in);
   CPPUNIT_TEST(failures_end_the_session);
   CPPUNIT_TEST(messages_carry_who_logged_in);
+  CPPUNIT_TEST(a_login_ends_with_its_account);
   CPPUNIT_TEST(a_certificate_logs_in);
   CPPUNIT_TEST_SUITE_END();
 
@@ -264,6 +265,27 @@ class AuthTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("ESMTPSA"), accepted.envelope.protocol);
     CPPUNIT_ASSERT_EQUAL(std::string("tcp_auth"), accepted.envelope.source_channel);
     CPPUNIT_ASSERT(accepted.message.find("with ESMTPSA") != std::string::npos);
+  }
+
+  // Whoever stole a password keeps no open session when the account is disabled.
+  void a_login_ends_with_its_account() {
+    const std::string mail = "MAIL FROM:<u1@example.com>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n";
+    Secure disabled;
+    disabled.services.on_commit = [&] { disabled.services.directory.disable("u1@example.com"); };
+    CPPUNIT_ASSERT(line_of(disabled.after_hello({kAuth, mail, mail}), "421").starts_with("421 4.7.0 log in again"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, disabled.services.accepted.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("login over"), disabled.played.end_reason);
+    Secure limited;
+    limited.services.on_commit = [&] {
+      directory::Account account;
+      account.name = "u1@example.com";
+      account.services = {"pop3"};
+      limited.services.directory.set_account(account);
+    };
+    CPPUNIT_ASSERT(line_of(limited.after_hello({kAuth, mail, mail}), "421").starts_with("421 4.7.0 log in again"));
+    Secure away;
+    away.services.on_commit = [&] { away.services.directory.set_down(true); };
+    CPPUNIT_ASSERT(line_of(away.after_hello({kAuth, mail, mail}), "451").starts_with("451 4.3.0"));
   }
 
   void a_certificate_logs_in() {

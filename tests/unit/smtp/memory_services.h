@@ -7,6 +7,7 @@
 #include "smtp/refusal.h"
 #include "smtp/session.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -100,6 +101,7 @@ class MemoryServices final : public smtp::Services {
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
   std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
+  std::function<void()> on_commit;  // what happens elsewhere while a session is under way
 
  private:
   Result<smtp::Committed> take(mail::Envelope envelope, std::string message, bool large, bool each_answered) {
@@ -112,6 +114,7 @@ class MemoryServices final : public smtp::Services {
       committed.refused.push_back({envelope.recipients[refusal.recipient].original, refusal.text});
     committed.taken = committed.refused.size() < envelope.recipients.size();
     if (committed.taken) accepted.push_back({std::move(envelope), std::move(message), large});
+    if (on_commit) on_commit();
     return committed;
   }
   std::shared_ptr<const conf::Configuration> shared_;
