@@ -351,7 +351,7 @@ class LoadTest : public CppUnit::TestFixture {
         {8, "filters.virus_values", "found \"Dirty 6\""},
     };
     for (const auto& row : rows) has(loaded, row);
-    has(conf::load_text("delivery : { verdict_time = \"6 min\"; };\n", "postern.conf"), {1, "delivery.verdict_time", "expected a time from 0 ms to 5 min"});
+    has(conf::load_text("delivery : { verdict_time = \"6 min\"; };\n", "postern.conf"), {1, "delivery.verdict_time", "expected a time from 0 s to 5 min"});
     CPPUNIT_ASSERT(!loaded.usable());
   }
 
