@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -225,7 +226,13 @@ bool is_password_hash(const std::string& hash) {
   return kind == CRYPT_SALT_OK || kind == CRYPT_SALT_METHOD_LEGACY || kind == CRYPT_SALT_TOO_CHEAP;
 }
 
-bool is_cheap_hash(std::string_view hash) { return !is_crypt_scheme(scheme_of(hash).name); }
+bool is_cheap_hash(std::string_view hash) {
+  const Scheme scheme = scheme_of(hash);
+  if (!is_crypt_scheme(scheme.name)) return true;
+  // yescrypt, GOST-yescrypt, scrypt, bcrypt.
+  constexpr std::string_view slow[] = {"$y$", "$gy$", "$7$", "$2"};
+  return std::none_of(std::begin(slow), std::end(slow), [&](std::string_view kind) { return scheme.rest.starts_with(kind); });
+}
 
 bool is_present_hash(std::string_view hash) {
   static const std::string present(kind_and_cost(new_setting()));

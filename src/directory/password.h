@@ -8,7 +8,7 @@
 //   {SHA} {SHA256} {SHA512}, {SSHA} {SSHA256} {SSHA512}      base64 of a digest, or of a digest and its salt
 //   {PBKDF2}                                                 $1$SALT$ROUNDS$HEX, HMAC-SHA-1
 //   {PLAIN} {CLEAR} {CLEARTEXT}                              the password itself
-// New ones are yescrypt at the library's default cost. The last three groups are cheap to guess: is_cheap_hash().
+// New ones are yescrypt at the library's default cost. All but those and bcrypt are cheap to check: is_cheap_hash().
 //
 // Passwords are prepared by SASLprep (RFC 4013) before they are hashed; text that it forbids is taken as it is.
 //
@@ -35,7 +35,7 @@ bool password_matches(std::string_view password, const std::string& hash);
 
 // True if passwords can be checked against `hash`.
 bool is_password_hash(const std::string& hash);
-// Of a kind that costs next to nothing to check.
+// Of a kind that costs a small part of the default one to check, at its usual number of rounds: sha512crypt some twentieth.
 bool is_cheap_hash(std::string_view hash);
 // Of the kind and cost that hash_password() makes now.
 bool is_present_hash(std::string_view hash);

@@ -48,8 +48,8 @@ class PasswordTest : public CppUnit::TestFixture {
         {"{SSHA512}+U79PiCUpDUSGIet8J/C+5LwCuyIMpq7mOqAaR/5mBRUR8Ws6o/EKpJOG7/dpxqv6UmItclx3HPr1gK4nM8YBk5hQ2wxMjM0", true},
         {"{PBKDF2}$1$pepper$5000$e2482a59b0d73def42af67cee52c540591478656", true},
         {"{PLAIN}secret", true}, {"{CLEAR}secret", true}, {"{CLEARTEXT}secret", true},
-        {"{SHA256-CRYPT}$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA", false},
-        {"{SHA512-CRYPT}$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1", false},
+        {"{SHA256-CRYPT}$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA", true},
+        {"{SHA512-CRYPT}$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1", true},
         {"{CRYPT}$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", false},
         {"{BLF-CRYPT}$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", false},
     };
