@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mail/address.h"
 #include "policy/access.h"
+#include "policy/table_answer.h"
 
 #include <algorithm>
 
@@ -76,7 +77,9 @@ net::Awaitable<void> TransactionAccess::expand_alias(std::string name, const cha
     expansion.failed = {550, "5.4.6", "aliases of this address lead in a circle"};
     co_return;
   }
+  std::size_t followed = 0;
   for (const std::string& target : targets) {
+    co_await give_way(++followed);
     auto mailbox = mail::parse_mailbox(target.find('@') == std::string::npos ? target + "@" + host : target);
     if (!mailbox) {
       decision.notes.push_back({base::Severity::warning, "alias-target", {{"alias", name}, {"target", target}, {"reason", mailbox.error().what}}});

@@ -33,4 +33,8 @@ bool is_missing(const Access& access, std::string_view table, mapping::Flags fla
   return true;
 }
 
+// For loops over many addresses: after each hundred the other sessions of the process have their turn. Not to wait for anything: directory and
+// tables may answer without a pause.
+net::Awaitable<void> give_way(std::size_t count);
+
 }  // namespace postern::policy

@@ -333,7 +333,9 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   bool kept_any = false, unserved = false;
   // $B of an ORIG_ table is about the whole recipient, that of the others about one address.
   const bool all_thrown_away = effects.bit_bucket;
+  std::size_t asked = 0;
   for (Final& final : expansion.finals) {
+    co_await give_way(++asked);
     Effects own;
     auto said_no = co_await ask_step(false, recipient, final.channel, final.address, decision, own);
     decision.effects.add_delay(own);

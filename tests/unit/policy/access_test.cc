@@ -115,6 +115,7 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_table_is_asked_until_one_refuses);
   CPPUNIT_TEST(aliases_lead_to_mailboxes);
   CPPUNIT_TEST(the_directory_knows_aliases_and_groups);
+  CPPUNIT_TEST(a_large_group_lets_others_have_their_turn);
   CPPUNIT_TEST(accounts_forward_and_wait);
   CPPUNIT_TEST(postmaster_and_abuse_are_always_there);
   CPPUNIT_TEST(sub_addresses);
@@ -477,6 +478,33 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("d2@example.com")));
     world.configuration.directory.group_members = 1;
     CPPUNIT_ASSERT_EQUAL(std::string("550 5.4.6 aliases of this address lead to too many addresses"), World::shown(world.rcpt("team@example.com")));
+  }
+
+  void a_large_group_lets_others_have_their_turn() {
+    World world(test::kShippedTables);
+    std::vector<std::string> members;
+    for (int i = 0; i < 1000; ++i) {
+      members.push_back("m" + std::to_string(i) + "@example.com");
+      world.directory.add_account(members.back());
+    }
+    world.directory.add_alias("all@example.com", members, directory::Alias::Kind::group);
+    TransactionAccess transaction(world.access(), world.facts());
+    CPPUNIT_ASSERT(test::run(transaction.mail_from("a", "example.net", "a@example.net")).accepted);
+    TransactionAccess::Ask ask;
+    ask.local_part = "all";
+    ask.domain = "example.com";
+    net::asio::io_context io(1);
+    std::size_t recipients = 0, turns = 0;
+    net::asio::co_spawn(io, transaction.recipient(ask), [&](std::exception_ptr, RecipientDecision decision) { recipients = decision.recipients.size(); });
+    const std::function<void()> turn = [&] {
+      if (recipients != 0) return;
+      ++turns;
+      net::asio::post(io, turn);
+    };
+    net::asio::post(io, turn);
+    io.run_for(std::chrono::seconds(60));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1000}, recipients);
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(turns), turns >= 20);
   }
 
   void accounts_forward_and_wait() {
