@@ -313,6 +313,8 @@ Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::siz
                                            std::shared_ptr<const sieve::MessageVersion> version) {
   const mail::Envelope& envelope = job.record->envelope;
   next.id = new_id_for(envelope, envelope.recipients[index], action);
+  job.sent.push_back(next.id);
+  if (sent_.contains(next.id)) co_return Result<void>();
   next.added_header_fields.clear();
   // The same generated message may have been sent on and delivered before a crash: its store must look for it.
   next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
@@ -320,7 +322,10 @@ Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::siz
   if (version) fields += version->text();
   else fields += job.record->message();
   auto submitted = co_await parts_.submit(next, std::move(fields));
-  if (!submitted) co_return submitted.error();
+  if (!submitted) {
+    job.sent.pop_back();
+    co_return submitted.error();
+  }
   job.left_traces = true;
   co_return Result<void>();
 }
@@ -351,8 +356,11 @@ Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t
   }
   if (next.recipients.empty()) co_return Result<void>();
   const std::string new_id = next.id;
-  auto submitted = co_await parts_.submit(std::move(next), std::move(mail.text));
-  if (!submitted) co_return submitted.error();
+  if (!sent_.contains(new_id)) {
+    auto submitted = co_await parts_.submit(std::move(next), std::move(mail.text));
+    if (!submitted) co_return submitted.error();
+  }
+  job.sent.push_back(new_id);
   job.left_traces = true;
   ++counters_.generated;
   base::log_event(Severity::info, "generated", {{"id", envelope.id}, {"recipient", recipient.address}, {"what", what}, {"to", to}, {"new_id", new_id}});

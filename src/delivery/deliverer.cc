@@ -35,6 +35,8 @@ constexpr std::string_view kHoldChannel = "hold";
 constexpr std::size_t kLetGo = 1U << 20;
 // And where a filter changed a message that leaves by its channel.
 constexpr std::size_t kChanged = 1U << 23;
+// Of messages that could not be finished, so much of what was made of them is remembered.
+constexpr std::size_t kMostSent = 200'000;
 
 }  // namespace
 
@@ -166,9 +168,21 @@ void Deliverer::gather_outgoing(Job& job) {
 Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   std::vector<Outgoing> messages;
   std::vector<Job*> senders;
+  std::vector<std::vector<std::string>> made;  // by each of them, as in sent_
   for (Job& job : jobs) {
     if (job.unfinished) continue;
     for (Outgoing& outgoing : job.outgoing) {
+      std::vector<std::string>& theirs = made.emplace_back();
+      std::erase_if(outgoing.first.recipients, [&](const Recipient& recipient) {
+        std::string one = outgoing.first.id + " " + recipient.address;
+        const bool earlier = sent_.contains(one);
+        (earlier ? job.sent : theirs).push_back(std::move(one));
+        return earlier;
+      });
+      if (outgoing.first.recipients.empty()) {
+        made.pop_back();
+        continue;
+      }
       if (base::log_enabled(Severity::info))
         base::log_event(Severity::info, "handed-on",
                         {{"id", job.record->envelope.id}, {"new_id", outgoing.first.id}, {"recipients", outgoing.first.recipients.size()}});
@@ -180,7 +194,10 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   if (messages.empty()) co_return;
   const std::vector<Result<void>> sent = co_await parts_.send_out(std::move(messages));
   for (std::size_t i = 0; i < senders.size(); ++i) {
-    if (sent[i]) continue;
+    if (sent[i]) {
+      senders[i]->sent.insert(senders[i]->sent.end(), made[i].begin(), made[i].end());
+      continue;
+    }
     senders[i]->unfinished = true;
     base::log_event(Severity::error, "not-handed-on", {{"id", senders[i]->record->envelope.id}, {"reason", sent[i].error().what}});
   }
@@ -194,11 +211,14 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
         (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
       if (job.left_traces) parts_.state.note_death();
+      if (sent_.size() + job.sent.size() > kMostSent) sent_.clear();
+      sent_.insert(job.sent.begin(), job.sent.end());
       parts_.state.put_back(job.position, settings_.child);
       ++counters_.put_back;
       continue;
     }
     remember(job);
+    for (const std::string& made : job.sent) sent_.erase(made);
     finished.push_back(job.position);
     done.push_back(&job);
     for (const base::Fields& fields : job.delivered) base::log_event(Severity::info, "delivered", fields);

@@ -25,6 +25,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -137,6 +138,9 @@ class Deliverer {
   Filtering filtering_;
   Counters counters_;
   std::vector<spool::Position> unmarked_;  // finished, but the note of it could not be written yet; still claimed
+  // What was made of messages that are not finished and stands in a journal already: their next attempt, as soon as it may come, makes no second
+  // one. Ids, for recipients of other hosts with the address.
+  std::unordered_set<std::string> sent_;
 };
 
 // The pieces of a message that are stored: all but Return-Path fields of its header, which the final delivery makes itself (RFC 5321

@@ -36,6 +36,7 @@ struct Deliverer::Job {
   };
   std::vector<Onward> onward;
   std::vector<Outgoing> outgoing;  // what is made of them
+  std::vector<std::string> sent;   // what is in a journal (Deliverer::sent_)
   std::map<std::string, std::vector<store::AccountMemory::Entry>> remember;  // by mailbox directory, once it is delivered
   std::vector<base::Fields> delivered;  // to be logged once it is true
 

@@ -27,6 +27,7 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(held_message_is_kept_until_it_is_let_go);
   CPPUNIT_TEST(recipient_on_hold_waits_alone_and_is_resolved_anew);
   CPPUNIT_TEST(recipients_of_other_hosts_are_handed_on_together);
+  CPPUNIT_TEST(what_went_on_goes_once_while_the_rest_can_not_be_put_off);
   CPPUNIT_TEST(message_discarded_by_a_table_stays_for_whoever_keeps_it);
   CPPUNIT_TEST_SUITE_END();
 
@@ -306,6 +307,31 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(changed.sent_out_[1].first.id != changed.last_id_);
     CPPUNIT_ASSERT(changed.sent_out_[1].second.starts_with("X-Way: inside\r\n"));
     CPPUNIT_ASSERT_EQUAL(std::string("y@example.net"), changed.sent_out_[1].first.recipients.at(0).address);
+  }
+
+  // A full disk: what was written to a journal stands there, but nothing can be put off, and the record is tried again at once.
+  void what_went_on_goes_once_while_the_rest_can_not_be_put_off() {
+    Site site;
+    site.account("sends.on@example.com", "redirect \"out@example.org\";");
+    site.account("absent@example.com");
+    const auto position = site.append({"sends.on@example.com", "x@example.net", "absent@example.com"}, {}, [](mail::Envelope& e) {
+      e.recipients[1].destination_channel = "tcp_local";
+      e.recipients[1].account.clear();
+    });
+    const fs::path deferred = site.path_of("spool/deferred"), mailbox = site.path_of("mail/example.com/absent");
+    fs::create_directories(mailbox.parent_path());
+    std::ofstream(mailbox) << "no directory";
+    site.attempts_ = 4;
+    site.before_attempt_ = [&](unsigned attempt) {
+      // Nothing can be written into a directory that is gone, though it is open.
+      if (attempt == 0) fs::remove(deferred);
+      site.send_out_fails_ = attempt == 0;
+    };
+    site.work({position});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.unfinished_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.sent_out_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("x@example.net"), site.sent_out_[0].first.recipients.at(0).address);
   }
 
   // access-control.md 2.6: $V is a discard that somebody's own keep overrides, $Z is not.

@@ -108,8 +108,12 @@ class Site {
                          }};
     Deliverer deliverer(parts, settings_);
     net::asio::io_context io(1);
-    net::asio::co_spawn(io, deliverer.work(positions), net::asio::detached);
-    io.run();
+    for (unsigned attempt = 0; attempt < attempts_; ++attempt) {
+      if (before_attempt_) before_attempt_(attempt);
+      net::asio::co_spawn(io, deliverer.work(positions), net::asio::detached);
+      io.run();
+      io.restart();
+    }
     deferred_ = deferred.list(100).value().size();
     held_.clear();
     for (const auto& entry : held.list(100).value()) held_.push_back(held.read(entry.id).value().envelope);
@@ -147,6 +151,8 @@ class Site {
   std::vector<std::pair<mail::Envelope, std::string>> submitted_;
   bool submit_fails_ = false;
   std::vector<Outgoing> sent_out_;
+  unsigned attempts_ = 1;  // of one deliverer at the same records
+  std::function<void(unsigned)> before_attempt_;
   bool send_out_fails_ = false;
   std::size_t submits_ = 0, failing_submit_ = 0;  // that one fails, counted from 1
   directory::FixedDirectory directory_;
