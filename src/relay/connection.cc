@@ -53,13 +53,16 @@ ConnectorSettings connector_settings(const conf::Configuration& configuration) {
   return settings;
 }
 
-// Whoever reaches one of his own addresses has it at both ends.
-bool Connector::is_own(net::SocketStream& stream, const net::Endpoint& endpoint) const {
-  if (std::find(settings_.own_ports.begin(), settings_.own_ports.end(), endpoint.port) == settings_.own_ports.end()) return false;
-  sockaddr_storage local{};
-  socklen_t length = sizeof local;
-  if (::getsockname(stream.native_handle(), reinterpret_cast<sockaddr*>(&local), &length) != 0) return false;
-  return net::Endpoint::from(local).address == endpoint.address;
+// Whoever reaches one of his own addresses has it at both ends. What was asked for is no measure: 0.0.0.0 and [::] lead here too.
+bool Connector::is_own(net::SocketStream& stream) const {
+  sockaddr_storage local{}, peer{};
+  socklen_t local_length = sizeof local, peer_length = sizeof peer;
+  if (::getsockname(stream.native_handle(), reinterpret_cast<sockaddr*>(&local), &local_length) != 0 ||
+      ::getpeername(stream.native_handle(), reinterpret_cast<sockaddr*>(&peer), &peer_length) != 0)
+    return false;
+  const net::Endpoint there = net::Endpoint::from(peer);
+  const auto& ports = settings_.own_ports;
+  return std::find(ports.begin(), ports.end(), there.port) != ports.end() && net::Endpoint::from(local).address == there.address;
 }
 
 Awaitable<Connected> Connector::connect_to(Target target, std::string host, net::Endpoint endpoint, bool with_tls, bool& handshake_failed) {
@@ -71,7 +74,7 @@ Awaitable<Connected> Connector::connect_to(Target target, std::string host, net:
     result.failure = temporary_failure("4.4.1", stream.error().what);
     co_return result;
   }
-  if (!route.lmtp && is_own(**stream, endpoint)) {
+  if (!route.lmtp && is_own(**stream)) {
     result.failure = permanent_failure("5.4.6", "mail for " + target.domain + " would come back to this server: " + endpoint.to_string());
     co_return result;
   }

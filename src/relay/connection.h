@@ -60,7 +60,7 @@ class Connector {
  private:
   // One address, with TLS or without. `host`: its name.
   net::Awaitable<Connected> connect_to(Target target, std::string host, net::Endpoint endpoint, bool with_tls, bool& handshake_failed);
-  [[nodiscard]] bool is_own(net::SocketStream& stream, const net::Endpoint& endpoint) const;
+  [[nodiscard]] bool is_own(net::SocketStream& stream) const;
 
   net::asio::io_context& io_;
   net::TimeLimits& limits_;

@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/relay/relay_test
 tests_unit_relay_relay_test_SOURCES = tests/unit/main.cc \
   tests/unit/relay/client_test.cc \
+  tests/unit/relay/connection_test.cc \
   tests/unit/relay/hosts_test.cc \
   tests/unit/relay/outgoing_text_test.cc \
   tests/unit/relay/relayer_test.cc \
