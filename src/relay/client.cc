@@ -330,6 +330,7 @@ Awaitable<Answers> Client::send(Transaction transaction) {
   }
   auto said = co_await reply(times.command);
   if (!said || !usable_) {
+    answers.not_begun = said.has_value();
     give_up(said ? failure_of(*said) : cut_short(said.error()));
     co_return answers;
   }

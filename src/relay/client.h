@@ -82,6 +82,8 @@ struct Answers {
   std::vector<Answer> recipients;  // in their order
   // The whole text went out and no answer came: the host may have taken it, and will get it again.
   bool unanswered = false;
+  // The host ends the connection (421) in the place of an answer to MAIL: it knows nothing of this message.
+  bool not_begun = false;
 };
 
 class Client {

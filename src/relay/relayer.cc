@@ -384,7 +384,7 @@ Awaitable<void> Relayer::use(Destination& destination, Connection& connection) {
       continue;
     }
     ++messages;
-    co_await transact(destination, connection, std::move(*part));
+    co_await transact(destination, connection, std::move(*part), messages == 1);
     if (connection.client->usable()) {
       // Room for one more as long as all goes well.
       destination.window = std::min<double>(destination.most, destination.window + 1);
@@ -446,7 +446,7 @@ void Relayer::fail(Part& part, const Failure& failure, const std::string& host) 
 
 // ---- messages
 
-Awaitable<void> Relayer::transact(Destination& destination, Connection& connection, Part part) {
+Awaitable<void> Relayer::transact(Destination& destination, Connection& connection, Part part, bool first) {
   const std::shared_ptr<Job> job = part.job;
   if (start(*job) == Started::abandoned) co_return;
   const mail::Envelope& envelope = job->record->envelope;
@@ -469,6 +469,11 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
   }
   const std::size_t bytes = transaction.message.size();
   const Answers answers = co_await connection.client->send(std::move(transaction));
+  // A host that takes so many messages by one connection, or has waited long enough for this one: a new connection will do.
+  if (answers.not_begun && !first) {
+    destination.waiting.push_front(std::move(part));
+    co_return;
+  }
   if (answers.unanswered) {
     ++counters_.unanswered;
     base::log_event(Severity::warning, "relay-unanswered", {{"id", envelope.id}, {"host", connection.host}, {"address", connection.address}});

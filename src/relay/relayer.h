@@ -106,7 +106,7 @@ class Relayer {
   net::Awaitable<void> serve(Destination& destination);
   net::Awaitable<void> use(Destination& destination, Connection& connection);
   net::Awaitable<bool> wait_for_next(Destination& destination);
-  net::Awaitable<void> transact(Destination& destination, Connection& connection, Part part);
+  net::Awaitable<void> transact(Destination& destination, Connection& connection, Part part, bool first);
   void could_not_connect(Destination& destination, const Connected& connected);
   void fail_waiting(Destination& destination, const Failure& failure, const std::string& host);
   void fail(Part& part, const Failure& failure, const std::string& host);

@@ -9,7 +9,10 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <deque>
 #include <filesystem>
 #include <future>
 
@@ -62,6 +65,9 @@ class Site {
     auto reader = spool::JournalReader::open(base::system_files(), spool_.get()).value();
     auto deferred = spool::Deferred::open(base::system_files(), spool_.get()).value();
     net::asio::io_context io(1);
+    net::TimeLimits limits(io);
+    io_ = &io;
+    limits_ = &limits;
     Relayer::Counters counters;
     {
       Relayer relayer({io, reader, state_, deferred,
@@ -69,6 +75,20 @@ class Site {
                          asked_.push_back(target.domain);
                          claims_at_once_ = std::max(claims_at_once_, state_.claims_of(7));
                          Connected connected;
+                         if (!scripts_.empty()) {
+                           auto ends = base::socket_pair(SOCK_STREAM).value();
+                           const std::string script = std::move(scripts_.front());
+                           scripts_.pop_front();
+                           CPPUNIT_ASSERT(::write(ends.second.get(), script.data(), script.size()) == static_cast<ssize_t>(script.size()));
+                           hosts_.push_back(std::move(ends.second));
+                           Connection connection;
+                           connection.stream = std::make_unique<net::SocketStream>(*io_, std::move(ends.first), *limits_);
+                           connection.client = std::make_unique<Client>(*connection.stream, ClientSettings());
+                           auto failed = co_await connection.client->open();
+                           CPPUNIT_ASSERT(!failed);
+                           connected.connection = std::move(connection);
+                           co_return connected;
+                         }
                          connected.failure = failure_;
                          co_return connected;
                        },
@@ -94,6 +114,7 @@ class Site {
   RelayerSettings settings_;
   Failure failure_;
   spool::SharedState state_ = spool::SharedState::create(1024).value();
+  std::deque<std::string> scripts_;  // what hosts say, one for each connection; none left: failure_
   std::vector<std::string> asked_;  // domains that a connection was wanted to
   std::size_t claims_at_once_ = 0;
   bool tell_fails_ = false;
@@ -106,6 +127,9 @@ class Site {
   fs::path root_;
   base::Descriptor spool_;
   std::unique_ptr<spool::JournalWriter> writer_;
+  std::vector<base::Descriptor> hosts_;  // their ends of the connections
+  net::asio::io_context* io_ = nullptr;  // of work()
+  net::TimeLimits* limits_ = nullptr;
 };
 
 class RelayerTest : public CppUnit::TestFixture {
@@ -114,6 +138,7 @@ class RelayerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_fails_for_good_is_told);
   CPPUNIT_TEST(a_sender_that_cannot_be_told_is_told_later);
   CPPUNIT_TEST(a_dead_destination_is_left_alone);
+  CPPUNIT_TEST(a_host_that_ends_the_connection_is_asked_again_by_another);
   CPPUNIT_TEST(records_of_others_are_left_to_them);
   CPPUNIT_TEST(suspects_are_worked_on_alone);
   CPPUNIT_TEST(poison_waits_for_a_day);
@@ -160,6 +185,25 @@ class RelayerTest : public CppUnit::TestFixture {
     site.work(positions);
     CPPUNIT_ASSERT_MESSAGE(std::to_string(site.asked_.size()), site.asked_.size() <= 5);
     CPPUNIT_ASSERT_EQUAL(std::size_t{30}, site.deferred_.size());
+  }
+
+  void a_host_that_ends_the_connection_is_asked_again_by_another() {
+    const std::string greeting = "220 sink\r\n250 sink\r\n", taken = "250 sender\r\n250 recipient\r\n354 go on\r\n250 taken\r\n", enough = "421 4.7.0 enough\r\n";
+    Site site;
+    site.settings_.connections_per_destination = 1;
+    site.settings_.idle_time = std::chrono::milliseconds(0);
+    // Many take so many messages by one connection.
+    site.scripts_ = {greeting + taken + enough, greeting + taken + "221 bye\r\n"};
+    auto counters = site.work({site.append({"a@one.example"}), site.append({"b@one.example"})});
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, counters.sent);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.asked_.size());
+    CPPUNIT_ASSERT(site.deferred_.empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    // One that takes nothing at all is not asked for ever.
+    site.scripts_ = {greeting + enough};
+    counters = site.work({site.append({"c@one.example"})});
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, counters.sent);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_.size());
   }
 
   void records_of_others_are_left_to_them() {
