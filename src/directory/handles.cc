@@ -23,4 +23,15 @@ std::optional<std::string> Handles::account(const std::shared_ptr<net::FramePeer
   return found->second->account;
 }
 
+void Handles::forget(std::string_view account) {
+  for (auto at = order_.begin(); at != order_.end();) {
+    if (at->account != account) {
+      ++at;
+      continue;
+    }
+    known_.erase(at->handle);
+    at = order_.erase(at);
+  }
+}
+
 }  // namespace postern::directory

@@ -3,7 +3,8 @@
 // What who logged in may show later to change their own things (LoginAnswer::handle): a random name for (connection, account).
 //
 // A handle is good on the connection on which the login was answered, so one child of a protocol can't use another's, and only as long as
-// that connection lives. Failure: none; a handle that is not known stands for nobody.
+// that connection lives. It ends with the password or the account for which it was issued (forget()). Failure: none; a handle that is not
+// known stands for nobody.
 // Limits: the newest kMost; whoever has an older one must log in again.
 #include <cstddef>
 #include <list>
@@ -26,6 +27,8 @@ class Handles {
   std::string issue(const std::shared_ptr<net::FramePeer>& peer, std::string account);
   // The account's canonical name.
   [[nodiscard]] std::optional<std::string> account(const std::shared_ptr<net::FramePeer>& peer, std::string_view handle) const;
+  // All that `account` has, by its canonical name. Cost: one look at every handle.
+  void forget(std::string_view account);
 
  private:
   struct Issued {

@@ -67,6 +67,9 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     } else if (auto done = administer(database_, request, limits_)) {
       if (done->changed) {
         generations_.raise_directory();
+        // Whoever logged in with an earlier password, or is gone, has no say any more, nor in a new account of that name.
+        if (*ask == "account-remove" || (*ask == "account-change" && request.contains("password_hash")))
+          if (const auto account = canonical_account(text_in(request, "name").value_or(""))) handles_.forget(*account);
         log_change(*ask, request, peer->user());
       }
       answer = std::move(done->answer);

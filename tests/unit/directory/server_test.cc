@@ -165,6 +165,7 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(strangers_are_turned_away);
   CPPUNIT_TEST(only_administrators_change);
   CPPUNIT_TEST(a_change_is_seen_by_the_next_question);
+  CPPUNIT_TEST(a_new_password_ends_earlier_logins);
   CPPUNIT_TEST(connections_are_bounded);
   CPPUNIT_TEST_SUITE_END();
 
@@ -230,7 +231,12 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("user@example.com"), handles.account(mine, handle).value());
     CPPUNIT_ASSERT(!handles.account(other, handle));
     CPPUNIT_ASSERT(!handles.account(nullptr, handle));
-    CPPUNIT_ASSERT(handles.issue(mine, "user@example.com") != handle);
+    const std::string another = handles.issue(mine, "user@example.com"), stranger = handles.issue(mine, "other@example.com");
+    CPPUNIT_ASSERT(another != handle);
+    handles.forget("user@example.com");
+    CPPUNIT_ASSERT(!handles.account(mine, handle) && !handles.account(mine, another) && handles.account(mine, stranger));
+    handles.forget("user@example.com");
+    CPPUNIT_ASSERT(handles.account(mine, handles.issue(mine, "user@example.com")));
   }
 
   void verifies_passwords() {
@@ -638,6 +644,24 @@ class ServerTest : public CppUnit::TestFixture {
     site.io.restart();
     site.io.run_for(100ms);
     CPPUNIT_ASSERT(site.run(site.client->is_local_domain("example.org")).value());
+  }
+
+  void a_new_password_ends_earlier_logins() {
+    Site site;
+    site.start();
+    site.connect();
+    const std::string handle = plain_login(site, plain("user@example.com", "right"), "sieve").login.handle;
+    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    const auto change = [&](boost::json::object request) {
+      const std::string bytes = net::frame(request);
+      CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
+      site.io.restart();
+      site.io.run_for(100ms);
+    };
+    change({{"id", 1}, {"ask", "account-change"}, {"name", "User@Example.com"}, {"description", "x"}});
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::done);
+    change({{"id", 2}, {"ask", "account-change"}, {"name", "User@Example.com"}, {"password_hash", "{PLAIN}another"}});
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::logged_out);
   }
 
   void connections_are_bounded() {
