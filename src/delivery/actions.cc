@@ -316,8 +316,9 @@ Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::siz
   job.sent.push_back(next.id);
   if (sent_.contains(next.id)) co_return Result<void>();
   next.added_header_fields.clear();
-  // The same generated message may have been sent on and delivered before a crash: its store must look for it.
-  next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
+  // The same message may have been sent on before a crash. Who takes it knows so by the time it was received, which is that of this
+  // one; what has gone on to other hosts is recognised only at the same attempt.
+  next.attempts = envelope.attempts;
   for (const std::string& field : envelope.added_header_fields) fields += base::printable(field, 2048) + "\r\n";
   if (version) fields += version->text();
   else fields += job.record->message();
@@ -343,7 +344,7 @@ Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t
   next.reverse_path = mail.from;
   next.source_channel = kOwnChannel;
   next.body_8bit = !is_ascii(mail.text);
-  next.attempts = job.suspicious ? std::max<std::uint32_t>(1, envelope.attempts) : 0;
+  next.attempts = envelope.attempts;  // see send_on()
   std::string to;
   for (const std::string& address : mail.to) {
     auto found = co_await parts_.resolve(address);

@@ -21,7 +21,7 @@ using base::Severity;
 using mail::Recipient;
 using net::Awaitable;
 
-// Messages for other hosts in a batch: after a crash before it is marked they are sent twice, since relay can't recognise them.
+// Messages for other hosts in a batch: if their records are recycled before somebody looks, they are sent twice after a crash before they are marked.
 constexpr std::size_t kOutgoingAtOnce = 64;
 constexpr std::uint64_t kTrimBytes = 8 * 1024 * 1024;
 
@@ -164,13 +164,27 @@ void Deliverer::gather_outgoing(Job& job) {
   }
 }
 
-// One sync for all of them. A crash before they are marked makes a second record: relay can't know it.
+void Deliverer::leave_out_handed_on(Job& job) {
+  if (!job.replayed || !parts_.handed_on_before) return;
+  for (auto& [envelope, text] : job.outgoing) {
+    const std::size_t known = std::erase_if(envelope.recipients, [&, &next = envelope](const Recipient& recipient) {
+      return parts_.handed_on_before(next, recipient);
+    });
+    if (known > 0)
+      base::log_event(Severity::notice, "handed-on",
+                      {{"id", job.record->envelope.id}, {"new_id", envelope.id}, {"recipients", known}, {"earlier", "yes"}});
+  }
+  std::erase_if(job.outgoing, [](const Outgoing& outgoing) { return outgoing.first.recipients.empty(); });
+}
+
+// One sync for all of them. After a crash before they are marked, whoever comes next finds their records there.
 Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   std::vector<Outgoing> messages;
   std::vector<Job*> senders;
   std::vector<std::vector<std::string>> made;  // by each of them, as in sent_
   for (Job& job : jobs) {
     if (job.unfinished) continue;
+    leave_out_handed_on(job);
     for (Outgoing& outgoing : job.outgoing) {
       std::vector<std::string>& theirs = made.emplace_back();
       std::erase_if(outgoing.first.recipients, [&](const Recipient& recipient) {
@@ -196,6 +210,7 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   for (std::size_t i = 0; i < senders.size(); ++i) {
     if (sent[i]) {
       senders[i]->sent.insert(senders[i]->sent.end(), made[i].begin(), made[i].end());
+      senders[i]->left_traces = true;
       continue;
     }
     senders[i]->unfinished = true;
@@ -308,7 +323,8 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
   }
   job.record.emplace(std::move(*record));
   const mail::Envelope& envelope = job.record->envelope;
-  job.suspicious = job.suspicious || job.deaths > 0 || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
+  job.replayed = job.suspicious || job.deaths > 0 || parts_.state.suspicious(envelope.received);
+  job.suspicious = job.replayed || envelope.attempts > 0;
 
   // Not answered yet; nobody should have announced it.
   if (job.record->pending) {

@@ -66,6 +66,9 @@ struct DelivererParts {
   // Puts messages into the journal of what goes on to other hosts (durable on return), the answers in their order, and tells the relay
   // children. None: they are put off.
   std::function<net::Awaitable<std::vector<Result<void>>>(std::vector<Outgoing>)> send_out = {};
+  // Whether that journal has, or had, a record of this message for this recipient at this attempt (spool/earlier_records.h). Asked only for
+  // what a process that died may have handed on. None: nothing is known of it.
+  std::function<bool(const mail::Envelope&, const mail::Recipient&)> handed_on_before = {};
 };
 
 class Deliverer {
@@ -99,6 +102,8 @@ class Deliverer {
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
   // Messages of their own for the recipients whose mail leaves by its channel.
   void gather_outgoing(Job& job);
+  // Takes out who was handed over to relay by a process that died before it could note it.
+  void leave_out_handed_on(Job& job);
   // Hands them over to relay.
   net::Awaitable<void> hand_on(std::vector<Job>& jobs);
   void conclude(std::vector<Job>& jobs, bool stored);

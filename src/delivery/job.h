@@ -20,6 +20,7 @@ struct Deliverer::Job {
   std::string changed_from;
   std::unique_ptr<mail::MessageView> view;
   bool suspicious = false;
+  bool replayed = false;  // suspicious because of a death: whoever died may have done all of it, and not noted it
   bool left_traces = false;  // a file of it stands in a mailbox, promised or not, or a generated message in the journal
   std::size_t files = 0, recipients_filed = 0;
   bool unfinished = false;  // leave the record as it is: another attempt must come

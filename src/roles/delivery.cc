@@ -30,6 +30,8 @@ constexpr std::size_t kRecordsInScan = 4096;
 // How often the end of what filters discarded is looked for, and how much of it ends at once.
 constexpr std::chrono::minutes kDiscardedInterval{5};
 constexpr std::size_t kDiscardedAtOnce = 1000;
+// What was looked up after a death is kept so long when nobody asks for it any more.
+constexpr std::chrono::minutes kEarlierKept{10};
 
 store::StoreSettings store_settings(const conf::Configuration& configuration) {
   store::StoreSettings settings;
@@ -64,7 +66,7 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
 class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter,
-               std::unique_ptr<Submitter> outgoing, spool::JournalReader reader,
+               std::unique_ptr<Submitter> outgoing, spool::EarlierRecords earlier, spool::JournalReader reader,
                spool::Deferred deferred, spool::Deferred discarded, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices,
                base::Descriptor questions)
       : io_(io),
@@ -72,6 +74,7 @@ class DeliveryRole {
         base_(start.take("base")),
         submitter_(std::move(submitter)),
         outgoing_(std::move(outgoing)),
+        earlier_(std::move(earlier)),
         reader_(std::move(reader)),
         deferred_(std::move(deferred)),
         discarded_(std::move(discarded)),
@@ -85,7 +88,10 @@ class DeliveryRole {
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
                     script_of(),
-                    [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); }},
+                    [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); },
+                    [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
+                      return earlier_.has(envelope, recipient.address, submitter_->state().last_death());
+                    }},
                    deliverer_settings(*start.configuration, start.number)),
         verdicts_(reader_, store_, directory_, script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
@@ -171,6 +177,7 @@ class DeliveryRole {
       feed_.upkeep();
       if (base::steady_now() >= next_discarded) {
         remove_discarded();
+        earlier_.forget_unused(kEarlierKept);
         next_discarded = base::steady_now() + kDiscardedInterval;
       }
       working_ = false;
@@ -201,6 +208,7 @@ class DeliveryRole {
   unsigned child_;
   base::Descriptor base_;
   std::unique_ptr<Submitter> submitter_, outgoing_;
+  spool::EarlierRecords earlier_;
   spool::JournalReader reader_;
   spool::Deferred deferred_, discarded_;
   spool::Held held_;
@@ -233,6 +241,8 @@ int run_delivery(service::Start& start) {
   if (!submitter) return failed(submitter.error());
   auto outgoing = Submitter::open(start, Journal::outgoing);
   if (!outgoing) return failed(outgoing.error());
+  auto earlier = spool::EarlierRecords::open(base::system_files(), (*outgoing)->spool_directory());
+  if (!earlier) return failed(earlier.error());
   const int spool = (*submitter)->spool_directory();
   auto reader = spool::JournalReader::open(base::system_files(), spool);
   if (!reader) return failed(reader.error());
@@ -254,7 +264,7 @@ int run_delivery(service::Start& start) {
   if (!questions) return failed({Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),
+  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),
                     std::move(notices), std::move(questions));
   role.begin(link);
   link.ready();

@@ -39,6 +39,8 @@ int run_queue(service::Start& start) {
     return (*submitter)->submit(std::move(envelope), std::move(message));
   });
   net::run_for_life(io, serve(requeue, (*submitter)->state()));
+  // A queue before this one may have died between a message's new record and the end of its deferred entry: it comes once more then.
+  (*submitter)->state().note_death();
   link.ready();
   io.run();
   (*submitter)->finish();

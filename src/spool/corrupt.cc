@@ -189,8 +189,8 @@ Result<void> Corrupt::release(const std::string& name, bool damaged_too) {
   if (!entry.trouble.empty() && !damaged_too) return Error{Kind::corrupt, "spool/corrupt/" + name + " is damaged: " + entry.trouble};
   mail::Envelope& envelope = *entry.envelope;
   if (envelope.recipients.empty()) return Error{Kind::permanent, "spool/corrupt/" + name + " can't be released: it has no recipients"};
-  // What has been tried before is looked for in the mailboxes.
-  envelope.attempts = std::max<std::uint32_t>(envelope.attempts, 1);
+  // What has been tried before is looked for in the mailboxes; and it is another attempt than that of the damaged record, which may still stand in its journal.
+  ++envelope.attempts;
   auto deferred = Deferred::open(*files_, spool_.get());
   if (!deferred) return deferred.error();
   auto put = deferred->put(envelope, found->message.text, base::wall_now(), true);

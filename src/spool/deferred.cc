@@ -104,6 +104,8 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
         return message.error();
       }
       before.push_back(earlier);
+      // Whoever comes from the earlier one has had the attempts that it says: another record of them may stand in the outgoing journal.
+      together.attempts = std::max(together.attempts, message->envelope.attempts);
       for (mail::Recipient& recipient : message->envelope.recipients)
         if (std::none_of(together.recipients.begin(), together.recipients.end(), [&](const mail::Recipient& known) {
               return known.address == recipient.address && known.detail == recipient.detail;

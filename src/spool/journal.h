@@ -7,6 +7,7 @@
 // deferred/ (what has to wait), held/ (what the administrator must let go), corrupt/ (what could not be read). Formats and recovery: doc/design/journal.md.
 #include "spool/back_pressure.h"
 #include "spool/deferred.h"
+#include "spool/earlier_records.h"
 #include "spool/held.h"
 #include "spool/journal_reader.h"
 #include "spool/journal_writer.h"

@@ -5,6 +5,7 @@ libpostern_spool_a_SOURCES = \
   src/spool/bytes.h \
   src/spool/corrupt.h src/spool/corrupt.cc \
   src/spool/deferred.h src/spool/deferred.cc \
+  src/spool/earlier_records.h src/spool/earlier_records.cc \
   src/spool/held.h src/spool/held.cc \
   src/spool/journal.h \
   src/spool/journal_reader.h src/spool/journal_reader.cc \

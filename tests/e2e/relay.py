@@ -204,6 +204,48 @@ def no_kill_of_a_relay_child_loses_a_message():
 
 
 @case
+def kills_of_delivery_children_lose_nothing():
+    ids, over, lock = [], threading.Event(), threading.Lock()
+
+    def load():
+        with contextlib.suppress(OSError), Smtp(site.smtp) as session:
+            session.hello()
+            for _ in range(1000):
+                if over.is_set():
+                    return
+                message_id = new_id()
+                session.command("MAIL FROM:<anna@example.com>", 250)
+                session.command("RCPT TO:<many@modern.example>", 250)
+                session.data(message(message_id, to="many@modern.example", sender="anna@example.com"))
+                with lock:
+                    ids.append(message_id)
+
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for kill in range(3):
+        before = len(ids)
+        wait_until(lambda: len(ids) >= before + 100, 20 * slow_build(), "100 messages accepted between two kills")
+        for child in site.server.children("delivery"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+    over.set()
+    for thread in threads:
+        thread.join(20 * slow_build())
+    copies = collections.Counter()
+
+    def all_there():
+        copies.clear()
+        for taken in list(modern.messages):
+            copies[re.search(rb"Message-ID: <(.*?)>", taken.data, re.I).group(1).decode()] += 1
+        return all(copies[message_id] > 0 for message_id in ids)
+
+    wait_until(all_there, 60 * slow_build(), "every message at the sink")
+    print("       %d messages, 3 kills: %d came twice, %d were recognised" % (
+        len(ids), sum(copies[message_id] > 1 for message_id in ids), len([line for line in site.log().splitlines() if "handed-on" in line and "earlier=yes" in line])))
+
+
+@case
 def status_counts_what_was_sent():
     figures = site.ctl_json("status")["outgoing"]
     wait_until(lambda: site.ctl_json("status")["outgoing"]["backlog"] == 0, 10 * slow_build(), "nothing left in the journal")

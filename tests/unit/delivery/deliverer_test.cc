@@ -28,6 +28,7 @@ class DelivererTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(recipient_on_hold_waits_alone_and_is_resolved_anew);
   CPPUNIT_TEST(recipients_of_other_hosts_are_handed_on_together);
   CPPUNIT_TEST(what_went_on_goes_once_while_the_rest_can_not_be_put_off);
+  CPPUNIT_TEST(what_a_dead_child_handed_on_is_not_handed_on_again);
   CPPUNIT_TEST(message_discarded_by_a_table_stays_for_whoever_keeps_it);
   CPPUNIT_TEST_SUITE_END();
 
@@ -332,6 +333,52 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.submitted_.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.sent_out_.size());
     CPPUNIT_ASSERT_EQUAL(std::string("x@example.net"), site.sent_out_[0].first.recipients.at(0).address);
+  }
+
+  void what_a_dead_child_handed_on_is_not_handed_on_again() {
+    const auto elsewhere = [](const std::string& id, std::uint32_t attempts) {
+      return [id, attempts](mail::Envelope& e) {
+        e.id = id;
+        e.attempts = attempts;
+        for (mail::Recipient& recipient : e.recipients) {
+          recipient.destination_channel = "tcp_local";
+          recipient.account.clear();
+        }
+      };
+    };
+    const std::vector<std::string> all{"x@example.net", "y@example.net"};
+    Site site;
+    site.handed_on_ = {"whole 0 x@example.net", "whole 0 y@example.net", "part 0 x@example.net", "later 0 x@example.net", "later 0 y@example.net"};
+    site.work({site.append(all, {}, elsewhere("whole", 0)), site.append(all, {}, elsewhere("part", 0)), site.append(all, {}, elsewhere("later", 1)),
+               site.append(all, {}, elsewhere("other", 0))});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.sent_out_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("part"), site.sent_out_[0].first.id);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.sent_out_[0].first.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("y@example.net"), site.sent_out_[0].first.recipients[0].address);
+    CPPUNIT_ASSERT_EQUAL(std::string("later"), site.sent_out_[1].first.id);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.sent_out_[1].first.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.sent_out_[2].first.recipients.size());
+
+    // What came in since the last death is nobody's but ours.
+    Site fresh;
+    fresh.handed_on_ = {"new 3 x@example.net"};
+    fresh.work({fresh.append({"x@example.net"}, {}, [&](mail::Envelope& e) {
+      elsewhere("new", 3)(e);
+      e.received = fresh.state_.last_death() + std::chrono::seconds(1) + std::chrono::microseconds(1);
+    })});
+    CPPUNIT_ASSERT(fresh.asked_.empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, fresh.sent_out_.size());
+
+    // A changed text has an id of its own, the same at every replay.
+    Site changed;
+    changed.settings_.filters.destination_filters = {{"tcp_local", {"in.filter", "require \"editheader\"; addheader \"X-Way\" \"inside\";"}}};
+    changed.work({changed.append({"x@example.net"}, {}, elsewhere("text", 0))});
+    const std::string id = changed.sent_out_.at(0).first.id;
+    changed.handed_on_ = {id + " 0 x@example.net"};
+    changed.work({changed.append({"x@example.net"}, {}, elsewhere("text", 0))});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, changed.sent_out_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, changed.unfinished_);
   }
 
   // access-control.md 2.6: $V is a discard that somebody's own keep overrides, $Z is not.

@@ -19,6 +19,7 @@
 #include <future>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 
 namespace postern::delivery {
@@ -105,6 +106,11 @@ class Site {
                              if (!send_out_fails_) sent_out_.push_back(std::move(message));
                            }
                            co_return answers;
+                         },
+                         [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
+                           const std::string asked = envelope.id + " " + std::to_string(envelope.attempts) + " " + recipient.address;
+                           asked_.push_back(asked);
+                           return handed_on_.contains(asked);
                          }};
     Deliverer deliverer(parts, settings_);
     net::asio::io_context io(1);
@@ -154,6 +160,8 @@ class Site {
   unsigned attempts_ = 1;  // of one deliverer at the same records
   std::function<void(unsigned)> before_attempt_;
   bool send_out_fails_ = false;
+  std::set<std::string> handed_on_;  // "id attempts address": what the journal of what goes on has
+  std::vector<std::string> asked_;   // what was looked for there
   std::size_t submits_ = 0, failing_submit_ = 0;  // that one fails, counted from 1
   directory::FixedDirectory directory_;
   std::size_t deferred_ = 0, unfinished_ = 0;

@@ -18,6 +18,7 @@ class DeferredTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_is_due_comes_in_order);
   CPPUNIT_TEST(a_replay_waits_once);
   CPPUNIT_TEST(what_is_put_there_meanwhile_stays_when_the_old_entry_goes);
+  CPPUNIT_TEST(who_joins_a_later_entry_has_its_attempts);
   CPPUNIT_TEST(a_name_without_the_random_part_counts);
   CPPUNIT_TEST(postponing_moves_it);
   CPPUNIT_TEST(damage_is_noticed_and_set_aside);
@@ -74,6 +75,20 @@ class DeferredTest : public CppUnit::TestFixture {
     const auto all = deferred.list(10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
     CPPUNIT_ASSERT_EQUAL(7U, deferred.read(all[0]).value().envelope.attempts);
+  }
+  void who_joins_a_later_entry_has_its_attempts() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    auto later = envelope("a");
+    later.attempts = 2;
+    CPPUNIT_ASSERT(deferred.put(later, "x", at(1), false));
+    auto replayed = envelope("a");
+    replayed.attempts = 1;
+    replayed.recipients[0].address = "other@example.com";
+    CPPUNIT_ASSERT(deferred.put(replayed, "x", at(2), true));
+    const auto together = deferred.read(deferred.list(10).value().at(0)).value().envelope;
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, together.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(2U, together.attempts);
   }
   void a_name_without_the_random_part_counts() {
     Scratch scratch;
