@@ -220,12 +220,12 @@ def kills_of_delivery_children_lose_nothing():
                 with lock:
                     ids.append(message_id)
 
-    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(16)]
     for thread in threads:
         thread.start()
     for kill in range(3):
         before = len(ids)
-        wait_until(lambda: len(ids) >= before + 100, 20 * slow_build(), "100 messages accepted between two kills")
+        wait_until(lambda: len(ids) >= before + 200, 20 * slow_build(), "200 messages accepted between two kills")
         for child in site.server.children("delivery"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
