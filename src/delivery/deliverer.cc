@@ -188,7 +188,7 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
     for (Outgoing& outgoing : job.outgoing) {
       std::vector<std::string>& theirs = made.emplace_back();
       std::erase_if(outgoing.first.recipients, [&](const Recipient& recipient) {
-        std::string one = outgoing.first.id + " " + recipient.address;
+        std::string one = outgoing.first.id + " " + std::to_string(outgoing.first.attempts) + " " + recipient.address;
         const bool earlier = sent_.contains(one);
         (earlier ? job.sent : theirs).push_back(std::move(one));
         return earlier;

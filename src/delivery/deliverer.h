@@ -144,7 +144,7 @@ class Deliverer {
   Counters counters_;
   std::vector<spool::Position> unmarked_;  // finished, but the note of it could not be written yet; still claimed
   // What was made of messages that are not finished and stands in a journal already: their next attempt, as soon as it may come, makes no second
-  // one. Ids, for recipients of other hosts with the address.
+  // one. Ids, for recipients of other hosts with the attempts and the address.
   std::unordered_set<std::string> sent_;
 };
 
