@@ -102,7 +102,8 @@ const std::vector<RoleEntry>& role_table() {
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"relay", roles::run_relay, User::network, [](const Configuration& c) { return c.children.relay; }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
-      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1, {{"spool-state", write}, {"outgoing-state", write}}},
+      {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1,
+       {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
   };
   return table;

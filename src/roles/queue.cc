@@ -2,48 +2,198 @@
 #include "roles/queue.h"
 
 #include "base/log.h"
+#include "directory/client.h"
 #include "net/run_for_life.h"
-#include "queue/requeue.h"
+#include "policy/access.h"
+#include "policy/channels.h"
+#include "queue/manager.h"
+#include "roles/outside.h"
+#include "roles/rules_in_force.h"
 #include "roles/submitter.h"
 #include "roles/workers_lock.h"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
 
 namespace postern::roles {
 namespace {
 
-net::Awaitable<void> serve(queue::Requeue& requeue, spool::SharedState& state) {
-  net::asio::steady_timer timer(co_await net::asio::this_coro::executor);
-  for (;;) {
-    const auto wait = co_await requeue.run();
-    if (const auto waiting = requeue.waiting()) state.set_deferred(*waiting);
-    timer.expires_after(wait);
-    co_await timer.async_wait(net::asio::use_awaitable);
+namespace asio = net::asio;
+using base::Severity;
+using net::Awaitable;
+
+// Without a watch over the directory it is looked through as often.
+constexpr std::chrono::seconds kScanInterval{5};
+
+class QueueRole {
+ public:
+  QueueRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> incoming, std::unique_ptr<Submitter> outgoing,
+            spool::JournalReader outgoing_reader, spool::Deferred deferred, directory::Generations generations)
+      : io_(io),
+        base_(start.take("base")),
+        incoming_(std::move(incoming)),
+        outgoing_(std::move(outgoing)),
+        outgoing_reader_(std::move(outgoing_reader)),
+        deferred_(std::move(deferred)),
+        generations_(std::move(generations)),
+        directory_(io, base_.get(), generations_),
+        outside_(io, start, base_.get(), directory_),
+        rules_(start, link, directory_, outside_.questions()),
+        notifier_([this](std::string address) { return resolve(std::move(address)); },
+                  [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
+                  queue::notification_settings(*start.configuration)),
+        manager_({deferred_, notifier_,
+                  [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
+                  [this](mail::Envelope envelope, std::string message) { return outgoing_->submit_at(std::move(envelope), std::move(message)); },
+                  [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { catch_up(); }, &policy::is_sent_on},
+                 queue::manager_settings(*start.configuration)),
+        wake_(io),
+        watch_(io) {}
+
+  void begin(service::ControlLink& link) {
+    link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
+      notifier_.set_settings(queue::notification_settings(*configuration));
+      manager_.set_settings(queue::manager_settings(*configuration));
+      wake_.cancel();
+    });
+    link.on_finish([this](std::chrono::milliseconds) {
+      finishing_ = true;
+      wake_.cancel();
+      if (!working_) io_.stop();
+    });
+    net::run_for_life(io_, serve());
   }
-}
+
+  void end() {
+    incoming_->finish();
+    outgoing_->finish();
+  }
+
+ private:
+  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) { co_return co_await policy::resolve(rules_.access(), std::move(address)); }
+
+  // The kernel tells what comes and goes in deferred/, so that nobody has to look through a million names. The watch stands before the scan.
+  void open_watch() {
+    base::Descriptor watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    // The directory's own name may lead through one that is closed to us.
+    const std::string path = "/proc/self/fd/" + std::to_string(deferred_.descriptor());
+    if (!watch.valid() || ::inotify_add_watch(watch.get(), path.c_str(), IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) < 0) {
+      base::log_event(Severity::warning, "deferred-not-watched", {{"reason", system_error(errno, "inotify").what}});
+      return;
+    }
+    watch_.assign(watch.release());
+    net::run_for_life(io_, listen());
+  }
+
+  Awaitable<void> listen() {
+    for (;;) {
+      co_await watch_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+      catch_up();
+      wake_.cancel();
+    }
+  }
+
+  void catch_up() {
+    if (!watch_.is_open()) return;
+    alignas(inotify_event) std::array<char, 64 * 1024> events;
+    for (;;) {
+      const ssize_t got = ::read(watch_.native_handle(), events.data(), events.size());
+      if (got <= 0) return;
+      for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(got);) {
+        const auto* const event = reinterpret_cast<const inotify_event*>(&events[at]);
+        at += sizeof(inotify_event) + event->len;
+        if ((event->mask & IN_Q_OVERFLOW) != 0) scan_due_ = true;
+        else if (event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0) manager_.appeared(event->name);
+        else if (event->len > 0) manager_.disappeared(event->name);
+      }
+    }
+  }
+
+  void scan() {
+    const auto began = base::steady_now();
+    scan_due_ = false;
+    if (auto scanned = manager_.scan(); !scanned) {
+      base::log_event(Severity::error, "deferred-not-listed", {{"reason", scanned.error().what}});
+      scan_due_ = true;
+      return;
+    }
+    for (const std::string& order : deferred_.orders()) manager_.appeared(order);
+    if (manager_.waiting().size() > 0 && watch_.is_open())
+      base::log_event(Severity::info, "deferred-listed",
+                      {{"messages", manager_.waiting().size()}, {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - began).count()}});
+  }
+
+  Awaitable<void> serve() {
+    open_watch();
+    auto next_scan = base::steady_now();
+    while (!finishing_) {
+      working_ = true;
+      if (base::steady_now() >= next_scan && (scan_due_ || !watch_.is_open())) {
+        scan();
+        next_scan = base::steady_now() + kScanInterval;
+      }
+      const auto wait = co_await manager_.run();
+      incoming_->state().set_deferred(manager_.waiting().size() + manager_.waiting().under_way());
+      working_ = false;
+      if (finishing_) break;
+      if (wait.count() == 0) {
+        co_await asio::post(io_, asio::use_awaitable);
+        continue;
+      }
+      wake_.expires_after(wait);
+      boost::system::error_code ignored;
+      co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    io_.stop();
+  }
+
+  asio::io_context& io_;
+  base::Descriptor base_;
+  std::unique_ptr<Submitter> incoming_, outgoing_;
+  spool::JournalReader outgoing_reader_;
+  spool::Deferred deferred_;
+  directory::Generations generations_;
+  directory::Client directory_;
+  Outside outside_;
+  RulesInForce rules_;
+  queue::Notifier notifier_;
+  queue::Manager manager_;
+  asio::steady_timer wake_;
+  asio::posix::stream_descriptor watch_;
+  bool scan_due_ = true, finishing_ = false, working_ = false;
+};
 
 int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "queue"}, {"reason", error.what}});
+  base::log_event(Severity::error, "role-not-started", {{"role", "queue"}, {"reason", error.what}});
   return 1;
 }
 
 }  // namespace
 
 int run_queue(service::Start& start) {
-  net::asio::io_context io(1);
+  asio::io_context io(1);
   if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
-  auto submitter = Submitter::open(start);
-  if (!submitter) return failed(submitter.error());
-  auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
+  auto incoming = Submitter::open(start);
+  if (!incoming) return failed(incoming.error());
+  auto outgoing = Submitter::open(start, Journal::outgoing);
+  if (!outgoing) return failed(outgoing.error());
+  auto reader = spool::JournalReader::open(base::system_files(), (*outgoing)->spool_directory());
+  if (!reader) return failed(reader.error());
+  auto deferred = spool::Deferred::open(base::system_files(), (*incoming)->spool_directory());
   if (!deferred) return failed(deferred.error());
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return failed(generations.error());
   service::ControlLink link(io, start);
-  queue::Requeue requeue(*deferred, [&](mail::Envelope envelope, std::string message) {
-    return (*submitter)->submit(std::move(envelope), std::move(message));
-  });
-  net::run_for_life(io, serve(requeue, (*submitter)->state()));
   // A queue before this one may have died between a message's new record and the end of its deferred entry: it comes once more then.
-  (*submitter)->state().note_death();
+  (*incoming)->state().note_death();
+  QueueRole role(io, start, link, std::move(*incoming), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*generations));
+  role.begin(link);
   link.ready();
   io.run();
-  (*submitter)->finish();
+  role.end();
   return 0;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The queue role: deferred messages come back into the journal when their time has come.
+// The queue role: deferred messages come back into a journal when their time has come, or go back to their senders (queue/manager.h).
 #include "service/child.h"
 
 namespace postern::roles {

@@ -92,6 +92,13 @@ Awaitable<Result<spool::Position>> Submitter::append_pending_large(mail::Envelop
   co_return co_await append_large(std::move(envelope), std::move(file), true);
 }
 
+Awaitable<Result<spool::Position>> Submitter::submit_at(mail::Envelope envelope, std::string message) {
+  auto position = co_await append(std::move(envelope), std::move(message), false);
+  auto concluded = co_await conclude(position);
+  if (!concluded) co_return concluded.error();
+  co_return *position;
+}
+
 Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
   auto position = co_await append(std::move(envelope), std::move(message), false);
   co_return co_await conclude(std::move(position));

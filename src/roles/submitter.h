@@ -36,6 +36,8 @@ class Submitter {
   // Opens the journal's writer unless it is open: at start for a role that needs it for certain, else at the first message.
   Result<void> prepare();
   net::Awaitable<Result<void>> submit(mail::Envelope envelope, std::string message);
+  // The same, for whoever wants to know what becomes of the record.
+  net::Awaitable<Result<spool::Position>> submit_at(mail::Envelope envelope, std::string message);
   net::Awaitable<Result<void>> submit_large(mail::Envelope envelope, spool::LargeMessage file);
   // All of them at once, so that they share syncs; the answers are in their order.
   net::Awaitable<std::vector<Result<void>>> submit_all(std::vector<std::pair<mail::Envelope, std::string>> messages);

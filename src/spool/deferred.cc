@@ -8,12 +8,19 @@
 #include "base/text.h"
 #include "spool/bytes.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <charconv>
+#include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 namespace postern::spool {
@@ -25,6 +32,8 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 32;
 constexpr std::size_t kMostFileBytes = std::size_t{1} << 31;
 constexpr std::size_t kMostEntries = 1000000;
+// More than any journal record has (journal.md, Limits).
+constexpr std::uint32_t kMostEnvelopeBytes = 16 * 1024 * 1024;
 
 std::int64_t seconds_of(base::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
@@ -36,39 +45,86 @@ bool is_id(std::string_view id) {
   });
 }
 
-// "<id>.<seconds>.<random>"
-DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt) {
+constexpr std::size_t kRandomDigits = 13, kDestinationDigits = 8;
+
+// "<id>.<seconds>.<random>", and the destination's eight digits at the end of the random part if there is one.
+DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt, std::uint32_t destination) {
   const std::int64_t seconds = std::max<std::int64_t>(0, seconds_of(next_attempt));
-  return {id + "." + std::to_string(seconds) + "." + base::random_name(), id, base::WallTime(std::chrono::seconds(seconds))};
+  std::string name = id + "." + std::to_string(seconds) + "." + base::random_name();
+  if (destination != 0) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    for (int shift = 28; shift >= 0; shift -= 4) name += kDigits[destination >> shift & 15];
+  }
+  return {std::move(name), id, base::WallTime(std::chrono::seconds(seconds)), destination};
+}
+
+std::uint32_t destination_from(std::string_view random) {
+  if (random.size() != kRandomDigits + kDestinationDigits) return 0;
+  std::uint32_t key = 0;
+  const std::string_view digits = random.substr(kRandomDigits);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), key, 16);
+  return error == std::errc{} && end == digits.data() + digits.size() ? key : 0;
 }
 
 // The year 9999: held messages wait for a century, and later times would not fit a WallTime.
 constexpr std::int64_t kLastSecond = 253'402'300'799;
 
 std::optional<DeferredEntry> entry_from(const std::string& name) {
+  std::uint32_t destination = 0;
   const std::size_t dot = name.find('.');
   if (dot == std::string::npos || !is_id(std::string_view(name).substr(0, dot))) return std::nullopt;
   std::string_view time = std::string_view(name).substr(dot + 1);
   // Names were made without the random part once; such entries still count.
   if (const std::size_t end = time.find('.'); end != std::string_view::npos) {
     if (!is_id(time.substr(end + 1))) return std::nullopt;
+    destination = destination_from(time.substr(end + 1));
     time = time.substr(0, end);
   }
   const auto seconds = base::number_from<std::int64_t>(time);
   if (!seconds || *seconds < 0 || *seconds > kLastSecond) return std::nullopt;
-  return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds))};
+  return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds)), destination};
+}
+
+// Names of a directory as they come, one at a time: a million of them together would take a hundred megabytes.
+Result<void> visit_directory(int directory, const std::function<void(const char*)>& visit) {
+  const int fresh = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fresh < 0) return system_error(errno, "open directory");
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fresh), &::closedir);
+  if (!stream) {
+    const int error = errno;
+    ::close(fresh);
+    return system_error(error, "open directory");
+  }
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    visit(entry->d_name);
+    errno = 0;
+  }
+  if (errno != 0) return system_error(errno, "read directory");
+  return {};
+}
+
+// As many bytes as there are.
+Result<std::size_t> read_at(int file, std::span<char> into, std::uint64_t offset) {
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t got = ::pread(file, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(errno, "read");
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
 }
 
 // Files that a crash left half-written. Nobody takes an hour to write one.
 void remove_leftovers(base::Files& files, int directory) {
-  auto names = base::list_directory(directory, kMostEntries);
-  if (!names) return;
   const auto old = seconds_of(base::wall_now()) - 3600;
-  for (const std::string& name : *names) {
+  [[maybe_unused]] const auto visited = visit_directory(directory, [&](const char* name) {
     struct stat status {};
-    if (name.front() != '.' || ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (name[0] != '.' || ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) return;
     if (status.st_mtim.tv_sec < old) [[maybe_unused]] const auto removed = files.unlink(directory, name);
-  }
+  });
 }
 
 bool earlier(const DeferredEntry& a, const DeferredEntry& b) {
@@ -76,6 +132,20 @@ bool earlier(const DeferredEntry& a, const DeferredEntry& b) {
 }
 
 }  // namespace
+
+std::uint32_t destination_key(std::string_view domain) { return std::max<std::uint32_t>(1, base::crc32c(base::lower(domain))); }
+
+std::uint32_t destination_key(const mail::Envelope& envelope) {
+  std::uint32_t key = 0;
+  for (const mail::Recipient& recipient : envelope.recipients) {
+    const auto at = recipient.address.rfind('@');
+    if (!recipient.account.empty() || at == std::string::npos) return 0;
+    const std::uint32_t own = destination_key(std::string_view(recipient.address).substr(at + 1));
+    if (key != 0 && own != key) return 0;
+    key = own;
+  }
+  return key;
+}
 
 Result<Deferred> Deferred::open(base::Files& files, int spool_directory, const std::string& name) {
   auto directory = base::make_and_open_directory(files, spool_directory, name, 02770);
@@ -91,12 +161,15 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
   if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
   std::vector<DeferredEntry> before;
   std::string encoded;
+  std::uint32_t destination = destination_key(envelope);
   if (replaces_earlier) {
-    auto all = list(kMostEntries);
-    if (!all) return all.error();
+    std::vector<DeferredEntry> same;
+    auto seen = each([&](DeferredEntry one) {
+      if (one.id == envelope.id) same.push_back(std::move(one));
+    });
+    if (!seen) return seen.error();
     mail::Envelope together = envelope;
-    for (const DeferredEntry& earlier : *all) {
-      if (earlier.id != envelope.id) continue;
+    for (const DeferredEntry& earlier : same) {
       auto message = read(earlier);
       if (!message) {
         // What is damaged stays for the queue, which sets it aside.
@@ -113,10 +186,11 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
           together.recipients.push_back(std::move(recipient));
     }
     encoded = mail::encode(together);
+    destination = destination_key(together);
   } else {
     encoded = mail::encode(envelope);
   }
-  DeferredEntry entry = entry_for(envelope.id, next_attempt);
+  DeferredEntry entry = entry_for(envelope.id, next_attempt, destination);
   std::array<char, kHeaderBytes> header{};
   std::copy(kMagic.begin(), kMagic.end(), header.begin());
   put32(&header[8], kVersion);
@@ -156,12 +230,19 @@ Result<DeferredEntry> Deferred::postpone(const DeferredEntry& entry, const mail:
   return later;
 }
 
+std::optional<DeferredEntry> Deferred::entry_of(const std::string& name) { return entry_from(name); }
+
+Result<void> Deferred::each(const std::function<void(DeferredEntry)>& visit) const {
+  auto visited = visit_directory(directory_.get(), [&](const char* name) {
+    if (auto entry = entry_from(name)) visit(std::move(*entry));
+  });
+  if (!visited) return visited.error().in("list deferred messages");
+  return {};
+}
+
 Result<std::vector<DeferredEntry>> Deferred::list(std::size_t limit) const {
-  auto names = base::list_directory(directory_.get(), kMostEntries);
-  if (!names) return names.error().in("list deferred messages");
   std::vector<DeferredEntry> entries;
-  for (const std::string& name : *names)
-    if (auto entry = entry_from(name)) entries.push_back(std::move(*entry));
+  if (auto visited = each([&](DeferredEntry entry) { entries.push_back(std::move(entry)); }); !visited) return visited.error();
   std::sort(entries.begin(), entries.end(), earlier);
   if (entries.size() > limit) entries.resize(limit);
   return entries;
@@ -201,6 +282,80 @@ Result<Deferred::Message> Deferred::read(const DeferredEntry& entry) const {
   Message message{std::move(*envelope), std::move(*bytes)};
   message.message.erase(0, message_at);
   return message;
+}
+
+Result<Deferred::Head> Deferred::read_head(const DeferredEntry& entry) const {
+  const auto damaged = [&](const std::string& why) { return Error{Kind::corrupt, "deferred message " + entry.name + " is damaged: " + why}; };
+  auto file = base::system_files().open(directory_.get(), entry.name, O_RDONLY);
+  if (!file) return file.error().in("deferred message");
+  std::array<char, kHeaderBytes> header{};
+  auto got = read_at(file->get(), header, 0);
+  if (!got) return got.error().in("deferred message");
+  const std::string_view bytes(header.data(), *got);
+  if (bytes.size() < kHeaderBytes || bytes.substr(0, 8) != kMagic || get32(&header[28]) != base::crc32c(bytes.substr(0, 28))) return damaged("its header can't be read");
+  if (get32(&header[8]) != kVersion) return Error{Kind::invalid, "deferred message " + entry.name + " is of an unknown version"};
+  const std::uint32_t envelope_bytes = get32(&header[12]);
+  if (envelope_bytes > kMostEnvelopeBytes) return damaged("its envelope is too long");
+  std::string encoded(envelope_bytes, '\0');
+  got = read_at(file->get(), encoded, kHeaderBytes);
+  if (!got) return got.error().in("deferred message");
+  if (*got < encoded.size()) return damaged("it is cut short");
+  auto envelope = mail::decode_envelope(encoded);
+  if (!envelope) return envelope.error().in("deferred message " + entry.name);
+  return Head{std::move(*envelope), get64(&header[16])};
+}
+
+Result<Deferred::Claim> Deferred::claim(const DeferredEntry& entry) const {
+  auto file = base::system_files().open(directory_.get(), entry.name, O_RDONLY);
+  if (!file) return file.error().in("deferred message");
+  if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    if (error == EWOULDBLOCK) return Error{Kind::temporary, "somebody else is at work on deferred message " + entry.id};
+    return system_error(error, "lock deferred message");
+  }
+  // Whoever had it before may have taken it away, or given it another time.
+  struct stat own {}, named {};
+  if (::fstat(file->get(), &own) != 0) return system_error(errno, "deferred message");
+  if (::fstatat(directory_.get(), entry.name.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0) return system_error(errno, "deferred message");
+  if (own.st_ino != named.st_ino || own.st_dev != named.st_dev) return Error{Kind::not_found, "deferred message " + entry.name + " is another one now"};
+  return Claim(std::move(*file));
+}
+
+Result<DeferredEntry> Deferred::reschedule(const DeferredEntry& entry, base::WallTime next_attempt) {
+  DeferredEntry later = entry_for(entry.id, next_attempt, entry.destination);
+  if (auto renamed = files_->rename_new(directory_.get(), entry.name, directory_.get(), later.name); !renamed) return renamed.error().in("defer");
+  return later;
+}
+
+Result<void> Deferred::give_order(const std::string& name) {
+  auto made = files_->open(directory_.get(), name, O_WRONLY | O_CREAT, 0660);
+  if (!made) return made.error().in("order to the queue");
+  return {};
+}
+
+Result<void> Deferred::give_order(const std::string& name, std::chrono::seconds interval) {
+  // Its time of change says when; all processes see it.
+  const std::string stamp = name + ".given";
+  struct stat status {};
+  if (::fstatat(directory_.get(), stamp.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    const std::int64_t ago = seconds_of(base::wall_now()) - status.st_mtim.tv_sec;
+    if (ago >= 0 && ago < interval.count()) return Error{Kind::denied, "that was asked for a moment ago"};
+  }
+  auto stamped = files_->open(directory_.get(), stamp, O_WRONLY | O_CREAT, 0660);
+  if (!stamped) return stamped.error().in("order to the queue");
+  if (auto touched = files_->touch(stamped->get()); !touched) return touched.error();
+  return give_order(name);
+}
+
+void Deferred::forget_order(const std::string& name) { [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), name); }
+
+std::vector<std::string> Deferred::orders() const {
+  constexpr std::size_t kMostOrders = 10000;
+  std::vector<std::string> names;
+  [[maybe_unused]] const auto visited = visit_directory(directory_.get(), [&](const char* name) {
+    if (name[0] == '.' && name[1] != '\0' && name[1] != '.' && names.size() < kMostOrders) names.emplace_back(name);
+  });
+  return names;
 }
 
 Result<void> Deferred::remove(const DeferredEntry& entry) { return files_->unlink(directory_.get(), entry.name); }

@@ -2,15 +2,20 @@
 #pragma once
 // Messages that must wait for another attempt: one file each in spool/deferred, envelope (with the recipients that are left) and message.
 //
-// The name carries the id and the next attempt's time, so that finding what is due opens no file, and a random part: an entry that was read
-// and is then removed is never one that was put there meanwhile. put() is durable on return: only then may the journal's
-// record be marked finished.
+// The name carries the id, the next attempt's time and which destination it is for, so that finding what is due opens no file, and a random
+// part: an entry that was read and is then removed is never one that was put there meanwhile. put() is durable on return: only then may the
+// journal's record be marked finished.
+//
+// Several processes act on entries (the queue child, posternctl). Whoever takes one away, changes it or puts it back into the journal
+// holds its claim from before he reads it until he is done: a lock on its file (flock), which ends with its holder, so nothing is left over.
+// Whoever only adds entries or looks at them needs none.
 // Failure: Result; Kind::corrupt for a file that doesn't read back (set_aside() moves it to spool/corrupt).
 #include "base/clock.h"
 #include "base/files.h"
 #include "mail/envelope.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,7 +36,16 @@ struct DeferredEntry {
   std::string name;  // of the file
   std::string id;    // of the message
   base::WallTime next_attempt{};
+  std::uint32_t destination = 0;  // destination_key() of its envelope
+  // To be tried now, whatever is known of its destination: somebody has asked for that.
+  [[nodiscard]] bool forced() const { return next_attempt == base::WallTime{}; }
 };
+
+// Stands for a domain of recipients, in names and in the queue's table. Never 0. Different domains may share one, which costs them
+// only that they wait for each other.
+std::uint32_t destination_key(std::string_view domain);
+// Of the domain that all recipients have that are not here; 0: there are several, or recipients of ours.
+std::uint32_t destination_key(const mail::Envelope& envelope);
 
 class Deferred {
  public:
@@ -50,6 +64,10 @@ class Deferred {
   // Entries whose time has come, earliest first, at most `limit`. `next`, if given, gets the earliest time of those that must still
   // wait (unchanged if there is none), `all` the number of all entries.
   Result<std::vector<DeferredEntry>> due(base::WallTime now, std::size_t limit, base::WallTime* next = nullptr, std::size_t* all = nullptr) const;
+  // The entry with this name; nothing: it is no name of an entry.
+  static std::optional<DeferredEntry> entry_of(const std::string& name);
+  // Visits all entries, in no order. For queues of a million: memory for one name at a time.
+  Result<void> each(const std::function<void(DeferredEntry)>& visit) const;
   // All entries, earliest first, at most `limit`.
   Result<std::vector<DeferredEntry>> list(std::size_t limit) const;
 
@@ -58,9 +76,38 @@ class Deferred {
     std::string message;
   };
   Result<Message> read(const DeferredEntry& entry) const;
+  struct Head {
+    mail::Envelope envelope;
+    std::uint64_t message_bytes = 0;
+  };
+  // Without the message, whose check sum is not looked at.
+  Result<Head> read_head(const DeferredEntry& entry) const;
+
+  // Released by its destructor.
+  class Claim {
+   public:
+    explicit Claim(base::Descriptor file) : file_(std::move(file)) {}
+
+   private:
+    base::Descriptor file_;
+  };
+  // Kind::temporary: somebody else has it; Kind::not_found: it is gone, or has another name now.
+  Result<Claim> claim(const DeferredEntry& entry) const;
+  // Another time for the entry, claimed by the caller, by another name of the same file. Not synced: after a power loss the earlier
+  // name may be back.
+  Result<DeferredEntry> reschedule(const DeferredEntry& entry, base::WallTime next_attempt);
   Result<void> remove(const DeferredEntry& entry);
   // Moves an unreadable entry to spool/corrupt, with a log line.
   Result<void> set_aside(const DeferredEntry& entry, std::string_view why);
+  // Orders to the queue child: empty files beside the entries, with names that begin with a dot (queue/manager.h). They need not survive
+  // a power loss.
+  Result<void> give_order(const std::string& name);
+  // The same if the last one that was given so is at least `interval` ago; else Kind::denied.
+  Result<void> give_order(const std::string& name, std::chrono::seconds interval);
+  void forget_order(const std::string& name);
+  [[nodiscard]] std::vector<std::string> orders() const;
+  // Of the directory, for whoever watches it; owned here.
+  [[nodiscard]] int descriptor() const { return directory_.get(); }
 
  private:
   Deferred(base::Files& files, base::Descriptor directory, base::Descriptor corrupt)

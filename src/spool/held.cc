@@ -47,7 +47,7 @@ Result<Held::Message> Held::read(const DeferredEntry& entry) const {
   return Message{entry.next_attempt, std::move(message->envelope), std::move(message->message)};
 }
 
-Result<void> Held::release(const std::string& id) {
+Result<void> Held::release(const std::string& id, bool returned) {
   auto found = entries(id);
   if (!found) return found.error();
   for (const DeferredEntry& entry : *found) {
@@ -56,9 +56,11 @@ Result<void> Held::release(const std::string& id) {
     message->envelope.held = false;
     message->envelope.held_by.clear();
     message->envelope.released = true;
+    message->envelope.returned = returned;
     // What may have been delivered before is looked for in the mailboxes.
     message->envelope.attempts = std::max<std::uint32_t>(message->envelope.attempts, 1);
-    auto put = deferred_.put(message->envelope, message->message, base::wall_now(), false);
+    // Forced: however old it is, it has an attempt before it is given up.
+    auto put = deferred_.put(message->envelope, message->message, base::WallTime{}, false);
     if (!put) return put.error();
     if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
   }

@@ -32,7 +32,8 @@ class Held {
   [[nodiscard]] Result<Message> read(const std::string& id) const;
   // The same of one that list() has found, without looking through all of them again.
   [[nodiscard]] Result<Message> read(const DeferredEntry& entry) const;
-  Result<void> release(const std::string& id);
+  // `returned`: not to its recipients but back to its sender.
+  Result<void> release(const std::string& id, bool returned = false);
   // For good.
   Result<void> remove(const std::string& id);
 

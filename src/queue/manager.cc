@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/manager.h"
+
+#include "base/kill_point.h"
+#include "base/log.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+namespace postern::queue {
+namespace {
+
+using base::Severity;
+using mail::DeliveryAction;
+using net::Awaitable;
+
+// Entries that one call of run() deals with: in between come the orders of the master and what has appeared.
+constexpr unsigned kPortion = 100;
+// How often the outgoing journal is asked what has become of the attempts.
+constexpr std::chrono::milliseconds kCheckInterval{500};
+// Until an entry is looked at again that somebody else is at work on, or that could not be read.
+constexpr std::chrono::seconds kBusyWait{30}, kTroubleWait{300};
+// While its destination can't be reached a message is looked at as often, to see whether it has expired.
+constexpr std::chrono::seconds kLookWait{3600};
+
+constexpr std::string_view kOrderPrefix = ".retry-";
+
+}  // namespace
+
+std::string order_name(std::uint32_t destination) {
+  char digits[9];
+  std::snprintf(digits, sizeof digits, "%08x", destination);
+  return std::string(kOrderPrefix) + digits;
+}
+
+std::optional<std::uint32_t> order_of(std::string_view name) {
+  if (!name.starts_with(kOrderPrefix)) return std::nullopt;
+  name.remove_prefix(kOrderPrefix.size());
+  std::uint32_t key = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), key, 16);
+  if (error != std::errc{} || end != name.data() + name.size() || name.size() != 8) return std::nullopt;
+  return key;
+}
+
+ManagerSettings manager_settings(const conf::Configuration& configuration) {
+  return {schedule_for_hosts(configuration), schedule_for_mailboxes(configuration),
+          {configuration.queue.messages_at_once, configuration.queue.messages_per_destination}};
+}
+
+void Manager::set_settings(ManagerSettings settings) {
+  settings_ = settings;
+  waiting_.set(settings.hosts, settings.limits);
+}
+
+const RetrySchedule& Manager::schedule_of(const mail::Envelope& envelope) const {
+  const bool sent_on = std::any_of(envelope.recipients.begin(), envelope.recipients.end(), [this](const mail::Recipient& recipient) {
+    return recipient.account.empty() && parts_.is_sent_on(recipient.destination_channel);
+  });
+  return sent_on ? settings_.hosts : settings_.mailboxes;
+}
+
+Result<void> Manager::scan() {
+  waiting_.clear();
+  return parts_.deferred.each([this](spool::DeferredEntry entry) {
+    if (waiting_.add(entry)) to_merge_.emplace_back(entry.id, entry.destination);
+  });
+}
+
+void Manager::appeared(const std::string& name) {
+  if (const auto destination = order_of(name)) {
+    waiting_.force(*destination);
+    parts_.deferred.forget_order(name);
+    base::log_event(Severity::info, "destination-forced", {{"order", name}});
+    return;
+  }
+  const auto entry = spool::Deferred::entry_of(name);
+  if (!entry) return;
+  if (waiting_.add(*entry)) to_merge_.emplace_back(entry->id, entry->destination);
+  // The outcome of an attempt. Its entry is there already, or the destination would be forgotten with the attempt.
+  const auto attempt = under_way_.find({entry->id, entry->destination});
+  if (attempt == under_way_.end()) return;
+  auto outcome = Waiting::Outcome::reached;
+  if (const auto head = parts_.deferred.read_head(*entry)) {
+    const auto& recipients = head->envelope.recipients;
+    if (std::any_of(recipients.begin(), recipients.end(), [](const mail::Recipient& recipient) { return destination_failed(recipient.last_failure); }))
+      outcome = Waiting::Outcome::unreachable;
+  }
+  const bool was_failing = waiting_.is_failing(entry->destination);
+  waiting_.conclude(entry->destination, outcome, base::wall_now());
+  if (outcome == Waiting::Outcome::unreachable && !was_failing) base::log_event(Severity::notice, "destination-unreachable", {{"id", entry->id}});
+  under_way_.erase(attempt);
+}
+
+void Manager::disappeared(const std::string& name) {
+  if (const auto entry = spool::Deferred::entry_of(name)) waiting_.remove(*entry);
+}
+
+void Manager::check_finished() {
+  std::vector<spool::Position> open;
+  for (const auto& [attempt, state] : under_way_)
+    if (state.record) open.push_back(*state.record);
+  if (open.empty()) return;
+  std::vector<spool::Position> left = open;
+  parts_.drop_finished(left);
+  // Whoever puts a message off makes the entry before he marks the record: what was finished then has its entry now.
+  parts_.catch_up();
+  for (auto attempt = under_way_.begin(); attempt != under_way_.end();) {
+    const auto& record = attempt->second.record;
+    const bool was_asked_for = record && std::find(open.begin(), open.end(), *record) != open.end();
+    if (!was_asked_for || std::find(left.begin(), left.end(), *record) != left.end()) {
+      ++attempt;
+      continue;
+    }
+    waiting_.conclude(attempt->first.second, Waiting::Outcome::reached, base::wall_now());
+    attempt = under_way_.erase(attempt);
+  }
+}
+
+Awaitable<std::chrono::milliseconds> Manager::run() {
+  check_finished();
+  while (!to_merge_.empty()) {
+    const Attempt twice = std::move(to_merge_.back());
+    to_merge_.pop_back();
+    co_await merge(twice.first, twice.second);
+  }
+  for (unsigned handled = 0; handled < kPortion; ++handled) {
+    auto next = waiting_.next(base::wall_now());
+    if (!next) break;
+    co_await handle(std::move(*next));
+  }
+  std::chrono::milliseconds wait = under_way_.empty() ? kLongestWait : kCheckInterval;
+  if (const auto next = waiting_.next_time()) {
+    const auto until = std::chrono::ceil<std::chrono::milliseconds>(*next - base::wall_now());
+    wait = std::clamp(until, std::chrono::milliseconds(0), wait);
+  }
+  co_return wait;
+}
+
+Awaitable<void> Manager::handle(Waiting::Next next) {
+  if (next.why == Waiting::Why::look) {
+    co_await look_at(next.entry);
+    co_return;
+  }
+  const bool sent = co_await attempt(next.entry);
+  if (!sent) waiting_.conclude(next.entry.destination, Waiting::Outcome::not_tried, base::wall_now());
+}
+
+std::optional<spool::Deferred::Claim> Manager::claim(const spool::DeferredEntry& entry) {
+  auto claim = parts_.deferred.claim(entry);
+  if (claim) return std::move(*claim);
+  if (claim.error().kind == Kind::temporary) later(entry, kBusyWait);
+  else if (claim.error().kind != Kind::not_found) failed_to_read(entry, claim.error());
+  return std::nullopt;
+}
+
+void Manager::later(spool::DeferredEntry entry, std::chrono::seconds wait) {
+  entry.next_attempt = base::wall_now() + wait;
+  waiting_.add(entry);
+}
+
+void Manager::failed_to_read(const spool::DeferredEntry& entry, const Error& error) {
+  if (error.kind == Kind::not_found) return;
+  if (error.kind == Kind::corrupt) {
+    if (auto aside = parts_.deferred.set_aside(entry, error.what)) return;
+  } else {
+    base::log_event(Severity::error, "deferred-not-read", {{"id", entry.id}, {"reason", error.what}});
+  }
+  later(entry, kTroubleWait);
+}
+
+void Manager::removed(const spool::DeferredEntry& entry, Result<void> outcome) {
+  if (outcome || outcome.error().kind == Kind::not_found) return;
+  base::log_event(Severity::error, "deferred-not-removed", {{"id", entry.id}, {"reason", outcome.error().what}});
+  later(entry, kTroubleWait);
+}
+
+Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
+  const auto held = claim(entry);
+  if (!held) co_return;
+  auto head = parts_.deferred.read_head(entry);
+  if (!head) {
+    failed_to_read(entry, head.error());
+    co_return;
+  }
+  const base::WallTime now = base::wall_now();
+  const RetrySchedule& schedule = schedule_of(head->envelope);
+  const auto& recipients = head->envelope.recipients;
+  const bool untold = std::any_of(recipients.begin(), recipients.end(), [](const mail::Recipient& recipient) { return !recipient.delay_notified; });
+  const bool over = head->envelope.returned || expired(head->envelope, now, schedule);
+  if (!over && !(untold && delay_notice_due(head->envelope, now, schedule))) {
+    const base::WallTime next = std::min({std::max(next_attempt(head->envelope, now, schedule), now + kLookWait), expires_at(head->envelope, schedule),
+                                          untold && schedule.delay_notice.count() > 0 ? std::max(now, head->envelope.received + schedule.delay_notice) + std::chrono::seconds(1)
+                                                                                      : base::WallTime::max()});
+    auto postponed = parts_.deferred.reschedule(entry, next);
+    if (postponed) waiting_.add(*postponed);
+    else failed_to_read(entry, postponed.error());
+    co_return;
+  }
+  auto message = parts_.deferred.read(entry);
+  if (!message) {
+    failed_to_read(entry, message.error());
+    co_return;
+  }
+  if (over) {
+    const bool returned = message->envelope.returned;
+    co_await give_up(entry, std::move(*message), returned ? "5.0.0" : "5.4.7", returned ? "the administrator of this server has given it up" : "its time is over");
+    co_return;
+  }
+  auto told = co_await tell_delay(message->envelope, message->message);
+  auto postponed = told ? parts_.deferred.postpone(entry, message->envelope, message->message, next_attempt(message->envelope, now, schedule))
+                        : Result<spool::DeferredEntry>(told.error());
+  if (postponed) waiting_.add(*postponed);
+  else failed_to_read(entry, postponed.error());
+}
+
+Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
+  const auto held = claim(entry);
+  if (!held) co_return false;
+  auto message = parts_.deferred.read(entry);
+  if (!message) {
+    failed_to_read(entry, message.error());
+    co_return false;
+  }
+  mail::Envelope& envelope = message->envelope;
+  const base::WallTime now = base::wall_now();
+  const RetrySchedule& schedule = schedule_of(envelope);
+  if (envelope.returned) {
+    co_await give_up(entry, std::move(*message), "5.0.0", "the administrator of this server has given it up");
+    co_return false;
+  }
+  if (!entry.forced()) {
+    // RFC 4865 section 5: not before, also when its destination has just been reached.
+    if (envelope.hold_until && *envelope.hold_until > now) {
+      auto postponed = parts_.deferred.reschedule(entry, *envelope.hold_until);
+      if (postponed) waiting_.add(*postponed);
+      else failed_to_read(entry, postponed.error());
+      co_return false;
+    }
+    // What was never tried has an attempt first; so has what somebody lets go, which is forced.
+    if (envelope.attempts > 0 && expired(envelope, now, schedule)) {
+      co_await give_up(entry, std::move(*message), "5.4.7", "its time is over");
+      co_return false;
+    }
+  }
+  if (envelope.attempts > 0 && delay_notice_due(envelope, now, schedule)) {
+    // The notice is no reason to hold the message up: it is told next time.
+    if (auto told = co_await tell_delay(envelope, message->message); !told)
+      base::log_event(Severity::warning, "notice-not-sent", {{"id", envelope.id}, {"reason", told.error().what}});
+  }
+  // Counts as an attempt, so that a delivery before a crash is looked for.
+  envelope.attempts = std::max<std::uint32_t>(1, envelope.attempts);
+  const std::uint32_t attempts = envelope.attempts;
+  mail::Envelope outgoing = envelope;
+  // Only what relay had before: anything else may not have met the filters yet.
+  const auto goes_out = [&](const mail::Recipient& recipient) {
+    return !recipient.last_failure.status.empty() && recipient.account.empty() && parts_.is_sent_on(recipient.destination_channel);
+  };
+  std::erase_if(outgoing.recipients, [&](const mail::Recipient& recipient) { return !goes_out(recipient); });
+  std::erase_if(envelope.recipients, goes_out);
+
+  Result<void> done;
+  bool under_way = false;
+  if (!outgoing.recipients.empty()) {
+    std::string text = envelope.recipients.empty() ? std::move(message->message) : message->message;
+    auto record = co_await parts_.send(std::move(outgoing), std::move(text));
+    if (!record) {
+      done = record.error();
+    } else if (entry.destination != 0) {
+      under_way_[{entry.id, entry.destination}].record = *record;
+      under_way = true;
+    }
+  }
+  if (done && !envelope.recipients.empty()) done = co_await parts_.deliver(std::move(envelope), std::move(message->message));
+  if (!done) {
+    base::log_event(Severity::error, "deferred-not-requeued", {{"id", entry.id}, {"reason", done.error().what}});
+    later(entry, done.error().kind == Kind::temporary ? kBusyWait : kTroubleWait);
+    co_return under_way;
+  }
+  POSTERN_KILL_POINT("after-requeue");
+  removed(entry, parts_.deferred.remove(entry));
+  base::log_event(Severity::info, "requeued", {{"id", entry.id}, {"attempts", attempts}});
+  co_return under_way;
+}
+
+Awaitable<Result<void>> Manager::tell_delay(mail::Envelope& envelope, const std::string& message) {
+  const base::WallTime until = expires_at(envelope, schedule_of(envelope));
+  std::vector<RecipientStatus> late;
+  for (const mail::Recipient& recipient : envelope.recipients)
+    if (!recipient.delay_notified) late.push_back({recipient, DeliveryAction::delayed, recipient.last_failure, until});
+  if (late.empty()) co_return Result<void>();
+  auto told = co_await parts_.notifier.tell(envelope, message, std::move(late));
+  if (told)
+    for (mail::Recipient& recipient : envelope.recipients) recipient.delay_notified = true;
+  co_return told;
+}
+
+Awaitable<void> Manager::give_up(spool::DeferredEntry entry, spool::Deferred::Message message, const char* status, std::string why) {
+  std::vector<RecipientStatus> failed;
+  for (const mail::Recipient& recipient : message.envelope.recipients) {
+    RecipientStatus one{recipient, DeliveryAction::failed, recipient.last_failure, {}};
+    one.outcome.status = status;
+    // What the last attempt met says more than that time is over.
+    if (one.outcome.diagnostic.empty()) one.outcome.diagnostic = why;
+    failed.push_back(std::move(one));
+  }
+  const std::size_t recipients = failed.size();
+  auto told = co_await parts_.notifier.tell(message.envelope, message.message, std::move(failed));
+  if (!told) {
+    base::log_event(Severity::warning, "notice-not-sent", {{"id", entry.id}, {"reason", told.error().what}});
+    later(entry, kTroubleWait);
+    co_return;
+  }
+  POSTERN_KILL_POINT("after-notice");
+  base::log_event(Severity::notice, "given-up", {{"id", entry.id}, {"from", message.envelope.reverse_path}, {"recipients", recipients}, {"reason", why}});
+  removed(entry, parts_.deferred.remove(entry));
+}
+
+Awaitable<void> Manager::merge(std::string id, std::uint32_t destination) {
+  std::vector<spool::DeferredEntry> entries;
+  [[maybe_unused]] const auto listed = parts_.deferred.each([&](spool::DeferredEntry entry) {
+    if (entry.id == id && entry.destination == destination) entries.push_back(std::move(entry));
+  });
+  std::optional<spool::Deferred::Message> together;
+  std::vector<spool::Deferred::Claim> claims;
+  base::WallTime next{};
+  std::vector<spool::DeferredEntry> merged;
+  for (const spool::DeferredEntry& entry : entries) {
+    auto claimed = parts_.deferred.claim(entry);
+    if (!claimed) continue;
+    auto message = parts_.deferred.read(entry);
+    if (!message) continue;  // it is set aside when its turn comes
+    claims.push_back(std::move(*claimed));
+    merged.push_back(entry);
+    next = std::max(next, entry.next_attempt);
+    if (!together) {
+      together = std::move(*message);
+      continue;
+    }
+    together->envelope.attempts = std::max(together->envelope.attempts, message->envelope.attempts);
+    for (mail::Recipient& recipient : message->envelope.recipients)
+      if (std::none_of(together->envelope.recipients.begin(), together->envelope.recipients.end(),
+                       [&](const mail::Recipient& known) { return known.address == recipient.address && known.detail == recipient.detail; }))
+        together->envelope.recipients.push_back(std::move(recipient));
+  }
+  if (merged.size() < 2) co_return;
+  auto put = parts_.deferred.put(together->envelope, together->message, next, false);
+  if (!put) {
+    base::log_event(Severity::error, "deferred-not-written", {{"id", id}, {"reason", put.error().what}});
+    co_return;
+  }
+  for (const spool::DeferredEntry& entry : merged) {
+    removed(entry, parts_.deferred.remove(entry));
+    waiting_.remove(entry);
+  }
+  waiting_.add(*put);
+}
+
+}  // namespace postern::queue

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What becomes of deferred messages (doc/design/queue.md): put back into a journal when their time has come, returned to their sender
+// when it is over, with a word to him in between.
+//
+// A message goes back into the incoming journal (mailboxes, and whatever no filter has seen yet) and into the outgoing one (recipients of other
+// hosts that were tried before). The new record, or the notice, is on stable storage before the deferred file goes; a crash in between
+// leaves both, and the store recognises by the message's id what it already has.
+//
+// Whatever this child does with an entry it does under its claim (spool/deferred.h). How an attempt went it sees from the disk alone: the record is
+// finished, and there is a new entry for the same message or there is none.
+//
+// Failure: logged; the entry stays and is looked at again. An entry that can't be read is set aside in spool/corrupt.
+#include "net/asio.h"
+
+#include "queue/notification.h"
+#include "queue/retry_schedule.h"
+#include "queue/waiting.h"
+#include "spool/deferred.h"
+#include "spool/position.h"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace postern::queue {
+
+struct ManagerSettings {
+  RetrySchedule hosts, mailboxes;
+  WaitingLimits limits;
+};
+ManagerSettings manager_settings(const conf::Configuration& configuration);
+
+struct ManagerParts {
+  spool::Deferred& deferred;
+  Notifier& notifier;
+  // Put a message into the incoming or outgoing journal (durable on return) and tell the children that work on it.
+  std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string)> deliver;
+  std::function<net::Awaitable<Result<spool::Position>>(mail::Envelope, std::string)> send;
+  // Takes those out whose records in the outgoing journal are finished.
+  std::function<void(std::vector<spool::Position>&)> drop_finished;
+  // Reports what has appeared and disappeared among the entries until now, by appeared() and disappeared().
+  std::function<void()> catch_up;
+  // Whether mail to this channel goes on to other hosts.
+  std::function<bool(const std::string&)> is_sent_on;
+};
+
+class Manager {
+ public:
+  // What `parts` names must outlive it.
+  Manager(ManagerParts parts, ManagerSettings settings) : parts_(std::move(parts)), settings_(settings), waiting_(settings.hosts, settings.limits) {}
+  void set_settings(ManagerSettings settings);
+
+  // Looks through all entries: at start, and when what came and went meanwhile is not known.
+  Result<void> scan();
+  // A file of this name has come, or has gone. Names that are no entries are orders (order_name()) or mean nothing.
+  void appeared(const std::string& name);
+  void disappeared(const std::string& name);
+
+  // A portion of what is to be done now. Returns how long to wait for the next one, at most kLongestWait.
+  net::Awaitable<std::chrono::milliseconds> run();
+
+  [[nodiscard]] const Waiting& waiting() const { return waiting_; }
+  static constexpr std::chrono::milliseconds kLongestWait{5000};
+
+ private:
+  struct UnderWay {
+    std::optional<spool::Position> record;
+  };
+  using Attempt = std::pair<std::string, std::uint32_t>;  // message and destination
+
+  void check_finished();
+  net::Awaitable<void> handle(Waiting::Next next);
+  net::Awaitable<void> look_at(const spool::DeferredEntry& entry);
+  // The attempt: true if a record of the outgoing journal is under way now.
+  net::Awaitable<bool> attempt(spool::DeferredEntry entry);
+  net::Awaitable<void> merge(std::string id, std::uint32_t destination);
+  // Tells the senders that the message is given up, and forgets it.
+  net::Awaitable<void> give_up(spool::DeferredEntry entry, spool::Deferred::Message message, const char* status, std::string why);
+  net::Awaitable<Result<void>> tell_delay(mail::Envelope& envelope, const std::string& message);
+  [[nodiscard]] const RetrySchedule& schedule_of(const mail::Envelope& envelope) const;
+  // Looks at the entry again after `wait`; its name stays.
+  void later(spool::DeferredEntry entry, std::chrono::seconds wait);
+  // The claim, or the entry is put off or forgotten.
+  std::optional<spool::Deferred::Claim> claim(const spool::DeferredEntry& entry);
+  void failed_to_read(const spool::DeferredEntry& entry, const Error& error);
+  void removed(const spool::DeferredEntry& entry, Result<void> outcome);
+
+  ManagerParts parts_;
+  ManagerSettings settings_;
+  Waiting waiting_;
+  std::map<Attempt, UnderWay> under_way_;
+  std::vector<Attempt> to_merge_;
+};
+
+// A file of this name in the directory of entries asks that everything for a destination is tried now (ETRN, posternctl queue flush).
+std::string order_name(std::uint32_t destination);
+std::optional<std::uint32_t> order_of(std::string_view name);
+
+}  // namespace postern::queue
