@@ -129,6 +129,7 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     POSTERN_KILL_POINT("after-store-sync");
     if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
     if (stored) co_await hand_on(group);
+    if (stored) co_await tell_success(group);
     conclude(group, stored.has_value());
     filtering_.forget_seen();
     // Large messages came and went: what they took goes back to the system, not to a free list.
@@ -218,6 +219,20 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   }
 }
 
+// A crash behind it makes the same notice once more, under the same id.
+Awaitable<void> Deliverer::tell_success(std::vector<Job>& jobs) {
+  for (Job& job : jobs) {
+    if (job.to_tell.empty() || job.unfinished || !parts_.tell) continue;
+    std::vector<mail::RecipientStatus> delivered;
+    for (const std::size_t index : job.to_tell)
+      delivered.push_back({job.record->envelope.recipients[index], mail::DeliveryAction::delivered, {"2.1.5", "delivered to the mailbox", "", base::wall_now()}, {}});
+    auto told = co_await parts_.tell(job.record->envelope, job.record->message(), std::move(delivered));
+    if (told) continue;
+    job.unfinished = true;
+    base::log_event(Severity::warning, "notice-not-sent", {{"id", job.record->envelope.id}, {"reason", told.error().what}});
+  }
+}
+
 void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
@@ -260,9 +275,10 @@ bool Deliverer::put_off(Job& job) {
   std::vector<Recipient> left;
   for (const std::size_t index : job.put_off) left.push_back(std::move(envelope.recipients[index]));
   envelope.recipients = std::move(left);
-  const auto doubled = settings_.retry_first * (std::int64_t{1} << std::min<std::uint32_t>(envelope.attempts, 20));
-  const base::WallTime next = base::wall_now() + std::min<std::chrono::seconds>(doubled, settings_.retry_most);
-  ++envelope.attempts;
+  const base::WallTime now = base::wall_now();
+  // Until its sender lets it go (RFC 4865) nothing has been tried.
+  if (!envelope.hold_until || *envelope.hold_until <= now) ++envelope.attempts;
+  const base::WallTime next = queue::next_attempt(envelope, now, settings_.retry);
   auto put = parts_.deferred.put(envelope, job.record->message(), next, job.suspicious);
   if (!put) {
     base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
@@ -341,12 +357,19 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     job.held_by = envelope.held_by;
     co_return;
   }
+  if (envelope.hold_until && *envelope.hold_until > base::wall_now()) {
+    for (std::size_t index = 0; index < envelope.recipients.size(); ++index) job.put_off.push_back(index);
+    co_return;
+  }
   if (job.deaths >= settings_.attempts_alone)
     base::log_event(Severity::warning, "filters-skipped", {{"id", envelope.id}, {"deaths", job.deaths}});
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
     const std::size_t files_before = job.files;
     RecipientOutcome outcome = co_await deliver_to(job, index, batch, script_time);
-    if (job.files > files_before) ++job.recipients_filed;
+    if (job.files > files_before) {
+      ++job.recipients_filed;
+      if (envelope.recipients[index].notify_success && !outcome.put_off) job.to_tell.push_back(index);
+    }
     ++counters_.recipients;
     if (outcome.held) {
       job.held.push_back(index);
@@ -354,6 +377,7 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     }
     if (!outcome.put_off) continue;
     job.put_off.push_back(index);
+    job.record->envelope.recipients[index].last_failure = {"4.3.0", outcome.reason, "", base::wall_now()};
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
   }

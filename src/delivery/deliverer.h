@@ -15,7 +15,9 @@
 
 #include "delivery/filtering.h"
 #include "directory/directory.h"
+#include "mail/delivery_status.h"
 #include "mail/envelope.h"
+#include "queue/retry_schedule.h"
 #include "sieve/replies.h"
 #include "spool/journal.h"
 #include "store/maildir.h"
@@ -36,7 +38,7 @@ struct DelivererSettings {
   unsigned attempts_alone = 3;                   // deaths until a message is delivered by plain keep
   std::uint64_t batch_bytes = 32 * 1024 * 1024;  // of messages after which a batch is synced: they are held in memory until then
   std::chrono::milliseconds batch_script_time{250};  // CPU of all filters after which a batch is synced, so that nobody waits for a slow script
-  std::chrono::seconds retry_first{60}, retry_most{3600};
+  queue::RetrySchedule retry{.first = std::chrono::seconds(60), .most = std::chrono::seconds(3600)};
   bool create_folders = true;                    // fileinto makes a folder that is missing
   std::chrono::seconds mistake_notice{86400};    // between two mails about a script that fails; 0: none
   // What filters discard, or jettison, is kept so long (DelivererParts::discarded); nothing: it is gone at once.
@@ -69,6 +71,8 @@ struct DelivererParts {
   // Whether that journal has, or had, a record of this message for this recipient at this attempt (spool/earlier_records.h). Asked only for
   // what a process that died may have handed on. None: nothing is known of it.
   std::function<bool(const mail::Envelope&, const mail::Recipient&)> handed_on_before = {};
+  // Tells the sender what has become of recipients (queue::Notifier::tell()); durable on return. None: nobody is told.
+  std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string_view, std::vector<mail::RecipientStatus>)> tell = {};
 };
 
 class Deliverer {
@@ -106,6 +110,8 @@ class Deliverer {
   void leave_out_handed_on(Job& job);
   // Hands them over to relay.
   net::Awaitable<void> hand_on(std::vector<Job>& jobs);
+  // Tells those senders who asked for it that their message is in its mailbox.
+  net::Awaitable<void> tell_success(std::vector<Job>& jobs);
   void conclude(std::vector<Job>& jobs, bool stored);
   bool put_off(Job& job);
   bool hold(Job& job);

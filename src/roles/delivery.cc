@@ -9,6 +9,7 @@
 #include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
+#include "queue/notification.h"
 #include "policy/channels.h"
 #include "roles/journal_feed.h"
 #include "roles/outside.h"
@@ -48,8 +49,7 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   settings.child = child;
   settings.attempts_alone = configuration.delivery.attempts_alone;
   settings.batch_bytes = configuration.delivery.batch_bytes;
-  settings.retry_first = configuration.delivery.retry_first;
-  settings.retry_most = configuration.delivery.retry_most;
+  settings.retry = queue::schedule_for_mailboxes(configuration);
   settings.received_fields = configuration.smtp.received_fields;
   settings.create_folders = configuration.delivery.create_folders;
   settings.filters = delivery::filter_settings(configuration);
@@ -84,6 +84,9 @@ class DeliveryRole {
         directory_(io, base_.get(), generations_),
         outside_(io, start, base_.get(), directory_),
         rules_(start, link, directory_, outside_.questions()),
+        notifier_([this](std::string address) { return resolve(std::move(address)); },
+                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
+                  queue::notification_settings(*start.configuration)),
         deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
@@ -91,6 +94,9 @@ class DeliveryRole {
                     [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); },
                     [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
                       return earlier_.has(envelope, recipient.address, submitter_->state().last_death());
+                    },
+                    [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
+                      return notifier_.tell(std::move(envelope), message, std::move(statuses));
                     }},
                    deliverer_settings(*start.configuration, start.number)),
         verdicts_(reader_, store_, directory_, script_of()),
@@ -105,6 +111,7 @@ class DeliveryRole {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
       deliverer_.set_settings(deliverer_settings(*configuration, child_));
       verdicts_.filtering().set_settings(delivery::filter_settings(*configuration));
+      notifier_.set_settings(queue::notification_settings(*configuration));
       batch_messages_ = configuration->delivery.batch_messages;
     });
     link.on_rescan([this] { feed_.rescan(); });
@@ -220,6 +227,7 @@ class DeliveryRole {
   Outside outside_;
   RulesInForce rules_;
   std::optional<delivery::ProgramCache> programs_;
+  queue::Notifier notifier_;
   delivery::Deliverer deliverer_;
   delivery::Verdicts verdicts_;
   std::size_t batch_messages_;
