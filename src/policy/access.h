@@ -163,9 +163,9 @@ class TransactionAccess {
     std::string local_part;  // without quotes
     std::string domain;      // empty: <Postmaster> (RFC 5321 section 4.5.1)
     std::string as_given;    // for the reply
-    std::string orcpt;
+    std::string orcpt, orcpt_type;
     bool notify_given = false;  // there was NOTIFY; without it failures are notified (RFC 3461 section 4.1)
-    bool notify_success = false, notify_failure = false, notify_delay = false;  // as NOTIFY said
+    bool notify_success = false, notify_failure = false, notify_delay = false;  // as NOTIFY said; none of them: NEVER
   };
   net::Awaitable<RecipientDecision> recipient(Ask ask);
 

@@ -365,12 +365,15 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept.address = std::move(final.address);
     kept.original = final.channel == "hold" ? std::move(final.led_here) : recipient.as_given;
     kept.orcpt = recipient.orcpt;
+    kept.orcpt_type = recipient.orcpt_type;
     kept.destination_channel = std::move(final.channel);
     kept.account = std::move(final.account);
     kept.detail = std::move(final.detail);
     kept.conversion_tags = effects.conversion_tags;
     kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
     kept.conversion_tags.insert(kept.conversion_tags.end(), final.conversion_tags.begin(), final.conversion_tags.end());
+    kept.notify_given = recipient.notify_given;
+    kept.notify_never = recipient.notify_given && !recipient.notify_success && !recipient.notify_failure && !recipient.notify_delay;
     kept.notify_success = recipient.notify_success;
     kept.notify_failure = recipient.notify_failure || !recipient.notify_given;
     kept.notify_delay = recipient.notify_delay;

@@ -5,6 +5,7 @@
 #include "directory/client.h"
 #include "mail/encode.h"
 #include "mail/message_id.h"
+#include "queue/manager.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
@@ -49,6 +50,14 @@ class ProcessServices final : public smtp::Services {
     return spool::wait_for_delivery(backlog(), {spool.slow_down_messages, spool.backlog_messages, spool.slow_down_time});
   }
   Result<void> check_room() override { return submitter_.room(); }
+  Result<void> try_now(const std::string& domain, std::chrono::seconds interval) override {
+    if (!deferred_) {
+      auto deferred = spool::Deferred::open(base::system_files(), submitter_.spool_directory());
+      if (!deferred) return deferred.error();
+      deferred_.emplace(std::move(*deferred));
+    }
+    return deferred_->give_order(queue::order_name(spool::destination_key(domain)), interval);
+  }
   std::string new_message_id() override { return mail::new_message_id(child_); }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     const std::size_t bytes = message.size(), recipients = envelope.recipients.size();
@@ -145,6 +154,7 @@ class ProcessServices final : public smtp::Services {
   const spool::SharedState& outgoing_;
   gate::Throttles* throttles_;
   Verdicts& verdicts_;
+  std::optional<spool::Deferred> deferred_;  // for orders to the queue, once there was one
   unsigned child_;
 };
 

@@ -14,7 +14,7 @@ constexpr std::pair<std::string_view, Verb> kVerbs[] = {
     {"HELO", Verb::helo}, {"EHLO", Verb::ehlo}, {"LHLO", Verb::lhlo}, {"MAIL", Verb::mail}, {"RCPT", Verb::rcpt},
     {"DATA", Verb::data}, {"BDAT", Verb::bdat}, {"RSET", Verb::rset}, {"NOOP", Verb::noop}, {"QUIT", Verb::quit},
     {"VRFY", Verb::vrfy}, {"EXPN", Verb::expn}, {"HELP", Verb::help},
-    {"STARTTLS", Verb::starttls}, {"AUTH", Verb::auth}, {"ETRN", Verb::not_offered}, {"TURN", Verb::not_offered},
+    {"STARTTLS", Verb::starttls}, {"AUTH", Verb::auth}, {"ETRN", Verb::etrn}, {"TURN", Verb::not_offered},
     {"ATRN", Verb::not_offered}, {"SEND", Verb::not_offered}, {"SOML", Verb::not_offered}, {"SAML", Verb::not_offered},
     {"BURL", Verb::not_offered},
     {"GET", Verb::other_protocol}, {"POST", Verb::other_protocol}, {"PUT", Verb::other_protocol}, {"CONNECT", Verb::other_protocol},
@@ -80,14 +80,96 @@ bool read_notify(std::string_view value, RecipientParameters& parameters) {
   return true;
 }
 
-// "rfc822;" and the address as xtext, or "utf-8;" and it as RFC 6533 section 3 has it, which is kept as it stands.
+// The characters behind "\\x{" of RFC 6533 section 3: two to six digits that mean one that somebody can read; each "QCHAR" only where it can't
+// stand for itself is not insisted on. Nothing for anything else.
+std::optional<std::string> decode_embedded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '\\') {
+      decoded += text[at];
+      continue;
+    }
+    const auto end = text.find('}', at);
+    if (!text.substr(at).starts_with("\\x{") || end == std::string_view::npos) return std::nullopt;
+    const std::string_view digits = text.substr(at + 3, end - at - 3);
+    std::uint32_t point = 0;
+    for (const char c : digits) {
+      const int digit = hexadecimal(c);
+      if (digit < 0) return std::nullopt;
+      point = point * 16 + static_cast<std::uint32_t>(digit);
+    }
+    if (digits.size() < 2 || digits.size() > 6 || point < 0x20 || point == 0x7f || point > 0x10ffff) return std::nullopt;
+    if (point < 0x80) {
+      decoded += static_cast<char>(point);
+    } else {
+      const int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+      decoded += static_cast<char>((0xff80 >> more & 0xff) | (point >> (6 * more)));
+      for (int shift = 6 * (more - 1); shift >= 0; shift -= 6) decoded += static_cast<char>(0x80 | (point >> shift & 0x3f));
+    }
+    at = end;
+  }
+  // Surrogates among others.
+  if (!base::is_utf8(decoded)) return std::nullopt;
+  return decoded;
+}
+
+// "rfc822;" and the address as xtext, or "utf-8;" and it as RFC 6533 section 3 has it.
 bool read_original(std::string_view value, RecipientParameters& parameters) {
+  constexpr std::size_t kMostTypeBytes = 32;
   const auto semicolon = value.find(';');
-  if (!parameters.original.empty() || semicolon == std::string_view::npos || semicolon == 0) return false;
-  const auto decoded = decode_xtext(value.substr(semicolon + 1), kOriginalBytes);
+  if (!parameters.original.empty() || semicolon == std::string_view::npos || semicolon == 0 || semicolon > kMostTypeBytes) return false;
+  const std::string_view type = value.substr(0, semicolon);
+  if (!is_keyword(type)) return false;
+  auto decoded = decode_xtext(value.substr(semicolon + 1), kOriginalBytes);
+  if (decoded && base::equal_ignoring_case(type, "utf-8")) decoded = decode_embedded(*decoded);
   if (!decoded) return false;
   parameters.original = *decoded;
+  parameters.original_type = base::lower(type);
   return true;
+}
+
+// "120;R", "-5;NT" (RFC 2852 section 4): seconds from now, and what happens then. A message must not be wanted in the past, unless all its
+// sender asks for is to be told.
+std::optional<mail::DeliverBy> read_deliver_by(std::string_view value, base::WallTime now) {
+  const auto semicolon = value.find(';');
+  if (semicolon == std::string_view::npos) return std::nullopt;
+  std::string_view time = value.substr(0, semicolon), mode = value.substr(semicolon + 1);
+  const bool past = time.starts_with('-');
+  if (past) time.remove_prefix(1);
+  const auto seconds = time.size() > 9 ? std::nullopt : base::number_from<std::int64_t>(time);
+  if (!seconds || time.starts_with('-')) return std::nullopt;
+  mail::DeliverBy made;
+  made.until = now + std::chrono::seconds(past ? -*seconds : *seconds);
+  if (mode.size() == 2 && base::ascii_upper(mode[1]) == 'T') {
+    made.trace = true;
+    mode.remove_suffix(1);
+  }
+  if (base::equal_ignoring_case(mode, "N")) made.mode = mail::DeliverBy::Mode::notify;
+  else if (!base::equal_ignoring_case(mode, "R") || past || *seconds == 0) return std::nullopt;
+  return made;
+}
+
+// "2026-11-22T06:30:00Z" (RFC 4865 section 4, RFC 3339): in UTC, whole seconds or parts of them.
+std::optional<base::WallTime> read_utc(std::string_view text) {
+  constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd";
+  if (text.size() < kForm.size() + 1 || base::ascii_upper(text.back()) != 'Z') return std::nullopt;
+  for (std::size_t i = 0; i < kForm.size(); ++i)
+    if (kForm[i] == 'd' ? !base::is_digit(text[i]) : base::ascii_upper(text[i]) != kForm[i]) return std::nullopt;
+  const std::string_view fraction = text.substr(kForm.size(), text.size() - kForm.size() - 1);
+  if (!fraction.empty() && (fraction.size() < 2 || fraction.size() > 10 || fraction[0] != '.' || !std::all_of(fraction.begin() + 1, fraction.end(), base::is_digit)))
+    return std::nullopt;
+  const auto number = [&](std::size_t at, std::size_t digits) { return *base::number_from<int>(text.substr(at, digits)); };
+  const std::chrono::year_month_day day{std::chrono::year(number(0, 4)), std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                        std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+  if (!day.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 60) return std::nullopt;
+  return std::chrono::sys_days(day) + std::chrono::hours(number(11, 2)) + std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2));
+}
+
+// RFC 6710 section 5.1: a digit, perhaps with a minus sign.
+std::optional<int> read_priority(std::string_view value) {
+  const std::string_view digits = value.starts_with('-') ? value.substr(1) : value;
+  if (digits.size() != 1 || !base::is_digit(digits[0]) || value == "-0") return std::nullopt;
+  return value.starts_with('-') ? '0' - digits[0] : digits[0] - '0';
 }
 
 // One parameter of MAIL or RCPT.
@@ -128,9 +210,9 @@ std::optional<std::string_view> behind_keyword(std::string_view argument, std::s
   return base::trim(argument.substr(keyword.size()));
 }
 
-std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended) {
+std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text, bool extended, base::WallTime now, std::chrono::seconds longest_hold) {
   MailParameters parameters;
-  bool body_given = false, return_given = false;
+  bool body_given = false;
   for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) {
     if (!extended) return parameters_need_hello();
     const Parameter given = split_parameter(word);
@@ -148,9 +230,9 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       if (parameters.smtputf8 || given.has_value) return bad_parameter();
       parameters.smtputf8 = true;
     } else if (base::equal_ignoring_case(given.name, "RET")) {
-      const bool known = base::equal_ignoring_case(given.value, "FULL") || base::equal_ignoring_case(given.value, "HDRS");
-      if (return_given || !known) return bad_parameter();
-      return_given = true;
+      const bool full = base::equal_ignoring_case(given.value, "FULL");
+      if (parameters.ret != mail::Return::unspecified || (!full && !base::equal_ignoring_case(given.value, "HDRS"))) return bad_parameter();
+      parameters.ret = full ? mail::Return::full : mail::Return::headers;
     } else if (base::equal_ignoring_case(given.name, "ENVID")) {
       auto decoded = decode_xtext(given.value, kEnvelopeIdBytes);
       if (!parameters.envelope_id.empty() || !decoded) return bad_parameter();
@@ -160,6 +242,21 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       const auto decoded = decode_xtext(given.value, kOriginalBytes);
       if (parameters.submitter_given || !decoded || (*decoded != "<>" && !mail::parse_mailbox(*decoded))) return bad_parameter();
       parameters.submitter_given = true;
+    } else if (base::equal_ignoring_case(given.name, "BY")) {
+      const auto by = read_deliver_by(given.value, now);
+      if (parameters.deliver_by || !by) return bad_parameter();
+      parameters.deliver_by = by;
+    } else if (base::equal_ignoring_case(given.name, "MT-PRIORITY")) {
+      const auto priority = read_priority(given.value);
+      if (parameters.priority || !priority) return bad_parameter();
+      parameters.priority = priority;
+    } else if (longest_hold.count() > 0 && (base::equal_ignoring_case(given.name, "HOLDFOR") || base::equal_ignoring_case(given.name, "HOLDUNTIL"))) {
+      std::optional<base::WallTime> until;
+      if (base::equal_ignoring_case(given.name, "HOLDUNTIL")) until = read_utc(given.value);
+      else if (const auto seconds = base::number_from<std::uint32_t>(given.value); seconds && given.value.size() <= 9) until = now + std::chrono::seconds(*seconds);
+      if (parameters.hold_until || !until) return bad_parameter();
+      if (*until > now + longest_hold) return Reply{501, "5.5.4", "that is further ahead than this server holds messages"};
+      parameters.hold_until = until;
     } else {
       return unknown_parameter(given.name);
     }

@@ -149,6 +149,16 @@ class Session {
   net::Awaitable<std::optional<Reply>> count_recipient();
   net::Awaitable<std::optional<Reply>> count_use(std::string_view setting, std::uint64_t limit, std::string_view what, int code);
 
+  // RFC 4865 section 4: how far ahead this client may put the time until which a message is held; 0: not offered to it.
+  [[nodiscard]] std::chrono::seconds longest_hold() const;
+  // Its user has logged in, or it is one of client_addresses.
+  [[nodiscard]] bool is_trusted() const;
+  // RFC 1985.
+  [[nodiscard]] bool may_turn() const;
+  Next on_turn(std::string_view argument);
+  // What EHLO says of all these, and of DSN.
+  [[nodiscard]] std::string queue_extensions() const;
+
   // session_text.cc
   net::Awaitable<Next> on_data(std::string_view argument);
   net::Awaitable<Next> on_chunk(std::string_view argument);

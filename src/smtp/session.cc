@@ -2,6 +2,7 @@
 #include "smtp/session.h"
 
 #include "base/log.h"
+#include "mail/address.h"
 #include "base/text.h"
 #include "smtp/engine.h"
 
@@ -28,6 +29,8 @@ net::Awaitable<Result<void>> ReplyStream::wait_readable() {
   if (!sent) co_return sent.error();
   co_return co_await stream_.wait_readable();
 }
+
+Result<void> Services::try_now(const std::string&, std::chrono::seconds) { return Error{Kind::temporary, "there is no queue"}; }
 
 Session::Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)
     : services_(services), info_(std::move(info)), watch_(watch), stream_(stream), input_(stream_), configuration_(services.configuration()) {}
@@ -237,6 +240,7 @@ net::Awaitable<Session::Next> Session::one_command() {
     case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
     case Verb::starttls: co_return co_await on_start_tls(command.argument);
     case Verb::auth: co_return co_await on_auth(command.argument);
+    case Verb::etrn: co_return on_turn(command.argument);
     case Verb::not_offered: co_return bad_command(502, "5.5.1", "command not available");
     case Verb::other_protocol:
       watch_.note_protocol_error();
@@ -283,7 +287,40 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   for (const std::string_view mechanism : account_ ? std::vector<std::string_view>() : mechanisms()) offer += " " + std::string(mechanism);
   if (!offer.empty()) offer = "250-AUTH" + offer + "\r\n";
   stream_.add("250-" + configuration_->host_name + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(limit) +
-              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + offer + "250 SMTPUTF8\r\n");
+              "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + offer + queue_extensions() + "250 SMTPUTF8\r\n");
+  return Next::command;
+}
+
+bool Session::is_trusted() const {
+  return !hello_->facts->authenticated.empty() || configuration_->client_addresses.contains(info_.remote.address);
+}
+
+std::chrono::seconds Session::longest_hold() const {
+  return hello_->facts->authenticated.empty() ? std::chrono::seconds(0) : configuration_->smtp.future_release;
+}
+
+bool Session::may_turn() const { return !lmtp() && configuration_->smtp.etrn_clients.contains(info_.remote.address); }
+
+std::string Session::queue_extensions() const {
+  std::string lines = "250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY MIXER\r\n";
+  // RFC 4865 section 4: seconds from now, and the same as a date.
+  if (const auto hold = longest_hold(); hold.count() > 0)
+    lines += "250-FUTURERELEASE " + std::to_string(hold.count()) + " " + base::iso8601(base::wall_now() + hold) + "\r\n";
+  if (may_turn()) lines += "250-ETRN\r\n";
+  return lines;
+}
+
+// RFC 1985 section 5.
+Session::Next Session::on_turn(std::string_view argument) {
+  if (!hello_ || !may_turn()) return bad_command(502, "5.5.1", "command not available");
+  if (transaction_) return bad_command(503, "5.5.1", "a message is under way");
+  if (!count_idle_command()) return Next::close;
+  const auto domain = mail::canonical_domain(argument);
+  if (!domain) return bad_command(501, "5.5.4", "expected a domain");
+  const auto asked = services_.try_now(*domain, configuration_->smtp.etrn_time);
+  if (asked) reply(250, "2.0.0", "Ok, messages for " + *domain + " are tried now");
+  else if (asked.error().kind == Kind::denied) reply(458, "4.7.0", "somebody has asked for " + *domain + " just now, come back later");
+  else reply(458, "4.3.0", "messages for " + *domain + " can't be tried now");
   return Next::command;
 }
 

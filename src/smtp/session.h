@@ -2,8 +2,8 @@
 #pragma once
 // An SMTP or LMTP session: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 2034 and 3463 (enhanced status codes), 3030
 // (CHUNKING; BINARYMIME is not offered), 3207 (STARTTLS), 4954 (AUTH; no mechanism has a security layer), 6531
-// (SMTPUTF8), 2033 (LMTP). DSN (RFC 3461) is not offered yet; its
-// parameters are understood and shown to the access tables.
+// (SMTPUTF8), 2033 (LMTP), 3461 (DSN), 2852 (DELIVERBY), 6710 (MT-PRIORITY), 4865 (FUTURERELEASE, for users who have
+// logged in), 1985 (ETRN, for smtp.etrn_clients).
 //
 // Messages of whoever has logged in are submissions (RFC 6409; postern-submission(8)): their headers are completed, addresses must have full
 // domains, and each account may send so much and no more (conf::Submission).
@@ -86,6 +86,8 @@ class Services {
   virtual Counted count(std::string_view table, const std::string& account) = 0;
   // Sends a message of our own to these addresses. What can't be sent is logged.
   virtual net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) = 0;
+  // Lets the queue try everything for `domain` now. Kind::denied: somebody has asked for it less than `interval` ago.
+  virtual Result<void> try_now(const std::string& domain, std::chrono::seconds interval);
 };
 
 // What is known of a session before its first byte.

@@ -47,7 +47,8 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (!text) co_return bad_command(501, "5.5.4", "expected MAIL FROM:<address>");
   const auto parsed = mail::parse_reverse_path(*text);
   if (!parsed) co_return bad_command(501, "5.1.7", parsed.error().what);
-  const auto parameters = parse_mail_parameters(parsed->rest, hello_->extended);
+  const base::WallTime now = base::wall_now();
+  const auto parameters = parse_mail_parameters(parsed->rest, hello_->extended, now, longest_hold());
   if (const auto* wrong = std::get_if<Reply>(&parameters)) co_return bad_command(wrong->code, wrong->status, wrong->text);
   const auto& given = std::get<MailParameters>(parameters);
   if (parsed->path.mailbox.given_with_utf8 && !given.smtputf8)
@@ -116,6 +117,12 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   envelope.body_8bit = given.body_8bit;
   envelope.smtputf8 = given.smtputf8;
   envelope.envelope_id = given.envelope_id;
+  envelope.ret = given.ret;
+  envelope.deliver_by = given.deliver_by;
+  envelope.hold_until = given.hold_until;
+  // RFC 6710 section 5.1: who is not ours doesn't jump the queue.
+  envelope.priority = given.priority.value_or(0);
+  if (envelope.priority > 0 && !is_trusted()) envelope.priority = 0;
   envelope.held = decision.effects.held;
   envelope.held_by = std::move(decision.effects.held_by);
   envelope.discarded = decision.effects.discarded;
@@ -128,7 +135,8 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (!decision.effects.delay_this_reply_only) transaction->delay = decision.effects.delay;
   transaction_ = std::move(transaction);
   watch_.describe("MAIL");
-  reply(250, "2.1.0", "Ok");
+  if (given.priority && *given.priority != transaction_->envelope.priority) reply(250, "2.3.6", std::to_string(transaction_->envelope.priority) + " is the new priority assigned to the message");
+  else reply(250, "2.1.0", "Ok");
   co_return Next::command;
 }
 
@@ -172,6 +180,7 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   ask.domain = parsed->path.mailbox.domain;
   ask.as_given = as_given(*text, parsed->rest);
   ask.orcpt = given.original;
+  ask.orcpt_type = given.original_type;
   ask.notify_given = given.notify_given;
   ask.notify_success = given.notify_success;
   ask.notify_failure = given.notify_failure;

@@ -107,7 +107,7 @@ def text_of_8_bits_is_encoded_for_a_host_that_cannot_take_it():
 def what_the_sender_wants_to_know_is_passed_on():
     found = arrived(strict, send("x@strict.example", extra_mail=" RET=HDRS ENVID=a+2Bb", rcpt=" NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@example.net"))
     contains(found.commands[0], "ENVID=a+2Bb")
-    contains(found.commands[1], "ORCPT=rfc822;o@example.net")
+    contains(found.commands[1], "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@example.net")
 
 
 @case

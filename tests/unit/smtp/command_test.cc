@@ -12,6 +12,7 @@ class CommandTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CommandTest);
   CPPUNIT_TEST(verbs_are_words_of_any_case);
   CPPUNIT_TEST(parameters_of_mail);
+  CPPUNIT_TEST(times_and_priorities);
   CPPUNIT_TEST(parameters_of_recipients);
   CPPUNIT_TEST(chunk_sizes);
   CPPUNIT_TEST(hello_names);
@@ -25,7 +26,7 @@ class CommandTest : public CppUnit::TestFixture {
     } rows[] = {
         {"MAIL FROM:<>", Verb::mail, "FROM:<>"}, {"mail FROM:<>", Verb::mail, "FROM:<>"}, {"NOOP", Verb::noop, ""}, {"NoOp  x ", Verb::noop, "x"},
         {"MAILX", Verb::unknown, ""},            {"", Verb::unknown, ""},                  {" NOOP", Verb::unknown, "NOOP"},
-        {"STARTTLS", Verb::starttls, ""},        {"ETRN x", Verb::not_offered, "x"},                {"GET / HTTP/1.1", Verb::other_protocol, "/ HTTP/1.1"},
+        {"STARTTLS", Verb::starttls, ""},        {"ETRN x", Verb::etrn, "x"},                {"GET / HTTP/1.1", Verb::other_protocol, "/ HTTP/1.1"},
     };
     for (const auto& row : rows) {
       const Command command = parse_command(row.line);
@@ -68,6 +69,22 @@ class CommandTest : public CppUnit::TestFixture {
         {" AUTH=a+0Db@example.com", true, 501},
         {" AUTH=nonsense", true, 501},
         {" NOSUCH=x", true, 555},
+        {" ENVID=a+00b", true, 501},
+        {" ENVID=+0D+0A", true, 501},
+        {" RET=HDRS RET=HDRS", true, 501},
+        {" BY=120;R BY=120;R", true, 501},
+        {" BY=120", true, 501},
+        {" BY=120;X", true, 501},
+        {" BY=0;R", true, 501},
+        {" BY=-5;R", true, 501},
+        {" BY=--5;N", true, 501},
+        {" BY=1234567890;N", true, 501},
+        {" BY=-5;NT", true, 250},
+        {" MT-PRIORITY=10", true, 501},
+        {" MT-PRIORITY=-0", true, 501},
+        {" MT-PRIORITY=-10", true, 501},
+        {" MT-PRIORITY=", true, 501},
+        {" HOLDFOR=60", true, 555},
         {" =x", true, 501},
     };
     for (const auto& row : rows) {
@@ -81,6 +98,29 @@ class CommandTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("a+b"), std::get<MailParameters>(parse_mail_parameters(" ENVID=a+2Bb", true)).envelope_id);
   }
 
+  void times_and_priorities() {
+    const base::WallTime now = base::WallTime(std::chrono::seconds(1'800'000'000));  // 2027-01-15T08:00:00Z
+    using namespace std::chrono_literals;
+    const auto by = std::get<MailParameters>(parse_mail_parameters(" by=120;rt MT-PRIORITY=-4 RET=hdrs", true, now));
+    CPPUNIT_ASSERT(by.deliver_by && by.deliver_by->until == now + 120s && by.deliver_by->trace && by.deliver_by->mode == mail::DeliverBy::Mode::return_message);
+    CPPUNIT_ASSERT(by.priority == -4 && by.ret == mail::Return::headers);
+    CPPUNIT_ASSERT(std::get<MailParameters>(parse_mail_parameters(" BY=-5;N", true, now)).deliver_by->until == now - 5s);
+    const struct {
+      std::string_view text;
+      int code;  // 0: taken
+      std::chrono::seconds until;
+    } rows[] = {{" HOLDFOR=60", 0, 60s}, {" HOLDFOR=3601", 501, 0s}, {" HOLDFOR=-1", 501, 0s}, {" HOLDFOR=1x", 501, 0s}, {" HOLDFOR=60 HOLDUNTIL=2027-01-15T08:01:00Z", 501, 0s},
+                {" HOLDUNTIL=2027-01-15T08:01:00Z", 0, 60s}, {" holduntil=2027-01-15t08:01:00.25z", 0, 60s}, {" HOLDUNTIL=2027-01-15T10:01:00Z", 501, 0s},
+                {" HOLDUNTIL=2027-02-30T08:01:00Z", 501, 0s}, {" HOLDUNTIL=2027-01-15T08:01:00+01:00", 501, 0s}, {" HOLDUNTIL=2027-01-15T24:00:00Z", 501, 0s},
+                {" HOLDUNTIL=Z", 501, 0s}};
+    for (const auto& row : rows) {
+      const auto parsed = parse_mail_parameters(row.text, true, now, 1h);
+      const auto* wrong = std::get_if<Reply>(&parsed);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.text), row.code, wrong == nullptr ? 0 : wrong->code);
+      if (wrong == nullptr) CPPUNIT_ASSERT_MESSAGE(std::string(row.text), std::get<MailParameters>(parsed).hold_until == now + row.until);
+    }
+  }
+
   void parameters_of_recipients() {
     struct {
       std::string_view text, want;
@@ -90,6 +130,18 @@ class CommandTest : public CppUnit::TestFixture {
         {" notify=success,Delay", "given=1 success delay"},
         {" NOTIFY=FAILURE ORCPT=rfc822;a+40b.example", "given=1 failure original=a@b.example"},
         {" ORCPT=utf-8;a\xc3\xa4@b.example", "given=0 original=a\xc3\xa4@b.example"},
+        {" ORCPT=utf-8;a\\x{E4}+2B\\x{1F4EC}@b.example", "given=0 original=a\xc3\xa4+\xf0\x9f\x93\xac@b.example"},
+        {" ORCPT=rfc822;a\\x{E4}@b.example", "given=0 original=a\\x{E4}@b.example"},
+        {" ORCPT=utf-8;a\\x{0A}@b.example", "501"},
+        {" ORCPT=utf-8;a\\x{00}@b.example", "501"},
+        {" ORCPT=utf-8;a\\x{D800}@b.example", "501"},
+        {" ORCPT=utf-8;a\\x{110000}@b.example", "501"},
+        {" ORCPT=utf-8;a\\x{E4", "501"},
+        {" ORCPT=utf-8;a\\y", "501"},
+        {" ORCPT=rfc822;a+00b", "501"},
+        {" ORCPT=rfc822;a+0D+0Ab", "501"},
+        {" ORCPT=;a", "501"},
+        {" ORCPT=r c;a", "501"},
         {" NOTIFY=NEVER,SUCCESS", "501"},
         {" NOTIFY=SUCCESS,SUCCESS", "501"},
         {" NOTIFY=NEVER NOTIFY=NEVER", "501"},
