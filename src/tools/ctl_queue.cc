@@ -6,7 +6,7 @@
 #include "mail/message.h"
 #include "spool/corrupt.h"
 #include "spool/held.h"
-#include "tools/posternctl.h"
+#include "tools/ctl_queue.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
@@ -18,15 +18,8 @@
 #include <iostream>
 
 namespace postern::tools {
-namespace {
 
-using boost::json::array;
-using boost::json::object;
-
-constexpr std::size_t kMostListed = 100000;
-
-// Text for a terminal or for JSON: whatever a damaged envelope holds, it is no control sequence and it is UTF-8.
-std::string printable(std::string_view text) {
+std::string queue_text(std::string_view text) {
   std::string out;
   const bool utf8 = base::is_utf8(text);
   for (const char c : text) {
@@ -36,65 +29,14 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-std::string text_of(base::WallTime time) { return base::iso8601(time); }
-
 std::string recipients_of(const mail::Envelope& envelope) {
   if (envelope.recipients.empty()) return "-";
-  std::string to = printable(envelope.recipients.front().address);
+  std::string to = queue_text(envelope.recipients.front().address);
   if (envelope.recipients.size() > 1) to += " +" + std::to_string(envelope.recipients.size() - 1);
   return to;
 }
 
-array array_of(const std::vector<std::string>& texts) {
-  array list;
-  for (const std::string& text : texts) list.emplace_back(printable(text));
-  return list;
-}
-
-std::string subject_of(const spool::Held::Message& message) {
-  const mail::MessageView view(message.message);
-  return printable(base::printable(view.first("Subject").value_or(std::string_view()), 200));
-}
-
-void add_envelope(object& out, const mail::Envelope& envelope) {
-  array recipients;
-  for (const auto& recipient : envelope.recipients) recipients.emplace_back(printable(recipient.address));
-  out["id"] = printable(envelope.id);
-  out["received"] = text_of(envelope.received);
-  out["sender"] = printable(envelope.reverse_path);
-  out["recipients"] = std::move(recipients);
-}
-
-object to_json(const spool::CorruptEntry& entry) {
-  object out{{"name", printable(entry.name)},
-             {"origin", spool::to_string(entry.origin)},
-             {"bytes", entry.bytes},
-             {"since", text_of(entry.since)},
-             {"trouble", printable(entry.trouble)},
-             {"releasable", entry.envelope.has_value()}};
-  if (!entry.envelope) return out;
-  add_envelope(out, *entry.envelope);
-  out["message_bytes"] = entry.message_bytes;
-  return out;
-}
-
-object to_json(const spool::Held::Message& message) {
-  object out{{"id", printable(message.envelope.id)}, {"since", text_of(message.since)}, {"held_by", printable(message.envelope.held_by)}};
-  add_envelope(out, message.envelope);
-  out["source_channel"] = printable(message.envelope.source_channel);
-  out["client"] = printable(message.envelope.client_address);
-  out["subject"] = subject_of(message);
-  out["conversion_tags"] = array_of(message.envelope.conversion_tags);
-  out["spam_adjustments"] = array_of(message.envelope.spam_adjustments);
-  out["no_vacation"] = message.envelope.no_vacation;
-  out["message_bytes"] = message.message.size();
-  return out;
-}
-
-// The spool's owner is who touches its files: nothing that another user put there is followed with root's rights, and no file in it
-// becomes root's.
-template <class Part>
-Result<Part> open_spool(const Context& context) {
+Result<base::Descriptor> open_spool_as_owner(const Context& context) {
   auto spool = base::open_directory(context.base_directory(), "spool");
   if (!spool) {
     if (spool.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the base directory may do that"};
@@ -104,6 +46,75 @@ Result<Part> open_spool(const Context& context) {
   if (::fstat(spool->get(), &status) != 0) return system_error(errno, "spool");
   if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the spool"); !become) return become.error();
   ::umask(0007);
+  return spool;
+}
+
+int print_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return std::fflush(stdout) == 0 ? kDone : kFailed;
+}
+
+void print_line(const char* what, const std::string& value) { std::printf("%-11s %s\n", what, value.c_str()); }
+
+namespace {
+
+using boost::json::array;
+using boost::json::object;
+
+constexpr std::size_t kMostListed = 100000;
+
+std::string text_of(base::WallTime time) { return base::iso8601(time); }
+
+array array_of(const std::vector<std::string>& texts) {
+  array list;
+  for (const std::string& text : texts) list.emplace_back(queue_text(text));
+  return list;
+}
+
+std::string subject_of(const spool::Held::Message& message) {
+  const mail::MessageView view(message.message);
+  return queue_text(base::printable(view.first("Subject").value_or(std::string_view()), 200));
+}
+
+void add_envelope(object& out, const mail::Envelope& envelope) {
+  array recipients;
+  for (const auto& recipient : envelope.recipients) recipients.emplace_back(queue_text(recipient.address));
+  out["id"] = queue_text(envelope.id);
+  out["received"] = text_of(envelope.received);
+  out["sender"] = queue_text(envelope.reverse_path);
+  out["recipients"] = std::move(recipients);
+}
+
+object to_json(const spool::CorruptEntry& entry) {
+  object out{{"name", queue_text(entry.name)},
+             {"origin", spool::to_string(entry.origin)},
+             {"bytes", entry.bytes},
+             {"since", text_of(entry.since)},
+             {"trouble", queue_text(entry.trouble)},
+             {"releasable", entry.envelope.has_value()}};
+  if (!entry.envelope) return out;
+  add_envelope(out, *entry.envelope);
+  out["message_bytes"] = entry.message_bytes;
+  return out;
+}
+
+object to_json(const spool::Held::Message& message) {
+  object out{{"id", queue_text(message.envelope.id)}, {"since", text_of(message.since)}, {"held_by", queue_text(message.envelope.held_by)}};
+  add_envelope(out, message.envelope);
+  out["source_channel"] = queue_text(message.envelope.source_channel);
+  out["client"] = queue_text(message.envelope.client_address);
+  out["subject"] = subject_of(message);
+  out["conversion_tags"] = array_of(message.envelope.conversion_tags);
+  out["spam_adjustments"] = array_of(message.envelope.spam_adjustments);
+  out["no_vacation"] = message.envelope.no_vacation;
+  out["message_bytes"] = message.message.size();
+  return out;
+}
+
+template <class Part>
+Result<Part> open_spool(const Context& context) {
+  auto spool = open_spool_as_owner(context);
+  if (!spool) return spool.error();
   return Part::open(base::system_files(), spool->get());
 }
 
@@ -126,24 +137,16 @@ int print_list(const Context& context, const spool::Corrupt& corrupt) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& entry : *entries) {
     const std::string to = entry.envelope ? recipients_of(*entry.envelope) : "-";
-    rows.push_back({printable(entry.name), text_of(entry.since), std::to_string(entry.bytes), to, entry.trouble.empty() ? "none" : printable(entry.trouble)});
+    rows.push_back({queue_text(entry.name), text_of(entry.since), std::to_string(entry.bytes), to, entry.trouble.empty() ? "none" : queue_text(entry.trouble)});
   }
   print_table({"NAME", "SINCE", "BYTES", "RECIPIENTS", "TROUBLE"}, rows);
   return kDone;
 }
 
-// `text` as it is, for whoever reads on.
-int print_text(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return std::fflush(stdout) == 0 ? kDone : kFailed;
-}
-
-void print_line(const char* what, const std::string& value) { std::printf("%-11s %s\n", what, value.c_str()); }
-
 void print_envelope(const mail::Envelope& envelope) {
   print_line("received", text_of(envelope.received));
-  print_line("sender", "<" + printable(envelope.reverse_path) + ">");
-  for (const auto& recipient : envelope.recipients) print_line("recipient", printable(recipient.address));
+  print_line("sender", "<" + queue_text(envelope.reverse_path) + ">");
+  for (const auto& recipient : envelope.recipients) print_line("recipient", queue_text(recipient.address));
 }
 
 int print_entry(const Context& context, const spool::Corrupt::Message& message, bool text) {
@@ -153,16 +156,16 @@ int print_entry(const Context& context, const spool::Corrupt::Message& message, 
     std::cout << boost::json::serialize(to_json(entry)) << "\n";
     return kDone;
   }
-  print_line("name", printable(entry.name));
+  print_line("name", queue_text(entry.name));
   print_line("origin", std::string(spool::to_string(entry.origin)));
   print_line("since", text_of(entry.since));
   print_line("bytes", std::to_string(entry.bytes));
-  print_line("trouble", entry.trouble.empty() ? "none" : printable(entry.trouble));
+  print_line("trouble", entry.trouble.empty() ? "none" : queue_text(entry.trouble));
   if (!entry.envelope) {
     print_line("envelope", "can't be made out");
     return kDone;
   }
-  print_line("id", printable(entry.envelope->id));
+  print_line("id", queue_text(entry.envelope->id));
   print_envelope(*entry.envelope);
   print_line("message", std::to_string(entry.message_bytes) + " bytes");
   return kDone;
@@ -187,8 +190,8 @@ int print_held(const Context& context, const spool::Held& held) {
       continue;
     }
     if (context.json) list.push_back(to_json(*message));
-    else rows.push_back({printable(entry.id), text_of(message->since), "<" + printable(message->envelope.reverse_path) + ">",
-                         recipients_of(message->envelope), printable(message->envelope.held_by)});
+    else rows.push_back({queue_text(entry.id), text_of(message->since), "<" + queue_text(message->envelope.reverse_path) + ">",
+                         recipients_of(message->envelope), queue_text(message->envelope.held_by)});
   }
   if (context.json) std::cout << boost::json::serialize(list) << "\n";
   else if (rows.empty()) std::puts("no message is held");
@@ -202,12 +205,12 @@ int print_held(const Context& context, const spool::Held::Message& message, bool
     std::cout << boost::json::serialize(to_json(message)) << "\n";
     return kDone;
   }
-  print_line("id", printable(message.envelope.id));
+  print_line("id", queue_text(message.envelope.id));
   print_line("since", text_of(message.since));
-  print_line("held by", printable(message.envelope.held_by));
+  print_line("held by", queue_text(message.envelope.held_by));
   print_envelope(message.envelope);
-  print_line("channel", printable(message.envelope.source_channel));
-  print_line("client", printable(message.envelope.client_address));
+  print_line("channel", queue_text(message.envelope.source_channel));
+  print_line("client", queue_text(message.envelope.client_address));
   print_line("subject", subject_of(message));
   print_line("message", std::to_string(message.message.size()) + " bytes");
   return kDone;
@@ -239,6 +242,15 @@ int run_held(const Context& context, const std::string& action, const std::strin
 }  // namespace
 
 const char* const kQueueDetails =
+    "  list [FILTER …]                     messages in the queue, whatever they wait for\n"
+    "  show ID [--message]                 one of them, with what became of each recipient so far; its text\n"
+    "  stats                               how many there are, for which domains, and why they wait\n"
+    "  flush [--host DOMAIN]               tries everything now, or everything for a domain\n"
+    "  retry|hold|bounce|remove ID …       tries it now; holds it until release; returns it to its sender; removes it for good\n"
+    "  release ID …                        lets a held message go\n"
+    "  retry|hold|release|bounce|remove FILTER …   the same for all that fit; --all for all there are\n"
+    "    FILTER: --sender ADDRESS, --recipient ADDRESS (or @DOMAIN; <> for no sender), --host DOMAIN, --older TIME, --newer TIME,\n"
+    "            --reason TEXT, --state deferred|held|incoming|outgoing; list also takes --limit NUMBER\n"
     "  held list                           messages that a rule of yours holds\n"
     "  held show ID [--message]            sender, recipients, and which rule; its text\n"
     "  held release ID                     lets it go: it is delivered\n"
@@ -249,6 +261,7 @@ const char* const kQueueDetails =
     "  corrupt remove NAME                 for good\n";
 
 int run_queue(const Context& context, const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && is_message_command(arguments[0])) return run_queue_messages(context, arguments);
   std::vector<std::string> words;
   bool message = false, damaged = false;
   for (const auto& argument : arguments) {

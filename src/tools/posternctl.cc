@@ -44,7 +44,7 @@ const Command kCommands[] = {
     {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", run_directory, kDirectoryDetails},
     {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
-    {"queue", "corrupt list|show|release|remove …", "messages that could not be read and were set aside, and the way back", run_queue, kQueueDetails},
+    {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", run_queue, kQueueDetails},
     {"filter", "rehearse|apply ACCOUNT [FILE] …", "a Sieve script over the messages that are in a mailbox already", run_filter, kFilterDetails},
     {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", run_probe, probe_details().c_str()},
     {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match,

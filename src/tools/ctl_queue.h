@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the commands of posternctl queue share: the spool, opened as its owner, and how messages are shown.
+#include "mail/envelope.h"
+#include "tools/posternctl.h"
+
+#include <boost/json/object.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace postern::tools {
+
+// The spool's owner is who touches its files: nothing that another user put there is followed with root's rights, and no file in it
+// becomes root's. Kind::denied for anybody else.
+Result<base::Descriptor> open_spool_as_owner(const Context& context);
+
+// Text for a terminal or for JSON: whatever a damaged envelope holds, it is no control sequence and it is UTF-8.
+std::string queue_text(std::string_view text);
+// The first recipient, and how many more there are.
+std::string recipients_of(const mail::Envelope& envelope);
+// "name        value".
+void print_line(const char* what, const std::string& value);
+// `text` as it is, for whoever reads on. The exit status.
+int print_text(std::string_view text);
+
+// posternctl queue list, show, flush, hold, release, retry, bounce, remove, stats (ctl_queue_messages.cc); nothing: none of these.
+bool is_message_command(const std::string& word);
+int run_queue_messages(const Context& context, const std::vector<std::string>& arguments);
+
+}  // namespace postern::tools
