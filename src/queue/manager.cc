@@ -19,8 +19,9 @@ using net::Awaitable;
 constexpr unsigned kPortion = 100;
 // How often the outgoing journal is asked what has become of the attempts.
 constexpr std::chrono::milliseconds kCheckInterval{500};
-// Until an entry is looked at again that somebody else is at work on, or that could not be read.
-constexpr std::chrono::seconds kBusyWait{30}, kTroubleWait{300};
+// Until an entry is looked at again that somebody else is at work on (posternctl has just renamed it), that could not be put back into a journal, or
+// that could not be read.
+constexpr std::chrono::seconds kBusyWait{1}, kNoRoomWait{30}, kTroubleWait{300};
 // While its destination can't be reached a message is looked at as often, to see whether it has expired.
 constexpr std::chrono::seconds kLookWait{3600};
 
@@ -274,7 +275,7 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   if (done && !envelope.recipients.empty()) done = co_await parts_.deliver(std::move(envelope), std::move(message->message));
   if (!done) {
     base::log_event(Severity::error, "deferred-not-requeued", {{"id", entry.id}, {"reason", done.error().what}});
-    later(entry, done.error().kind == Kind::temporary ? kBusyWait : kTroubleWait);
+    later(entry, done.error().kind == Kind::temporary ? kNoRoomWait : kTroubleWait);
     co_return under_way;
   }
   POSTERN_KILL_POINT("after-requeue");
