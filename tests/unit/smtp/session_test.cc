@@ -142,7 +142,7 @@ class SessionTest : public CppUnit::TestFixture {
         {"source route", "EHLO x|MAIL FROM:<@a.example,@b.example:a@example.net>", "250 250"},
         {"parameters", "EHLO x|MAIL FROM:<> SIZE=100 BODY=8BITMIME", "250 250"},
         {"parameters without EHLO", "HELO x|MAIL FROM:<> SIZE=100", "250 555"},
-        {"unknown parameter", "EHLO x|MAIL FROM:<> BY=3", "250 555"},
+        {"unknown parameter", "EHLO x|MAIL FROM:<> NOSUCH=1", "250 555"},
         {"recipient parameter", "EHLO x|MAIL FROM:<>|RCPT TO:<u1@example.com> BY=3", "250 250 555"},
         {"parameters of notices", "EHLO x|MAIL FROM:<> RET=FULL ENVID=x|RCPT TO:<u1@example.com> NOTIFY=NEVER ORCPT=rfc822;u1@example.com", "250 250 250"},
         {"noop", "NOOP|NOOP with text", "250 250"},
