@@ -14,6 +14,11 @@ namespace postern::roles {
 
 using net::Awaitable;
 
+namespace {
+// By then a replay has asked what a dead delivery child handed on.
+constexpr std::chrono::seconds kForeignRest{60};
+}  // namespace
+
 Result<base::Descriptor> open_journal_directory(const service::Start& start, Journal journal) {
   auto spool = base::open_directory(start.get("base"), "spool");
   if (!spool || journal == Journal::incoming) return spool;
@@ -37,7 +42,9 @@ Result<std::unique_ptr<Submitter>> Submitter::open(service::Start& start, Journa
   const conf::Spool& settings = start.configuration->spool;
   return std::unique_ptr<Submitter>(
       new Submitter(std::move(*spool), std::move(notices), std::move(*state),
-                    {settings.segment_bytes, settings.large_message_bytes, settings.minimum_free_bytes}, start.number));
+                    {settings.segment_bytes, settings.large_message_bytes, settings.minimum_free_bytes,
+                     journal == Journal::outgoing ? kForeignRest : std::chrono::seconds(0)},
+                    start.number));
 }
 
 Submitter::~Submitter() { finish(); }

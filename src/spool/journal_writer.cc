@@ -482,6 +482,9 @@ class Writer final : public JournalWriter {
     // It may have been removed between open and lock.
     if (::fstat(file->get(), &opened) != 0 || !S_ISREG(opened.st_mode) || opened.st_nlink == 0) return nullptr;
     if (::fstatat(journal_.get(), segment_name(number).c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 || named.st_ino != opened.st_ino) return nullptr;
+    // One that the clock puts into the future rests no longer than it would otherwise: a clock that was set back must not keep it for good.
+    const auto rested = std::chrono::system_clock::now() - std::chrono::system_clock::from_time_t(opened.st_mtim.tv_sec);
+    if (rested >= std::chrono::seconds(0) && rested < settings_.foreign_rest) return nullptr;
     auto marks_file = files_.open(journal_.get(), marks_name(number), O_RDWR | O_CREAT | O_APPEND, 0660);
     if (!marks_file) return nullptr;
     auto segment = std::make_unique<Segment>();

@@ -17,6 +17,7 @@
 #include "spool/large_message.h"
 #include "spool/position.h"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,6 +29,8 @@ struct JournalSettings {
   std::uint64_t segment_bytes = 32 * 1024 * 1024;      // at least 64 KiB
   std::uint64_t large_message_bytes = 1024 * 1024;     // from this size on a file of its own; at most 4 MiB and half a segment count
   std::uint64_t minimum_free_bytes = 64 * 1024 * 1024; // less free space: room() fails
+  // So long after the last write to it a dead writer's segment is left as it is: what it had is still asked for (earlier_records.h).
+  std::chrono::seconds foreign_rest{0};
 };
 
 class JournalWriter {

@@ -22,6 +22,7 @@ class EarlierRecordsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(it_is_looked_up_once_for_each_death);
   CPPUNIT_TEST(what_is_unused_is_forgotten);
   CPPUNIT_TEST(a_recycled_segment_knows_nothing);
+  CPPUNIT_TEST(a_dead_writers_segment_rests);
   CPPUNIT_TEST(a_damaged_record_is_not_there);
   CPPUNIT_TEST_SUITE_END();
 
@@ -96,6 +97,19 @@ class EarlierRecordsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!known.has(envelope("a"), kUser, death(1)));
     CPPUNIT_ASSERT(!known.has(envelope("a"), kUser, death(2)));
     CPPUNIT_ASSERT(known.has(envelope("m59"), kUser, death(2)));
+  }
+  void a_dead_writers_segment_rests() {
+    for (const bool rests : {true, false}) {
+      Scratch scratch;
+      finish(scratch, append_one(*writer(scratch), "a", "text").value());
+      auto settings = small_settings();
+      settings.foreign_rest = std::chrono::hours(rests ? 1 : 0);
+      auto next = JournalWriter::open(base::system_files(), scratch.directory.get(), settings, 0).value();
+      for (int i = 0; i < 30; ++i) CPPUNIT_ASSERT(append_one(*next, "m" + std::to_string(i), std::string(6000, 'x')));
+      auto known = records(scratch);
+      CPPUNIT_ASSERT_EQUAL(rests, known.has(envelope("a"), kUser, death(1)));
+      CPPUNIT_ASSERT(known.has(envelope("m0"), kUser, death(1)));
+    }
   }
   void a_damaged_record_is_not_there() {
     Scratch scratch;
