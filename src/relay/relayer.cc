@@ -26,6 +26,9 @@ constexpr std::chrono::seconds kDiskPatience{120};
 // How long a connection whose TLS failed is tried without it.
 constexpr std::chrono::minutes kWithoutTls{10};
 constexpr std::chrono::seconds kDiskRetry{5};
+// A suspect has the process to itself for so long. What ends a process does so when the host's answers are read; a host that gives none
+// must not hold up everybody's mail.
+constexpr std::chrono::seconds kAloneTime{1};
 // So many records may wait for the disk to note what became of them before others have their turn: whatever was sent and is not noted is sent
 // again after a crash.
 constexpr std::size_t kConcludedAtOnce = 32;
@@ -39,7 +42,7 @@ struct Relayer::Job {
   std::optional<spool::Record> record;  // empty: its text is read again when its turn comes
   base::WallTime received{};
   std::size_t parts_left = 0;
-  bool claimed = false, abandoned = false, suspicious = false, alone = false, poison = false;
+  bool claimed = false, abandoned = false, alone = false, no_longer_alone = false, poison = false;
   std::uint64_t held_bytes = 0;
   // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
   struct Outcome {
@@ -98,7 +101,7 @@ RelayerSettings relayer_settings(const conf::Configuration& configuration, unsig
 }
 
 Relayer::Relayer(RelayerParts parts, RelayerSettings settings)
-    : parts_(std::move(parts)), settings_(std::move(settings)), disk_(parts_.io, kDiskThreads, 1000000) {}
+    : parts_(std::move(parts)), settings_(std::move(settings)), disk_(parts_.io, kDiskThreads, 1000000), alone_time_(parts_.io) {}
 
 Relayer::~Relayer() = default;
 
@@ -219,7 +222,6 @@ Relayer::Started Relayer::start(Job& job) {
   job.claimed = true;
   ++claimed_;
   const mail::Envelope& envelope = job.record->envelope;
-  job.suspicious = job.suspicious || claim.must_be_alone || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
   if (job.alone) {
     if (claim.attempts >= settings_.attempts_alone) {
       job.poison = true;
@@ -246,22 +248,29 @@ void Relayer::forget(Job& job) {
   held_bytes_ -= std::exchange(job.held_bytes, 0);
   job.record.reset();
   if (std::find(alone_.begin(), alone_.end(), job.position) == alone_.end()) known_.erase(job.position);
+  if (std::exchange(job.no_longer_alone, false)) --no_longer_alone_;
   const bool resumes = std::exchange(job.alone, false);
-  if (resumes) alone_under_way_ = false;
+  if (resumes) {
+    alone_under_way_ = false;
+    alone_time_.cancel();
+  }
   if (resumes || !alone_.empty()) asio::post(parts_.io, [this] { next_alone(); });
   check_finished();
 }
 
 // The next suspect, once nothing else is under way; behind the last one all goes on as usual.
 void Relayer::next_alone() {
-  while (!alone_.empty() && !alone_under_way_ && claimed_ == 0 && !finishing_) {
+  while (!alone_.empty() && !alone_under_way_ && claimed_ == no_longer_alone_ && !finishing_) {
     alone_under_way_ = true;
     auto job = std::make_shared<Job>();
     job->position = alone_.front();
     job->alone = true;
     alone_.pop_front();
     if (distribute(job)) {
-      if (start(*job) == Started::yes) break;
+      if (start(*job) == Started::yes) {
+        watch_alone(job);
+        break;
+      }
       continue;  // forget() was called
     }
     known_.erase(job->position);
@@ -269,6 +278,19 @@ void Relayer::next_alone() {
   }
   for (const auto& [key, destination] : destinations_) want(*destination);
   dispatch();
+}
+
+// Its attempt mark stays until it is finished: should it end the process later, it is counted all the same.
+void Relayer::watch_alone(const std::shared_ptr<Job>& job) {
+  alone_time_.expires_after(kAloneTime);
+  alone_time_.async_wait([this, job](const boost::system::error_code& error) {
+    if (error || !job->alone) return;
+    job->alone = false;
+    job->no_longer_alone = true;
+    ++no_longer_alone_;
+    alone_under_way_ = false;
+    next_alone();
+  });
 }
 
 // ---- connections
@@ -587,10 +609,11 @@ void Relayer::concluded() {
 // Until it stands in deferred/. False: the process is to end.
 Awaitable<bool> Relayer::put_off(Job& job, mail::Envelope envelope, base::WallTime next) {
   for (;;) {
-    // The work owns what it needs: it may outlive the wait for it.
-    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()), next,
-                                                        suspicious = job.suspicious]() -> std::optional<std::string> {
-      auto put = deferred.put(envelope, message, next, suspicious);
+    // The work owns what it needs: it may outlive the wait for it. An earlier entry of the same message is not looked for, which would take
+    // a look at all names: the queue puts together what waits twice.
+    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()),
+                                                        next]() -> std::optional<std::string> {
+      auto put = deferred.put(envelope, message, next, false);
       if (!put) return put.error().what;
       return std::string();
     };

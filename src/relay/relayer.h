@@ -8,9 +8,9 @@
 // falls with failures; a destination that can't be reached is left alone for a while, and what waits for it is put off. Destinations
 // that failed before have half of all connections at most, so that any number of dead ones leaves room for the living.
 //
-// A record is claimed when its first part is sent. One that a dead child had claimed is worked on alone; after `attempts_alone` such
-// deaths it is put off for a day. A crash between a host's answer and the note of it sends the message again: a duplicate is better than
-// a loss.
+// A record is claimed when its first part is sent. One that a dead child had claimed is worked on alone, for a second: then others go on
+// beside it. After `attempts_alone` such deaths it is put off for a day. A crash between a host's answer and the note of it sends the
+// message again: a duplicate is better than a loss.
 //
 // Failure: none to the caller; all trouble is logged with the message's id. Limits: RelayerSettings. One thread.
 #include "net/asio.h"
@@ -118,6 +118,7 @@ class Relayer {
   void finished(const spool::Position& position);
   void mark_finished();
   void next_alone();
+  void watch_alone(const std::shared_ptr<Job>& job);
   void check_finished();
 
   RelayerParts parts_;
@@ -129,6 +130,8 @@ class Relayer {
   std::list<Idle*> idle_;
   std::deque<spool::Position> alone_;          // suspects, to be worked on one at a time
   bool alone_under_way_ = false;
+  std::size_t no_longer_alone_ = 0;            // claimed suspects that have had the process to themselves for long enough
+  net::asio::steady_timer alone_time_;
   std::vector<spool::Position> to_mark_, unmarked_;
   std::uint64_t held_bytes_ = 0;
   std::size_t connections_ = 0, troubled_connections_ = 0, claimed_ = 0, concluding_ = 0;

@@ -73,6 +73,14 @@ class Site {
       Relayer relayer({io, reader, state_, deferred,
                        [this](Target target) -> net::Awaitable<Connected> {
                          asked_.push_back(target.domain);
+                         if (target.domain == silent_) {
+                           net::asio::steady_timer timer(*io_);
+                           for (int i = 0; i < 1000 && asked_.size() < others_expected_ + 1; ++i) {
+                             timer.expires_after(std::chrono::milliseconds(10));
+                             co_await timer.async_wait(net::asio::use_awaitable);
+                           }
+                           others_asked_meanwhile_ = asked_.size() - 1;
+                         }
                          claims_at_once_ = std::max(claims_at_once_, state_.claims_of(7));
                          Connected connected;
                          if (!scripts_.empty()) {
@@ -116,6 +124,8 @@ class Site {
   spool::SharedState state_ = spool::SharedState::create(1024).value();
   std::deque<std::string> scripts_;  // what hosts say, one for each connection; none left: failure_
   std::vector<std::string> asked_;  // domains that a connection was wanted to
+  std::string silent_;              // a host that does not answer until so many others have been asked, or for ten seconds
+  std::size_t others_expected_ = 0, others_asked_meanwhile_ = 0;
   std::size_t claims_at_once_ = 0;
   bool tell_fails_ = false;
   std::vector<mail::RecipientStatus> told_;
@@ -141,6 +151,7 @@ class RelayerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_host_that_ends_the_connection_is_asked_again_by_another);
   CPPUNIT_TEST(records_of_others_are_left_to_them);
   CPPUNIT_TEST(suspects_are_worked_on_alone);
+  CPPUNIT_TEST(a_silent_host_of_a_suspect_holds_up_nobody);
   CPPUNIT_TEST(poison_waits_for_a_day);
   CPPUNIT_TEST(a_message_that_goes_round_comes_back);
   CPPUNIT_TEST_SUITE_END();
@@ -230,6 +241,23 @@ class RelayerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
     CPPUNIT_ASSERT_EQUAL_MESSAGE("a suspect is claimed before its host is asked for, and nothing else is", std::size_t{1}, site.claims_at_once_);
     CPPUNIT_ASSERT(site.state_.suspects().empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.state_.claims_of(7));
+  }
+
+  void a_silent_host_of_a_suspect_holds_up_nobody() {
+    Site site;
+    site.silent_ = "0.example";
+    site.others_expected_ = 3;
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 4; ++i) {
+      positions.push_back(site.append({"a@" + std::to_string(i) + ".example"}));
+      if (i < 2) CPPUNIT_ASSERT(site.state_.claim(positions.back(), 9).granted);
+    }
+    CPPUNIT_ASSERT(site.state_.release_child(9) == 2U);
+    site.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.others_asked_meanwhile_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, site.deferred_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.state_.claims_of(7));
   }
 
