@@ -108,7 +108,7 @@ class CertificatesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(a.certificate, held.domains[0].pairs.at(0).chain);
     CPPUNIT_ASSERT_EQUAL(std::string("192.0.2.1"), held.domains[0].addresses.at(0).to_string());
     CPPUNIT_ASSERT(held.domains[1].pairs.empty());
-    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, held.listeners.size());  // not those over UDP
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, held.listeners.size());  // not those over UDP
     const auto status = certificates.status();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, status.size());
     CPPUNIT_ASSERT(status[0].at("in_use").as_bool());
