@@ -985,8 +985,8 @@ void read_filters(Loaded& loaded) {
   else if (!elements.empty()) loaded.flattened += "\nfilter_texts = (" + elements + ");\n";
 }
 
-// Reads the texts of notices, for the same reason. One that is missing is made of our own words (mail/delivery_status.h), so only what the
-// administrator has named must be there.
+// Reads the texts of notices, for the same reason. One that is missing, or out of reach, is made of our own words (mail/delivery_status.h), so
+// only what the administrator has named must be there.
 void read_notices(Loaded& loaded) {
   Configuration& configuration = loaded.configuration;
   if (!configuration.notice_texts.empty()) {
@@ -1001,7 +1001,7 @@ void read_notices(Loaded& loaded) {
     const std::string path = directory + "/" + std::string(name);
     const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     const int open_error = errno;
-    if (!file && open_error == ENOENT && place.line == 0) continue;
+    if (!file && (open_error == ENOENT || open_error == EACCES) && place.line == 0) continue;
     auto text = file ? base::read_all(file.get(), kMaxNoticeFileBytes) : Result<std::string>(system_error(open_error, "open"));
     if (!text) {
       loaded.mistakes.push_back({place, "queue.notices_directory", "the text of notices " + path + " can't be read: " + text.error().what});
