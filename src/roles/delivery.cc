@@ -12,6 +12,7 @@
 #include "queue/notification.h"
 #include "policy/channels.h"
 #include "roles/journal_feed.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -237,41 +238,36 @@ class DeliveryRole {
   bool finishing_ = false, working_ = false;
 };
 
-int failed(const Error& error) {
-  base::log_event(Severity::error, "role-not-started", {{"role", "delivery"}, {"reason", error.what}});
-  return 1;
-}
-
 }  // namespace
 
 int run_delivery(service::Start& start) {
   asio::io_context io(1);
-  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
+  if (auto alone = wait_for_other_workers(start); !alone) return not_started("delivery", alone.error());
   auto submitter = Submitter::open(start);
-  if (!submitter) return failed(submitter.error());
+  if (!submitter) return not_started("delivery", submitter.error());
   auto outgoing = Submitter::open(start, Journal::outgoing);
-  if (!outgoing) return failed(outgoing.error());
+  if (!outgoing) return not_started("delivery", outgoing.error());
   auto earlier = spool::EarlierRecords::open(base::system_files(), (*outgoing)->spool_directory());
-  if (!earlier) return failed(earlier.error());
+  if (!earlier) return not_started("delivery", earlier.error());
   const int spool = (*submitter)->spool_directory();
   auto reader = spool::JournalReader::open(base::system_files(), spool);
-  if (!reader) return failed(reader.error());
+  if (!reader) return not_started("delivery", reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), spool);
-  if (!deferred) return failed(deferred.error());
+  if (!deferred) return not_started("delivery", deferred.error());
   auto discarded = spool::Deferred::open(base::system_files(), spool, "discarded");
-  if (!discarded) return failed(discarded.error());
+  if (!discarded) return not_started("delivery", discarded.error());
   auto held = spool::Held::open(base::system_files(), spool);
-  if (!held) return failed(held.error());
+  if (!held) return not_started("delivery", held.error());
   auto mail = base::open_directory(start.get("base"), "mail");
-  if (!mail) return failed(mail.error());
+  if (!mail) return not_started("delivery", mail.error());
   auto store = store::Store::open(base::system_files(), mail->get(), store_settings(*start.configuration));
-  if (!store) return failed(store.error());
+  if (!store) return not_started("delivery", store.error());
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("delivery", generations.error());
   base::Descriptor notices = start.take("notices-read");
-  if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
+  if (!notices) return not_started("delivery", {Kind::invalid, "no socket for notices was handed over"});
   base::Descriptor questions = start.take("verdicts-read");
-  if (!questions) return failed({Kind::invalid, "no socket for verdicts was handed over"});
+  if (!questions) return not_started("delivery", {Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
   DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),

@@ -6,6 +6,7 @@
 #include "directory/database.h"
 #include "directory/server.h"
 #include "roles/asking_users.h"
+#include "roles/not_started.h"
 
 #include <chrono>
 #include <thread>
@@ -15,11 +16,6 @@ namespace {
 
 // How long the database may be another process's. Less than what the master grants a child for its start.
 constexpr std::chrono::seconds kLockPatience{10};
-
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "directory"}, {"reason", error.what}});
-  return 1;
-}
 
 Result<directory::ServerSettings> settings_from(const service::Start& start) {
   net::FrameServerSettings asking;
@@ -48,15 +44,15 @@ Result<directory::Database> open_database(int place) {
 
 int run_directory(service::Start& start) {
   const auto place = base::open_directory(start.get("base"), "directory");
-  if (!place) return failed(place.error());
+  if (!place) return not_started("directory", place.error());
   auto settings = settings_from(start);
-  if (!settings) return failed(settings.error());
+  if (!settings) return not_started("directory", settings.error());
   auto generations = directory::Generations::map(start.take("generations"), true);
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("directory", generations.error());
   base::Descriptor listening = start.take("directory-listen");
-  if (!listening) return failed({Kind::permanent, "no socket was handed over"});
+  if (!listening) return not_started("directory", {Kind::permanent, "no socket was handed over"});
   auto database = open_database(place->get());
-  if (!database) return failed(database.error());
+  if (!database) return not_started("directory", database.error());
 
   net::asio::io_context io(1);
   service::ControlLink link(io, start);

@@ -6,6 +6,7 @@
 #include "directory/client.h"
 #include "managesieve/session.h"
 #include "net/blocking_work.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
@@ -52,22 +53,9 @@ class ProcessServices final : public managesieve::Services {
 };
 
 net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
-  managesieve::SessionInfo info;
-  info.local = context.local;
-  info.remote = context.remote;
-  info.id = context.session_id;
-  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
-  info.clear_text_outside = context.clear_text_outside;
-  info.restricted = context.restricted;
-  info.idle_time = context.listener->idle_time;
-  info.login_time = context.listener->login_time;
+  auto info = session_info<managesieve::SessionInfo>(context);
   ServiceWatch watch(context);
   co_await managesieve::run_session(stream, services, std::move(info), watch);
-}
-
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "sieve"}, {"reason", error.what}});
-  return 1;
 }
 
 }  // namespace
@@ -75,7 +63,7 @@ int failed(const Error& error) {
 int run_managesieve(service::Start& start) {
   net::asio::io_context io(1);
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("sieve", generations.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
@@ -87,7 +75,7 @@ int run_managesieve(service::Start& start) {
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
       &outside.resolver());
   auto begun = service.begin();
-  if (!begun) return failed(begun.error());
+  if (!begun) return not_started("sieve", begun.error());
   io.run();
   return 0;
 }

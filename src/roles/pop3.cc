@@ -6,6 +6,7 @@
 #include "directory/client.h"
 #include "pop3/inbox.h"
 #include "pop3/session.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
@@ -36,22 +37,9 @@ class ProcessServices final : public pop3::Services {
 };
 
 net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
-  pop3::SessionInfo info;
-  info.local = context.local;
-  info.remote = context.remote;
-  info.id = context.session_id;
-  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
-  info.clear_text_outside = context.clear_text_outside;
-  info.restricted = context.restricted;
-  info.idle_time = context.listener->idle_time;
-  info.login_time = context.listener->login_time;
+  auto info = session_info<pop3::SessionInfo>(context);
   ServiceWatch watch(context);
   co_await pop3::run_session(stream, services, std::move(info), watch);
-}
-
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "pop3"}, {"reason", error.what}});
-  return 1;
 }
 
 }  // namespace
@@ -59,9 +47,9 @@ int failed(const Error& error) {
 int run_pop3(service::Start& start) {
   net::asio::io_context io(1);
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("pop3", generations.error());
   const auto mail = base::open_directory(start.get("base"), "mail");
-  if (!mail) return failed(mail.error());
+  if (!mail) return not_started("pop3", mail.error());
   directory::Client directory(io, start.get("base"), *generations);
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
@@ -74,7 +62,7 @@ int run_pop3(service::Start& start) {
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
       &outside.resolver());
   auto begun = service.begin();
-  if (!begun) return failed(begun.error());
+  if (!begun) return not_started("pop3", begun.error());
   io.run();
   return 0;
 }

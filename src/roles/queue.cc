@@ -7,6 +7,7 @@
 #include "policy/access.h"
 #include "policy/channels.h"
 #include "queue/manager.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -166,26 +167,21 @@ class QueueRole {
   bool scan_due_ = true, finishing_ = false, working_ = false;
 };
 
-int failed(const Error& error) {
-  base::log_event(Severity::error, "role-not-started", {{"role", "queue"}, {"reason", error.what}});
-  return 1;
-}
-
 }  // namespace
 
 int run_queue(service::Start& start) {
   asio::io_context io(1);
-  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
+  if (auto alone = wait_for_other_workers(start); !alone) return not_started("queue", alone.error());
   auto incoming = Submitter::open(start);
-  if (!incoming) return failed(incoming.error());
+  if (!incoming) return not_started("queue", incoming.error());
   auto outgoing = Submitter::open(start, Journal::outgoing);
-  if (!outgoing) return failed(outgoing.error());
+  if (!outgoing) return not_started("queue", outgoing.error());
   auto reader = spool::JournalReader::open(base::system_files(), (*outgoing)->spool_directory());
-  if (!reader) return failed(reader.error());
+  if (!reader) return not_started("queue", reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), (*incoming)->spool_directory());
-  if (!deferred) return failed(deferred.error());
+  if (!deferred) return not_started("queue", deferred.error());
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("queue", generations.error());
   service::ControlLink link(io, start);
   // A queue before this one may have died between a message's new record and the end of its deferred entry: it comes once more then.
   (*incoming)->state().note_death();

@@ -8,6 +8,7 @@
 #include "queue/notification.h"
 #include "relay/relayer.h"
 #include "roles/journal_feed.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -116,33 +117,28 @@ class RelayRole {
   JournalFeed feed_;
 };
 
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "relay"}, {"reason", error.what}});
-  return 1;
-}
-
 }  // namespace
 
 int run_relay(service::Start& start) {
   asio::io_context io(1);
-  if (auto alone = wait_for_other_workers(start); !alone) return failed(alone.error());
+  if (auto alone = wait_for_other_workers(start); !alone) return not_started("relay", alone.error());
   auto submitter = Submitter::open(start);
-  if (!submitter) return failed(submitter.error());
+  if (!submitter) return not_started("relay", submitter.error());
   auto outgoing = open_journal_directory(start, Journal::outgoing);
-  if (!outgoing) return failed(outgoing.error());
+  if (!outgoing) return not_started("relay", outgoing.error());
   auto state = map_journal_state(start, Journal::outgoing);
-  if (!state) return failed(state.error());
+  if (!state) return not_started("relay", state.error());
   auto reader = spool::JournalReader::open(base::system_files(), outgoing->get());
-  if (!reader) return failed(reader.error());
+  if (!reader) return not_started("relay", reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
-  if (!deferred) return failed(deferred.error());
+  if (!deferred) return not_started("relay", deferred.error());
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("relay", generations.error());
   const conf::Configuration& configuration = *start.configuration;
   auto tls = net::TlsClient::make(configuration.relay.authorities, configuration.tls.ciphers);
-  if (!tls) return failed(tls.error());
+  if (!tls) return not_started("relay", tls.error());
   base::Descriptor notices = start.take("outgoing-read");
-  if (!notices) return failed({Kind::invalid, "no socket for notices was handed over"});
+  if (!notices) return not_started("relay", {Kind::invalid, "no socket for notices was handed over"});
 
   service::ControlLink link(io, start);
   RelayRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*generations), std::move(*tls),

@@ -8,6 +8,7 @@
 #include "resolver/server.h"
 #include "resolver/unbound.h"
 #include "roles/asking_users.h"
+#include "roles/not_started.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,11 +26,6 @@ constexpr auto kLookEvery = 10s;
 constexpr std::size_t kResolvConfBytes = 64 * 1024;
 // Descriptors that are not libunbound's: connections of our processes, the log.
 constexpr std::uint64_t kOtherDescriptors = 400;
-
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "resolver"}, {"reason", error.what}});
-  return 1;
-}
 
 // What tells one state of a file from the next; zero: it is not there.
 struct FileState {
@@ -79,13 +75,13 @@ int run_resolver(service::Start& start) {
   resolver::ServerSettings server_settings;
   server_settings.frames.process = "resolver";
   server_settings.frames.question_bytes = server_settings.frames.administrator_bytes = resolver::kQuestionBytes;
-  if (auto found = find_asking_users(start, server_settings.frames); !found) return failed(found.error());
+  if (auto found = find_asking_users(start, server_settings.frames); !found) return not_started("resolver", found.error());
   server_settings.time_limit = settings.time_limit;
   server_settings.questions = settings.questions;
   server_settings.questions_per_process = settings.questions_per_process;
   server_settings.answer_bytes = settings.answer_bytes;
   base::Descriptor listening = start.take("resolver-listen");
-  if (!listening) return failed({Kind::permanent, "no socket was handed over"});
+  if (!listening) return not_started("resolver", {Kind::permanent, "no socket was handed over"});
 
   const bool by_resolv_conf = settings.servers.empty() && !settings.resolv_conf.empty();
   const FileState resolv_conf = state_of(settings.resolv_conf);
@@ -100,7 +96,7 @@ int run_resolver(service::Start& start) {
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
   auto source = resolver::Unbound::start(io, unbound);
-  if (!source) return failed(source.error());
+  if (!source) return not_started("resolver", source.error());
   log_servers(unbound, settings.trust_anchor_file);
   resolver::Server server(io, std::move(listening), **source, std::move(server_settings));
   server.start();

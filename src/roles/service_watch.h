@@ -8,6 +8,21 @@
 
 namespace postern::roles {
 
+// What the sessions of all protocols are told of their connection.
+template <class SessionInfo>
+SessionInfo session_info(const service::SessionContext& context) {
+  SessionInfo info;
+  info.local = context.local;
+  info.remote = context.remote;
+  info.id = context.session_id;
+  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
+  info.clear_text_outside = context.clear_text_outside;
+  info.restricted = context.restricted;
+  info.idle_time = context.listener->idle_time;
+  if constexpr (requires { info.login_time; }) info.login_time = context.listener->login_time;
+  return info;
+}
+
 class ServiceWatch final : public net::SessionWatch {
  public:
   explicit ServiceWatch(service::SessionContext& context) : context_(context) {}

@@ -6,6 +6,7 @@
 #include "mail/encode.h"
 #include "mail/message_id.h"
 #include "queue/manager.h"
+#include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/service_watch.h"
@@ -159,24 +160,12 @@ class ProcessServices final : public smtp::Services {
 };
 
 net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
-  smtp::SessionInfo info;
+  auto info = session_info<smtp::SessionInfo>(context);
   info.module = context.module;
-  info.local = context.local;
-  info.remote = context.remote;
   info.initial_channel = policy::initial_channel(context.module, *context.row);
-  info.id = context.session_id;
-  info.tls_outside = context.row->init_tls == conf::InitTls::ext;
-  info.clear_text_outside = context.clear_text_outside;
-  info.restricted = context.restricted;
   info.debug_level = context.debug_level;
-  info.idle_time = context.listener->idle_time;
   ServiceWatch watch(context);
   co_await smtp::run_session(stream, services, std::move(info), watch);
-}
-
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "smtp"}, {"reason", error.what}});
-  return 1;
 }
 
 }  // namespace
@@ -184,16 +173,16 @@ int failed(const Error& error) {
 int run_smtp(service::Start& start) {
   net::asio::io_context io(1);
   auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return failed(generations.error());
+  if (!generations) return not_started("smtp", generations.error());
   auto submitter = Submitter::open(start);
-  if (!submitter) return failed(submitter.error());
+  if (!submitter) return not_started("smtp", submitter.error());
   auto outgoing = map_journal_state(start, Journal::outgoing, false);
-  if (!outgoing) return failed(outgoing.error());
+  if (!outgoing) return not_started("smtp", outgoing.error());
   auto prepared = (*submitter)->prepare();
-  if (!prepared) return failed(prepared.error());
+  if (!prepared) return not_started("smtp", prepared.error());
   directory::Client directory(io, start.get("base"), *generations);
   auto verdicts = Verdicts::open(io, start, **submitter, directory, *generations);
-  if (!verdicts) return failed(verdicts.error());
+  if (!verdicts) return not_started("smtp", verdicts.error());
   service::ControlLink link(io, start);
   Outside outside(io, start, start.get("base"), directory);
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
@@ -204,7 +193,7 @@ int run_smtp(service::Start& start) {
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
       &outside.resolver());
   auto begun = service.begin();
-  if (!begun) return failed(begun.error());
+  if (!begun) return not_started("smtp", begun.error());
   io.run();
   (*submitter)->finish();
   return 0;

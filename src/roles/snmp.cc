@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "gate/connection_table.h"
 #include "gate/scoreboard.h"
+#include "roles/not_started.h"
 #include "service/datagram_service.h"
 #include "snmp/agent.h"
 #include "snmp/mib.h"
@@ -99,21 +100,16 @@ auto attach(const service::Start& start, const std::string& name, Attach&& make)
   return made;
 }
 
-int failed(const Error& error) {
-  base::log_event(base::Severity::error, "role-not-started", {{"role", "snmp"}, {"reason", error.what}});
-  return 1;
-}
-
 }  // namespace
 
 int run_snmp(service::Start& start) {
   net::asio::io_context io(1);
   auto connections = attach(start, "connections", [](base::SharedMemory memory) { return gate::ConnectionTable::attach(std::move(memory)); });
-  if (!connections) return failed(connections.error());
+  if (!connections) return not_started("snmp", connections.error());
   auto scoreboard = attach(start, "scoreboard", gate::Scoreboard::attach);
-  if (!scoreboard) return failed(scoreboard.error());
+  if (!scoreboard) return not_started("snmp", scoreboard.error());
   auto spool = attach(start, "spool-state", spool::SharedState::attach);
-  if (!spool) return failed(spool.error());
+  if (!spool) return not_started("snmp", spool.error());
   Agent agent(std::move(*connections), std::move(*scoreboard), std::move(*spool));
   service::ControlLink link(io, start);
   const service::DatagramService* self = nullptr;
@@ -121,7 +117,7 @@ int run_snmp(service::Start& start) {
                                    [&](const service::Datagram& datagram) { return agent.handle(datagram, self->counts()); });
   self = &service;
   auto begun = service.begin();
-  if (!begun) return failed(begun.error());
+  if (!begun) return not_started("snmp", begun.error());
   io.run();
   return 0;
 }
