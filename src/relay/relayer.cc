@@ -42,7 +42,7 @@ struct Relayer::Job {
   std::optional<spool::Record> record;  // empty: its text is read again when its turn comes
   base::WallTime received{};
   std::size_t parts_left = 0;
-  bool claimed = false, abandoned = false, alone = false, no_longer_alone = false, poison = false;
+  bool claimed = false, abandoned = false, suspicious = false, alone = false, no_longer_alone = false, poison = false;
   std::uint64_t held_bytes = 0;
   // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
   struct Outcome {
@@ -222,6 +222,7 @@ Relayer::Started Relayer::start(Job& job) {
   job.claimed = true;
   ++claimed_;
   const mail::Envelope& envelope = job.record->envelope;
+  job.suspicious = job.suspicious || claim.must_be_alone || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
   if (job.alone) {
     if (claim.attempts >= settings_.attempts_alone) {
       job.poison = true;
@@ -609,11 +610,10 @@ void Relayer::concluded() {
 // Until it stands in deferred/. False: the process is to end.
 Awaitable<bool> Relayer::put_off(Job& job, mail::Envelope envelope, base::WallTime next) {
   for (;;) {
-    // The work owns what it needs: it may outlive the wait for it. An earlier entry of the same message is not looked for, which would take
-    // a look at all names: the queue puts together what waits twice.
-    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()),
-                                                        next]() -> std::optional<std::string> {
-      auto put = deferred.put(envelope, message, next, false);
+    // The work owns what it needs: it may outlive the wait for it.
+    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()), next,
+                                                        suspicious = job.suspicious]() -> std::optional<std::string> {
+      auto put = deferred.put(envelope, message, next, suspicious);
       if (!put) return put.error().what;
       return std::string();
     };
