@@ -16,12 +16,14 @@ using Why = queue::Waiting::Why;
 namespace {
 
 constexpr base::WallTime kNow = base::WallTime(std::chrono::seconds(1'800'000'000));
+// For an entry whose name has the time 0.
+constexpr std::chrono::seconds kAtOnce = std::chrono::seconds::min();
 
 spool::DeferredEntry entry(const std::string& id, std::chrono::seconds in, std::uint32_t destination) {
   char digits[9];
   std::snprintf(digits, sizeof digits, "%08x", destination);
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(kNow + in).time_since_epoch().count();
-  const std::string name = id + "." + std::to_string(in == std::chrono::seconds::min() ? 0 : seconds) + "." + base::random_name() + (destination == 0 ? "" : digits);
+  const auto seconds = in == kAtOnce ? 0 : std::chrono::floor<std::chrono::seconds>(kNow + in).time_since_epoch().count();
+  const std::string name = id + "." + std::to_string(seconds) + "." + base::random_name() + (destination == 0 ? "" : digits);
   auto made = spool::Deferred::entry_of(name);
   CPPUNIT_ASSERT(made.has_value());
   CPPUNIT_ASSERT_EQUAL(destination, made->destination);
@@ -158,7 +160,7 @@ class WaitingTest : public CppUnit::TestFixture {
     waiting.conclude(7, Outcome::unreachable, kNow);
     CPPUNIT_ASSERT_EQUAL(std::string("-"), take(waiting));
     // One entry alone: its name says so.
-    waiting.add(entry("c", std::chrono::seconds::min(), 7));
+    waiting.add(entry("c", kAtOnce, 7));
     CPPUNIT_ASSERT_EQUAL(std::string("c"), take(waiting));
   }
 
