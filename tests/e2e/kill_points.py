@@ -132,7 +132,7 @@ def change_tables(site):
 
 
 # What leads to the point, and when it is passed for the first time after the start, which passes some of them itself.
-WAYS = {"before-fork": (end_children, 8), "after-fork": (end_children, 8), "before-begin": (end_children, 8), "after-reap": (end_children, 3),
+WAYS = {"before-fork": (end_children, 9), "after-fork": (end_children, 9), "before-begin": (end_children, 8), "after-reap": (end_children, 3),
         "after-release": (end_children, 3), "after-opening": (change_sockets, 1), "after-letting-go": (change_sockets, 1),
         "before-configuration": (change_sockets, 1), "before-sockets": (change_sockets, 1), "before-tables": (change_tables, 2),
         "after-tables": (change_tables, 2)}
