@@ -255,6 +255,12 @@ struct Relay {
   std::vector<TextLine> routes;                      // relay/routes.h; what none of them is for goes by MX
   enum class TlsLevel : std::uint8_t { off, opportunistic, required, verified } tls = TlsLevel::opportunistic;
   std::string authorities;                           // file of certificates, absolute once loaded; empty: the system's
+  bool dane = true;                                  // RFC 7672; goes by MX and hosts whose names DNSSEC validates
+  bool mta_sts = true;                               // RFC 8461
+  unsigned mta_sts_port = 443;                       // where policies are fetched
+  std::chrono::milliseconds mta_sts_time{60000};     // to fetch one, all in all
+  bool requiretls = true;                            // RFC 8689: offered to clients that use TLS
+  unsigned tls_report_days = 7;                      // counters of sessions are kept (RFC 8460); 0: nothing is counted
   unsigned connections = 500;                        // of one process
   unsigned connections_per_destination = 20;         // of one process
   unsigned messages_per_connection = 100;

@@ -120,6 +120,15 @@ std::vector<std::string> DnsAnswer::names() const {
   return found;
 }
 
+std::vector<TlsaRecord> DnsAnswer::tlsa() const {
+  std::vector<TlsaRecord> found;
+  if (type != dns::kTlsa) return found;
+  const auto field = [](char c) { return static_cast<std::uint8_t>(byte(c)); };
+  for (const std::string& record : records)
+    if (record.size() > 3) found.push_back({field(record[0]), field(record[1]), field(record[2]), record.substr(3)});
+  return found;
+}
+
 std::string reversed(const Address& address, std::string_view zone) {
   const std::string_view bytes = address.bytes();
   std::string name;

@@ -5,6 +5,7 @@
 // Everything in a record was written by a stranger. What is not of the form that its type demands (RFC 1035 section 3.3, RFC 3596) is left
 // out by the typed readers below, never guessed. Limits: a name has 253 bytes of printable ASCII in labels of 1 to 63 (RFC 1035 section 2.3.4).
 #include "net/address.h"
+#include "net/tlsa.h"
 
 #include <chrono>
 #include <cstdint>
@@ -43,6 +44,8 @@ struct DnsAnswer {
   [[nodiscard]] std::vector<std::string> texts() const;
   // PTR, CNAME, NS.
   [[nodiscard]] std::vector<std::string> names() const;
+  // TLSA, whatever their numbers mean (RFC 6698 section 2.1).
+  [[nodiscard]] std::vector<TlsaRecord> tlsa() const;
 };
 
 // A name as it is asked for and compared: lower case, without its final dot; "." for the root. Kind::invalid if it can't be one; names in

@@ -31,6 +31,14 @@ void FixedResolver::add_name(std::string_view address, std::string_view name) {
   add(reverse_name(Address::parse(address).value()), dns::kPtr, dns_name_to_wire(canonical_dns_name(name).value()));
 }
 
+void FixedResolver::set_secure(std::string_view name) { secure_.insert(canonical_dns_name(name).value()); }
+
+void FixedResolver::add_alias(std::string_view name, std::string_view target) {
+  const std::string to = canonical_dns_name(target).value();
+  add(name, dns::kCname, dns_name_to_wire(to));
+  aliases_[canonical_dns_name(name).value()] = to;
+}
+
 void FixedResolver::set_failing(std::string_view name) { failing_.insert(canonical_dns_name(name).value()); }
 
 Awaitable<Result<DnsAnswer>> FixedResolver::query(std::string name, std::uint16_t type) {
@@ -38,12 +46,19 @@ Awaitable<Result<DnsAnswer>> FixedResolver::query(std::string name, std::uint16_
   if (!canonical) co_return Error{Kind::not_found, canonical.error().what};
   asked_.push_back(*canonical + " " + dns_type_name(type));
   if (down_ || failing_.contains(*canonical)) co_return Error{Kind::temporary, "DNS: no answer"};
-  const auto found = records_.find({*canonical, type});
+  std::string at = *canonical;
+  bool secure = secure_.contains(at);
+  if (const auto alias = aliases_.find(at); alias != aliases_.end() && type != dns::kCname) {
+    at = alias->second;
+    secure = secure && secure_.contains(at);
+  }
+  const auto found = records_.find({at, type});
   if (found == records_.end()) co_return Error{Kind::not_found, "DNS: no such records"};
   DnsAnswer answer;
   answer.type = type;
   answer.records = found->second;
-  answer.canonical_name = *canonical;
+  answer.canonical_name = at;
+  answer.secure = secure;
   answer.time_to_live = std::chrono::seconds(300);
   co_return answer;
 }

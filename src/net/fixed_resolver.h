@@ -20,6 +20,10 @@ class FixedResolver final : public Resolver {
   // PTR only; for a confirmed name, add_address() too.
   void add_name(std::string_view address, std::string_view name);
   void add(std::string_view name, std::uint16_t type, std::string record);
+  // Its records are validated from now on.
+  void set_secure(std::string_view name);
+  // Adds an alias: questions for `name` are answered with what `target` has, and are secure if both are.
+  void add_alias(std::string_view name, std::string_view target);
   // Questions for this name, or all, fail with Kind::temporary.
   void set_failing(std::string_view name);
   void set_down(bool down) { down_ = down; }
@@ -30,7 +34,8 @@ class FixedResolver final : public Resolver {
 
  private:
   std::map<std::pair<std::string, std::uint16_t>, std::vector<std::string>> records_;
-  std::set<std::string, std::less<>> failing_;
+  std::map<std::string, std::string> aliases_;
+  std::set<std::string, std::less<>> failing_, secure_;
   std::vector<std::string> asked_;
   bool down_ = false;
 };

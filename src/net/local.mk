@@ -25,7 +25,7 @@ libpostern_net_a_SOURCES = \
   src/net/run_coroutine.h \
   src/net/server_name.h src/net/server_name.cc \
   src/net/stream.h src/net/stream.cc \
-  src/net/tls.h src/net/tls_client.h src/net/tls.cc \
+  src/net/tls.h src/net/tls_client.h src/net/tlsa.h src/net/tls.cc \
   src/net/tls_material.h src/net/tls_material.cc \
   src/net/tls_session.h
 libpostern_net_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

@@ -53,23 +53,32 @@ Awaitable<void> ask_list(Resolver& resolver, Address address, std::string list, 
 
 }  // namespace
 
-Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name) {
-  std::vector<Address> found;
+Awaitable<Result<HostAddresses>> host_addresses(Resolver& resolver, std::string name) {
+  HostAddresses found;
+  found.secure = true;
   std::optional<Error> trouble;
   static constexpr std::uint16_t kTypes[] = {dns::kA, dns::kAaaa};
   for (const std::uint16_t type : kTypes) {
     const auto answer = co_await resolver.query(name, type);
     if (answer) {
       const auto addresses = answer->addresses();
-      found.insert(found.end(), addresses.begin(), addresses.end());
+      found.addresses.insert(found.addresses.end(), addresses.begin(), addresses.end());
+      found.canonical_name = answer->canonical_name;
+      found.secure = found.secure && answer->secure;
     } else if (answer.error().kind != Kind::not_found) {
       trouble = answer.error();
     }
   }
-  if (found.empty() && trouble) co_return *trouble;
-  if (found.empty()) co_return Error{Kind::not_found, name + " has no address"};
-  if (found.size() > kMaxAddresses) found.resize(kMaxAddresses);
+  if (found.addresses.empty() && trouble) co_return *trouble;
+  if (found.addresses.empty()) co_return Error{Kind::not_found, name + " has no address"};
+  if (found.addresses.size() > kMaxAddresses) found.addresses.resize(kMaxAddresses);
   co_return found;
+}
+
+Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name) {
+  auto found = co_await host_addresses(resolver, std::move(name));
+  if (!found) co_return found.error();
+  co_return std::move(found->addresses);
 }
 
 Awaitable<Result<std::vector<std::string>>> names_of(Resolver& resolver, Address address) {

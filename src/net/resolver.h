@@ -32,6 +32,14 @@ inline constexpr std::size_t kMaxAddresses = 64;
 // A and AAAA records. Kind::not_found if there are neither; Kind::temporary if none was found and one of the questions failed.
 Awaitable<Result<std::vector<Address>>> addresses_of(Resolver& resolver, std::string name);
 
+// The same with what DNSSEC says of them.
+struct HostAddresses {
+  std::vector<Address> addresses;
+  std::string canonical_name;  // where CNAME records led to; the name itself if there were none
+  bool secure = false;         // every record that was found is validated, CNAME records included
+};
+Awaitable<Result<HostAddresses>> host_addresses(Resolver& resolver, std::string name);
+
 // The names of an address (PTR) that lead back to it by their A or AAAA records: anybody can give his address any name. Kind::not_found if
 // there is none.
 Awaitable<Result<std::vector<std::string>>> names_of(Resolver& resolver, Address address);

@@ -449,11 +449,39 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::make(const std::string& auth
     const int loaded = authorities.empty() ? SSL_CTX_set_default_verify_paths(context) : SSL_CTX_load_verify_file(context, authorities.c_str());
     if (loaded != 1) return library_error("authorities " + authorities);
   }
+  if (SSL_CTX_dane_enable(client->inside_->taking_any.get()) != 1) return library_error("DANE");
   return std::shared_ptr<const TlsClient>(std::move(client));
 }
 
+namespace {
+
+bool add_tlsa(SSL* ssl, const TlsaRecord& record) {
+  const bool known = record.usage == kTrustAnchorUsage || record.usage == kHostKeyUsage;
+  if (!known) return false;
+  const auto* const data = reinterpret_cast<const unsigned char*>(record.data.data());
+  const bool added = SSL_dane_tlsa_add(ssl, record.usage, record.selector, record.matching_type, data, record.data.size()) == 1;
+  if (!added) ERR_clear_error();
+  return added;
+}
+
+}  // namespace
+
+std::vector<TlsaRecord> TlsClient::usable(const std::vector<TlsaRecord>& records) const {
+  std::vector<TlsaRecord> found;
+  ERR_clear_error();
+  const std::unique_ptr<SSL, FreeWith<SSL_free>> ssl(SSL_new(inside_->taking_any.get()));
+  if (!ssl || SSL_dane_enable(ssl.get(), nullptr) != 1) {
+    ERR_clear_error();
+    return found;
+  }
+  for (const TlsaRecord& record : records)
+    if (add_tlsa(ssl.get(), record)) found.push_back(record);
+  return found;
+}
+
 Result<std::unique_ptr<TlsSession>> TlsSession::begin(const TlsClient& client, const TlsServer& server, int socket) {
-  auto made = make(server.verify ? client.inside_->verifying.get() : client.inside_->taking_any.get(), socket);
+  const bool dane = !server.tlsa.empty();
+  auto made = make(server.verify && !dane ? client.inside_->verifying.get() : client.inside_->taking_any.get(), socket);
   if (!made) return made;
   SSL* const ssl = (*made)->ssl_.get();
   SSL_set_connect_state(ssl);
@@ -465,6 +493,16 @@ Result<std::unique_ptr<TlsSession>> TlsSession::begin(const TlsClient& client, c
     return made;
   }
   SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  if (dane) {
+    // SNI and the name in the certificate; with usage 3 the key alone counts (RFC 7672 section 3.1.1).
+    if (SSL_dane_enable(ssl, server.name.c_str()) != 1) return library_error("DANE");
+    SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    for (const TlsaRecord& record : server.tlsa)
+      if (!add_tlsa(ssl, record)) return Error{Kind::invalid, "a TLSA record is not usable: " + record.kind()};
+    for (const std::string& name : server.other_names)
+      if (SSL_add1_host(ssl, name.c_str()) != 1) return library_error("TLS server's name");
+    return made;
+  }
   if (SSL_set1_host(ssl, server.name.c_str()) != 1 || SSL_set_tlsext_host_name(ssl, server.name.c_str()) != 1) return library_error("TLS server's name");
   return made;
 }
@@ -514,6 +552,21 @@ TlsSession::Step TlsSession::handshake() {
   return step;
 }
 
+namespace {
+
+CertificateFault fault_of(long verified) {
+  switch (verified) {
+    case X509_V_OK: return CertificateFault::none;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return CertificateFault::name;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID: return CertificateFault::expired;
+    default: return CertificateFault::untrusted;
+  }
+}
+
+}  // namespace
+
 void TlsSession::learn_facts() {
   facts_.protocol = SSL_get_version(ssl_.get());
   facts_.cipher = SSL_get_cipher_name(ssl_.get());
@@ -521,10 +574,13 @@ void TlsSession::learn_facts() {
   X509* const peer = SSL_get0_peer_certificate(ssl_.get());
   if (peer == nullptr) return;
   const long verified = SSL_get_verify_result(ssl_.get());
+  facts_.peer_fault = fault_of(verified);
   if (verified != X509_V_OK) facts_.peer_failure = X509_verify_cert_error_string(verified);
-  // A resumed session may be older than the end of the certificate that began it.
-  else if (X509_cmp_current_time(X509_get0_notAfter(peer)) < 0) facts_.peer_failure = "certificate has expired";
-  else {
+  // A resumed session may be older than the end of the certificate that began it. By DANE dates may not count (RFC 7672 section 3.1.1).
+  else if (SSL_get0_dane_authority(ssl_.get(), nullptr, nullptr) < 0 && X509_cmp_current_time(X509_get0_notAfter(peer)) < 0) {
+    facts_.peer_fault = CertificateFault::expired;
+    facts_.peer_failure = "certificate has expired";
+  } else {
     facts_.peer_subject = name_text(X509_get_subject_name(peer));
     facts_.peer_addresses = mail_addresses_in(peer);
   }

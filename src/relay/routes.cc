@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "net/dns_answer.h"
 
+#include <algorithm>
+
 namespace postern::relay {
 namespace {
 
@@ -18,6 +20,14 @@ using Wrong = std::optional<std::string>;
 
 std::string shown(std::string_view word) { return "\"" + base::printable(word, 128) + "\""; }
 
+// `text`: ":2525".
+Wrong read_port(std::string_view text, std::string_view word, Route& route) {
+  const auto number = text.starts_with(':') ? base::number_from<std::uint16_t>(text.substr(1)) : std::nullopt;
+  if (!number || *number == 0) return "expected a port from 1 to 65535 behind the host, found " + shown(word);
+  route.port = *number;
+  return std::nullopt;
+}
+
 Wrong read_target(std::string_view word, Route& route) {
   std::string text = base::lower(word);
   if (text.starts_with("lmtp:")) {
@@ -26,10 +36,11 @@ Wrong read_target(std::string_view word, Route& route) {
   }
   if (text == "mx" && !route.lmtp) return std::nullopt;
   if (text.starts_with("mx:") && !route.lmtp) {
-    const auto name = net::canonical_dns_name(text.substr(3));
+    const auto colon = std::min(text.find(':', 3), text.size());
+    const auto name = net::canonical_dns_name(text.substr(3, colon - 3));
     if (!name) return "expected a domain behind \"mx:\", found " + shown(word);
     route.host = *name;
-    return std::nullopt;
+    return colon == text.size() ? std::nullopt : read_port(text.substr(colon), word, route);
   }
   route.by_mx = false;
   std::string host = text, port;
@@ -44,15 +55,9 @@ Wrong read_target(std::string_view word, Route& route) {
     if (colon != std::string::npos) port = text.substr(colon);
     if (!net::canonical_dns_name(host)) return "expected \"mx\", \"mx:DOMAIN\", a host's name or an address in brackets, found " + shown(word);
   }
-  if (!port.empty()) {
-    const auto number = port.front() == ':' ? base::number_from<std::uint16_t>(std::string_view(port).substr(1)) : std::nullopt;
-    if (!number || *number == 0) return "expected a port from 1 to 65535 behind the host, found " + shown(word);
-    route.port = *number;
-  } else if (route.lmtp) {
-    return "expected a port, since LMTP has none of its own, found " + shown(word);
-  }
+  if (port.empty() && route.lmtp) return "expected a port, since LMTP has none of its own, found " + shown(word);
   route.host = std::move(host);
-  return std::nullopt;
+  return port.empty() ? std::nullopt : read_port(port, word, route);
 }
 
 Wrong read_keyword(std::string_view word, Route& route, bool& tls_given) {

@@ -9,7 +9,8 @@
 //   channel:tcp_lmtp      lmtp:[127.0.0.1]:24
 //   *                     smart.example.net:587        tls=verified auth=/etc/postern/smart.password
 //
-// Targets: mx (by the recipient's domain), mx:DOMAIN, HOST, HOST:PORT, and the same behind "lmtp:". A HOST is not looked up as MX.
+// Targets: mx (by the recipient's domain), mx:DOMAIN, mx:DOMAIN:PORT, HOST, HOST:PORT, and the last two behind "lmtp:". A HOST is not looked
+// up as MX.
 // Keywords: tls=off|opportunistic|required|verified, tls=immediate (as verified, before the greeting), auth=FILE (a file of two lines,
 // user and password, that the user of the network roles can read), connections=N.
 #include "conf/configuration.h"

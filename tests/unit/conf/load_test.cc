@@ -207,7 +207,8 @@ class LoadTest : public CppUnit::TestFixture {
         "  double_bounces = 1; notices_language = \"../en\"; notices_directory = \"notices\"; };\n"
         "relay : { tls = \"maybe\"; connections = 0; connections_per_destination = 0; messages_per_connection = 0; waiting_messages = 0;\n"
         "  waiting_bytes = 1; addresses_tried = 0; attempts_alone = 0; idle_time = \"1 d\"; connect_time = 1; greeting_time = 1;\n"
-        "  command_time = 1; data_time = 1; write_time = 1; end_of_data_time = 1; dead_time = \"2 h\"; dead_time_most = \"1 h\"; routes = 7; authorities = 1; };\n"
+        "  command_time = 1; data_time = 1; write_time = 1; end_of_data_time = 1; dead_time = \"2 h\"; dead_time_most = \"1 h\"; routes = 7; authorities = 1;"
+        "  dane = 1; mta_sts = 1; mta_sts_port = 0; mta_sts_time = 1; requiretls = 1; tls_report_days = 366; };\n"
         "children : { relay = 0; };\n"
         "directory : { group_members = 20001; scripts = 0; script_bytes = \"1 MiB\"; };\n",
         "postern.conf");
@@ -269,6 +270,12 @@ class LoadTest : public CppUnit::TestFixture {
         {23, "relay.dead_time", "expected at most relay.dead_time_most, 3600 s, found 7200 s"},
         {23, "relay.routes", "expected a list of texts"},
         {23, "relay.authorities", "found 1"},
+        {23, "relay.dane", "expected true or false, found 1"},
+        {23, "relay.mta_sts", "expected true or false, found 1"},
+        {23, "relay.mta_sts_port", "expected a number from 1 to 65535, found 0"},
+        {23, "relay.mta_sts_time", "expected a time from 100 ms to 10 min"},
+        {23, "relay.requiretls", "expected true or false"},
+        {23, "relay.tls_report_days", "expected a number from 0 to 365, found 366"},
         {24, "children.relay", "expected a number from 1 to 64, found 0"},
         {25, "directory.group_members", "expected a number from 1 to 20000, found 20001"},
         {25, "directory.scripts", "expected a number from 1 to 1000, found 0"},

@@ -15,6 +15,8 @@ class ResolverTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(types_have_names);
   CPPUNIT_TEST(records_are_read_and_bad_ones_left_out);
   CPPUNIT_TEST(addresses_of_both_families_are_found);
+  CPPUNIT_TEST(addresses_say_whether_they_are_validated);
+  CPPUNIT_TEST(tlsa_records_are_read);
   CPPUNIT_TEST(a_name_of_an_address_must_lead_back_to_it);
   CPPUNIT_TEST(a_domain_exists_by_mx_or_address);
   CPPUNIT_TEST(only_loopback_answers_say_listed);
@@ -88,6 +90,40 @@ class ResolverTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(found && found->size() == 2);
     CPPUNIT_ASSERT(run(io, net::addresses_of(resolver, "none.example")).error().kind == Kind::not_found);
     CPPUNIT_ASSERT(run(io, net::addresses_of(resolver, "no name")).error().kind == Kind::not_found);
+  }
+
+  // RFC 7672 section 2.2: one record that is not validated is enough for nothing to be.
+  void addresses_say_whether_they_are_validated() {
+    resolver.add_address("both.example", "192.0.2.1");
+    resolver.add_address("both.example", "2001:db8::1");
+    resolver.set_secure("both.example");
+    resolver.add_address("open.example", "192.0.2.2");
+    resolver.add_alias("alias.example", "both.example");
+    resolver.add_alias("signed-alias.example", "both.example");
+    resolver.set_secure("signed-alias.example");
+    struct {
+      const char *name, *canonical;
+      std::size_t addresses;
+      bool secure;
+    } rows[] = {{"both.example", "both.example", 2, true},
+                {"open.example", "open.example", 1, false},
+                {"alias.example", "both.example", 2, false},
+                {"signed-alias.example", "both.example", 2, true}};
+    for (const auto& row : rows) {
+      const auto found = run(io, net::host_addresses(resolver, row.name));
+      CPPUNIT_ASSERT_MESSAGE(row.name, found && found->addresses.size() == row.addresses && found->secure == row.secure);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.canonical), found->canonical_name);
+    }
+    CPPUNIT_ASSERT(!run(io, net::host_addresses(resolver, "nobody.example")).has_value());
+  }
+
+  void tlsa_records_are_read() {
+    net::DnsAnswer answer;
+    answer.type = net::dns::kTlsa;
+    answer.records = {std::string("\3\1\1xyz", 6), "\3\1\1", ""};
+    CPPUNIT_ASSERT(answer.tlsa() == (std::vector<net::TlsaRecord>{{3, 1, 1, "xyz"}}));
+    answer.type = net::dns::kTxt;
+    CPPUNIT_ASSERT(answer.tlsa().empty());
   }
 
   void a_name_of_an_address_must_lead_back_to_it() {

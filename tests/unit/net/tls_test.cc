@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tls.h"
 
+#include "net/frames.h"
 #include "net/stream.h"
 #include "net/tls_session.h"
 #include "run_coroutine.h"
@@ -101,6 +102,7 @@ class TlsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_stream_aborted_in_its_handshake_returns);
   CPPUNIT_TEST(the_end_of_a_stream_is_said);
   CPPUNIT_TEST(our_own_connections_look_at_the_certificate);
+  CPPUNIT_TEST(tlsa_records_stand_in_for_authorities);
   CPPUNIT_TEST_SUITE_END();
 
   static net::TlsMaterial three_domains() {
@@ -565,6 +567,45 @@ class TlsTest : public CppUnit::TestFixture {
       if (row.made) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.good, (*ours)->facts().peer_failure.empty());
       else CPPUNIT_ASSERT_MESSAGE((*ours)->error().what, (*ours)->error().kind == Kind::denied);
     }
+  }
+
+  // RFC 7672 section 3.1: the key counts, neither the name in the certificate nor its authority.
+  void tlsa_records_stand_in_for_authorities() {
+    const auto contexts = contexts_of(material_with({domain_of({"mail.example.com"}, {}, {pair_for("mail.example.com")})}));
+    const auto client = net::TlsClient::make("", "ECDHE+AESGCM").value();
+    const std::string digest = net::from_hex(net::describe_certificate(made_certificate("mail.example.com").certificate)->tlsa.substr(6)).value();
+    const std::string other(digest.rbegin(), digest.rend());
+    const net::TlsaRecord right{3, 1, 1, digest}, wrong{3, 1, 1, other}, whole_certificate{3, 0, 1, digest}, authority{2, 1, 1, digest};
+    struct {
+      const char* what;
+      std::vector<net::TlsaRecord> tlsa;
+      net::CertificateFault fault;
+    } rows[] = {{"the key", {right}, net::CertificateFault::none},
+                {"one of two", {wrong, right}, net::CertificateFault::none},
+                {"another key", {wrong}, net::CertificateFault::untrusted},
+                {"the digest of the key, for the certificate", {whole_certificate}, net::CertificateFault::untrusted},
+                {"no authority signed it", {authority}, net::CertificateFault::untrusted}};
+    for (const auto& row : rows) {
+      Pipe pipe;
+      auto server = TlsSession::begin(contexts, "smtp", address("192.0.2.1"), "", pipe.server.get());
+      net::TlsServer wanted{"mx.example.net"};
+      wanted.tlsa = row.tlsa;
+      wanted.other_names = {"example.net"};
+      auto ours = TlsSession::begin(*client, wanted, pipe.client.get());
+      CPPUNIT_ASSERT_MESSAGE(row.what, server.has_value() && ours.has_value());
+      auto step = TlsSession::Step::want_read;
+      for (int round = 0; round < 20 && step == TlsSession::Step::want_read; ++round) {
+        step = (*ours)->handshake();
+        [[maybe_unused]] const auto also = (*server)->handshake();
+      }
+      CPPUNIT_ASSERT_MESSAGE(row.what, step == TlsSession::Step::done);
+      CPPUNIT_ASSERT_MESSAGE(row.what + (": " + (*ours)->facts().peer_failure), row.fault == (*ours)->facts().peer_fault);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, std::string("mx.example.net"), (*server)->facts().server_name);
+    }
+    const std::vector<net::TlsaRecord> unusable{{0, 0, 1, digest}, {1, 1, 1, digest},       {3, 2, 1, digest}, {3, 1, 3, digest}, {4, 1, 1, digest},
+                                                {3, 1, 1, "short"}, {3, 1, 2, digest}, {3, 0, 0, "no certificate"}, {2, 1, 0, "no key"}};
+    for (const auto& record : unusable) CPPUNIT_ASSERT_MESSAGE(record.kind(), client->usable({record}).empty());
+    CPPUNIT_ASSERT(client->usable({unusable.front(), right, authority}) == (std::vector<net::TlsaRecord>{right, authority}));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(TlsTest);

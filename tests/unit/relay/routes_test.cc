@@ -23,7 +23,7 @@ class RoutesTest : public CppUnit::TestFixture {
   void first_line_that_fits_holds() {
     std::vector<conf::Mistake> mistakes;
     const auto routes = routes_of({"channel:tcp_friends  mx:example.net tls=required connections=3", "example.org Mail.Example.NET", ".example.org [IPv6] ", ".example.org [2001:db8::1]:2525 tls=off",
-                                   "direct.example mx", "channel:tcp_lmtp lmtp:[127.0.0.1]:24", "* smart.example:587 auth=/etc/password"},
+                                   "direct.example mx", "port.example mx:example.com:2525", "channel:tcp_lmtp lmtp:[127.0.0.1]:24", "* smart.example:587 auth=/etc/password"},
                                   mistakes);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, mistakes.size());
     struct {
@@ -34,6 +34,7 @@ class RoutesTest : public CppUnit::TestFixture {
     } rows[] = {{"tcp_friends", "example.org", "example.net", true, 25, Level::required},
                 {"tcp_local", "example.org", "mail.example.net", false, 25, Level::opportunistic},
                 {"tcp_local", "a.b.example.org", "2001:db8::1", false, 2525, Level::off},
+                {"tcp_local", "port.example", "example.com", true, 2525, Level::opportunistic},
                 {"tcp_local", "direct.example", "", true, 25, Level::opportunistic},
                 {"tcp_local", "sub.direct.example", "smart.example", false, 587, Level::verified},
                 {"tcp_lmtp", "other.example", "127.0.0.1", false, 24, Level::opportunistic}};
@@ -56,6 +57,8 @@ class RoutesTest : public CppUnit::TestFixture {
                 {"exa_m$ple..org mx", "expected a domain"},
                 {"* host:0", "expected a port from 1 to 65535"},
                 {"* host:70000", "expected a port from 1 to 65535"},
+                {"* mx:host:x", "expected a port from 1 to 65535"},
+                {"* mx:", "expected a domain behind \"mx:\""},
                 {"* [300.1.1.1]", "expected an address in brackets"},
                 {"* lmtp:host", "expected a port"},
                 {"* mx tls=maybe", "expected tls=off"},
