@@ -202,13 +202,19 @@ struct SecureLogin {
 };
 
 // SASL, for all services that have logins. Bits of disabled_mechanisms are in this order, and mechanisms are offered in it.
-inline constexpr std::string_view kSaslMechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN", "LOGIN"};
+inline constexpr std::string_view kSaslMechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN", "LOGIN",
+                                                      "OAUTHBEARER", "XOAUTH2"};
+inline constexpr std::size_t kMostTokenKeys = 8;
 struct Sasl {
   unsigned disabled_mechanisms = 0;      // never offered
   unsigned scram_iterations = 10000;     // of secrets that are made from now on
   bool upgrade_passwords = true;         // a login brings hashes of other kinds, and SCRAM secrets, up to date
   unsigned exchanges = 10000;            // under way at once in the directory's process
   std::chrono::seconds exchange_time{60};  // for one of them
+  std::vector<TextLine> token_keys;      // files with keys that sign bearer tokens (RFC 7628); none: no logins by token
+  std::string token_issuer, token_audience;  // what a token must say of itself (`iss`, `aud`)
+  std::string token_account_claim = "email";  // the claim that names the account
+  std::chrono::seconds token_clock_skew{60};  // between the issuer's clock and ours
 };
 
 struct Spool {
@@ -230,6 +236,13 @@ struct Delivery {
   std::chrono::milliseconds verdict_time{10'000};          // that an answer waits for filters that may refuse; 0: it does not
   std::chrono::seconds retry_first{60};                    // then doubled
   std::chrono::seconds retry_most{3600};
+};
+
+// What happens to mail for a mailbox that is full.
+struct Quota {
+  enum class FullReply : std::uint8_t { temporary, permanent } full_reply = FullReply::temporary;  // to RCPT TO: 452 or 552
+  unsigned warning_percent = 90;           // from this on the owner is told, once a day; 0: never
+  std::chrono::seconds recheck_time{900};  // a mailbox that was full is looked at again
 };
 
 // Messages that could not be sent or delivered yet, and what their senders are told.
@@ -277,6 +290,8 @@ struct Relay {
   std::chrono::milliseconds end_of_data_time{600000};
   std::chrono::seconds dead_time{60};                // a destination that could not be reached is left alone, then twice as long …
   std::chrono::seconds dead_time_most{1800};         // … up to this
+  enum class MailHostProtocol : std::uint8_t { lmtp, smtp } mail_host_protocol = MailHostProtocol::lmtp;  // to the hosts of accounts that are elsewhere
+  std::uint16_t mail_host_port = 24;
 };
 
 struct Pop3Limits {
@@ -327,6 +342,8 @@ struct DirectoryLimits {
   unsigned group_members = 10000; // of an alias or a group, and addresses that one recipient leads to
   unsigned scripts = 100;         // of one account
   std::uint64_t script_bytes = 256 * 1024;  // of a script that its owner stores
+  unsigned script_changes = 300;  // an hour, by the owner of an account; 0: no limit
+  unsigned expansion_steps = 100000;  // addresses looked at to find out where one recipient leads
 };
 
 // The process that asks name servers.
@@ -458,6 +475,7 @@ struct Configuration {
   Sasl sasl;
   Spool spool;
   Delivery delivery;
+  Quota quota;
   Queue queue;
   Relay relay;
   Pop3Limits pop3;

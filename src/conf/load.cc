@@ -623,6 +623,19 @@ class Reader {
   Place place_of(const std::string& shown) const { return place_of(shown, {source_.name(), 0}); }
 
   // What no setting can say alone.
+  // Logins by bearer token: each mistake would let in whom it should not, or nobody.
+  void check_tokens() {
+    const Sasl& sasl = configuration_.sasl;
+    if (sasl.token_keys.size() > kMostTokenKeys)
+      mistake(place_of("sasl.token_keys"), "sasl.token_keys", "expected at most " + std::to_string(kMostTokenKeys) + " files, found " + std::to_string(sasl.token_keys.size()));
+    for (const TextLine& key : sasl.token_keys)
+      if (!key.text.starts_with('/')) mistake(key.place, "sasl.token_keys", "expected the absolute path of a file, found \"" + base::printable(key.text, 256) + "\"");
+    const std::pair<const char*, const std::string*> needed[] = {{"sasl.token_issuer", &sasl.token_issuer}, {"sasl.token_audience", &sasl.token_audience}};
+    for (const auto& [name, value] : needed)
+      if (!sasl.token_keys.empty() && value->empty())
+        mistake(place_of(name, place_of("sasl.token_keys")), name, "expected a text, since there are sasl.token_keys: tokens made for others would be good here too");
+  }
+
   void check() {
     for (Listener& listener : configuration_.listeners)
       for (SocketRow& row : listener.sockets)
@@ -658,6 +671,7 @@ class Reader {
     const std::string& language = configuration_.queue.notices_language;
     if (!std::all_of(language.begin(), language.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '_'; }))
       mistake(place_of("queue.notices_language"), "queue.notices_language", "expected the name of a language such as \"en\" or \"pt-BR\", found \"" + language + "\"");
+    check_tokens();
     if (configuration_.relay.dead_time > configuration_.relay.dead_time_most)
       mistake(place_of("relay.dead_time", place_of("relay.dead_time_most")), "relay.dead_time",
               "expected at most relay.dead_time_most, " + std::to_string(configuration_.relay.dead_time_most.count()) + " s, found " +

@@ -43,7 +43,7 @@ constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
 constexpr std::string_view kGateRules =
     "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted|"
     "dns_verify_domain";
-constexpr std::string_view kMechanisms = "SCRAM-SHA-256-PLUS|SCRAM-SHA-1-PLUS|SCRAM-SHA-256|SCRAM-SHA-1|EXTERNAL|PLAIN|LOGIN";
+constexpr std::string_view kMechanisms = "SCRAM-SHA-256-PLUS|SCRAM-SHA-1-PLUS|SCRAM-SHA-256|SCRAM-SHA-1|EXTERNAL|PLAIN|LOGIN|OAUTHBEARER|XOAUTH2";
 constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
 constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
 using C = Configuration;
@@ -208,6 +208,11 @@ const Setting kSettings[] = {
   {"sasl.upgrade_passwords", Type::boolean, "true", 0, 0, "", "", new_children, &server<&C::sasl, &Sasl::upgrade_passwords>},
   {"sasl.exchanges", Type::number, "10000", 16, 1'000'000, "exchanges", "", new_children, &server<&C::sasl, &Sasl::exchanges>},
   {"sasl.exchange_time", Type::duration, "60", 5, 600, "s", "", new_children, &server<&C::sasl, &Sasl::exchange_time>},
+  {"sasl.token_keys", Type::lines, "", 0, 0, "", "", new_children, &server<&C::sasl, &Sasl::token_keys>},
+  {"sasl.token_issuer", Type::text, "", 0, 1000, "", "", new_children, &server<&C::sasl, &Sasl::token_issuer>},
+  {"sasl.token_audience", Type::text, "", 0, 1000, "", "", new_children, &server<&C::sasl, &Sasl::token_audience>},
+  {"sasl.token_account_claim", Type::text, "email", 1, 100, "", "", new_children, &server<&C::sasl, &Sasl::token_account_claim>},
+  {"sasl.token_clock_skew", Type::duration, "60", 0, 600, "s", "", new_children, &server<&C::sasl, &Sasl::token_clock_skew>},
 
   {"pop3.command_bytes", Type::size, "512", 255, 64 * kKiB, "bytes", "", running, &server<&C::pop3, &Pop3Limits::command_bytes>},
   {"pop3.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::pop3, &Pop3Limits::errors>},
@@ -256,6 +261,10 @@ const Setting kSettings[] = {
   {"delivery.retry_first", Type::duration, "60", 1, kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_first>},
   {"delivery.retry_most", Type::duration, "3600", 1, 7 * kDay, "s", "", new_children, &server<&C::delivery, &Delivery::retry_most>},
 
+  {"quota.full_reply", Type::word, "temporary", 0, 0, "", "temporary|permanent", running, &server<&C::quota, &Quota::full_reply>},
+  {"quota.warning_percent", Type::number, "90", 0, 100, "percent", "", running, &server<&C::quota, &Quota::warning_percent>},
+  {"quota.recheck_time", Type::duration, "900", 1, kDay, "s", "", running, &server<&C::quota, &Quota::recheck_time>},
+
   {"queue.retry_first", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::queue, &Queue::retry_first>},
   {"queue.retry_factor", Type::number, "2", 1, 10, "", "", running, &server<&C::queue, &Queue::retry_factor>},
   {"queue.retry_most", Type::duration, "14400", 1, 7 * kDay, "s", "", running, &server<&C::queue, &Queue::retry_most>},
@@ -296,6 +305,8 @@ const Setting kSettings[] = {
   {"relay.end_of_data_time", Type::duration, "600000", 100, 3600'000, "ms", "", new_children, &server<&C::relay, &Relay::end_of_data_time>},
   {"relay.dead_time", Type::duration, "60", 0, kDay, "s", "", new_children, &server<&C::relay, &Relay::dead_time>},
   {"relay.dead_time_most", Type::duration, "1800", 0, kDay, "s", "", new_children, &server<&C::relay, &Relay::dead_time_most>},
+  {"relay.mail_host_protocol", Type::word, "lmtp", 0, 0, "", "lmtp|smtp", new_children, &server<&C::relay, &Relay::mail_host_protocol>},
+  {"relay.mail_host_port", Type::number, "24", 1, 65535, "", "", new_children, &server<&C::relay, &Relay::mail_host_port>},
 
   {"directory.verify_threads", Type::number, "0", 0, 256, "threads", "", new_children, &server<&C::directory, &DirectoryLimits::verify_threads>},
   {"directory.verify_queue", Type::number, "256", 1, 1'000'000, "logins", "", new_children, &server<&C::directory, &DirectoryLimits::verify_queue>},
@@ -303,6 +314,8 @@ const Setting kSettings[] = {
   {"directory.group_members", Type::number, "10000", 1, 20'000, "members", "", new_children, &server<&C::directory, &DirectoryLimits::group_members>},
   {"directory.scripts", Type::number, "100", 1, 1000, "scripts", "", new_children, &server<&C::directory, &DirectoryLimits::scripts>},
   {"directory.script_bytes", Type::size, "256 KiB", 1024, 1'000'000, "bytes", "", new_children, &server<&C::directory, &DirectoryLimits::script_bytes>},
+  {"directory.script_changes", Type::number, "300", 0, 1'000'000, "changes", "", new_children, &server<&C::directory, &DirectoryLimits::script_changes>},
+  {"directory.expansion_steps", Type::number, "100000", 100, 10'000'000, "steps", "", running, &server<&C::directory, &DirectoryLimits::expansion_steps>},
 
   {"resolver.servers", Type::lines, "", 0, 0, "", "", new_children, &server<&C::resolver, &Resolver::servers>},
   {"resolver.resolv_conf", Type::text, "/etc/resolv.conf", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::resolv_conf>},

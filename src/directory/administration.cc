@@ -101,6 +101,8 @@ Result<void> set_hash(AccountRecord& record, const object& request) {
   const auto hash = text_in(request, "password_hash");
   if (!hash) return Error{Kind::invalid, "the question lacks \"password_hash\""};
   if (!is_password_hash(*hash)) return Error{Kind::invalid, "the password's hash is of no kind that crypt(5) knows"};
+  // Sessions that are open end when they see it. Never twice the same, whatever the clock does.
+  record.account.password_changed = std::max(base::wall_now(), record.account.password_changed + std::chrono::microseconds(1));
   record.password_hash = *hash;
   // Of another password, or of this one.
   record.scram_sha1 = text_in(request, "scram_sha1").value_or("");
@@ -130,6 +132,7 @@ Result<void> set_attributes(AccountRecord& record, const object& request) {
     if (auto good = set_hash(record, request); !good) return good;
   if (const auto text = text_in(request, "description")) account.description = *text;
   if (const auto number = number_in(request, "quota_bytes")) account.quota_bytes = *number;
+  if (const auto number = number_in(request, "quota_messages")) account.quota_messages = *number;
   if (const auto truth = truth_in(request, "enabled")) account.enabled = *truth;
   if (const auto truth = truth_in(request, "held")) account.held = *truth;
   if (const auto truth = truth_in(request, "keeps_copy")) account.keeps_copy = *truth;
@@ -159,6 +162,7 @@ Administered account_add(Database& database, const object& request, const Limits
     record.account.created = base::wall_now();
     if (!request.contains("password_hash")) return missing("password_hash");
     if (auto good = set_attributes(record, request); !good) return failed(good.error());
+    record.account.password_changed = {};
     if (auto added = database.add(record); !added) return failed(added.error());
     return done_with(record.account);
   });

@@ -7,7 +7,7 @@
 //   domain-filter                          "name", "filter"
 //   domain-list                            "after", "limit"
 //   account-add                            "name", "password_hash", "scram_sha1" and "scram_sha256" of the same password, and any attribute
-//   account-change                         "name", and the attributes that change: "password_hash", "description", "quota_bytes",
+//   account-change                         "name", and the attributes that change: "password_hash", "description", "quota_bytes", "quota_messages",
 //                                          "enabled", "held", "forwarding", "keeps_copy", "conversion_tags", "services", "mail_host"
 //   account-remove                         "name"
 //   account-filter                         "name", "filter": the script kMainScript, made active; empty: none is active any more

@@ -50,6 +50,7 @@ struct Limits {
   std::size_t group_members = 10000;       // of an alias or a group
   std::size_t scripts = 100;               // of one account
   std::size_t script_bytes = 256 * 1024;   // of a script that its owner stores; administrators have kMaxFilterBytes
+  std::size_t script_changes = 300;        // an hour, by the owner of an account; 0: no limit
 };
 Limits limits_from(const conf::DirectoryLimits& settings);
 
@@ -67,6 +68,8 @@ struct Account {
   std::string filter;             // the active script's Sieve source
   std::string description;        // for people
   std::uint64_t quota_bytes = 0;  // 0: no limit
+  std::uint64_t quota_messages = 0;  // 0: no limit
+  bool over_quota = false;        // the mailbox was full when mail came last (Lookups::note_quota()); not part of the record
   bool enabled = true;            // false: no login; mail is still accepted
   bool held = false;              // mail waits on channel hold until this ends
   std::vector<std::string> forwarding;       // mail goes there as well or instead; empty: nowhere else
@@ -75,6 +78,7 @@ struct Account {
   std::vector<std::string> services;         // where it may log in, of kServices; empty: everywhere
   std::string mail_host;          // the host that has the mailbox; empty: this one
   base::WallTime created{};
+  base::WallTime password_changed{};  // when the password became another one (not by an upgrade of its hash); zero: not since it was made
   friend bool operator==(const Account&, const Account&) = default;
 };
 
@@ -95,6 +99,13 @@ inline constexpr std::string_view kServices[] = {"pop3", "imap", "smtp", "sieve"
 // Why an account whose password was right may still not log in there: "disabled", "service" (not one of its services), or empty: it
 // may. `service` also "submission" (as "smtp") and "managesieve" (as "sieve"). A refused client gets the answer to a wrong password.
 std::string_view login_refusal(const Account& account, std::string_view service);
+
+// Whether who logged in as `then` must log in again: the account is gone (null), its password is another one, or it may not use the service
+// any more.
+bool login_over(const Account& then, const Account* now, std::string_view service);
+
+// Whether another host than `own_name` (lower case) has the account's mailbox.
+bool is_elsewhere(const Account& account, std::string_view own_name);
 
 // A domain's name as it is stored and compared: lower case, IDNA A-labels (UTS 46, non-transitional), no final dot. At most
 // 253 bytes, at least one label, labels of letters, digits and inner hyphens. Kind::invalid says why it is none.
@@ -198,6 +209,7 @@ enum class ScriptOutcome : std::uint8_t {
   too_large,   // Limits::script_bytes
   bad_name,    // check_script_name()
   not_text,    // the script is not UTF-8, or has NUL in it
+  too_often,   // Limits::script_changes
   logged_out,  // the handle is not known (any more): the account is gone or disabled, or the directory began anew
 };
 std::string_view to_string(ScriptOutcome outcome);  // "done", "not-found", "exists" …
@@ -230,6 +242,9 @@ class Lookups {
   // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                                      net::Address client) = 0;
+  // Notes whether the account's mailbox is full, so that no more mail is taken for it (Account::over_quota). Only for who has mailboxes open. By
+  // default nothing is noted.
+  virtual net::Awaitable<Result<void>> note_quota(std::string account, bool over);
   // Never fails at once: the first step says what is wrong. The exchange must not outlive this.
   virtual std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) = 0;
 

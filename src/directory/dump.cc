@@ -86,12 +86,14 @@ void add_account(std::string& out, const AccountRecord& record, const std::vecto
   add_time(out, "created", account.created);
   if (account.mailbox_directory != mailbox_directory_for(account.name)) add_field(out, "mailbox", account.mailbox_directory);
   add_unless_empty(out, "password", record.password_hash);
+  add_time(out, "password-changed", account.password_changed);
   add_unless_empty(out, "scram-sha-1", record.scram_sha1);
   add_unless_empty(out, "scram-sha-256", record.scram_sha256);
   add_unless_empty(out, "description", account.description);
   if (!account.enabled) add_field(out, "disabled", "");
   if (account.held) add_field(out, "held", "");
   if (account.quota_bytes != 0) add_field(out, "quota", std::to_string(account.quota_bytes));
+  if (account.quota_messages != 0) add_field(out, "quota-messages", std::to_string(account.quota_messages));
   for (const std::string& address : account.forwarding) add_field(out, "forward", address);
   if (account.keeps_copy) add_field(out, "keep-copy", "");
   for (const std::string& tag : account.conversion_tags) add_field(out, "tag", tag);
@@ -323,6 +325,7 @@ void DumpReader::account_field(std::string_view key, std::string_view value) {
       return;
     }
   if (key == "created") return time(key, value, account.created);
+  if (key == "password-changed") return time(key, value, account.password_changed);
   if (key == "forward") return target(key, value, account.forwarding);
   if (key == "tag") {
     account.conversion_tags.emplace_back(value);
@@ -339,10 +342,10 @@ void DumpReader::account_field(std::string_view key, std::string_view value) {
     if (!first(key)) return;
     (sha1 ? entry_.account->scram_sha1 : entry_.account->scram_sha256) = value;
     if (!read_scram_secret(sha1 ? ScramDigest::sha1 : ScramDigest::sha256, value)) wrong(key, "expected a secret in the form of RFC 5803");
-  } else if (key == "quota") {
-    const auto bytes = base::number_from<std::uint64_t>(value);
-    if (!bytes) return wrong(key, "expected a number of bytes, found \"" + base::printable(value, 64) + "\"");
-    if (first(key)) account.quota_bytes = *bytes;
+  } else if (key == "quota" || key == "quota-messages") {
+    const auto number = base::number_from<std::uint64_t>(value);
+    if (!number) return wrong(key, std::string("expected a number of ") + (key == "quota" ? "bytes" : "messages") + ", found \"" + base::printable(value, 64) + "\"");
+    if (first(key)) (key == "quota" ? account.quota_bytes : account.quota_messages) = *number;
   } else if (key == "script") {
     if (auto good = check_script_name(value); !good) return wrong(key, good.error().what);
     entry_.scripts.push_back({std::string(value), {}, {}, {}});

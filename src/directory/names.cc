@@ -201,8 +201,16 @@ std::string_view login_refusal(const Account& account, std::string_view service)
   return {};
 }
 
+bool login_over(const Account& then, const Account* now, std::string_view service) {
+  return now == nullptr || now->created != then.created || now->password_changed != then.password_changed || !login_refusal(*now, service).empty();
+}
+
+bool is_elsewhere(const Account& account, std::string_view own_name) { return !account.mail_host.empty() && account.mail_host != own_name; }
+
+net::Awaitable<Result<void>> Lookups::note_quota(std::string, bool) { co_return Result<void>(); }
+
 Limits limits_from(const conf::DirectoryLimits& settings) {
-  return {settings.group_members, settings.scripts, static_cast<std::size_t>(settings.script_bytes)};
+  return {settings.group_members, settings.scripts, static_cast<std::size_t>(settings.script_bytes), settings.script_changes};
 }
 
 std::string_view to_string(ScriptOutcome outcome) {
@@ -215,6 +223,7 @@ std::string_view to_string(ScriptOutcome outcome) {
     case ScriptOutcome::too_large: return "too-large";
     case ScriptOutcome::bad_name: return "bad-name";
     case ScriptOutcome::not_text: return "not-text";
+    case ScriptOutcome::too_often: return "too-often";
     case ScriptOutcome::logged_out: return "logged-out";
   }
   return "logged-out";

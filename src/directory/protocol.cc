@@ -43,6 +43,8 @@ object to_json(const Account& account, bool with_filter) {
   out["mailbox_directory"] = account.mailbox_directory;
   out["description"] = account.description;
   out["quota_bytes"] = account.quota_bytes;
+  out["quota_messages"] = account.quota_messages;
+  out["over_quota"] = account.over_quota;
   out["enabled"] = account.enabled;
   out["held"] = account.held;
   out["forwarding"] = to_json(account.forwarding);
@@ -51,6 +53,7 @@ object to_json(const Account& account, bool with_filter) {
   out["services"] = to_json(account.services);
   out["mail_host"] = account.mail_host;
   out["created"] = base::to_microseconds(account.created);
+  out["password_changed"] = base::to_microseconds(account.password_changed);
   out["active_script"] = account.active_script;
   if (with_filter) out["filter"] = account.filter;
   return out;
@@ -95,6 +98,9 @@ Result<Account> account_from(const object& from) {
   account.filter = text_in(from, "filter").value_or("");
   account.description = text_in(from, "description").value_or("");
   account.quota_bytes = number_in(from, "quota_bytes").value_or(0);
+  account.quota_messages = number_in(from, "quota_messages").value_or(0);
+  account.over_quota = truth_in(from, "over_quota").value_or(false);
+  account.password_changed = base::from_microseconds(static_cast<std::int64_t>(number_in(from, "password_changed").value_or(0)));
   account.enabled = *enabled;
   account.created = base::from_microseconds(static_cast<std::int64_t>(*created));
   account.held = truth_in(from, "held").value_or(false);

@@ -31,6 +31,8 @@ enum class Field : unsigned char {
   mail_host = 12,
   scram_sha1 = 13,
   scram_sha256 = 14,
+  password_changed = 15,
+  quota_messages = 16,
 };
 constexpr std::size_t kMaxNameBytes = 64 + 1 + 253;
 constexpr std::size_t kMaxMailboxBytes = 253 + 1 + 3 * 64;
@@ -164,8 +166,11 @@ std::string encode(const AccountRecord& record) {
       .field_unless_empty(Field::services, Writer().texts(account.services).bytes())
       .field_unless_empty(Field::mail_host, account.mail_host)
       .field_unless_empty(Field::scram_sha1, record.scram_sha1)
-      .field_unless_empty(Field::scram_sha256, record.scram_sha256)
-      .byte(static_cast<unsigned char>(Field::end));
+      .field_unless_empty(Field::scram_sha256, record.scram_sha256);
+  if (account.password_changed != base::WallTime{})
+    out.field(Field::password_changed, Writer().number(static_cast<std::uint64_t>(base::to_microseconds(account.password_changed))).bytes());
+  if (account.quota_messages != 0) out.field(Field::quota_messages, Writer().number(account.quota_messages).bytes());
+  out.byte(static_cast<unsigned char>(Field::end));
   return out.bytes();
 }
 
@@ -239,8 +244,15 @@ Result<AccountRecord> decode_tagged_account(std::string_view bytes) {
       case Field::created: account.created = base::from_microseconds(static_cast<std::int64_t>(field.number())); break;
       case Field::flags: flags = field.number(1); break;
       case Field::quota:
-        account.quota_bytes = field.number();
-        if (account.quota_bytes == 0) return corrupt("record of an account is damaged");
+      case Field::quota_messages: {
+        std::uint64_t& quota = static_cast<Field>(tag) == Field::quota ? account.quota_bytes : account.quota_messages;
+        quota = field.number();
+        if (quota == 0) return corrupt("record of an account is damaged");
+        break;
+      }
+      case Field::password_changed:
+        account.password_changed = base::from_microseconds(static_cast<std::int64_t>(field.number()));
+        if (account.password_changed == base::WallTime{}) return corrupt("record of an account is damaged");
         break;
       case Field::forwarding: account.forwarding = field.texts(kMaxTargetBytes); break;
       case Field::conversion_tags: account.conversion_tags = field.texts(kMaxTagBytes); break;

@@ -12,6 +12,8 @@ constexpr std::string_view kMagic = "PEnv";
 constexpr unsigned kVersionWithoutNotes = 1;
 // Has nothing of what the queue and the relay need: RET, priority, times, failures.
 constexpr unsigned kVersionWithoutQueue = 2;
+// Has no next_host and no list_owner.
+constexpr unsigned kVersionWithoutLists = 3;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
 
@@ -155,6 +157,8 @@ std::string encode(const Envelope& envelope) {
     out.text(recipient.last_failure.diagnostic);
     out.text(recipient.last_failure.remote_host);
     out.time(recipient.last_failure.when);
+    out.text(recipient.next_host);
+    out.text(recipient.list_owner);
   }
   return std::move(out.out_);
 }
@@ -222,6 +226,9 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     recipient.last_failure.diagnostic = in.text();
     recipient.last_failure.remote_host = in.text();
     recipient.last_failure.when = in.time();
+    if (version == kVersionWithoutLists) continue;
+    recipient.next_host = in.text();
+    recipient.list_owner = in.text();
   }
   if (!in.good()) return Error{Kind::corrupt, "envelope is damaged"};
   if (!in.at_end()) return Error{Kind::corrupt, "bytes behind the envelope"};

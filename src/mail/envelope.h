@@ -28,7 +28,7 @@ struct Recipient {
   std::string orcpt;                // ORCPT parameter, decoded; empty if none
   std::string orcpt_type;           // its address type, "rfc822" or "utf-8" (RFC 3461 section 4.2, 6533 section 3)
   std::string destination_channel;  // "ims-ms", "tcp_local" …
-  std::string account;              // canonical name of the account that owns the mailbox; empty unless the channel is ims-ms
+  std::string account;              // canonical name of the account that owns the mailbox, here or on its mail host; empty unless the channel is ims-ms
   std::string detail;               // sub-address, empty if none
   std::vector<std::string> conversion_tags;
   // RFC 3461 section 4.1. Without the parameter: failures are told, delays may be; notify_never: nothing, whatever happens, and the
@@ -37,6 +37,8 @@ struct Recipient {
   bool notify_success = false, notify_failure = true, notify_delay = false;
   bool delay_notified = false;  // the sender has been told that it takes longer
   DeliveryFailure last_failure;
+  std::string next_host;   // outgoing only: the host that has the mailbox of `account`, which is not this one; empty: by route and domain
+  std::string list_owner;  // a group with an owner led here: delivery sends it on with this reverse-path (RFC 5321 section 3.9.2); empty: none
   friend bool operator==(const Recipient&, const Recipient&) = default;
 };
 
@@ -88,7 +90,7 @@ struct Envelope {
 };
 
 // The versions that decode_envelope() reads; encode() writes the newest.
-inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 3;
+inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 4;
 
 // Length-prefixed, versioned bytes; never lines (hardening.md 3: encoded control characters). Described in doc/design/envelope.md.
 std::string encode(const Envelope& envelope);

@@ -362,6 +362,7 @@ class Session {
       case ScriptOutcome::too_large: no("QUOTA/MAXSIZE", "a script has at most " + std::to_string(script_bytes()) + " bytes"); break;
       case ScriptOutcome::bad_name: bad("a script's name has 1 to 128 characters, none of them a control character or a slash"); break;
       case ScriptOutcome::not_text: bad("the script is not UTF-8 text"); break;
+      case ScriptOutcome::too_often: no("TRYLATER", "too many changes in this hour, try again later"); break;
       case ScriptOutcome::logged_out: say_bye("TRYLATER", "log in again", "logged out"); break;
     }
     return false;

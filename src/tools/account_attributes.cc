@@ -10,7 +10,7 @@
 namespace postern::tools {
 
 std::vector<Option> AccountAttributes::options(bool change) {
-  std::vector<Option> all{{"--description", &description_}, {"--quota", &quota_},       {"--mail-host", &mail_host_}, {"--forward", &forwarding_},
+  std::vector<Option> all{{"--description", &description_}, {"--quota", &quota_},       {"--quota-messages", &quota_messages_}, {"--mail-host", &mail_host_}, {"--forward", &forwarding_},
                           {"--service", &services_},        {"--tag", &tags_},          {"--keep-copy", &keep_copy_}, {"--hold", &hold_}};
   if (change)
     all.insert(all.end(), {{"--no-keep-copy", &no_keep_copy_}, {"--no-hold", &no_hold_}, {"--no-forward", &no_forwarding_}, {"--all-services", &all_services_}, {"--no-tags", &no_tags_}});
@@ -32,6 +32,11 @@ Result<boost::json::object> AccountAttributes::request() const {
     const auto bytes = *quota_ == "none" ? std::optional<std::uint64_t>(0) : bytes_from(*quota_);
     if (!bytes) return Error{Kind::invalid, "--quota: expected a size like \"2 GiB\", or none, found \"" + base::printable(*quota_, 64) + "\""};
     request["quota_bytes"] = *bytes;
+  }
+  if (quota_messages_) {
+    const auto messages = *quota_messages_ == "none" ? std::optional<std::uint64_t>(0) : base::number_from<std::uint64_t>(*quota_messages_);
+    if (!messages) return Error{Kind::invalid, "--quota-messages: expected a number of messages, or none, found \"" + base::printable(*quota_messages_, 64) + "\""};
+    request["quota_messages"] = *messages;
   }
   if (!forwarding_.empty() || no_forwarding_) request["forwarding"] = directory::to_json(forwarding_);
   std::vector<std::string> services;

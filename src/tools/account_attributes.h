@@ -19,7 +19,7 @@ class AccountAttributes {
   Result<boost::json::object> request() const;
 
  private:
-  std::optional<std::string> description_, quota_, mail_host_;
+  std::optional<std::string> description_, quota_, quota_messages_, mail_host_;
   std::vector<std::string> forwarding_, services_, tags_;
   bool keep_copy_ = false, no_keep_copy_ = false, hold_ = false, no_hold_ = false, no_forwarding_ = false, all_services_ = false, no_tags_ = false;
 };

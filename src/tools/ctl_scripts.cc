@@ -23,6 +23,7 @@ std::string shown_outcome(directory::ScriptOutcome outcome, const std::string& s
     case ScriptOutcome::too_large: return "the script is longer than " + std::to_string(directory::kMaxFilterBytes) + " bytes";
     case ScriptOutcome::bad_name: return "the name of a script has 1 to 128 characters, no control characters and no /";
     case ScriptOutcome::not_text: return "the script is not UTF-8 text";
+    case ScriptOutcome::too_often: return "too many changes in this hour";
     default: return "not done: " + std::string(to_string(outcome));
   }
 }

@@ -44,6 +44,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_kind_of_value_is_read);
   CPPUNIT_TEST(all_mistakes_come_in_one_go_with_their_lines);
   CPPUNIT_TEST(wrong_settings_of_logins_are_named);
+  CPPUNIT_TEST(wrong_settings_of_tokens_and_quotas_are_named);
   CPPUNIT_TEST(wrong_settings_of_filters_are_named);
   CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
@@ -294,7 +295,8 @@ class LoadTest : public CppUnit::TestFixture {
         "sasl : {\n"
         "  disabled_mechanisms = ( \"PLAIN\", \"CRAM-MD5\" ); scram_iterations = 4095; upgrade_passwords = 1; exchanges = 15; exchange_time = 4;\n"
         "};\n"
-        "smtp : { login_failures = 0; failure_delay = 61; };\n",
+        "smtp : { login_failures = 0; failure_delay = 61; };\n"
+        "directory : { script_changes = 1000001; expansion_steps = 99; };\n",
         "t");
     const Expected rows[] = {
         {2, "sasl.disabled_mechanisms", "expected a list of texts, each one of \"SCRAM-SHA-256-PLUS\""},
@@ -303,12 +305,43 @@ class LoadTest : public CppUnit::TestFixture {
         {2, "sasl.upgrade_passwords", "found 1"},
         {2, "sasl.exchanges", "expected a number from 16 to 1000000, found 15"},
         {2, "sasl.exchange_time", "found 4"},
+        {5, "directory.script_changes", "found 1000001"},
+        {5, "directory.expansion_steps", "expected a number from 100 to 10000000, found 99"},
         {4, "smtp.login_failures", "expected a number from 1 to 1000, found 0"},
         {4, "smtp.failure_delay", "found 61"},
     };
     for (const auto& row : rows) has(loaded, row);
     const auto good = conf::load_text("sasl : { disabled_mechanisms = ( \"SCRAM-SHA-1\", \"LOGIN\" ); };", "t");
     CPPUNIT_ASSERT_EQUAL(1U << 3 | 1U << 6, good.configuration.sasl.disabled_mechanisms);
+  }
+
+  void wrong_settings_of_tokens_and_quotas_are_named() {
+    const auto loaded = conf::load_text(
+        "sasl : {\n"
+        "  token_keys = ( \"key.pem\" );\n"
+        "  token_issuer = \"\"; token_account_claim = \"\"; token_clock_skew = 601;\n"
+        "};\n"
+        "quota : { full_reply = \"never\"; warning_percent = 101; recheck_time = 0; };\n"
+        "relay : { mail_host_protocol = \"uucp\"; mail_host_port = 65536; };\n",
+        "t");
+    const Expected rows[] = {
+        {2, "sasl.token_keys", "expected the absolute path of a file, found \"key.pem\""},
+        {3, "sasl.token_issuer", "expected a text, since there are sasl.token_keys"},
+        {2, "sasl.token_audience", "expected a text, since there are sasl.token_keys"},
+        {3, "sasl.token_account_claim", "expected"},
+        {3, "sasl.token_clock_skew", "found 601"},
+        {5, "quota.full_reply", "expected one of \"temporary\", \"permanent\", found \"never\""},
+        {5, "quota.warning_percent", "expected a number from 0 to 100, found 101"},
+        {5, "quota.recheck_time", "found 0"},
+        {6, "relay.mail_host_protocol", "expected one of \"lmtp\", \"smtp\", found \"uucp\""},
+        {6, "relay.mail_host_port", "expected a number from 1 to 65535, found 65536"},
+    };
+    for (const auto& row : rows) has(loaded, row);
+    std::string keys;
+    for (int i = 0; i < 9; ++i) keys += std::string(i == 0 ? "" : ", ") + "\"/k" + std::to_string(i) + "\"";
+    const auto many = conf::load_text("sasl : { token_keys = ( " + keys + " ); token_issuer = \"i\"; token_audience = \"a\"; };", "t");
+    has(many, {1, "sasl.token_keys", "expected at most 8 files, found 9"});
+    CPPUNIT_ASSERT(conf::load_text("sasl : { token_keys = ( \"/k\" ); token_issuer = \"i\"; token_audience = \"a\"; };", "t").usable());
   }
 
   void wrong_settings_of_filters_are_named() {

@@ -21,6 +21,8 @@ AccountRecord sample() {
   record.account.mail_host = "store.example.com";
   record.account.description = "A User";
   record.account.quota_bytes = 1'000'000'000'000;
+  record.account.quota_messages = 77;
+  record.account.password_changed = base::from_microseconds(1'700'000'000'654'321);
   record.account.created = base::from_microseconds(1'700'000'000'123'456);
   record.password_hash = "$y$j9T$abc$def";
   return record;
@@ -45,7 +47,8 @@ class RecordTest : public CppUnit::TestFixture {
     record.account.forwarding.clear();
     record.account.keeps_copy = false;
     record.account.services.clear();
-    record.account.quota_bytes = 0;
+    record.account.quota_bytes = record.account.quota_messages = 0;
+    record.account.password_changed = {};
     record.account.description.clear();
     record.password_hash.clear();
     CPPUNIT_ASSERT(decode_account(encode(record)).value() == record);
