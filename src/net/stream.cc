@@ -178,6 +178,8 @@ Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
 
 const TlsFacts* SocketStream::tls() const { return tls_ready_ ? &tls_->facts() : nullptr; }
 
+CertificateFault SocketStream::certificate_fault() const { return tls_ ? tls_->facts().peer_fault : CertificateFault::none; }
+
 Awaitable<Result<std::unique_ptr<SocketStream>>> SocketStream::connect(asio::io_context& io, Endpoint to, TimeLimits& limits,
                                                                        std::chrono::milliseconds limit) {
   const std::string doing = "connect to " + to.to_string();

@@ -99,6 +99,8 @@ class SocketStream final : public Stream {
   Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server) override;
   [[nodiscard]] const TlsFacts* tls() const override;
 
+  // What is wrong with the other side's certificate: also when that has ended the handshake and tls() knows nothing.
+  [[nodiscard]] CertificateFault certificate_fault() const;
   // Whether input is there that was not read (some of it is now): closing would reset the connection, and the last words could be lost.
   bool has_unread();
   // A peer that speaks only when it was spoken to: looking for its words before the first wait is for nothing.

@@ -509,6 +509,21 @@ Result<std::unique_ptr<TlsSession>> TlsSession::begin(const TlsClient& client, c
 
 TlsSession::~TlsSession() = default;
 
+namespace {
+
+CertificateFault fault_of(long verified) {
+  switch (verified) {
+    case X509_V_OK: return CertificateFault::none;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return CertificateFault::name;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID: return CertificateFault::expired;
+    default: return CertificateFault::untrusted;
+  }
+}
+
+}  // namespace
+
 TlsSession::Step TlsSession::explain(int result) {
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ: return Step::want_read;
@@ -527,8 +542,10 @@ TlsSession::Step TlsSession::explain(int result) {
       broken_ = true;
       error_ = {Kind::permanent, "TLS: " + library_reason()};
       if (const long verified = SSL_get_verify_result(ssl_.get());
-          SSL_is_server(ssl_.get()) == 0 && SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_PEER && verified != X509_V_OK)
+          SSL_is_server(ssl_.get()) == 0 && SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_PEER && verified != X509_V_OK) {
         error_ = {Kind::denied, std::string("certificate: ") + X509_verify_cert_error_string(verified)};
+        facts_.peer_fault = fault_of(verified);
+      }
       return Step::failed;
   }
 }
@@ -551,21 +568,6 @@ TlsSession::Step TlsSession::handshake() {
   }
   return step;
 }
-
-namespace {
-
-CertificateFault fault_of(long verified) {
-  switch (verified) {
-    case X509_V_OK: return CertificateFault::none;
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH: return CertificateFault::name;
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-    case X509_V_ERR_CERT_NOT_YET_VALID: return CertificateFault::expired;
-    default: return CertificateFault::untrusted;
-  }
-}
-
-}  // namespace
 
 void TlsSession::learn_facts() {
   facts_.protocol = SSL_get_version(ssl_.get());

@@ -564,6 +564,7 @@ class TlsTest : public CppUnit::TestFixture {
         [[maybe_unused]] const auto other = (*server)->handshake();
       }
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.made, step == TlsSession::Step::done);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.good, (*ours)->facts().peer_fault == net::CertificateFault::none);
       if (row.made) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what, row.good, (*ours)->facts().peer_failure.empty());
       else CPPUNIT_ASSERT_MESSAGE((*ours)->error().what, (*ours)->error().kind == Kind::denied);
     }
