@@ -439,6 +439,9 @@ struct Filters {
   std::size_t regex_text_bytes = 1024 * 1024;
   std::size_t body_part_bytes = 8 * 1024 * 1024;
   std::size_t body_bytes = 32 * 1024 * 1024;
+  std::size_t list_lookups = 100;
+  std::string folder_separators = "/";          // what stands between the parts of a folder's name in scripts: "/", "." or both
+  std::vector<TextLine> lists;                  // lists outside of scripts (RFC 6134), "NAME KIND SOURCE"; filter_list() reads one
   // What is remembered from message to message, and for how long.
   std::size_t memory_entries = 10000;           // an account and kind
   std::chrono::seconds vacation_default{604800}, vacation_least{86400}, vacation_most{5184000};
@@ -552,6 +555,15 @@ struct VirusValue {
   int value = 0;  // 1 (clean) to 5 (certainly a virus)
 };
 Result<VirusValue> virus_value(std::string_view line);
+
+// What a line of filters.lists says: a list outside of scripts (RFC 6134). Kind::invalid with the reason.
+struct FilterList {
+  enum class Source : std::uint8_t { file, group, table } source = Source::file;
+  std::string name;  // in full, a URI: "tag:example.com,2026:partners"
+  std::string from;  // path as filters.directory makes it absolute; canonical address of an alias or group; name of a mapping table
+};
+Result<FilterList> filter_list(const Configuration& configuration, std::string_view line);
+inline constexpr std::size_t kMaxFilterLists = 1000;
 
 // The path of a filter's file as `channels` or we ourselves name it: without "file://", relative to filters.directory.
 std::string filter_path(const Configuration& configuration, std::string_view name);

@@ -16,9 +16,10 @@
 #include <cerrno>
 #include <charconv>
 #include <functional>
-#include <sstream>
 #include <map>
 #include <numeric>
+#include <set>
+#include <sstream>
 #include <tuple>
 
 namespace postern::conf {
@@ -751,6 +752,16 @@ class Reader {
         mistake(place_of(name), name, "expected the name of a header field, found \"" + base::printable(*field, 64) + "\"");
     for (const TextLine& line : filters.virus_values)
       if (const auto value = virus_value(line.text); !value) mistake(line.place, "filters.virus_values", value.error().what);
+    if (const std::string& separators = filters.folder_separators; separators != "/" && separators != "." && separators != "/." && separators != "./")
+      mistake(place_of("filters.folder_separators"), "filters.folder_separators", "expected \"/\", \".\" or both, found \"" + base::printable(separators, 8) + "\"");
+    if (filters.lists.size() > kMaxFilterLists)
+      mistake(place_of("filters.lists"), "filters.lists", "expected at most " + std::to_string(kMaxFilterLists) + " lists, found " + std::to_string(filters.lists.size()));
+    std::set<std::string> lists;
+    for (const TextLine& line : filters.lists) {
+      const auto list = filter_list(configuration_, line.text);
+      if (!list) mistake(line.place, "filters.lists", list.error().what);
+      else if (!lists.insert(list->name).second) mistake(line.place, "filters.lists", "there are two lists of the name \"" + list->name + "\"");
+    }
     const auto in_order = [&](const char* name, std::chrono::seconds less, const char* than, std::chrono::seconds more) {
       if (less > more) mistake(place_of(name), name, "expected at most " + std::string(than) + " (" + std::to_string(more.count()) + " s), found " + std::to_string(less.count()) + " s");
     };
@@ -981,6 +992,11 @@ void read_filters(Loaded& loaded) {
     }
   }
   add_global_filters(loaded, [&](std::string path) { wanted.push_back({std::move(path), true, configuration.place_of("filters.global_directory"), "filters.global_directory"}); });
+  std::set<std::string> list_files;
+  for (const TextLine& line : configuration.filters.lists) {
+    auto list = filter_list(configuration, line.text);
+    if (list && list->source == FilterList::Source::file && list_files.insert(list->from).second) wanted.push_back({std::move(list->from), true, line.place, "filters.lists"});
+  }
   std::string elements;
   for (const Wanted& one : wanted) {
     const base::Descriptor file(::open(one.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -988,7 +1004,7 @@ void read_filters(Loaded& loaded) {
     if (!file && open_error == ENOENT && !one.must_exist) continue;
     auto text = file ? base::read_all(file.get(), kMaxFilterFileBytes) : Result<std::string>(system_error(open_error, "open"));
     if (!text) {
-      loaded.mistakes.push_back({one.place, one.setting, "the filter " + one.path + " can't be read: " + text.error().what});
+      loaded.mistakes.push_back({one.place, one.setting, (one.setting == "filters.lists" ? "the list " : "the filter ") + one.path + " can't be read: " + text.error().what});
       continue;
     }
     std::string element = encode_file(one.path, *text);
@@ -1075,6 +1091,36 @@ Result<VirusValue> virus_value(std::string_view line) {
   if (!value || *value < 1 || *value > 5 || beginning.empty())
     return Error{Kind::invalid, "expected how the field begins, a blank, and a number from 1 to 5, such as \"Infected 5\", found \"" + base::printable(line, 64) + "\""};
   return VirusValue{std::string(beginning), *value};
+}
+
+Result<FilterList> filter_list(const Configuration& configuration, std::string_view line) {
+  constexpr std::string_view kExpected = "expected a name, a kind (file, group, table) and a source, such as \"tag:example.com,2026:partners file partners.list\"";
+  const auto wrong = [&](std::string_view why) { return Error{Kind::invalid, std::string(why) + ", found \"" + base::printable(line, 120) + "\""}; };
+  std::istringstream words{std::string(line)};
+  FilterList list;
+  std::string kind, rest;
+  if (!(words >> list.name >> kind >> list.from) || words >> rest) return wrong(kExpected);
+  constexpr std::string_view kShort = ":addrbook:";
+  if (base::starts_with_ignoring_case(list.name, kShort)) list.name = "urn:ietf:params:sieve:addrbook:" + list.name.substr(kShort.size());
+  const auto colon = list.name.find(':');
+  const std::string_view scheme = std::string_view(list.name).substr(0, colon);
+  // RFC 3986 section 3.1, as far as names of lists go.
+  if (colon == std::string::npos || scheme.empty() || !base::is_alpha(scheme.front()) || colon + 1 == list.name.size() ||
+      !std::all_of(list.name.begin(), list.name.end(), [](char c) { return c > ' ' && c < 0x7f && c != '"'; }))
+    return wrong("the name of a list is a URI such as \"tag:example.com,2026:partners\"");
+  if (kind == "file") {
+    list.source = FilterList::Source::file;
+    list.from = filter_path(configuration, list.from);
+  } else if (kind == "group") {
+    list.source = FilterList::Source::group;
+    if (const auto at = list.from.find('@'); at == std::string::npos || at == 0 || at + 1 == list.from.size()) return wrong("expected the address of an alias or a group");
+    list.from = base::lower(list.from);
+  } else if (kind == "table") {
+    list.source = FilterList::Source::table;
+  } else {
+    return wrong(kExpected);
+  }
+  return list;
 }
 
 std::string filter_text(const Configuration& configuration, std::string_view path) {

@@ -25,6 +25,8 @@ sieve::Limits run_limits(const conf::Configuration& configuration) {
   limits.regex_text_bytes = filters.regex_text_bytes;
   limits.body_part_bytes = filters.body_part_bytes;
   limits.body_bytes = filters.body_bytes;
+  limits.list_lookups = filters.list_lookups;
+  limits.mailbox_separators = filters.folder_separators;
   limits.vacation_default = filters.vacation_default;
   limits.vacation_least = filters.vacation_least;
   limits.vacation_most = filters.vacation_most;

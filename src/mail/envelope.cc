@@ -12,14 +12,14 @@ constexpr std::string_view kMagic = "PEnv";
 constexpr unsigned kVersionWithoutNotes = 1;
 // Has nothing of what the queue and the relay need: RET, priority, times, failures.
 constexpr unsigned kVersionWithoutQueue = 2;
-// Has no next_host and no list_owner.
+// Has no next_host and no list_owner, and nothing is restored.
 constexpr unsigned kVersionWithoutLists = 3;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
 
 enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscarded = 8, kJettisoned = 16, kNoVacation = 32, kReleased = 64, kReturned = 128,
                                kEnvelopeFlags = 255, kEarlierEnvelopeFlags = 127 };
-enum QueueFlag : unsigned { kRequireTls = 1, kHoldUntil = 2, kDeliverBy = 4, kNotifyLate = 8, kTrace = 16, kQueueFlags = 31 };
+enum QueueFlag : unsigned { kRequireTls = 1, kHoldUntil = 2, kDeliverBy = 4, kNotifyLate = 8, kTrace = 16, kRestored = 32, kQueueFlags = 63, kEarlierQueueFlags = 31 };
 enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kGiven = 8, kNever = 16, kDelayNotified = 32, kNotifyFlags = 63, kEarlierNotifyFlags = 7 };
 
 class Writer {
@@ -95,8 +95,9 @@ class Reader {
   bool good_ = true;
 };
 
-void read_queue_fields(Reader& in, Envelope& envelope) {
-  const unsigned flags = in.flags(kQueueFlags);
+void read_queue_fields(Reader& in, unsigned version, Envelope& envelope) {
+  const unsigned flags = in.flags(version > kVersionWithoutLists ? kQueueFlags : kEarlierQueueFlags);
+  envelope.restored = (flags & kRestored) != 0;
   envelope.require_tls = (flags & kRequireTls) != 0;
   envelope.ret = static_cast<Return>(in.at_most(static_cast<unsigned>(Return::headers)));
   envelope.priority = static_cast<int>(in.at_most(kHighestPriority - kLowestPriority)) + kLowestPriority;
@@ -135,7 +136,7 @@ std::string encode(const Envelope& envelope) {
   const DeliverBy deliver_by = envelope.deliver_by.value_or(DeliverBy());
   out.number(static_cast<std::uint8_t>((envelope.require_tls ? kRequireTls : 0U) | (envelope.hold_until ? kHoldUntil : 0U) |
                                        (envelope.deliver_by ? kDeliverBy : 0U) | (deliver_by.mode == DeliverBy::Mode::notify ? kNotifyLate : 0U) |
-                                       (deliver_by.trace ? kTrace : 0U)));
+                                       (deliver_by.trace ? kTrace : 0U) | (envelope.restored ? kRestored : 0U)));
   out.number(static_cast<std::uint8_t>(envelope.ret));
   out.number(static_cast<std::uint8_t>(envelope.priority - kLowestPriority));
   if (envelope.hold_until) out.time(*envelope.hold_until);
@@ -196,7 +197,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     envelope.spam_adjustments = in.texts();
   }
   envelope.attempts = in.number<std::uint32_t>();
-  if (of_the_queue) read_queue_fields(in, envelope);
+  if (of_the_queue) read_queue_fields(in, version, envelope);
   const std::uint32_t recipients = in.count(kLeastRecipient);
   for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {
     Recipient& recipient = envelope.recipients.emplace_back();

@@ -80,6 +80,7 @@ struct Envelope {
   bool discarded = false;      // flag $V
   bool jettisoned = false;     // flag $Z
   bool no_vacation = false;    // flag $!
+  bool restored = false;       // it was discarded, and the administrator wants it delivered: no filter is asked
   bool returned = false;       // the administrator gives it up: its sender gets it back at the next look at it
   std::vector<std::string> added_header_fields;  // flag $A, "Name: value"
   std::vector<std::string> conversion_tags;      // for all recipients

@@ -53,6 +53,9 @@ struct Limits {
   std::chrono::seconds duplicate_default = std::chrono::hours(12);
   std::chrono::seconds duplicate_most = std::chrono::days(2);
 
+  // What stands between the parts of a mailbox's name in scripts: '/', '.' or both. Actions carry '/'.
+  std::string mailbox_separators = "/";
+
   // Header fields, in lower case, that scripts may not add or delete: the command then does nothing. Received and Auto-Submitted
   // can never be deleted, Subject can always be edited (RFC 5293 section 6).
   std::vector<std::string> fields_not_added, fields_not_deleted;

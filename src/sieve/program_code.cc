@@ -178,7 +178,7 @@ void carry_code(Archive& archive, std::vector<Instruction>& code) {
 }
 
 // A new limit must be named in program_key(): a program that was compiled under another one may not be what is wanted.
-static_assert(sizeof(CompileLimits) == 15 * sizeof(std::size_t) && sizeof(Limits) == 22 * 8 + 2 * sizeof(std::vector<std::string>));
+static_assert(sizeof(CompileLimits) == 15 * sizeof(std::size_t) && sizeof(Limits) == 22 * 8 + 2 * sizeof(std::vector<std::string>) + sizeof(std::string));
 
 // `text` grows by each number and what ends it.
 class KeyText {
@@ -276,7 +276,7 @@ std::string program_key(std::string_view source, const CompileOptions& options) 
   key(run.steps, run.cpu_time.count(), run.memory_bytes, run.actions, run.redirects, run.notifications, run.variable_bytes, run.match_values, run.body_part_bytes,
       run.body_bytes, run.header_edits, run.header_value_bytes, run.regex_program_bytes, run.regex_text_bytes, run.regex_work, run.list_lookups, run.list_value_bytes,
       run.vacation_default.count(), run.vacation_least.count(), run.vacation_most.count(), run.duplicate_default.count(), run.duplicate_most.count());
-  std::vector<std::string_view> texts = {PACKAGE_VERSION, key.text, source};
+  std::vector<std::string_view> texts = {PACKAGE_VERSION, key.text, run.mailbox_separators, source};
   for (const auto* names : {&run.fields_not_added, &run.fields_not_deleted}) {
     texts.emplace_back("fields");
     texts.insert(texts.end(), names->begin(), names->end());

@@ -44,7 +44,7 @@ Envelope full() {
   recipient.list_owner = "owner@example.com";
   recipient.last_failure = {"4.4.1", "connection refused", "mx.example.net", base::from_microseconds(1795000000654321)};
   envelope.ret = Return::headers;
-  envelope.require_tls = envelope.returned = true;
+  envelope.require_tls = envelope.returned = envelope.restored = true;
   envelope.priority = -4;
   envelope.hold_until = base::from_microseconds(1795100000000000);
   envelope.deliver_by = DeliverBy{base::from_microseconds(1795200000000000), DeliverBy::Mode::notify, true};
@@ -110,6 +110,9 @@ class EnvelopeTest : public CppUnit::TestFixture {
     const auto third = decode_envelope(bytes);
     CPPUNIT_ASSERT(third.has_value());
     CPPUNIT_ASSERT(envelope == *third);
+    std::string restored = bytes;
+    restored[restored.size() - new_of_recipient - old_of_recipient - 4 - 3] = 32;  // nothing was restored then
+    CPPUNIT_ASSERT(!decode_envelope(restored));
     bytes.resize(bytes.size() - new_of_recipient);
     bytes.erase(bytes.size() - old_of_recipient - 4 - 3, 3);
     bytes[4] = 2;
@@ -135,7 +138,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
     const std::size_t queue_flags = good.size() - 4 - 3;
     for (const std::size_t at : {queue_flags, queue_flags + 1, queue_flags + 2}) {
       std::string bytes = good;
-      bytes[at] = static_cast<char>(at == queue_flags ? 32 : at == queue_flags + 1 ? 3 : 19);
+      bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : 19);
       CPPUNIT_ASSERT(!decode_envelope(bytes));
     }
   }
