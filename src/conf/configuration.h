@@ -346,6 +346,25 @@ struct DirectoryLimits {
   unsigned expansion_steps = 100000;  // addresses looked at to find out where one recipient leads
 };
 
+// Who sent a message, what is done with what was found, and what is signed (doc/guide/sender-authentication.md).
+struct Authentication {
+  bool spf = true, dkim = true, dmarc = true, arc = true;  // what is checked …
+  std::string channels = "tcp_local";                // … of mail that comes in by these source channels, from nobody who has logged in or is a client
+  std::string service;                               // in Authentication-Results; empty: host_name
+  unsigned signatures = 8;                           // of one message
+  std::uint64_t body_bytes = 100 * 1024 * 1024;      // of larger bodies no signature is checked
+  std::chrono::seconds time{20};                     // for all questions of one message
+  enum class Policy : std::uint8_t { report, hold, refuse } dmarc_reject = Policy::report, dmarc_quarantine = Policy::report;
+  bool sign = true;                                  // mail of domains that have keys
+  std::string sign_channels = "process l tcp_internal tcp_submit tcp_auth";  // source channels of mail that is ours; what has logged in is, too
+  enum class Unsigned : std::uint8_t { defer, send } when_unsigned = Unsigned::defer;  // a signature can't be made
+  std::chrono::seconds signature_lifetime{0};        // x=; 0: for ever
+  std::string arc_domain;                            // whose key seals what is forwarded; empty: nothing is sealed
+  std::string srs_domain;                            // of rewritten senders; empty: senders are not rewritten
+  std::string srs_secret_file;                       // absolute once loaded
+  std::chrono::seconds srs_lifetime{21 * 86400};     // so long what is returned finds its way back
+};
+
 // The process that asks name servers.
 struct Resolver {
   std::vector<TextLine> servers;                                // as name_server() reads them; empty: those of resolv_conf
@@ -486,6 +505,7 @@ struct Configuration {
   Submission submission;
   Snmp snmp;
   DirectoryLimits directory;
+  Authentication authentication;
   Resolver resolver;
   Children children;
   Users users;

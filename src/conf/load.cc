@@ -156,6 +156,7 @@ class Reader {
       else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
     make_absolute(configuration_.relay.authorities);
+    make_absolute(configuration_.authentication.srs_secret_file);
     check();
   }
 
@@ -648,6 +649,7 @@ class Reader {
       mistake(snmp->place, "snmp.community", "expected a community (a password of 1 to 128 characters) for listeners.snmp, found none: nothing would ever be answered");
     check_texts();
     check_dns();
+    check_authentication();
     configuration_.users.network_place = place_of("users.network");
     configuration_.users.mail_place = place_of("users.mail");
     configuration_.users.directory_place = place_of("users.directory");
@@ -740,6 +742,22 @@ class Reader {
                                             (name ? "" : ": " + name.error().what));
       }
     }
+  }
+
+  void check_authentication() {
+    Authentication& authentication = configuration_.authentication;
+    const auto is_domain = [&](const char* name, std::string& text, bool plain) {
+      if (text.empty()) return;
+      const auto canonical = net::canonical_dns_name(text);
+      const bool good = canonical && std::all_of(text.begin(), text.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '.'; });
+      if (!good) mistake(place_of(name), name, "expected a domain such as \"example.com\", found \"" + base::printable(text, 64) + "\"");
+      else if (plain) text = *canonical;
+    };
+    is_domain("authentication.service", authentication.service, false);
+    is_domain("authentication.arc_domain", authentication.arc_domain, true);
+    is_domain("authentication.srs_domain", authentication.srs_domain, true);
+    if (!authentication.srs_domain.empty() && authentication.srs_secret_file.empty())
+      mistake(place_of("authentication.srs_domain"), "authentication.srs_domain", "expected authentication.srs_secret_file beside it, found none: senders could not be rewritten");
   }
 
   void check_filters() {

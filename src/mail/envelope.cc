@@ -12,7 +12,7 @@ constexpr std::string_view kMagic = "PEnv";
 constexpr unsigned kVersionWithoutNotes = 1;
 // Has nothing of what the queue and the relay need: RET, priority, times, failures.
 constexpr unsigned kVersionWithoutQueue = 2;
-// Has no next_host and no list_owner, and nothing is restored.
+// Has no next_host and no list_owner, nothing is restored, and nothing is known of the sender.
 constexpr unsigned kVersionWithoutLists = 3;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
@@ -109,6 +109,23 @@ void read_queue_fields(Reader& in, unsigned version, Envelope& envelope) {
   deliver_by.trace = (flags & kTrace) != 0;
 }
 
+// Nothing of it, in one byte, for most mail.
+void write(Writer& out, const SenderAuthentication& known) {
+  const bool any = known != SenderAuthentication();
+  out.number(static_cast<std::uint8_t>(any ? 1 : 0));
+  if (!any) return;
+  for (const std::string* const text : {&known.spf, &known.dkim, &known.dmarc, &known.arc, &known.spf_domain, &known.dmarc_domain, &known.dkim_domains, &known.dmarc_policy,
+                                        &known.arc_instances, &known.results})
+    out.text(*text);
+}
+
+void read_authentication(Reader& in, SenderAuthentication& known) {
+  if (in.at_most(1) == 0) return;
+  for (std::string* const text : {&known.spf, &known.dkim, &known.dmarc, &known.arc, &known.spf_domain, &known.dmarc_domain, &known.dkim_domains, &known.dmarc_policy,
+                                  &known.arc_instances, &known.results})
+    *text = in.text();
+}
+
 }  // namespace
 
 std::string encode(const Envelope& envelope) {
@@ -141,6 +158,8 @@ std::string encode(const Envelope& envelope) {
   out.number(static_cast<std::uint8_t>(envelope.priority - kLowestPriority));
   if (envelope.hold_until) out.time(*envelope.hold_until);
   if (envelope.deliver_by) out.time(deliver_by.until);
+  write(out, envelope.authentication);
+  out.number(static_cast<std::uint8_t>(envelope.forwarded ? 1 : 0));
   out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
   for (const Recipient& recipient : envelope.recipients) {
     out.text(recipient.address);
@@ -198,6 +217,10 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   }
   envelope.attempts = in.number<std::uint32_t>();
   if (of_the_queue) read_queue_fields(in, version, envelope);
+  if (version > kVersionWithoutLists) {
+    read_authentication(in, envelope.authentication);
+    envelope.forwarded = in.at_most(1) == 1;
+  }
   const std::uint32_t recipients = in.count(kLeastRecipient);
   for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {
     Recipient& recipient = envelope.recipients.emplace_back();

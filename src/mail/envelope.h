@@ -57,6 +57,18 @@ struct DeliverBy {
 // RFC 6710 section 5.
 inline constexpr int kLowestPriority = -9, kHighestPriority = 9;
 
+// What was found out about the sender of a message when it came in (RFC 8601's words); empty: not checked.
+struct SenderAuthentication {
+  std::string spf, dkim, dmarc, arc;     // results: "pass", "fail" …
+  std::string spf_domain, dmarc_domain;  // that were checked
+  std::string dkim_domains;              // of good signatures, with blanks between
+  std::string dmarc_policy;              // that the domain publishes: "none", "quarantine", "reject"
+  std::string arc_instances;             // of a chain: how many sets
+  std::string results;                   // what Authentication-Results says, with our name in front
+  [[nodiscard]] bool checked() const { return !results.empty(); }
+  friend bool operator==(const SenderAuthentication&, const SenderAuthentication&) = default;
+};
+
 struct Envelope {
   std::string id;  // mail/message_id.h
   base::WallTime received{};
@@ -85,6 +97,8 @@ struct Envelope {
   std::vector<std::string> added_header_fields;  // flag $A, "Name: value"
   std::vector<std::string> conversion_tags;      // for all recipients
   std::vector<std::string> spam_adjustments;     // flag $, : arguments of a Sieve spamadjust, in the order of the tables
+  SenderAuthentication authentication;
+  bool forwarded = false;      // whoever got it first has sent it on (redirect)
   std::uint32_t attempts = 0;  // deliveries tried and put off before this record (deferred/)
   std::vector<Recipient> recipients;
   friend bool operator==(const Envelope&, const Envelope&) = default;

@@ -48,6 +48,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(wrong_settings_of_filters_are_named);
   CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
+  CPPUNIT_TEST(wrong_values_of_authentication_are_named);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
   CPPUNIT_TEST(large_numbers_are_not_cut);
@@ -451,6 +452,38 @@ class LoadTest : public CppUnit::TestFixture {
     };
     for (const auto& row : rows) has(loaded, row);
     CPPUNIT_ASSERT(!loaded.usable());
+  }
+
+  void wrong_values_of_authentication_are_named() {
+    const auto loaded = conf::load_text(
+        "authentication : {\n spf = 1;\n dkim = \"yes\";\n dmarc = 0;\n arc = \"no\";\n channels = true;\n service = \"a b\";\n signatures = 0;\n"
+        " body_bytes = 1;\n time = \"6 min\";\n dmarc_reject = \"drop\";\n dmarc_quarantine = 1;\n sign = \"on\";\n sign_channels = 7;\n"
+        " when_unsigned = \"bounce\";\n signature_lifetime = \"366 d\";\n arc_domain = \"a..b\";\n srs_domain = \"x/y\";\n srs_secret_file = 5;\n srs_lifetime = \"1 h\";\n};\n",
+        "t");
+    const Expected rows[] = {
+        {2, "authentication.spf", "expected true or false, found 1"},
+        {3, "authentication.dkim", "expected true or false"},
+        {4, "authentication.dmarc", "expected true or false, found 0"},
+        {5, "authentication.arc", "expected true or false"},
+        {6, "authentication.channels", "expected text of 0 to 1000 characters on one line, found true"},
+        {7, "authentication.service", "expected a domain such as \"example.com\", found \"a b\""},
+        {8, "authentication.signatures", "expected a number from 1 to 50, found 0"},
+        {9, "authentication.body_bytes", "expected a size from 64 KiB to 4 GiB"},
+        {10, "authentication.time", "expected a time from 1 s to 5 min"},
+        {11, "authentication.dmarc_reject", "expected one of \"report\", \"hold\", \"refuse\", found \"drop\""},
+        {12, "authentication.dmarc_quarantine", "expected one of \"report\", \"hold\", \"refuse\", found 1"},
+        {13, "authentication.sign", "expected true or false"},
+        {14, "authentication.sign_channels", "expected text of 0 to 1000 characters on one line, found 7"},
+        {15, "authentication.when_unsigned", "expected one of \"defer\", \"send\", found \"bounce\""},
+        {16, "authentication.signature_lifetime", "expected a time from 0 s to 365 d"},
+        {17, "authentication.arc_domain", "expected a domain such as \"example.com\", found \"a..b\""},
+        {18, "authentication.srs_domain", "expected a domain such as \"example.com\", found \"x/y\""},
+        {19, "authentication.srs_secret_file", "expected text of 0 to 4000 characters on one line, found 5"},
+        {20, "authentication.srs_lifetime", "expected a time from 1 d to 500 d"},
+    };
+    for (const auto& row : rows) has(loaded, row);
+    CPPUNIT_ASSERT(!loaded.usable());
+    has(conf::load_text("authentication : {\n srs_domain = \"example.com\"; };", "t"), {2, "authentication.srs_domain", "expected authentication.srs_secret_file beside it"});
   }
 
   void mistakes_in_lists_name_the_line_that_holds_them() {

@@ -43,6 +43,8 @@ Envelope full() {
   recipient.next_host = "store.example.net";
   recipient.list_owner = "owner@example.com";
   recipient.last_failure = {"4.4.1", "connection refused", "mx.example.net", base::from_microseconds(1795000000654321)};
+  envelope.authentication = {"pass", "fail", "pass", "none", "example.com", "example.com", "a.example b.example", "reject", "2", "mx.example.org; spf=pass"};
+  envelope.forwarded = true;
   envelope.ret = Return::headers;
   envelope.require_tls = envelope.returned = envelope.restored = true;
   envelope.priority = -4;
@@ -94,7 +96,8 @@ class EnvelopeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!decode_envelope(bytes));
   }
 
-  // As a spool has them after an upgrade. Version 3 lacks two texts at the end of each recipient. Version 2 has neither the three bytes behind attempts nor the five fields at the end of each
+  // As a spool has them after an upgrade. Version 3 lacks two texts at the end of each recipient, and two bytes in front of their
+  // count. Version 2 has neither the three bytes behind attempts nor the five fields at the end of each
   // recipient; version 1 lacks an empty text and an empty list in front of attempts, too.
   void versions_before_are_read() {
     Envelope envelope;
@@ -106,6 +109,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
     const std::size_t new_of_recipient = 4 * 4 + 8, old_of_recipient = 6 * 4 + 13 + 4 + 1;
     std::string bytes = encode(envelope);
     bytes.resize(bytes.size() - 2 * 4);
+    bytes.erase(bytes.size() - old_of_recipient - new_of_recipient - 4 - 2, 2);
     bytes[4] = 3;
     const auto third = decode_envelope(bytes);
     CPPUNIT_ASSERT(third.has_value());
@@ -135,10 +139,10 @@ class EnvelopeTest : public CppUnit::TestFixture {
 
   void values_that_mean_nothing_are_corrupt() {
     const std::string good = encode(Envelope{});
-    const std::size_t queue_flags = good.size() - 4 - 3;
-    for (const std::size_t at : {queue_flags, queue_flags + 1, queue_flags + 2}) {
+    const std::size_t queue_flags = good.size() - 4 - 2 - 3;
+    for (const std::size_t at : {queue_flags, queue_flags + 1, queue_flags + 2, queue_flags + 3, queue_flags + 4}) {
       std::string bytes = good;
-      bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : 19);
+      bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : at == queue_flags + 2 ? 19 : 2);
       CPPUNIT_ASSERT(!decode_envelope(bytes));
     }
   }
