@@ -15,4 +15,5 @@ libpostern_mail_a_SOURCES = \
   src/mail/part.h src/mail/part.cc \
   src/mail/received.h src/mail/received.cc \
   src/mail/refusal.h \
-  src/mail/submission_header.h src/mail/submission_header.cc
+  src/mail/submission_header.h src/mail/submission_header.cc \
+  src/mail/text_source.h src/mail/text_source.cc

@@ -25,6 +25,8 @@ class LargeFile final : public smtp::LargeText {
  public:
   explicit LargeFile(spool::LargeMessage file) : file_(std::move(file)) {}
   Result<void> append(std::string_view bytes) override { return file_.append(bytes); }
+  [[nodiscard]] std::uint64_t size_bytes() const override { return file_.size_bytes(); }
+  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override { return file_.read(offset, into); }
   spool::LargeMessage take() { return std::move(file_); }
 
  private:

@@ -172,10 +172,21 @@ class Session {
   net::Awaitable<void> change_header(Transaction& transaction);
   // The text is complete: takes the message or refuses it, answers, ends the transaction.
   net::Awaitable<Next> finish_text();
+  // What became of a message that nothing of ours refuses, before it is stored.
+  struct Examined {
+    std::optional<Reply> refusal;  // its text may have several lines
+    bool discarded = false;        // taken and thrown away
+    base::Fields log;              // for the line that says what became of the message
+  };
+  // Everybody who has a word to say to a whole message: our own checks over the text as it came, then milters, which see what those put on
+  // top. Envelope and text are afterwards as they are to be stored. Without either it costs one call.
+  net::Awaitable<Examined> examine_message(Transaction& transaction);
+  // What our own checks say; true: there is nothing more to ask.
+  net::Awaitable<bool> check_message(Transaction& transaction, Examined& examined);
   Next close_for_line_ends(std::string_view text);
   void reply_for_text(const Reply& answer, const Transaction& transaction);
-  // What the recipients' filters said, as a reply of one or more lines.
-  void reply_refusal(std::string_view text);
+  // A reply of one or more lines.
+  void reply_lines(int code, std::string_view status, std::string_view text);
   Next lost(const Error& error);
   Next time_is_over() { return close_with(421, "4.4.2", "time limit exceeded, closing connection", "time limit"); }
 

@@ -16,7 +16,54 @@ constexpr std::uint64_t kMostReserved = 65536;
 // A name of a header field is not longer than a line may be (RFC 5322 section 2.1.1).
 constexpr std::size_t kFieldNameBytes = 998;
 
+// So much of a text is copied before others have their turn.
+constexpr std::uint64_t kCopiedAtOnce = 1024 * 1024;
+
 }  // namespace
+
+Result<void> TextBuilder::append(std::string_view bytes) {
+  text_ += bytes;
+  if (large_ == nullptr) {
+    if (text_.size() < large_bytes_) return {};
+    auto file = services_.begin_large(id_);
+    if (!file) return file.error();
+    large_ = std::move(*file);
+  }
+  return text_.size() < kWriteBytes ? Result<void>() : finish();
+}
+
+Result<void> TextBuilder::finish() {
+  if (large_ == nullptr || text_.empty()) return {};
+  auto written = large_->append(text_);
+  text_.clear();
+  return written;
+}
+
+Result<std::size_t> TextBuilder::read(std::uint64_t offset, std::span<char> into) const {
+  if (large_ == nullptr) return mail::TextInMemory(text_).read(offset, into);
+  const std::uint64_t in_file = large_->size_bytes();
+  if (offset >= in_file) return mail::TextInMemory(text_).read(offset - in_file, into);
+  return large_->read(offset, into);
+}
+
+net::Awaitable<Result<void>> TextBuilder::copy(const mail::TextSource& from, std::uint64_t begin, std::uint64_t end) {
+  std::string piece(static_cast<std::size_t>(std::min<std::uint64_t>(kWriteBytes, end - std::min(begin, end))), '\0');
+  std::uint64_t since = 0;
+  while (begin < end) {
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), end - begin));
+    const auto got = from.read(begin, std::span(piece).first(wanted));
+    if (!got) co_return got.error();
+    if (*got == 0) co_return Error{Kind::temporary, "the text is shorter than it was"};
+    auto added = append(std::string_view(piece).substr(0, *got));
+    if (!added) co_return added.error();
+    begin += *got;
+    since += *got;
+    if (since < kCopiedAtOnce) continue;
+    since = 0;
+    co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+  }
+  co_return Result<void>();
+}
 
 Incoming::Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits)
     : services_(services), id_(std::move(id)), limits_(limits), text_(std::move(head)), head_bytes_(text_.size()), counted_(text_.size()) {
@@ -102,6 +149,15 @@ void Incoming::change_header(std::optional<std::string> header) {
   counted_ = text_.size();
   grown_bytes_ += header->size();
   shrunk_bytes_ += before;
+}
+
+Result<void> Incoming::replace(TextBuilder text) {
+  if (auto finished = text.finish(); !finished) return finished.error();
+  grown_bytes_ += text.size_bytes();
+  shrunk_bytes_ += whole_.size_bytes();
+  text_ = std::move(text.text_);
+  large_ = std::move(text.large_);
+  return {};
 }
 
 bool Incoming::discarded_enough() const { return too_large_ && received_bytes_ > limits_.message_bytes + kDiscardBytes; }

@@ -6,6 +6,8 @@
 // Text that begins neither with a header field nor with an empty line is a body without a header (RFC 5322 section 2.1 wants one,
 // the world sends such): an empty line is put in front of it, so that it does not become part of the fields above it.
 //
+// A whole message can be looked at where it lies (text(), client_begins()) and get another text (replace()).
+//
 // Limits: memory stays below large_message_bytes plus what is appended between two calls of settle(). A message over the limit
 // is read to its end without being kept, up to kDiscardBytes more; then discarded_enough() is true.
 #include "smtp/session.h"
@@ -16,6 +18,28 @@
 #include <string>
 
 namespace postern::smtp {
+
+// A text that is put together piece by piece: in memory while it is small, then in a file of its own.
+class TextBuilder {
+ public:
+  TextBuilder(Services& services, std::string id, std::uint64_t large_bytes) : services_(services), id_(std::move(id)), large_bytes_(large_bytes) {}
+  // Errors: Kind::temporary, the disk; then it is good for nothing but its destructor.
+  Result<void> append(std::string_view bytes);
+  // The bytes of `from` between `begin` and `end`. Others have their turn in between.
+  net::Awaitable<Result<void>> copy(const mail::TextSource& from, std::uint64_t begin, std::uint64_t end);
+  [[nodiscard]] std::uint64_t size_bytes() const { return large_ ? large_->size_bytes() + text_.size() : text_.size(); }
+  // What was appended so far. Views are good until the next call of append().
+  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const;
+
+ private:
+  friend class Incoming;
+  Result<void> finish();
+  Services& services_;
+  const std::string id_;
+  const std::uint64_t large_bytes_;
+  std::string text_;  // all of it, or what is not in the file yet
+  std::unique_ptr<LargeText> large_;
+};
 
 class Incoming {
  public:
@@ -54,6 +78,13 @@ class Incoming {
   // After finish() and, if wants_header(), change_header(): what is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
   [[nodiscard]] std::optional<policy::Reply> verdict();
   [[nodiscard]] const std::string& id() const { return id_; }
+  // After verdict() found nothing: the whole, our own lines on top included, and where the client's begins. The reference is good until
+  // replace().
+  [[nodiscard]] const mail::TextSource& whole() const { return whole_; }
+  [[nodiscard]] std::uint64_t client_begins() const { return head_bytes_ - (parted_by_us_ ? 2 : 0); }
+  // Another text in place of the whole.
+  Result<void> replace(TextBuilder text);
+  [[nodiscard]] std::uint64_t large_bytes() const { return limits_.large_bytes; }
   // Of the whole, head included.
   [[nodiscard]] std::uint64_t size_bytes() const { return head_bytes_ + received_bytes_ + grown_bytes_ - shrunk_bytes_; }
   [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
@@ -67,9 +98,22 @@ class Incoming {
   // Looks at the first line of the client's text, as soon as enough of it is there.
   void part_from_head(bool whole);
   void write_large();
+  class Whole final : public mail::TextSource {
+   public:
+    explicit Whole(const Incoming& incoming) : incoming_(incoming) {}
+    [[nodiscard]] std::uint64_t size_bytes() const override { return incoming_.large_ ? incoming_.large_->size_bytes() : incoming_.text_.size(); }
+    [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override {
+      if (incoming_.large_) return incoming_.large_->read(offset, into);
+      return mail::TextInMemory(incoming_.text_).read(offset, into);
+    }
+
+   private:
+    const Incoming& incoming_;
+  };
   Services& services_;
   const std::string id_;
   const Limits limits_;
+  const Whole whole_{*this};
   std::string text_;
   std::unique_ptr<LargeText> large_;
   std::uint64_t head_bytes_ = 0;

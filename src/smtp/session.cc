@@ -30,6 +30,8 @@ net::Awaitable<Result<void>> ReplyStream::wait_readable() {
   co_return co_await stream_.wait_readable();
 }
 
+bool Services::checks(const policy::SessionFacts&) { return false; }
+net::Awaitable<CheckResult> Services::check(MessageUnderCheck) { co_return CheckResult(); }
 Result<void> Services::try_now(const std::string&, std::chrono::seconds) { return Error{Kind::temporary, "there is no queue"}; }
 
 Session::Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)

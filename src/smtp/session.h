@@ -25,23 +25,48 @@
 //
 // Limits: conf::SmtpLimits, conf::RestrictedLimits, conf::Spool. Memory: some kilobytes, and of the message at most
 // spool.large_message_bytes and one read more.
+#include "base/log.h"
 #include "conf/configuration.h"
+#include "mail/text_source.h"
 #include "net/session_watch.h"
 #include "net/stream.h"
 #include "policy/access.h"
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace postern::smtp {
 
-// A message that is too large for the journal, on its way into a file of its own. Removed by the destructor unless committed.
-class LargeText {
+// A message that is too large for the journal, on its way into a file of its own. Removed by the destructor unless committed. What was
+// appended can be read back.
+class LargeText : public mail::TextSource {
  public:
-  virtual ~LargeText() = default;
   virtual Result<void> append(std::string_view bytes) = 0;
+};
+
+// A message that has come whole and has not been stored yet, for the server's own checks of it (SPF, DKIM, DMARC, ARC). What it points to
+// lives until check() has returned.
+struct MessageUnderCheck {
+  const policy::SessionFacts* session = nullptr;  // client, HELO, login
+  const mail::Envelope* envelope = nullptr;
+  const mail::TextSource* text = nullptr;  // the client's, without what we put on top of it
+};
+
+// What the checks say.
+struct CheckResult {
+  std::string fields;  // whole header fields with their line ends, to be put on top of everything; may be empty
+  // Parts of the text that are left out, in the order of the text and without overlap: fields of others that pretend to be ours (RFC 8601
+  // section 5).
+  struct Part {
+    std::uint64_t offset = 0, bytes = 0;
+  };
+  std::vector<Part> removed;
+  std::optional<policy::Reply> refusal;  // 4xx or 5xx: the message is not taken
+  std::string hold;                      // not empty: the message is held as by flag $H; this says why, for people
+  base::Fields log;                      // for the line of the log that says what became of the message
 };
 
 // What became of one more use of an account's counter.
@@ -81,6 +106,10 @@ class Services {
   virtual net::Awaitable<Result<Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) = 0;
   virtual Result<std::unique_ptr<LargeText>> begin_large(const std::string& message_id) = 0;
   virtual net::Awaitable<Result<Committed>> commit_large(mail::Envelope envelope, std::unique_ptr<LargeText> text, bool each_answered) = 0;
+  // Whether check() has anything to say to messages of this client. If not, they are not looked at, which costs nothing.
+  virtual bool checks(const policy::SessionFacts& session);
+  // Asked once for each message that came whole and that nothing else refuses, before milters and before it is stored.
+  virtual net::Awaitable<CheckResult> check(MessageUnderCheck message);
   // Counts a use of `account` in one of the server's own tables of counters (conf::kMessagesPerHour …). Where there is no such table, nothing
   // is ever exceeded.
   virtual Counted count(std::string_view table, const std::string& account) = 0;

@@ -217,13 +217,51 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
 // RFC 2033 section 4.2: LMTP answers once for each recipient that was accepted.
 void Session::reply_for_text(const Reply& answer, const Transaction& transaction) {
   const std::size_t count = lmtp() ? transaction.accepted.size() : 1;
-  for (std::size_t i = 0; i < count; ++i) reply(answer);
+  for (std::size_t i = 0; i < count; ++i) reply_lines(answer.code, answer.status, answer.text);
 }
 
-void Session::reply_refusal(std::string_view text) {
+void Session::reply_lines(int code, std::string_view status, std::string_view text) {
   const std::vector<std::string> lines = refusal_lines(text);
-  for (std::size_t i = 0; i + 1 < lines.size(); ++i) stream_.add("550-5.7.1 " + lines[i] + "\r\n");
-  reply(550, "5.7.1", lines.back());
+  const std::string begin = std::to_string(code) + "-" + std::string(status) + (status.empty() ? "" : " ");
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) stream_.add(begin + lines[i] + "\r\n");
+  reply(code, status, lines.back());
+}
+
+net::Awaitable<bool> Session::check_message(Transaction& transaction, Examined& examined) {
+  Incoming& incoming = *transaction.incoming;
+  const std::uint64_t begins = incoming.client_begins();
+  const mail::TextFrom text(incoming.whole(), begins);
+  const MessageUnderCheck message{hello_->facts.get(), &transaction.envelope, &text};
+  CheckResult result = co_await services_.check(message);
+  examined.log = std::move(result.log);
+  if (result.refusal) {
+    examined.refusal = std::move(result.refusal);
+    co_return true;
+  }
+  if (!result.hold.empty()) {
+    transaction.envelope.held = true;
+    if (transaction.envelope.held_by.empty()) transaction.envelope.held_by = std::move(result.hold);
+  }
+  if (result.fields.empty() && result.removed.empty()) co_return false;
+  TextBuilder built(services_, incoming.id(), incoming.large_bytes());
+  auto done = built.append(result.fields);
+  std::uint64_t at = 0;
+  for (const CheckResult::Part& part : result.removed) {
+    if (done) done = co_await built.copy(incoming.whole(), at, begins + part.offset);
+    at = begins + part.offset + part.bytes;
+  }
+  if (done) done = co_await built.copy(incoming.whole(), at, incoming.whole().size_bytes());
+  if (done) done = incoming.replace(std::move(built));
+  if (done) co_return false;
+  base::log_event(base::Severity::error, "message-not-stored", {{"id", incoming.id()}, {"reason", done.error().what}});
+  examined.refusal = Reply{452, "4.3.1", "no room for the message now, try again later"};
+  co_return true;
+}
+
+net::Awaitable<Session::Examined> Session::examine_message(Transaction& transaction) {
+  Examined examined;
+  if (services_.checks(*hello_->facts)) co_await check_message(transaction, examined);
+  co_return examined;
 }
 
 net::Awaitable<Session::Next> Session::finish_text() {
@@ -236,12 +274,19 @@ net::Awaitable<Session::Next> Session::finish_text() {
   auto refused = incoming->verdict();
   if (!refused && transaction->decoder->line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
   const std::string id = incoming->id();
+  const bool kept = !transaction->bit_bucket && !transaction->envelope.recipients.empty();
+  Examined examined;
+  if (!refused && kept) {
+    examined = co_await examine_message(*transaction);
+    refused = std::move(examined.refusal);
+  }
   const std::uint64_t size = incoming->size_bytes();
   base::Fields fields;
   if (base::log_enabled(base::Severity::info))
     fields = {{"session", info_.id}, {"id", id}, {"client", info_.remote.address.to_string()}, {"from", transaction->envelope.reverse_path},
               {"size", size}, {"recipients", transaction->envelope.recipients.size()}, {"channel", source_channel_}};
   if (!fields.empty() && !hello_->facts->auth_rules.empty()) fields.emplace_back("auth_rules", hello_->facts->auth_rules);
+  if (!fields.empty()) fields.insert(fields.end(), std::make_move_iterator(examined.log.begin()), std::make_move_iterator(examined.log.end()));
   if (refused) {
     co_await pause(transaction->delay);
     fields.emplace_back("reply", refused->code);
@@ -250,7 +295,7 @@ net::Awaitable<Session::Next> Session::finish_text() {
     reply_for_text(*refused, *transaction);
     co_return Next::command;
   }
-  if (transaction->bit_bucket || transaction->envelope.recipients.empty()) {
+  if (!kept || examined.discarded) {
     begin_anew();
     base::log_event(base::Severity::info, "message-thrown-away", fields);
     co_await pause(transaction->delay);
@@ -290,15 +335,15 @@ net::Awaitable<Session::Next> Session::finish_text() {
   }
   if (!lmtp()) {
     if (stored->taken) reply(250, "2.0.0", "Ok: queued as " + id);
-    else reply_refusal(joined_texts(stored->refused));
+    else reply_lines(550, "5.7.1", joined_texts(stored->refused));
     co_return Next::command;
   }
   for (const std::string& recipient : transaction->accepted) {
     const auto refused_by = std::find_if(stored->refused.begin(), stored->refused.end(), [&](const Committed::Refused& one) { return one.original == recipient; });
     // An address that led nowhere new shares the fate of the others.
-    if (refused_by != stored->refused.end()) reply_refusal(refused_by->text);
+    if (refused_by != stored->refused.end()) reply_lines(550, "5.7.1", refused_by->text);
     else if (stored->taken) reply(250, "2.0.0", "Ok: queued as " + id);
-    else reply_refusal(stored->refused.front().text);
+    else reply_lines(550, "5.7.1", stored->refused.front().text);
   }
   co_return Next::command;
 }

@@ -25,7 +25,7 @@ Result<LargeMessage> LargeMessage::create(base::Files& files, int spool_director
   message.directory_ = std::move(*directory);
   // Somebody who looks for orphans may hold the lock between our open and our lock, and remove the file: then again.
   for (int attempt = 0; attempt < 10; ++attempt) {
-    auto file = files.open(message.directory_.get(), message.name_, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0660);
+    auto file = files.open(message.directory_.get(), message.name_, O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0660);
     if (!file) {
       message.committed_ = true;  // whatever stands there is not ours to remove
       return file.error().in("large message");
@@ -70,6 +70,14 @@ Result<void> LargeMessage::append(std::string_view bytes) {
   checksum_ = base::crc32c(bytes, checksum_);
   size_bytes_ += bytes.size();
   return {};
+}
+
+Result<std::size_t> LargeMessage::read(std::uint64_t offset, std::span<char> into) const {
+  for (;;) {
+    const ssize_t got = ::pread(file_.get(), into.data(), into.size(), static_cast<off_t>(offset));
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return system_error(errno, "read large message");
+  }
 }
 
 Result<void> LargeMessage::sync() {

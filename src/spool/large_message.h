@@ -2,14 +2,15 @@
 #pragma once
 // A message that is too large for the journal: streamed to a file of its own in spool/large, which its record then names.
 //
-// A session creates one, appends what it receives (page cache only; the sync is the writer's, on a helper thread), and gives it to
-// JournalWriter::append_large(). The destructor removes the file unless its record has been committed. While the object
+// A session creates one, appends what it receives (page cache only; the sync is the writer's, on a helper thread), perhaps looks into
+// it, and gives it to JournalWriter::append_large(). The destructor removes the file unless its record has been committed. While the object
 // lives it holds a lock (flock) on the file, so that nobody takes it for an orphan.
 //
 // Failure: Kind::temporary, for instance when the disk is full; the object is then good for nothing but its destructor.
 #include "base/files.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,8 @@ class LargeMessage {
 
   // Adds to the end.
   Result<void> append(std::string_view bytes);
+  // What was appended, from `offset` on: as many bytes as fit and are there.
+  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const;
 
   [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
   [[nodiscard]] std::uint32_t checksum() const { return checksum_; }  // CRC32C of all bytes

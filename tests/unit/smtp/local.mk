@@ -4,6 +4,7 @@ tests_unit_smtp_smtp_test_SOURCES = tests/unit/main.cc tests/unit/policy/fixture
   tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h \
   tests/unit/smtp/auth_test.cc \
   tests/unit/smtp/command_test.cc \
+  tests/unit/smtp/examination_test.cc \
   tests/unit/smtp/session_test.cc \
   tests/unit/smtp/submission_test.cc \
   tests/unit/smtp/text_decoder_test.cc

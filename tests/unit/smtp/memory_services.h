@@ -63,6 +63,8 @@ class MemoryServices final : public smtp::Services {
       text += bytes;
       return {};
     }
+    [[nodiscard]] std::uint64_t size_bytes() const override { return text.size(); }
+    [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override { return mail::TextInMemory(text).read(offset, into); }
     std::string text;
 
    private:
@@ -72,6 +74,9 @@ class MemoryServices final : public smtp::Services {
   net::Awaitable<Result<smtp::Committed>> commit_large(mail::Envelope envelope, std::unique_ptr<smtp::LargeText> text, bool each_answered) override {
     co_return take(std::move(envelope), std::move(static_cast<MemoryFile&>(*text).text), true, each_answered);
   }
+
+  bool checks(const policy::SessionFacts&) override { return on_check != nullptr; }
+  net::Awaitable<smtp::CheckResult> check(smtp::MessageUnderCheck message) override { co_return on_check(message); }
 
   // By table and account; above the quota a use is exceeded.
   smtp::Counted count(std::string_view table, const std::string& account) override {
@@ -101,6 +106,7 @@ class MemoryServices final : public smtp::Services {
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
   std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
+  std::function<smtp::CheckResult(const smtp::MessageUnderCheck&)> on_check;  // what the server's own checks say; none: there are none
   std::function<void()> on_commit;  // what happens elsewhere while a session is under way
 
  private:
