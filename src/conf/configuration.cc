@@ -48,6 +48,11 @@ bool same_domains(const std::vector<TlsDomain>& a, const std::vector<TlsDomain>&
   });
 }
 
+bool same_milters(const std::vector<Milter>& a, const std::vector<Milter>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Milter& x, const Milter& y) { return x.name == y.name; }) &&
+         same_rows(a, b, "milters.*", &Scope::milter);
+}
+
 bool same_throttles(const std::vector<ThrottleTable>& a, const std::vector<ThrottleTable>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ThrottleTable& x, const ThrottleTable& y) { return x.name == y.name; }) &&
          same_rows(a, b, "throttle.*", &Scope::throttle);
@@ -165,6 +170,7 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
     if (is_of_server(setting) && !same(setting, {&a, nullptr, nullptr}, {&b, nullptr, nullptr})) changed(setting.reload, std::string(setting.name));
   if (!same_domains(old_one.tls.domains, new_one.tls.domains)) changed(Reload::running, "tls.domains");
   if (!same_throttles(old_one.throttle, new_one.throttle)) changed(Reload::running, "throttle");
+  if (!same_milters(old_one.milters, new_one.milters)) changed(Reload::running, "milters");
   for (std::size_t i = 0; i < kModules; ++i) {
     const auto module = static_cast<Module>(i);
     const std::string name = "listeners." + std::string(conf::to_string(module));
@@ -182,6 +188,45 @@ Difference reload_difference(const Configuration& old_one, const Configuration& 
     if (!same_rows(x.limits, y.limits, "limits[]", &Scope::limit)) changed(Reload::running, name + ".limits");
   }
   return difference;
+}
+
+std::vector<const Milter*> milters_of(const Configuration& configuration, const Listener& listener, const SocketRow& row) {
+  std::vector<const Milter*> milters;
+  for (const TextLine& line : row.milters.empty() ? listener.milters : row.milters)
+    for (const Milter& milter : configuration.milters)
+      if (base::equal_ignoring_case(milter.name, line.text)) milters.push_back(&milter);
+  return milters;
+}
+
+Result<MilterAddress> milter_address(std::string_view text) {
+  const auto colon = text.find(':');
+  const std::string family = base::lower(text.substr(0, colon));
+  std::string_view rest = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  MilterAddress address;
+  if (family == "unix" || family == "local") {
+    if (!rest.starts_with('/')) return Error{Kind::invalid, "the path of a socket begins with \"/\""};
+    // What a sockaddr_un holds.
+    if (rest.size() > 107) return Error{Kind::invalid, "the path of a socket has at most 107 characters"};
+    address.path = rest;
+    return address;
+  }
+  if (family != "inet" && family != "inet6") return Error{Kind::invalid, "it begins with \"unix:\" or \"inet:\""};
+  std::string_view host, port;
+  if (const auto at = rest.find('@'); at != std::string_view::npos) {
+    port = rest.substr(0, at);
+    host = rest.substr(at + 1);
+  } else if (const auto last = rest.rfind(':'); last != std::string_view::npos) {
+    host = rest.substr(0, last);
+    port = rest.substr(last + 1);
+  }
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (base::equal_ignoring_case(host, "localhost")) host = family == "inet6" ? "::1" : "127.0.0.1";
+  const auto number = base::number_from<std::uint16_t>(port);
+  if (!number || *number == 0) return Error{Kind::invalid, "a port is a number from 1 to 65535"};
+  const auto parsed = net::Address::parse(host);
+  if (!parsed) return Error{Kind::invalid, "the host is an address: " + parsed.error().what};
+  address.endpoint = {*parsed, *number};
+  return address;
 }
 
 Result<net::Endpoint> name_server(std::string_view text) {

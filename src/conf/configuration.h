@@ -71,6 +71,7 @@ struct SocketRow {
   bool proxy = false;                 // each connection begins with a PROXY header (listeners.md 4.4)
   net::AddressList trusted_proxies;   // who may send one; not empty with `proxy`
   std::optional<unsigned> dscp;       // code point of what we send (RFC 2474); empty: the system's
+  std::vector<TextLine> milters;      // instead of the listener's; empty: those
   unsigned number = 0;                // of the row in the text, from 0; rows with port 0 have one too
   Place place;
 };
@@ -113,6 +114,7 @@ struct Listener {
   std::chrono::seconds idle_time{300};
   std::chrono::seconds login_time{60};  // until login, where there is one
   bool clients_only = false;  // whoever is not on client_addresses gets one error (L-15); services with a login only
+  std::vector<TextLine> milters;  // names, in the order in which they are asked; see milters_of()
   std::vector<TextLine> dns_verify_domain;  // DNS lists: who is on one is refused, unless PORT_ACCESS has an entry for him (access-control.md 8.2)
   std::vector<SocketRow> sockets;
   Place place;
@@ -294,6 +296,39 @@ struct Relay {
   std::uint16_t mail_host_port = 24;
 };
 
+// A filter outside the server that looks at mail while it comes in (milter/chain.h).
+struct Milter {
+  std::string name;     // as the text has it; listeners refer to it by that
+  std::string address;  // as milter_address() reads it
+  std::chrono::milliseconds connect_time{30000};
+  std::chrono::milliseconds command_time{30000};          // for the answer to one command
+  std::chrono::milliseconds end_of_message_time{300000};  // for the next answer once it has the whole message
+  enum class WhenDown : std::uint8_t { tempfail, accept, reject } when_down = WhenDown::tempfail;
+  Place place;
+};
+inline constexpr std::size_t kMaxMilters = 32;
+inline constexpr std::size_t kMaxMilterNameBytes = 32;
+// Of a socket row or listener that names it alone: none at all.
+inline constexpr std::string_view kNoMilters = "none";
+
+// Where a milter listens: the path of a Unix socket, or an address and port.
+struct MilterAddress {
+  std::string path;        // absolute; empty: over TCP
+  net::Endpoint endpoint;
+};
+// "unix:/run/opendkim/opendkim.sock" ("local:" means the same), "inet:127.0.0.1:8891", "inet:[::1]:8891", "inet:8891@127.0.0.1" ("inet6:" means the
+// same); the host is an address or "localhost". Kind::invalid with the reason.
+Result<MilterAddress> milter_address(std::string_view text);
+
+// Limits of each program that the conversion channel starts (access-control.md 7).
+struct Conversion {
+  std::chrono::seconds time{300};                          // then it is killed, with all that it has started
+  std::chrono::seconds cpu_time{60};
+  std::uint64_t memory_bytes = 2ULL * 1024 * 1024 * 1024;  // of address space, a process
+  std::uint64_t file_bytes = 256 * 1024 * 1024;            // of each file that it writes
+  unsigned processes = 64;                                 // that it may have with its own
+};
+
 struct Pop3Limits {
   std::size_t command_bytes = 512;
   unsigned errors = 20;
@@ -383,6 +418,7 @@ struct Children {
   unsigned managesieve = 1;
   unsigned delivery = 0;  // 0: one a core
   unsigned relay = 1;
+  unsigned conversion = 0;  // 0: there is no conversion channel, and the table CONVERSIONS is not asked
   std::chrono::seconds age{86400};       // then replaced
   std::uint64_t sessions = 1000000;      // served, then replaced
 };
@@ -500,6 +536,8 @@ struct Configuration {
   Quota quota;
   Queue queue;
   Relay relay;
+  Conversion conversion;
+  std::vector<Milter> milters;
   Pop3Limits pop3;
   ManageSieveLimits managesieve;
   Submission submission;
@@ -561,6 +599,9 @@ Loaded load_text(std::string_view text, const std::string& name);
 
 // "192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[2001:db8::53]:5353"; the port is 53 if none is given.
 Result<net::Endpoint> name_server(std::string_view text);
+
+// The milters of a socket row in their order: its own, or those of its listener. Names are checked.
+std::vector<const Milter*> milters_of(const Configuration& configuration, const Listener& listener, const SocketRow& row);
 
 // Longest file of a named address list.
 inline constexpr std::size_t kMaxListFileBytes = 1024 * 1024;

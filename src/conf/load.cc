@@ -153,6 +153,7 @@ class Reader {
       if (name == "listeners") read_listeners(node);
       else if (name == "tls") read_tls(node);
       else if (name == "throttle") read_throttle(node);
+      else if (name == "milters") read_milters(node);
       else if (name != "lists" && name != "list_texts") read_member(node, "", "");
     }
     make_absolute(configuration_.relay.authorities);
@@ -516,6 +517,65 @@ class Reader {
       mistake(place(group), "throttle", "expected at most " + std::to_string(kMaxThrottleEntries) + " max_entries in all tables together, found " + std::to_string(entries));
   }
 
+  // Filters outside the server, by name.
+  void read_milters(const Node& group) {
+    if (!group.isGroup()) return mistake(place(group), "milters", "expected a group { } with a group for each milter, found " + kind_of(group));
+    if (group.getLength() > static_cast<int>(kMaxMilters))
+      return mistake(place(group), "milters", "expected at most " + std::to_string(kMaxMilters) + " milters, found " + std::to_string(group.getLength()));
+    for (int i = 0; i < group.getLength(); ++i) {
+      const Node& node = group[i];
+      const std::string shown = join("milters", node.getName());
+      if (!node.isGroup()) {
+        mistake(place(node), shown, "expected a group { address = ...; }, found " + kind_of(node));
+        continue;
+      }
+      Milter milter;
+      milter.name = node.getName();
+      milter.place = place(node);
+      scope_.milter = &milter;
+      const std::size_t before = loaded_.mistakes.size();
+      for (int k = 0; k < node.getLength(); ++k) read_member(node[k], "milters.*", shown);
+      scope_.milter = nullptr;
+      const bool read_well = loaded_.mistakes.size() == before;
+      const bool named_well = milter.name.size() <= kMaxMilterNameBytes && !base::equal_ignoring_case(milter.name, kNoMilters);
+      if (!named_well)
+        mistake(milter.place, shown, "expected a name of at most " + std::to_string(kMaxMilterNameBytes) + " characters other than \"" + std::string(kNoMilters) + "\"");
+      for (const Milter& other : configuration_.milters)
+        if (base::equal_ignoring_case(other.name, milter.name))
+          mistake(milter.place, shown, "a milter of this name stands already at " + other.place.file + ":" + std::to_string(other.place.line));
+      constexpr std::string_view kExpected = "expected an address such as \"unix:/run/filter.sock\" or \"inet:127.0.0.1:8891\", found ";
+      if (!node.exists("address"))
+        mistake(milter.place, shown + ".address", std::string(kExpected) + "nothing");
+      else if (const auto address = milter_address(milter.address); !address && read_well)
+        mistake(place(node["address"]), shown + ".address", std::string(kExpected) + "\"" + base::printable(milter.address, 64) + "\": " + address.error().what);
+      configuration_.milters.push_back(std::move(milter));
+    }
+  }
+
+  // Names of milters in listeners and socket rows.
+  void check_milters() {
+    const auto check = [&](const std::vector<TextLine>& lines, const Place& where, const std::string& shown, Module module) {
+      if (lines.empty()) return;
+      if (module != Module::smtp && module != Module::lmtp)
+        return mistake(lines.front().place, shown, "only services that take mail have milters: smtp and lmtp");
+      if (lines.size() > kMaxMilters)
+        return mistake(where, shown, "expected at most " + std::to_string(kMaxMilters) + " milters, found " + std::to_string(lines.size()));
+      if (lines.size() == 1 && base::equal_ignoring_case(lines.front().text, kNoMilters)) return;
+      for (std::size_t i = 0; i < lines.size(); ++i) {
+        const auto is_this = [&](const auto& other, const std::string& name) { return base::equal_ignoring_case(name, other); };
+        if (std::none_of(configuration_.milters.begin(), configuration_.milters.end(), [&](const Milter& one) { return is_this(lines[i].text, one.name); }))
+          mistake(lines[i].place, shown, "expected the name of a milter in the group milters, found \"" + base::printable(lines[i].text, 64) + "\"");
+        if (std::any_of(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(i), [&](const TextLine& one) { return is_this(lines[i].text, one.text); }))
+          mistake(lines[i].place, shown, "\"" + base::printable(lines[i].text, 64) + "\" stands twice in the list");
+      }
+    };
+    for (const Listener& listener : configuration_.listeners) {
+      const std::string shown = "listeners." + std::string(to_string(listener.module));
+      check(listener.milters, listener.place, shown + ".milters", listener.module);
+      for (const SocketRow& row : listener.sockets) check(row.milters, row.place, shown + ".sockets[" + std::to_string(row.number) + "].milters", listener.module);
+    }
+  }
+
   // A setting that exists, but not for a service over UDP, is a mistake of its own.
   bool not_for_udp(const Node& node, const std::string& group, const std::string& shown_group) {
     if (is_for_udp(node.getName(), group.ends_with("[]")) || find_setting(join(group, node.getName())) == nullptr) return false;
@@ -643,6 +703,7 @@ class Reader {
       for (SocketRow& row : listener.sockets)
         if (row.client_list) row.addresses = configuration_.client_addresses;
     check_sockets();
+    check_milters();
     check_tls();
     if (const Listener* const snmp = find_listener(configuration_, Module::snmp);
         snmp != nullptr && !snmp->sockets.empty() && configuration_.snmp.community.empty())

@@ -37,6 +37,8 @@ template <auto... Path>
 Target certificate(const Scope& scope) { return target_of(follow<Path...>(*scope.certificate)); }
 template <auto... Path>
 Target throttle(const Scope& scope) { return target_of(follow<Path...>(*scope.throttle)); }
+template <auto... Path>
+Target milter(const Scope& scope) { return target_of(follow<Path...>(*scope.milter)); }
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHour = 3600, kDay = 24 * kHour;
@@ -74,6 +76,18 @@ const Setting kSettings[] = {
   {"throttle.*.max_entries", Type::number, "1000", 1, kMaxThrottleEntries, "keys", "", running, &throttle<&ThrottleTable::max_entries>},
   {"throttle.*.penalize", Type::boolean, "false", 0, 0, "", "", running, &throttle<&ThrottleTable::penalize>},
   {"throttle.*.count", Type::word, "average", 0, 0, "", "average|periods", running, &throttle<&ThrottleTable::count>},
+
+  {"milters.*.address", Type::text, "", 1, 300, "", "", running, &milter<&Milter::address>},
+  {"milters.*.connect_time", Type::duration, "30000", 100, 600'000, "ms", "", running, &milter<&Milter::connect_time>},
+  {"milters.*.command_time", Type::duration, "30000", 100, 600'000, "ms", "", running, &milter<&Milter::command_time>},
+  {"milters.*.end_of_message_time", Type::duration, "300000", 100, 3600'000, "ms", "", running, &milter<&Milter::end_of_message_time>},
+  {"milters.*.when_down", Type::word, "tempfail", 0, 0, "", "tempfail|accept|reject", running, &milter<&Milter::when_down>},
+
+  {"conversion.time", Type::duration, "300", 1, 3600, "s", "", running, &server<&C::conversion, &Conversion::time>},
+  {"conversion.cpu_time", Type::duration, "60", 1, 3600, "s", "", running, &server<&C::conversion, &Conversion::cpu_time>},
+  {"conversion.memory_bytes", Type::size, "2 GiB", 16 * kMiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::memory_bytes>},
+  {"conversion.file_bytes", Type::size, "256 MiB", 64 * kKiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::file_bytes>},
+  {"conversion.processes", Type::number, "64", 1, 10'000, "processes", "", running, &server<&C::conversion, &Conversion::processes>},
 
   {"filter_discard", Type::number, "1", 1, 2, "", "", running, &server<&C::filters, &Filters::discard>},
   {"filter_jettison", Type::number, "1", 1, 2, "", "", running, &server<&C::filters, &Filters::jettison>},
@@ -137,6 +151,7 @@ const Setting kSettings[] = {
   {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
   {"listeners.*.clients_only", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::clients_only>},
+  {"listeners.*.milters", Type::lines, "", 0, 0, "", "", running, &listener<&Listener::milters>},
   {"listeners.*.dns_verify_domain", Type::lines, "", 0, 0, "", "", running, &listener<&Listener::dns_verify_domain>},
   {"listeners.*.sockets[].port", Type::number, "", 0, 65535, "", "", running, &row<&SocketRow::port>},
   {"listeners.*.sockets[].address", Type::local_address, "all", 0, 0, "", "", running, &row<&SocketRow::address>},
@@ -148,6 +163,7 @@ const Setting kSettings[] = {
   {"listeners.*.sockets[].proxy", Type::boolean, "false", 0, 0, "", "", running, &row<&SocketRow::proxy>},
   {"listeners.*.sockets[].trusted_proxies", Type::address_list, "", 0, 0, "", "", running, &row<&SocketRow::trusted_proxies>},
   {"listeners.*.sockets[].dscp", Type::number, "", 0, 63, "code point", "", running, &row<&SocketRow::dscp>},
+  {"listeners.*.sockets[].milters", Type::lines, "", 0, 0, "", "", running, &row<&SocketRow::milters>},
 
   {"tls.least_version", Type::word, "1.2", 0, 0, "", "1.2|1.3", running, &server<&C::tls, &Tls::least_version>},
   {"tls.ciphers", Type::text, "ECDHE+AESGCM:ECDHE+CHACHA20", 1, 4000, "", "", running, &server<&C::tls, &Tls::ciphers>},
@@ -354,6 +370,7 @@ const Setting kSettings[] = {
   {"children.managesieve", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::managesieve>},
   {"children.delivery", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::delivery>},
   {"children.relay", Type::number, "1", 1, 64, "children", "", running, &server<&C::children, &Children::relay>},
+  {"children.conversion", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::conversion>},
   {"children.age", Type::duration, "86400", 1, 365 * kDay, "s", "", running, &server<&C::children, &Children::age>},
   {"children.sessions", Type::number, "1000000", 1, 1'000'000'000'000, "sessions", "", running, &server<&C::children, &Children::sessions>},
 

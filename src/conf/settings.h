@@ -52,10 +52,11 @@ struct Scope {
   TlsDomain* domain = nullptr;
   TlsCertificate* certificate = nullptr;
   ThrottleTable* throttle = nullptr;
+  Milter* milter = nullptr;
 };
 
 struct Setting {
-  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules, "throttle.*.quota" for all tables; "listeners.*.sockets[].port", "listeners.*.limits[].list",
+  // "smtp.message_bytes"; "listeners.*.idle_time" once for all modules, "throttle.*.quota" for all tables, "milters.*.address" for all milters; "listeners.*.sockets[].port", "listeners.*.limits[].list",
   // "tls.domains[].names" for each row.
   std::string_view name;
   Type type;

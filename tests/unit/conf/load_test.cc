@@ -74,6 +74,8 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(rows_of_limits_are_checked);
   CPPUNIT_TEST(rules_that_are_only_tried_are_named);
   CPPUNIT_TEST(tables_of_counters_are_groups_by_name);
+  CPPUNIT_TEST(milters);
+  CPPUNIT_TEST(addresses_of_milters);
   CPPUNIT_TEST(limits_of_submission_are_tables_of_counters);
   CPPUNIT_TEST(managesieve_has_its_limits);
   CPPUNIT_TEST(places_of_settings_are_kept);
@@ -823,6 +825,54 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(listener.sockets[0].dry_run);
     has(conf::load_text("listeners : { smtp : { dry_run = [ \"blocked\",\n \"all\" ]; }; };", "t"), {2, "listeners.smtp.dry_run", "found \"all\""});
     has(conf::load_text("listeners : { smtp : { dry_run = true; }; };", "t"), {1, "listeners.smtp.dry_run", "a list of texts, each one of \"restriction\""});
+  }
+
+  void milters() {
+    const std::string kGroup = "milters = { rspamd = { address = \"unix:/run/rspamd/milter.sock\"; when_down = \"accept\"; };\n opendkim = { address = \"inet:8891@localhost\"; command_time = \"5 s\"; }; };\n";
+    const auto text = [&](const std::string& listener, const std::string& row) {
+      return "listeners = { smtp = { " + listener + "\n sockets = ( { port = 25; }, { port = 587; " + row + " } ); }; };\n";
+    };
+    const auto good = conf::load_text(text("milters = ( \"rspamd\", \"OpenDKIM\" );", "milters = ( \"none\" );") + kGroup, "t.conf");
+    CPPUNIT_ASSERT(good.usable());
+    const conf::Configuration& configuration = good.configuration;
+    const conf::Listener& smtp = configuration.listeners[0];
+    const auto first = conf::milters_of(configuration, smtp, smtp.sockets[0]);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, first.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("opendkim"), first[1]->name);
+    CPPUNIT_ASSERT(first[0]->when_down == conf::Milter::WhenDown::accept && first[1]->when_down == conf::Milter::WhenDown::tempfail);
+    CPPUNIT_ASSERT(first[1]->command_time == std::chrono::seconds(5) && first[1]->end_of_message_time == std::chrono::minutes(5));
+    CPPUNIT_ASSERT(conf::milters_of(configuration, smtp, smtp.sockets[1]).empty());
+    const auto other = conf::load_text(text("", "milters = ( \"opendkim\" );") + kGroup, "t.conf");
+    CPPUNIT_ASSERT(other.usable());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, conf::milters_of(other.configuration, other.configuration.listeners[0], other.configuration.listeners[0].sockets[1]).size());
+    const auto difference = conf::reload_difference(configuration, other.configuration);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, difference.running.size());
+    has(conf::load_text(text("milters = ( \"none\", \"rspamd\" );", "milters = ( \"opendkim\",\n \"opendkim\" );") + kGroup, "t.conf"), {1, "listeners.smtp.milters", "found \"none\""});
+    has(conf::load_text(text("", "milters = ( \"opendkim\",\n \"opendkim\" );") + kGroup, "t.conf"), {3, "listeners.smtp.sockets[1].milters", "stands twice"});
+    has(conf::load_text("listeners = { pop3 = { milters = ( \"rspamd\" ); sockets = ( { port = 110; } ); }; };\n" + kGroup, "t.conf"), {1, "listeners.pop3.milters", "smtp and lmtp"});
+    const auto bad = conf::load_text(kSmtp + "milters = { a = { };\n A = { address = \"/run/a\"; };\n b = 5;\n none = { address = \"unix:/a\"; };\n c = { address = \"unix:/a\"; when_down = \"defer\"; command_time = 5; }; };\n", "t.conf");
+    const int line = static_cast<int>(std::count(kSmtp.begin(), kSmtp.end(), '\n'));
+    has(bad, {line + 1, "milters.a.address", "found nothing"});
+    has(bad, {line + 2, "milters.A", "stands already at t.conf"});
+    has(bad, {line + 2, "milters.A.address", "it begins with \"unix:\" or \"inet:\""});
+    has(bad, {line + 3, "milters.b", "expected a group"});
+    has(bad, {line + 4, "milters.none", "other than \"none\""});
+    has(bad, {line + 5, "milters.c.when_down", "\"tempfail\", \"accept\", \"reject\""});
+    has(bad, {line + 5, "milters.c.command_time", "found 5"});
+    has(conf::load_text(kSmtp + "conversion = { time = 0; cpu_time = 3601; memory_bytes = 5; file_bytes = 5; processes = 0; };\nchildren = { conversion = 65; };\n", "t.conf"), {line + 1, "conversion.processes", "found 0"});
+  }
+
+  void addresses_of_milters() {
+    struct { const char* text; const char* path; const char* endpoint; } rows[] = {{"unix:/run/a.sock", "/run/a.sock", ""}, {"local:/a", "/a", ""}, {"inet:127.0.0.1:8891", "", "127.0.0.1:8891"},
+        {"inet:8891@localhost", "", "127.0.0.1:8891"}, {"INET:[::1]:8891", "", "[::1]:8891"}, {"inet6:8891@localhost", "", "[::1]:8891"}};
+    for (const auto& row : rows) {
+      const auto address = conf::milter_address(row.text);
+      CPPUNIT_ASSERT_MESSAGE(row.text, address.has_value());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, std::string(row.path), address->path);
+      if (address->path.empty()) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, std::string(row.endpoint), address->endpoint.to_string());
+    }
+    for (const std::string& text : {std::string(), std::string("unix:run/a"), std::string("inet:127.0.0.1"), std::string("inet:0@127.0.0.1"), std::string("inet:65536@127.0.0.1"), std::string("inet:8891@host.example"), "unix:/" + std::string(107, 'a')})
+      CPPUNIT_ASSERT_MESSAGE(text, !conf::milter_address(text));
   }
 
   void tables_of_counters_are_groups_by_name() {

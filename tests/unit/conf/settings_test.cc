@@ -49,11 +49,12 @@ class SettingsTest : public CppUnit::TestFixture {
     for (const auto& setting : conf::all_settings()) CPPUNIT_ASSERT_MESSAGE(std::string(setting.name), names.insert(setting.name).second);
   }
 
-  static conf::Scope scope_of(conf::Configuration& configuration, conf::SocketRow& row, conf::ThrottleTable& throttle) {
+  static conf::Scope scope_of(conf::Configuration& configuration, conf::SocketRow& row, conf::ThrottleTable& throttle, conf::Milter& milter) {
     conf::Scope scope;
     scope.configuration = &configuration;
     scope.row = &row;
     scope.throttle = &throttle;
+    scope.milter = &milter;
     return scope;
   }
 
@@ -62,14 +63,15 @@ class SettingsTest : public CppUnit::TestFixture {
     conf::Configuration from_structs, from_table;
     conf::SocketRow row_from_structs, row_from_table;
     conf::ThrottleTable throttle_from_structs, throttle_from_table;
+    conf::Milter milter_from_structs, milter_from_table;
     for (const auto& setting : conf::all_settings()) {
       if (setting.fallback.empty() || setting.name == "base_directory" || setting.type == conf::Type::address_list) continue;
       if (setting.name.starts_with("listeners.") && setting.name.find("[]") == std::string_view::npos) continue;
       std::vector<conf::Mistake> mistakes;
-      conf::assign(setting, scope_of(from_table, row_from_table, throttle_from_table), conf::value_from(setting, setting.fallback), {}, std::string(setting.name), mistakes, {});
+      conf::assign(setting, scope_of(from_table, row_from_table, throttle_from_table, milter_from_table), conf::value_from(setting, setting.fallback), {}, std::string(setting.name), mistakes, {});
       CPPUNIT_ASSERT_MESSAGE(std::string(setting.name), mistakes.empty());
       CPPUNIT_ASSERT_MESSAGE(std::string(setting.name),
-                             conf::same(setting, scope_of(from_structs, row_from_structs, throttle_from_structs), scope_of(from_table, row_from_table, throttle_from_table)));
+                             conf::same(setting, scope_of(from_structs, row_from_structs, throttle_from_structs, milter_from_structs), scope_of(from_table, row_from_table, throttle_from_table, milter_from_table)));
     }
   }
 
@@ -80,7 +82,8 @@ class SettingsTest : public CppUnit::TestFixture {
         conf::Listener listener;
         conf::SocketRow row;
         conf::ThrottleTable throttle;
-        conf::Scope scope = scope_of(configuration, row, throttle);
+        conf::Milter milter;
+        conf::Scope scope = scope_of(configuration, row, throttle, milter);
         scope.listener = &listener;
         const auto text = conf::fallback_for(setting, static_cast<conf::Module>(module));
         if (text.empty()) continue;
