@@ -107,7 +107,8 @@ std::vector<Capability> capabilities(std::uint32_t abilities);     // those that
 
 // Facts about a program that a host may want before it runs it.
 struct ProgramFacts {
-  bool can_reject = false;
+  bool can_reject = false;              // reject, ereject or refuse can be reached, in this script or one that it includes
+  bool asks_lists = false;              // Host::list_contains() and its neighbours may be called
   std::size_t instructions = 0;
   std::size_t bytes = 0;                // memory it takes, about
 };

@@ -103,6 +103,54 @@ std::optional<std::uint32_t> Builder::script(const std::string& name, std::strin
   return unit;
 }
 
+namespace {
+
+// Follows all ways through a program, whatever its tests may say.
+bool a_way_rejects(const Program& program) {
+  using Operation = Instruction::Operation;
+  std::vector<bool> known(program.instructions.size());
+  std::vector<std::uint32_t> ways;
+  const auto follow = [&](std::uint32_t at) {
+    if (at >= known.size() || known[at]) return;
+    known[at] = true;
+    ways.push_back(at);
+  };
+  // The script that was given comes behind those that it includes, in its unit.
+  follow(program.units.front().first);
+  while (!ways.empty()) {
+    const std::uint32_t at = ways.back();
+    ways.pop_back();
+    const Instruction& instruction = program.instructions[at];
+    switch (instruction.operation) {
+      case Operation::finish:
+      case Operation::stop: break;
+      case Operation::jump: follow(instruction.argument); break;
+      case Operation::jump_if_true:
+      case Operation::jump_if_false:
+        follow(instruction.argument);
+        follow(at + 1);
+        break;
+      case Operation::step: {
+        const Step& step = *program.steps[instruction.argument];
+        if (step.rejects()) return true;
+        if (const auto unit = step.called_unit()) follow(program.units[*unit].first);
+        if (!step.ends_script()) follow(at + 1);
+        break;
+      }
+      case Operation::enter:
+      case Operation::again:
+      case Operation::leave:
+      case Operation::need:
+      case Operation::negate:
+      case Operation::set_true:
+      case Operation::set_false: follow(at + 1); break;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 Compiled Builder::take() {
   Compiled done;
   if (!broken_ && facts(*program_).bytes > options_.limits.program_bytes) {
@@ -111,6 +159,7 @@ Compiled Builder::take() {
     broken_ = true;
   }
   program_->regex_bytes = options_.limits.regex_bytes - regex_bytes_;
+  if (!broken_) program_->can_reject = a_way_rejects(*program_);
   if (!broken_) done.program = program_;
   done.mistakes = std::move(mistakes_);
   done.mistakes.insert(done.mistakes.end(), std::make_move_iterator(included_mistakes_.begin()), std::make_move_iterator(included_mistakes_.end()));
@@ -724,8 +773,12 @@ std::string Compiler::constant(const StringItem& item, std::string_view what) {
 }
 
 void Compiler::check_list(const Text& name, Place place) {
+  program().asks_lists = true;
   if (!name.is_constant()) return;
-  if (!options().list_exists || !options().list_exists(list_name(name.constant()))) error(place, "there is no list " + in_quotes(name.constant()));
+  const std::string list = list_name(name.constant());
+  auto& lists = program().lists;
+  if (!options().list_exists || !options().list_exists(list)) error(place, "there is no list " + in_quotes(name.constant()));
+  else if (std::find(lists.begin(), lists.end(), list) == lists.end()) lists.push_back(list);
 }
 
 std::uint32_t Compiler::field_name(std::string_view name) {
@@ -788,7 +841,7 @@ std::optional<std::string> redirect_address(std::string_view text) {
   return mailbox->to_string();
 }
 
-std::optional<std::string> mailbox_name(std::string_view text, std::string& problem) {
+std::optional<std::string> mailbox_name(std::string_view text, std::string_view separators, std::string& problem) {
   constexpr std::size_t kLongest = 1000, kDeepest = 32;
   const auto refuse = [&](std::string_view why) {
     problem = "mailbox name " + in_quotes(text) + " " + std::string(why);
@@ -798,13 +851,15 @@ std::optional<std::string> mailbox_name(std::string_view text, std::string& prob
   if (text.size() > kLongest) return refuse("is longer than 1000 bytes");
   if (!base::is_utf8(text)) return refuse("is not valid UTF-8");
   if (std::any_of(text.begin(), text.end(), base::is_control)) return refuse("has a control character");
-  const auto parts = base::split(text, '/');
+  if (separators.find('/') == std::string_view::npos && text.find('/') != std::string_view::npos) return refuse("has a \"/\"; its parts stand between \".\" here");
+  std::string name(text);
+  if (separators.find('.') != std::string_view::npos) std::replace(name.begin(), name.end(), '.', '/');
+  const auto parts = base::split(name, '/');
   if (parts.size() > kDeepest) return refuse("has more than 32 parts");
   for (const std::string_view part : parts) {
     if (part.empty()) return refuse("has an empty part");
     if (part == "." || part == "..") return refuse("has a part \".\" or \"..\"");
   }
-  std::string name(text);
   if (base::equal_ignoring_case(parts.front(), "INBOX")) name.replace(0, 5, "INBOX");
   return name;
 }
@@ -847,6 +902,7 @@ std::vector<Capability> capabilities(std::uint32_t abilities) {
 ProgramFacts facts(const Program& program) {
   ProgramFacts found;
   found.can_reject = program.can_reject;
+  found.asks_lists = program.asks_lists;
   found.instructions = program.instructions.size();
   found.bytes = program.instructions.size() * sizeof(Instruction) + program.steps.size() * 256 + program.regex_bytes;
   return found;

@@ -98,7 +98,7 @@ class Compiler {
   Matcher matcher(const Arguments& arguments, const Argument& keys);
   Matcher matcher(const Arguments& arguments);   // without keys
 
-  // Reports a constant that names no external list.
+  // Notes that the program asks external lists, and reports a constant that names none.
   void check_list(const Text& name, Place place);
 
   // Number of a variable; it comes into being with its first mention. Nothing if the name is malformed, or there are too many.
@@ -170,8 +170,8 @@ class Compiler {
 // Checks shared by several extensions.
 // The one address of `text` in canonical form; nothing if there is none, or more than one, or a group.
 std::optional<std::string> redirect_address(std::string_view text);
-// A mailbox name in the form that actions carry; an error text if it is none.
-std::optional<std::string> mailbox_name(std::string_view text, std::string& problem);
+// A mailbox name in the form that actions carry, from one whose parts stand between any of `separators`; an error text if it is none.
+std::optional<std::string> mailbox_name(std::string_view text, std::string_view separators, std::string& problem);
 
 // The full name of an external list: ":addrbook:x" is short for one of RFC 6134 section 2.1.
 std::string list_name(std::string_view name);

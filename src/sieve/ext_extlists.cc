@@ -23,6 +23,7 @@ class ValidList : public Step {
 std::unique_ptr<Step> compile_valid_list(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<ValidList>();
   step->names = compiler.texts(arguments.at(0));
+  compiler.program().asks_lists = true;
   return step;
 }
 

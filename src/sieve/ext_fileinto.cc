@@ -48,7 +48,7 @@ bool is_special_use(std::string_view text) {
 FilingTarget::FilingTarget(Compiler& compiler, const Arguments& arguments, const StringItem& mailbox) : mailbox_(compiler.text(mailbox)), create_(arguments.has("create")), flags_(compiler, arguments) {
   if (mailbox_.is_constant()) {
     std::string problem;
-    auto found = mailbox_name(mailbox_.constant(), problem);
+    auto found = mailbox_name(mailbox_.constant(), compiler.options().run_limits.mailbox_separators, problem);
     if (!found) compiler.error(mailbox.place, problem);
     name_ = found.value_or("");
   }
@@ -66,7 +66,7 @@ std::optional<FileCopy> FilingTarget::value(Run& run) const {
   target.mailbox = name_;
   if (!mailbox_.is_constant()) {
     std::string scratch, problem;
-    auto found = mailbox_name(mailbox_.value(run, scratch), problem);
+    auto found = mailbox_name(mailbox_.value(run, scratch), run.limits().mailbox_separators, problem);
     if (!found) {
       run.fail(problem);
       return std::nullopt;
@@ -94,7 +94,7 @@ void FilingTarget::carry(Archive& archive) {
   archive(mailbox_, create_, use_, id_, flags_);
   if (!archive.reads() || !mailbox_.is_constant()) return;
   std::string problem;
-  auto found = mailbox_name(mailbox_.constant(), problem);
+  auto found = mailbox_name(mailbox_.constant(), archive.limits().mailbox_separators, problem);
   if (!found) archive.fail();
   name_ = std::move(found).value_or("");
 }

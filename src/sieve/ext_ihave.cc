@@ -52,6 +52,7 @@ class ErrorAction : public Step {
     return false;
   }
   void carry(Archive& archive) override { archive(text); }
+  [[nodiscard]] bool ends_script() const override { return true; }
 };
 
 std::unique_ptr<Step> compile_error(Compiler& compiler, const Arguments& arguments) {

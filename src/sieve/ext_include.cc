@@ -32,6 +32,7 @@ class Include : public Step {
     archive(there, once);
     if (there) archive.unit(unit);
   }
+  [[nodiscard]] std::optional<std::uint32_t> called_unit() const override { return there ? std::optional(unit) : std::nullopt; }
 };
 
 class Nothing : public Step {
@@ -63,6 +64,7 @@ class Return : public Step {
     return true;
   }
   void carry(Archive& /*archive*/) override {}
+  [[nodiscard]] bool ends_script() const override { return true; }
 };
 
 std::unique_ptr<Step> compile_return(Compiler&, const Arguments&) { return std::make_unique<Return>(); }

@@ -15,7 +15,7 @@ class MailboxExists : public Step {
     std::string scratch, problem;
     for (const Text& text : names) {
       if (!run.spend(16)) return false;   // the host may have to look at a disk
-      const auto name = mailbox_name(text.value(run, scratch), problem);
+      const auto name = mailbox_name(text.value(run, scratch), run.limits().mailbox_separators, problem);
       if (!name || !run.host().mailbox_exists(*name)) return false;
     }
     return true;

@@ -21,9 +21,9 @@ bool is_entry(std::string_view name) {
 }
 
 // The mailbox that a text names; nothing if it can't be one's name.
-std::optional<std::string> mailbox(std::string_view text) {
+std::optional<std::string> mailbox(const Run& run, std::string_view text) {
   std::string problem;
-  return mailbox_name(text, problem);
+  return mailbox_name(text, run.limits().mailbox_separators, problem);
 }
 
 void warn_about_entries(Compiler& compiler, const Argument& names, const std::vector<Text>& texts) {
@@ -42,7 +42,7 @@ class Metadata : public Step {
     std::optional<std::string> name;
     bool askable = true;
     if (box) {
-      name = mailbox(box->value(run, scratch));
+      name = mailbox(run, box->value(run, scratch));
       askable = name.has_value();
     }
     const std::string wanted = entry.value(run);
@@ -73,7 +73,7 @@ class MetadataExists : public Step {
     std::string scratch;
     std::optional<std::string> name;
     if (box) {
-      name = mailbox(box->value(run, scratch));
+      name = mailbox(run, box->value(run, scratch));
       if (!name) return false;
     }
     return std::all_of(entries.begin(), entries.end(), [&](const Text& text) {

@@ -36,6 +36,7 @@ class Reject : public Step {
     if (kind != Action::Kind::reject && kind != Action::Kind::ereject && kind != Action::Kind::refuse) archive.fail();
     archive(reason);
   }
+  [[nodiscard]] bool rejects() const override { return true; }
 };
 
 template <Action::Kind kind>
@@ -45,7 +46,6 @@ std::unique_ptr<Step> compile_reject(Compiler& compiler, const Arguments& argume
   step->reason = compiler.text(arguments.at(0).strings.front());
   if (step->reason.is_constant())
     if (const auto problem = problem_with(step->reason.constant())) compiler.error(arguments.at(0).place, *problem);
-  compiler.program().can_reject = true;
   return step;
 }
 

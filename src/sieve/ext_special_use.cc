@@ -20,7 +20,7 @@ class SpecialUseExists : public Step {
     std::optional<std::string> among;
     if (mailbox) {
       std::string scratch, problem;
-      among = mailbox_name(mailbox->value(run, scratch), problem);
+      among = mailbox_name(mailbox->value(run, scratch), run.limits().mailbox_separators, problem);
       if (!among) return false;
     }
     return std::all_of(uses.begin(), uses.end(), [&](const Text& text) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,11 @@ class Step {
   // All that perform() needs, to or from the bytes of a program that is kept (archive.h). A new member here, or another meaning
   // of one, is another kProgramVersion (program_code.h).
   virtual void carry(Archive& archive) = 0;
+  // For whoever follows the program without running it: that it refuses the message; that nothing behind it runs in this script; the unit
+  // that it calls.
+  [[nodiscard]] virtual bool rejects() const { return false; }
+  [[nodiscard]] virtual bool ends_script() const { return false; }
+  [[nodiscard]] virtual std::optional<std::uint32_t> called_unit() const { return std::nullopt; }
 
   Place place;
   std::string name;
@@ -112,7 +118,9 @@ class Program {
   std::vector<std::string> global_variables;
   std::vector<std::string> capabilities; // that `ihave` asked for and `need` may check
   std::vector<std::string> field_names;  // of header fields that tests name as constants
-  bool can_reject = false;
+  std::vector<std::string> lists;        // external lists (RFC 6134) that it names as constants, in full
+  bool asks_lists = false;               // these, or others by a variable
+  bool can_reject = false;               // some way through it leads to a step that rejects
   std::size_t regex_bytes = 0;           // of its constant regular expressions, with what searches keep of them
 };
 

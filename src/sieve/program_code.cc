@@ -163,7 +163,7 @@ void carry_head(Archive& archive, Program& program) {
   archive.count(units);
   program.units.resize(units);
   for (Program::Unit& unit : program.units) carry_unit(archive, unit);
-  archive(program.global_variables, program.capabilities, program.field_names, program.can_reject);
+  archive(program.global_variables, program.capabilities, program.field_names, program.lists, program.asks_lists, program.can_reject);
   archive.set_shape({program.units.size(), program.global_variables.size(), program.capabilities.size(), program.field_names.size()});
 }
 
@@ -215,6 +215,8 @@ std::optional<std::string> encode_program(const Program& program) {
   head.global_variables = program.global_variables;
   head.capabilities = program.capabilities;
   head.field_names = program.field_names;
+  head.lists = program.lists;
+  head.asks_lists = program.asks_lists;
   head.can_reject = program.can_reject;
   carry_head(archive, head);
   std::size_t steps = program.steps.size();
@@ -261,6 +263,9 @@ std::shared_ptr<const Program> decode_program(std::string_view bytes, const Comp
     needs.push_back({archive.take_variables(), archive.take_units()});
     program->steps.push_back(std::move(step));
   }
+  // A list that is gone is a mistake of the script, which has to be told.
+  for (const std::string& list : program->lists)
+    if (!options.list_exists || !options.list_exists(list)) return nullptr;
   carry_code(archive, program->instructions);
   if (archive.failed() || !archive.at_end() || !Verifier(*program, needs).holds()) return nullptr;
   return program;

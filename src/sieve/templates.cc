@@ -419,7 +419,7 @@ Result<std::string> checked_value(const TemplateField& field, std::string_view v
       break;
     case TemplateField::Type::folder: {
       std::string problem;
-      auto name = mailbox_name(text, problem);
+      auto name = mailbox_name(text, "/", problem);
       if (!name) return refuse(problem);
       return std::move(*name);
     }

@@ -562,6 +562,32 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     rows("require [\"reject\", \"ereject\", \"vnd.postern.refuse\", \"fileinto\", \"vacation\"];", list);
     CPPUNIT_ASSERT(facts(*compile("require \"reject\"; reject \"x\";", options()).program).can_reject);
     CPPUNIT_ASSERT(!facts(*compile("keep;", options()).program).can_reject);
+    // By ways through the program, those of included scripts too; not by words.
+    CompileOptions including = options();
+    including.script = [](ScriptPlace, const std::string& name) -> std::optional<std::string> {
+      return name == "refusing" ? "require [\"ereject\", \"include\"]; if true { return; ereject \"x\"; } ereject \"y\";"
+             : name == "calling"  ? "require \"include\"; include \"refusing2\";"
+             : name == "refusing2" ? "require \"ereject\"; if exists \"x\" { ereject \"y\"; }"
+                                   : "# reject\nkeep;";
+    };
+    const std::pair<std::string_view, bool> ways[] = {
+        {"require \"reject\"; # reject\nkeep;", false},
+        {"require \"reject\"; stop; reject \"x\";", false},
+        {"require \"reject\"; if false { reject \"x\"; }", false},
+        {"require \"reject\"; if exists \"a\" { stop; } elsif not exists \"b\" { keep; } else { reject \"x\"; }", true},
+        {"require [\"reject\", \"ihave\"]; error \"x\"; reject \"x\";", false},
+        {"require [\"reject\", \"foreverypart\"]; foreverypart { break; reject \"x\"; }", true},
+        {"require \"include\"; include \"mild\";", false},
+        {"require \"include\"; include \"refusing\";", false},
+        {"require \"include\"; include \"calling\";", true},
+        {"require \"include\"; stop; include \"calling\";", false},
+        {"require [\"ihave\"]; if ihave \"reject\" { reject \"x\"; }", true},
+    };
+    for (const auto& [script, can] : ways) {
+      const Compiled compiled = compile(script, including);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(script), std::string(), test::mistakes_of(compiled));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(script), can, facts(*compiled.program).can_reject);
+    }
   }
 
   void vacations() {

@@ -47,6 +47,7 @@ class ProgramCodeTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(ProgramCodeTest);
   CPPUNIT_TEST(damaged_bytes_give_no_program_or_one_that_runs);
   CPPUNIT_TEST(cut_bytes_give_no_program);
+  CPPUNIT_TEST(lists_that_are_gone_give_no_program);
   CPPUNIT_TEST(keys_tell_scripts_limits_and_rights_apart);
   CPPUNIT_TEST_SUITE_END();
 
@@ -83,6 +84,21 @@ class ProgramCodeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(decode_program(good + '\0', options()) == nullptr);
   }
 
+  void lists_that_are_gone_give_no_program() {
+    CompileOptions made;
+    made.list_exists = [](const std::string&) { return true; };
+    const Compiled compiled = compile("require \"extlists\"; if header :list \"from\" \":addrbook:x\" { stop; }", made);
+    const auto kept = encode_program(*compiled.program);
+    CPPUNIT_ASSERT(decode_program(*kept, made) != nullptr && facts(*decode_program(*kept, made)).asks_lists);
+    std::string asked;
+    made.list_exists = [&](const std::string& name) {
+      asked = name;
+      return false;
+    };
+    CPPUNIT_ASSERT(decode_program(*kept, made) == nullptr);
+    CPPUNIT_ASSERT_EQUAL(std::string("urn:ietf:params:sieve:addrbook:x"), asked);
+  }
+
   void keys_tell_scripts_limits_and_rights_apart() {
     std::set<std::string> keys;
     CompileOptions made;
@@ -100,7 +116,9 @@ class ProgramCodeTest : public CppUnit::TestFixture {
     keys.insert(program_key("keep;", made));
     made.run_limits.fields_not_added.swap(made.run_limits.fields_not_deleted);
     keys.insert(program_key("keep;", made));
-    CPPUNIT_ASSERT_EQUAL(std::size_t{8}, keys.size());
+    made.run_limits.mailbox_separators = ".";
+    keys.insert(program_key("keep;", made));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{9}, keys.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{64}, keys.begin()->size());
   }
 };
