@@ -400,6 +400,54 @@ struct Authentication {
   std::chrono::seconds srs_lifetime{21 * 86400};     // so long what is returned finds its way back
 };
 
+// Accounts in an LDAP directory (doc/guide/accounts-from-ldap.md). Nothing is asked while no server is named.
+struct Ldap {
+  enum class Tls : std::uint8_t { off, starttls } tls = Tls::starttls;  // on connections to ldap://
+  enum class Scope : std::uint8_t { base, one, sub } scope = Scope::sub;
+  enum class Passwords : std::uint8_t { bind, compare } passwords = Passwords::bind;
+  std::vector<TextLine> servers;  // "ldap://HOST[:PORT]", "ldaps://HOST[:PORT]", "ldapi://PATH"; tried in this order
+  std::string authorities;        // file of certificates, absolute once loaded; empty: the system's
+  std::string bind_dn;            // who asks; empty: anonymous
+  std::string password_file;      // with its password, absolute once loaded
+  std::string base;               // below which accounts are
+  std::vector<TextLine> domains;  // whose accounts they are
+  std::string domain_filter;      // finds further ones; empty: there are none
+  // RFC 4515; %a is the address, %l what stands before @, %d the domain, escaped; %% a percent sign.
+  std::string account_filter =
+      "(&(|(objectClass=inetMailUser)(objectClass=inetOrgPerson)(objectClass=posixAccount))"
+      "(|(mail=%a)(mailAlternateAddress=%a)(&(objectClass=posixAccount)(!(mail=*))(uid=%l))))";
+  std::string alias_filter;
+  std::string group_filter = "(&(|(objectClass=inetMailGroup)(objectClass=mailGroup))(|(mail=%a)(mailAlternateAddress=%a)))";
+  std::string nobody_dn;          // against which passwords of accounts that there are not are checked; empty: a name that nobody has
+  bool write_scripts = false;     // ManageSieve may change filter_attribute
+  // Names of attributes; empty: there is none.
+  std::string mail_attribute = "mail";
+  std::string alternate_attribute = "mailAlternateAddress";
+  std::string host_attribute = "mailHost";
+  std::string quota_attribute = "mailQuota";
+  std::string forwarding_attribute = "mailForwardingAddress";
+  std::string delivery_attribute = "mailDeliveryOption";
+  std::string filter_attribute = "mailSieveRuleSource";
+  std::string status_attribute = "mailUserStatus";
+  std::string tag_attribute = "mailConversionTag";
+  std::string description_attribute = "cn";
+  std::string password_attribute = "userPassword";  // with Passwords::compare
+  std::string scram_attribute;                      // secrets of RFC 5803
+  std::string member_attribute = "mgrpRFC822MailMember";  // addresses
+  std::string member_dn_attribute = "uniqueMember";       // entries that have mail_attribute
+  std::string owner_attribute = "mgrpErrorsTo";
+  unsigned connections = 4;        // for questions
+  unsigned login_connections = 4;  // for logins by bind
+  unsigned questions = 1000;       // waiting for a connection
+  std::chrono::milliseconds connect_time{2000};  // to one server, TLS and bind included
+  std::chrono::milliseconds answer_time{4000};   // for a question, all its tries included
+  std::chrono::seconds idle_time{300};           // an unused connection is closed
+  std::chrono::seconds retry_time{5};            // a server that could not be reached is left alone
+  std::chrono::seconds cache_time{60}, negative_cache_time{30};  // how long an answer holds, and that there is none
+  unsigned cache_entries = 20000;
+  std::uint64_t answer_bytes = 4 * 1024 * 1024;  // of one entry
+};
+
 // The process that asks name servers.
 struct Resolver {
   std::vector<TextLine> servers;                                // as name_server() reads them; empty: those of resolv_conf
@@ -544,6 +592,7 @@ struct Configuration {
   Snmp snmp;
   DirectoryLimits directory;
   Authentication authentication;
+  Ldap ldap;
   Resolver resolver;
   Children children;
   Users users;

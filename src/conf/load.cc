@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading postern.conf: libconfig++ parses, the table of settings says what may stand where, and every mistake is kept.
+#include "conf/ldap_check.h"
 #include "conf/settings.h"
 #include "conf/source.h"
 
@@ -158,6 +159,8 @@ class Reader {
     }
     make_absolute(configuration_.relay.authorities);
     make_absolute(configuration_.authentication.srs_secret_file);
+    make_absolute(configuration_.ldap.authorities);
+    make_absolute(configuration_.ldap.password_file);
     check();
   }
 
@@ -711,6 +714,9 @@ class Reader {
     check_texts();
     check_dns();
     check_authentication();
+    check_ldap(configuration_, [this](const char* setting, const Place* line, std::string text, bool warning) {
+      mistake(line == nullptr ? place_of(setting) : *line, setting, std::move(text), warning);
+    });
     configuration_.users.network_place = place_of("users.network");
     configuration_.users.mail_place = place_of("users.mail");
     configuration_.users.directory_place = place_of("users.directory");

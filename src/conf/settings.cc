@@ -46,6 +46,7 @@ constexpr std::string_view kGateRules =
     "restriction|blocked|connections_per_address|connections_per_site|connections_per_address_all|reserve_for_clients|maximum_connections|restricted|"
     "dns_verify_domain";
 constexpr std::string_view kMechanisms = "SCRAM-SHA-256-PLUS|SCRAM-SHA-1-PLUS|SCRAM-SHA-256|SCRAM-SHA-1|EXTERNAL|PLAIN|LOGIN|OAUTHBEARER|XOAUTH2";
+const std::string kAccountFilter = Ldap().account_filter, kGroupFilter = Ldap().group_filter;
 constexpr std::string_view kSeverities = "debug|info|notice|warning|error|critical";
 constexpr auto running = Reload::running, new_children = Reload::new_children, restart = Reload::restart;
 using C = Configuration;
@@ -355,6 +356,48 @@ const Setting kSettings[] = {
   {"authentication.srs_domain", Type::text, "", 0, 253, "", "", new_children, &server<&C::authentication, &Authentication::srs_domain>},
   {"authentication.srs_secret_file", Type::text, "", 0, 4000, "", "", new_children, &server<&C::authentication, &Authentication::srs_secret_file>},
   {"authentication.srs_lifetime", Type::duration, "1814400", kDay, 500 * kDay, "s", "", new_children, &server<&C::authentication, &Authentication::srs_lifetime>},
+
+  {"ldap.servers", Type::lines, "", 0, 0, "", "", new_children, &server<&C::ldap, &Ldap::servers>},
+  {"ldap.tls", Type::word, "starttls", 0, 0, "", "off|starttls", new_children, &server<&C::ldap, &Ldap::tls>},
+  {"ldap.authorities", Type::text, "", 0, 4000, "", "", new_children, &server<&C::ldap, &Ldap::authorities>},
+  {"ldap.bind_dn", Type::text, "", 0, 1000, "", "", new_children, &server<&C::ldap, &Ldap::bind_dn>},
+  {"ldap.password_file", Type::text, "", 0, 4000, "", "", new_children, &server<&C::ldap, &Ldap::password_file>},
+  {"ldap.base", Type::text, "", 0, 1000, "", "", new_children, &server<&C::ldap, &Ldap::base>},
+  {"ldap.scope", Type::word, "sub", 0, 0, "", "base|one|sub", new_children, &server<&C::ldap, &Ldap::scope>},
+  {"ldap.domains", Type::lines, "", 0, 0, "", "", new_children, &server<&C::ldap, &Ldap::domains>},
+  {"ldap.domain_filter", Type::text, "", 0, 2000, "", "", new_children, &server<&C::ldap, &Ldap::domain_filter>},
+  {"ldap.account_filter", Type::text, kAccountFilter, 0, 2000, "", "", new_children, &server<&C::ldap, &Ldap::account_filter>},
+  {"ldap.alias_filter", Type::text, "", 0, 2000, "", "", new_children, &server<&C::ldap, &Ldap::alias_filter>},
+  {"ldap.group_filter", Type::text, kGroupFilter, 0, 2000, "", "", new_children, &server<&C::ldap, &Ldap::group_filter>},
+  {"ldap.passwords", Type::word, "bind", 0, 0, "", "bind|compare", new_children, &server<&C::ldap, &Ldap::passwords>},
+  {"ldap.nobody_dn", Type::text, "", 0, 1000, "", "", new_children, &server<&C::ldap, &Ldap::nobody_dn>},
+  {"ldap.write_scripts", Type::boolean, "false", 0, 0, "", "", new_children, &server<&C::ldap, &Ldap::write_scripts>},
+  {"ldap.mail_attribute", Type::text, "mail", 1, 128, "", "", new_children, &server<&C::ldap, &Ldap::mail_attribute>},
+  {"ldap.alternate_attribute", Type::text, "mailAlternateAddress", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::alternate_attribute>},
+  {"ldap.host_attribute", Type::text, "mailHost", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::host_attribute>},
+  {"ldap.quota_attribute", Type::text, "mailQuota", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::quota_attribute>},
+  {"ldap.forwarding_attribute", Type::text, "mailForwardingAddress", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::forwarding_attribute>},
+  {"ldap.delivery_attribute", Type::text, "mailDeliveryOption", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::delivery_attribute>},
+  {"ldap.filter_attribute", Type::text, "mailSieveRuleSource", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::filter_attribute>},
+  {"ldap.status_attribute", Type::text, "mailUserStatus", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::status_attribute>},
+  {"ldap.tag_attribute", Type::text, "mailConversionTag", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::tag_attribute>},
+  {"ldap.description_attribute", Type::text, "cn", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::description_attribute>},
+  {"ldap.password_attribute", Type::text, "userPassword", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::password_attribute>},
+  {"ldap.scram_attribute", Type::text, "", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::scram_attribute>},
+  {"ldap.member_attribute", Type::text, "mgrpRFC822MailMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_attribute>},
+  {"ldap.member_dn_attribute", Type::text, "uniqueMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_dn_attribute>},
+  {"ldap.owner_attribute", Type::text, "mgrpErrorsTo", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::owner_attribute>},
+  {"ldap.connections", Type::number, "4", 1, 64, "connections", "", new_children, &server<&C::ldap, &Ldap::connections>},
+  {"ldap.login_connections", Type::number, "4", 1, 64, "connections", "", new_children, &server<&C::ldap, &Ldap::login_connections>},
+  {"ldap.questions", Type::number, "1000", 1, 100000, "questions", "", new_children, &server<&C::ldap, &Ldap::questions>},
+  {"ldap.connect_time", Type::duration, "2000", 100, 4500, "ms", "", new_children, &server<&C::ldap, &Ldap::connect_time>},
+  {"ldap.answer_time", Type::duration, "4000", 100, 4500, "ms", "", new_children, &server<&C::ldap, &Ldap::answer_time>},
+  {"ldap.idle_time", Type::duration, "300", 1, kDay, "s", "", new_children, &server<&C::ldap, &Ldap::idle_time>},
+  {"ldap.retry_time", Type::duration, "5", 0, kHour, "s", "", new_children, &server<&C::ldap, &Ldap::retry_time>},
+  {"ldap.cache_time", Type::duration, "60", 0, kDay, "s", "", new_children, &server<&C::ldap, &Ldap::cache_time>},
+  {"ldap.negative_cache_time", Type::duration, "30", 0, kDay, "s", "", new_children, &server<&C::ldap, &Ldap::negative_cache_time>},
+  {"ldap.cache_entries", Type::number, "20000", 0, 1'000'000, "names", "", new_children, &server<&C::ldap, &Ldap::cache_entries>},
+  {"ldap.answer_bytes", Type::size, "4 MiB", 64 * kKiB, 64 * kMiB, "bytes", "", new_children, &server<&C::ldap, &Ldap::answer_bytes>},
 
   {"resolver.servers", Type::lines, "", 0, 0, "", "", new_children, &server<&C::resolver, &Resolver::servers>},
   {"resolver.resolv_conf", Type::text, "/etc/resolv.conf", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::resolv_conf>},

@@ -210,6 +210,7 @@ enum class ScriptOutcome : std::uint8_t {
   bad_name,    // check_script_name()
   not_text,    // the script is not UTF-8, or has NUL in it
   too_often,   // Limits::script_changes
+  denied,      // the account is in an LDAP directory that keeps no such script, or may not be changed from here
   logged_out,  // the handle is not known (any more): the account is gone or disabled, or the directory began anew
 };
 std::string_view to_string(ScriptOutcome outcome);  // "done", "not-found", "exists" …

@@ -224,6 +224,7 @@ std::string_view to_string(ScriptOutcome outcome) {
     case ScriptOutcome::bad_name: return "bad-name";
     case ScriptOutcome::not_text: return "not-text";
     case ScriptOutcome::too_often: return "too-often";
+    case ScriptOutcome::denied: return "denied";
     case ScriptOutcome::logged_out: return "logged-out";
   }
   return "logged-out";

@@ -363,6 +363,7 @@ class Session {
       case ScriptOutcome::bad_name: bad("a script's name has 1 to 128 characters, none of them a control character or a slash"); break;
       case ScriptOutcome::not_text: bad("the script is not UTF-8 text"); break;
       case ScriptOutcome::too_often: no("TRYLATER", "too many changes in this hour, try again later"); break;
+      case ScriptOutcome::denied: no("", "scripts of this account are kept elsewhere: one only, called " + std::string(directory::kMainScript) + ", if any may be changed here"); break;
       case ScriptOutcome::logged_out: say_bye("TRYLATER", "log in again", "logged out"); break;
     }
     return false;

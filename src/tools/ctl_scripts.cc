@@ -24,6 +24,7 @@ std::string shown_outcome(directory::ScriptOutcome outcome, const std::string& s
     case ScriptOutcome::bad_name: return "the name of a script has 1 to 128 characters, no control characters and no /";
     case ScriptOutcome::not_text: return "the script is not UTF-8 text";
     case ScriptOutcome::too_often: return "too many changes in this hour";
+    case ScriptOutcome::denied: return "the account is in an LDAP directory, where this can't be done from here";
     default: return "not done: " + std::string(to_string(outcome));
   }
 }

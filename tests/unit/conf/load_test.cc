@@ -49,6 +49,8 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
   CPPUNIT_TEST(wrong_values_of_authentication_are_named);
+  CPPUNIT_TEST(wrong_values_of_ldap_are_named);
+  CPPUNIT_TEST(what_ldap_settings_say_together_is_checked);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
   CPPUNIT_TEST(broken_lists_are_each_reported_in_full);
   CPPUNIT_TEST(large_numbers_are_not_cut);
@@ -486,6 +488,80 @@ class LoadTest : public CppUnit::TestFixture {
     for (const auto& row : rows) has(loaded, row);
     CPPUNIT_ASSERT(!loaded.usable());
     has(conf::load_text("authentication : {\n srs_domain = \"example.com\"; };", "t"), {2, "authentication.srs_domain", "expected authentication.srs_secret_file beside it"});
+  }
+
+  void wrong_values_of_ldap_are_named() {
+    const struct {
+      const char *setting, *value, *text;
+    } rows[] = {
+        {"servers", "( \"http://x\" )", "expected a server such as"},
+        {"servers", "( \"ldap://\" )", "expected a server such as"},
+        {"servers", "( \"ldap://x/dc=com\" )", "expected a server such as"},
+        {"servers", "( \"ldap://a ldap://b\" )", "expected a server such as"},
+        {"tls", "\"on\"", "expected one of \"off\", \"starttls\""},
+        {"authorities", "7", "expected text of 0 to 4000 characters"},
+        {"bind_dn", "true", "expected text of 0 to 1000 characters"},
+        {"password_file", "( )", "expected text of 0 to 4000 characters"},
+        {"base", "7", "expected text of 0 to 1000 characters"},
+        {"scope", "\"all\"", "expected one of \"base\", \"one\", \"sub\""},
+        {"domains", "( \"a b\" )", "expected a domain such as"},
+        {"domains", "( \"\" )", "expected a domain such as"},
+        {"domain_filter", "\"mail=%a\"", "it begins with ( and ends with )"},
+        {"account_filter", "\"(mail=%x)\"", "behind % stands a"},
+        {"account_filter", "\"(mail=%)\"", "behind % stands a"},
+        {"alias_filter", "\"((mail=%a)\"", "a ( that nothing closes"},
+        {"group_filter", "\"(mail=%a))\"", "something stands behind its end"},
+        {"group_filter", "\"(mail=%a)(cn=%l)\"", "something stands behind its end"},
+        {"passwords", "\"hash\"", "expected one of \"bind\", \"compare\""},
+        {"nobody_dn", "1", "expected text of 0 to 1000 characters"},
+        {"write_scripts", "1", "expected true or false"},
+        {"mail_attribute", "\"\"", "expected text of 1 to 128 characters"},
+        {"alternate_attribute", "\"a,b\"", "expected the name of an attribute"},
+        {"host_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"quota_attribute", "\"a(b\"", "expected the name of an attribute"},
+        {"forwarding_attribute", "\"a=b\"", "expected the name of an attribute"},
+        {"delivery_attribute", "\"a*\"", "expected the name of an attribute"},
+        {"filter_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"status_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"tag_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"description_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"password_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"scram_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"member_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"member_dn_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"owner_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"connections", "0", "expected a number from 1 to 64, found 0"},
+        {"login_connections", "65", "expected a number from 1 to 64, found 65"},
+        {"questions", "0", "expected a number from 1 to 100000, found 0"},
+        {"connect_time", "\"5 s\"", "expected a time from 100 ms to 4500 ms"},
+        {"answer_time", "\"5 s\"", "expected a time from 100 ms to 4500 ms"},
+        {"idle_time", "0", "expected a time from 1 s to 1 d"},
+        {"retry_time", "\"2 h\"", "expected a time from 0 s to 1 h"},
+        {"cache_time", "\"2 d\"", "expected a time from 0 s to 1 d"},
+        {"negative_cache_time", "\"2 d\"", "expected a time from 0 s to 1 d"},
+        {"cache_entries", "1000001", "expected a number from 0 to 1000000, found 1000001"},
+        {"answer_bytes", "\"1 KiB\"", "expected a size from 64 KiB to 64 MiB"},
+    };
+    for (const auto& row : rows) {
+      const std::string setting = "ldap." + std::string(row.setting);
+      has(conf::load_text("ldap : {\n " + std::string(row.setting) + " = " + row.value + ";\n};\n", "t"), {2, setting.c_str(), row.text});
+    }
+  }
+
+  void what_ldap_settings_say_together_is_checked() {
+    const auto said = [](const std::string& settings) { return conf::load_text("ldap = {\n" + settings + "\n};", "t"); };
+    const std::string good = "servers = ( \"ldaps://a.example\", \"ldap://b.example:3389\", \"ldapi://%2Frun%2Fldapi\" ); domains = ( \"Example.COM.\" ); ";
+    CPPUNIT_ASSERT(said(good).usable());
+    CPPUNIT_ASSERT_EQUAL(std::string("example.com"), said(good).configuration.ldap.domains.at(0).text);
+    has(said(good), {2, "ldap.servers", "SCRAM is offered"});
+    has(said("domains = ( \"example.com\" );"), {2, "ldap.domains", "has no effect without ldap.servers"});
+    has(said("servers = ( \"ldap://a\" );"), {2, "ldap.servers", "only ldap: URLs"});
+    has(said(good + "bind_dn = \"cn=x\";"), {2, "ldap.bind_dn", "expected ldap.password_file too"});
+    has(said(good + "password_file = \"/x\";"), {2, "ldap.password_file", "has no effect without ldap.bind_dn"});
+    has(said(good + "account_filter = \"\";"), {2, "ldap.account_filter", "expected a search filter"});
+    has(said(good + "passwords = \"compare\"; password_attribute = \"\";"), {2, "ldap.password_attribute", "since ldap.passwords is \"compare\""});
+    has(said(good + "write_scripts = true; filter_attribute = \"\";"), {2, "ldap.write_scripts", "has no effect without"});
+    has(said(good + "tls = \"off\";"), {2, "ldap.servers", "passwords go to ldap://b.example:3389 as they are"});
   }
 
   void mistakes_in_lists_name_the_line_that_holds_them() {
