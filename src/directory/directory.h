@@ -69,7 +69,7 @@ struct Account {
   std::string description;        // for people
   std::uint64_t quota_bytes = 0;  // 0: no limit
   std::uint64_t quota_messages = 0;  // 0: no limit
-  bool over_quota = false;        // the mailbox was full when mail came last (Lookups::note_quota()); not part of the record
+  base::WallTime full_until{};    // until then its mailbox counts as full (Lookups::note_quota()); not part of the record
   bool enabled = true;            // false: no login; mail is still accepted
   bool held = false;              // mail waits on channel hold until this ends
   std::vector<std::string> forwarding;       // mail goes there as well or instead; empty: nowhere else
@@ -243,12 +243,14 @@ class Lookups {
   // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                                      net::Address client) = 0;
-  // Notes whether the account's mailbox is full, so that no more mail is taken for it (Account::over_quota). Only for who has mailboxes open. By
-  // default nothing is noted.
-  virtual net::Awaitable<Result<void>> note_quota(std::string account, bool over);
+  // Notes that the account's mailbox is full until then, so that no more mail is taken for it (Account::full_until); a time that is over: it is
+  // not. For whoever writes to mailboxes. By default nothing is noted.
+  virtual net::Awaitable<Result<void>> note_quota(std::string account, base::WallTime full_until);
   // Never fails at once: the first step says what is wrong. The exchange must not outlive this.
   virtual std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) = 0;
 
+  // A handle is not needed any more. It need not be said: it ends with the asking process too.
+  virtual void end_login(std::string) {}
   // The scripts of who logged in (RFC 5804), by LoginAnswer::handle. A change is durable when it returns and in force for the next
   // delivery. Whether a script is correct Sieve is for the caller to see; a size is that of the text.
   virtual net::Awaitable<Result<ScriptList>> scripts(std::string handle) = 0;

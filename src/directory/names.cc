@@ -207,7 +207,7 @@ bool login_over(const Account& then, const Account* now, std::string_view servic
 
 bool is_elsewhere(const Account& account, std::string_view own_name) { return !account.mail_host.empty() && account.mail_host != own_name; }
 
-net::Awaitable<Result<void>> Lookups::note_quota(std::string, bool) { co_return Result<void>(); }
+net::Awaitable<Result<void>> Lookups::note_quota(std::string, base::WallTime) { co_return Result<void>(); }
 
 Limits limits_from(const conf::DirectoryLimits& settings) {
   return {settings.group_members, settings.scripts, static_cast<std::size_t>(settings.script_bytes), settings.script_changes};

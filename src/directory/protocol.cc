@@ -44,7 +44,7 @@ object to_json(const Account& account, bool with_filter) {
   out["description"] = account.description;
   out["quota_bytes"] = account.quota_bytes;
   out["quota_messages"] = account.quota_messages;
-  out["over_quota"] = account.over_quota;
+  out["full_until"] = base::to_microseconds(account.full_until);
   out["enabled"] = account.enabled;
   out["held"] = account.held;
   out["forwarding"] = to_json(account.forwarding);
@@ -99,7 +99,7 @@ Result<Account> account_from(const object& from) {
   account.description = text_in(from, "description").value_or("");
   account.quota_bytes = number_in(from, "quota_bytes").value_or(0);
   account.quota_messages = number_in(from, "quota_messages").value_or(0);
-  account.over_quota = truth_in(from, "over_quota").value_or(false);
+  account.full_until = base::from_microseconds(static_cast<std::int64_t>(number_in(from, "full_until").value_or(0)));
   account.password_changed = base::from_microseconds(static_cast<std::int64_t>(number_in(from, "password_changed").value_or(0)));
   account.enabled = *enabled;
   account.created = base::from_microseconds(static_cast<std::int64_t>(*created));
