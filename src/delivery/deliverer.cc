@@ -270,6 +270,11 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   counters_.messages += finished.size();
 }
 
+// Whoever died then may have put the message aside already, for this record.
+std::optional<base::WallTime> Deliverer::earlier_death(const Job& job) const {
+  return job.replayed ? std::optional(parts_.state.last_death()) : std::nullopt;
+}
+
 bool Deliverer::put_off(Job& job) {
   mail::Envelope envelope = job.record->envelope;
   std::vector<Recipient> left;
@@ -279,7 +284,7 @@ bool Deliverer::put_off(Job& job) {
   // Until its sender lets it go (RFC 4865) nothing has been tried.
   if (!envelope.hold_until || *envelope.hold_until <= now) ++envelope.attempts;
   const base::WallTime next = queue::next_attempt(envelope, now, settings_.retry);
-  auto put = parts_.deferred.put(envelope, job.record->message(), next, job.suspicious);
+  auto put = parts_.deferred.put(envelope, job.record->message(), next, earlier_death(job));
   if (!put) {
     base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
     return false;
@@ -297,7 +302,7 @@ bool Deliverer::hold(Job& job) {
   envelope.recipients = std::move(left);
   envelope.held = true;
   envelope.held_by = job.held_by;
-  if (auto put = parts_.held.put(envelope, job.record->message(), job.suspicious); !put) {
+  if (auto put = parts_.held.put(envelope, job.record->message(), earlier_death(job)); !put) {
     base::log_event(Severity::error, "held-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
     return false;
   }
@@ -312,7 +317,7 @@ bool Deliverer::keep_discarded(Job& job) {
   std::vector<Recipient> left;
   for (const std::size_t index : job.discarded) left.push_back(std::move(envelope.recipients[index]));
   envelope.recipients = std::move(left);
-  if (auto put = parts_.discarded->put(envelope, job.record->message(), base::wall_now() + job.keep_discarded, job.suspicious); !put) {
+  if (auto put = parts_.discarded->put(envelope, job.record->message(), base::wall_now() + job.keep_discarded, earlier_death(job)); !put) {
     base::log_event(Severity::error, "discarded-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
     return false;
   }

@@ -25,6 +25,11 @@ constexpr std::chrono::seconds kBusyWait{1}, kNoRoomWait{30}, kTroubleWait{300};
 // While its destination can't be reached a message is looked at as often, to see whether it has expired.
 constexpr std::chrono::seconds kLookWait{3600};
 
+// Orders about single messages that are kept in memory; of more the files are there, and no longer noticed.
+constexpr std::size_t kMostOrders = 100000;
+
+constexpr const char* kGivenUp = "the administrator of this server has given it up";
+
 constexpr std::string_view kOrderPrefix = ".retry-";
 
 }  // namespace
@@ -61,11 +66,56 @@ const RetrySchedule& Manager::schedule_of(const mail::Envelope& envelope) const 
   return sent_on ? settings_.hosts : settings_.mailboxes;
 }
 
+bool Manager::goes_out(const mail::Recipient& recipient) const {
+  return !recipient.last_failure.status.empty() && recipient.account.empty() && parts_.is_sent_on(recipient.destination_channel);
+}
+
 Result<void> Manager::scan() {
   waiting_.clear();
-  return parts_.deferred.each([this](spool::DeferredEntry entry) {
+  const std::vector<std::string> orders = parts_.deferred.orders();
+  for (const std::string& name : orders)
+    if (const auto id = spool::Deferred::ordered_id(name)) order_given(*id);
+  std::vector<spool::DeferredEntry> suspects;
+  auto listed = parts_.deferred.each([&](spool::DeferredEntry entry) {
+    if (!scanned_ && parts_.may_have_gone(entry.id)) {
+      suspects.push_back(std::move(entry));
+      return;
+    }
+    if (ordered_.contains(entry.id)) entry.next_attempt = {};
     if (waiting_.add(entry)) to_merge_.emplace_back(entry.id, entry.destination);
   });
+  if (!listed) return listed;
+  scanned_ = true;
+  for (const spool::DeferredEntry& entry : suspects) drop_what_has_gone(entry);
+  for (const std::string& name : orders)
+    if (order_of(name)) appeared(name);
+  return {};
+}
+
+void Manager::drop_what_has_gone(const spool::DeferredEntry& entry) {
+  const auto stays = [this](const spool::DeferredEntry& one) {
+    if (waiting_.add(one)) to_merge_.emplace_back(one.id, one.destination);
+  };
+  const auto claimed = parts_.deferred.claim(entry);
+  auto head = claimed ? parts_.deferred.read_head(entry) : Result<spool::Deferred::Head>(claimed.error());
+  // Damage is seen when its turn comes.
+  if (!head) return stays(entry);
+  mail::Envelope& envelope = head->envelope;
+  mail::Envelope as_sent = envelope;
+  as_sent.attempts = std::max<std::uint32_t>(1, envelope.attempts);
+  const std::size_t before = envelope.recipients.size();
+  std::erase_if(envelope.recipients, [&](const mail::Recipient& recipient) { return goes_out(recipient) && parts_.has_gone(as_sent, recipient); });
+  if (envelope.recipients.size() == before) return stays(entry);
+  base::log_event(Severity::notice, "handed-on-before", {{"id", entry.id}, {"recipients", before - envelope.recipients.size()}});
+  if (envelope.recipients.empty()) return removed(entry, parts_.deferred.remove(entry));
+  auto message = parts_.deferred.read(entry);
+  if (!message) return stays(entry);
+  auto left = parts_.deferred.postpone(entry, envelope, message->message, entry.next_attempt);
+  stays(left ? *left : entry);
+}
+
+void Manager::order_given(const std::string& id) {
+  if (ordered_.size() < kMostOrders) ordered_.insert(id);
 }
 
 void Manager::appeared(const std::string& name) {
@@ -75,8 +125,10 @@ void Manager::appeared(const std::string& name) {
     base::log_event(Severity::info, "destination-forced", {{"order", name}});
     return;
   }
-  const auto entry = spool::Deferred::entry_of(name);
+  if (const auto id = spool::Deferred::ordered_id(name)) return order_given(*id);
+  auto entry = spool::Deferred::entry_of(name);
   if (!entry) return;
+  if (ordered_.contains(entry->id)) entry->next_attempt = {};
   if (waiting_.add(*entry)) to_merge_.emplace_back(entry->id, entry->destination);
   // The outcome of an attempt. Its entry is there already, or the destination would be forgotten with the attempt.
   const auto attempt = under_way_.find({entry->id, entry->destination});
@@ -94,7 +146,8 @@ void Manager::appeared(const std::string& name) {
 }
 
 void Manager::disappeared(const std::string& name) {
-  if (const auto entry = spool::Deferred::entry_of(name)) waiting_.remove(*entry);
+  if (const auto id = spool::Deferred::ordered_id(name)) ordered_.erase(*id);
+  else if (const auto entry = spool::Deferred::entry_of(name)) waiting_.remove(*entry);
 }
 
 void Manager::check_finished() {
@@ -176,9 +229,40 @@ void Manager::removed(const spool::DeferredEntry& entry, Result<void> outcome) {
   later(entry, kTroubleWait);
 }
 
+Awaitable<bool> Manager::carry_out_order(const spool::DeferredEntry& entry) {
+  using Order = spool::Deferred::MessageOrder;
+  if (!ordered_.contains(entry.id)) co_return false;
+  const auto order = parts_.deferred.message_order(entry.id);
+  if (!order) co_return false;
+  auto message = parts_.deferred.read(entry);
+  if (!message) {
+    failed_to_read(entry, message.error());
+    co_return true;
+  }
+  base::log_event(Severity::notice, "order-carried-out",
+                  {{"id", entry.id}, {"order", *order == Order::bounce ? "bounce" : *order == Order::hold ? "hold" : "remove"}});
+  if (*order == Order::bounce) {
+    co_await give_up(entry, std::move(*message), "5.0.0", kGivenUp);
+    co_return true;
+  }
+  if (*order == Order::hold) {
+    message->envelope.held = true;
+    message->envelope.held_by = "posternctl queue hold";
+    if (auto put = parts_.hold(message->envelope, message->message); !put) {
+      base::log_event(Severity::error, "held-not-written", {{"id", entry.id}, {"reason", put.error().what}});
+      later(entry, kNoRoomWait);
+      co_return true;
+    }
+  }
+  removed(entry, parts_.deferred.remove(entry));
+  co_return true;
+}
+
 Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
   const auto held = claim(entry);
   if (!held) co_return;
+  const bool ordered = co_await carry_out_order(entry);
+  if (ordered) co_return;
   auto head = parts_.deferred.read_head(entry);
   if (!head) {
     failed_to_read(entry, head.error());
@@ -205,7 +289,7 @@ Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
   }
   if (over) {
     const bool returned = message->envelope.returned;
-    co_await give_up(entry, std::move(*message), returned ? "5.0.0" : "5.4.7", returned ? "the administrator of this server has given it up" : "its time is over");
+    co_await give_up(entry, std::move(*message), returned ? "5.0.0" : "5.4.7", returned ? kGivenUp : "its time is over");
     co_return;
   }
   auto told = co_await tell_delay(message->envelope, message->message);
@@ -218,6 +302,8 @@ Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
 Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   const auto held = claim(entry);
   if (!held) co_return false;
+  const bool ordered = co_await carry_out_order(entry);
+  if (ordered) co_return false;
   auto message = parts_.deferred.read(entry);
   if (!message) {
     failed_to_read(entry, message.error());
@@ -227,7 +313,7 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   const base::WallTime now = base::wall_now();
   const RetrySchedule& schedule = schedule_of(envelope);
   if (envelope.returned) {
-    co_await give_up(entry, std::move(*message), "5.0.0", "the administrator of this server has given it up");
+    co_await give_up(entry, std::move(*message), "5.0.0", kGivenUp);
     co_return false;
   }
   if (!entry.forced()) {
@@ -253,31 +339,43 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   envelope.attempts = std::max<std::uint32_t>(1, envelope.attempts);
   const std::uint32_t attempts = envelope.attempts;
   mail::Envelope outgoing = envelope;
-  // Only what relay had before: anything else may not have met the filters yet.
-  const auto goes_out = [&](const mail::Recipient& recipient) {
-    return !recipient.last_failure.status.empty() && recipient.account.empty() && parts_.is_sent_on(recipient.destination_channel);
-  };
-  std::erase_if(outgoing.recipients, [&](const mail::Recipient& recipient) { return !goes_out(recipient); });
-  std::erase_if(envelope.recipients, goes_out);
+  const auto to_relay = [this](const mail::Recipient& recipient) { return goes_out(recipient); };
+  std::erase_if(outgoing.recipients, [&](const mail::Recipient& recipient) { return !to_relay(recipient); });
+  std::erase_if(envelope.recipients, to_relay);
+  if (sent_out_.contains(entry.name)) outgoing.recipients.clear();
 
   Result<void> done;
-  bool under_way = false;
+  bool under_way = false, sent_out = false;
   if (!outgoing.recipients.empty()) {
     std::string text = envelope.recipients.empty() ? std::move(message->message) : message->message;
     auto record = co_await parts_.send(std::move(outgoing), std::move(text));
     if (!record) {
       done = record.error();
-    } else if (entry.destination != 0) {
-      under_way_[{entry.id, entry.destination}].record = *record;
-      under_way = true;
+    } else {
+      sent_out = true;
+      if (entry.destination != 0) {
+        under_way_[{entry.id, entry.destination}].record = *record;
+        under_way = true;
+      }
     }
   }
-  if (done && !envelope.recipients.empty()) done = co_await parts_.deliver(std::move(envelope), std::move(message->message));
+  if (done && !envelope.recipients.empty()) done = co_await parts_.deliver(envelope, message->message);
   if (!done) {
     base::log_event(Severity::error, "deferred-not-requeued", {{"id", entry.id}, {"reason", done.error().what}});
-    later(entry, done.error().kind == Kind::temporary ? kNoRoomWait : kTroubleWait);
+    const std::chrono::seconds wait = done.error().kind == Kind::temporary ? kNoRoomWait : kTroubleWait;
+    if (sent_out) {
+      // What has gone out must not go again.
+      auto rest = parts_.deferred.postpone(entry, envelope, message->message, base::wall_now() + wait);
+      if (rest) {
+        waiting_.add(*rest);
+        co_return under_way;
+      }
+      sent_out_.insert(entry.name);
+    }
+    later(entry, wait);
     co_return under_way;
   }
+  sent_out_.erase(entry.name);
   POSTERN_KILL_POINT("after-requeue");
   removed(entry, parts_.deferred.remove(entry));
   base::log_event(Severity::info, "requeued", {{"id", entry.id}, {"attempts", attempts}});
@@ -318,10 +416,7 @@ Awaitable<void> Manager::give_up(spool::DeferredEntry entry, spool::Deferred::Me
 }
 
 Awaitable<void> Manager::merge(std::string id, std::uint32_t destination) {
-  std::vector<spool::DeferredEntry> entries;
-  [[maybe_unused]] const auto listed = parts_.deferred.each([&](spool::DeferredEntry entry) {
-    if (entry.id == id && entry.destination == destination) entries.push_back(std::move(entry));
-  });
+  const std::vector<spool::DeferredEntry> entries = waiting_.entries_of(id, destination);
   std::optional<spool::Deferred::Message> together;
   std::vector<spool::Deferred::Claim> claims;
   base::WallTime next{};
@@ -338,14 +433,10 @@ Awaitable<void> Manager::merge(std::string id, std::uint32_t destination) {
       together = std::move(*message);
       continue;
     }
-    together->envelope.attempts = std::max(together->envelope.attempts, message->envelope.attempts);
-    for (mail::Recipient& recipient : message->envelope.recipients)
-      if (std::none_of(together->envelope.recipients.begin(), together->envelope.recipients.end(),
-                       [&](const mail::Recipient& known) { return known.address == recipient.address && known.detail == recipient.detail; }))
-        together->envelope.recipients.push_back(std::move(recipient));
+    spool::join(together->envelope, std::move(message->envelope));
   }
   if (merged.size() < 2) co_return;
-  auto put = parts_.deferred.put(together->envelope, together->message, next, false);
+  auto put = parts_.deferred.put(together->envelope, together->message, next);
   if (!put) {
     base::log_event(Severity::error, "deferred-not-written", {{"id", id}, {"reason", put.error().what}});
     co_return;

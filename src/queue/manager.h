@@ -8,7 +8,8 @@
 // leaves both, and the store recognises by the message's id what it already has.
 //
 // Whatever this child does with an entry it does under its claim (spool/deferred.h). How an attempt went it sees from the disk alone: the record is
-// finished, and there is a new entry for the same message or there is none.
+// finished, and there is a new entry for the same message or there is none. What a queue before this one had handed on when it died is found in the
+// outgoing journal at the first scan (has_gone), and not sent again.
 //
 // Failure: logged; the entry stays and is looked at again. An entry that can't be read is set aside in spool/corrupt.
 #include "net/asio.h"
@@ -23,6 +24,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +49,11 @@ struct ManagerParts {
   std::function<void()> catch_up;
   // Whether mail to this channel goes on to other hosts.
   std::function<bool(const std::string&)> is_sent_on;
+  // Puts a message among the held ones, durable on return.
+  std::function<Result<void>(const mail::Envelope&, std::string_view)> hold;
+  // Whether the outgoing journal may have a record of the message with this id; whether it has one for this recipient at this attempt.
+  std::function<bool(const std::string&)> may_have_gone;
+  std::function<bool(const mail::Envelope&, const mail::Recipient&)> has_gone;
 };
 
 class Manager {
@@ -79,10 +86,17 @@ class Manager {
   // The attempt: true if a record of the outgoing journal is under way now.
   net::Awaitable<bool> attempt(spool::DeferredEntry entry);
   net::Awaitable<void> merge(std::string id, std::uint32_t destination);
+  // What was ordered about it while it was being tried (spool/deferred.h) is done now. False: nothing was.
+  net::Awaitable<bool> carry_out_order(const spool::DeferredEntry& entry);
+  void order_given(const std::string& id);
+  // Takes the recipients out to whom a queue before this one has sent it.
+  void drop_what_has_gone(const spool::DeferredEntry& entry);
   // Tells the senders that the message is given up, and forgets it.
   net::Awaitable<void> give_up(spool::DeferredEntry entry, spool::Deferred::Message message, const char* status, std::string why);
   net::Awaitable<Result<void>> tell_delay(mail::Envelope& envelope, const std::string& message);
   [[nodiscard]] const RetrySchedule& schedule_of(const mail::Envelope& envelope) const;
+  // Whether relay had the recipient before: anything else may not have met the filters yet.
+  [[nodiscard]] bool goes_out(const mail::Recipient& recipient) const;
   // Looks at the entry again after `wait`; its name stays.
   void later(spool::DeferredEntry entry, std::chrono::seconds wait);
   // The claim, or the entry is put off or forgotten.
@@ -95,6 +109,9 @@ class Manager {
   Waiting waiting_;
   std::map<Attempt, UnderWay> under_way_;
   std::vector<Attempt> to_merge_;
+  std::set<std::string> ordered_;   // ids about which there is an order
+  std::set<std::string> sent_out_;  // names of entries that relay has its part of, and that could not be written anew without it
+  bool scanned_ = false;
 };
 
 // A file of this name in the directory of entries asks that everything for a destination is tried now (ETRN, posternctl queue flush).

@@ -188,6 +188,7 @@ class DeliveryRole {
       if (base::steady_now() >= next_discarded) {
         remove_discarded();
         earlier_.forget_unused(kEarlierKept);
+        deferred_.forget_unused(kEarlierKept);
         next_discarded = base::steady_now() + kDiscardedInterval;
       }
       working_ = false;

@@ -12,6 +12,8 @@
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
 #include "roles/workers_lock.h"
+#include "spool/earlier_records.h"
+#include "spool/held.h"
 
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -32,13 +34,15 @@ constexpr std::chrono::seconds kScanInterval{5};
 class QueueRole {
  public:
   QueueRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> incoming, std::unique_ptr<Submitter> outgoing,
-            spool::JournalReader outgoing_reader, spool::Deferred deferred, directory::Generations generations)
+            spool::JournalReader outgoing_reader, spool::Deferred deferred, spool::Held held, spool::EarlierRecords earlier, directory::Generations generations)
       : io_(io),
         base_(start.take("base")),
         incoming_(std::move(incoming)),
         outgoing_(std::move(outgoing)),
         outgoing_reader_(std::move(outgoing_reader)),
         deferred_(std::move(deferred)),
+        held_(std::move(held)),
+        earlier_(std::move(earlier)),
         generations_(std::move(generations)),
         directory_(io, base_.get(), generations_),
         outside_(io, start, base_.get(), directory_),
@@ -49,7 +53,10 @@ class QueueRole {
         manager_({deferred_, notifier_,
                   [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
                   [this](mail::Envelope envelope, std::string message) { return outgoing_->submit_at(std::move(envelope), std::move(message)); },
-                  [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { catch_up(); }, &policy::is_sent_on},
+                  [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { catch_up(); }, &policy::is_sent_on,
+                  [this](const mail::Envelope& envelope, std::string_view message) { return held_.put(envelope, message, began_); },
+                  [this](const std::string& id) { return earlier_.knows(id, began_); },
+                  [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return earlier_.has(envelope, recipient.address, began_); }},
                  queue::manager_settings(*start.configuration)),
         wake_(io),
         watch_(io) {}
@@ -121,7 +128,7 @@ class QueueRole {
       scan_due_ = true;
       return;
     }
-    for (const std::string& order : deferred_.orders()) manager_.appeared(order);
+    earlier_.forget_unused(std::chrono::seconds(0));
     if (manager_.waiting().size() > 0 && watch_.is_open())
       base::log_event(Severity::info, "deferred-listed",
                       {{"messages", manager_.waiting().size()}, {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - began).count()}});
@@ -156,6 +163,9 @@ class QueueRole {
   std::unique_ptr<Submitter> incoming_, outgoing_;
   spool::JournalReader outgoing_reader_;
   spool::Deferred deferred_;
+  spool::Held held_;
+  spool::EarlierRecords earlier_;  // of the outgoing journal
+  const base::WallTime began_ = base::wall_now();
   directory::Generations generations_;
   directory::Client directory_;
   Outside outside_;
@@ -180,12 +190,17 @@ int run_queue(service::Start& start) {
   if (!reader) return not_started("queue", reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), (*incoming)->spool_directory());
   if (!deferred) return not_started("queue", deferred.error());
+  auto held = spool::Held::open(base::system_files(), (*incoming)->spool_directory());
+  if (!held) return not_started("queue", held.error());
+  auto earlier = spool::EarlierRecords::open(base::system_files(), (*outgoing)->spool_directory());
+  if (!earlier) return not_started("queue", earlier.error());
   auto generations = directory::Generations::map(start.take("generations"));
   if (!generations) return not_started("queue", generations.error());
   service::ControlLink link(io, start);
   // A queue before this one may have died between a message's new record and the end of its deferred entry: it comes once more then.
   (*incoming)->state().note_death();
-  QueueRole role(io, start, link, std::move(*incoming), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*generations));
+  QueueRole role(io, start, link, std::move(*incoming), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*held),
+                 std::move(*earlier), std::move(*generations));
   role.begin(link);
   link.ready();
   io.run();

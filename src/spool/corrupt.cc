@@ -193,7 +193,7 @@ Result<void> Corrupt::release(const std::string& name, bool damaged_too) {
   ++envelope.attempts;
   auto deferred = Deferred::open(*files_, spool_.get());
   if (!deferred) return deferred.error();
-  auto put = deferred->put(envelope, found->message.text, base::WallTime{}, true);
+  auto put = deferred->put(envelope, found->message.text, base::WallTime{}, base::wall_now());
   if (!put) return put.error();
   return remove(*found);
 }

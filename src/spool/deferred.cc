@@ -18,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,25 +46,34 @@ bool is_id(std::string_view id) {
   });
 }
 
-constexpr std::size_t kRandomDigits = 13, kDestinationDigits = 8;
+constexpr std::size_t kRandomDigits = 13, kDestinationDigits = 8, kPriorityDigits = 2;
 
-// "<id>.<seconds>.<random>", and the destination's eight digits at the end of the random part if there is one.
-DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt, std::uint32_t destination) {
+// "<id>.<seconds>.<random>", at the end of the random part the destination's eight digits if there is one, and behind them a priority other than 0: p1 to p9
+// and m1 to m9.
+DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt, std::uint32_t destination, int priority) {
   const std::int64_t seconds = std::max<std::int64_t>(0, seconds_of(next_attempt));
   std::string name = id + "." + std::to_string(seconds) + "." + base::random_name();
-  if (destination != 0) {
+  if (destination != 0 || priority != 0) {
     constexpr char kDigits[] = "0123456789abcdef";
     for (int shift = 28; shift >= 0; shift -= 4) name += kDigits[destination >> shift & 15];
   }
-  return {std::move(name), id, base::WallTime(std::chrono::seconds(seconds)), destination};
+  if (priority != 0) (name += priority > 0 ? 'p' : 'm') += static_cast<char>('0' + std::min(std::abs(priority), 9));
+  return {std::move(name), id, base::WallTime(std::chrono::seconds(seconds)), destination, priority};
 }
 
 std::uint32_t destination_from(std::string_view random) {
-  if (random.size() != kRandomDigits + kDestinationDigits) return 0;
+  if (random.size() != kRandomDigits + kDestinationDigits && random.size() != kRandomDigits + kDestinationDigits + kPriorityDigits) return 0;
   std::uint32_t key = 0;
-  const std::string_view digits = random.substr(kRandomDigits);
+  const std::string_view digits = random.substr(kRandomDigits, kDestinationDigits);
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), key, 16);
   return error == std::errc{} && end == digits.data() + digits.size() ? key : 0;
+}
+
+int priority_from(std::string_view random) {
+  if (random.size() != kRandomDigits + kDestinationDigits + kPriorityDigits) return 0;
+  const char sign = random[random.size() - 2], digit = random.back();
+  if ((sign != 'p' && sign != 'm') || digit < '1' || digit > '9') return 0;
+  return sign == 'p' ? digit - '0' : '0' - digit;
 }
 
 // The year 9999: held messages wait for a century, and later times would not fit a WallTime.
@@ -71,6 +81,7 @@ constexpr std::int64_t kLastSecond = 253'402'300'799;
 
 std::optional<DeferredEntry> entry_from(const std::string& name) {
   std::uint32_t destination = 0;
+  int priority = 0;
   const std::size_t dot = name.find('.');
   if (dot == std::string::npos || !is_id(std::string_view(name).substr(0, dot))) return std::nullopt;
   std::string_view time = std::string_view(name).substr(dot + 1);
@@ -78,12 +89,17 @@ std::optional<DeferredEntry> entry_from(const std::string& name) {
   if (const std::size_t end = time.find('.'); end != std::string_view::npos) {
     if (!is_id(time.substr(end + 1))) return std::nullopt;
     destination = destination_from(time.substr(end + 1));
+    priority = priority_from(time.substr(end + 1));
     time = time.substr(0, end);
   }
   const auto seconds = base::number_from<std::int64_t>(time);
   if (!seconds || *seconds < 0 || *seconds > kLastSecond) return std::nullopt;
-  return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds)), destination};
+  return DeferredEntry{name, name.substr(0, dot), base::WallTime(std::chrono::seconds(*seconds)), destination, priority};
 }
+
+constexpr std::string_view kMessageOrderPrefix = ".order-";
+constexpr std::pair<std::string_view, Deferred::MessageOrder> kMessageOrders[] = {
+    {"bounce", Deferred::MessageOrder::bounce}, {"hold", Deferred::MessageOrder::hold}, {"remove", Deferred::MessageOrder::remove}};
 
 // Names of a directory as they come, one at a time: a million of them together would take a hundred megabytes.
 Result<void> visit_directory(int directory, const std::function<void(const char*)>& visit) {
@@ -117,12 +133,14 @@ Result<std::size_t> read_at(int file, std::span<char> into, std::uint64_t offset
   return done;
 }
 
-// Files that a crash left half-written. Nobody takes an hour to write one.
+// Files that a crash left half-written: nobody takes an hour to write one. And orders about messages that never came to wait again.
 void remove_leftovers(base::Files& files, int directory) {
-  const auto old = seconds_of(base::wall_now()) - 3600;
+  constexpr std::int64_t kHour = 3600, kDay = 86400;
+  const auto now = seconds_of(base::wall_now());
   [[maybe_unused]] const auto visited = visit_directory(directory, [&](const char* name) {
     struct stat status {};
     if (name[0] != '.' || ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) return;
+    const auto old = now - (Deferred::ordered_id(name) ? kDay : kHour);
     if (status.st_mtim.tv_sec < old) [[maybe_unused]] const auto removed = files.unlink(directory, name);
   });
 }
@@ -156,53 +174,84 @@ Result<Deferred> Deferred::open(base::Files& files, int spool_directory, const s
   return Deferred(files, std::move(*directory), std::move(*corrupt));
 }
 
-Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_view message, base::WallTime next_attempt,
-                                    bool replaces_earlier) {
-  if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
-  std::vector<DeferredEntry> before;
-  std::string encoded;
-  std::uint32_t destination = destination_key(envelope);
-  if (replaces_earlier) {
-    std::vector<DeferredEntry> same;
-    auto seen = each([&](DeferredEntry one) {
-      if (one.id == envelope.id) same.push_back(std::move(one));
-    });
-    if (!seen) return seen.error();
-    mail::Envelope together = envelope;
-    for (const DeferredEntry& earlier : same) {
-      auto message = read(earlier);
-      if (!message) {
-        // What is damaged stays for the queue, which sets it aside.
-        if (message.error().kind == Kind::not_found || message.error().kind == Kind::corrupt) continue;
-        return message.error();
-      }
-      before.push_back(earlier);
-      // Whoever comes from the earlier one has had the attempts that it says: another record of them may stand in the outgoing journal.
-      together.attempts = std::max(together.attempts, message->envelope.attempts);
-      for (mail::Recipient& recipient : message->envelope.recipients)
-        if (std::none_of(together.recipients.begin(), together.recipients.end(), [&](const mail::Recipient& known) {
-              return known.address == recipient.address && known.detail == recipient.detail;
-            }))
-          together.recipients.push_back(std::move(recipient));
+void join(mail::Envelope& envelope, mail::Envelope other) {
+  // Whoever comes from the other one has had the attempts that it says: another record of them may stand in the outgoing journal.
+  envelope.attempts = std::max(envelope.attempts, other.attempts);
+  envelope.returned |= other.returned;
+  for (mail::Recipient& recipient : other.recipients)
+    if (std::none_of(envelope.recipients.begin(), envelope.recipients.end(),
+                     [&](const mail::Recipient& known) { return known.address == recipient.address && known.detail == recipient.detail; }))
+      envelope.recipients.push_back(std::move(recipient));
+}
+
+Result<std::vector<std::pair<DeferredEntry, Deferred::Claim>>> Deferred::claim_earlier(mail::Envelope& together, base::WallTime death) const {
+  std::vector<std::pair<DeferredEntry, Claim>> claimed;
+  const auto names = earlier_->of(together.id, death, [this](const std::function<void(const char*)>& visit) {
+    if (auto visited = visit_directory(directory_.get(), visit); !visited)
+      base::log_event(base::Severity::error, "deferred-not-listed", {{"reason", visited.error().what}});
+  });
+  for (const std::string& name : names) {
+    const auto entry = entry_from(name);
+    if (!entry) continue;
+    auto held = claim(*entry);
+    // Gone, or somebody is at work on it: the queue makes one of both if it stays.
+    if (!held) continue;
+    auto message = read(*entry);
+    if (!message) {
+      // What is damaged stays for the queue, which sets it aside.
+      if (message.error().kind == Kind::not_found || message.error().kind == Kind::corrupt) continue;
+      return message.error();
     }
-    encoded = mail::encode(together);
-    destination = destination_key(together);
-  } else {
-    encoded = mail::encode(envelope);
+    join(together, std::move(message->envelope));
+    claimed.emplace_back(*entry, std::move(*held));
   }
-  DeferredEntry entry = entry_for(envelope.id, next_attempt, destination);
+  return claimed;
+}
+
+Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, const MessageText& message, base::WallTime next_attempt,
+                                    std::optional<base::WallTime> death) {
+  if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
+  mail::Envelope together;
+  std::vector<std::pair<DeferredEntry, Claim>> before;
+  if (death) {
+    together = envelope;
+    auto claimed = claim_earlier(together, *death);
+    if (!claimed) return claimed.error();
+    before = std::move(*claimed);
+  }
+  const mail::Envelope& whole = death ? together : envelope;
+  const std::string encoded = mail::encode(whole);
+  DeferredEntry entry = entry_for(envelope.id, next_attempt, destination_key(whole), whole.priority);
   std::array<char, kHeaderBytes> header{};
   std::copy(kMagic.begin(), kMagic.end(), header.begin());
   put32(&header[8], kVersion);
   put32(&header[12], static_cast<std::uint32_t>(encoded.size()));
   put64(&header[16], message.size());
-  put32(&header[24], base::crc32c(message, base::crc32c(encoded)));
-  put32(&header[28], base::crc32c({header.data(), 28}));
   const std::string temporary = "." + base::random_name();
   auto file = files_->open(directory_.get(), temporary, O_WRONLY | O_CREAT | O_EXCL, 0660);
   if (!file) return file.error().in("defer");
-  const std::array<std::string_view, 3> pieces{std::string_view(header.data(), header.size()), encoded, message};
-  auto done = files_->write_gather_at(file->get(), pieces, 0);
+  std::uint32_t sum = base::crc32c(encoded);
+  const auto finish_header = [&] {
+    put32(&header[24], sum);
+    put32(&header[28], base::crc32c({header.data(), 28}));
+    return std::string_view(header.data(), header.size());
+  };
+  Result<void> done;
+  if (message.in_memory()) {
+    sum = base::crc32c(message.whole(), sum);
+    const std::array<std::string_view, 3> pieces{finish_header(), encoded, message.whole()};
+    done = files_->write_gather_at(file->get(), pieces, 0);
+  } else {
+    std::uint64_t at = kHeaderBytes + encoded.size();
+    done = files_->write_at(file->get(), encoded, kHeaderBytes);
+    auto read = message.each([&](std::string_view piece) {
+      sum = base::crc32c(piece, sum);
+      if (done) done = files_->write_at(file->get(), piece, at);
+      at += piece.size();
+    });
+    if (done) done = read;
+    if (done) done = files_->write_at(file->get(), finish_header(), 0);
+  }
   if (done) done = files_->sync(file->get());
   if (done) done = files_->rename_new(directory_.get(), temporary, directory_.get(), entry.name);
   if (!done) {
@@ -217,14 +266,14 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, std::string_
     return done.error().in("defer");
   }
   POSTERN_KILL_POINT("deferred-written");
-  for (const DeferredEntry& old : before)
+  for (const auto& [old, claim] : before)
     if (auto removed = remove(old); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return entry;
 }
 
 Result<DeferredEntry> Deferred::postpone(const DeferredEntry& entry, const mail::Envelope& envelope, std::string_view message,
                                          base::WallTime next_attempt) {
-  auto later = put(envelope, message, next_attempt, false);
+  auto later = put(envelope, message, next_attempt);
   if (!later) return later;
   if (auto removed = remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return later;
@@ -322,7 +371,7 @@ Result<Deferred::Claim> Deferred::claim(const DeferredEntry& entry) const {
 }
 
 Result<DeferredEntry> Deferred::reschedule(const DeferredEntry& entry, base::WallTime next_attempt) {
-  DeferredEntry later = entry_for(entry.id, next_attempt, entry.destination);
+  DeferredEntry later = entry_for(entry.id, next_attempt, entry.destination, entry.priority);
   if (auto renamed = files_->rename_new(directory_.get(), entry.name, directory_.get(), later.name); !renamed) return renamed.error().in("defer");
   return later;
 }
@@ -348,6 +397,32 @@ Result<void> Deferred::give_order(const std::string& name, std::chrono::seconds 
 }
 
 void Deferred::forget_order(const std::string& name) { [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), name); }
+
+Result<void> Deferred::give_message_order(const std::string& id, MessageOrder order) {
+  if (!is_id(id)) return Error{Kind::invalid, "order to the queue: not a message id"};
+  for (const auto& [word, value] : kMessageOrders)
+    if (value == order) return base::replace_file(*files_, directory_.get(), std::string(kMessageOrderPrefix) + id, word, 0660);
+  return Error{Kind::invalid, "order to the queue: unknown"};
+}
+
+std::optional<Deferred::MessageOrder> Deferred::message_order(const std::string& id) const {
+  const auto text = base::read_file(directory_.get(), std::string(kMessageOrderPrefix) + id, 64);
+  if (!text) return std::nullopt;
+  for (const auto& [word, value] : kMessageOrders)
+    if (*text == word) return value;
+  return std::nullopt;
+}
+
+void Deferred::forget_message_order(const std::string& id) {
+  [[maybe_unused]] const auto removed = files_->unlink(directory_.get(), std::string(kMessageOrderPrefix) + id);
+}
+
+std::optional<std::string> Deferred::ordered_id(std::string_view name) {
+  if (!name.starts_with(kMessageOrderPrefix)) return std::nullopt;
+  name.remove_prefix(kMessageOrderPrefix.size());
+  if (!is_id(name)) return std::nullopt;
+  return std::string(name);
+}
 
 std::vector<std::string> Deferred::orders() const {
   constexpr std::size_t kMostOrders = 10000;

@@ -9,13 +9,19 @@
 // Several processes act on entries (the queue child, posternctl). Whoever takes one away, changes it or puts it back into the journal
 // holds its claim from before he reads it until he is done: a lock on its file (flock), which ends with its holder, so nothing is left over.
 // Whoever only adds entries or looks at them needs none.
+//
+// While a message is being tried it has no entry, and an order about it (give_message_order()) waits beside the entries until it has one
+// again; the queue child then carries it out.
 // Failure: Result; Kind::corrupt for a file that doesn't read back (set_aside() moves it to spool/corrupt).
 #include "base/clock.h"
 #include "base/files.h"
 #include "mail/envelope.h"
+#include "spool/earlier_entries.h"
+#include "spool/message_text.h"
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +43,7 @@ struct DeferredEntry {
   std::string id;    // of the message
   base::WallTime next_attempt{};
   std::uint32_t destination = 0;  // destination_key() of its envelope
+  int priority = 0;               // of its envelope
   // To be tried now, whatever is known of its destination: somebody has asked for that.
   [[nodiscard]] bool forced() const { return next_attempt == base::WallTime{}; }
 };
@@ -47,16 +54,20 @@ std::uint32_t destination_key(std::string_view domain);
 // Of the domain that all recipients have that are not here; 0: there are several, or recipients of ours.
 std::uint32_t destination_key(const mail::Envelope& envelope);
 
+// Makes one message of two entries of it: recipients that only `other` has come to `envelope`, and what was said of the whole message counts.
+void join(mail::Envelope& envelope, mail::Envelope other);
+
 class Deferred {
  public:
   // `spool_directory` must hold `name` and corrupt/, or they are made.
   static Result<Deferred> open(base::Files& files, int spool_directory, const std::string& name = "deferred");
 
-  // Puts the message there for the next attempt at `next_attempt` (whole seconds). `replaces_earlier`: an entry of the same id may be there
-  // from an earlier attempt at the same (a replay after a crash); it is replaced, so that it waits once. Recipients that only the earlier
-  // entry has are kept: it may be another part of the message, and a copy that is there already is recognised by its id.
-  Result<DeferredEntry> put(const mail::Envelope& envelope, std::string_view message, base::WallTime next_attempt,
-                            bool replaces_earlier);
+  // Puts the message there for the next attempt at `next_attempt` (whole seconds). `death`: somebody who died then at the latest
+  // (SharedState::last_death()) may have put it there before him (a replay after a crash); that entry is replaced, so that it waits once, unless
+  // somebody else has claimed it. Recipients that only the earlier entry has are kept: it may be another part of the message, and a copy that is there
+  // already is recognised by its id.
+  Result<DeferredEntry> put(const mail::Envelope& envelope, const MessageText& message, base::WallTime next_attempt,
+                            std::optional<base::WallTime> death = std::nullopt);
   // The same message with another time or other recipients left: the new entry stands before the old one goes.
   Result<DeferredEntry> postpone(const DeferredEntry& entry, const mail::Envelope& envelope, std::string_view message,
                                  base::WallTime next_attempt);
@@ -106,14 +117,29 @@ class Deferred {
   Result<void> give_order(const std::string& name, std::chrono::seconds interval);
   void forget_order(const std::string& name);
   [[nodiscard]] std::vector<std::string> orders() const;
+
+  // What is to become of a message that is being tried just now, should it come to wait again. Durable on return; the last one counts, for all parts
+  // of the message, for a day. Whoever gives one looks for entries behind it: one that was there before is for him.
+  enum class MessageOrder : std::uint8_t { bounce, hold, remove };
+  Result<void> give_message_order(const std::string& id, MessageOrder order);
+  [[nodiscard]] std::optional<MessageOrder> message_order(const std::string& id) const;
+  void forget_message_order(const std::string& id);
+  // The id from such an order's name, as orders() and the directory's watch have it.
+  static std::optional<std::string> ordered_id(std::string_view name);
+
+  // Gives memory back that looks for earlier entries needed, if there was none for so long.
+  void forget_unused(std::chrono::seconds unused) { earlier_->forget_unused(unused); }
   // Of the directory, for whoever watches it; owned here.
   [[nodiscard]] int descriptor() const { return directory_.get(); }
 
  private:
   Deferred(base::Files& files, base::Descriptor directory, base::Descriptor corrupt)
-      : files_(&files), directory_(std::move(directory)), corrupt_(std::move(corrupt)) {}
+      : files_(&files), directory_(std::move(directory)), corrupt_(std::move(corrupt)), earlier_(std::make_unique<EarlierEntries>()) {}
+  // Puts the recipients of claimed entries of the same id that stood there at a death into `together`.
+  Result<std::vector<std::pair<DeferredEntry, Claim>>> claim_earlier(mail::Envelope& together, base::WallTime death) const;
   base::Files* files_;
   base::Descriptor directory_, corrupt_;
+  std::unique_ptr<EarlierEntries> earlier_;
 };
 
 }  // namespace postern::spool

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -35,13 +36,21 @@ Result<EarlierRecords> EarlierRecords::open(base::Files& files, int directory) {
   return EarlierRecords(files, std::move(*journal));
 }
 
-bool EarlierRecords::has(const mail::Envelope& envelope, std::string_view recipient, base::WallTime death) {
+void EarlierRecords::look(base::WallTime death) {
   asked_ = base::steady_now();
-  if (!looked_ || death != death_) {
-    look();
-    looked_ = true;
-    death_ = death;
-  }
+  if (looked_ && death == death_) return;
+  look();
+  looked_ = true;
+  death_ = death;
+}
+
+bool EarlierRecords::knows(std::string_view id, base::WallTime death) {
+  look(death);
+  return ids_.contains(std::hash<std::string_view>()(id));
+}
+
+bool EarlierRecords::has(const mail::Envelope& envelope, std::string_view recipient, base::WallTime death) {
+  look(death);
   const auto found = places_.find(key_of(envelope, recipient));
   return found != places_.end() && reads_back(found->second);
 }
@@ -51,11 +60,13 @@ void EarlierRecords::forget_unused(std::chrono::seconds unused) {
   looked_ = false;
   headers_ = {};
   places_ = {};
+  ids_ = {};
 }
 
 void EarlierRecords::look() {
   headers_.clear();
   places_.clear();
+  ids_.clear();
   const auto names = base::list_directory(journal_.get(), kMostNames);
   if (!names) {
     base::log_event(base::Severity::error, "journal-not-looked-through", {{"reason", names.error().what}});
@@ -102,6 +113,7 @@ void EarlierRecords::gather(std::uint32_t number) {
     const auto envelope = mail::decode_envelope(bytes);
     if (!envelope) continue;
     if (places_.size() + envelope->recipients.size() > kMostEarlierRecipients) break;
+    ids_.insert(std::hash<std::string_view>()(envelope->id));
     for (const mail::Recipient& recipient : envelope->recipients)
       places_.try_emplace(key_of(*envelope, recipient.address), Place{static_cast<std::uint32_t>(headers_.size()), record.offset});
   }

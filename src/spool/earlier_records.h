@@ -22,6 +22,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace postern::spool {
@@ -36,6 +37,8 @@ class EarlierRecords {
   // `death`: when somebody who writes to the journal died last (SharedState::last_death()), read under the claim of what may be repeated;
   // another one than at the last look leads to a new look.
   bool has(const mail::Envelope& envelope, std::string_view recipient, base::WallTime death);
+  // Whether there is any record of a message with this id: has() is worth asking.
+  bool knows(std::string_view id, base::WallTime death);
   // Gives the memory back if nobody has asked for so long.
   void forget_unused(std::chrono::seconds unused);
 
@@ -45,6 +48,7 @@ class EarlierRecords {
     std::uint64_t offset = 0;
   };
   EarlierRecords(base::Files& files, base::Descriptor journal) : files_(&files), journal_(std::move(journal)) {}
+  void look(base::WallTime death);
   void look();
   void gather(std::uint32_t number);
   [[nodiscard]] bool reads_back(const Place& place) const;
@@ -56,6 +60,7 @@ class EarlierRecords {
   std::chrono::steady_clock::time_point asked_{};
   std::vector<SegmentHeader> headers_;
   std::unordered_map<std::string, Place> places_;
+  std::unordered_set<std::size_t> ids_;  // their hashes
 };
 
 }  // namespace postern::spool

@@ -19,8 +19,8 @@ Result<Held> Held::open(base::Files& files, int spool_directory) {
   return Held(std::move(*held), std::move(*deferred));
 }
 
-Result<void> Held::put(const mail::Envelope& envelope, std::string_view message, bool may_be_there) {
-  auto put = held_.put(envelope, message, base::wall_now(), may_be_there);
+Result<void> Held::put(const mail::Envelope& envelope, std::string_view message, std::optional<base::WallTime> death) {
+  auto put = held_.put(envelope, message, base::wall_now(), death);
   if (!put) return put.error().in("hold");
   return {};
 }
@@ -50,20 +50,29 @@ Result<Held::Message> Held::read(const DeferredEntry& entry) const {
 Result<void> Held::release(const std::string& id, bool returned) {
   auto found = entries(id);
   if (!found) return found.error();
-  for (const DeferredEntry& entry : *found) {
-    auto message = held_.read(entry);
-    if (!message) return message.error();
-    message->envelope.held = false;
-    message->envelope.held_by.clear();
-    message->envelope.released = true;
-    message->envelope.returned = returned;
-    // What may have been delivered before is looked for in the mailboxes.
-    message->envelope.attempts = std::max<std::uint32_t>(message->envelope.attempts, 1);
-    // Forced: however old it is, it has an attempt before it is given up.
-    auto put = deferred_.put(message->envelope, message->message, base::WallTime{}, false);
-    if (!put) return put.error();
-    if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
-  }
+  for (const DeferredEntry& entry : *found)
+    if (auto released = release(entry, returned); !released) return released;
+  return {};
+}
+
+Result<void> Held::release(const DeferredEntry& entry, bool returned) {
+  auto message = held_.read(entry);
+  if (!message) return message.error();
+  message->envelope.held = false;
+  message->envelope.held_by.clear();
+  message->envelope.released = true;
+  message->envelope.returned = returned;
+  // What may have been delivered before is looked for in the mailboxes.
+  message->envelope.attempts = std::max<std::uint32_t>(message->envelope.attempts, 1);
+  deferred_.forget_message_order(entry.id);
+  // Forced: however old it is, it has an attempt before it is given up.
+  auto put = deferred_.put(message->envelope, message->message, base::WallTime{});
+  if (!put) return put.error();
+  return remove(entry);
+}
+
+Result<void> Held::remove(const DeferredEntry& entry) {
+  if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return {};
 }
 
@@ -71,7 +80,7 @@ Result<void> Held::remove(const std::string& id) {
   auto found = entries(id);
   if (!found) return found.error();
   for (const DeferredEntry& entry : *found)
-    if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
+    if (auto removed = remove(entry); !removed) return removed;
   return {};
 }
 

@@ -10,6 +10,7 @@
 // spool/deferred.h.
 #include "spool/deferred.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,8 @@ class Held {
  public:
   static Result<Held> open(base::Files& files, int spool_directory);
 
-  // Another part of the same message, or the same after a crash, makes one entry together, if `may_be_there`: that takes a look at all names.
-  Result<void> put(const mail::Envelope& envelope, std::string_view message, bool may_be_there);
+  // `death` as Deferred::put() has it: another part of the same message, or the same after a crash, makes one entry together.
+  Result<void> put(const mail::Envelope& envelope, std::string_view message, std::optional<base::WallTime> death);
 
   struct Message {
     base::WallTime since{};
@@ -32,10 +33,13 @@ class Held {
   [[nodiscard]] Result<Message> read(const std::string& id) const;
   // The same of one that list() has found, without looking through all of them again.
   [[nodiscard]] Result<Message> read(const DeferredEntry& entry) const;
-  // `returned`: not to its recipients but back to its sender.
+  // `returned`: not to its recipients but back to its sender. Whatever was ordered about it while it was tried counts no more.
   Result<void> release(const std::string& id, bool returned = false);
   // For good.
   Result<void> remove(const std::string& id);
+  // The same of one entry that list() has found.
+  Result<void> release(const DeferredEntry& entry, bool returned = false);
+  Result<void> remove(const DeferredEntry& entry);
 
  private:
   Held(Deferred held, Deferred deferred) : held_(std::move(held)), deferred_(std::move(deferred)) {}

@@ -33,7 +33,9 @@ struct Known {
 };
 
 struct Segment {
-  base::Descriptor file, marks_file;
+  std::shared_ptr<const base::Descriptor> opened;  // shared with texts that are read where they stand
+  base::Descriptor marks_file;
+  [[nodiscard]] int file() const { return opened != nullptr ? opened->get() : -1; }
   std::uint64_t size = 0;
   SegmentHeader header;
   bool readable = false;         // header is known
@@ -55,6 +57,7 @@ class JournalReader::Implementation {
   base::Files& files;
   base::Descriptor journal, large, corrupt;
   std::map<std::uint32_t, Segment> segments;
+  std::vector<Position> to_note;  // finished, in segments that could not be opened
   std::size_t unfinished_count = 0;
   std::uint64_t corrupt_count = 0;
   bool all_opened = true;           // at the last scan: no segment was left out for want of descriptors or the like
@@ -68,7 +71,7 @@ class JournalReader::Implementation {
     if (!added) {
       // A segment may be removed and its number used again between two looks: what is open is then nobody's any more.
       struct stat status {};
-      if (::fstat(segment.file.get(), &status) == 0 && status.st_nlink > 0) return &segment;
+      if (::fstat(segment.file(), &status) == 0 && status.st_nlink > 0) return &segment;
       segment = Segment{};
     }
     auto opened = open_segment(number, segment);
@@ -87,7 +90,7 @@ class JournalReader::Implementation {
     if (!S_ISREG(status.st_mode)) return Error{Kind::corrupt, segment_name(number) + " is not a file"};
     auto marks = files.open(journal.get(), marks_name(number), O_RDWR | O_CREAT | O_APPEND, 0660);
     if (!marks) return marks.error();
-    segment.file = std::move(*file);
+    segment.opened = std::make_shared<const base::Descriptor>(std::move(*file));
     segment.marks_file = std::move(*marks);
     segment.size = std::min(static_cast<std::uint64_t>(status.st_size), kMostSegmentBytes);
     refresh_header(number, segment, true);
@@ -97,7 +100,7 @@ class JournalReader::Implementation {
   // Looks whether the segment has begun a new generation, and starts it afresh then.
   void refresh_header(std::uint32_t number, Segment& segment, bool first_look) {
     bool recovered = false;
-    const auto header = read_segment_header(segment.file.get(), number, &recovered);
+    const auto header = read_segment_header(segment.file(), number, &recovered);
     if (!header) {
       if (!std::exchange(segment.trouble_logged, true))
         base::log_event(base::Severity::error, "journal-segment-unreadable", {{"segment", number}, {"reason", header.error().what}});
@@ -118,8 +121,8 @@ class JournalReader::Implementation {
 
   static bool has_writer(const Segment& segment) {
     // Shared and at once given back: if a writer tries just then it takes another segment.
-    if (::flock(segment.file.get(), LOCK_SH | LOCK_NB) != 0) return true;
-    ::flock(segment.file.get(), LOCK_UN);
+    if (::flock(segment.file(), LOCK_SH | LOCK_NB) != 0) return true;
+    ::flock(segment.file(), LOCK_UN);
     return false;
   }
 
@@ -130,7 +133,7 @@ class JournalReader::Implementation {
     if (!segment.scan.ended()) {
       std::vector<RecordHeader> whole;
       std::vector<Unreadable> unreadable;
-      segment.scan.advance(segment.file.get(), segment.marks, !has_writer(segment), thorough, whole, unreadable);
+      segment.scan.advance(segment.file(), segment.marks, !has_writer(segment), thorough, whole, unreadable);
       // If the segment was recycled meanwhile, what looked like damage was the new generation.
       const SegmentHeader before = segment.header;
       refresh_header(number, segment, false);
@@ -145,7 +148,7 @@ class JournalReader::Implementation {
   bool put_aside(Segment& segment, const Unreadable& region) {
     if (segment.marks.finished(region.offset)) return true;
     bool first = false;
-    if (auto done = set_aside(files, corrupt.get(), segment.file.get(), segment.header, region, first); !done) {
+    if (auto done = set_aside(files, corrupt.get(), segment.file(), segment.header, region, first); !done) {
       base::log_event(base::Severity::error, "journal-set-aside-failed", {{"segment", segment.header.number}, {"offset", region.offset},
                                                                           {"reason", done.error().what}});
       return false;  // again at the next scan
@@ -192,7 +195,7 @@ class JournalReader::Implementation {
 
   Error no_such_record(const Position& position) { return {Kind::not_found, "no record at " + to_string(position)}; }
 
-  Result<Record> read(const Position& position) {
+  Result<Record> read(const Position& position, std::uint64_t most_in_memory) {
     auto found = segment(position.segment);
     if (!found) {
       if (found.error().kind == Kind::not_found) return no_such_record(position);
@@ -208,23 +211,31 @@ class JournalReader::Implementation {
     record.position = position;
     auto capacity = static_cast<std::size_t>(std::min<std::uint64_t>(kFirstReadBytes, segment.size - position.offset));
     record.buffer_ = std::make_unique_for_overwrite<char[]>(capacity);
-    const auto begun = read_up_to(segment.file.get(), record.buffer_.get(), capacity, position.offset);
+    const auto begun = read_up_to(segment.file(), record.buffer_.get(), capacity, position.offset);
     if (!begun) return begun.error().in("record " + to_string(position));
     const std::size_t got = *begun;
     const auto header = decode_record_header({record.buffer_.get(), got}, segment.header, position.offset, segment.size);
     if (!header) return gone_or_corrupt(position, segment, nullptr, "record without a readable header");
-    const auto needed = static_cast<std::size_t>(header->end() - position.offset);
+    const bool in_file = !header->large && header->body_bytes > most_in_memory;
+    const auto needed = static_cast<std::size_t>(header->end() - position.offset - (in_file ? header->body_bytes : 0));
     if (needed > got) {
       auto whole = std::make_unique_for_overwrite<char[]>(needed);
       std::memcpy(whole.get(), record.buffer_.get(), got);
-      const auto rest = read_up_to(segment.file.get(), whole.get() + got, needed - got, position.offset + got);
+      const auto rest = read_up_to(segment.file(), whole.get() + got, needed - got, position.offset + got);
       if (!rest) return rest.error().in("record " + to_string(position));
       if (got + *rest != needed) return gone_or_corrupt(position, segment, &*header, "record cut short");
       record.buffer_ = std::move(whole);
     }
     const std::string_view content(record.buffer_.get() + kRecordHeaderBytes, needed - kRecordHeaderBytes);
-    if (base::crc32c(content) != header->body_checksum)
-      return gone_or_corrupt(position, segment, &*header, "record with a wrong check sum");
+    std::uint32_t sum = base::crc32c(content);
+    if (in_file) {
+      record.in_file_.emplace(segment.opened, position.offset + kRecordHeaderBytes + header->envelope_bytes, header->body_bytes);
+      if (auto summed = add_to(sum, *record.in_file_); !summed) {
+        if (summed.error().kind == Kind::corrupt) return gone_or_corrupt(position, segment, &*header, "record cut short");
+        return summed.error().in("record " + to_string(position));
+      }
+    }
+    if (sum != header->body_checksum) return gone_or_corrupt(position, segment, &*header, "record with a wrong check sum");
     auto envelope = mail::decode_envelope(content.substr(0, header->envelope_bytes));
     if (!envelope) return gone_or_corrupt(position, segment, &*header, envelope.error().what);
     record.envelope = std::move(*envelope);
@@ -234,11 +245,11 @@ class JournalReader::Implementation {
       drop_refused(record.envelope, segment.marks.refused(position.offset));
     }
     record.message_at_ = kRecordHeaderBytes + header->envelope_bytes;
-    record.message_bytes_ = static_cast<std::size_t>(header->body_bytes);
+    record.message_bytes_ = in_file ? 0 : static_cast<std::size_t>(header->body_bytes);
     if (header->large) {
       record.large_name = std::string(record.message());
       segment.large[position.offset] = record.large_name;
-      if (auto read = read_large(*header, record); !read) {
+      if (auto read = read_large(*header, record, most_in_memory); !read) {
         if (read.error().kind != Kind::corrupt) return read.error();
         return gone_or_corrupt(position, segment, &*header, read.error().what);
       }
@@ -251,13 +262,26 @@ class JournalReader::Implementation {
     std::erase_if(envelope.recipients, [&](const mail::Recipient&) { return std::find(refused.begin(), refused.end(), number++) != refused.end(); });
   }
 
-  Result<void> read_large(const RecordHeader& header, Record& record) {
+  static Result<void> add_to(std::uint32_t& sum, const MessageText& text) {
+    return text.each([&sum](std::string_view piece) { sum = base::crc32c(piece, sum); });
+  }
+
+  Result<void> read_large(const RecordHeader& header, Record& record, std::uint64_t most_in_memory) {
     if (!fit_for_large_name(record.large_name)) return Error{Kind::corrupt, "large message with a bad name"};
     if (header.large_bytes > kLargestMessageBytes) return Error{Kind::corrupt, "large message of " + std::to_string(header.large_bytes) + " bytes"};
     auto file = files.open(large.get(), record.large_name, O_RDONLY);
     if (!file) {
       if (file.error().kind == Kind::not_found) return Error{Kind::corrupt, "large message " + record.large_name + " is missing"};
       return file.error();
+    }
+    if (header.large_bytes > most_in_memory) {
+      record.message_bytes_ = 0;
+      record.in_file_.emplace(std::make_shared<const base::Descriptor>(std::move(*file)), 0, header.large_bytes);
+      std::uint32_t sum = 0;
+      auto summed = add_to(sum, *record.in_file_);
+      if (summed && sum == header.large_checksum) return {};
+      if (!summed && summed.error().kind != Kind::corrupt) return summed.error().in("large message " + record.large_name);
+      return Error{Kind::corrupt, "large message " + record.large_name + " is damaged"};
     }
     const auto size = static_cast<std::size_t>(header.large_bytes);
     auto bytes = std::make_unique_for_overwrite<char[]>(size);
@@ -353,10 +377,14 @@ class JournalReader::Implementation {
   Result<void> mark_finished(std::span<const Position> positions) {
     POSTERN_KILL_POINT("before-mark");
     Result<void> outcome;
-    for (const Position& position : positions) {
+    std::vector<Position> all = std::exchange(to_note, {});
+    all.insert(all.end(), positions.begin(), positions.end());
+    for (const Position& position : all) {
       auto found = segment(position.segment);
       if (!found) {
-        if (found.error().kind != Kind::not_found) outcome = found.error();
+        if (found.error().kind == Kind::not_found) continue;
+        to_note.push_back(position);
+        outcome = found.error();
         continue;
       }
       if ((*found)->header.generation != position.generation) refresh_header(position.segment, **found, false);
@@ -428,12 +456,12 @@ class JournalReader::Implementation {
         // Its writer is gone and nobody said that it counts: never answered.
         if (!written && !counts(segment, known)) continue;
         std::array<char, kRecordHeaderBytes> head;
-        if (read_available(segment.file.get(), head.data(), head.size(), known.offset) != head.size()) return std::size_t{0};
+        if (read_available(segment.file(), head.data(), head.size(), known.offset) != head.size()) return std::size_t{0};
         const auto header = decode_record_header({head.data(), head.size()}, segment.header, known.offset, segment.size);
         if (!header) return std::size_t{0};
         if (!header->large) continue;
         std::string content(static_cast<std::size_t>(header->content_bytes()), '\0');
-        if (read_available(segment.file.get(), content.data(), content.size(), known.offset + kRecordHeaderBytes) != content.size() ||
+        if (read_available(segment.file(), content.data(), content.size(), known.offset + kRecordHeaderBytes) != content.size() ||
             base::crc32c(content) != header->body_checksum)
           return std::size_t{0};
         candidates.erase(content.substr(header->envelope_bytes));
@@ -464,7 +492,7 @@ Result<JournalReader> JournalReader::open(base::Files& files, int spool_director
   return JournalReader(std::move(implementation));
 }
 
-Result<Record> JournalReader::read(const Position& position) { return implementation_->read(position); }
+Result<Record> JournalReader::read(const Position& position, std::uint64_t most_in_memory) { return implementation_->read(position, most_in_memory); }
 Result<std::vector<Position>> JournalReader::scan(std::size_t limit) { return implementation_->scan(limit); }
 std::size_t JournalReader::unfinished() const { return implementation_->unfinished_count; }
 

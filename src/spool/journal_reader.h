@@ -12,10 +12,12 @@
 // Failure: Result. Limits: a record is at most a segment long, a large message at most kLargestMessageBytes. One thread at a time.
 #include "base/files.h"
 #include "mail/envelope.h"
+#include "spool/message_text.h"
 #include "spool/position.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,13 +34,16 @@ class Record {
   mail::Envelope envelope;  // without the recipients that were refused before the reply
   bool pending = false;    // and not yet accepted
   std::string large_name;  // file in spool/large, empty if the message stood in the journal
-  // The whole message with CRLF line ends, as the session took it.
+  // The whole message with CRLF line ends, as the session took it. Empty where read() was to leave it in its file: then there is text().
   [[nodiscard]] std::string_view message() const { return {buffer_.get() + message_at_, message_bytes_}; }
+  // Whether or not it is in memory; a text in memory lives as long as the record.
+  [[nodiscard]] MessageText text() const { return in_file_ ? *in_file_ : MessageText(message()); }
 
  private:
   friend class JournalReader;
   std::unique_ptr<char[]> buffer_;
   std::size_t message_at_ = 0, message_bytes_ = 0;
+  std::optional<MessageText> in_file_;
 };
 
 class JournalReader {
@@ -51,7 +56,8 @@ class JournalReader {
 
   // Kind::not_found: there is no such record any more (its segment has been recycled, so it was finished), or not yet.
   // Kind::corrupt: it doesn't read back and has been set aside, or scan() will do so. Kind::temporary: the disk would not say.
-  Result<Record> read(const Position& position);
+  // A message of more than `most_in_memory` bytes is checked and left in its file.
+  Result<Record> read(const Position& position, std::uint64_t most_in_memory = UINT64_MAX);
 
   // All records of live generations that are not marked finished, at most `limit`; the same ones again until they are marked. Pending
   // records without a verdict are left out. Only read() says whether a record is damaged; the last batch of a writer is looked

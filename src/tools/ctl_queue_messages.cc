@@ -180,8 +180,8 @@ class Spool {
 
   Result<void> act(const std::string& action, const Message& message) {
     if (message.state == State::held) {
-      if (action == "remove") return held_.remove(message.envelope.id);
-      return held_.release(message.envelope.id, action == "bounce");
+      if (action == "remove") return held_.remove(*message.entry);
+      return held_.release(*message.entry, action == "bounce");
     }
     const spool::DeferredEntry& entry = *message.entry;
     auto claim = deferred_.claim(entry);
@@ -190,6 +190,8 @@ class Spool {
       claim = deferred_.claim(entry);
     }
     if (!claim) return claim.error();
+    // What was said of it while it was being tried counts no more.
+    deferred_.forget_message_order(entry.id);
     if (action == "remove") return deferred_.remove(entry);
     if (action == "retry") {
       if (entry.forced()) return {};
@@ -207,8 +209,14 @@ class Spool {
     }
     read->envelope.held = true;
     read->envelope.held_by = "posternctl queue hold";
-    if (auto put = held_.put(read->envelope, read->message, true); !put) return put.error();
+    if (auto put = held_.put(read->envelope, read->message, began_); !put) return put.error();
     return deferred_.remove(entry);
+  }
+
+  // What is to become of a message that is being tried, should it come to wait again.
+  Result<void> order(const std::string& action, const std::string& id) {
+    using Order = spool::Deferred::MessageOrder;
+    return deferred_.give_message_order(id, action == "bounce" ? Order::bounce : action == "hold" ? Order::hold : Order::remove);
   }
 
   // Everything for the domain, or everything there is. How many destinations and single messages were asked for.
@@ -273,6 +281,7 @@ class Spool {
   base::Descriptor spool_;
   spool::Deferred deferred_;
   spool::Held held_;
+  const base::WallTime began_ = base::wall_now();
   bool trouble_ = false;
 };
 
@@ -395,17 +404,20 @@ int show(const Context& context, Spool& spool, const std::string& id, bool text)
   return status;
 }
 
+// Whether an order can wait until the attempt that is under way is over.
+bool waits(const std::string& action) { return action == "bounce" || action == "hold" || action == "remove"; }
+
 int act_on(const Context& context, Spool& spool, const std::string& action, const Filter& filter) {
   const base::WallTime now = base::wall_now();
   std::vector<Message> chosen;
-  std::size_t in_journal = 0;
-  const auto look = [&] {
+  std::set<std::string> under_way;  // ids of those that are being tried
+  const auto look = [&](const Filter& which) {
     chosen.clear();
-    in_journal = 0;
-    return spool.each(filter, [&](Message& message) {
-      if (!fits(filter, message, now)) return true;
+    under_way.clear();
+    return spool.each(which, [&](Message& message) {
+      if (!fits(which, message, now)) return true;
       if (message.state == State::incoming || message.state == State::outgoing) {
-        ++in_journal;
+        under_way.insert(message.envelope.id);
         return true;
       }
       const bool held = message.state == State::held;
@@ -413,34 +425,62 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
       return true;
     });
   };
-  auto listed = look();
+  std::size_t done = 0, gone = 0;
+  bool failed = false;
+  std::set<std::string> known, missed;  // missed: gone when their turn came, perhaps to be tried
+  const auto act = [&] {
+    for (const Message& message : chosen) {
+      known.insert(message.envelope.id);
+      auto acted = spool.act(action, message);
+      if (acted) {
+        ++done;
+        missed.erase(message.envelope.id);
+      } else if (acted.error().kind == Kind::not_found) {
+        missed.insert(message.envelope.id);
+      } else {
+        print_error(context, message.envelope.id + ": " + acted.error().what);
+        failed = true;
+      }
+    }
+  };
+  auto listed = look(filter);
   // A message that is named and being tried is gone or back soon.
-  for (int tries = 0; listed && !filter.ids.empty() && chosen.empty() && in_journal > 0 && tries < kJournalTries; ++tries) {
+  for (int tries = 0; listed && !filter.ids.empty() && chosen.empty() && !under_way.empty() && tries < kJournalTries; ++tries) {
     std::this_thread::sleep_for(kJournalWait);
-    listed = look();
+    listed = look(filter);
   }
   if (!listed) {
     print_error(context, listed.error().what);
     return kFailed;
   }
-  std::size_t done = 0, gone = 0;
-  bool failed = false;
-  for (const Message& message : chosen) {
-    auto acted = spool.act(action, message);
-    if (acted) {
-      ++done;
-    } else if (acted.error().kind == Kind::not_found) {
-      ++gone;
-    } else {
-      print_error(context, message.envelope.id + ": " + acted.error().what);
-      failed = true;
+  std::set<std::string> ordered = under_way;
+  act();
+  ordered.insert(missed.begin(), missed.end());
+  gone = missed.size();
+  if (!waits(action)) {
+    ordered.clear();
+  } else if (!ordered.empty()) {
+    for (const std::string& id : ordered) {
+      known.insert(id);
+      if (auto given = spool.order(action, id); !given) {
+        print_error(context, id + ": " + given.error().what);
+        failed = true;
+      }
     }
+    // What came to wait before the order stood is for us.
+    Filter again = filter;
+    again.state = kStates[0];
+    again.ids.assign(ordered.begin(), ordered.end());
+    again.all = false;
+    if (auto relisted = look(again); relisted) {
+      for (const Message& message : chosen) ordered.erase(message.envelope.id);
+      act();
+    }
+    gone = 0;
   }
-  std::set<std::string> known;
-  for (const Message& message : chosen) known.insert(message.envelope.id);
   for (const std::string& id : filter.ids)
     if (!known.contains(id)) {
-      print_error(context, in_journal > 0 ? id + " is being worked on just now" : "no message " + id + (action == "release" ? " is held" : " waits in the queue"));
+      print_error(context, under_way.contains(id) ? id + " is being worked on just now" : "no message " + id + (action == "release" ? " is held" : " waits in the queue"));
       failed = true;
     }
   const char* const what = action == "retry"     ? "tried now"
@@ -448,8 +488,10 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
                            : action == "release" ? "released"
                            : action == "bounce"  ? "returned to their senders"
                                                  : "removed";
-  if (context.json) std::cout << boost::json::serialize(object{{"done", !failed}, {"messages", done}, {"gone", gone}}) << "\n";
+  if (context.json) std::cout << boost::json::serialize(object{{"done", !failed}, {"messages", done}, {"gone", gone}, {"ordered", ordered.size()}}) << "\n";
   else std::printf("%zu messages: %s\n", done, what);
+  if (!context.json && !ordered.empty())
+    std::printf("%zu more are being tried just now: %s if they come to wait again\n", ordered.size(), what);
   return failed ? kFailed : kDone;
 }
 

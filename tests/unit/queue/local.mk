@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/queue/queue_test
 tests_unit_queue_queue_test_SOURCES = tests/unit/main.cc \
+  tests/forwarding_files.h tests/unit/scratch_directory.h \
+  tests/unit/queue/manager_test.cc \
   tests/unit/queue/notification_test.cc \
   tests/unit/queue/retry_schedule_test.cc \
   tests/unit/queue/waiting_test.cc

@@ -19,11 +19,11 @@ constexpr base::WallTime kNow = base::WallTime(std::chrono::seconds(1'800'000'00
 // For an entry whose name has the time 0.
 constexpr std::chrono::seconds kAtOnce = std::chrono::seconds::min();
 
-spool::DeferredEntry entry(const std::string& id, std::chrono::seconds in, std::uint32_t destination) {
+spool::DeferredEntry entry(const std::string& id, std::chrono::seconds in, std::uint32_t destination, const std::string& priority = {}) {
   char digits[9];
   std::snprintf(digits, sizeof digits, "%08x", destination);
   const auto seconds = in == kAtOnce ? 0 : std::chrono::floor<std::chrono::seconds>(kNow + in).time_since_epoch().count();
-  const std::string name = id + "." + std::to_string(seconds) + "." + base::random_name() + (destination == 0 ? "" : digits);
+  const std::string name = id + "." + std::to_string(seconds) + "." + base::random_name() + (destination == 0 && priority.empty() ? "" : digits) + priority;
   auto made = spool::Deferred::entry_of(name);
   CPPUNIT_ASSERT(made.has_value());
   CPPUNIT_ASSERT_EQUAL(destination, made->destination);
@@ -42,6 +42,9 @@ class WaitingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(names_come_and_go_in_any_order);
   CPPUNIT_TEST(two_entries_of_a_message_are_noticed);
   CPPUNIT_TEST(a_failed_try_that_was_none_changes_nothing);
+  CPPUNIT_TEST(of_what_is_due_the_highest_priority_comes_first);
+  CPPUNIT_TEST(priority_counts_among_destinations_and_not_before_the_time);
+  CPPUNIT_TEST(entries_of_a_message_are_found);
   CPPUNIT_TEST_SUITE_END();
 
   static std::string take(Waiting& waiting, base::WallTime now = kNow) {
@@ -190,6 +193,62 @@ class WaitingTest : public CppUnit::TestFixture {
     waiting.remove(first);
     waiting.remove(second);
     CPPUNIT_ASSERT(!waiting.add(second));
+  }
+
+  void of_what_is_due_the_highest_priority_comes_first() {
+    Waiting waiting({}, {100, 20});
+    for (const std::uint32_t destination : {0U, 7U}) {
+      waiting.add(entry("usual", -1h, destination));
+      waiting.add(entry("low", -2h, destination, "m3"));
+      waiting.add(entry("older", -2h, destination));
+      waiting.add(entry("high", -1s, destination, "p9"));
+      waiting.add(entry("higher", 1h, destination, "p9"));
+      waiting.add(entry("forced", kAtOnce, destination, "m9"));
+      std::string order;
+      for (int i = 0; i < 6; ++i) {
+        order += take(waiting) + " ";
+        waiting.conclude(destination, Outcome::reached, kNow);
+      }
+      CPPUNIT_ASSERT_EQUAL(std::string("forced high older usual low - "), order);
+      // What has been found due and goes away meanwhile is gone.
+      const auto one = entry("one", -1h, destination), two = entry("two", -1h, destination, "p1");
+      waiting.add(one);
+      waiting.add(two);
+      CPPUNIT_ASSERT_EQUAL(std::string("two"), take(waiting));
+      waiting.remove(one);
+      CPPUNIT_ASSERT_EQUAL(std::string("-"), take(waiting));
+      waiting.clear();
+    }
+    // What follows when a destination is back comes in that order, too.
+    for (const auto& [id, priority] : {std::pair("a", ""), {"b", "m1"}, {"c", "p1"}, {"d", "p2"}}) waiting.add(entry(id, *id == 'a' ? -1s : 1h, 8, priority));
+    CPPUNIT_ASSERT_EQUAL(std::string("a"), take(waiting));
+    waiting.conclude(8, Outcome::unreachable, kNow);
+    CPPUNIT_ASSERT(take(waiting, kNow + 5min) != "-");
+    waiting.conclude(8, Outcome::reached, kNow + 5min);
+    const std::string first = take(waiting, kNow + 5min), second = take(waiting, kNow + 5min);
+    CPPUNIT_ASSERT_MESSAGE(first + second, first == "d" || (first == "c" && second == "b") || first == "c");
+  }
+
+  void priority_counts_among_destinations_and_not_before_the_time() {
+    Waiting waiting({}, {1, 20});
+    waiting.add(entry("usual", -2h, 1));
+    waiting.add(entry("high", -1h, 2, "p2"));
+    waiting.add(entry("later", 1h, 3, "p9"));
+    CPPUNIT_ASSERT_EQUAL(std::string("high"), take(waiting));
+    CPPUNIT_ASSERT_EQUAL(std::string("-"), take(waiting));
+    waiting.conclude(2, Outcome::unreachable, kNow);
+    CPPUNIT_ASSERT_EQUAL(std::string("usual"), take(waiting));
+    waiting.conclude(1, Outcome::reached, kNow);
+    CPPUNIT_ASSERT_EQUAL(std::string("-"), take(waiting));
+    CPPUNIT_ASSERT(waiting.next_time() == kNow + 1h);
+  }
+
+  void entries_of_a_message_are_found() {
+    Waiting waiting;
+    for (const auto& one : {entry("a", 1h, 7), entry("a", -1h, 7), entry("ab", 1h, 7), entry("a", 1h, 8)}) waiting.add(one);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, waiting.entries_of("a", 7).size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, waiting.entries_of("a", 8).size());
+    CPPUNIT_ASSERT(waiting.entries_of("a", 9).empty() && waiting.entries_of("b", 7).empty());
   }
 
   void a_failed_try_that_was_none_changes_nothing() {

@@ -143,7 +143,7 @@ class CorruptTest : public CppUnit::TestFixture {
   // A deferred message whose file was damaged at `at` and set aside; its name in spool/corrupt.
   static std::string set_aside_deferred(const Scratch& scratch, std::size_t at_from_end) {
     auto waiting = deferred(scratch);
-    const auto entry = waiting.put(test::envelope("waits1"), "text\r\n", base::wall_now() + std::chrono::hours(1), false).value();
+    const auto entry = waiting.put(test::envelope("waits1"), "text\r\n", base::wall_now() + std::chrono::hours(1)).value();
     std::string bytes = content(scratch.path / "deferred" / entry.name);
     bytes[bytes.size() - at_from_end] ^= 1;
     write(scratch.path / "deferred" / entry.name, bytes);

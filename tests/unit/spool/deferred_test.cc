@@ -17,6 +17,8 @@ class DeferredTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_message_reads_back_and_goes);
   CPPUNIT_TEST(what_is_due_comes_in_order);
   CPPUNIT_TEST(a_replay_waits_once);
+  CPPUNIT_TEST(orders_wait_beside_the_entries);
+  CPPUNIT_TEST(names_carry_destination_and_priority);
   CPPUNIT_TEST(what_is_put_there_meanwhile_stays_when_the_old_entry_goes);
   CPPUNIT_TEST(who_joins_a_later_entry_has_its_attempts);
   CPPUNIT_TEST(a_name_without_the_random_part_counts);
@@ -31,7 +33,7 @@ class DeferredTest : public CppUnit::TestFixture {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
     const auto sent = envelope("id1");
-    const auto entry = deferred.put(sent, "text\r\n", at(1000), false).value();
+    const auto entry = deferred.put(sent, "text\r\n", at(1000)).value();
     const auto message = deferred.read(entry).value();
     CPPUNIT_ASSERT(message.envelope == sent);
     CPPUNIT_ASSERT_EQUAL(std::string("text\r\n"), message.message);
@@ -42,7 +44,7 @@ class DeferredTest : public CppUnit::TestFixture {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
     for (const auto& [id, time] : {std::pair{"c", 3000}, {"a", 900}, {"b", 1000}, {"d", 4000}})
-      CPPUNIT_ASSERT(deferred.put(envelope(id), "x", at(time), false));
+      CPPUNIT_ASSERT(deferred.put(envelope(id), "x", at(time)));
     base::WallTime next{};
     const auto due = deferred.due(at(1000), 10, &next).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, due.size());
@@ -56,21 +58,73 @@ class DeferredTest : public CppUnit::TestFixture {
   void a_replay_waits_once() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(1), false));
-    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(2), true));
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(1)));
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(2), at(10)));
     const auto all = deferred.list(10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
     CPPUNIT_ASSERT(all[0].next_attempt == at(2));
+    // What nobody put there who died since is not looked for, nor what somebody is at work on.
+    CPPUNIT_ASSERT(deferred.put(envelope("b"), "x", at(1)));
+    CPPUNIT_ASSERT(deferred.put(envelope("b"), "x", at(2)));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, deferred.list(10).value().size());
+    {
+      const auto claim = deferred.claim(all[0]).value();
+      CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(3), at(20)));
+      CPPUNIT_ASSERT_EQUAL(std::size_t{4}, deferred.list(10).value().size());
+    }
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(4), at(20)));
+    CPPUNIT_ASSERT(deferred.put(envelope("b"), "x", at(4), at(20)));
+    CPPUNIT_ASSERT_EQUAL_MESSAGE("the look of that death knows none that came behind it", std::size_t{3}, deferred.list(10).value().size());
+    deferred.forget_unused(std::chrono::seconds(-1));
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(5), at(20)));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, deferred.list(10).value().size());
+  }
+  void orders_wait_beside_the_entries() {
+    using Order = Deferred::MessageOrder;
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    CPPUNIT_ASSERT(!deferred.message_order("a"));
+    for (const Order order : {Order::bounce, Order::hold, Order::remove}) {
+      CPPUNIT_ASSERT(deferred.give_message_order("a", order));
+      CPPUNIT_ASSERT(deferred.message_order("a") == order);
+    }
+    CPPUNIT_ASSERT(deferred.orders().size() == 1 && Deferred::ordered_id(deferred.orders()[0]) == "a");
+    CPPUNIT_ASSERT(deferred.list(10).value().empty());
+    deferred.forget_message_order("a");
+    CPPUNIT_ASSERT(!deferred.message_order("a"));
+    CPPUNIT_ASSERT(!deferred.give_message_order("../a", Order::hold) && !Deferred::ordered_id(".order-a/b") && !Deferred::ordered_id(".retry-00000001"));
+    // A day is enough for any attempt.
+    CPPUNIT_ASSERT(deferred.give_message_order("a", Order::hold) && deferred.give_message_order("b", Order::hold));
+    for (const auto& [id, hours] : {std::pair("a", 23), {"b", 25}})
+      std::filesystem::last_write_time(scratch.path / "deferred" / (std::string(".order-") + id), std::filesystem::file_time_type::clock::now() - std::chrono::hours(hours));
+    auto again = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    CPPUNIT_ASSERT(again.message_order("a") && !again.message_order("b"));
+  }
+  void names_carry_destination_and_priority() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    for (const int priority : {-9, -1, 0, 1, 9})
+      for (const char* account : {"", "user@example.com"}) {
+        auto sent = envelope("a");
+        sent.priority = priority;
+        sent.recipients[0].account = account;
+        const auto entry = deferred.put(sent, "x", at(1)).value();
+        const auto known = Deferred::entry_of(entry.name).value();
+        CPPUNIT_ASSERT_EQUAL(priority, known.priority);
+        CPPUNIT_ASSERT_EQUAL(*account == '\0' ? destination_key("example.com") : 0U, known.destination);
+        CPPUNIT_ASSERT_EQUAL(priority, Deferred::entry_of(deferred.reschedule(entry, at(2)).value().name).value().priority);
+      }
+    CPPUNIT_ASSERT_EQUAL(0, Deferred::entry_of("a.1.0123456789abc00000001x5").value().priority);
   }
   // The queue reads an entry, puts the message into the journal, and removes the entry; delivery may have put it off again by then, for the
   // same second when the clock was set back.
   void what_is_put_there_meanwhile_stays_when_the_old_entry_goes() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    const auto entry = deferred.put(envelope("a"), "x", at(1), false).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(1)).value();
     auto again = envelope("a");
     again.attempts = 7;
-    CPPUNIT_ASSERT(deferred.put(again, "x", at(1), false));
+    CPPUNIT_ASSERT(deferred.put(again, "x", at(1)));
     CPPUNIT_ASSERT(deferred.remove(entry));
     const auto all = deferred.list(10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.size());
@@ -81,11 +135,11 @@ class DeferredTest : public CppUnit::TestFixture {
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
     auto later = envelope("a");
     later.attempts = 2;
-    CPPUNIT_ASSERT(deferred.put(later, "x", at(1), false));
+    CPPUNIT_ASSERT(deferred.put(later, "x", at(1)));
     auto replayed = envelope("a");
     replayed.attempts = 1;
     replayed.recipients[0].address = "other@example.com";
-    CPPUNIT_ASSERT(deferred.put(replayed, "x", at(2), true));
+    CPPUNIT_ASSERT(deferred.put(replayed, "x", at(2), at(10)));
     const auto together = deferred.read(deferred.list(10).value().at(0)).value().envelope;
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, together.recipients.size());
     CPPUNIT_ASSERT_EQUAL(2U, together.attempts);
@@ -93,7 +147,7 @@ class DeferredTest : public CppUnit::TestFixture {
   void a_name_without_the_random_part_counts() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    const auto entry = deferred.put(envelope("a"), "x", at(5), false).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(5)).value();
     std::filesystem::rename(scratch.path / "deferred" / entry.name, scratch.path / "deferred" / "a.5");
     std::ofstream(scratch.path / "deferred" / "a.5.") << "x";
     std::ofstream(scratch.path / "deferred" / "a.5.b.c") << "x";
@@ -105,7 +159,7 @@ class DeferredTest : public CppUnit::TestFixture {
   void postponing_moves_it() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    const auto entry = deferred.put(envelope("a"), "x", at(1), false).value();
+    const auto entry = deferred.put(envelope("a"), "x", at(1)).value();
     auto fewer = envelope("a");
     fewer.attempts = 1;
     CPPUNIT_ASSERT(deferred.postpone(entry, fewer, "x", at(60)));
@@ -116,7 +170,7 @@ class DeferredTest : public CppUnit::TestFixture {
   void damage_is_noticed_and_set_aside() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    const auto entry = deferred.put(envelope("a"), "some text", at(1), false).value();
+    const auto entry = deferred.put(envelope("a"), "some text", at(1)).value();
     {
       std::fstream file(scratch.path / "deferred" / entry.name);
       file.seekp(-1, std::ios::end);
@@ -131,7 +185,7 @@ class DeferredTest : public CppUnit::TestFixture {
   void an_id_cannot_lead_out() {
     Scratch scratch;
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    for (const char* id : {"", "..", "a/b", "../x", "."}) CPPUNIT_ASSERT(!deferred.put(envelope(id), "x", at(1), false));
+    for (const char* id : {"", "..", "a/b", "../x", "."}) CPPUNIT_ASSERT(!deferred.put(envelope(id), "x", at(1)));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(DeferredTest);

@@ -157,9 +157,9 @@ class FailingDiskTest : public CppUnit::TestFixture {
     Trouble files;
     auto deferred = Deferred::open(files, scratch.directory.get()).value();
     files.failing_touches = 1;
-    CPPUNIT_ASSERT(!deferred.put(envelope("a"), "x", base::WallTime(), false));
+    CPPUNIT_ASSERT(!deferred.put(envelope("a"), "x", base::WallTime()));
     CPPUNIT_ASSERT(deferred.list(10).value().empty());
-    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", base::WallTime(), false));
+    CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", base::WallTime()));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(FailingDiskTest);

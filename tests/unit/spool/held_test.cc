@@ -18,6 +18,7 @@ class HeldTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_is_not_held_is_not_found);
   CPPUNIT_TEST_SUITE_END();
 
+  static base::WallTime death(int number) { return base::from_microseconds(number); }
   static mail::Envelope held(const std::string& id, const std::string& recipient) {
     mail::Envelope held = envelope(id);
     held.held = true;
@@ -30,7 +31,7 @@ class HeldTest : public CppUnit::TestFixture {
     Scratch scratch;
     auto all = Held::open(base::system_files(), scratch.directory.get()).value();
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
-    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text\r\n", true));
+    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text\r\n", std::nullopt));
     CPPUNIT_ASSERT(deferred.list(10).value().empty());
     const auto message = all.read("a").value();
     CPPUNIT_ASSERT_EQUAL(std::string("FROM_ACCESS line 3"), message.envelope.held_by);
@@ -48,11 +49,12 @@ class HeldTest : public CppUnit::TestFixture {
   void parts_of_one_message_are_held_together() {
     Scratch scratch;
     auto all = Held::open(base::system_files(), scratch.directory.get()).value();
-    for (const char* recipient : {"x@example.com", "y@example.com", "x@example.com"}) CPPUNIT_ASSERT(all.put(held("a", recipient), "text", true));
+    int deaths = 0;
+    for (const char* recipient : {"x@example.com", "y@example.com", "x@example.com"}) CPPUNIT_ASSERT(all.put(held("a", recipient), "text", death(++deaths)));
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.list(10).value().size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, all.read("a").value().envelope.recipients.size());
     // Without the look there are two of one id, and both go together.
-    CPPUNIT_ASSERT(all.put(held("b", "x@example.com"), "text", false) && all.put(held("b", "y@example.com"), "text", false));
+    CPPUNIT_ASSERT(all.put(held("b", "x@example.com"), "text", std::nullopt) && all.put(held("b", "y@example.com"), "text", std::nullopt));
     CPPUNIT_ASSERT_EQUAL(std::size_t{3}, all.list(10).value().size());
     CPPUNIT_ASSERT(all.remove("b"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, all.list(10).value().size());
@@ -68,12 +70,12 @@ class HeldTest : public CppUnit::TestFixture {
     auto all = Held::open(base::system_files(), scratch.directory.get()).value();
     auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
     mail::Envelope waiting = envelope("a");
-    CPPUNIT_ASSERT(deferred.put(waiting, "text", base::wall_now() + std::chrono::hours(1), false));
-    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text", true));
+    CPPUNIT_ASSERT(deferred.put(waiting, "text", base::wall_now() + std::chrono::hours(1)));
+    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text", std::nullopt));
     CPPUNIT_ASSERT(all.release("a"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, deferred.list(10).value().size());
     // The released one fails: it may replace what waits, but never its recipients.
-    CPPUNIT_ASSERT(deferred.put(held("a", "x@example.com"), "text", base::wall_now() + std::chrono::hours(1), true));
+    CPPUNIT_ASSERT(deferred.put(held("a", "x@example.com"), "text", base::wall_now() + std::chrono::hours(1), death(1)));
     const auto left = deferred.list(10).value();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, left.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, deferred.read(left[0]).value().envelope.recipients.size());
@@ -82,7 +84,7 @@ class HeldTest : public CppUnit::TestFixture {
   void what_is_not_held_is_not_found() {
     Scratch scratch;
     auto all = Held::open(base::system_files(), scratch.directory.get()).value();
-    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text", true));
+    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text", std::nullopt));
     CPPUNIT_ASSERT(all.read("b").error().kind == Kind::not_found);
     CPPUNIT_ASSERT(all.release("../a").error().kind == Kind::not_found);
     CPPUNIT_ASSERT(all.remove("b").error().kind == Kind::not_found);

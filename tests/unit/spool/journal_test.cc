@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spool/journal.h"
 
+#include "spool/deferred.h"
 #include "spool/segment_format.h"
+#include "../../forwarding_files.h"
 #include "scratch.h"
 
 #include <cppunit/extensions/HelperMacros.h>
@@ -12,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -44,6 +47,8 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(both_headers_lost_costs_nothing);
   CPPUNIT_TEST(a_message_cannot_pass_for_a_record);
   CPPUNIT_TEST(a_large_message_has_a_file_until_it_is_finished);
+  CPPUNIT_TEST(large_texts_are_read_where_they_stand);
+  CPPUNIT_TEST(finished_in_a_segment_that_cannot_be_opened_is_noted_later);
   CPPUNIT_TEST(a_large_message_that_comes_again_has_a_file_of_its_own);
   CPPUNIT_TEST(an_abandoned_large_message_leaves_nothing);
   CPPUNIT_TEST(orphans_go_and_others_stay);
@@ -395,6 +400,62 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "large"));
   }
   // A redirect that is replayed after a crash has the same id; the file of the first attempt may still be there.
+  void large_texts_are_read_where_they_stand() {
+    Scratch scratch;
+    std::string inside, beside;
+    for (int i = 0; inside.size() < 12000; ++i) inside += "line " + std::to_string(i) + "\r\n";
+    for (int i = 0; beside.size() < 200000; ++i) beside += "line " + std::to_string(i) + "\r\n";
+    auto out = writer(scratch);
+    const Position small = append_one(*out, "small", "text").value(), in_segment = append_one(*out, "inside", inside).value(),
+                   in_file = append_one(*out, "beside", beside).value();
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT(in.read(small, 1000).value().text().in_memory());
+    for (const auto& [position, text] : {std::pair(in_segment, inside), {in_file, beside}}) {
+      const Record record = in.read(position, 1000).value();
+      CPPUNIT_ASSERT(record.message().empty() && !record.text().in_memory());
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{text.size()}, record.text().size());
+      CPPUNIT_ASSERT_EQUAL(text.substr(0, 500), record.text().beginning(500).value());
+      CPPUNIT_ASSERT(text == record.text().beginning(SIZE_MAX).value());
+      CPPUNIT_ASSERT(record.envelope.recipients.size() == 1);
+      // A deferred message is made of it without all of it in memory, and reads back.
+      auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+      const auto entry = deferred.put(record.envelope, record.text(), base::WallTime()).value();
+      CPPUNIT_ASSERT(text == deferred.read(entry).value().message);
+      const Record in_memory = in.read(position).value();
+      CPPUNIT_ASSERT(text == in_memory.message() && text == in_memory.text().whole());
+    }
+    // Damage is noticed all the same.
+    for (const auto& file : std::filesystem::directory_iterator(scratch.path / "large")) {
+      std::fstream damaged(file.path());
+      damaged.seekp(150000);
+      damaged.put('!');
+    }
+    CPPUNIT_ASSERT(in.read(in_file, 1000).error().kind == Kind::corrupt);
+  }
+
+  // Too many open files for a moment.
+  void finished_in_a_segment_that_cannot_be_opened_is_noted_later() {
+    class NoFiles : public postern::test::ForwardingFiles {
+     public:
+      Result<base::Descriptor> open(int directory, const std::string& name, int flags, mode_t mode) override {
+        if (none_) return Error{Kind::temporary, "Too many open files"};
+        return ForwardingFiles::open(directory, name, flags, mode);
+      }
+      bool none_ = false;
+    } files;
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position position = append_one(*out, "a", "text").value();
+    auto in = JournalReader::open(files, scratch.directory.get()).value();
+    files.none_ = true;
+    CPPUNIT_ASSERT(!in.mark_finished(std::span(&position, 1)));
+    CPPUNIT_ASSERT(!in.mark_finished({}));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, reader(scratch).scan(10).value().size());
+    files.none_ = false;
+    CPPUNIT_ASSERT(in.mark_finished({}));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, reader(scratch).scan(10).value().size());
+  }
+
   void a_large_message_that_comes_again_has_a_file_of_its_own() {
     Scratch scratch;
     auto out = writer(scratch);
