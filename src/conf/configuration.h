@@ -278,6 +278,7 @@ struct Relay {
   unsigned tls_report_days = 7;                      // counters of sessions are kept (RFC 8460); 0: nothing is counted
   unsigned connections = 500;                        // of one process
   unsigned connections_per_destination = 20;         // of one process
+  unsigned connections_unknown = 250;                // of one process, being made to destinations that have not answered yet
   unsigned messages_per_connection = 100;
   unsigned waiting_messages = 10000;                 // that one process looks after
   std::uint64_t waiting_bytes = 64 * 1024 * 1024;    // of their texts held in memory meanwhile

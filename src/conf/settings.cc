@@ -311,6 +311,7 @@ const Setting kSettings[] = {
   {"relay.tls_report_days", Type::number, "7", 0, 365, "days", "", new_children, &server<&C::relay, &Relay::tls_report_days>},
   {"relay.connections", Type::number, "500", 1, 20000, "connections", "", new_children, &server<&C::relay, &Relay::connections>},
   {"relay.connections_per_destination", Type::number, "20", 1, 10000, "connections", "", new_children, &server<&C::relay, &Relay::connections_per_destination>},
+  {"relay.connections_unknown", Type::number, "250", 1, 20000, "connections", "", new_children, &server<&C::relay, &Relay::connections_unknown>},
   {"relay.messages_per_connection", Type::number, "100", 1, 1'000'000, "messages", "", new_children, &server<&C::relay, &Relay::messages_per_connection>},
   {"relay.waiting_messages", Type::number, "10000", 1, 100'000, "messages", "", new_children, &server<&C::relay, &Relay::waiting_messages>},
   {"relay.waiting_bytes", Type::size, "64 MiB", 64 * kKiB, 4 * kGiB, "bytes", "", new_children, &server<&C::relay, &Relay::waiting_bytes>},

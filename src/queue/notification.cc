@@ -74,7 +74,8 @@ bool wanted(const mail::Envelope& envelope, const RecipientStatus& status) {
 }
 
 std::vector<GeneratedMail> delivery_status_notifications(const mail::Envelope& envelope, std::string_view message,
-                                                         std::span<const RecipientStatus> statuses, const NotificationSettings& settings) {
+                                                         std::span<const RecipientStatus> statuses, const NotificationSettings& settings,
+                                                         std::optional<std::uint64_t> message_bytes) {
   std::vector<GeneratedMail> made;
   mail::ReportSettings report{settings.host_name, settings.postmaster, settings.return_bytes, nullptr};
   const std::string postmaster = settings.postmaster.empty() ? "postmaster@" + settings.host_name : settings.postmaster;
@@ -88,7 +89,7 @@ std::vector<GeneratedMail> delivery_status_notifications(const mail::Envelope& e
     const std::size_t most = std::max<std::size_t>(1, settings.recipients);
     for (std::size_t begin = 0; begin < told.size(); begin += most) {
       const auto some = std::span<const RecipientStatus>(told).subspan(begin, std::min(most, told.size() - begin));
-      made.push_back(mail::delivery_status_report(envelope, message, message.size(), some, envelope.reverse_path.empty() ? postmaster : envelope.reverse_path,
+      made.push_back(mail::delivery_status_report(envelope, message, message_bytes.value_or(message.size()), some, envelope.reverse_path.empty() ? postmaster : envelope.reverse_path,
                                                   notice_id(envelope, some, notice), base::wall_now(), report));
       if (envelope.reverse_path.empty()) made.back().envelope.envelope_id = kDoubleBounce;
     }
@@ -96,8 +97,9 @@ std::vector<GeneratedMail> delivery_status_notifications(const mail::Envelope& e
   return made;
 }
 
-net::Awaitable<Result<void>> Notifier::tell(mail::Envelope envelope, std::string_view message, std::vector<RecipientStatus> statuses) {
-  std::vector<GeneratedMail> notices = delivery_status_notifications(envelope, message, statuses, settings_);
+net::Awaitable<Result<void>> Notifier::tell(mail::Envelope envelope, std::string_view message, std::vector<RecipientStatus> statuses,
+                                            std::optional<std::uint64_t> message_bytes) {
+  std::vector<GeneratedMail> notices = delivery_status_notifications(envelope, message, statuses, settings_, message_bytes);
   if (notices.empty() && envelope.reverse_path.empty())
     for (const RecipientStatus& status : statuses)
       if (status.action == DeliveryAction::failed)

@@ -14,6 +14,7 @@
 #include "net/asio.h"
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,9 +42,10 @@ std::vector<conf::Mistake> check_notices(const conf::Configuration& configuratio
 bool wanted(const mail::Envelope& envelope, const RecipientStatus& status);
 
 // The notices that are due, at most one for each hundred (settings.recipients) of failures, of delays and of the rest; none if nobody
-// wants one. Their envelopes have the null reverse-path; where the recipient's address is, is for policy::resolve().
+// wants one. `message_bytes`: of the whole message, if `message` is only its beginning. Their envelopes have the null reverse-path; where the recipient's address is, is for policy::resolve().
 std::vector<GeneratedMail> delivery_status_notifications(const mail::Envelope& envelope, std::string_view message,
-                                                         std::span<const RecipientStatus> statuses, const NotificationSettings& settings);
+                                                         std::span<const RecipientStatus> statuses, const NotificationSettings& settings,
+                                                         std::optional<std::uint64_t> message_bytes = std::nullopt);
 
 class Notifier {
  public:
@@ -56,8 +58,10 @@ class Notifier {
   void set_settings(NotificationSettings settings) { settings_ = std::move(settings); }
 
   // Tells whoever wants to know; durable on return. `message` must live until then. Where a sender can't be reached at all that is logged
-  // (event notice-dropped), and no error. An error (Kind::temporary): try again later.
-  net::Awaitable<Result<void>> tell(mail::Envelope envelope, std::string_view message, std::vector<RecipientStatus> statuses);
+  // (event notice-dropped), and no error. An error (Kind::temporary): try again later. Of a message that is larger than return_bytes its header
+  // is enough, with the size of the whole in `message_bytes`.
+  net::Awaitable<Result<void>> tell(mail::Envelope envelope, std::string_view message, std::vector<RecipientStatus> statuses,
+                                    std::optional<std::uint64_t> message_bytes = std::nullopt);
 
  private:
   net::Awaitable<Result<void>> send(GeneratedMail notice, std::string id);

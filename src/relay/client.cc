@@ -105,6 +105,29 @@ Awaitable<Step> Client::write(std::string_view bytes) {
   co_return std::nullopt;
 }
 
+Awaitable<Step> Client::write_in_pieces(std::string_view fields, spool::MessageText message, bool stuffing) {
+  LineStream lines(stuffing);
+  std::string buffer, out;
+  lines.add(fields, out);
+  for (std::uint64_t at = 0; at < message.size();) {
+    const auto piece = message.piece(at, buffer);
+    if (!piece) {
+      // What is cut off here is no message: only the end of the connection says so.
+      usable_ = false;
+      co_return temporary_failure("4.3.0", piece.error().what);
+    }
+    const std::string_view some = piece->substr(0, kPieceBytes);
+    at += some.size();
+    lines.add(some, out);
+    auto failed = co_await write(out);
+    if (failed) co_return failed;
+    out.clear();
+  }
+  lines.end(out);
+  auto failed = co_await write(out);
+  co_return failed;
+}
+
 Awaitable<Result<Reply>> Client::reply(std::chrono::milliseconds limit) {
   if (!usable_) co_return Error{Kind::temporary, "the connection was lost"};
   stream_.set_time_limit(limit);
@@ -266,18 +289,46 @@ Awaitable<Answers> Client::send(Transaction transaction) {
   const ClientTimes& times = settings_.times;
 
   // The text, as this host can take it.
-  std::string converted;
-  std::string_view message = transaction.message;
-  TextFacts facts = look_at(message);
+  spool::MessageText message = transaction.message;
+  std::string_view fields = transaction.added_fields;
+  std::string whole, converted;
+  const auto make_whole = [&]() -> Result<void> {
+    whole = fields;
+    auto read = message.each([&](std::string_view piece) { whole += piece; });
+    fields = {};
+    message = whole;
+    return read;
+  };
+  TextFacts facts;
+  std::uint64_t strict_bytes = 0;
+  Result<void> looked;
+  if (message.in_memory() && fields.size() + message.size() <= kAtOnceBytes) {
+    if (!fields.empty()) looked = make_whole();
+    facts = look_at(message.whole());
+  } else {
+    TextScan scan;
+    scan.add(fields);
+    looked = message.each([&](std::string_view piece) { scan.add(piece); });
+    facts = scan.facts();
+    strict_bytes = scan.strict_bytes();
+  }
+  const bool must_convert = facts.eight_bit() && !extensions_.eight_bit_mime && !facts.eight_bit_header && message.size() <= kMostConvertedBytes;
+  if (looked && must_convert && (!message.in_memory() || !fields.empty())) looked = make_whole();
+  if (!looked) {
+    fail_all(answers, temporary_failure("4.3.0", looked.error().what));
+    co_return answers;
+  }
   const bool utf8_wanted = transaction.envelope.smtputf8 && facts.eight_bit_header;
-  if (facts.eight_bit() && !extensions_.eight_bit_mime && !facts.eight_bit_header) {
-    if (auto other = without_8bit(message)) {
+  if (must_convert) {
+    if (auto other = without_8bit(message.whole())) {
       converted = std::move(*other);
       message = converted;
-      facts = look_at(message);
+      facts = look_at(converted);
+      strict_bytes = converted.size();
     }
   }
-  if (auto failed = impossible(transaction, facts.eight_bit(), message.size())) {
+  const std::uint64_t bytes = fields.size() + message.size();
+  if (auto failed = impossible(transaction, facts.eight_bit(), bytes)) {
     fail_all(answers, *failed);
     co_return answers;
   }
@@ -305,11 +356,13 @@ Awaitable<Answers> Client::send(Transaction transaction) {
   if (std::none_of(asked.begin(), asked.end(), [](bool one) { return one; })) co_return answers;
 
   const bool chunking = extensions_.chunking;
-  const std::string text = chunking ? with_strict_lines(message) : dot_stuffed(message);
+  const bool in_pieces = !message.in_memory() || bytes > kAtOnceBytes;
+  std::string text;
+  if (!in_pieces) text = chunking ? with_strict_lines(message.whole()) : dot_stuffed(message.whole());
   const bool pipelining = extensions_.pipelining;
-  const bool at_once = pipelining && chunking && text.size() <= kAtOnceBytes;
-  const std::string chunk = "BDAT " + std::to_string(text.size()) + " LAST\r\n";
-  const std::string first = mail_command(transaction, facts.eight_bit(), utf8_needed, message.size());
+  const bool at_once = pipelining && chunking && !in_pieces;
+  const std::string chunk = "BDAT " + std::to_string(in_pieces ? strict_bytes : text.size()) + " LAST\r\n";
+  const std::string first = mail_command(transaction, facts.eight_bit(), utf8_needed, bytes);
 
   // One reply after the other; with PIPELINING all that is asked stands on the line already.
   std::optional<Failure> all_failed;  // holds for every recipient that has no answer of its own
@@ -400,7 +453,10 @@ Awaitable<Answers> Client::send(Transaction transaction) {
       fail_taken(*failed);
       co_return answers;
     }
-    if (auto failed = co_await write(text)) {
+    Step failed;
+    if (in_pieces) failed = co_await write_in_pieces(fields, message, !chunking);
+    else failed = co_await write(text);
+    if (failed) {
       fail_taken(*failed);
       co_return answers;
     }
@@ -426,6 +482,8 @@ Awaitable<Answers> Client::send(Transaction transaction) {
     if (answer.taken) answer.reply = one->text();
     else answer.failure = failure_of(*one);
   }
+  // RFC 3030 section 2: a host may hold on to the transaction of a chunk that it refused.
+  if (chunking && any && std::none_of(answers.recipients.begin(), answers.recipients.end(), [](const Answer& answer) { return answer.taken; })) co_await reset();
   if (!any && at_once) {
     // The answer to a text that nobody was left for.
     auto last = co_await reply(times.end_of_data);

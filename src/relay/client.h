@@ -10,7 +10,8 @@
 //
 // Used extensions: PIPELINING (2920), SIZE (1870), 8BITMIME (6152), CHUNKING (3030), SMTPUTF8 (6531), DSN (3461), STARTTLS (3207), AUTH
 // (4954), ENHANCEDSTATUSCODES (2034), MT-PRIORITY (6710), DELIVERBY (2852). With PIPELINING and CHUNKING a message of up to kAtOnceBytes goes
-// out with its commands in one write.
+// out with its commands in one write; a larger one is written, and unless it is in memory read, in pieces. Only where it must be converted for a host without
+// 8BITMIME is it wanted whole, up to kMostConvertedBytes.
 //
 // The host is a stranger: replies are bounded, and each wait has its time limit. Nothing of a message gets into a command but addresses
 // and parameters without control characters.
@@ -20,6 +21,7 @@
 #include "mail/envelope.h"
 #include "net/stream.h"
 #include "relay/reply.h"
+#include "spool/message_text.h"
 
 #include <chrono>
 #include <cstdint>
@@ -34,6 +36,7 @@ namespace postern::relay {
 // RFC 5321 section 4.5.3.1.8: every host takes so many.
 inline constexpr std::size_t kRecipientsAtOnce = 100;
 inline constexpr std::size_t kAtOnceBytes = 32 * 1024;
+inline constexpr std::uint64_t kMostConvertedBytes = 16 * 1024 * 1024;
 
 // Why something did not come about.
 struct Failure {
@@ -69,7 +72,8 @@ struct ClientSettings {
 struct Transaction {
   const mail::Envelope& envelope;
   std::vector<const mail::Recipient*> recipients;  // 1 to kRecipientsAtOnce
-  std::string_view message;                        // whole, with the fields that are to be added
+  spool::MessageText message;
+  std::string_view added_fields = {};              // to be put in front of it: lines with their ends
 };
 
 struct Answer {
@@ -106,6 +110,7 @@ class Client {
  private:
   net::Awaitable<std::optional<Failure>> hello();
   net::Awaitable<std::optional<Failure>> write(std::string_view bytes);
+  net::Awaitable<std::optional<Failure>> write_in_pieces(std::string_view fields, spool::MessageText message, bool stuffing);
   // The reply, or why there is none; 421 ends the connection.
   net::Awaitable<Result<Reply>> reply(std::chrono::milliseconds limit);
   net::Awaitable<Result<Reply>> command(std::string line, std::chrono::milliseconds limit);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace postern::relay {
 namespace {
@@ -165,6 +166,74 @@ TextFacts look_at(std::string_view message) {
     at = static_cast<std::size_t>(static_cast<const char*>(found) - message.data()) + 1;
   }
   return facts;
+}
+
+void TextScan::add(std::string_view piece) {
+  bytes_ += piece.size();
+  if (!piece.empty()) open_ = piece.back() != '\r' && piece.back() != '\n';
+  while (!piece.empty()) {
+    const auto end = piece.find_first_of("\r\n");
+    const std::string_view line = piece.substr(0, end);
+    if (!line.empty()) {
+      after_return_ = false;
+      line_bytes_ += line.size();
+      if (has_8bit(line)) (in_header_ ? eight_bit_header_ : eight_bit_body_) = true;
+    }
+    if (end == std::string_view::npos) return;
+    if (piece[end] == '\n') {
+      ++feeds_;
+      if (after_return_) ++pairs_;
+      // The empty line, whatever its end.
+      if (line_bytes_ == 0) in_header_ = false;
+      line_bytes_ = 0;
+      after_return_ = false;
+    } else {
+      // Alone it ends a line of what goes out, and none of the header as look_at() sees it.
+      if (after_return_) ++line_bytes_;
+      ++returns_;
+      after_return_ = true;
+    }
+    piece.remove_prefix(end + 1);
+  }
+}
+
+TextFacts TextScan::facts() const {
+  TextFacts facts;
+  facts.eight_bit_header = eight_bit_header_;
+  facts.eight_bit_body = eight_bit_body_;
+  facts.strict = bytes_ > 0 && returns_ == pairs_ && feeds_ == pairs_ && !open_ && !after_return_;
+  return facts;
+}
+
+std::uint64_t TextScan::strict_bytes() const {
+  const std::uint64_t ends = returns_ + feeds_ - pairs_;
+  return bytes_ - returns_ - feeds_ + 2 * ends + (open_ ? 2 : 0);
+}
+
+void LineStream::add(std::string_view piece, std::string& out) {
+  while (!piece.empty()) {
+    if (std::exchange(after_return_, false) && piece.front() == '\n') {
+      piece.remove_prefix(1);
+      continue;
+    }
+    const auto end = piece.find_first_of("\r\n");
+    const std::string_view line = piece.substr(0, end);
+    if (!line.empty()) {
+      if (at_line_start_ && stuffing_ && line.front() == '.') out += '.';
+      out += line;
+      at_line_start_ = false;
+    }
+    if (end == std::string_view::npos) return;
+    out += "\r\n";
+    at_line_start_ = true;
+    after_return_ = piece[end] == '\r';
+    piece.remove_prefix(end + 1);
+  }
+}
+
+void LineStream::end(std::string& out) {
+  if (!at_line_start_) out += "\r\n";
+  if (stuffing_) out += ".\r\n";
 }
 
 std::string with_strict_lines(std::string_view message) {

@@ -7,6 +7,7 @@
 // 5321 section 2.3.8): nobody can be made to see another message's end in it.
 // Never fails, but for without_8bit().
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,35 @@ struct TextFacts {
   [[nodiscard]] bool eight_bit() const { return eight_bit_header || eight_bit_body; }
 };
 TextFacts look_at(std::string_view message);
+
+// The same of a text that comes in pieces.
+class TextScan {
+ public:
+  void add(std::string_view piece);
+  // Of all that was added.
+  [[nodiscard]] TextFacts facts() const;
+  // How many bytes it has with strict lines.
+  [[nodiscard]] std::uint64_t strict_bytes() const;
+
+ private:
+  bool in_header_ = true, eight_bit_header_ = false, eight_bit_body_ = false;
+  bool after_return_ = false, open_ = false;  // the last byte was a CR; was no end of a line
+  std::uint64_t line_bytes_ = 0;              // of the line so far, its end not counted
+  std::uint64_t bytes_ = 0, returns_ = 0, feeds_ = 0, pairs_ = 0;
+};
+
+// A text in pieces as it goes over the line: strict lines, and for DATA the leading dots doubled.
+class LineStream {
+ public:
+  explicit LineStream(bool stuffing) : stuffing_(stuffing) {}
+  // Appends what becomes of the piece.
+  void add(std::string_view piece, std::string& out);
+  // The last line's end if it has none, and with doubled dots the line with the dot.
+  void end(std::string& out);
+
+ private:
+  bool stuffing_, at_line_start_ = true, after_return_ = false;
+};
 
 // Line ends as above.
 std::string with_strict_lines(std::string_view message);

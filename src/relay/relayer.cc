@@ -3,10 +3,12 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "mail/message.h"
 #include "mail/received.h"
 #include "net/run_for_life.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace postern::relay {
 namespace {
@@ -26,12 +28,27 @@ constexpr std::chrono::seconds kDiskPatience{120};
 // How long a connection whose TLS failed is tried without it.
 constexpr std::chrono::minutes kWithoutTls{10};
 constexpr std::chrono::seconds kDiskRetry{5};
+// What was deferred when somebody died is kept in mind until nobody has asked for it for so long.
+constexpr std::chrono::seconds kEarlierKept{60};
+// A larger text is read from its file in pieces while it is sent, so that each connection needs little more memory than this.
+constexpr std::uint64_t kMostInMemory = 128 * 1024;
+// So much of a text is looked through for Received fields.
+constexpr std::size_t kMostHeaderBytes = 256 * 1024;
+// A destination is known to answer for so long after its last connection.
+constexpr std::chrono::minutes kRemembered{10};
+constexpr std::size_t kMostRemembered = 20000;
 // A suspect has the process to itself for so long. What ends a process does so when the host's answers are read; a host that gives none
 // must not hold up everybody's mail.
 constexpr std::chrono::seconds kAloneTime{1};
 // So many records may wait for the disk to note what became of them before others have their turn: whatever was sent and is not noted is sent
 // again after a crash.
 constexpr std::size_t kConcludedAtOnce = 32;
+
+// The address here from which the recipient's mail was forwarded: by an alias, a group, an account. Empty: it is for whom the client named.
+std::string_view forwarded_from(const mail::Recipient& recipient) {
+  if (recipient.original.find('@') == std::string::npos || base::equal_ignoring_case(recipient.original, recipient.address)) return {};
+  return recipient.original;
+}
 
 std::string domain_of(const std::string& address) { return base::lower(std::string_view(address).substr(address.rfind('@') + 1)); }
 
@@ -41,9 +58,11 @@ struct Relayer::Job {
   spool::Position position;
   std::optional<spool::Record> record;  // empty: its text is read again when its turn comes
   base::WallTime received{};
+  int priority = 0;
   std::size_t parts_left = 0;
-  bool claimed = false, abandoned = false, suspicious = false, alone = false, no_longer_alone = false, poison = false;
-  std::uint64_t held_bytes = 0;
+  bool claimed = false, abandoned = false, alone = false, no_longer_alone = false, poison = false;
+  std::optional<base::WallTime> death;  // of somebody who may have put it off before
+  std::uint64_t held_bytes = 0, bytes = 0;
   // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
   struct Outcome {
     bool done = false, taken = false, passed_on = false;  // passed_on: the next host knows DSN
@@ -70,7 +89,9 @@ struct Relayer::Destination {
   steady_clock::time_point dead_until{}, without_tls_until{};
   Failure last_failure;
   std::string last_host;
-  bool queued = false;  // in fresh_ or troubled_
+  bool queued = false;    // in one of the rows
+  bool answered = false;  // it has greeted us since it is known
+  steady_clock::time_point used{};
 };
 
 // A connection that waits for the next message.
@@ -86,11 +107,13 @@ RelayerSettings relayer_settings(const conf::Configuration& configuration, unsig
   settings.child = child;
   settings.connections = relay.connections;
   settings.connections_per_destination = relay.connections_per_destination;
+  settings.connections_unknown = relay.connections_unknown;
   settings.messages_per_connection = relay.messages_per_connection;
   settings.waiting_messages = relay.waiting_messages;
   settings.waiting_bytes = relay.waiting_bytes;
   settings.attempts_alone = relay.attempts_alone;
   settings.received_fields = configuration.smtp.received_fields;
+  settings.return_bytes = configuration.queue.return_bytes;
   settings.idle_time = relay.idle_time;
   settings.dead_time = relay.dead_time;
   settings.dead_time_most = relay.dead_time_most;
@@ -131,7 +154,7 @@ void Relayer::take(const std::vector<spool::Position>& positions) {
 
 bool Relayer::read_text(Job& job) {
   if (job.record) return true;
-  auto record = parts_.reader.read(job.position);
+  auto record = parts_.reader.read(job.position, kMostInMemory);
   if (!record) {
     // Gone: it was finished. Corrupt: the scan sets it aside. Anything else: later.
     if (record.error().kind != Kind::not_found)
@@ -140,6 +163,7 @@ bool Relayer::read_text(Job& job) {
   }
   job.record.emplace(std::move(*record));
   job.held_bytes = job.record->message().size();
+  job.bytes = job.record->text().size();
   held_bytes_ += job.held_bytes;
   return true;
 }
@@ -149,12 +173,17 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
   if (!read_text(*job)) return false;
   const mail::Envelope& envelope = job->record->envelope;
   job->received = envelope.received;
+  job->priority = envelope.priority;
   job->outcomes.resize(envelope.recipients.size());
   std::map<Destination*, std::vector<Part>> parts;
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
     auto& theirs = parts[&destination_for(envelope.recipients[index])];
-    if (theirs.empty() || theirs.back().recipients.size() == kRecipientsAtOnce) theirs.push_back({job, {}});
-    theirs.back().recipients.push_back(index);
+    // Those who share a text: nobody learns by which address another one is reached.
+    const auto fits = std::find_if(theirs.rbegin(), theirs.rend(), [&](const Part& part) {
+      return part.recipients.size() < kRecipientsAtOnce && forwarded_from(envelope.recipients[part.recipients.front()]) == forwarded_from(envelope.recipients[index]);
+    });
+    if (fits != theirs.rend()) fits->recipients.push_back(index);
+    else theirs.push_back({job, {index}});
   }
   if (parts.empty()) {
     job->parts_left = 1;
@@ -167,10 +196,7 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
     job->record.reset();
   }
   for (auto& [destination, theirs] : parts)
-    for (Part& part : theirs) {
-      if (job->alone) destination->waiting.push_front(std::move(part));
-      else destination->waiting.push_back(std::move(part));
-    }
+    for (Part& part : theirs) wait_in_line(*destination, std::move(part), job->alone);
   for (auto& [destination, theirs] : parts) want(*destination);
   return true;
 }
@@ -222,7 +248,7 @@ Relayer::Started Relayer::start(Job& job) {
   job.claimed = true;
   ++claimed_;
   const mail::Envelope& envelope = job.record->envelope;
-  job.suspicious = job.suspicious || claim.must_be_alone || envelope.attempts > 0 || parts_.state.suspicious(envelope.received);
+  if (claim.must_be_alone || parts_.state.suspicious(envelope.received)) job.death = parts_.state.last_death();
   if (job.alone) {
     if (claim.attempts >= settings_.attempts_alone) {
       job.poison = true;
@@ -235,13 +261,44 @@ Relayer::Started Relayer::start(Job& job) {
       parts_.state.work_alone(job.position, settings_.child);
     }
   }
-  if (mail::count_received_fields(job.record->message()) > settings_.received_fields)
+  const spool::MessageText text = job.record->text();
+  std::string beginning;
+  if (!text.in_memory()) {
+    auto begun = text.beginning(kMostHeaderBytes);
+    if (begun) beginning = std::move(*begun);
+    else
+      for (auto& outcome : job.outcomes) {
+        outcome.done = true;
+        outcome.failure = temporary_failure("4.3.0", begun.error().what);
+      }
+  }
+  look_for_loops(job, text.in_memory() ? text.whole() : std::string_view(beginning));
+  return Started::yes;
+}
+
+// RFC 5321 section 6.3, and what others do about Delivered-To: a message that was forwarded from this address before goes round.
+void Relayer::look_for_loops(Job& job, std::string_view message) {
+  const mail::Envelope& envelope = job.record->envelope;
+  if (mail::count_received_fields(message) > settings_.received_fields)
     for (auto& outcome : job.outcomes) {
       outcome.done = true;
       outcome.failure = permanent_failure("5.4.6", "the message has been on its way too long: it has more than " +
                                                        std::to_string(settings_.received_fields) + " Received fields");
     }
-  return Started::yes;
+  if (std::all_of(envelope.recipients.begin(), envelope.recipients.end(), [](const mail::Recipient& one) { return forwarded_from(one).empty(); })) return;
+  const mail::MessageView view(message);
+  std::vector<std::size_t> fields;
+  view.find("Delivered-To", fields);
+  for (std::size_t index = 0; index < job.outcomes.size() && !fields.empty(); ++index) {
+    const std::string_view from = forwarded_from(envelope.recipients[index]);
+    Job::Outcome& outcome = job.outcomes[index];
+    if (outcome.done || from.empty() || std::none_of(fields.begin(), fields.end(), [&](std::size_t field) {
+          return base::equal_ignoring_case(base::trim(view.value(field)), from);
+        }))
+      continue;
+    outcome.done = true;
+    outcome.failure = permanent_failure("5.4.6", "the message goes round: it was forwarded from <" + std::string(from) + "> before");
+  }
 }
 
 // Not for one whose record waits for its turn alone: that stays known, so that it is not taken twice.
@@ -327,50 +384,97 @@ void Relayer::want(Destination& destination) {
 void Relayer::line_up(Destination& destination) {
   if (destination.queued || !wants_connection(destination)) return;
   destination.queued = true;
-  (destination.failures > 0 ? troubled_ : fresh_).push_back(&destination);
+  rows_[static_cast<std::size_t>(known_of(destination))].destinations.push_back(&destination);
+}
+
+Relayer::Known Relayer::known_of(const Destination& destination) {
+  if (destination.failures > 0) return Known::failed;
+  return destination.answered ? Known::answers : Known::nothing;
+}
+
+bool Relayer::has_room(Known known) const {
+  const Row& row = rows_[static_cast<std::size_t>(known)];
+  if (row.destinations.empty()) return false;
+  switch (known) {
+    case Known::answers: return true;
+    case Known::nothing: return row.connecting < settings_.connections_unknown;
+    case Known::failed: return row.connecting < std::max<std::size_t>(1, settings_.connections / 2);
+  }
+  return false;
+}
+
+// Of those that nothing is known of also the last one: a host that answers need not wait until all silent ones before it have been tried.
+Relayer::Destination& Relayer::take_from(Known known) {
+  auto& row = rows_[static_cast<std::size_t>(known)].destinations;
+  if (known == Known::nothing) newest_ = !newest_;
+  const bool last = known == Known::nothing && newest_;
+  Destination& destination = last ? *row.back() : *row.front();
+  if (last) row.pop_back();
+  else row.pop_front();
+  destination.queued = false;
+  return destination;
+}
+
+// Behind those of its priority (RFC 6710); what must be first, in front.
+void Relayer::wait_in_line(Destination& destination, Part part, bool first) {
+  auto& waiting = destination.waiting;
+  auto place = first ? waiting.begin() : waiting.end();
+  if (!first)
+    while (place != waiting.begin() && std::prev(place)->job->priority < part.job->priority) --place;
+  waiting.insert(place, std::move(part));
 }
 
 void Relayer::dispatch() {
-  for (std::deque<Destination*>* const row : {&fresh_, &troubled_}) {
-    while (!row->empty()) {
-      if (row == &troubled_ && troubled_connections_ >= std::max<std::size_t>(1, settings_.connections / 2)) break;
-      if (connections_ >= settings_.connections) {
-        // An open connection that has nothing to do makes room.
-        const auto idle = std::find_if(idle_.begin(), idle_.end(), [](const Idle* one) { return !one->close && !one->woken; });
-        if (idle == idle_.end()) return;
-        (*idle)->close = true;
-        (*idle)->timer.cancel();
-        return;
-      }
-      Destination& destination = *row->front();
-      row->pop_front();
-      destination.queued = false;
-      if (!wants_connection(destination)) continue;
-      ++destination.workers;
-      ++destination.connecting;
-      ++connections_;
-      const bool troubled = destination.failures > 0;
-      if (troubled) ++troubled_connections_;
-      const auto ended = [this, &destination, troubled] {
-        --destination.workers;
-        --connections_;
-        if (troubled) --troubled_connections_;
-        want(destination);
-        dispatch();
-        check_finished();
-      };
-      asio::co_spawn(
-          parts_.io, serve(destination), [ended](const std::exception_ptr& thrown) {
-            // What was under way has no answer: its record must not be forgotten, and only the end of the process frees its claim.
-            if (thrown) {
-              base::log_event(Severity::critical, "role-failed", {{"reason", net::reason_of(thrown)}});
-              std::_Exit(70);
-            }
-            ended();
-          });
-      // One at a time: others come first.
-      line_up(destination);
+  // In this order they have their turns, as long as their rows have somebody and room.
+  static constexpr Known kTurns[] = {Known::answers, Known::nothing, Known::answers, Known::failed};
+  for (std::size_t passed_over = 0; passed_over < std::size(kTurns);) {
+    const Known known = kTurns[turn_ % std::size(kTurns)];
+    if (!has_room(known)) {
+      ++turn_;
+      ++passed_over;
+      continue;
     }
+    if (connections_ >= settings_.connections) {
+      // An open connection that has nothing to do makes room.
+      const auto idle = std::find_if(idle_.begin(), idle_.end(), [](const Idle* one) { return !one->close && !one->woken; });
+      if (idle == idle_.end()) return;
+      (*idle)->close = true;
+      (*idle)->timer.cancel();
+      return;
+    }
+    ++turn_;
+    passed_over = 0;
+    Destination& destination = take_from(known);
+    // It may be known better by now.
+    if (known_of(destination) != known) {
+      line_up(destination);
+      continue;
+    }
+    if (!wants_connection(destination)) continue;
+    ++destination.workers;
+    ++destination.connecting;
+    ++connections_;
+    ++rows_[static_cast<std::size_t>(known)].connecting;
+    destination.used = steady_clock::now();
+    const auto ended = [this, &destination] {
+      --destination.workers;
+      --connections_;
+      destination.used = steady_clock::now();
+      want(destination);
+      dispatch();
+      check_finished();
+    };
+    asio::co_spawn(
+        parts_.io, serve(destination, known), [ended](const std::exception_ptr& thrown) {
+          // What was under way has no answer: its record must not be forgotten, and only the end of the process frees its claim.
+          if (thrown) {
+            base::log_event(Severity::critical, "role-failed", {{"reason", net::reason_of(thrown)}});
+            std::_Exit(70);
+          }
+          ended();
+        });
+    // One at a time: others come first.
+    line_up(destination);
   }
 }
 
@@ -382,16 +486,19 @@ std::optional<Relayer::Part> Relayer::next(Destination& destination) {
   return part;
 }
 
-Awaitable<void> Relayer::serve(Destination& destination) {
+Awaitable<void> Relayer::serve(Destination& destination, Known known) {
   Target target = destination.target;
   target.without_tls = steady_clock::now() < destination.without_tls_until;
   Connected connected = co_await parts_.connect(std::move(target));
   --destination.connecting;
+  --rows_[static_cast<std::size_t>(known)].connecting;
   if (!connected.connection) {
     could_not_connect(destination, connected);
     co_return;
   }
   destination.failures = 0;
+  destination.answered = true;
+  if (known != Known::answers) dispatch();
   if (connected.connection->tls_failed) destination.without_tls_until = steady_clock::now() + kWithoutTls;
   co_await use(destination, *connected.connection);
   co_await connected.connection->client->quit();
@@ -474,7 +581,7 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
   if (start(*job) == Started::abandoned) co_return;
   const mail::Envelope& envelope = job->record->envelope;
   std::vector<std::size_t> asked;
-  Transaction transaction{envelope, {}, job->record->message()};
+  Transaction transaction{envelope, {}, job->record->text()};
   for (const std::size_t index : part.recipients)
     if (!job->outcomes[index].done) {
       asked.push_back(index);
@@ -484,17 +591,15 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
     part_is_done(job);
     co_return;
   }
-  std::string with_fields;
-  if (!envelope.added_header_fields.empty()) {
-    for (const std::string& field : envelope.added_header_fields) with_fields += base::printable(field, 2048) + "\r\n";
-    with_fields += job->record->message();
-    transaction.message = with_fields;
-  }
-  const std::size_t bytes = transaction.message.size();
+  std::string fields;
+  if (const std::string_view from = forwarded_from(envelope.recipients[asked.front()]); !from.empty()) fields += "Delivered-To: " + base::printable(from, 1000) + "\r\n";
+  for (const std::string& field : envelope.added_header_fields) fields += base::printable(field, 2048) + "\r\n";
+  transaction.added_fields = fields;
+  const std::uint64_t bytes = fields.size() + job->bytes;
   const Answers answers = co_await connection.client->send(std::move(transaction));
   // A host that takes so many messages by one connection, or has waited long enough for this one: a new connection will do.
   if (answers.not_begun && !first) {
-    destination.waiting.push_front(std::move(part));
+    wait_in_line(destination, std::move(part), true);
     co_return;
   }
   if (answers.unanswered) {
@@ -568,7 +673,15 @@ Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
     left.recipients.back().last_failure = said;
   }
   if (!statuses.empty()) {
-    auto told = co_await parts_.tell(envelope, job->record->message(), statuses);
+    const spool::MessageText text = job->record->text();
+    std::string own;
+    Result<void> told;
+    if (!text.in_memory()) {
+      auto begun = text.beginning(text.size() <= settings_.return_bytes ? static_cast<std::size_t>(text.size()) : kMostHeaderBytes);
+      if (begun) own = std::move(*begun);
+      else told = begun.error();
+    }
+    if (told) told = co_await parts_.tell(envelope, text.in_memory() ? text.whole() : std::string_view(own), statuses, job->bytes);
     if (!told) {
       // Nobody is told of success then; who failed must wait until the sender can be told.
       base::log_event(Severity::error, "sender-not-told", {{"id", envelope.id}, {"reason", told.error().what}});
@@ -593,7 +706,7 @@ Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
       co_return;
     }
   }
-  if (taken > 0) parts_.state.add_delivered(job->record->message().size(), taken);
+  if (taken > 0) parts_.state.add_delivered(job->bytes, taken);
   finished(job->position);
   concluded();
   forget(*job);
@@ -609,12 +722,22 @@ void Relayer::concluded() {
 
 // Until it stands in deferred/. False: the process is to end.
 Awaitable<bool> Relayer::put_off(Job& job, mail::Envelope envelope, base::WallTime next) {
+  // A disk that hangs may do it in the end, when nobody waits any more: the next try finds it done then, and waits for one that is still at it.
+  struct Once {
+    std::mutex at_work;
+    bool done = false;
+  };
+  const auto once = std::make_shared<Once>();
   for (;;) {
     // The work owns what it needs: it may outlive the wait for it.
-    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, message = std::string(job.record->message()), next,
-                                                        suspicious = job.suspicious]() -> std::optional<std::string> {
-      auto put = deferred.put(envelope, message, next, suspicious);
+    const spool::MessageText text = job.record->text();
+    std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope, own = std::string(text.in_memory() ? text.whole() : ""), text, next,
+                                                        death = job.death, once]() -> std::optional<std::string> {
+      const std::lock_guard alone(once->at_work);
+      if (once->done) return std::string();
+      auto put = deferred.put(envelope, text.in_memory() ? spool::MessageText(own) : text, next, death);
       if (!put) return put.error().what;
+      once->done = true;
       return std::string();
     };
     const auto ended = co_await disk_.run(std::move(work), kDiskPatience);
@@ -658,11 +781,15 @@ void Relayer::mark_finished() {
 void Relayer::upkeep() {
   if (!unmarked_.empty() && to_mark_.empty()) mark_finished();
   const auto now = steady_clock::now();
+  if (now < next_look_) return;
+  next_look_ = now + std::chrono::seconds(1);
+  parts_.deferred.forget_unused(kEarlierKept);
+  const bool crowded = destinations_.size() > kMostRemembered;
   std::erase_if(destinations_, [&](const auto& entry) {
     const Destination& destination = *entry.second;
     return destination.waiting.empty() && destination.workers == 0 && !destination.queued && now >= destination.without_tls_until &&
            // What is known of a dead one is forgotten when it could have been tried twice.
-           (destination.failures == 0 || now >= destination.dead_until + settings_.dead_time_most);
+           (destination.failures > 0 ? now >= destination.dead_until + settings_.dead_time_most : crowded || now >= destination.used + kRemembered);
   });
 }
 

@@ -5,8 +5,9 @@
 //
 // A destination is a route and, by MX, a domain. It has messages that wait and connections that take them one after the other; an open
 // connection waits a moment for the next message before it is closed. How many connections it may have grows with its successes and
-// falls with failures; a destination that can't be reached is left alone for a while, and what waits for it is put off. Destinations
-// that failed before have half of all connections at most, so that any number of dead ones leaves room for the living.
+// falls with failures; a destination that can't be reached is left alone for a while, and what waits for it is put off. Connections that are being
+// made to destinations that failed before are half of all at most, those to destinations that have not answered yet `connections_unknown`, so
+// that any number of dead or silent ones leaves room for the living. Messages of higher priority (RFC 6710) come first at each destination.
 //
 // A record is claimed when its first part is sent. One that a dead child had claimed is worked on alone, for a second: then others go on
 // beside it. After `attempts_alone` such deaths it is put off for a day. A crash between a host's answer and the note of it sends the
@@ -38,11 +39,12 @@ namespace postern::relay {
 
 struct RelayerSettings {
   unsigned child = 0;
-  unsigned connections = 500, connections_per_destination = 20, messages_per_connection = 100;
+  unsigned connections = 500, connections_per_destination = 20, connections_unknown = 250, messages_per_connection = 100;
   unsigned waiting_messages = 10000;
   std::uint64_t waiting_bytes = 64 * 1024 * 1024;
   unsigned attempts_alone = 3;
   unsigned received_fields = 50;
+  std::uint64_t return_bytes = 100 * 1024;  // a larger message comes back as its header
   std::chrono::milliseconds idle_time{2000};
   std::chrono::seconds dead_time{60}, dead_time_most{1800};
   queue::RetrySchedule schedule;
@@ -59,7 +61,7 @@ struct RelayerParts {
   // Of a target; Connector::connect().
   std::function<net::Awaitable<Connected>(Target)> connect;
   // queue::Notifier::tell().
-  std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string_view, std::vector<mail::RecipientStatus>)> tell;
+  std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string_view, std::vector<mail::RecipientStatus>, std::uint64_t)> tell;
 };
 
 class Relayer {
@@ -93,17 +95,28 @@ class Relayer {
   Destination& destination_for(const mail::Recipient& recipient);
   bool distribute(const std::shared_ptr<Job>& job);
   Started start(Job& job);
+  void look_for_loops(Job& job, std::string_view message);
   bool read_text(Job& job);
   void forget(Job& job);
 
   // Gives destinations that have messages waiting a connection, as far as there is room.
   void want(Destination& destination);
   void line_up(Destination& destination);
+  // Which connections a destination may have is a matter of what is known of it.
+  enum class Known : std::uint8_t { answers, nothing, failed };
+  struct Row {
+    std::deque<Destination*> destinations;  // that want a connection
+    std::size_t connecting = 0;             // connections that are being made
+  };
+  [[nodiscard]] static Known known_of(const Destination& destination);
+  [[nodiscard]] bool has_room(Known known) const;
+  Destination& take_from(Known known);
+  void wait_in_line(Destination& destination, Part part, bool first);
   void dispatch();
   [[nodiscard]] bool may_be_sent(const Part& part) const;
   [[nodiscard]] bool wants_connection(const Destination& destination) const;
   std::optional<Part> next(Destination& destination);
-  net::Awaitable<void> serve(Destination& destination);
+  net::Awaitable<void> serve(Destination& destination, Known known);
   net::Awaitable<void> use(Destination& destination, Connection& connection);
   net::Awaitable<bool> wait_for_next(Destination& destination);
   net::Awaitable<void> transact(Destination& destination, Connection& connection, Part part, bool first);
@@ -126,7 +139,9 @@ class Relayer {
   net::BlockingWork disk_;
   std::map<std::string, std::unique_ptr<Destination>> destinations_;
   std::unordered_set<spool::Position> known_;
-  std::deque<Destination*> fresh_, troubled_;  // that want a connection
+  Row rows_[3];          // by Known
+  std::size_t turn_ = 0;
+  bool newest_ = false;  // of those that nothing is known of the last one has its turn
   std::list<Idle*> idle_;
   std::deque<spool::Position> alone_;          // suspects, to be worked on one at a time
   bool alone_under_way_ = false;
@@ -134,8 +149,9 @@ class Relayer {
   net::asio::steady_timer alone_time_;
   std::vector<spool::Position> to_mark_, unmarked_;
   std::uint64_t held_bytes_ = 0;
-  std::size_t connections_ = 0, troubled_connections_ = 0, claimed_ = 0, concluding_ = 0;
+  std::size_t connections_ = 0, claimed_ = 0, concluding_ = 0;
   Counters counters_;
+  std::chrono::steady_clock::time_point next_look_{};  // at destinations that could be forgotten
   bool finishing_ = false;
   std::function<void()> done_;
 };

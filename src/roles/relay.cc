@@ -46,8 +46,8 @@ class RelayRole {
                   [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                   queue::notification_settings(*start.configuration)),
         relayer_({io, reader_, state_, deferred_, [this](relay::Target target) { return connector_.connect(std::move(target)); },
-                  [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
-                    return notifier_.tell(std::move(envelope), message, std::move(statuses));
+                  [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses, std::uint64_t message_bytes) {
+                    return notifier_.tell(std::move(envelope), message, std::move(statuses), message_bytes);
                   }},
                  relay::relayer_settings(*start.configuration, start.number)),
         feed_(io, std::move(notices), reader_, state_, start.configuration->relay.waiting_messages + kRecordsAtOnce) {}

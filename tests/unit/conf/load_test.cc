@@ -211,7 +211,7 @@ class LoadTest : public CppUnit::TestFixture {
         "queue : { retry_first = \"5 h\"; retry_factor = 0; retry_most = \"8 d\"; expire_time = 0; expire_time_high = \"2 y\"; expire_time_low = true;\n"
         "  delay_notice = -1; messages_at_once = 0; messages_per_destination = 10001; return_bytes = \"1 GiB\"; notice_recipients = 0;\n"
         "  double_bounces = 1; notices_language = \"../en\"; notices_directory = \"notices\"; };\n"
-        "relay : { tls = \"maybe\"; connections = 0; connections_per_destination = 0; messages_per_connection = 0; waiting_messages = 0;\n"
+        "relay : { tls = \"maybe\"; connections = 0; connections_per_destination = 0; connections_unknown = 0; messages_per_connection = 0; waiting_messages = 0;\n"
         "  waiting_bytes = 1; addresses_tried = 0; attempts_alone = 0; idle_time = \"1 d\"; connect_time = 1; greeting_time = 1;\n"
         "  command_time = 1; data_time = 1; write_time = 1; end_of_data_time = 1; dead_time = \"2 h\"; dead_time_most = \"1 h\"; routes = 7; authorities = 1;"
         "  dane = 1; mta_sts = 1; mta_sts_port = 0; mta_sts_time = 1; requiretls = 1; tls_report_days = 366; };\n"
@@ -261,6 +261,7 @@ class LoadTest : public CppUnit::TestFixture {
         {21, "relay.tls", "expected one of \"off\", \"opportunistic\", \"required\", \"verified\", found \"maybe\""},
         {21, "relay.connections", "expected a number from 1 to 20000, found 0"},
         {21, "relay.connections_per_destination", "found 0"},
+        {21, "relay.connections_unknown", "expected a number from 1 to 20000, found 0"},
         {21, "relay.messages_per_connection", "found 0"},
         {21, "relay.waiting_messages", "found 0"},
         {22, "relay.waiting_bytes", "found 1"},

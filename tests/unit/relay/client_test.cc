@@ -3,6 +3,7 @@
 #include "relay/client.h"
 
 #include "net/run_coroutine.h"
+#include "relay/outgoing_text.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -38,7 +39,7 @@ struct Talk {
   bool usable = false;
 };
 
-net::Awaitable<Talk> talk(ScriptedStream& stream, const mail::Envelope& envelope, std::string text, bool lmtp) {
+net::Awaitable<Talk> talk(ScriptedStream& stream, const mail::Envelope& envelope, spool::MessageText text, bool lmtp, std::string fields = {}) {
   relay::ClientSettings settings;
   settings.own_name = "mail.example.com";
   settings.lmtp = lmtp;
@@ -46,7 +47,7 @@ net::Awaitable<Talk> talk(ScriptedStream& stream, const mail::Envelope& envelope
   Talk result;
   result.not_opened = co_await client.open();
   if (!result.not_opened) {
-    relay::Transaction transaction{envelope, {}, text};
+    relay::Transaction transaction{envelope, {}, text, fields};
     for (const auto& recipient : envelope.recipients) transaction.recipients.push_back(&recipient);
     result.answers = co_await client.send(transaction);
   }
@@ -58,6 +59,12 @@ net::Awaitable<Talk> talk(ScriptedStream& stream, const mail::Envelope& envelope
 Talk talk(const std::string& script, const mail::Envelope& envelope, const std::string& text = kText, bool lmtp = false) {
   ScriptedStream stream({script});
   return run_coroutine(talk(stream, envelope, text, lmtp));
+}
+
+// A text that stands in a file, behind other bytes.
+spool::MessageText in_file(const std::string& text) {
+  auto file = base::sealed_memory_file("text", "other " + text + " other").value();
+  return {std::make_shared<const base::Descriptor>(std::move(file)), 6, text.size()};
 }
 
 // "taken", "later 4.2.0", "never 5.1.1" for each recipient.
@@ -72,6 +79,9 @@ class ClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(ClientTest);
   CPPUNIT_TEST(says_what_the_host_understands);
   CPPUNIT_TEST(every_kind_of_answer_at_every_step);
+  CPPUNIT_TEST(large_texts_go_out_in_pieces);
+  CPPUNIT_TEST(a_text_that_cannot_be_read_is_no_message);
+  CPPUNIT_TEST(a_refused_chunk_is_forgotten);
   CPPUNIT_TEST(lost_at_every_byte_is_temporary_and_never_taken);
   CPPUNIT_TEST(what_the_host_cannot_take);
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
@@ -134,6 +144,49 @@ class ClientTest : public CppUnit::TestFixture {
       const auto refused = talk(greeting, envelope_for({"x@example.net"}));
       CPPUNIT_ASSERT_MESSAGE(greeting, refused.not_opened.has_value() && !refused.usable);
     }
+  }
+
+  void large_texts_go_out_in_pieces() {
+    const auto envelope = envelope_for({"x@example.net"});
+    std::string text = "Subject: x\r\n\r\n";
+    for (int line = 0; line < 4000; ++line) text += (line % 7 == 0 ? ".line " : "line ") + std::to_string(line) + (line % 11 == 0 ? "\n" : "\r\n");
+    text += "end";
+    const std::string field = "X-Added: 1\r\n", whole = field + text;
+    for (const auto& [offer, answers] : {std::pair(kChunking, ""), {"250-sink\r\n250 PIPELINING\r\n", "354 go on\r\n"}, {kNone, "354 go on\r\n"}})
+      for (const bool memory : {true, false}) {
+        ScriptedStream stream({"220 sink\r\n" + std::string(offer) + "250 sender\r\n250 recipient\r\n" + answers + "250 taken\r\n"});
+        const Talk done = run_coroutine(talk(stream, envelope, memory ? spool::MessageText(text) : in_file(text), false, field));
+        CPPUNIT_ASSERT_EQUAL(std::string("taken"), shown(done));
+        const std::string strict = relay::with_strict_lines(whole);
+        const bool chunked = *answers == '\0';
+        const std::string expected = chunked ? "BDAT " + std::to_string(strict.size()) + " LAST\r\n" + strict : "DATA\r\n" + relay::dot_stuffed(whole);
+        CPPUNIT_ASSERT(done.written.ends_with(expected));
+      }
+    // Converted for a host that takes 7 bits only.
+    text += "\r\n\xc3\xbc\r\n";
+    ScriptedStream stream({"220 sink\r\n" + kNone + "250 sender\r\n250 recipient\r\n354 go on\r\n250 taken\r\n"});
+    const Talk done = run_coroutine(talk(stream, envelope, in_file(text), false, field));
+    CPPUNIT_ASSERT_EQUAL(std::string("taken"), shown(done));
+    CPPUNIT_ASSERT(done.written.find("=C3=BC\r\n.\r\n") != std::string::npos && done.written.find("X-Added: 1\r\n") != std::string::npos);
+  }
+
+  void a_text_that_cannot_be_read_is_no_message() {
+    const auto envelope = envelope_for({"x@example.net"});
+    const spool::MessageText text(std::make_shared<const base::Descriptor>(base::sealed_memory_file("text", std::string(100000, 'x')).value()), 0, 200000);
+    ScriptedStream stream({"220 sink\r\n" + kChunking + "250 sender\r\n250 recipient\r\n250 taken\r\n"});
+    const Talk done = run_coroutine(talk(stream, envelope, text, false));
+    CPPUNIT_ASSERT_EQUAL(std::string("later 4.3.0"), shown(done));
+    CPPUNIT_ASSERT(done.written.find("MAIL") == std::string::npos);
+  }
+
+  // RFC 3030 section 2.
+  void a_refused_chunk_is_forgotten() {
+    const auto envelope = envelope_for({"x@example.net"});
+    const Talk refused = talk("220 sink\r\n" + kChunking + "250 sender\r\n250 recipient\r\n554 5.6.0 no\r\n250 reset\r\n", envelope);
+    CPPUNIT_ASSERT_EQUAL(std::string("never 5.6.0"), shown(refused));
+    CPPUNIT_ASSERT(refused.written.ends_with(kText + "RSET\r\n") && refused.usable);
+    const Talk taken = talk("220 sink\r\n" + kChunking + "250 sender\r\n250 recipient\r\n250 taken\r\n", envelope);
+    CPPUNIT_ASSERT(taken.written.ends_with(kText) && taken.usable);
   }
 
   void lost_at_every_byte_is_temporary_and_never_taken() {

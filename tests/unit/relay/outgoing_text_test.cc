@@ -11,6 +11,7 @@ class OutgoingTextTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(OutgoingTextTest);
   CPPUNIT_TEST(lines_are_strict_and_dots_are_doubled);
   CPPUNIT_TEST(facts_are_seen);
+  CPPUNIT_TEST(in_pieces_it_is_the_same);
   CPPUNIT_TEST(parts_of_8_bits_are_encoded);
   CPPUNIT_TEST(what_cannot_be_encoded_is_said);
   CPPUNIT_TEST_SUITE_END();
@@ -49,6 +50,41 @@ class OutgoingTextTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.body, facts.eight_bit_body);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.strict, facts.strict);
     }
+  }
+
+  // Every text of four of these letters behind a header and without one, cut at every place.
+  void in_pieces_it_is_the_same() {
+    const std::string letters[] = {"\r", "\n", ".", "a", "\xc3"};
+    for (const std::string& header : {std::string(), std::string("A: b\r\n")})
+      for (unsigned number = 0; number < 5 * 5 * 5 * 5; ++number) {
+        std::string text = header;
+        for (unsigned rest = number, i = 0; i < 4; ++i, rest /= 5) text += letters[rest % 5];
+        text.erase(text.size() - number % 3 % 2);  // shorter ones, too
+        const relay::TextFacts facts = relay::look_at(text);
+        const std::string strict = relay::with_strict_lines(text), stuffed = relay::dot_stuffed(text);
+        for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+          const std::string_view pieces[] = {std::string_view(text).substr(0, cut), std::string_view(text).substr(cut, 1),
+                                             cut < text.size() ? std::string_view(text).substr(cut + 1) : std::string_view()};
+          relay::TextScan scan;
+          relay::LineStream plain(false), with_dots(true);
+          std::string plain_out, dots_out;
+          for (const std::string_view piece : pieces) {
+            scan.add(piece);
+            plain.add(piece, plain_out);
+            with_dots.add(piece, dots_out);
+          }
+          plain.end(plain_out);
+          with_dots.end(dots_out);
+          std::string name = std::to_string(cut) + " of ";
+          for (const char c : text) (name += std::to_string(static_cast<unsigned char>(c))) += ' ';
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, strict, plain_out);
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, stuffed, dots_out);
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, std::uint64_t{strict.size()}, scan.strict_bytes());
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, facts.strict, scan.facts().strict);
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, facts.eight_bit_header, scan.facts().eight_bit_header);
+          CPPUNIT_ASSERT_EQUAL_MESSAGE(name, facts.eight_bit_body, scan.facts().eight_bit_body);
+        }
+      }
   }
 
   void parts_of_8_bits_are_encoded() {

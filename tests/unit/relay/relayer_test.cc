@@ -44,14 +44,18 @@ class Site {
     fs::remove_all(root_);
   }
 
-  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}) {
+  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}, int priority = 0) {
     mail::Envelope envelope;
+    envelope.priority = priority;
     envelope.id = mail::new_message_id(1);
     envelope.received = base::wall_now();
     envelope.reverse_path = "s@example.org";
     for (const std::string& address : addresses) {
       mail::Recipient recipient;
-      recipient.address = recipient.original = address;
+      // "a@one.example < list@here.example": forwarded from there.
+      const auto from = address.find(" < ");
+      recipient.address = address.substr(0, from);
+      recipient.original = from == std::string::npos ? address : address.substr(from + 3);
       recipient.destination_channel = "tcp_local";
       envelope.recipients.push_back(recipient);
     }
@@ -73,6 +77,12 @@ class Site {
       Relayer relayer({io, reader, state_, deferred,
                        [this](Target target) -> net::Awaitable<Connected> {
                          asked_.push_back(target.domain);
+                         if (target.domain.starts_with("silent")) {
+                           most_silent_ = std::max(most_silent_, ++silent_now_);
+                           net::asio::steady_timer timer(*io_, std::chrono::milliseconds(200));
+                           co_await timer.async_wait(net::asio::use_awaitable);
+                           --silent_now_;
+                         }
                          if (target.domain == silent_) {
                            net::asio::steady_timer timer(*io_);
                            for (int i = 0; i < 1000 && asked_.size() < others_expected_ + 1; ++i) {
@@ -100,7 +110,7 @@ class Site {
                          connected.failure = failure_;
                          co_return connected;
                        },
-                       [this](mail::Envelope, std::string_view, std::vector<mail::RecipientStatus> statuses) -> net::Awaitable<Result<void>> {
+                       [this](mail::Envelope, std::string_view, std::vector<mail::RecipientStatus> statuses, std::uint64_t) -> net::Awaitable<Result<void>> {
                          if (tell_fails_) co_return Error{Kind::temporary, "no room"};
                          told_.insert(told_.end(), statuses.begin(), statuses.end());
                          co_return Result<void>();
@@ -119,6 +129,18 @@ class Site {
     return counters;
   }
 
+  // The lines that all hosts have got.
+  std::vector<std::string> heard() {
+    std::vector<std::string> lines;
+    for (const base::Descriptor& host : hosts_) {
+      std::string all;
+      char piece[4096];
+      for (ssize_t got = 0; (got = ::recv(host.get(), piece, sizeof piece, MSG_DONTWAIT)) > 0;) all.append(piece, static_cast<std::size_t>(got));
+      for (std::size_t end = 0; (end = all.find("\r\n")) != std::string::npos; all.erase(0, end + 2)) lines.push_back(all.substr(0, end));
+    }
+    return lines;
+  }
+
   RelayerSettings settings_;
   Failure failure_;
   spool::SharedState state_ = spool::SharedState::create(1024).value();
@@ -127,6 +149,7 @@ class Site {
   std::string silent_;              // a host that does not answer until so many others have been asked, or for ten seconds
   std::size_t others_expected_ = 0, others_asked_meanwhile_ = 0;
   std::size_t claims_at_once_ = 0;
+  std::size_t silent_now_ = 0, most_silent_ = 0;  // connections under way to "silent…", which give up after a while
   bool tell_fails_ = false;
   std::vector<mail::RecipientStatus> told_;
   std::vector<mail::Envelope> deferred_;
@@ -154,6 +177,9 @@ class RelayerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_silent_host_of_a_suspect_holds_up_nobody);
   CPPUNIT_TEST(poison_waits_for_a_day);
   CPPUNIT_TEST(a_message_that_goes_round_comes_back);
+  CPPUNIT_TEST(what_is_forwarded_says_so_and_does_not_go_round);
+  CPPUNIT_TEST(silent_hosts_that_nobody_knows_leave_room);
+  CPPUNIT_TEST(high_priorities_go_first);
   CPPUNIT_TEST_SUITE_END();
 
   void what_fails_for_now_waits_with_its_reason() {
@@ -284,6 +310,65 @@ class RelayerTest : public CppUnit::TestFixture {
     site.work({site.append({"a@one.example"}, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nReceived: 4\r\n")});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.told_.size());
     CPPUNIT_ASSERT_EQUAL(std::string("5.4.6"), site.told_[0].outcome.status);
+  }
+
+  void what_is_forwarded_says_so_and_does_not_go_round() {
+    Site site;
+    site.settings_.connections_per_destination = 1;
+    site.settings_.idle_time = std::chrono::milliseconds(0);
+    std::string session = "220 sink\r\n250 sink\r\n";
+    for (const int recipients : {2, 2, 1}) {
+      session += "250 sender\r\n";
+      for (int i = 0; i < recipients; ++i) session += "250 recipient\r\n";
+      session += "354 go on\r\n250 taken\r\n";
+    }
+    site.scripts_ = {session + "221 bye\r\n"};
+    site.work({site.append({"a@one.example < list@here.example", "b@one.example", "c@one.example < LIST@here.example", "d@one.example < list@here.example",
+                            "e@one.example < gone@here.example", "F@one.example < f@one.example"},
+                           "Delivered-To: Gone@here.example\r\n")});
+    std::string seen;
+    for (const std::string& line : site.heard())
+      if (line.starts_with("RCPT TO:<")) seen += line.substr(9, 1);
+      else if (line.starts_with("Delivered-To: ")) seen += " " + line.substr(14) + ",";
+      else if (line == ".") seen += "; ";
+    CPPUNIT_ASSERT_EQUAL(std::string("ad list@here.example, Gone@here.example,; bF Gone@here.example,; c LIST@here.example, Gone@here.example,; "), seen);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.told_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("e@one.example 5.4.6"), site.told_[0].recipient.address + " " + site.told_[0].outcome.status);
+  }
+
+  void silent_hosts_that_nobody_knows_leave_room() {
+    Site site;
+    site.settings_.connections = 8;
+    site.settings_.connections_unknown = 3;
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 12; ++i) positions.push_back(site.append({"a@silent" + std::to_string(i) + ".example"}));
+    positions.push_back(site.append({"a@one.example"}));
+    site.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, site.most_silent_);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{13}, site.deferred_.size());
+    // The last one that came was not the last one to have its turn, nor was the first.
+    const auto place = [&](const std::string& domain) { return std::find(site.asked_.begin(), site.asked_.end(), domain) - site.asked_.begin(); };
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(place("one.example")), place("one.example") <= 6);
+    CPPUNIT_ASSERT(place("silent1.example") <= 6);
+  }
+
+  // RFC 6710 section 3.
+  void high_priorities_go_first() {
+    Site site;
+    site.settings_.connections_per_destination = 1;
+    site.settings_.idle_time = std::chrono::milliseconds(0);
+    std::string session = "220 sink\r\n250 sink\r\n";
+    for (int i = 0; i < 5; ++i) session += "250 sender\r\n250 recipient\r\n354 go on\r\n250 taken " + std::to_string(i) + "\r\n";
+    site.scripts_ = {session + "221 bye\r\n"};
+    std::vector<spool::Position> positions;
+    for (const auto& [name, priority] : {std::pair("usual", 0), {"low", -3}, {"second", 0}, {"high", 4}, {"highest", 9}})
+      positions.push_back(site.append({std::string(name) + "@one.example"}, {}, priority));
+    const auto counters = site.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{5}, counters.sent);
+    std::string order;
+    for (const std::string& line : site.heard())
+      if (line.starts_with("RCPT TO:<")) order += line.substr(9, line.find('@') - 9) + " ";
+    CPPUNIT_ASSERT_EQUAL(std::string("highest high usual second low "), order);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(RelayerTest);
