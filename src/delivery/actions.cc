@@ -23,8 +23,8 @@ using net::Awaitable;
 using ActionKind = sieve::Action::Kind;
 using Memory = store::AccountMemory;
 
-// Names the recipients whose filters have already sent a message on, so that a circle of redirects ends.
-constexpr std::string_view kRedirectedField = "X-Postern-Redirected";
+// Names the recipients whose filters have already sent a message on, so that a circle of redirects ends. The second one is what builds before this wrote.
+constexpr std::string_view kDeliveredTo = "Delivered-To", kRedirectedBefore = "X-Postern-Redirected";
 // Source channel of what is made here (access-control.md 3.1).
 constexpr std::string_view kOwnChannel = "process";
 // Stand for the number of an action, in the ids of what is no action's own message: copies (:fcc), and mail about scripts that fail.
@@ -275,10 +275,12 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   std::vector<std::size_t> fields;
   message.find("Received", fields);
   if (fields.size() > settings_.received_fields) co_return Error{Kind::permanent, "the message has been on its way too long"};
-  message.find(kRedirectedField, fields);
-  for (const std::size_t field : fields)
-    if (base::equal_ignoring_case(message.value(field), recipient.address))
-      co_return Error{Kind::permanent, "the message has been redirected by this address before"};
+  for (const std::string_view name : {kDeliveredTo, kRedirectedBefore}) {
+    message.find(name, fields);
+    for (const std::size_t field : fields)
+      if (base::equal_ignoring_case(message.value(field), recipient.address))
+        co_return Error{Kind::permanent, "the message has been redirected by this address before"};
+  }
 
   std::string key;
   const base::WallTime now = base::wall_now();
@@ -300,7 +302,7 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   for (Recipient& one : next.recipients) one.conversion_tags = progress.decision.conversion_tags;
   // Whoever sends it on has decided; what a table said of it no longer counts.
   next.discarded = next.released = false;
-  auto sent = co_await send_on(job, progress.index, number, std::move(next), std::string(kRedirectedField) + ": " + recipient.address + "\r\n", action.message);
+  auto sent = co_await send_on(job, progress.index, number, std::move(next), std::string(kDeliveredTo) + ": " + recipient.address + "\r\n", action.message);
   if (!sent) co_return sent.error();
   progress.sent_on = true;
   ++counters_.redirected;

@@ -507,7 +507,7 @@ class ActionsTest : public CppUnit::TestFixture {
   // Where the message is after delivery: mailboxes, and messages sent on that are it.
   static std::size_t stored(const Site& site) {
     std::size_t count = site.count_all("example.com/a") + site.deferred_ + site.unfinished_ + site.held_.size();
-    for (const auto& [envelope, text] : site.submitted_) count += contains(text, "X-Postern-Redirected:") ? 1 : 0;
+    for (const auto& [envelope, text] : site.submitted_) count += contains(text, "Delivered-To:") ? 1 : 0;
     return count;
   }
 

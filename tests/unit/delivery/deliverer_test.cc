@@ -178,7 +178,7 @@ class DelivererTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("b@example.com"), envelope.recipients.front().address);
     CPPUNIT_ASSERT_EQUAL(std::string("s@example.org"), envelope.reverse_path);
     CPPUNIT_ASSERT_MESSAGE("who sends it on overrides a discard", !envelope.discarded);
-    CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("X-Postern-Redirected: a@example.com\r\nFrom:"));
+    CPPUNIT_ASSERT_MESSAGE(text, text.starts_with("Delivered-To: a@example.com\r\nFrom:"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.count("example.com/a"));
   }
 
@@ -194,11 +194,13 @@ class DelivererTest : public CppUnit::TestFixture {
   }
 
   void redirect_ends_where_it_has_been_before() {
-    Site site;
-    site.account("a@example.com", "redirect \"b@example.com\";");
-    site.work({site.append({"a@example.com"}, "X-Postern-Redirected: A@example.com\r\n")});
-    CPPUNIT_ASSERT(site.submitted_.empty());
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+    for (const char* field : {"Delivered-To", "X-Postern-Redirected"}) {
+      Site site;
+      site.account("a@example.com", "redirect \"b@example.com\";");
+      site.work({site.append({"a@example.com"}, std::string(field) + ": A@example.com\r\n")});
+      CPPUNIT_ASSERT(site.submitted_.empty());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
+    }
   }
 
   void fileinto_that_fails_keeps_the_message() {
