@@ -29,10 +29,20 @@ EXTRA_DIST += tests/bench/relay
 bench-relay: all
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/relay $(RELAYFLAGS)
 
+# Many deferred messages: the index of a million, and what two hundred thousand do to new mail. `make bench-queue QUEUEFLAGS="--index 100000"`.
+EXTRA_PROGRAMS += tests/bench/deferred_entries
+tests_bench_deferred_entries_SOURCES = tests/bench/deferred_entries.cc tests/forwarding_files.h
+tests_bench_deferred_entries_LDADD = libpostern_spool.a libpostern_mail.a libpostern_base.a
+EXTRA_DIST += tests/bench/queue
+CLEANFILES += tests/bench/deferred_entries
+bench-queue: all tests/bench/deferred_entries
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/queue $(QUEUEFLAGS)
+
 # One after the other, so that they don't disturb each other's figures. A further measurement is one more line here.
 bench: all
 	$(MAKE) bench-mail
 	$(MAKE) bench-relay
+	$(MAKE) bench-queue
 	$(MAKE) bench-connections
 	$(MAKE) bench-idle
 	$(MAKE) bench-admission
@@ -40,7 +50,7 @@ bench: all
 	$(MAKE) bench-access
 	$(MAKE) bench-directory
 	$(MAKE) bench-sieve
-.PHONY: bench bench-mail bench-relay bench-connections bench-idle bench-admission bench-tables bench-access bench-directory bench-sieve
+.PHONY: bench bench-mail bench-relay bench-queue bench-connections bench-idle bench-admission bench-tables bench-access bench-directory bench-sieve
 
 # What a decision of the gate costs by the number of addresses seen and the length of lists.
 EXTRA_PROGRAMS += tests/bench/admission_bench

@@ -55,10 +55,11 @@ def dovecot_program():
 
 
 class Exim:
-    """Its daemon takes connections, and forks for each that it admits. Names are not asked for."""
+    """Its daemon takes connections, and forks for each that it admits. Names are not asked for. What `options`, `acl`, `routers` and `transports` say is put
+    into its configuration, with %(directory)s and %(port)d; it delivers as its own user."""
     name = "Exim"
 
-    def __init__(self, directory):
+    def __init__(self, directory, options="tls_advertise_hosts =", acl="", routers="", transports=""):
         self.program = exim_program()[0]
         self.directory = os.path.join(directory, "exim")
         os.makedirs(self.directory)
@@ -67,7 +68,7 @@ class Exim:
         self.port, self.refusing_port = testing.free_port(), testing.free_port()
         configuration = os.path.join(self.directory, "exim.conf")
         with open(configuration, "w") as file:
-            file.write("""primary_hostname = mail.example.com
+            file.write(("""primary_hostname = mail.example.com
 spool_directory = %(directory)s
 log_file_path = %(directory)s/%%slog
 pid_file_path = %(directory)s/pid
@@ -76,12 +77,10 @@ smtp_accept_max = 2000
 smtp_connect_backlog = 1024
 smtp_accept_max_per_host = ${if eq{$received_port}{%(refusing)d}{1}{2000}}
 host_lookup =
-tls_advertise_hosts =
 rfc1413_query_timeout = 0s
-begin acl
-begin routers
-begin transports
-""" % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
+deliver_drop_privilege = true
+""" + options + "\nbegin acl\n" + acl + "\nbegin routers\n" + routers + "\nbegin transports\n" + transports + "\n")
+                       % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
         os.chmod(configuration, 0o644)
         start(self.program, "-C", configuration, "-bd")
         testing.wait_until(lambda: speaks(self.port), 20, "Exim's greeting")
@@ -94,6 +93,63 @@ begin transports
     def stop(self):
         os.kill(self.pid, 15)
         testing.wait_until(lambda: not os.path.exists("/proc/%d" % self.pid), 20, "the end of Exim")
+
+
+def opensmtpd_program():
+    path, reason = program_of("smtpd", "opensmtpd", "OPENSMTPD", "; beside Postfix: dpkg -x, and OPENSMTPD=…/usr/sbin/smtpd")
+    # Others have a program of this name.
+    if path and not os.path.isdir(os.path.join(os.path.dirname(path), "../libexec/opensmtpd")):
+        return None, "OpenSMTPD is left out: %s is not its smtpd, or its package is not there as a whole (OPENSMTPD=…/usr/sbin/smtpd)." % path
+    if path and (not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0):
+        return None, "OpenSMTPD is left out: it needs a mount namespace of its own (unshare -m)."
+    return path, reason
+
+
+class OpenSmtpd:
+    """Its users, spool and program directories are fixed when it is built: it gets a mount namespace in which they are what it wants. The rules of `rules` may
+    use the action "keep", a Maildir below self.mail for each local part."""
+    name = "OpenSMTPD"
+
+    def __init__(self, directory, options="", rules="", listen=""):
+        self.program = opensmtpd_program()[0]
+        self.directory = os.path.join(directory, "opensmtpd")
+        self.mail = os.path.join(self.directory, "mail")
+        os.makedirs(self.mail)
+        for path in (directory, self.directory):
+            os.chmod(path, 0o755)
+        self.port = testing.free_port()
+        names = [("opensmtpd", 64901), ("opensmtpq", 64902), ("vmail", 64903)]
+        os.chown(self.mail, 64903, 64903)
+        for name, line in (("passwd", "%s:x:%d:%d::/:/bin/sh\n"), ("group", "%s:x:%d:\n")):
+            with open("/etc/" + name) as known, open(os.path.join(self.directory, name), "w") as file:
+                file.write(known.read() + "".join(line % ((user, number, number) if name == "passwd" else (user, number)) for user, number in names))
+        with open(os.path.join(self.directory, "smtpd.conf"), "w") as file:
+            file.write("""%s
+listen on 127.0.0.1 port %d hostname mail.example.com %s
+table addresses { "@" = "vmail" }
+action "keep" maildir "%s/%%{rcpt.user}" virtual <addresses>
+%s
+""" % (options, self.port, listen, self.mail, rules))
+        with open(os.path.join(self.directory, "start"), "w") as file:
+            file.write("""set -e
+for name in passwd group; do mount --bind %(here)s/$name /etc/$name; done
+for place in /var/spool /var/lib /run /usr/libexec; do mkdir -p $place; mount -t tmpfs -o mode=755 tmpfs $place; done
+mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty
+chmod 711 /var/spool/smtpd
+cp -r %(programs)s /usr/libexec/
+exec %(program)s -d -f %(here)s/smtpd.conf
+""" % {"here": self.directory, "programs": os.path.join(os.path.dirname(self.program), "../libexec/opensmtpd"), "program": self.program})
+        self.log = os.path.join(self.directory, "log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(["unshare", "-m", "sh", os.path.join(self.directory, "start")], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        testing.wait_until(lambda: speaks(self.port), 20, "OpenSMTPD's greeting")
+
+    def pids(self):
+        return [self.process.pid] + testing.descendants(self.process.pid)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
 
 
 class Dovecot:

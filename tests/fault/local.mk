@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-EXTRA_DIST += tests/fault/long_kill
+EXTRA_DIST += tests/fault/long_kill tests/fault/long_relay_kill
 
 # Power loss and failing disks, by file layers that stand in front of journal and store.
 check_PROGRAMS += tests/fault/power_loss_test
