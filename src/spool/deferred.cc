@@ -51,7 +51,8 @@ constexpr std::size_t kRandomDigits = 13, kDestinationDigits = 8, kPriorityDigit
 // "<id>.<seconds>.<random>", at the end of the random part the destination's eight digits if there is one, and behind them a priority other than 0: p1 to p9
 // and m1 to m9.
 DeferredEntry entry_for(const std::string& id, base::WallTime next_attempt, std::uint32_t destination, int priority) {
-  const std::int64_t seconds = std::max<std::int64_t>(0, seconds_of(next_attempt));
+  // Not before: a name that says an earlier second would be looked at again and again until the time has come.
+  const std::int64_t seconds = std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::seconds>(next_attempt).time_since_epoch().count());
   std::string name = id + "." + std::to_string(seconds) + "." + base::random_name();
   if (destination != 0 || priority != 0) {
     constexpr char kDigits[] = "0123456789abcdef";

@@ -62,7 +62,7 @@ class Deferred {
   // `spool_directory` must hold `name` and corrupt/, or they are made.
   static Result<Deferred> open(base::Files& files, int spool_directory, const std::string& name = "deferred");
 
-  // Puts the message there for the next attempt at `next_attempt` (whole seconds). `death`: somebody who died then at the latest
+  // Puts the message there for the next attempt at `next_attempt` (whole seconds, rounded up). `death`: somebody who died then at the latest
   // (SharedState::last_death()) may have put it there before him (a replay after a crash); that entry is replaced, so that it waits once, unless
   // somebody else has claimed it. Recipients that only the earlier entry has are kept: it may be another part of the message, and a copy that is there
   // already is recognised by its id.
