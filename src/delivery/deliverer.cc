@@ -219,11 +219,30 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
   }
 }
 
+// RFC 3461 section 5.2.7.3: where the address that the client gave stands for several, its sender hears that, and nothing more of each of them.
+void Deliverer::note_expansions(Job& job) {
+  std::map<std::string, std::vector<Recipient*>> by_original;
+  for (Recipient& recipient : job.record->envelope.recipients)
+    if (recipient.notify_success && !recipient.original.empty()) by_original[base::lower(recipient.original)].push_back(&recipient);
+  for (const auto& [original, recipients] : by_original) {
+    if (recipients.size() < 2) continue;
+    job.expanded.push_back(*recipients.front());
+    job.expanded.back().address = recipients.front()->original;
+    for (Recipient* const recipient : recipients) {
+      recipient->notify_success = false;
+      // Who wanted to hear of nothing else wants to hear nothing now.
+      recipient->notify_never = !recipient->notify_failure && !recipient->notify_delay;
+    }
+  }
+}
+
 // A crash behind it makes the same notice once more, under the same id.
 Awaitable<void> Deliverer::tell_success(std::vector<Job>& jobs) {
   for (Job& job : jobs) {
-    if (job.to_tell.empty() || job.unfinished || !parts_.tell) continue;
+    if ((job.to_tell.empty() && job.expanded.empty()) || job.unfinished || !parts_.tell) continue;
     std::vector<mail::RecipientStatus> delivered;
+    for (const Recipient& recipient : job.expanded)
+      delivered.push_back({recipient, mail::DeliveryAction::expanded, {"2.1.5", "the address stands for several", "", base::wall_now()}, {}});
     for (const std::size_t index : job.to_tell)
       delivered.push_back({job.record->envelope.recipients[index], mail::DeliveryAction::delivered, {"2.1.5", "delivered to the mailbox", "", base::wall_now()}, {}});
     auto told = co_await parts_.tell(job.record->envelope, job.record->message(), std::move(delivered));
@@ -366,6 +385,7 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     for (std::size_t index = 0; index < envelope.recipients.size(); ++index) job.put_off.push_back(index);
     co_return;
   }
+  note_expansions(job);
   if (job.deaths >= settings_.attempts_alone)
     base::log_event(Severity::warning, "filters-skipped", {{"id", envelope.id}, {"deaths", job.deaths}});
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {

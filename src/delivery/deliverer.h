@@ -113,6 +113,7 @@ class Deliverer {
   // Tells those senders who asked for it that their message is in its mailbox.
   net::Awaitable<void> tell_success(std::vector<Job>& jobs);
   void conclude(std::vector<Job>& jobs, bool stored);
+  static void note_expansions(Job& job);
   [[nodiscard]] std::optional<base::WallTime> earlier_death(const Job& job) const;
   bool put_off(Job& job);
   bool hold(Job& job);

@@ -27,6 +27,7 @@ struct Deliverer::Job {
   std::vector<std::size_t> put_off;    // recipients for deferred/
   std::vector<std::size_t> held;       // recipients for held/
   std::vector<std::size_t> to_tell;    // recipients whose mailbox has it, and whose sender wants to know
+  std::vector<mail::Recipient> expanded;  // addresses that stood for several, and whose sender wants to know
   std::vector<std::size_t> discarded;  // recipients for discarded/
   std::chrono::seconds keep_discarded{0};
   std::string held_by;

@@ -5,7 +5,7 @@
     sink = Sink(offers=("PIPELINING", "8BITMIME"), answers={"RCPT TO:<b@": "450 4.2.0 not now"})
     sink.answers["DATA"] = "554 5.6.0 no"  # by the start of a command; "greeting", "EHLO", "end" (of the text), "BDAT" too
 
-The answer "close" ends the connection without a word. `certificate`: (file, key) for STARTTLS.
+The answer "close" ends the connection without a word; one that can be called is asked for when its time comes. `certificate`: (file, key) for STARTTLS.
 """
 import socket
 import ssl
@@ -66,6 +66,8 @@ class Sink:
     def _answer(self, what, usual):
         for start, answer in list(self.answers.items()):
             if what.upper().startswith(start.upper()):
+                if callable(answer):
+                    answer = answer()
                 if answer == "close":
                     raise _End()
                 return answer

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Messages that wait: seen, held, let go, returned and tried again by posternctl queue; expiry, notices to senders; postern-sendmail."""
+import threading
+
 from mail_sink import Sink
 from postern_testing import *
 
 DEAD = free_port()
+go_on = threading.Event()
+slow = Sink(answers={"MAIL": lambda: go_on.wait(20) and "450 4.2.0 not now"})
 site = Site(settings={
     "delivery": {"retry_first": "1 s", "retry_most": "2 s"},
     "queue": {"retry_first": "30 s", "retry_most": "60 s", "retry_factor": 2, "expire_time_high": "2 s", "delay_notice": "2 s"},
-    "relay": {"dead_time": 0, "dead_time_most": 0, "routes": ["dead.example [127.0.0.1]:%d" % DEAD]},
+    "relay": {"dead_time": 0, "dead_time_most": 0, "routes": ["dead.example [127.0.0.1]:%d" % DEAD, "slow.example [127.0.0.1]:%d" % slow.port]},
     "smtp": {"etrn_clients": "127.0.0.1", "etrn_time": "1 h"},
 })
 
@@ -75,6 +79,26 @@ def what_cannot_be_sent_is_shown_held_released_and_returned():
 
 
 @case
+def an_order_about_a_message_that_is_being_tried_is_carried_out_afterwards():
+    for action in ("remove", "hold", "bounce"):
+        to = action + "@slow.example"
+        go_on.clear()
+        send(to)
+        wait_until(lambda: any(to in command for command in list(slow.commands)), 10 * slow_build(), "the attempt")
+        contains(site.ctl("queue", action, "--recipient", to).stdout, "1 more are being tried just now")
+        go_on.set()
+        site.wait_for_log("order-carried-out", "order=" + action, seconds=20)
+        if action == "hold":
+            contains(waiting(to, "held")["held_by"], "posternctl queue hold")
+        elif action == "bounce":
+            contains(notice(to, "failed"), "Status: 5.0.0")
+        equal(site.ctl_json("queue", "list", "--recipient", to, "--state", "deferred"), [], "what still waits")
+    # Let go, it is tried again: the order is over.
+    site.ctl("queue", "release", "--recipient", "hold@slow.example")
+    waiting("hold@slow.example")
+
+
+@case
 def what_nobody_wants_is_removed():
     send("two@dead.example")
     waiting("two@dead.example")
@@ -118,6 +142,9 @@ def nobody_is_told_who_does_not_want_to_know():
 def who_asks_for_it_is_told_of_success():
     send("bert@example.com", rcpt=" NOTIFY=SUCCESS")
     contains(notice("bert@example.com", "delivered"), "Status: 2.1.5")
+    site.ctl("group", "add", "team@example.com", "anna@example.com", "bert@example.com")
+    send("team@example.com", rcpt=" NOTIFY=SUCCESS")
+    contains(notice("team@example.com", "expanded"), "Status: 2.1.5")
 
 
 @case
