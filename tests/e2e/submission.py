@@ -157,5 +157,21 @@ def a_site_may_hide_where_its_users_are():
     contains(header, "from mail.example.com\n\tby mail.example.com with ESMTPSA")
 
 
+@case
+def a_message_waits_until_its_sender_lets_it_go():
+    # RFC 4865.
+    with logged_in(BERT) as session:
+        contains(str(session.hello("phone.local")), "FUTURERELEASE ")
+        session.command("MAIL FROM:<%s> HOLDFOR=-1" % BERT, 501)
+        session.command("MAIL FROM:<%s> HOLDFOR=3" % BERT, 250)
+        session.command("RCPT TO:<%s>" % ANNA, 250)
+        session.data(b"Subject: not yet\r\n\r\nHello.\r\n")
+        began = time.monotonic()
+    waits = wait_until(lambda: site.ctl_json("queue", "list", "--sender", BERT, "--state", "deferred"), 5 * slow_build(), "the message in the queue")[0]
+    equal(waits["attempts"], 0, "attempts of what its sender holds back")
+    newest(ANNA, "Subject: not yet")
+    check(time.monotonic() - began >= 1.9, "it waited")
+
+
 with site.running():
     run_cases()

@@ -25,6 +25,7 @@ include tests/unit/delivery/local.mk
 include tests/unit/queue/local.mk
 include tests/unit/relay/local.mk
 include tests/unit/resolver/local.mk
+include tests/unit/tools/local.mk
 
 # Code of tests is large and runs once: it is compiled without optimisation. The libraries under test are not.
 unit_test_objects = $(foreach program,$(check_PROGRAMS),$($(subst /,_,$(program))_OBJECTS))
