@@ -692,6 +692,13 @@ Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
         }
     }
   }
+  if (job->death && left.recipients.size() < envelope.recipients.size()) {
+    mail::Envelope done = envelope;
+    std::erase_if(done.recipients, [&](const mail::Recipient& one) {
+      return std::any_of(left.recipients.begin(), left.recipients.end(), [&](const mail::Recipient& waits) { return waits.address == one.address && waits.detail == one.detail; });
+    });
+    co_await drop_earlier(std::move(done), *job->death);
+  }
   if (!left.recipients.empty()) {
     ++left.attempts;
     const base::WallTime next = job->poison ? now + kPoisonWait : queue::next_attempt(left, now, settings_.schedule);
@@ -718,6 +725,17 @@ void Relayer::concluded() {
     for (const auto& [key, destination] : destinations_) want(*destination);
     dispatch();
   });
+}
+
+// Whoever died may have put it off, before he could mark the record: what has its end now must not be sent again because of that.
+Awaitable<void> Relayer::drop_earlier(mail::Envelope done, base::WallTime death) {
+  const std::string id = done.id;
+  std::function<std::optional<std::string>()> work = [&deferred = parts_.deferred, envelope = std::move(done), death]() -> std::optional<std::string> {
+    auto dropped = deferred.drop_earlier(envelope, death);
+    return dropped ? std::string() : dropped.error().what;
+  };
+  const auto ended = co_await disk_.run(std::move(work), kDiskPatience);
+  if (ended.text && !ended.text->empty()) base::log_event(Severity::warning, "deferred-not-removed", {{"id", id}, {"reason", *ended.text}});
 }
 
 // Until it stands in deferred/. False: the process is to end.

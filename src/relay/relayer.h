@@ -127,6 +127,7 @@ class Relayer {
 
   net::Awaitable<void> conclude(std::shared_ptr<Job> job);
   net::Awaitable<bool> put_off(Job& job, mail::Envelope envelope, base::WallTime next);
+  net::Awaitable<void> drop_earlier(mail::Envelope done, base::WallTime death);
   void concluded();
   void finished(const spool::Position& position);
   void mark_finished();

@@ -185,14 +185,14 @@ void join(mail::Envelope& envelope, mail::Envelope other) {
       envelope.recipients.push_back(std::move(recipient));
 }
 
-Result<std::vector<std::pair<DeferredEntry, Deferred::Claim>>> Deferred::claim_earlier(mail::Envelope& together, base::WallTime death) const {
-  std::vector<std::pair<DeferredEntry, Claim>> claimed;
-  const auto names = earlier_->of(together.id, death, [this](const std::function<void(const char*)>& visit) {
+Result<std::vector<Deferred::Earlier>> Deferred::claim_earlier(const std::string& id, base::WallTime death) const {
+  std::vector<Earlier> claimed;
+  const auto names = earlier_->of(id, death, [this](const std::function<void(const char*)>& visit) {
     if (auto visited = visit_directory(directory_.get(), visit); !visited)
       base::log_event(base::Severity::error, "deferred-not-listed", {{"reason", visited.error().what}});
   });
   for (const std::string& name : names) {
-    const auto entry = entry_from(name);
+    auto entry = entry_from(name);
     if (!entry) continue;
     auto held = claim(*entry);
     // Gone, or somebody is at work on it: the queue makes one of both if it stays.
@@ -203,22 +203,43 @@ Result<std::vector<std::pair<DeferredEntry, Deferred::Claim>>> Deferred::claim_e
       if (message.error().kind == Kind::not_found || message.error().kind == Kind::corrupt) continue;
       return message.error();
     }
-    join(together, std::move(message->envelope));
-    claimed.emplace_back(*entry, std::move(*held));
+    claimed.push_back({std::move(*entry), std::move(*held), std::move(*message)});
   }
   return claimed;
+}
+
+Result<void> Deferred::drop_earlier(const mail::Envelope& envelope, base::WallTime death) {
+  auto before = claim_earlier(envelope.id, death);
+  if (!before) return before.error();
+  for (Earlier& one : *before) {
+    auto& recipients = one.message.envelope.recipients;
+    const std::size_t dropped = std::erase_if(recipients, [&](const mail::Recipient& waits) {
+      return std::any_of(envelope.recipients.begin(), envelope.recipients.end(),
+                         [&](const mail::Recipient& done) { return done.address == waits.address && done.detail == waits.detail; });
+    });
+    if (dropped == 0) continue;
+    Result<void> left;
+    if (recipients.empty()) {
+      left = remove(one.entry);
+    } else if (auto postponed = postpone(one.entry, one.message.envelope, one.message.message, one.entry.next_attempt); !postponed) {
+      left = postponed.error();
+    }
+    if (!left && left.error().kind != Kind::not_found) return left;
+  }
+  return {};
 }
 
 Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, const MessageText& message, base::WallTime next_attempt,
                                     std::optional<base::WallTime> death) {
   if (!is_id(envelope.id)) return Error{Kind::invalid, "defer: not a message id"};
   mail::Envelope together;
-  std::vector<std::pair<DeferredEntry, Claim>> before;
+  std::vector<Earlier> before;
   if (death) {
     together = envelope;
-    auto claimed = claim_earlier(together, *death);
+    auto claimed = claim_earlier(envelope.id, *death);
     if (!claimed) return claimed.error();
     before = std::move(*claimed);
+    for (Earlier& one : before) join(together, std::move(one.message.envelope));
   }
   const mail::Envelope& whole = death ? together : envelope;
   const std::string encoded = mail::encode(whole);
@@ -267,8 +288,8 @@ Result<DeferredEntry> Deferred::put(const mail::Envelope& envelope, const Messag
     return done.error().in("defer");
   }
   POSTERN_KILL_POINT("deferred-written");
-  for (const auto& [old, claim] : before)
-    if (auto removed = remove(old); !removed && removed.error().kind != Kind::not_found) return removed.error();
+  for (const Earlier& old : before)
+    if (auto removed = remove(old.entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
   return entry;
 }
 

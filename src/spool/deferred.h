@@ -68,6 +68,8 @@ class Deferred {
   // already is recognised by its id.
   Result<DeferredEntry> put(const mail::Envelope& envelope, const MessageText& message, base::WallTime next_attempt,
                             std::optional<base::WallTime> death = std::nullopt);
+  // Recipients of `envelope` that are done with, although somebody who died by then may have put them off (see put()): they are taken out of his entry.
+  Result<void> drop_earlier(const mail::Envelope& envelope, base::WallTime death);
   // The same message with another time or other recipients left: the new entry stands before the old one goes.
   Result<DeferredEntry> postpone(const DeferredEntry& entry, const mail::Envelope& envelope, std::string_view message,
                                  base::WallTime next_attempt);
@@ -135,8 +137,13 @@ class Deferred {
  private:
   Deferred(base::Files& files, base::Descriptor directory, base::Descriptor corrupt)
       : files_(&files), directory_(std::move(directory)), corrupt_(std::move(corrupt)), earlier_(std::make_unique<EarlierEntries>()) {}
-  // Puts the recipients of claimed entries of the same id that stood there at a death into `together`.
-  Result<std::vector<std::pair<DeferredEntry, Claim>>> claim_earlier(mail::Envelope& together, base::WallTime death) const;
+  struct Earlier {
+    DeferredEntry entry;
+    Claim claim;
+    Message message;
+  };
+  // Those of this id that stood there at that death, that nobody else has and that can be read.
+  Result<std::vector<Earlier>> claim_earlier(const std::string& id, base::WallTime death) const;
   base::Files* files_;
   base::Descriptor directory_, corrupt_;
   std::unique_ptr<EarlierEntries> earlier_;

@@ -17,6 +17,7 @@ class DeferredTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_message_reads_back_and_goes);
   CPPUNIT_TEST(what_is_due_comes_in_order);
   CPPUNIT_TEST(a_replay_waits_once);
+  CPPUNIT_TEST(who_is_done_with_is_taken_out_of_a_dead_ones_entry);
   CPPUNIT_TEST(orders_wait_beside_the_entries);
   CPPUNIT_TEST(names_carry_destination_and_priority);
   CPPUNIT_TEST(what_is_put_there_meanwhile_stays_when_the_old_entry_goes);
@@ -78,6 +79,22 @@ class DeferredTest : public CppUnit::TestFixture {
     deferred.forget_unused(std::chrono::seconds(-1));
     CPPUNIT_ASSERT(deferred.put(envelope("a"), "x", at(5), at(20)));
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, deferred.list(10).value().size());
+  }
+  void who_is_done_with_is_taken_out_of_a_dead_ones_entry() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    auto two = envelope("a");
+    two.recipients.push_back(two.recipients[0]);
+    two.recipients[1].address = "other@example.com";
+    CPPUNIT_ASSERT(deferred.put(two, "x", at(7)) && deferred.put(envelope("b"), "x", at(8)));
+    CPPUNIT_ASSERT(deferred.drop_earlier(envelope("a"), at(1)));
+    auto left = deferred.list(10).value();
+    CPPUNIT_ASSERT(left.size() == 2 && left[0].next_attempt == at(7));
+    const auto rest = deferred.read(left[0]).value().envelope;
+    CPPUNIT_ASSERT(rest.recipients.size() == 1 && rest.recipients[0].address == "other@example.com");
+    CPPUNIT_ASSERT(deferred.drop_earlier(rest, at(2)));
+    left = deferred.list(10).value();
+    CPPUNIT_ASSERT(left.size() == 1 && left[0].id == "b");
   }
   void orders_wait_beside_the_entries() {
     using Order = Deferred::MessageOrder;
