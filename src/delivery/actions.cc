@@ -346,6 +346,7 @@ Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t
   next.reverse_path = mail.from;
   next.source_channel = kOwnChannel;
   next.body_8bit = !is_ascii(mail.text);
+  next.require_tls = envelope.require_tls;
   next.attempts = envelope.attempts;  // see send_on()
   std::string to;
   for (const std::string& address : mail.to) {

@@ -172,7 +172,8 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
 
   // What comes back of the message. RFC 3461 section 4.3: RET counts for failures; a message that only waits or arrived is known to its sender.
   const bool failed = std::any_of(recipients.begin(), recipients.end(), [](const RecipientStatus& one) { return one.action == DeliveryAction::failed; });
-  const bool whole = failed && envelope.ret != Return::headers && message_bytes == message.size() && message_bytes <= settings.return_bytes;
+  // RFC 8689 section 5: whatever RET says, the text of a message with REQUIRETLS does not go back over ways that nobody knows.
+  const bool whole = failed && envelope.ret != Return::headers && !envelope.require_tls && message_bytes == message.size() && message_bytes <= settings.return_bytes;
   const std::string returned = whole ? std::string(message) : header_of(message);
   const std::string boundary = boundary_for(id, message);
 
@@ -207,6 +208,7 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
   made.envelope.protocol = "local";
   made.envelope.body_8bit = eight || global;
   made.envelope.smtputf8 = global;
+  made.envelope.require_tls = envelope.require_tls;
   Recipient& recipient = made.envelope.recipients.emplace_back();
   recipient.address = recipient.original = to;
   recipient.notify_given = recipient.notify_never = true;  // RFC 3461 section 6.1: nobody is told about a notice

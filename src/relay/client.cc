@@ -80,6 +80,7 @@ Extensions read_extensions(const Reply& reply) {
     else if (word == "STARTTLS") found.starttls = true;
     else if (word == "MT-PRIORITY") found.priority = true;
     else if (word == "DELIVERBY") found.deliver_by = true;
+    else if (word == "REQUIRETLS") found.require_tls = true;
     else if (word == "SIZE") {
       found.size = true;
       if (const auto most = base::number_from<std::uint64_t>(rest)) found.most_bytes = *most;
@@ -227,7 +228,11 @@ Awaitable<Step> Client::authenticate(std::string user, std::string password) {
 
 Step Client::impossible(const Transaction& transaction, bool eight_bit, std::uint64_t bytes) const {
   const mail::Envelope& envelope = transaction.envelope;
-  if (envelope.require_tls) return permanent_failure("5.7.30", "this server can't promise TLS all the way (REQUIRETLS)");
+  // RFC 8689 section 5: a notice about such a message goes on without what the next host lacks.
+  if (envelope.require_tls && !envelope.reverse_path.empty()) {
+    if (stream_.tls() == nullptr) return permanent_failure("5.7.10", "the message wants TLS all the way (REQUIRETLS), and this connection has none");
+    if (!extensions_.require_tls) return permanent_failure("5.7.30", "the next host does not know REQUIRETLS, which this message needs");
+  }
   if (extensions_.most_bytes > 0 && bytes > extensions_.most_bytes)
     return permanent_failure("5.3.4", "the message has " + std::to_string(bytes) + " bytes, the next host takes " + std::to_string(extensions_.most_bytes));
   if (eight_bit && !extensions_.eight_bit_mime) return permanent_failure("5.6.3", "the next host does not take 8-bit text, and this message can't be converted");
@@ -248,6 +253,7 @@ std::string Client::mail_command(const Transaction& transaction, bool eight_bit,
     if (envelope.ret == mail::Return::headers) line += " RET=HDRS";
     if (!envelope.envelope_id.empty() && envelope.envelope_id.size() <= 100) line += " ENVID=" + xtext(envelope.envelope_id);
   }
+  if (envelope.require_tls && extensions_.require_tls && stream_.tls() != nullptr) line += " REQUIRETLS";
   if (extensions_.priority && envelope.priority != 0) line += " MT-PRIORITY=" + std::to_string(envelope.priority);
   if (extensions_.deliver_by && envelope.deliver_by) {
     const auto left = std::chrono::duration_cast<std::chrono::seconds>(envelope.deliver_by->until - base::wall_now()).count();

@@ -9,7 +9,7 @@
 //   co_await client.quit();
 //
 // Used extensions: PIPELINING (2920), SIZE (1870), 8BITMIME (6152), CHUNKING (3030), SMTPUTF8 (6531), DSN (3461), STARTTLS (3207), AUTH
-// (4954), ENHANCEDSTATUSCODES (2034), MT-PRIORITY (6710), DELIVERBY (2852). With PIPELINING and CHUNKING a message of up to kAtOnceBytes goes
+// (4954), ENHANCEDSTATUSCODES (2034), MT-PRIORITY (6710), DELIVERBY (2852), REQUIRETLS (8689). With PIPELINING and CHUNKING a message of up to kAtOnceBytes goes
 // out with its commands in one write; a larger one is written, and unless it is in memory read, in pieces. Only where it must be converted for a host without
 // 8BITMIME is it wanted whole, up to kMostConvertedBytes.
 //
@@ -52,7 +52,7 @@ Failure permanent_failure(std::string status, std::string_view diagnostic);
 struct Extensions {
   bool extended = false;  // EHLO was understood
   bool pipelining = false, eight_bit_mime = false, chunking = false, smtputf8 = false, dsn = false, starttls = false, priority = false;
-  bool size = false, deliver_by = false;
+  bool size = false, deliver_by = false, require_tls = false;
   std::uint64_t most_bytes = 0;             // of SIZE; 0: not said
   std::vector<std::string> authentication;  // mechanisms, upper case
 };

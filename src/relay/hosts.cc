@@ -31,6 +31,7 @@ net::Awaitable<MailHosts> mail_hosts(net::Resolver& resolver, std::string domain
   }
   std::vector<net::MailExchanger> exchangers;
   if (answer) exchangers = answer->mail_exchangers();
+  found.secure = answer && answer->secure;
   if (exchangers.empty()) {
     // An answer without one that can be read is no answer.
     if (answer) {

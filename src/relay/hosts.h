@@ -20,6 +20,7 @@ struct MailHosts {
   std::vector<std::string> names;  // of hosts, lower case; of a literal: its address
   bool literal = false;
   bool implicit = false;           // there is no MX record: the domain itself
+  bool secure = false;             // DNSSEC validates the MX records; where there are none, the domain's addresses say it
   std::optional<Failure> failure;  // instead of names
 };
 

@@ -176,8 +176,9 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
   job->priority = envelope.priority;
   job->outcomes.resize(envelope.recipients.size());
   std::map<Destination*, std::vector<Part>> parts;
+  const TlsWish tls = tls_wish(envelope, job->record->message());
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
-    auto& theirs = parts[&destination_for(envelope.recipients[index])];
+    auto& theirs = parts[&destination_for(envelope.recipients[index], tls)];
     // Those who share a text: nobody learns by which address another one is reached.
     const auto fits = std::find_if(theirs.rbegin(), theirs.rend(), [&](const Part& part) {
       return part.recipients.size() < kRecipientsAtOnce && forwarded_from(envelope.recipients[part.recipients.front()]) == forwarded_from(envelope.recipients[index]);
@@ -201,17 +202,20 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
   return true;
 }
 
-Relayer::Destination& Relayer::destination_for(const mail::Recipient& recipient) {
+Relayer::Destination& Relayer::destination_for(const mail::Recipient& recipient, TlsWish tls) {
   std::string domain = domain_of(recipient.address);
   const Route& route = settings_.routes.find(recipient.destination_channel, domain);
   // Mail of many domains for one smart host shares its connections.
   std::string key = route.name;
   if (route.by_mx && route.host.empty()) (key += ' ') += domain;
+  // Connections for other messages may not do for these, and the other way round.
+  if (tls == TlsWish::required) key += " REQUIRETLS";
+  if (tls == TlsWish::not_required) key += " TLS-Required:No";
   auto& known = destinations_[key];
   if (!known) {
     known = std::make_unique<Destination>();
     known->key = std::move(key);
-    known->target = {route.by_mx && route.host.empty() ? std::move(domain) : route.host, route, false};
+    known->target = {route.by_mx && route.host.empty() ? std::move(domain) : route.host, route, tls, false};
     known->most = route.connections.value_or(settings_.connections_per_destination);
   }
   return *known;
@@ -625,6 +629,7 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
                                 {"host", connection.host},
                                 {"address", connection.address},
                                 {"tls", connection.tls.empty() ? "none" : connection.tls},
+                                {"policy", connection.policy},
                                 {"bytes", bytes},
                                 {"delay_ms", delay.count()},
                                 {"reply", answer.reply}});

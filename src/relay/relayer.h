@@ -92,7 +92,7 @@ class Relayer {
   struct Idle;
   enum class Started { yes, abandoned };
 
-  Destination& destination_for(const mail::Recipient& recipient);
+  Destination& destination_for(const mail::Recipient& recipient, TlsWish tls);
   bool distribute(const std::shared_ptr<Job>& job);
   Started start(Job& job);
   void look_for_loops(Job& job, std::string_view message);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "roles/relay.h"
 
+#include "base/files.h"
 #include "base/log.h"
 #include "directory/client.h"
 #include "net/run_for_life.h"
@@ -25,11 +26,26 @@ using net::Awaitable;
 // Read at once from notices, so that orders of the master come in between.
 constexpr std::size_t kRecordsAtOnce = 256;
 
+// Below the spool directory: MTA-STS policies, and how connections came out.
+struct TlsDirectories {
+  base::Descriptor policies, reports;
+};
+
+Result<TlsDirectories> open_tls_directories(int spool) {
+  TlsDirectories opened;
+  for (const auto& [name, into] : {std::pair(relay::kStsDirectory, &opened.policies), std::pair(relay::kReportsDirectory, &opened.reports)}) {
+    auto made = base::make_and_open_directory(base::system_files(), spool, name, 0750);
+    if (!made) return made.error();
+    *into = std::move(*made);
+  }
+  return opened;
+}
+
 class RelayRole {
  public:
   RelayRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
             spool::SharedState state, spool::Deferred deferred, directory::Generations generations, std::shared_ptr<const net::TlsClient> tls,
-            base::Descriptor notices)
+            base::Descriptor notices, TlsDirectories directories)
       : io_(io),
         base_(start.take("base")),
         submitter_(std::move(submitter)),
@@ -41,7 +57,9 @@ class RelayRole {
         outside_(io, start, base_.get(), directory_),
         rules_(start, link, directory_, outside_.questions()),
         limits_(io),
-        connector_(io, limits_, outside_.resolver(), std::move(tls), relay::connector_settings(*start.configuration)),
+        tls_directories_(std::move(directories)),
+        advisor_(io, limits_, outside_.resolver(), tls, advisor_settings(start)),
+        connector_(io, limits_, outside_.resolver(), std::move(tls), advisor_, relay::connector_settings(*start.configuration)),
         notifier_([this](std::string address) { return resolve(std::move(address)); },
                   [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                   queue::notification_settings(*start.configuration)),
@@ -63,11 +81,13 @@ class RelayRole {
     });
     limits_.start();
     feed_.begin();
+    net::run_for_life(io_, advisor_.run());
     net::run_for_life(io_, serve());
   }
 
   void end() {
     base::flush_log();
+    advisor_.save();
     [[maybe_unused]] const auto synced = reader_.sync_marks();
     submitter_->finish();
   }
@@ -86,6 +106,14 @@ class RelayRole {
       if (more) co_await asio::post(io_, asio::use_awaitable);
       else co_await wait();
     }
+  }
+
+  [[nodiscard]] relay::TlsAdvisorSettings advisor_settings(const service::Start& start) const {
+    relay::TlsAdvisorSettings settings = relay::tls_advisor_settings(*start.configuration);
+    settings.child = start.number;
+    settings.policies = tls_directories_.policies.get();
+    settings.reports = tls_directories_.reports.get();
+    return settings;
   }
 
   // Without room nothing is due, but soon there may be.
@@ -111,6 +139,8 @@ class RelayRole {
   Outside outside_;
   RulesInForce rules_;
   net::TimeLimits limits_;
+  TlsDirectories tls_directories_;
+  relay::TlsAdvisor advisor_;
   relay::Connector connector_;
   queue::Notifier notifier_;
   relay::Relayer relayer_;
@@ -140,9 +170,12 @@ int run_relay(service::Start& start) {
   base::Descriptor notices = start.take("outgoing-read");
   if (!notices) return not_started("relay", {Kind::invalid, "no socket for notices was handed over"});
 
+  auto directories = open_tls_directories((*submitter)->spool_directory());
+  if (!directories) return not_started("relay", directories.error());
+
   service::ControlLink link(io, start);
   RelayRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*generations), std::move(*tls),
-                 std::move(notices));
+                 std::move(notices), std::move(*directories));
   role.begin(link);
   link.ready();
   io.run();

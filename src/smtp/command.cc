@@ -246,6 +246,9 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       const auto by = read_deliver_by(given.value, now);
       if (parameters.deliver_by || !by) return bad_parameter();
       parameters.deliver_by = by;
+    } else if (base::equal_ignoring_case(given.name, "REQUIRETLS")) {
+      if (parameters.require_tls || given.has_value) return bad_parameter();
+      parameters.require_tls = true;
     } else if (base::equal_ignoring_case(given.name, "MT-PRIORITY")) {
       const auto priority = read_priority(given.value);
       if (parameters.priority || !priority) return bad_parameter();

@@ -41,6 +41,7 @@ struct MailParameters {
   std::optional<int> priority;              // RFC 6710 section 4.1
   std::optional<base::WallTime> hold_until; // RFC 4865 section 5
   std::optional<mail::DeliverBy> deliver_by;  // RFC 2852 section 4
+  bool require_tls = false;                   // RFC 8689 section 2
 };
 // `text` is what stood behind the path. Without EHLO there are no parameters. `now`: what times in the parameters count from.
 // `longest_hold`: how far ahead HOLDFOR and HOLDUNTIL may lie; 0: they are not known to this client.

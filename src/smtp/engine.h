@@ -155,6 +155,8 @@ class Session {
   [[nodiscard]] bool is_trusted() const;
   // RFC 1985.
   [[nodiscard]] bool may_turn() const;
+  // RFC 8689 section 2: the keyword is offered under TLS only, and where the relay has a way to know that the next host is the right one.
+  [[nodiscard]] bool may_require_tls() const;
   Next on_turn(std::string_view argument);
   // What EHLO says of all these, and of DSN.
   [[nodiscard]] std::string queue_extensions() const;

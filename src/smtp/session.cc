@@ -303,12 +303,18 @@ std::chrono::seconds Session::longest_hold() const {
 
 bool Session::may_turn() const { return !lmtp() && configuration_->smtp.etrn_clients.contains(info_.remote.address); }
 
+bool Session::may_require_tls() const {
+  const conf::Relay& relay = configuration_->relay;
+  return relay.requiretls && (relay.dane || relay.mta_sts) && hello_->facts->tls();
+}
+
 std::string Session::queue_extensions() const {
   std::string lines = "250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY MIXER\r\n";
   // RFC 4865 section 4: seconds from now, and the same as a date.
   if (const auto hold = longest_hold(); hold.count() > 0)
     lines += "250-FUTURERELEASE " + std::to_string(hold.count()) + " " + base::iso8601(base::wall_now() + hold) + "\r\n";
   if (may_turn()) lines += "250-ETRN\r\n";
+  if (may_require_tls()) lines += "250-REQUIRETLS\r\n";
   return lines;
 }
 

@@ -53,6 +53,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   const auto& given = std::get<MailParameters>(parameters);
   if (parsed->path.mailbox.given_with_utf8 && !given.smtputf8)
     co_return bad_command(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8");
+  if (given.require_tls && !may_require_tls()) co_return bad_command(555, "5.5.4", "REQUIRETLS is not offered on this connection");
 
   const bool submission = !hello_->facts->authenticated.empty();
   if (submission && !parsed->path.null) {
@@ -119,6 +120,7 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   envelope.envelope_id = given.envelope_id;
   envelope.ret = given.ret;
   envelope.deliver_by = given.deliver_by;
+  envelope.require_tls = given.require_tls;
   envelope.hold_until = given.hold_until;
   // RFC 6710 section 5.1: who is not ours doesn't jump the queue.
   envelope.priority = given.priority.value_or(0);

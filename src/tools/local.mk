@@ -9,9 +9,9 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/ctl_aliases.cc src/tools/ctl_directory.cc src/tools/ctl_scripts.cc \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \
-  src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc
+  src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc src/tools/ctl_tls_policy.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_delivery.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
+posternctl_LDADD = libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 

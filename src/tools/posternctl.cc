@@ -53,6 +53,7 @@ const Command kCommands[] = {
     {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", run_rewrite, rewrite_details().c_str()},
     {"tables", "list|show|diff|rollback|observed …", "compiled tables that are kept: what differs, and the way back", run_tables, kTablesDetails},
     {"resolve", "NAME|ADDRESS [TYPE]", "what DNS says, as the server sees it", run_resolve, kResolveDetails},
+    {"tls-policy", "DOMAIN|report …", "which TLS a domain's mail hosts must have, and why; how it came out", run_tls_policy, kTlsPolicyDetails},
     {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
 };
 

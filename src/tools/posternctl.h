@@ -104,5 +104,8 @@ extern const char* const kTablesDetails;
 // ctl_resolve.cc
 int run_resolve(const Context&, const std::vector<std::string>&);
 extern const char* const kResolveDetails;
+// ctl_tls_policy.cc
+int run_tls_policy(const Context&, const std::vector<std::string>&);
+extern const char* const kTlsPolicyDetails;
 
 }  // namespace postern::tools

@@ -8,7 +8,7 @@ EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.d
 EXTRA_DIST += tests/fuzz/smtp_session.dict tests/fuzz/directory_dump.dict tests/fuzz/sasl.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
-EXTRA_DIST += tests/fuzz/proxy_header.dict
+EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/mta_sts.dict
 EXTRA_DIST += tests/fuzz/sieve_test.dict tests/fuzz/sieve_template.dict
 if FUZZING
 
@@ -49,6 +49,13 @@ FUZZ_TARGETS += tests/fuzz/resolver_protocol_fuzz
 tests_fuzz_resolver_protocol_fuzz_SOURCES = tests/fuzz/resolver_protocol_fuzz.cc
 tests_fuzz_resolver_protocol_fuzz_LDADD = libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS)
 tests_fuzz_resolver_protocol_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/mta_sts_fuzz
+tests_fuzz_mta_sts_fuzz_SOURCES = tests/fuzz/mta_sts_fuzz.cc
+tests_fuzz_mta_sts_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_mta_sts_fuzz_LDADD = libpostern_relay.a libpostern_mail.a libpostern_conf.a libpostern_net.a libpostern_base.a $(OPENSSL_LIBS) $(ICU_LIBS) $(BOOST_JSON_LIBS)
+tests_fuzz_mta_sts_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_mta_sts_fuzz_OBJECTS): $(ASIO_PCH)
 
 FUZZ_TARGETS += tests/fuzz/server_name_fuzz
 tests_fuzz_server_name_fuzz_SOURCES = tests/fuzz/server_name_fuzz.cc

@@ -13,10 +13,11 @@ using namespace postern;
 namespace {
 
 void read_all(net::DnsAnswer answer) {
-  for (const std::uint16_t type : {net::dns::kA, net::dns::kAaaa, net::dns::kMx, net::dns::kTxt, net::dns::kPtr, net::dns::kCname, net::dns::kNs}) {
+  for (const std::uint16_t type : {net::dns::kA, net::dns::kAaaa, net::dns::kMx, net::dns::kTxt, net::dns::kPtr, net::dns::kCname, net::dns::kNs, net::dns::kTlsa}) {
     answer.type = type;
     static_cast<void>(answer.addresses());
     static_cast<void>(answer.texts());
+    for (const auto& record : answer.tlsa()) POSTERN_ASSERT(!record.data.empty());
     std::vector<std::string> names = answer.names();
     for (const auto& host : answer.mail_exchangers()) names.push_back(host.host);
     for (const std::string& name : names) {

@@ -127,6 +127,11 @@ class DeliveryStatusTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT(contains(text, row.whole ? "Content-Type: message/rfc822\r\n" : "Content-Type: text/rfc822-headers\r\n"));
       CPPUNIT_ASSERT(contains(text, "Subject: Hello\r\n"));
     }
+    // RFC 8689 section 5.
+    Case secret;
+    secret.envelope.require_tls = true;
+    secret.envelope.ret = Return::full;
+    CPPUNIT_ASSERT(!contains(secret.make().text, "The text.") && secret.make().envelope.require_tls);
     // One that only a part of was read comes back as its header.
     const Case one;
     CPPUNIT_ASSERT(!contains(delivery_status_report(one.envelope, one.message, one.message.size() + 1, std::span(&one.status, 1), "a@example.com", kId, {}, one.settings).text, "The text."));

@@ -87,6 +87,7 @@ class ClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
   CPPUNIT_TEST(hostile_replies_end_the_connection);
   CPPUNIT_TEST(tls_forgets_what_was_said_before);
+  CPPUNIT_TEST(requiretls_is_passed_on_or_refused);
   CPPUNIT_TEST(password_is_sent_by_plain_or_login);
   CPPUNIT_TEST(parameters_are_passed_on);
   CPPUNIT_TEST_SUITE_END();
@@ -227,7 +228,7 @@ class ClientTest : public CppUnit::TestFixture {
     }
     auto envelope = envelope_for({"x@example.net"});
     envelope.require_tls = true;
-    CPPUNIT_ASSERT_EQUAL(std::string("never 5.7.30"), shown(talk("220 hi\r\n" + kAll, envelope)));
+    CPPUNIT_ASSERT_EQUAL(std::string("never 5.7.10"), shown(talk("220 hi\r\n" + kAll, envelope)));
   }
 
   void lmtp_answers_for_each_recipient() {
@@ -268,6 +269,35 @@ class ClientTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(run_coroutine(start(client, refused)));
     CPPUNIT_ASSERT(!refused && client.extensions().size && !client.extensions().dsn && !client.extensions().starttls);
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{5}, client.extensions().most_bytes);
+  }
+
+  // RFC 8689 sections 4.2.1 and 5.
+  void requiretls_is_passed_on_or_refused() {
+    struct {
+      const char *sender, *offer, *want;
+      bool said;
+    } rows[] = {{"a@example.com", "REQUIRETLS", "taken", true}, {"a@example.com", "DSN", "never 5.7.30", false}, {"", "REQUIRETLS", "taken", true}, {"", "DSN", "taken", false}};
+    for (const auto& row : rows) {
+      ScriptedStream stream({"220 hi\r\n250-sink\r\n250 STARTTLS\r\n220 go\r\n"});
+      stream.script_tls(net::TlsFacts(), {"250-sink\r\n250 " + std::string(row.offer) + "\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n"});
+      Client client(stream, {});
+      auto envelope = envelope_for({"x@example.net"});
+      envelope.require_tls = true;
+      envelope.reverse_path = row.sender;
+      const auto send = [](Client& c, const mail::Envelope& envelope) -> net::Awaitable<Talk> {
+        Talk done;
+        done.not_opened = co_await c.open();
+        bool refused = false;
+        net::TlsServer server;
+        if (!done.not_opened) done.not_opened = co_await c.start_tls(nullptr, server, refused);
+        relay::Transaction transaction{envelope, {&envelope.recipients.front()}, kText};
+        done.answers = co_await c.send(transaction);
+        co_return done;
+      };
+      const Talk done = run_coroutine(send(client, envelope));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.offer, std::string(row.want), shown(done));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.offer, row.said, stream.written().find(" REQUIRETLS\r\n") != std::string::npos);
+    }
   }
 
   void password_is_sent_by_plain_or_login() {

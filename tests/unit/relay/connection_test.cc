@@ -38,7 +38,8 @@ class ConnectionTest : public CppUnit::TestFixture {
       // Nobody answers: a connection that is not recognised ends here.
       settings.times.greeting = std::chrono::milliseconds(500);
       limits.start();
-      relay::Connector connector(io, limits, dns, nullptr, settings);
+      relay::TlsAdvisor advisor(io, limits, dns, nullptr, {});
+      relay::Connector connector(io, limits, dns, nullptr, advisor, settings);
       relay::Target target;
       target.domain = "example.net";
       target.route.by_mx = false;

@@ -1017,6 +1017,17 @@ class SessionTest : public CppUnit::TestFixture {
       const bool offered = played.written.find("250-STARTTLS") != std::string::npos;
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.certificate && !row.outside, offered);
     }
+    // RFC 8689 section 2: REQUIRETLS is for sessions with TLS, where the relay can keep it.
+    for (const bool offered : {true, false}) {
+      MemoryServices keeping;
+      keeping.settings.relay.requiretls = offered;
+      Tls tls;
+      tls.pieces = {"EHLO x\r\nMAIL FROM:<a@example.net> REQUIRETLS\r\n"};
+      const auto played = play(keeping, {"EHLO x\r\nMAIL FROM:<a@example.net> REQUIRETLS\r\nSTARTTLS\r\n"}, session_info(), tls);
+      CPPUNIT_ASSERT_EQUAL(std::string(offered ? "220 250 555 220 250 250" : "220 250 555 220 250 555"), codes(played.written));
+      CPPUNIT_ASSERT_EQUAL(offered, played.written.find("250-REQUIRETLS\r\n") != std::string::npos);
+      CPPUNIT_ASSERT(played.written_before_tls.find("REQUIRETLS\r\n") == std::string::npos);
+    }
     // On an On socket TLS was there first.
     MemoryServices services;
     net::ScriptedStream stream({});
