@@ -231,7 +231,8 @@ Step Client::impossible(const Transaction& transaction, bool eight_bit, std::uin
   // RFC 8689 section 5: a notice about such a message goes on without what the next host lacks.
   if (envelope.require_tls && !envelope.reverse_path.empty()) {
     if (stream_.tls() == nullptr) return permanent_failure("5.7.10", "the message wants TLS all the way (REQUIRETLS), and this connection has none");
-    if (!extensions_.require_tls) return permanent_failure("5.7.30", "the next host does not know REQUIRETLS, which this message needs");
+    // A mail store at the end of the way has nobody to pass it on to.
+    if (!extensions_.require_tls && !settings_.lmtp) return permanent_failure("5.7.30", "the next host does not know REQUIRETLS, which this message needs");
   }
   if (extensions_.most_bytes > 0 && bytes > extensions_.most_bytes)
     return permanent_failure("5.3.4", "the message has " + std::to_string(bytes) + " bytes, the next host takes " + std::to_string(extensions_.most_bytes));
