@@ -175,12 +175,17 @@ int show(const Context& context, const std::string& given, const std::string& ch
 int report(const Context& context, const std::vector<std::string>& domains, const std::string& given_day) {
   const std::string day = given_day.empty() ? relay::report_day(base::wall_now()) : given_day;
   if (!relay::is_report_day(day) || domains.size() > 1) return wrong_usage(context, "tls-policy");
+  const auto wanted = domains.empty() ? Result<std::string>(std::string()) : net::canonical_dns_name(domains.front());
+  if (!wanted) {
+    print_error(context, domains.front() + ": " + wanted.error().what);
+    return kUsage;
+  }
   const conf::Configuration& configuration = context.configuration();
   const base::Descriptor directory = open_below(context.base_directory(), std::string("spool/") + relay::kReportsDirectory);
   const relay::TlsCounts counts = directory.valid() ? relay::read_counts(directory.get(), day) : relay::TlsCounts();
   array reports;
   for (const std::string& domain : counts.domains())
-    if (domains.empty() || net::canonical_dns_name(domains.front()).value_or("") == domain)
+    if (domains.empty() || *wanted == domain)
       reports.push_back(counts.report(domain, day, configuration.host_name, "postmaster@" + configuration.host_name));
   if (!domains.empty() && reports.empty()) {
     print_error(context, "nothing was counted for " + domains.front() + " on " + day);
