@@ -168,6 +168,18 @@ bool Relayer::read_text(Job& job) {
   return true;
 }
 
+namespace {
+
+// A header that can't be read now wishes for nothing: what the domains want holds.
+TlsWish wish_of(const spool::Record& record) {
+  const spool::MessageText text = record.text();
+  if (text.in_memory()) return tls_wish(record.envelope, text.whole());
+  const auto beginning = text.beginning(kMostHeaderBytes);
+  return tls_wish(record.envelope, beginning ? std::string_view(*beginning) : std::string_view());
+}
+
+}  // namespace
+
 // Reads the record and puts its recipients beside those that go the same way. False: there is nothing to do, or not now.
 bool Relayer::distribute(const std::shared_ptr<Job>& job) {
   if (!read_text(*job)) return false;
@@ -176,7 +188,7 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
   job->priority = envelope.priority;
   job->outcomes.resize(envelope.recipients.size());
   std::map<Destination*, std::vector<Part>> parts;
-  const TlsWish tls = tls_wish(envelope, job->record->message());
+  const TlsWish tls = wish_of(*job->record);
   for (std::size_t index = 0; index < envelope.recipients.size(); ++index) {
     auto& theirs = parts[&destination_for(envelope.recipients[index], tls)];
     // Those who share a text: nobody learns by which address another one is reached.

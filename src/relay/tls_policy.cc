@@ -49,7 +49,9 @@ void decide(const TlsQuestion& question, TlsDecision& decision) {
   }
   switch (dane.state) {
     case Dane::State::none: break;
-    case Dane::State::unknown: decision.refused = temporary_failure("4.4.3", dane.reason); return;
+    case Dane::State::unknown:
+      decision.refused = temporary_failure("4.4.3", dane.reason);
+      return say(Rule::dane, Need::authenticated, dane.reason);
     case Dane::State::unusable:
       policy.server.name = dane.base_domain;
       return say(Rule::dane, Need::encrypted, dane.explain(question.route.port));
