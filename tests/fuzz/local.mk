@@ -104,16 +104,23 @@ tests_fuzz_sieve_program_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/smtp_session_fuzz tests/fuzz/smtp_text_fuzz
 tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/unit/policy/fixtures.cc tests/unit/policy/fixtures.h \
-  tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h
-tests_fuzz_smtp_session_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net
+  tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h tests/unit/milter/scripted_milter.h
+tests_fuzz_smtp_session_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net -I$(top_srcdir)/tests/unit/milter
 tests_fuzz_smtp_session_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
+tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_milter.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
   libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(LIBCONFIG_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 tests_fuzz_smtp_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 $(tests_fuzz_smtp_session_fuzz_OBJECTS): $(ASIO_PCH)
 tests_fuzz_smtp_text_fuzz_SOURCES = tests/fuzz/smtp_text_fuzz.cc
 tests_fuzz_smtp_text_fuzz_LDADD = libpostern_smtp.a libpostern_net.a libpostern_base.a
 tests_fuzz_smtp_text_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/milter_fuzz
+tests_fuzz_milter_fuzz_SOURCES = tests/fuzz/milter_fuzz.cc
+tests_fuzz_milter_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_milter_fuzz_LDADD = libpostern_milter.a libpostern_conf.a libpostern_mail.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(ICU_LIBS)
+tests_fuzz_milter_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_milter_fuzz_OBJECTS): $(ASIO_PCH)
 
 FUZZ_TARGETS += tests/fuzz/relay_client_fuzz
 tests_fuzz_relay_client_fuzz_SOURCES = tests/fuzz/relay_client_fuzz.cc

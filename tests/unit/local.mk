@@ -9,6 +9,7 @@ include tests/unit/mapping/local.mk
 include tests/unit/mail/local.mk
 include tests/unit/sieve/local.mk
 include tests/unit/sieve_test/local.mk
+include tests/unit/milter/local.mk
 include tests/unit/spool/local.mk
 include tests/unit/store/local.mk
 include tests/unit/directory/local.mk
