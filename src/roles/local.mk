@@ -8,6 +8,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/loader.h src/roles/loader.cc \
   src/roles/outside.h src/roles/outside.cc \
   src/roles/managesieve.h src/roles/managesieve.cc \
+  src/roles/milters.h src/roles/milters.cc \
   src/roles/not_started.h \
   src/roles/pop3.h src/roles/pop3.cc \
   src/roles/delivery.h src/roles/delivery.cc \

@@ -6,6 +6,7 @@
 #include "mail/encode.h"
 #include "mail/message_id.h"
 #include "queue/manager.h"
+#include "roles/milters.h"
 #include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
@@ -36,8 +37,10 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, unsigned child)
-      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, Milters& milters, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), milters_(milters), child_(child) {}
+
+  milter::Opener* milters() override { return &milters_; }
 
   std::shared_ptr<const conf::Configuration> configuration() override { return rules_.configuration(); }
   policy::Access access() override { return rules_.access(); }
@@ -157,15 +160,18 @@ class ProcessServices final : public smtp::Services {
   const spool::SharedState& outgoing_;
   gate::Throttles* throttles_;
   Verdicts& verdicts_;
+  Milters& milters_;
   std::optional<spool::Deferred> deferred_;  // for orders to the queue, once there was one
   unsigned child_;
 };
 
-net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services) {
+net::Awaitable<void> serve(net::SocketStream& stream, service::SessionContext& context, ProcessServices& services, Milters& milters) {
   auto info = session_info<smtp::SessionInfo>(context);
   info.module = context.module;
   info.initial_channel = policy::initial_channel(context.module, *context.row);
   info.debug_level = context.debug_level;
+  for (const conf::Milter* const milter : conf::milters_of(*context.configuration, *context.listener, *context.row)) info.milters.push_back(*milter);
+  const Milters::Use use(info.milters.empty() ? nullptr : &milters);
   ServiceWatch watch(context);
   co_await smtp::run_session(stream, services, std::move(info), watch);
 }
@@ -189,10 +195,11 @@ int run_smtp(service::Start& start) {
   Outside outside(io, start, start.get("base"), directory);
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
   RulesInForce rules(start, link, directory, outside.questions(), &observer);
-  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, start.number);
+  Milters milters(io);
+  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, milters, start.number);
   service::StreamService service(
       io, start, link,
-      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services); }, rules.port_access(),
+      [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services, milters); }, rules.port_access(),
       &outside.resolver());
   auto begun = service.begin();
   if (!begun) return not_started("smtp", begun.error());

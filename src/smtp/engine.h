@@ -6,6 +6,7 @@
 // whatever ends it). To reset is to drop the object; no list of fields has to be put back. state_dump() shows both, so that
 // a test can compare a session after RSET with a fresh one.
 #include "directory/directory.h"
+#include "milter/chain.h"
 #include "policy/channels.h"
 #include "policy/login.h"
 #include "smtp/command.h"
@@ -68,6 +69,8 @@ struct Transaction {
   std::uint64_t recipients = 0;
   std::optional<std::uint64_t> recipient_cutoff;
   std::uint64_t declared_bytes = 0;
+  // For milters, which name recipients as the client gave them: final recipients that a second address led to, and that address.
+  std::vector<std::pair<std::string, std::string>> led_here_too;
   std::vector<std::string> header_fields;  // $A
   bool bit_bucket = false;                 // of FROM_ACCESS: the whole message
   bool completes_header = false;           // a submission
@@ -89,13 +92,21 @@ class Session {
 
  private:
   enum class Next { command, close };
+  // What became of a message that nothing of ours refuses, before it is stored.
+  struct Examined {
+    std::optional<Reply> refusal;  // its text may have several lines
+    bool discarded = false;        // taken and thrown away
+    bool close = false;            // the session ends with the refusal
+    base::Fields log;              // for the line that says what became of the message
+  };
 
   // session.cc
+  net::Awaitable<void> serve();
   net::Awaitable<void> prepare();
   // The source channel of a session that knows nothing of its client but the address and TLS (access-control.md 3.2).
   net::Awaitable<void> choose_channel();
   net::Awaitable<Next> one_command();
-  Next on_hello(Verb verb, std::string_view argument);
+  net::Awaitable<Next> on_hello(Verb verb, std::string_view argument);
   Next on_verify(std::string_view argument);
   net::Awaitable<Next> on_start_tls(std::string_view argument);
   // An error in the sense of smtp.errors: the reply, or 421 if it was one too many.
@@ -161,6 +172,23 @@ class Session {
   // What EHLO says of all these, and of DSN.
   [[nodiscard]] std::string queue_extensions() const;
 
+  // session_milter.cc: the moments at which milters are asked. Each is to be called only if there are any.
+  // They may refuse the connection before a greeting.
+  net::Awaitable<Next> greet_milters();
+  // False: they refuse, and the reply was given; what it means for the session is in `next`.
+  net::Awaitable<bool> ask_milters_hello(std::string name, Next& next);
+  net::Awaitable<bool> ask_milters_mail(Transaction& transaction, std::string_view argument, std::string_view rest, Next& next);
+  net::Awaitable<bool> ask_milters_recipient(std::string_view argument, std::string_view rest, const policy::RecipientDecision& decision, Next& next);
+  net::Awaitable<milter::Verdict> ask_milters_data();
+  net::Awaitable<Next> tell_milters_unknown();
+  // What TLS and logins say to milters.
+  void set_milter_macros();
+  // The reply of a refusal.
+  Next refuse_for_milter(const milter::Verdict& verdict);
+  net::Awaitable<void> examine_with_milters(Transaction& transaction, Examined& examined);
+  net::Awaitable<std::optional<Reply>> change_envelope(Transaction& transaction, std::vector<milter::EnvelopeChange> changes);
+  void delete_recipient(Transaction& transaction, std::string_view address) const;
+
   // session_text.cc
   net::Awaitable<Next> on_data(std::string_view argument);
   net::Awaitable<Next> on_chunk(std::string_view argument);
@@ -174,12 +202,6 @@ class Session {
   net::Awaitable<void> change_header(Transaction& transaction);
   // The text is complete: takes the message or refuses it, answers, ends the transaction.
   net::Awaitable<Next> finish_text();
-  // What became of a message that nothing of ours refuses, before it is stored.
-  struct Examined {
-    std::optional<Reply> refusal;  // its text may have several lines
-    bool discarded = false;        // taken and thrown away
-    base::Fields log;              // for the line that says what became of the message
-  };
   // Everybody who has a word to say to a whole message: our own checks over the text as it came, then milters, which see what those put on
   // top. Envelope and text are afterwards as they are to be stored. Without either it costs one call.
   net::Awaitable<Examined> examine_message(Transaction& transaction);
@@ -217,6 +239,8 @@ class Session {
   unsigned idle_commands_ = 0;
   unsigned put_off_ = 0;  // recipients answered 4xx
   unsigned messages_ = 0;
+  std::unique_ptr<milter::Chain> milters_;  // nullptr: there are none
+  std::string login_mechanism_;             // for them
   std::optional<Hello> hello_;
   std::unique_ptr<Transaction> transaction_;
 };

@@ -8,6 +8,7 @@ libpostern_smtp_a_SOURCES = \
   src/smtp/session.h src/smtp/session.cc \
   src/smtp/session_envelope.cc \
   src/smtp/session_auth.cc \
+  src/smtp/session_milter.cc \
   src/smtp/session_submission.cc src/smtp/session_text.cc \
   src/smtp/text_decoder.h src/smtp/text_decoder.cc
 libpostern_smtp_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

@@ -163,7 +163,21 @@ std::string Session::cipher() const {
 }
 
 net::Awaitable<void> Session::run() {
+  co_await serve();
+  if (milters_) co_await milters_->quit();
+}
+
+net::Awaitable<void> Session::serve() {
   co_await prepare();
+  if (!info_.milters.empty() && services_.milters() != nullptr) {
+    const Next next = co_await greet_milters();
+    if (next == Next::close) {
+      stream_.set_time_limit(kFarewellTime);
+      stream_.set_last();
+      [[maybe_unused]] const auto sent = co_await stream_.flush();
+      co_return;
+    }
+  }
   stream_.set_time_limit(patience());
   stream_.add("220 " + configuration_->host_name + (lmtp() ? " LMTP" : " ESMTP") + " Postern\r\n");
   for (;;) {
@@ -220,7 +234,7 @@ net::Awaitable<Session::Next> Session::one_command() {
   switch (command.verb) {
     case Verb::helo:
     case Verb::ehlo:
-    case Verb::lhlo: co_return on_hello(command.verb, command.argument);
+    case Verb::lhlo: co_return co_await on_hello(command.verb, command.argument);
     case Verb::mail: co_return co_await on_mail(command.argument);
     case Verb::rcpt: co_return co_await on_recipient(command.argument);
     case Verb::data: co_return co_await on_data(command.argument);
@@ -232,6 +246,7 @@ net::Awaitable<Session::Next> Session::one_command() {
     case Verb::rset:
       if (!command.argument.empty()) co_return bad_command(501, "5.5.4", "RSET takes no argument");
       transaction_.reset();
+      if (milters_) co_await milters_->abort();
       co_return idle_command(250, "2.0.0", "Ok");
     case Verb::noop: co_return idle_command(250, "2.0.0", "Ok");
     case Verb::quit: co_return close_with(221, "2.0.0", "Bye", "quit");
@@ -247,15 +262,23 @@ net::Awaitable<Session::Next> Session::one_command() {
     case Verb::other_protocol:
       watch_.note_protocol_error();
       co_return close_with(421, "4.7.0", "this is a mail server", "other protocol");
-    default: co_return foreign_command(500, "5.5.2", "command not known");
+    default:
+      if (milters_) co_return co_await tell_milters_unknown();
+      co_return foreign_command(500, "5.5.2", "command not known");
   }
 }
 
-Session::Next Session::on_hello(Verb verb, std::string_view argument) {
+net::Awaitable<Session::Next> Session::on_hello(Verb verb, std::string_view argument) {
   // RFC 2033 section 4.1: LMTP has LHLO and neither of the others.
-  if (lmtp() != (verb == Verb::lhlo)) return bad_command(500, "5.5.1", lmtp() ? "this is LMTP: use LHLO" : "this is SMTP: use EHLO");
+  if (lmtp() != (verb == Verb::lhlo)) co_return bad_command(500, "5.5.1", lmtp() ? "this is LMTP: use LHLO" : "this is SMTP: use EHLO");
   const auto name = parse_hello(argument);
-  if (!name) return bad_command(501, "5.5.4", "expected a host name");
+  if (!name) co_return bad_command(501, "5.5.4", "expected a host name");
+  if (milters_) {
+    Next next = Next::command;
+    std::string given(*name);
+    const bool willing = co_await ask_milters_hello(std::move(given), next);
+    if (!willing) co_return next;
+  }
   Hello hello;
   hello.extended = verb != Verb::helo;
   policy::SessionFacts facts;
@@ -278,10 +301,10 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   // RFC 5321 section 4.1.4: as RSET.
   transaction_.reset();
   hello_ = std::move(hello);
-  if (!count_idle_command()) return Next::close;
+  if (!count_idle_command()) co_return Next::close;
   if (!hello_->extended) {
     reply(250, "", configuration_->host_name);
-    return Next::command;
+    co_return Next::command;
   }
   const auto limit = info_.restricted ? std::min(configuration_->restricted.message_bytes, configuration_->smtp.message_bytes)
                                       : configuration_->smtp.message_bytes;
@@ -290,7 +313,7 @@ Session::Next Session::on_hello(Verb verb, std::string_view argument) {
   if (!offer.empty()) offer = "250-AUTH" + offer + "\r\n";
   stream_.add("250-" + configuration_->host_name + "\r\n250-PIPELINING\r\n250-SIZE " + std::to_string(limit) +
               "\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + (may_start_tls() ? "250-STARTTLS\r\n" : "") + offer + queue_extensions() + "250 SMTPUTF8\r\n");
-  return Next::command;
+  co_return Next::command;
 }
 
 bool Session::is_trusted() const {
@@ -359,6 +382,11 @@ net::Awaitable<Session::Next> Session::on_start_tls(std::string_view argument) {
   hello_.reset();
   transaction_.reset();
   account_.reset();
+  if (milters_) {
+    co_await milters_->abort();
+    login_mechanism_.clear();
+    set_milter_macros();
+  }
   co_await choose_channel();
   co_return Next::command;
 }

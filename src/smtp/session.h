@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "conf/configuration.h"
 #include "mail/text_source.h"
+#include "milter/chain.h"
 #include "net/session_watch.h"
 #include "net/stream.h"
 #include "policy/access.h"
@@ -110,6 +111,8 @@ class Services {
   virtual bool checks(const policy::SessionFacts& session);
   // Asked once for each message that came whole and that nothing else refuses, before milters and before it is stored.
   virtual net::Awaitable<CheckResult> check(MessageUnderCheck message);
+  // Makes connections to milters; nullptr: there are none, whatever SessionInfo says.
+  virtual milter::Opener* milters() { return nullptr; }
   // Counts a use of `account` in one of the server's own tables of counters (conf::kMessagesPerHour …). Where there is no such table, nothing
   // is ever exceeded.
   virtual Counted count(std::string_view table, const std::string& account) = 0;
@@ -130,6 +133,7 @@ struct SessionInfo {
   bool tls_outside = false;                  // an Ext socket: secure, STARTTLS neither offered nor obeyed (listeners.md T-10) …
   bool clear_text_outside = false;           // … but its client came in clear text, so it is not secure (T-28)
   std::chrono::seconds idle_time{300};       // the listener's
+  std::vector<conf::Milter> milters;         // in their order
 };
 
 // One session from greeting to end. Returns when the connection is to be closed; whatever was to be said has been written.

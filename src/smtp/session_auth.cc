@@ -88,6 +88,7 @@ net::Awaitable<Session::Next> Session::finish_auth(policy::LoginFacts login, pol
   if (const auto broken = broken_auth(exchange)) co_return *broken;
   if (exchange.step.kind == directory::SaslStep::Kind::malformed) co_return bad_command(501, "5.5.2", "this is not how the mechanism works");
 
+  login_mechanism_ = login.mechanism;
   const policy::Access access = services_.access();
   const policy::AskLoginAccess ask = [&access](policy::LoginFacts facts) { return access.login_access(std::move(facts)); };
   const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), std::move(exchange.step), ask, watch_);
@@ -122,6 +123,7 @@ void Session::become(std::shared_ptr<const directory::Account> account) {
   facts.authenticated = account_->name;
   facts.source_channel = source_channel_;
   hello_->facts = std::make_shared<const policy::SessionFacts>(std::move(facts));
+  if (milters_) set_milter_macros();
 }
 
 }  // namespace postern::smtp

@@ -135,6 +135,11 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   transaction->header_fields = std::move(decision.effects.header_fields);
   transaction->bit_bucket = decision.effects.bit_bucket;
   if (!decision.effects.delay_this_reply_only) transaction->delay = decision.effects.delay;
+  if (milters_) {
+    Next next = Next::command;
+    const bool willing = co_await ask_milters_mail(*transaction, *text, parsed->rest, next);
+    if (!willing) co_return next;
+  }
   transaction_ = std::move(transaction);
   watch_.describe("MAIL");
   if (given.priority && *given.priority != transaction_->envelope.priority) reply(250, "2.3.6", std::to_string(transaction_->envelope.priority) + " is the new priority assigned to the message");
@@ -192,6 +197,11 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   const bool own_delay = decision.effects.delay.count() != 0;
   if (own_delay && !decision.effects.delay_this_reply_only) transaction_->delay = decision.effects.delay;
   co_await pause(own_delay ? decision.effects.delay : transaction_->delay);
+  if (milters_) {
+    Next next = Next::command;
+    const bool willing = co_await ask_milters_recipient(*text, parsed->rest, decision, next);
+    if (!willing) co_return next;
+  }
   if (!decision.accepted) co_return refuse_recipient(decision.reply.code, decision.reply.status, decision.reply.text);
   // All that it leads to or nothing: who is refused comes again with the next message.
   const auto& known = transaction_->known;
@@ -208,8 +218,10 @@ net::Awaitable<Session::Next> Session::on_recipient(std::string_view argument) {
   envelope.jettisoned |= decision.effects.jettisoned;
   for (auto& adjustment : decision.effects.spam_adjustments) envelope.spam_adjustments.push_back(std::move(adjustment));
   for (auto& field : decision.effects.header_fields) transaction_->header_fields.push_back(std::move(field));
-  for (auto& recipient : decision.recipients)
+  for (auto& recipient : decision.recipients) {
     if (transaction_->known.insert(key_of(recipient)).second) envelope.recipients.push_back(std::move(recipient));
+    else if (milters_) transaction_->led_here_too.emplace_back(key_of(recipient), ask.as_given);
+  }
   transaction_->accepted.push_back(std::move(ask.as_given));
   watch_.describe("RCPT");
   reply(250, "2.1.5", "Ok");

@@ -40,7 +40,8 @@ std::optional<Reply> Session::not_ready_for_text() const {
 
 void Session::begin_text(TextDecoder::Form form) {
   Transaction& transaction = *transaction_;
-  transaction.envelope.id = services_.new_message_id();
+  // Milters want to know it from MAIL on.
+  if (transaction.envelope.id.empty()) transaction.envelope.id = services_.new_message_id();
   transaction.envelope.received = base::wall_now();
   mail::ReceivedFacts facts;
   facts.helo = transaction.envelope.helo;
@@ -145,6 +146,13 @@ net::Awaitable<Session::Next> Session::on_data(std::string_view argument) {
     co_return Next::command;
   }
   watch_.describe("DATA");
+  if (milters_) {
+    const milter::Verdict verdict = co_await ask_milters_data();
+    if (verdict.refuses()) {
+      transaction_.reset();
+      co_return refuse_for_milter(verdict);
+    }
+  }
   reply(354, "", "End with <CRLF>.<CRLF>");
   begin_text(TextDecoder::Form::data);
   const Next next = co_await read_text({});
@@ -192,6 +200,15 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
 
   Transaction& transaction = *transaction_;
   watch_.describe("BDAT");
+  if (milters_ && !transaction.incoming && chunk->size_bytes <= Incoming::kDiscardBytes) {
+    const milter::Verdict verdict = co_await ask_milters_data();
+    if (verdict.refuses()) {
+      const Next next = co_await skip_chunk(chunk->size_bytes);
+      transaction_.reset();
+      if (next == Next::close) co_return next;
+      co_return refuse_for_milter(verdict);
+    }
+  }
   if (!transaction.incoming) begin_text(TextDecoder::Form::chunks);
   ++transaction.chunk_count;
   if (transaction.chunk_count > kFreeChunks && transaction.incoming->received_bytes() / transaction.chunk_count < kSmallChunk) {
@@ -260,7 +277,11 @@ net::Awaitable<bool> Session::check_message(Transaction& transaction, Examined& 
 
 net::Awaitable<Session::Examined> Session::examine_message(Transaction& transaction) {
   Examined examined;
-  if (services_.checks(*hello_->facts)) co_await check_message(transaction, examined);
+  if (services_.checks(*hello_->facts)) {
+    const bool refused = co_await check_message(transaction, examined);
+    if (refused) co_return examined;
+  }
+  if (milters_) co_await examine_with_milters(transaction, examined);
   co_return examined;
 }
 
@@ -280,6 +301,7 @@ net::Awaitable<Session::Next> Session::finish_text() {
     examined = co_await examine_message(*transaction);
     refused = std::move(examined.refusal);
   }
+  if (milters_) co_await milters_->abort();
   const std::uint64_t size = incoming->size_bytes();
   base::Fields fields;
   if (base::log_enabled(base::Severity::info))
@@ -293,7 +315,9 @@ net::Awaitable<Session::Next> Session::finish_text() {
     fields.emplace_back("status", refused->status);
     base::log_event(base::Severity::info, "message-refused", fields);
     reply_for_text(*refused, *transaction);
-    co_return Next::command;
+    if (!examined.close) co_return Next::command;
+    watch_.set_end_reason("a milter said so");
+    co_return Next::close;
   }
   if (!kept || examined.discarded) {
     begin_anew();

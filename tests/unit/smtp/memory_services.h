@@ -2,6 +2,7 @@
 #pragma once
 // A server in memory around a session: what was accepted lies in a vector, and every trouble can be switched on.
 #include "recording_watch.h"
+#include "scripted_milter.h"
 #include "fixtures.h"
 #include "smtp/engine.h"
 #include "smtp/refusal.h"
@@ -75,6 +76,7 @@ class MemoryServices final : public smtp::Services {
     co_return take(std::move(envelope), std::move(static_cast<MemoryFile&>(*text).text), true, each_answered);
   }
 
+  milter::Opener* milters() override { return &scripted_milters; }
   bool checks(const policy::SessionFacts&) override { return on_check != nullptr; }
   net::Awaitable<smtp::CheckResult> check(smtp::MessageUnderCheck message) override { co_return on_check(message); }
 
@@ -106,6 +108,7 @@ class MemoryServices final : public smtp::Services {
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
   std::vector<Accepted> accepted;
   std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
+  ScriptedMilters scripted_milters;  // asked in sessions whose SessionInfo has their settings
   std::function<smtp::CheckResult(const smtp::MessageUnderCheck&)> on_check;  // what the server's own checks say; none: there are none
   std::function<void()> on_commit;  // what happens elsewhere while a session is under way
 
