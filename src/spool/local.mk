@@ -5,6 +5,7 @@ libpostern_spool_a_SOURCES = \
   src/spool/bytes.h \
   src/spool/corrupt.h src/spool/corrupt.cc \
   src/spool/deferred.h src/spool/deferred.cc \
+  src/spool/discarded.h src/spool/discarded.cc \
   src/spool/earlier_entries.h src/spool/earlier_entries.cc \
   src/spool/earlier_records.h src/spool/earlier_records.cc \
   src/spool/held.h src/spool/held.cc \

@@ -6,6 +6,8 @@
 
 #include <boost/json/object.hpp>
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +22,12 @@ Result<base::Descriptor> open_spool_as_owner(const Context& context);
 std::string queue_text(std::string_view text);
 // The first recipient, and how many more there are.
 std::string recipients_of(const mail::Envelope& envelope);
+// "a@example.com", "@example.com" for all of a domain, "<>" or "" for none.
+bool address_fits(std::string_view wanted, std::string_view address);
+// "30min", "4h", "2d"; nothing for what is no time.
+std::optional<std::chrono::seconds> time_from(std::string_view text);
+// "40 s", "3 d".
+std::string short_time(std::chrono::seconds time);
 // "name        value".
 void print_line(const char* what, const std::string& value);
 // `text` as it is, for whoever reads on. The exit status.

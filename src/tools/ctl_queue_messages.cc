@@ -60,12 +60,15 @@ std::string domain_of(std::string_view address) {
   return at == std::string_view::npos ? std::string() : base::lower(address.substr(at + 1));
 }
 
-// "a@example.com", "@example.com" for all of a domain, "<>" or "" for none.
+}  // namespace
+
 bool address_fits(std::string_view wanted, std::string_view address) {
   if (wanted.size() >= 2 && wanted.front() == '<' && wanted.back() == '>') wanted = wanted.substr(1, wanted.size() - 2);
   if (wanted.starts_with('@')) return base::equal_ignoring_case(wanted.substr(1), domain_of(address));
   return base::equal_ignoring_case(wanted, address);
 }
+
+namespace {
 
 bool contains_ignoring_case(std::string_view text, std::string_view part) { return base::lower(text).find(base::lower(part)) != std::string::npos; }
 
@@ -93,6 +96,8 @@ bool fits(const Filter& filter, const Message& message, base::WallTime now) {
          some([&](const mail::Recipient& one) { return contains_ignoring_case(one.last_failure.status + " " + one.last_failure.diagnostic, *filter.reason); });
 }
 
+}  // namespace
+
 std::optional<std::chrono::seconds> time_from(std::string_view text) {
   constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {{"s", 1}, {"min", 60}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 7 * 86400}};
   const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
@@ -111,6 +116,8 @@ std::string short_time(std::chrono::seconds time) {
   if (seconds < 2 * 86400) return std::to_string(seconds / 3600) + " h";
   return std::to_string(seconds / 86400) + " d";
 }
+
+namespace {
 
 std::chrono::seconds age(const mail::Envelope& envelope, base::WallTime now) { return std::chrono::floor<std::chrono::seconds>(now - envelope.received); }
 

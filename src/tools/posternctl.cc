@@ -45,6 +45,7 @@ const Command kCommands[] = {
     {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", run_queue, kQueueDetails},
+    {"discarded", "list|show|restore|remove …", "messages that filters discarded, and how they come back", run_discarded, kDiscardedDetails},
     {"filter", "rehearse|apply ACCOUNT [FILE] …", "a Sieve script over the messages that are in a mailbox already", run_filter, kFilterDetails},
     {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", run_probe, probe_details().c_str()},
     {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match,

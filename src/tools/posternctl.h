@@ -83,6 +83,9 @@ extern const char* const kCertificateDetails;
 // ctl_queue.cc
 int run_queue(const Context&, const std::vector<std::string>&);
 extern const char* const kQueueDetails;
+// ctl_discarded.cc
+int run_discarded(const Context&, const std::vector<std::string>&);
+extern const char* const kDiscardedDetails;
 // ctl_filter.cc
 int run_filter(const Context&, const std::vector<std::string>&);
 extern const char* const kFilterDetails;

@@ -5,6 +5,7 @@ tests_unit_spool_spool_test_SOURCES = tests/unit/main.cc \
   tests/unit/spool/back_pressure_test.cc \
   tests/unit/spool/corrupt_test.cc \
   tests/unit/spool/deferred_test.cc \
+  tests/unit/spool/discarded_test.cc \
   tests/unit/spool/earlier_records_test.cc \
   tests/unit/spool/failing_disk_test.cc \
   tests/unit/spool/held_test.cc \
