@@ -74,12 +74,24 @@ std::string maildir_flags(const std::vector<std::string>& flags) {
   return letters;
 }
 
+void follow_notify(Recipient& next, const Recipient& recipient, bool only) {
+  next.orcpt = recipient.orcpt;
+  next.orcpt_type = recipient.orcpt_type;
+  next.notify_given = recipient.notify_given;
+  next.notify_success = recipient.notify_success && only;
+  next.notify_failure = recipient.notify_failure;
+  next.notify_delay = recipient.notify_delay;
+  next.notify_never = recipient.notify_given && !next.notify_success && !next.notify_failure && !next.notify_delay;
+}
+
 struct Deliverer::Progress {
   std::size_t index = 0;                              // of the recipient
   std::shared_ptr<const directory::Account> account;  // empty: no mailbox here
   const sieve::Decision& decision;
   bool in_mailbox = false;   // a failure behind it can't lose the message
   bool sent_on = false;      // redirected, or on its way by its channel
+  bool leaves = false;       // the latter
+  bool expanded = false;     // redirected, and not just to one address
   bool refused = false;      // rejected: it need not be stored
   bool suppressed = false;   // a redirect was not made: it stores nothing
   std::vector<std::string> folders = {};   // a message is filed in one folder once
@@ -113,9 +125,10 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::carry_out(Job& job, std::size_
     break;
   }
   const bool stored = progress.in_mailbox || progress.sent_on;
+  RecipientOutcome outcome;
+  outcome.expanded = progress.expanded && !progress.in_mailbox && !progress.leaves;
   if ((failed && !progress.in_mailbox) || (progress.suppressed && !stored)) {
-    const bool leaves = std::any_of(job.onward.begin(), job.onward.end(), [&](const Job::Onward& one) { return one.recipient == index; });
-    auto kept = leaves ? Result<void>() : keep(job, progress, {}, batch);
+    auto kept = progress.leaves ? Result<void>() : keep(job, progress, {}, batch);
     if (!kept) co_return RecipientOutcome{true, kept.error().what};
     co_return RecipientOutcome{};
   }
@@ -124,7 +137,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::carry_out(Job& job, std::size_
     const base::WallTime now = base::wall_now();
     for (const sieve::Remembered& one : decision.remember) memory.push_back({Memory::Kind::duplicate, one.key, now, now + one.period, envelope.id});
   }
-  if (stored || failed || progress.refused) co_return RecipientOutcome{};
+  if (stored || failed || progress.refused) co_return outcome;
   ++counters_.discarded;
   base::log_event(Severity::info, "discarded",
                   {{"id", envelope.id}, {"recipient", recipient.address},
@@ -132,6 +145,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::carry_out(Job& job, std::size_
                    {"level", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}});
   if (!discarded_by_table && parts_.discarded != nullptr && (decision.jettisoned ? settings_.keep_jettisoned : settings_.keep_discarded)) {
     job.discarded.push_back(index);
+    job.discarded_by = std::string(decision.jettisoned ? "jettison" : "discard") + ", filter of level " + std::string(decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody");
     job.keep_discarded = *(decision.jettisoned ? settings_.keep_jettisoned : settings_.keep_discarded);
   }
   co_return RecipientOutcome{};
@@ -158,7 +172,9 @@ Awaitable<Result<void>> Deliverer::perform(Job& job, Progress& progress, std::si
     case ActionKind::capture: {
       const std::string text = action.message ? action.message->text() : std::string(job.record->message());
       sieve::GeneratedMail copy = sieve::captured_copy(action.target, text, envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
-      co_return co_await send(job, progress.index, number, std::move(copy), "capture");
+      auto sent = co_await send(job, progress.index, number, std::move(copy), "capture");
+      if (!sent) co_return sent.error();
+      co_return Result<void>();
     }
     case ActionKind::reject:
     case ActionKind::ereject:
@@ -166,6 +182,8 @@ Awaitable<Result<void>> Deliverer::perform(Job& job, Progress& progress, std::si
       sieve::GeneratedMail notice = sieve::rejection_notice(action, job.message(), envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
       auto sent = co_await send(job, progress.index, number, std::move(notice), std::string(sieve::to_string(action.kind)));
       if (!sent) co_return sent.error();
+      // Nobody may be told, or nobody can be: to drop the message then would lose it without a word (hardening.md 2).
+      if (!*sent) co_return keep(job, progress, {}, batch);
       progress.refused = true;
       base::log_event(Severity::info, "rejected", {{"id", envelope.id}, {"recipient", recipient.address}, {"by", sieve::to_string(action.kind)},
                                                    {"level", progress.decision.decided_by ? sieve::to_string(*progress.decision.decided_by) : "nobody"}});
@@ -184,8 +202,8 @@ Result<void> Deliverer::keep(Job& job, Progress& progress, const sieve::Action& 
   if (!progress.account) {
     std::vector<std::string> tags = progress.decision.conversion_tags;
     if (!progress.decision.conversion_tags_set) tags.insert(tags.begin(), recipient.conversion_tags.begin(), recipient.conversion_tags.end());
-    job.onward.push_back({progress.index, action.message, std::move(tags)});
-    progress.sent_on = true;
+    add_outgoing(job, progress.index, action.message.get(), std::move(tags));
+    progress.sent_on = progress.leaves = true;
     return {};
   }
   if (std::find(progress.folders.begin(), progress.folders.end(), "INBOX") != progress.folders.end()) return {};
@@ -299,12 +317,20 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   mail::Envelope next = envelope;
   next.recipients = std::move(*recipients);
   next.conversion_tags.clear();
-  for (Recipient& one : next.recipients) one.conversion_tags = progress.decision.conversion_tags;
+  // What else the filters send on or store tells of itself.
+  const auto passes_on = [](const sieve::Action& one) { return one.kind == ActionKind::redirect || one.kind == ActionKind::keep || one.kind == ActionKind::fileinto; };
+  const auto& actions = progress.decision.actions;
+  const bool only = std::count_if(actions.begin(), actions.end(), passes_on) == 1;
+  for (Recipient& one : next.recipients) {
+    one.conversion_tags = progress.decision.conversion_tags;
+    follow_notify(one, recipient, only);
+  }
   // Whoever sends it on has decided; what a table said of it no longer counts.
-  next.discarded = next.released = false;
+  next.discarded = next.released = next.restored = false;
   auto sent = co_await send_on(job, progress.index, number, std::move(next), std::string(kDeliveredTo) + ": " + recipient.address + "\r\n", action.message);
   if (!sent) co_return sent.error();
   progress.sent_on = true;
+  progress.expanded = progress.expanded || !only;
   ++counters_.redirected;
   if (!key.empty()) job.remember[progress.account->mailbox_directory].push_back({Memory::Kind::redirect, key, now, now + kRedirectTime, envelope.id});
   base::log_event(Severity::info, "redirected", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", action.target}, {"new_id", new_id}});
@@ -333,12 +359,12 @@ Awaitable<Result<void>> Deliverer::send_on(Job& job, std::size_t index, std::siz
   co_return Result<void>();
 }
 
-Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t action, sieve::GeneratedMail mail, std::string what) {
+Awaitable<Result<bool>> Deliverer::send(Job& job, std::size_t index, std::size_t action, sieve::GeneratedMail mail, std::string what) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[index];
   if (mail.to.empty()) {
     base::log_event(Severity::info, "not-sent", {{"id", envelope.id}, {"recipient", recipient.address}, {"what", what}, {"reason", mail.why_not}});
-    co_return Result<void>();
+    co_return false;
   }
   mail::Envelope next;
   next.id = new_id_for(envelope, recipient, action);
@@ -358,7 +384,7 @@ Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t
       if (std::none_of(next.recipients.begin(), next.recipients.end(), [&](const Recipient& other) { return other.address == one.address; }))
         next.recipients.push_back(std::move(one));
   }
-  if (next.recipients.empty()) co_return Result<void>();
+  if (next.recipients.empty()) co_return false;
   const std::string new_id = next.id;
   if (!sent_.contains(new_id)) {
     auto submitted = co_await parts_.submit(std::move(next), std::move(mail.text));
@@ -368,7 +394,7 @@ Awaitable<Result<void>> Deliverer::send(Job& job, std::size_t index, std::size_t
   job.left_traces = true;
   ++counters_.generated;
   base::log_event(Severity::info, "generated", {{"id", envelope.id}, {"recipient", recipient.address}, {"what", what}, {"to", to}, {"new_id", new_id}});
-  co_return Result<void>();
+  co_return true;
 }
 
 Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::size_t number, const sieve::Vacation& vacation, store::Batch& batch) {

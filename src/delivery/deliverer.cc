@@ -138,31 +138,27 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
   }
 }
 
-void Deliverer::gather_outgoing(Job& job) {
+void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags) {
   const mail::Envelope& envelope = job.record->envelope;
-  std::vector<std::string> made;  // of which texts there is a message, in the order of job.outgoing; empty: the text as it came
-  for (const Job::Onward& one : job.onward) {
-    const Recipient& recipient = envelope.recipients[one.recipient];
-    if (!parts_.send_out || !policy::is_sent_on(recipient.destination_channel)) {
-      job.put_off.push_back(one.recipient);
-      base::log_event(Severity::warning, "delivery-put-off",
-                      {{"id", envelope.id}, {"recipient", recipient.address}, {"reason", "nothing here serves channel " + recipient.destination_channel}});
-      continue;
-    }
-    std::string changed = one.message ? one.message->text() : std::string();
-    auto place = std::find(made.begin(), made.end(), changed) - made.begin();
-    if (place == std::ssize(made)) {
-      Outgoing outgoing{envelope, changed.empty() ? std::string(job.record->message()) : changed};
-      outgoing.first.recipients.clear();
-      // Two texts are two messages: what waits is told apart by its id.
-      if (!changed.empty()) outgoing.first.id = new_id_for(envelope, recipient, kChanged);
-      job.outgoing.push_back(std::move(outgoing));
-      made.push_back(std::move(changed));
-    }
-    Recipient kept = recipient;
-    kept.conversion_tags = one.conversion_tags;
-    job.outgoing[static_cast<std::size_t>(place)].first.recipients.push_back(std::move(kept));
+  const Recipient& recipient = envelope.recipients[index];
+  if (!parts_.send_out || !policy::is_sent_on(recipient.destination_channel)) {
+    job.put_off.push_back(index);
+    base::log_event(Severity::warning, "delivery-put-off",
+                    {{"id", envelope.id}, {"recipient", recipient.address}, {"reason", "nothing here serves channel " + recipient.destination_channel}});
+    return;
   }
+  std::string changed = version != nullptr ? version->text() : std::string();
+  // Two texts are two messages: what waits is told apart by its id.
+  const auto same = [&](const Outgoing& one) { return version == nullptr ? one.first.id == envelope.id : one.first.id != envelope.id && one.second == changed; };
+  auto place = std::find_if(job.outgoing.begin(), job.outgoing.end(), same);
+  if (place == job.outgoing.end()) {
+    job.changed_bytes += changed.size();
+    place = job.outgoing.insert(place, {envelope, version != nullptr ? std::move(changed) : std::string(job.record->message())});
+    place->first.recipients.clear();
+    if (version != nullptr) place->first.id = new_id_for(envelope, recipient, kChanged);
+  }
+  Recipient& kept = place->first.recipients.emplace_back(recipient);
+  kept.conversion_tags = std::move(tags);
 }
 
 void Deliverer::leave_out_handed_on(Job& job) {
@@ -179,7 +175,7 @@ void Deliverer::leave_out_handed_on(Job& job) {
 }
 
 // One sync for all of them. After a crash before they are marked, whoever comes next finds their records there.
-Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
+Awaitable<void> Deliverer::hand_on(std::span<Job> jobs) {
   std::vector<Outgoing> messages;
   std::vector<Job*> senders;
   std::vector<std::vector<std::string>> made;  // by each of them, as in sent_
@@ -205,6 +201,7 @@ Awaitable<void> Deliverer::hand_on(std::vector<Job>& jobs) {
       senders.push_back(&job);
     }
     job.outgoing.clear();
+    job.changed_bytes = 0;
   }
   if (messages.empty()) co_return;
   const std::vector<Result<void>> sent = co_await parts_.send_out(std::move(messages));
@@ -336,6 +333,7 @@ bool Deliverer::keep_discarded(Job& job) {
   std::vector<Recipient> left;
   for (const std::size_t index : job.discarded) left.push_back(std::move(envelope.recipients[index]));
   envelope.recipients = std::move(left);
+  envelope.held_by = job.discarded_by;
   if (auto put = parts_.discarded->put(envelope, job.record->message(), base::wall_now() + job.keep_discarded, earlier_death(job)); !put) {
     base::log_event(Severity::error, "discarded-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
     return false;
@@ -396,9 +394,16 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
       if (envelope.recipients[index].notify_success && !outcome.put_off) job.to_tell.push_back(index);
     }
     ++counters_.recipients;
+    if (outcome.expanded && envelope.recipients[index].notify_success) job.expanded.push_back(envelope.recipients[index]);
     if (outcome.held) {
       job.held.push_back(index);
       job.held_by = outcome.reason;
+    }
+    // Many recipients, each with another text of a large message, are not held in memory all at once: whoever comes next after a crash
+    // finds what was handed on already.
+    if (job.changed_bytes >= settings_.batch_bytes) {
+      co_await hand_on(std::span(&job, 1));
+      if (job.unfinished) break;
     }
     if (!outcome.put_off) continue;
     job.put_off.push_back(index);
@@ -406,7 +411,6 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
   }
-  gather_outgoing(job);
   // A recipient's files may be many bytes; what scripts looked at is not needed any more.
   job.view.reset();
   job.text.reset();
@@ -463,7 +467,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   }
   const FilterSubject subject{envelope, recipient, account};
   std::vector<sieve::LevelScript> scripts;
-  if (job.deaths < settings_.attempts_alone) {
+  if (job.deaths < settings_.attempts_alone && !envelope.restored) {
     auto found = co_await filtering_.scripts(subject);
     if (!found) co_return RecipientOutcome{true, found.error().what};
     scripts = std::move(*found);
@@ -478,7 +482,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   // $V is a discard of the lowest authority: whoever decided explicitly has his way, and after an error, or without the filters, nobody
   // knows whether somebody would have.
   const bool discarded_by_table = envelope.discarded && !decision.decided_by && !decision.jettisoned && decision.errors.empty() &&
-                                  job.deaths < settings_.attempts_alone;
+                                  job.deaths < settings_.attempts_alone && !envelope.restored;
   if (discarded_by_table) std::erase_if(decision.actions, [](const sieve::Action& action) { return action.implicit; });
   for (const sieve::LevelError& error : decision.errors) {
     ++counters_.filter_errors;
@@ -514,6 +518,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t i
   for (Recipient& found : *recipients) {
     if (found.destination_channel == kHoldChannel) co_return held_again("the address still belongs to channel hold");
     found.conversion_tags = recipient.conversion_tags;
+    follow_notify(found, recipient, true);
   }
   mail::Envelope next = envelope;
   next.recipients = std::move(*recipients);

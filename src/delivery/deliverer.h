@@ -8,7 +8,8 @@
 // unfinished: another attempt comes with the next scan, and the store recognises what it has.
 //
 // The implicit keep is cancelled only by an action that stored or forwarded the message (hardening.md 2): when an action fails,
-// those done stay done, the rest is dropped, and the message is kept in the inbox unless it is in a mailbox already.
+// those done stay done, the rest is dropped, and the message is kept in the inbox unless it is in a mailbox already. A rejection of which nobody may
+// be told keeps it too.
 //
 // Failure: none to the caller; every trouble is logged with the message's id. Limits: one batch at a time.
 #include "net/asio.h"
@@ -26,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -104,12 +106,13 @@ class Deliverer {
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
-  // Messages of their own for the recipients whose mail leaves by its channel.
-  void gather_outgoing(Job& job);
+  // Puts a recipient whose mail leaves by its channel into a message for other hosts, with what a filter made of it (null: as it came) and the
+  // tags it has from then on, its own among them.
+  void add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags);
   // Takes out who was handed over to relay by a process that died before it could note it.
   void leave_out_handed_on(Job& job);
   // Hands them over to relay.
-  net::Awaitable<void> hand_on(std::vector<Job>& jobs);
+  net::Awaitable<void> hand_on(std::span<Job> jobs);
   // Tells those senders who asked for it that their message is in its mailbox.
   net::Awaitable<void> tell_success(std::vector<Job>& jobs);
   void conclude(std::vector<Job>& jobs, bool stored);
@@ -139,8 +142,8 @@ class Deliverer {
   // Puts a message of its own with this envelope into the journal, with `fields` in front of the header. Its id is made here.
   net::Awaitable<Result<void>> send_on(Job& job, std::size_t index, std::size_t action, mail::Envelope next, std::string fields,
                                        std::shared_ptr<const sieve::MessageVersion> version = nullptr);
-  // The same for a message that was made here; nothing is sent if it says so itself. `what` is for the log.
-  net::Awaitable<Result<void>> send(Job& job, std::size_t index, std::size_t action, sieve::GeneratedMail mail, std::string what);
+  // The same for a message that was made here; nothing is sent if it says so itself: then false. `what` is for the log.
+  net::Awaitable<Result<bool>> send(Job& job, std::size_t index, std::size_t action, sieve::GeneratedMail mail, std::string what);
   // Mails to those whose scripts failed, none of them often.
   net::Awaitable<void> tell_owners(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account, const std::vector<sieve::LevelError>& errors);
   sieve::ReplySettings reply_settings(const Progress& progress) const;

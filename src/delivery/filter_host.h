@@ -16,8 +16,8 @@ namespace postern::delivery {
 class FilterHost final : public sieve::Host {
  public:
   // All must outlive it.
-  FilterHost(store::Store& store, const FilterSubject& subject, const FilterSettings& settings, const mail::MessageView& message, const SeenInBatch& seen)
-      : store_(store), subject_(subject), settings_(settings), message_(message), seen_(seen) {}
+  FilterHost(store::Store& store, const FilterSubject& subject, const FilterSettings& settings, const mail::MessageView& message, const SeenInBatch& seen, const FilterLists& lists)
+      : store_(store), subject_(subject), settings_(settings), message_(message), seen_(seen), lists_(lists) {}
   bool mailbox_exists(const std::string& name) override;
   std::optional<std::string> mailbox_with_id(const std::string& id) override;
   std::optional<std::string> mailbox_with_use(const std::string& use, const std::optional<std::string>& among) override;
@@ -26,6 +26,9 @@ class FilterHost final : public sieve::Host {
   std::optional<sieve::Score> spam_score() override;
   std::optional<sieve::Score> virus_score() override;
   std::optional<std::string> environment(std::string_view item) override;
+  bool list_exists(const std::string& list) override { return lists_.exists(list); }
+  bool list_contains(const std::string& list, const std::string& value) override { return lists_.contains(list, value); }
+  std::vector<std::string> list_members(const std::string& list, std::size_t most) override { return lists_.members(list, most); }
   std::string_view sub_address_delimiters() override { return settings_.recipient_delimiter; }
   void note(int line, int column, const std::string& text) override;
 
@@ -37,6 +40,7 @@ class FilterHost final : public sieve::Host {
   const FilterSettings& settings_;
   const mail::MessageView& message_;
   const SeenInBatch& seen_;
+  const FilterLists& lists_;
 };
 
 // The memory of this account.

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 namespace postern::delivery {
 namespace {
@@ -35,6 +36,20 @@ sieve::Limits run_limits(const conf::Configuration& configuration) {
   return limits;
 }
 
+// Those of a configuration that was loaded without mistakes.
+std::vector<FilterListSource> filter_lists(const conf::Configuration& configuration) {
+  std::vector<FilterListSource> sources;
+  for (const conf::TextLine& line : configuration.filters.lists) {
+    auto list = conf::filter_list(configuration, line.text);
+    if (!list) continue;
+    FilterListSource source;
+    if (list->source == conf::FilterList::Source::file) source.text = conf::filter_text(configuration, list->from);
+    source.list = std::move(*list);
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
 }  // namespace
 
 sieve::CompileOptions compile_options(const conf::Configuration& configuration, Owner owner) {
@@ -56,6 +71,9 @@ sieve::CompileOptions compile_options(const conf::Configuration& configuration, 
     const auto found = texts->find(name);
     return found == texts->end() ? std::nullopt : std::optional(found->second);
   };
+  std::set<std::string> lists;
+  for (FilterListSource& source : filter_lists(configuration)) lists.insert(std::move(source.list.name));
+  options.list_exists = [lists = std::make_shared<const std::set<std::string>>(std::move(lists))](const std::string& name) { return lists->contains(name); };
   return options;
 }
 
@@ -73,6 +91,7 @@ FilterSettings filter_settings(const conf::Configuration& configuration) {
   if (!filters.virus_values.empty()) settings.virus_values.clear();
   for (const conf::TextLine& line : filters.virus_values)
     if (const auto value = conf::virus_value(line.text)) settings.virus_values.emplace_back(value->beginning, value->value);
+  settings.lists = filter_lists(configuration);
   settings.server_before_may_discard = configuration.filters.before_may_discard;
   const auto filter = [&](const std::string& name) {
     const std::string path = conf::filter_path(configuration, name);

@@ -20,6 +20,27 @@ const FilterText* filter_for(const std::vector<std::pair<std::string, FilterText
 void Filtering::set_settings(FilterSettings settings) {
   settings_ = std::move(settings);
   scripts_.set_options(settings_.compile);
+  lists_.set_lists(settings_.lists);
+}
+
+net::Awaitable<Result<void>> add_script(Scripts& compiled, std::vector<sieve::LevelScript>& scripts, sieve::Level level, std::string name, const std::string& source, std::string account,
+                                        ScriptOf script_of) {
+  // What it includes is known when it is compiled; and what that includes, when it is compiled with that.
+  PersonalScripts personal;
+  std::vector<std::string> wanted = compiled.add(level, name, source, personal, scripts);
+  while (!wanted.empty()) {
+    for (const std::string& one : wanted) {
+      std::optional<std::string> found_text;
+      if (!account.empty() && script_of) {
+        auto found = co_await script_of(account, one);
+        if (!found) co_return found.error();
+        found_text = std::move(*found);
+      }
+      personal.emplace(one, std::move(found_text));
+    }
+    wanted = compiled.add(level, name, source, personal, scripts);
+  }
+  co_return Result<void>();
 }
 
 net::Awaitable<Result<std::vector<sieve::LevelScript>>> Filtering::scripts(FilterSubject subject) {
@@ -37,27 +58,21 @@ net::Awaitable<Result<std::vector<sieve::LevelScript>>> Filtering::scripts(Filte
     auto domain = co_await directory_.domain(name.substr(name.rfind('@') + 1));
     if (!domain) co_return domain.error();
     add(sieve::Level::server_before, settings_.server_before);
-    // What it includes is known when it is compiled; and what that includes, when it is compiled with that.
-    PersonalScripts personal;
-    const std::string script = "filter of " + name;
-    std::vector<std::string> wanted = scripts_.add(sieve::Level::user, script, subject.account->filter, personal, scripts);
-    while (!wanted.empty()) {
-      for (const std::string& one : wanted) {
-        std::optional<std::string> text;
-        if (script_of_) {
-          auto found = co_await script_of_(name, one);
-          if (!found) co_return found.error();
-          text = std::move(*found);
-        }
-        personal.emplace(one, std::move(text));
-      }
-      wanted = scripts_.add(sieve::Level::user, script, subject.account->filter, personal, scripts);
+    if (!subject.account->filter.empty()) {
+      std::string shown = "filter of " + name;
+      auto added = co_await add_script(scripts_, scripts, sieve::Level::user, std::move(shown), subject.account->filter, name, script_of_);
+      if (!added) co_return added.error();
     }
     if (*domain != nullptr) add(sieve::Level::domain, {"filter of " + (*domain)->name, (*domain)->filter});
   }
   if (const FilterText* text = filter_for(settings_.destination_filters, subject.recipient.destination_channel)) add(sieve::Level::destination_channel, *text);
   if (const FilterText* text = filter_for(settings_.source_filters, subject.envelope.source_channel)) add(sieve::Level::source_channel, *text);
   add(sieve::Level::server, settings_.server);
+  const bool asks_lists = std::any_of(scripts.begin(), scripts.end(), [](const sieve::LevelScript& script) { return script.program && sieve::facts(*script.program).asks_lists; });
+  if (asks_lists) {
+    auto refreshed = co_await lists_.refresh();
+    if (!refreshed) co_return refreshed.error();
+  }
   co_return scripts;
 }
 
@@ -66,7 +81,7 @@ sieve::EnvelopeView envelope_view(const FilterSubject& subject) {
 }
 
 sieve::Decision Filtering::decide(std::span<const sieve::LevelScript> scripts, const mail::MessageView& message, const FilterSubject& subject) {
-  FilterHost host(store_, subject, settings_, message, seen_);
+  FilterHost host(store_, subject, settings_, message, seen_, lists_);
   sieve::LevelSettings levels;
   levels.server_before_may_discard = settings_.server_before_may_discard;
   for (const std::string& text : subject.envelope.spam_adjustments) levels.spam_adjustment += sieve::spam_adjustment(text).value_or(0);

@@ -7,6 +7,7 @@
 // script's own failure is in the decision. Limits: sieve/limits.h, as the settings say.
 #include "net/asio.h"
 
+#include "delivery/filter_lists.h"
 #include "delivery/scripts.h"
 #include "directory/directory.h"
 #include "mail/envelope.h"
@@ -41,6 +42,7 @@ struct FilterSettings {
   std::string spam_field, spam_text, virus_field;
   unsigned spam_scale = 10;
   std::vector<std::pair<std::string, int>> virus_values{{"Clean", 1}, {"Infected", 5}};  // beginnings of the field, without regard to case
+  std::vector<FilterListSource> lists;  // that scripts may ask (RFC 6134)
   FilterText server_before, server;
   // By channel name.
   std::vector<std::pair<std::string, FilterText>> source_filters, destination_filters;
@@ -58,19 +60,28 @@ struct FilterSubject {
 // What `duplicate` saw in messages that are not on the disk yet: mailbox directory and key, and the message's id.
 using SeenInBatch = std::map<std::pair<std::string, std::string>, std::string>;
 
+// The text of an account's script, for `include :personal`; nothing if there is none of that name.
+using ScriptOf = std::function<net::Awaitable<Result<std::optional<std::string>>>(std::string account, std::string name)>;
+
+// Appends the script of a level to `scripts`, nothing if there is none, with those of the account's own that it includes. An empty `account`: it is
+// nobody's own, and `include :personal` finds nothing. `compiled`, `scripts` and `source` must outlive the call. Kind::temporary when `script_of` fails.
+net::Awaitable<Result<void>> add_script(Scripts& compiled, std::vector<sieve::LevelScript>& scripts, sieve::Level level, std::string name, const std::string& source, std::string account,
+                                        ScriptOf script_of);
+
 sieve::EnvelopeView envelope_view(const FilterSubject& subject);
 
 class Filtering {
  public:
-  // The text of an account's script, for `include :personal`; nothing if there is none of that name.
-  using ScriptOf = std::function<net::Awaitable<Result<std::optional<std::string>>>(std::string account, std::string name)>;
+  using ScriptOf = delivery::ScriptOf;
   // Both must outlive it.
-  Filtering(store::Store& store, directory::Lookups& directory, ScriptOf script_of = {}) : store_(store), directory_(directory), script_of_(std::move(script_of)) {}
+  Filtering(store::Store& store, directory::Lookups& directory, ScriptOf script_of = {}) : store_(store), directory_(directory), script_of_(std::move(script_of)), lists_(directory) {}
   // For a reload: holds from the next question on.
   void set_settings(FilterSettings settings);
   // Scripts::set_cache().
   void set_cache(ProgramCache* cache) { scripts_.set_cache(cache); }
   [[nodiscard]] const FilterSettings& settings() const { return settings_; }
+  // Lists outside of scripts. What they are is in the settings; scripts() sees to it that they are up to date, whoever has scripts of his own must.
+  [[nodiscard]] FilterLists& lists() { return lists_; }
 
   // The scripts that concern this recipient; empty if there are none.
   net::Awaitable<Result<std::vector<sieve::LevelScript>>> scripts(FilterSubject subject);
@@ -84,6 +95,7 @@ class Filtering {
   store::Store& store_;
   directory::Lookups& directory_;
   ScriptOf script_of_;
+  FilterLists lists_;
   FilterSettings settings_;
   Scripts scripts_;
   SeenInBatch seen_;

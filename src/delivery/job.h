@@ -27,18 +27,13 @@ struct Deliverer::Job {
   std::vector<std::size_t> put_off;    // recipients for deferred/
   std::vector<std::size_t> held;       // recipients for held/
   std::vector<std::size_t> to_tell;    // recipients whose mailbox has it, and whose sender wants to know
-  std::vector<mail::Recipient> expanded;  // addresses that stood for several, and whose sender wants to know
+  std::vector<mail::Recipient> expanded;  // recipients that several addresses took the place of, and whose sender wants to know
   std::vector<std::size_t> discarded;  // recipients for discarded/
   std::chrono::seconds keep_discarded{0};
+  std::string discarded_by;
   std::string held_by;
-  // Recipients whose message leaves by its channel, with what a filter made of it (null: as it came) and the tags it has from then on, its own among them.
-  struct Onward {
-    std::size_t recipient = 0;
-    std::shared_ptr<const sieve::MessageVersion> message;
-    std::vector<std::string> conversion_tags;
-  };
-  std::vector<Onward> onward;
-  std::vector<Outgoing> outgoing;  // what is made of them
+  std::vector<Outgoing> outgoing;    // for recipients whose message leaves by its channel: as it came, and each text that filters made of it
+  std::uint64_t changed_bytes = 0;   // of those texts
   std::vector<std::string> sent;   // what is in a journal (Deliverer::sent_)
   std::map<std::string, std::vector<store::AccountMemory::Entry>> remember;  // by mailbox directory, once it is delivered
   std::vector<base::Fields> delivered;  // to be logged once it is true
@@ -60,10 +55,15 @@ struct Deliverer::Filing {
 // The id of a message that is made of this one by action number `action`: the same at every replay.
 std::string new_id_for(const mail::Envelope& envelope, const mail::Recipient& recipient, std::size_t action);
 
+// Gives `next`, an address that takes the place of `recipient`, what its sender asked to be told (RFC 3461 section 5.2.7): all of it if nothing else is done
+// with the message, else only what goes wrong. That an address stands for several is noted where it is delivered to (Deliverer::note_expansions()).
+void follow_notify(mail::Recipient& next, const mail::Recipient& recipient, bool only);
+
 struct Deliverer::RecipientOutcome {
   bool put_off = false;
   std::string reason;
   bool held = false;  // by `reason`
+  bool expanded = false;  // it goes on to several addresses in place of this one, which is all that its sender is told of a success
 };
 
 }  // namespace postern::delivery

@@ -43,7 +43,7 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
   std::string key = (system_script ? "s" : "u") + source;
   for (const auto& [name, text] : personal) key.append(1, '\0').append(name).append(1, text ? '+' : '-').append(text.value_or(""));
   if (const auto found = programs_.find(key); found != programs_.end()) return found->second;
-  if (programs_.size() >= kMostPrograms || bytes_ + key.size() > kMostBytes) {
+  if (programs_.size() >= most_programs_ || bytes_ + key.size() > most_bytes_) {
     programs_.clear();
     bytes_ = 0;
   }

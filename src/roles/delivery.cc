@@ -105,6 +105,14 @@ class DeliveryRole {
         feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan),
         questions_(io, questions.release()) {
     verdicts_.filtering().set_settings(delivery::filter_settings(*start.configuration));
+    for (delivery::Filtering* const filtering : {&deliverer_.filtering(), &verdicts_.filtering()}) {
+      filtering->lists().set_generation([this] { return generations_.directory(); });
+      filtering->lists().set_tables([this](const std::string& table, const std::string& value) {
+        const mapping::Tables tables = rules_.access().tables();
+        const mapping::Mapped mapped = mapping::evaluate(tables, table, value);
+        return mapped.matched && !mapped.step_limit_exceeded;
+      });
+    }
     keep_programs(start.configuration->filters.cache_bytes);
   }
 

@@ -4,6 +4,7 @@
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "delivery/filter_settings.h"
 #include "delivery/verdict.h"
 #include "net/await_callback.h"
 #include "policy/channels.h"
@@ -22,8 +23,15 @@ using net::Awaitable;
 
 constexpr std::size_t kMostKnown = 20000;
 
-// Contains "reject" (and so "ereject"), "refuse" or "include", in whatever case.
+// Contains "reject" (and so "ereject"), "refuse" or "include", in whatever case. Without these there is no way to refuse: they must be required
+// by their names, in which backslashes mean nothing.
 bool names_refusal(std::string_view script) {
+  std::string without;
+  if (script.find('\\') != std::string_view::npos) {
+    without = script;
+    std::erase(without, '\\');
+    script = without;
+  }
   constexpr std::array<std::string_view, 3> kWords = {"reject", "refuse", "include"};
   return std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
     const auto same = [](char in_script, char in_word) { return base::ascii_lower(in_script) == in_word; };
@@ -46,7 +54,7 @@ Awaitable<bool> wait_for(std::shared_ptr<asio::posix::stream_descriptor> descrip
 
 }  // namespace
 
-Result<std::unique_ptr<Verdicts>> Verdicts::open(asio::io_context& io, service::Start& start, Submitter& submitter, directory::Lookups& directory,
+Result<std::unique_ptr<Verdicts>> Verdicts::open(asio::io_context& io, service::Start& start, Submitter& submitter, directory::Client& directory,
                                                  const directory::Generations& generations) {
   base::Descriptor questions = start.take("verdicts-write");
   if (!questions) return Error{Kind::invalid, "no socket for verdicts was handed over"};
@@ -55,39 +63,56 @@ Result<std::unique_ptr<Verdicts>> Verdicts::open(asio::io_context& io, service::
   return std::unique_ptr<Verdicts>(new Verdicts(io, submitter, directory, generations, std::move(*marker), std::move(questions)));
 }
 
-const Verdicts::Scripts& Verdicts::scripts_of(const std::shared_ptr<const conf::Configuration>& configuration) {
-  if (scripts_.configuration == configuration) return scripts_;
+Awaitable<bool> Verdicts::may_refuse(sieve::Level level, const std::string& source, std::string account) {
+  if (!names_refusal(source)) co_return false;
+  std::vector<sieve::LevelScript> scripts;
+  delivery::ScriptOf script_of = [this](std::string name, std::string script) { return directory_.script_of(std::move(name), std::move(script)); };
+  auto added = co_await delivery::add_script(programs_, scripts, level, std::string(), source, std::move(account), std::move(script_of));
+  if (!added) co_return true;
+  // One that does not compile decides nothing.
+  co_return std::any_of(scripts.begin(), scripts.end(), [](const sieve::LevelScript& script) { return script.program && sieve::facts(*script.program).can_reject; });
+}
+
+Awaitable<void> Verdicts::look_at(std::shared_ptr<const conf::Configuration> configuration) {
+  if (scripts_.configuration == configuration) co_return;
   Scripts scripts;
   scripts.configuration = configuration;
-  const auto refuses = [&](const std::string& name) {
-    return !name.empty() && names_refusal(conf::filter_text(*configuration, conf::filter_path(*configuration, name)));
-  };
-  scripts.server_before = refuses("before.filter");
-  scripts.server = refuses("system.filter");
+  programs_.set_options(delivery::compile_options(*configuration));
+  known_.clear();  // what they include may have changed
   std::vector<conf::Mistake> checked_already;
   const auto channels = policy::Channels::parse(configuration->channels, checked_already);
+  std::vector<std::pair<std::string, bool*>> files{{"before.filter", &scripts.server_before}, {"system.filter", &scripts.server}};
   for (const auto& [name, channel] : channels.all()) {
-    scripts.of_source[name] = refuses(channel.source_filter);
-    scripts.of_destination[name] = refuses(channel.destination_filter);
+    files.emplace_back(channel.source_filter, &scripts.of_source[name]);
+    files.emplace_back(channel.destination_filter, &scripts.of_destination[name]);
+  }
+  for (const auto& file : files) {
+    if (file.first.empty()) continue;
+    const std::string source = conf::filter_text(*configuration, conf::filter_path(*configuration, file.first));
+    // Which of the levels above the users it is makes no difference here.
+    *file.second = co_await may_refuse(sieve::Level::server, source, std::string());
   }
   scripts_ = std::move(scripts);
-  return scripts_;
 }
 
 Awaitable<bool> Verdicts::account_may_refuse(std::string name) {
   const std::uint64_t generation = generations_.directory();
+  const auto configuration = scripts_.configuration;
   auto account = co_await directory_.account(name);
   auto domain = co_await directory_.domain(name.substr(name.rfind('@') + 1));
-  const bool may = (account && *account != nullptr && names_refusal((*account)->filter)) || (domain && *domain != nullptr && names_refusal((*domain)->filter));
+  bool may = false;
+  if (account && *account != nullptr) may = co_await may_refuse(sieve::Level::user, (*account)->filter, name);
+  if (!may && domain && *domain != nullptr) may = co_await may_refuse(sieve::Level::domain, (*domain)->filter, std::string());
   // An answer that crossed a change is not kept.
-  if (account && domain && generation == known_generation_) known_.emplace(std::move(name), may);
+  if (account && domain && generation == known_generation_ && configuration == scripts_.configuration) known_.emplace(std::move(name), may);
   co_return may;
 }
 
 Awaitable<bool> Verdicts::may_be_refused(std::shared_ptr<const conf::Configuration> configuration, const mail::Envelope& envelope) {
   if (configuration->delivery.verdict_time.count() == 0 || envelope.held || envelope.jettisoned) co_return false;
   {
-    const Scripts& scripts = scripts_of(configuration);
+    co_await look_at(configuration);
+    const Scripts& scripts = scripts_;
     const auto named = [](const auto& of, const std::string& channel) {
       const auto found = of.find(channel);
       return found != of.end() && found->second;

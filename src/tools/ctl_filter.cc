@@ -197,6 +197,7 @@ class Work {
     delivery::FilterSettings settings = delivery::filter_settings(configuration);
     create_folders_ = configuration.delivery.create_folders;
     filtering.set_settings(std::move(settings));
+    if (auto lists = net::run_coroutine(filtering.lists().refresh()); !lists) return complain(context_, lists.error().what);
     auto shared = std::make_shared<directory::Account>(account_);
     owner_ = shared;
     return request_.apply ? apply(filtering) : rehearse(filtering);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What filters decide is carried out: replies, notices, notifications, changed text, hold, capture, included scripts, discarded messages."""
+"""What filters decide is carried out: replies, notices, notifications, changed text, hold, capture, included scripts, lists, discarded messages
+and how they come back."""
 from postern_testing import *
 
 site = Site({"filter_discard": 2, "filters": {"spam_field": "X-Spam-Score", "vacation_least": 0}})
@@ -12,9 +13,14 @@ with open(os.path.join(site.etc, "before.filter"), "w") as file:
                'if header :contains "subject" "hold me" { hold; }\n'
                'if header :contains "subject" "record me" { capture "carl@example.org"; }\n'
                'if header :contains "subject" "tag me" { addtag "[tagged]"; }\n')
+site.write_mappings(MAPPINGS + "\nINVOICES\n\n  invoice*   $Y\n")
+with open(os.path.join(site.etc, "partners.list"), "w") as file:
+    file.write("# who we work with\npartner@friends.example\n@partner.example\n")
+site.write_configuration({"filters": {"folder_separators": "/.", "lists": [
+    "tag:example.com,2026:partners file partners.list", "tag:example.com,2026:staff group staff@example.com", "tag:example.com,2026:invoices table INVOICES"]}})
 SCRIPT = """\
 require ["fileinto", "include", "vacation-seconds", "enotify", "reject", "ereject", "editheader", "duplicate", "imap4flags", "environment", "spamtest",
-  "relational", "comparator-i;ascii-numeric", "copy", "variables"];
+  "relational", "comparator-i;ascii-numeric", "copy", "variables", "extlists"];
 include :global "lists";
 if header :is "subject" "away" { vacation :subject "Not here" "I am away."; stop; }
 if header :is "subject" "tell" { notify :message "Look at it" "mailto:carl@example.org"; stop; }
@@ -26,6 +32,9 @@ if header :is "subject" "flags" { fileinto :flags ["\\\\Seen", "$Work"] "Flagged
 if spamtest :value "ge" :comparator "i;ascii-numeric" "6" { fileinto "Junk"; stop; }
 if header :is "subject" "where" { if environment "host" "mail.example.com" { fileinto "Here"; } stop; }
 if header :is "subject" "gone" { discard; stop; }
+if address :list "from" "tag:example.com,2026:partners" { fileinto "Work.Partners"; stop; }
+if header :list "subject" "tag:example.com,2026:invoices" { fileinto "Work/Invoices"; stop; }
+if header :is "subject" "staff" { redirect :list "tag:example.com,2026:staff"; stop; }
 if header :is "subject" "break" { redirect "${nobody}"; }
 """
 
@@ -94,11 +103,30 @@ def a_rejection_is_told_to_the_sender(subject, report):
 
 
 @case
-def nothing_is_told_to_the_null_sender():
+def nothing_is_told_to_the_null_sender_and_nothing_is_lost():
     before = len(site.log_lines("generated"))
     to_anna_and_carl("no", sender="")
     site.wait_for_log("not-sent", "what=reject")
     equal(len(site.log_lines("generated")), before)
+    with_subject("anna@example.com", "Subject: no")
+
+
+@case
+def lists_are_asked_in_files_tables_and_the_directory():
+    site.find_message("anna@example.com", deliver(site, sender="someone@partner.example", subject="x"), "Work/Partners")
+    site.find_message("anna@example.com", to_anna("Invoice 7"), "Work/Invoices")
+    site.ctl("group", "add", "staff@example.com", "bert@example.com")
+    first = to_anna("staff")
+    site.find_message("bert@example.com", first)
+    site.ctl("group", "change", "staff@example.com", "--add", "carl@example.org")
+    second = to_anna("staff")
+    site.find_message("carl@example.org", second)
+    equal([one for one in site.messages("anna@example.com") if first.encode() in one or second.encode() in one], [], "INBOX")
+    script = os.path.join(site.directory, "script")
+    with open(script, "w") as file:
+        file.write('require "extlists";\nif address :list "from" "tag:example.com,2026:strangers" { stop; }\n')
+    told = site.ctl("account", "filter", "carl@example.org", script, expect=1)
+    contains(told.stderr, ':2:26: there is no list "tag:example.com,2026:strangers"')
 
 
 @case
@@ -121,6 +149,32 @@ def a_second_event_is_discarded_and_kept_aside():
     kept = wait_until(lambda: [name for name in os.listdir(aside)], 10 * slow_build(), "a file in spool/discarded")
     with open(os.path.join(aside, kept[0]), "rb") as message_kept:
         contains(message_kept.read(), second.encode())
+
+
+@case
+def what_was_discarded_is_shown_and_comes_back():
+    kept = to_anna("gone")
+    lost = to_anna("gone")
+    wait_until(lambda: len(site.ctl_json("discarded", "list")) >= 2, 10 * slow_build(), "both")
+    of = {entry["id"]: site.ctl("discarded", "show", entry["id"], "--message").stdout for entry in site.ctl_json("discarded", "list")}
+    kept_id, lost_id = [next(name for name, text in of.items() if one in text) for one in (kept, lost)]
+    entry = site.ctl_json("discarded", "show", kept_id)[0]
+    equal((entry["sender"], entry["recipients"], entry["discarded_by"], entry["subject"]),
+          ("bert@example.com", [{"address": "anna@example.com", "account": "anna@example.com"}], "discard, filter of level user", "gone"))
+    rows = site.ctl("discarded", "list").stdout.splitlines()
+    equal(rows[0].split(), ["ID", "AGE", "GONE", "BYTES", "SENDER", "RECIPIENTS", "DISCARDED", "BY"])
+    check(all(row.index("<bert@example.com>") == rows[0].index("SENDER") for row in rows[1:]), "aligned")
+    contains(rows[1], "in 7 d")
+    equal(site.ctl_json("discarded", "list", "--account", "@example.org"), [])
+    equal(site.ctl_json("discarded", "list", "--older", "1d"), [])
+    equal(len(site.ctl_json("discarded", "list", "--account", "anna@example.com", "--newer", "1d", "--limit", "1")), 1)
+    equal(site.ctl_json("discarded", "restore", kept_id, "--account", "anna@example.com"), {"done": True, "messages": 1, "recipients": 1})
+    site.find_message("anna@example.com", kept, seconds=20)
+    equal(site.ctl_json("discarded", "remove", lost_id)["messages"], 1)
+    check(not {kept_id, lost_id} & {entry["id"] for entry in site.ctl_json("discarded", "list")}, "they are gone")
+    contains(site.ctl("discarded", "show", lost_id, expect=1).stderr, "no discarded message has the id")
+    for wrong in (["restore"], ["list", lost_id], ["show"], ["frob"], ["list", "--older", "soon"], ["remove", "--all", "--account", "a@example.com"]):
+        site.ctl("discarded", *wrong, expect=2)
 
 
 @case
@@ -158,7 +212,7 @@ def global_and_personal_scripts_are_included():
 def the_owner_of_a_failing_script_is_told_once():
     for _ in range(2):
         site.find_message("anna@example.com", to_anna("break"))
-    contains(with_subject("anna@example.com", "Subject: Your mail filter failed")[0], b"line 14, column 35")
+    contains(with_subject("anna@example.com", "Subject: Your mail filter failed")[0], b"line 17, column 35")
     equal(len(with_subject("anna@example.com", "Subject: Your mail filter failed")), 1, "mails about it")
 
 

@@ -101,9 +101,31 @@ def nobody_is_told_of_a_refusal_to_the_null_sender():
     _, message_id = send("anna@example.com", "bert@example.com", sender="", expect=250)
     site.find_message("bert@example.com", message_id)
     nobody_has_more = len(notices_to("carl@example.org", "No thanks."))
+    site.find_message("anna@example.com", message_id)  # nobody could be told, so she has it
     wait_until(lambda: site.ctl_json("status")["spool"]["backlog"] == 0, what="an empty backlog")
     equal(len(notices_to("carl@example.org", "No thanks.")), nobody_has_more)
-    check(not any(message_id.encode() in text for text in site.messages("anna@example.com")), "anna has no copy")
+
+
+@case
+def only_who_can_refuse_is_asked():
+    """The program decides, with what it includes, and no word in the text."""
+    script = os.path.join(site.directory, "script")
+    for name, own in [("mild", "# reject\nkeep;"), ("harsh", 'require "reject"; if header :is "subject" "unwanted" { reject "Included."; }')]:
+        with open(script, "w") as file:
+            file.write(own)
+        site.ctl("account", "script", "put", "bert@example.com", name, script)
+    for text in ['require ["include"]; include :personal "harsh";', 'require "re\\ject"; reject "Included.";']:
+        set_script("bert@example.com", text)
+        equal(send("bert@example.com", subject="unwanted")[0][1], ["5.7.1 Included."])
+    for text in ["# I never reject\nkeep;", 'require ["include"]; include :personal "mild";', 'require "reject"; stop; reject "x";']:
+        set_script("bert@example.com", text)
+        child = site.server.children("delivery")[0]
+        os.kill(child, signal.SIGSTOP)
+        began = time.monotonic()
+        send("bert@example.com", subject="unwanted", expect=250)
+        os.kill(child, signal.SIGCONT)
+        check(time.monotonic() - began < 2.5, "nobody is asked: " + text)
+    set_script("bert@example.com", "keep;")
 
 
 @case

@@ -32,6 +32,10 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(vacation_files_its_copy);
   CPPUNIT_TEST(notify_mails_each_address_once);
   CPPUNIT_TEST(rejections_are_told_to_senders_only);
+  CPPUNIT_TEST(what_a_sender_asked_for_goes_with_a_redirect);
+  CPPUNIT_TEST(large_changed_texts_go_on_one_at_a_time);
+  CPPUNIT_TEST(lists_come_from_files_groups_and_tables);
+  CPPUNIT_TEST(folder_names_have_the_separators_of_the_site);
   CPPUNIT_TEST(changed_text_is_stored_and_sent_on);
   CPPUNIT_TEST(same_change_is_written_once);
   CPPUNIT_TEST(duplicate_knows_what_was_delivered);
@@ -48,6 +52,7 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(spam_adjustments_add_up);
   CPPUNIT_TEST(environment_is_known);
   CPPUNIT_TEST(discarded_messages_are_kept_if_wanted);
+  CPPUNIT_TEST(restored_messages_meet_no_filter);
   CPPUNIT_TEST(owner_of_a_broken_script_is_told_once);
   CPPUNIT_TEST(filters_of_channels_run_for_mail_that_leaves);
   CPPUNIT_TEST(replay_makes_the_same_mail);
@@ -165,6 +170,17 @@ class ActionsTest : public CppUnit::TestFixture {
       site.work({site.append({"a@example.com"}, kTo, [](mail::Envelope& e) { e.reverse_path.clear(); })});
       CPPUNIT_ASSERT_EQUAL_MESSAGE("nothing to the null sender", std::size_t{1}, site.submitted_.size());
       CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_ + site.deferred_);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE("and what nobody was told of is not lost", std::size_t{1}, site.count("example.com/a"));
+      // Robots are not told either; of a message that leaves, the same holds.
+      Site onward;
+      onward.settings_.filters.server = {"system.filter", "require [\"reject\", \"ereject\", \"vnd.postern.refuse\"]; " + action + " \"Not here.\";"};
+      const auto leaves = [](mail::Envelope& e) {
+        e.recipients[0].destination_channel = "tcp_local";
+        e.recipients[0].account.clear();
+        e.reverse_path.clear();
+      };
+      onward.work({onward.append({"x@example.net"}, kTo, leaves)});
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, onward.sent_out_.size());
       // Who can't be told has not been refused.
       Site failing;
       failing.submit_fails_ = true;
@@ -172,6 +188,132 @@ class ActionsTest : public CppUnit::TestFixture {
       failing.work({failing.append({"a@example.com"}, kTo)});
       CPPUNIT_ASSERT_EQUAL_MESSAGE(action, std::size_t{1}, failing.count("example.com/a"));
     }
+  }
+
+  // RFC 3461 section 5.2.7.
+  void what_a_sender_asked_for_goes_with_a_redirect() {
+    const auto asks = [](mail::Envelope& e) {
+      mail::Recipient& recipient = e.recipients[0];
+      recipient.orcpt = "A@example.com";
+      recipient.orcpt_type = "rfc822";
+      recipient.notify_given = recipient.notify_success = recipient.notify_delay = true;
+      recipient.notify_failure = false;
+      e.envelope_id = "QQ";
+      e.ret = mail::Return::headers;
+    };
+    const struct {
+      const char* script;
+      bool success;
+      const char* told;
+    } rows[] = {
+        {"redirect \"b@example.com\";", true, ""},
+        {"redirect \"b@example.com\"; redirect \"c@example.com\";", false, "expanded a@example.com"},
+        {"redirect :copy \"b@example.com\";", false, "delivered a@example.com"},
+        {"redirect \"b@example.com\"; fileinto \"A\";", false, "delivered a@example.com"},
+        {"keep;", false, "delivered a@example.com"},
+    };
+    for (const auto& row : rows) {
+      Site site;
+      site.account("a@example.com", kAll + row.script);
+      site.work({site.append({"a@example.com"}, kTo, asks)});
+      for (const auto& [envelope, text] : site.submitted_) {
+        const mail::Recipient& next = envelope.recipients.at(0);
+        CPPUNIT_ASSERT_MESSAGE(row.script, next.orcpt == "A@example.com" && next.orcpt_type == "rfc822" && next.notify_given && next.notify_delay && !next.notify_failure && !next.notify_never);
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(row.script, row.success, next.notify_success);
+        CPPUNIT_ASSERT(envelope.envelope_id == "QQ" && envelope.ret == mail::Return::headers);
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.script, std::string(row.told), site.told_);
+    }
+    // Of several only what goes wrong; whoever wanted nothing else wants nothing.
+    Site site;
+    site.account("a@example.com", kAll + "redirect :copy \"b@example.com\";");
+    site.work({site.append({"a@example.com"}, kTo, [](mail::Envelope& e) {
+      e.recipients[0].notify_given = e.recipients[0].notify_success = true;
+      e.recipients[0].notify_failure = false;
+    })});
+    CPPUNIT_ASSERT(site.submitted_.at(0).first.recipients.at(0).notify_never);
+  }
+
+  void large_changed_texts_go_on_one_at_a_time() {
+    Site site;
+    site.settings_.batch_bytes = 100'000;
+    site.settings_.filters.server = {"system.filter", "require [\"editheader\", \"envelope\", \"variables\"]; if envelope :matches \"to\" \"*@*\" { addheader \"X-To\" \"${1}\"; }"};
+    std::vector<std::string> addresses;
+    for (int i = 0; i < 6; ++i) addresses.push_back("x" + std::to_string(i / 2) + "@example." + (i % 2 == 0 ? "net" : "org"));
+    const auto leave = [](mail::Envelope& e) {
+      for (mail::Recipient& recipient : e.recipients) {
+        recipient.destination_channel = "tcp_local";
+        recipient.account.clear();
+      }
+    };
+    site.work({site.append(addresses, kTo, leave, std::string(60'000, 'x') + "\r\n")});
+    // Two texts reach the limit; recipients of the same text share a message for as long as it waits.
+    CPPUNIT_ASSERT_EQUAL(std::string("2 2 1"), site.sent_at_once_);
+    std::size_t recipients = 0;
+    for (const Outgoing& one : site.sent_out_) recipients += one.first.recipients.size();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, recipients);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_ + site.deferred_);
+    // What could not be handed on is tried again as a whole, and what was is known.
+    Site failing;
+    failing.settings_ = site.settings_;
+    failing.send_out_fails_ = true;
+    failing.work({failing.append(addresses, kTo, leave, std::string(60'000, 'x') + "\r\n")});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, failing.unfinished_);
+  }
+
+  void lists_come_from_files_groups_and_tables() {
+    Site site;
+    using Source = conf::FilterList::Source;
+    site.settings_.filters.lists = {{{Source::file, "tag:example.com,2026:partners", ""}, "# all\n Ann@Example.org \r\n@partner.example\n"},
+                                    {{Source::group, "tag:example.com,2026:staff", "staff@example.com"}, ""},
+                                    {{Source::table, "tag:example.com,2026:words", "WORDS"}, ""}};
+    site.settings_.filters.compile.list_exists = [](const std::string& name) { return name.starts_with("tag:example.com,2026:"); };
+    site.directory_.add_alias("staff@example.com", {"s@example.org", "board@example.com"}, directory::Alias::Kind::group);
+    site.directory_.add_alias("board@example.com", {"chair@example.org", "staff@example.com"}, directory::Alias::Kind::group);
+    const struct {
+      const char *test, *sender;
+      bool holds;
+    } rows[] = {
+        {"envelope :list \"from\" \"tag:example.com,2026:partners\"", "ann@example.org", true},
+        {"envelope :list \"from\" \"tag:example.com,2026:partners\"", "x@PARTNER.example", true},
+        {"envelope :list \"from\" \"tag:example.com,2026:partners\"", "x@sub.partner.example", false},
+        {"envelope :list \"from\" \"tag:example.com,2026:staff\"", "s@example.org", true},
+        {"envelope :list \"from\" \"tag:example.com,2026:staff\"", "chair@example.org", true},
+        {"envelope :list \"from\" \"tag:example.com,2026:staff\"", "board@example.com", false},
+        {"header :list \"subject\" \"tag:example.com,2026:words\"", "", true},
+        {"header :list \"from\" \"tag:example.com,2026:words\"", "", false},
+        {"valid_ext_list [\"tag:example.com,2026:words\", \"tag:example.com,2026:staff\"]", "", true},
+        {"valid_ext_list \"tag:example.com,2026:others\"", "", false},
+    };
+    for (const auto& row : rows) {
+      site.account("a@example.com", "require [\"extlists\", \"envelope\", \"fileinto\"]; if " + std::string(row.test) + " { fileinto \"In\"; }");
+      const std::size_t before = site.count("example.com/a", ".In");
+      site.work({site.append({"a@example.com"}, kTo, [&](mail::Envelope& e) { e.reverse_path = row.sender; })});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.test) + " " + row.sender, row.holds, site.count("example.com/a", ".In") == before + 1);
+    }
+    // A change of the directory holds for the next message.
+    site.directory_.add_alias("board@example.com", {"head@example.org"}, directory::Alias::Kind::group);
+    site.account("a@example.com", "require \"extlists\"; redirect :list \"tag:example.com,2026:staff\";");
+    site.submitted_.clear();
+    site.work({site.append({"a@example.com"}, kTo)});
+    std::string to;
+    for (const auto& [envelope, text] : site.submitted_) to += recipients_of(envelope).at(0) + " ";
+    CPPUNIT_ASSERT_EQUAL(std::string("s@example.org head@example.org "), to);
+    // While the directory is away, mail waits.
+    site.directory_.set_down(true);
+    site.work({site.append({"a@example.com"}, kTo)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+  }
+
+  void folder_names_have_the_separators_of_the_site() {
+    Site site;
+    site.settings_.filters.compile.run_limits.mailbox_separators = ".";
+    site.account("a@example.com", kAll + "set \"where\" \"Lists\"; fileinto \"Lists.One\"; fileinto \"${where}.Two\";");
+    site.account("b@example.com", kAll + "fileinto \"Lists/One\";");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, site.work({site.append({"a@example.com", "b@example.com"})}).filter_errors);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Lists.One"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Lists.Two"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/b"));
   }
 
   void changed_text_is_stored_and_sent_on() {
@@ -473,6 +615,14 @@ class ActionsTest : public CppUnit::TestFixture {
     quiet.account("a@example.com", "if header { keep }");
     quiet.work({quiet.append({"a@example.com"})});
     CPPUNIT_ASSERT(quiet.submitted_.empty());
+  }
+
+  void restored_messages_meet_no_filter() {
+    Site site;
+    site.account("a@example.com", kAll + "discard;");
+    site.settings_.filters.server = {"system.filter", "require \"vnd.postern.jettison\"; jettison;"};
+    site.work({site.append({"a@example.com"}, {}, [](mail::Envelope& e) { e.restored = true; })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
   }
 
   void filters_of_channels_run_for_mail_that_leaves() {

@@ -100,6 +100,7 @@ class Site {
                            co_return found == scripts_.end() ? std::nullopt : std::optional(found->second);
                          },
                          [this](std::vector<Outgoing> messages) -> net::Awaitable<std::vector<Result<void>>> {
+                           sent_at_once_ += (sent_at_once_.empty() ? "" : " ") + std::to_string(messages.size());
                            std::vector<Result<void>> answers;
                            for (Outgoing& message : messages) {
                              answers.push_back(send_out_fails_ ? Result<void>(Error{Kind::temporary, "no room"}) : Result<void>());
@@ -111,8 +112,14 @@ class Site {
                            const std::string asked = envelope.id + " " + std::to_string(envelope.attempts) + " " + recipient.address;
                            asked_.push_back(asked);
                            return handed_on_.contains(asked);
+                         },
+                         [this](mail::Envelope, std::string_view, std::vector<mail::RecipientStatus> statuses) -> net::Awaitable<Result<void>> {
+                           for (const mail::RecipientStatus& one : statuses)
+                             told_ += (told_.empty() ? "" : ", ") + std::string(mail::to_string(one.action)) + " " + one.recipient.address;
+                           co_return Result<void>();
                          }};
     Deliverer deliverer(parts, settings_);
+    deliverer.filtering().lists().set_tables([](const std::string& table, const std::string& value) { return table == "WORDS" && value == "test"; });
     net::asio::io_context io(1);
     for (unsigned attempt = 0; attempt < attempts_; ++attempt) {
       if (before_attempt_) before_attempt_(attempt);
@@ -157,6 +164,8 @@ class Site {
   std::vector<std::pair<mail::Envelope, std::string>> submitted_;
   bool submit_fails_ = false;
   std::vector<Outgoing> sent_out_;
+  std::string sent_at_once_;  // "2 1": how many messages each time
+  std::string told_;          // "delivered a@example.com, …"
   unsigned attempts_ = 1;  // of one deliverer at the same records
   std::function<void(unsigned)> before_attempt_;
   bool send_out_fails_ = false;
