@@ -114,7 +114,7 @@ def nothing_is_told_to_the_null_sender_and_nothing_is_lost():
 @case
 def lists_are_asked_in_files_tables_and_the_directory():
     site.find_message("anna@example.com", deliver(site, sender="someone@partner.example", subject="x"), "Work/Partners")
-    site.find_message("anna@example.com", to_anna("Invoice 7"), "Work/Invoices")
+    site.find_message("anna@example.com", to_anna("invoice 7"), "Work/Invoices")
     site.ctl("group", "add", "staff@example.com", "bert@example.com")
     first = to_anna("staff")
     site.find_message("bert@example.com", first)
@@ -164,7 +164,7 @@ def what_was_discarded_is_shown_and_comes_back():
     rows = site.ctl("discarded", "list").stdout.splitlines()
     equal(rows[0].split(), ["ID", "AGE", "GONE", "BYTES", "SENDER", "RECIPIENTS", "DISCARDED", "BY"])
     check(all(row.index("<bert@example.com>") == rows[0].index("SENDER") for row in rows[1:]), "aligned")
-    contains(rows[1], "in 7 d")
+    check(re.search(r" in [67] d ", rows[1]), rows[1])
     equal(site.ctl_json("discarded", "list", "--account", "@example.org"), [])
     equal(site.ctl_json("discarded", "list", "--older", "1d"), [])
     equal(len(site.ctl_json("discarded", "list", "--account", "anna@example.com", "--newer", "1d", "--limit", "1")), 1)
