@@ -8,6 +8,7 @@
 #include "conf/configuration.h"
 #include "delivery/filter_settings.h"
 #include "directory/generation.h"
+#include "gate/activity.h"
 #include "gate/datagram_counts.h"
 #include "gate/scoreboard.h"
 #include "keyfile/compiled.h"
@@ -89,19 +90,19 @@ const std::vector<RoleEntry>& role_table() {
   constexpr auto read = master::Role::Memory::Access::read, write = master::Role::Memory::Access::write;
   static const std::vector<RoleEntry> table{
       {"smtp", roles::run_smtp, User::network, [](const Configuration& c) { return one_a_core(c.children.smtp); },
-       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"outgoing-state", read}, {"generations", read}}},
+       {conf::Module::smtp, conf::Module::lmtp}, 0, {{"connections", write}, {"ledger", write}, {"activity", write}, {"observations", write}, {"throttles", write}, {"spool-state", write}, {"outgoing-state", read}, {"generations", read}}},
       {"pop3", roles::run_pop3, User::mail, [](const Configuration& c) { return std::max(1U, c.children.pop3); }, {conf::Module::pop3}, 0,
-       {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
+       {{"connections", write}, {"ledger", write}, {"activity", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"sieve", roles::run_managesieve, User::network, [](const Configuration& c) { return one_a_core(c.children.managesieve); }, {conf::Module::managesieve}, 0,
-       {{"connections", write}, {"ledger", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
+       {{"connections", write}, {"ledger", write}, {"activity", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
-       {{"connections", read}, {"ledger", read}, {"spool-state", read}, {"scoreboard", read}, {"datagrams", write}}},
+       {{"connections", read}, {"ledger", read}, {"activity", read}, {"spool-state", read}, {"outgoing-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"relay", roles::run_relay, User::network, [](const Configuration& c) { return c.children.relay; }, {}, 1,
-       {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
+       {{"activity", write}, {"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"loader", roles::run_loader, User::network, nullptr, {}, 0, {}},
@@ -385,6 +386,7 @@ class Service {
     master.add_resource({"generations", base::Descriptor(::fcntl(generations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"scoreboard", base::Descriptor(::fcntl(scoreboard_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"datagrams", base::Descriptor(::fcntl(datagrams_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
+    master.add_resource({"activity", base::Descriptor(::fcntl(activity_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
     master.add_resource({"observations", base::Descriptor(::fcntl(observations_->descriptor(), F_DUPFD_CLOEXEC, 3)), {}, nullptr});
 
     base::Descriptor lock = master.inherited("workers-lock"), directory = master.inherited("directory-listen"),
@@ -456,6 +458,7 @@ class Service {
     // Figures for whoever looks on: of another layout, they begin anew.
     if (auto made = keep_or_make(master.inherited("scoreboard"), scoreboard_); !made) return made;
     if (auto made = keep_or_make(master.inherited("observations"), observations_); !made) return made;
+    if (auto made = keep_or_make(master.inherited("activity"), activity_); !made) return made;
     return keep_or_make(master.inherited("datagrams"), datagrams_);
   }
 
@@ -477,6 +480,7 @@ class Service {
   std::optional<directory::Generations> generations_;
   std::optional<gate::Scoreboard> scoreboard_;
   std::optional<gate::DatagramCounts> datagrams_;
+  std::optional<gate::Activity> activity_;
   std::optional<rehearsal::ObservationCounts> observations_;
 };
 

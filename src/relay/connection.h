@@ -38,6 +38,7 @@ struct Connection {
   std::string tls;       // "TLSv1.3", with "verified" behind it if the certificate is good; empty: none
   std::string policy;    // the rule that decided about TLS: "dane"
   bool tls_failed = false;  // it is in clear text because a handshake failed
+  std::shared_ptr<const void> counted;  // for who counts open connections: let go of with it
 };
 
 // Where mail goes: the domain, and the route for it.

@@ -295,12 +295,14 @@ Relayer::Started Relayer::start(Job& job) {
 // RFC 5321 section 6.3, and what others do about Delivered-To: a message that was forwarded from this address before goes round.
 void Relayer::look_for_loops(Job& job, std::string_view message) {
   const mail::Envelope& envelope = job.record->envelope;
-  if (mail::count_received_fields(message) > settings_.received_fields)
+  if (mail::count_received_fields(message) > settings_.received_fields) {
+    ++counters_.loops;
     for (auto& outcome : job.outcomes) {
       outcome.done = true;
       outcome.failure = permanent_failure("5.4.6", "the message has been on its way too long: it has more than " +
                                                        std::to_string(settings_.received_fields) + " Received fields");
     }
+  }
   if (std::all_of(envelope.recipients.begin(), envelope.recipients.end(), [](const mail::Recipient& one) { return forwarded_from(one).empty(); })) return;
   const mail::MessageView view(message);
   std::vector<std::size_t> fields;
@@ -312,6 +314,7 @@ void Relayer::look_for_loops(Job& job, std::string_view message) {
           return base::equal_ignoring_case(base::trim(view.value(field)), from);
         }))
       continue;
+    ++counters_.loops;
     outcome.done = true;
     outcome.failure = permanent_failure("5.4.6", "the message goes round: it was forwarded from <" + std::string(from) + "> before");
   }

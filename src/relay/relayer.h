@@ -81,6 +81,7 @@ class Relayer {
   struct Counters {
     std::uint64_t sent = 0, deferred = 0, failed = 0, unanswered = 0;  // recipients; unanswered: messages
     std::uint64_t put_back = 0;  // records left for another attempt
+    std::uint64_t loops = 0;     // messages that were on their way for too long
     std::size_t connections = 0, destinations = 0;
   };
   [[nodiscard]] Counters counters() const;

@@ -4,6 +4,8 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "directory/client.h"
+#include "gate/activity.h"
+#include "gate/scoreboard.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
 #include "queue/notification.h"
@@ -41,12 +43,31 @@ Result<TlsDirectories> open_tls_directories(int spool) {
   return opened;
 }
 
+std::int64_t now_microseconds() { return gate::steady_microseconds(base::steady_now()); }
+
+// One connection that we have made, as the figures know it.
+class CountedConnection {
+ public:
+  CountedConnection(std::shared_ptr<gate::Activity> activity, gate::Owner owner) : activity_(std::move(activity)), owner_(owner) {
+    activity_->outbound_began(owner_, now_microseconds());
+  }
+  CountedConnection(const CountedConnection&) = delete;
+  CountedConnection& operator=(const CountedConnection&) = delete;
+  ~CountedConnection() { activity_->outbound_ended(owner_, now_microseconds()); }
+
+ private:
+  std::shared_ptr<gate::Activity> activity_;
+  gate::Owner owner_;
+};
+
 class RelayRole {
  public:
   RelayRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
             spool::SharedState state, spool::Deferred deferred, directory::Generations generations, std::shared_ptr<const net::TlsClient> tls,
-            base::Descriptor notices, TlsDirectories directories)
+            base::Descriptor notices, TlsDirectories directories, std::shared_ptr<gate::Activity> activity)
       : io_(io),
+        owner_{start.number, start.incarnation},
+        activity_(std::move(activity)),
         base_(start.take("base")),
         submitter_(std::move(submitter)),
         reader_(std::move(reader)),
@@ -63,7 +84,7 @@ class RelayRole {
         notifier_([this](std::string address) { return resolve(std::move(address)); },
                   [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                   queue::notification_settings(*start.configuration)),
-        relayer_({io, reader_, state_, deferred_, [this](relay::Target target) { return connector_.connect(std::move(target)); },
+        relayer_({io, reader_, state_, deferred_, [this](relay::Target target) { return connect(std::move(target)); },
                   [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses, std::uint64_t message_bytes) {
                     return notifier_.tell(std::move(envelope), message, std::move(statuses), message_bytes);
                   }},
@@ -99,6 +120,7 @@ class RelayRole {
       const bool more = room > 0 && (feed_.has_notices() || feed_.scan_due());
       if (room > 0 && feed_.has_notices()) relayer_.take(feed_.take_notices(room));
       feed_.note_put_back(relayer_.counters().put_back);
+      for (; loops_counted_ < relayer_.counters().loops; ++loops_counted_) activity_->add(gate::ActivityCount::loops_out);
       if (room > 0 && feed_.scan_due()) relayer_.take(feed_.scan());
       feed_.upkeep();
       relayer_.upkeep();
@@ -116,6 +138,16 @@ class RelayRole {
     return settings;
   }
 
+  Awaitable<relay::Connected> connect(relay::Target target) {
+    activity_->note_outbound_attempt(now_microseconds());
+    relay::Connected connected = co_await connector_.connect(std::move(target));
+    activity_->add(connected.connection ? gate::ActivityCount::outbound_made : gate::ActivityCount::outbound_failed);
+    if (connected.connection) connected.connection->counted = std::make_shared<CountedConnection>(activity_, owner_);
+    // The best mail exchanger is this server, which does not know the domain; or its address is ours.
+    else if (connected.failure.status == "5.4.6") activity_->add(gate::ActivityCount::loops_out);
+    co_return connected;
+  }
+
   // Without room nothing is due, but soon there may be.
   Awaitable<void> wait() {
     if (relayer_.room() > 0) co_return co_await feed_.wait();
@@ -129,6 +161,9 @@ class RelayRole {
   }
 
   asio::io_context& io_;
+  const gate::Owner owner_;
+  const std::shared_ptr<gate::Activity> activity_;
+  std::uint64_t loops_counted_ = 0;
   base::Descriptor base_;
   std::unique_ptr<Submitter> submitter_;
   spool::JournalReader reader_;
@@ -167,6 +202,10 @@ int run_relay(service::Start& start) {
   const conf::Configuration& configuration = *start.configuration;
   auto tls = net::TlsClient::make(configuration.relay.authorities, configuration.tls.ciphers);
   if (!tls) return not_started("relay", tls.error());
+  auto memory = start.map("activity", true);
+  if (!memory) return not_started("relay", memory.error());
+  auto activity = gate::Activity::attach(std::move(*memory));
+  if (!activity) return not_started("relay", activity.error());
   base::Descriptor notices = start.take("outgoing-read");
   if (!notices) return not_started("relay", {Kind::invalid, "no socket for notices was handed over"});
 
@@ -175,7 +214,7 @@ int run_relay(service::Start& start) {
 
   service::ControlLink link(io, start);
   RelayRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*generations), std::move(*tls),
-                 std::move(notices), std::move(*directories));
+                 std::move(notices), std::move(*directories), std::make_shared<gate::Activity>(std::move(*activity)));
   role.begin(link);
   link.ready();
   io.run();

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "directory/client.h"
+#include "gate/activity.h"
 #include "mail/encode.h"
 #include "mail/message_id.h"
 #include "queue/manager.h"
@@ -37,8 +38,9 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, Milters& milters, unsigned child)
-      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), milters_(milters), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, Milters& milters,
+                  std::optional<gate::Activity> activity, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), milters_(milters), activity_(std::move(activity)), child_(child) {}
 
   milter::Opener* milters() override { return &milters_; }
 
@@ -63,6 +65,11 @@ class ProcessServices final : public smtp::Services {
       deferred_.emplace(std::move(*deferred));
     }
     return deferred_->give_order(queue::order_name(spool::destination_key(domain)), interval);
+  }
+  void message_refused(std::string_view status) override {
+    if (!activity_) return;
+    activity_->add(gate::ActivityCount::refused_messages);
+    if (status == "5.4.6") activity_->add(gate::ActivityCount::loops_in);
   }
   std::string new_message_id() override { return mail::new_message_id(child_); }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
@@ -161,6 +168,7 @@ class ProcessServices final : public smtp::Services {
   gate::Throttles* throttles_;
   Verdicts& verdicts_;
   Milters& milters_;
+  std::optional<gate::Activity> activity_;  // for who watches the server
   std::optional<spool::Deferred> deferred_;  // for orders to the queue, once there was one
   unsigned child_;
 };
@@ -196,7 +204,10 @@ int run_smtp(service::Start& start) {
   TableObserver observer(io, start, outside.questions(), TableObserver::Share::network);
   RulesInForce rules(start, link, directory, outside.questions(), &observer);
   Milters milters(io);
-  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, milters, start.number);
+  std::optional<gate::Activity> activity;
+  if (auto memory = start.map("activity", true))
+    if (auto attached = gate::Activity::attach(std::move(*memory))) activity.emplace(std::move(*attached));
+  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, milters, std::move(activity), start.number);
   service::StreamService service(
       io, start, link,
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services, milters); }, rules.port_access(),

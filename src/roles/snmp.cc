@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gate/activity.h"
 #include "gate/connection_table.h"
 #include "gate/scoreboard.h"
 #include "roles/not_started.h"
@@ -27,8 +28,12 @@ constexpr std::size_t kLargestRequest = 8192;
 
 class Agent {
  public:
-  Agent(gate::ConnectionTable connections, gate::Scoreboard scoreboard, spool::SharedState spool)
-      : connections_(std::move(connections)), scoreboard_(std::move(scoreboard)), spool_(std::move(spool)) {}
+  Agent(gate::ConnectionTable connections, gate::Scoreboard scoreboard, gate::Activity activity, spool::SharedState spool, spool::SharedState outgoing)
+      : connections_(std::move(connections)),
+        scoreboard_(std::move(scoreboard)),
+        activity_(std::move(activity)),
+        spool_(std::move(spool)),
+        outgoing_(std::move(outgoing)) {}
 
   service::DatagramReply handle(const service::Datagram& datagram, const gate::DatagramCounts& counts) {
     const conf::Configuration& configuration = *datagram.configuration;
@@ -67,6 +72,7 @@ class Agent {
       service.reserve = listener.reserve_for_clients;
       service.per_address = listener.connections_per_address;
       service.counts = connections_.counts(listener.module);
+      service.last_inbound_microseconds = activity_.last_inbound(listener.module);
       service.datagrams = counts.of(listener.module);
       figures.services.push_back(service);
     }
@@ -74,17 +80,42 @@ class Agent {
     for (const auto& process : server_.processes) {
       const gate::ChildCounts held = connections_.child({process.number, process.incarnation});
       figures.children.push_back({process, held.held, held.served});
+      figures.outbound.open += activity_.outbound({process.number, process.incarnation});
     }
-    const auto totals = spool_.totals();
-    const auto traffic = spool_.traffic();
-    figures.mail = {traffic.received_messages, traffic.received_bytes, traffic.received_recipients, traffic.delivered_messages, traffic.delivered_bytes,
-                    traffic.delivered_recipients, spool_.backlog(), spool_.deferred(), totals.corrupt};
+    figures.outbound.made = activity_.count(gate::ActivityCount::outbound_made);
+    figures.outbound.failed = activity_.count(gate::ActivityCount::outbound_failed);
+    figures.outbound.last_microseconds = activity_.last_outbound();
+    figures.outbound.last_attempt_microseconds = activity_.last_outbound_attempt();
+    figures.mail = mail_figures();
     return figures;
+  }
+
+  [[nodiscard]] snmp::MailFigures mail_figures() const {
+    snmp::MailFigures mail;
+    const auto traffic = spool_.traffic(), sent = outgoing_.traffic();
+    mail.received_messages = traffic.received_messages;
+    mail.received_bytes = traffic.received_bytes;
+    mail.received_recipients = traffic.received_recipients;
+    mail.delivered_messages = traffic.delivered_messages;
+    mail.delivered_bytes = traffic.delivered_bytes;
+    mail.delivered_recipients = traffic.delivered_recipients;
+    mail.sent_messages = sent.delivered_messages;
+    mail.sent_bytes = sent.delivered_bytes;
+    mail.sent_recipients = sent.delivered_recipients;
+    mail.refused_messages = activity_.count(gate::ActivityCount::refused_messages);
+    mail.loops_in = activity_.count(gate::ActivityCount::loops_in);
+    mail.loops_out = activity_.count(gate::ActivityCount::loops_out);
+    mail.backlog = spool_.backlog();
+    mail.outgoing_backlog = outgoing_.backlog();
+    mail.deferred = spool_.deferred();
+    mail.corrupt = spool_.totals().corrupt + outgoing_.totals().corrupt;
+    return mail;
   }
 
   gate::ConnectionTable connections_;
   gate::Scoreboard scoreboard_;
-  spool::SharedState spool_;
+  gate::Activity activity_;
+  spool::SharedState spool_, outgoing_;
   gate::ServerState server_;
   std::optional<snmp::Tree> tree_;
   std::chrono::steady_clock::time_point made_;
@@ -110,7 +141,11 @@ int run_snmp(service::Start& start) {
   if (!scoreboard) return not_started("snmp", scoreboard.error());
   auto spool = attach(start, "spool-state", spool::SharedState::attach);
   if (!spool) return not_started("snmp", spool.error());
-  Agent agent(std::move(*connections), std::move(*scoreboard), std::move(*spool));
+  auto outgoing = attach(start, "outgoing-state", spool::SharedState::attach);
+  if (!outgoing) return not_started("snmp", outgoing.error());
+  auto activity = attach(start, "activity", gate::Activity::attach);
+  if (!activity) return not_started("snmp", activity.error());
+  Agent agent(std::move(*connections), std::move(*scoreboard), std::move(*activity), std::move(*spool), std::move(*outgoing));
   service::ControlLink link(io, start);
   const service::DatagramService* self = nullptr;
   service::DatagramService service(io, start, link, {kLargestRequest},

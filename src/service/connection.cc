@@ -144,6 +144,11 @@ void StreamService::State::admitted(SessionContext& context, const gate::Decisio
   context.is_client = decision.is_client;
   context.slot = decision.slot;
   context.session_id = id_prefix + base36(served);
+  note_activity(context.module, base::steady_now());
+}
+
+void StreamService::State::note_activity(conf::Module module, std::chrono::steady_clock::time_point now) {
+  if (activity) activity->note_inbound(module, gate::steady_microseconds(now));
 }
 
 net::Awaitable<void> StreamService::State::run(std::shared_ptr<State> self, std::unique_ptr<Connection> connection) {
@@ -180,6 +185,8 @@ net::Awaitable<void> StreamService::State::run(std::shared_ptr<State> self, std:
 // The connection closes, and only then it stops counting (L-30).
 void StreamService::State::end(Connection& connection) {
   SessionContext& context = connection.context;
+  const auto now = base::steady_now();
+  if (!context.session_id.empty()) note_activity(context.module, now);
   const bool write_line = !context.session_id.empty() && !connection.turned_away && base::log_enabled(base::Severity::info);
   base::Fields fields;
   {
@@ -201,7 +208,7 @@ void StreamService::State::end(Connection& connection) {
   }
   if (!write_line) return;
   fields.emplace_back("reason", context.end_reason.empty() ? std::string_view("closed") : std::string_view(context.end_reason));
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(base::steady_now() - connection.began).count();
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(now - connection.began).count();
   std::string fraction = std::to_string(milliseconds % 1000);
   fields.emplace_back("seconds", std::to_string(milliseconds / 1000) + "." + fraction.insert(0, 3 - fraction.size(), '0'));
   const bool waits_already = base::log_gathered();

@@ -223,6 +223,8 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
   } else {
     state_->memory_error = memory.error();
   }
+  if (memory = start.map("activity", true); memory)
+    if (auto activity = gate::Activity::attach(std::move(*memory))) state_->activity.emplace(std::move(*activity));
   if (const int file = start.get("certificates"); file >= 0) state_->take_certificates(file);
   for (auto& socket : start.sockets) state_->add(std::move(socket));
   start.sockets.clear();

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "gate/activity.h"
 #include "gate/admission.h"
 #include "gate/connection_table.h"
 #include "gate/ledger.h"
@@ -99,6 +100,8 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   // For what the table does not count by itself.
   void count_refusal(const SessionContext& context, gate::Reason reason, Verdict verdict, std::string error = {});
   void admitted(SessionContext& context, const gate::Decision& decision);
+  // A connection that was admitted began, or ended.
+  void note_activity(conf::Module module, std::chrono::steady_clock::time_point now);
   static net::Awaitable<void> run(std::shared_ptr<State> self, std::unique_ptr<Connection> connection);
   net::Awaitable<void> all_steps(Connection& connection);
   // False: refused, and closed but for the last words.
@@ -119,6 +122,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   net::Resolver* resolver;  // null: none
   std::optional<gate::ConnectionTable> table;
   std::optional<gate::Ledger> ledger;
+  std::optional<gate::Activity> activity;  // figures for who looks on: without them all goes on
   gate::Blocked blocked;
   Error memory_error;
   StreamService* service = nullptr;

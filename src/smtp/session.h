@@ -118,6 +118,8 @@ class Services {
   virtual Counted count(std::string_view table, const std::string& account) = 0;
   // Sends a message of our own to these addresses. What can't be sent is logged.
   virtual net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) = 0;
+  // A message whose text had come was refused with this status, "5.4.6": for who watches the server.
+  virtual void message_refused(std::string_view) {}
   // Lets the queue try everything for `domain` now. Kind::denied: somebody has asked for it less than `interval` ago.
   virtual Result<void> try_now(const std::string& domain, std::chrono::seconds interval);
 };

@@ -235,6 +235,7 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
 void Session::reply_for_text(const Reply& answer, const Transaction& transaction) {
   const std::size_t count = lmtp() ? transaction.accepted.size() : 1;
   for (std::size_t i = 0; i < count; ++i) reply_lines(answer.code, answer.status, answer.text);
+  if (answer.code / 100 != 2) services_.message_refused(answer.status);
 }
 
 void Session::reply_lines(int code, std::string_view status, std::string_view text) {
@@ -353,6 +354,7 @@ net::Awaitable<Session::Next> Session::finish_text() {
     fields.emplace_back("reply", 550);
     fields.emplace_back("status", "5.7.1");
     base::log_event(base::Severity::info, "message-refused", fields);
+    services_.message_refused("5.7.1");
   } else {
     begin_anew();
     base::log_event(base::Severity::info, "message-accepted", fields);

@@ -99,17 +99,24 @@ bool is_mail(conf::Module module) { return module == conf::Module::smtp || modul
 
 struct Associations {
   bool any = false, up = false;
-  std::int64_t changed = 0;
+  std::int64_t changed = 0, last = 0;
   std::uint64_t active = 0, admitted = 0, refused = 0;
   void add(const ServiceFigures& service) {
     any = true;
     up = up || service.up;
     changed = std::max(changed, service.changed_microseconds);
+    last = std::max(last, service.last_inbound_microseconds);
     active += service.counts.active;
     admitted += service.counts.admitted;
     refused += snmp::refused(service.counts);
   }
 };
+
+// When there was a connection last: now, if there is one; 0: never.
+Value last_activity(const Figures& figures, std::uint64_t active, std::int64_t last) {
+  if (active > 0) return Value::time_ticks(ticks(figures, figures.now_microseconds));
+  return Value::time_ticks(last == 0 ? 0 : ticks(figures, last));
+}
 
 Associations mail_associations(const Figures& figures) {
   Associations sum;
@@ -131,10 +138,17 @@ void add_applications(Tree& tree, const Figures& figures) {
     if (!connections) return;
     add(8, row, Value::gauge32(associations.active));
     add(10, row, Value::counter32(associations.admitted));
+    add(12, row, last_activity(figures, associations.active, associations.last));
     add(14, row, Value::counter32(associations.refused));
   };
-  if (const Associations mail = mail_associations(figures); mail.any)
-    add_row(kMailTransferIndex, "postern", "Mail transfer: SMTP and LMTP, journal, delivery", mail, true);
+  if (const Associations mail = mail_associations(figures); mail.any) {
+    const OutboundFigures& outbound = figures.outbound;
+    add_row(kMailTransferIndex, "postern", "Mail transfer: SMTP and LMTP, journal, delivery, relay", mail, true);
+    add(9, kMailTransferIndex, Value::gauge32(outbound.open));
+    add(11, kMailTransferIndex, Value::counter32(outbound.made));
+    add(13, kMailTransferIndex, last_activity(figures, outbound.open, outbound.last_microseconds));
+    add(15, kMailTransferIndex, Value::counter32(outbound.failed));
+  }
   for (const auto& service : figures.services) {
     Associations own;
     own.add(service);
@@ -143,7 +157,7 @@ void add_applications(Tree& tree, const Figures& figures) {
   }
 }
 
-// MTA-MIB. Group 1: what comes in. Group 2: what goes to mailboxes.
+// MTA-MIB. What comes in, what goes to mailboxes, what goes to other hosts, what waits for another attempt.
 void add_mta(Tree& tree, const Figures& figures) {
   const MailFigures& mail = figures.mail;
   const Associations associations = mail_associations(figures);
@@ -151,32 +165,63 @@ void add_mta(Tree& tree, const Figures& figures) {
   const auto kilobytes = [](std::uint64_t bytes) { return bytes / 1024; };
   const auto add = [&](std::uint32_t column, Value value) { tree.add(kMta + Oid{1, 1, column}, {kMailTransferIndex}, std::move(value)); };
   add(1, Value::counter32(mail.received_messages));
-  if (mail.deferred) add(2, Value::gauge32(mail.backlog + *mail.deferred));
-  add(3, Value::counter32(mail.delivered_messages));
+  if (mail.deferred) add(2, Value::gauge32(mail.backlog + mail.outgoing_backlog + *mail.deferred));
+  add(3, Value::counter32(mail.delivered_messages + mail.sent_messages));
   add(4, Value::counter32(kilobytes(mail.received_bytes)));
-  add(6, Value::counter32(kilobytes(mail.delivered_bytes)));
+  add(6, Value::counter32(kilobytes(mail.delivered_bytes + mail.sent_bytes)));
   add(7, Value::counter32(mail.received_recipients));
-  add(9, Value::counter32(mail.delivered_recipients));
+  add(9, Value::counter32(mail.delivered_recipients + mail.sent_recipients));
+  add(12, Value::counter32(mail.loops_in + mail.loops_out));
 
-  constexpr std::uint32_t kInbound = 1, kLocal = 2;
+  constexpr std::uint32_t kInbound = 1, kLocal = 2, kOutbound = 3, kDeferred = 4;
   const auto group = [&](std::uint32_t column, std::uint32_t row, Value value) { tree.add(kMta + Oid{2, 1, column}, {kMailTransferIndex, row}, std::move(value)); };
+  // Times of groups are intervals, not moments.
+  const auto since = [&](std::int64_t microseconds) {
+    // What happened while the figures were collected may lie behind their moment.
+    const std::int64_t passed = std::max<std::int64_t>(0, figures.now_microseconds - microseconds) / 10'000;
+    return Value::integer(static_cast<std::int32_t>(std::min<std::int64_t>(passed, 0x7fffffff)));
+  };
+  const auto add_since = [&](std::uint32_t column, std::uint32_t row, std::uint64_t active, std::int64_t last) {
+    if (active > 0 || last != 0) group(column, row, since(active > 0 ? figures.now_microseconds : last));
+  };
+  const auto add_group = [&](std::uint32_t row, const char* name, const char* what) {
+    group(25, row, text(name));
+    group(28, row, text(what));
+    group(30, row, since(figures.started_microseconds));
+    group(31, row, Value::integer(0));  // no group is part of another one
+  };
+  add_group(kInbound, "inbound", "Messages that SMTP and LMTP sessions accepted");
   group(2, kInbound, Value::counter32(mail.received_messages));
+  group(3, kInbound, Value::counter32(mail.refused_messages));
   group(6, kInbound, Value::counter32(kilobytes(mail.received_bytes)));
   group(9, kInbound, Value::counter32(mail.received_recipients));
   group(13, kInbound, Value::gauge32(associations.active));
   group(15, kInbound, Value::counter32(associations.admitted));
+  add_since(17, kInbound, associations.active, associations.last);
   group(19, kInbound, Value::counter32(associations.refused));
   group(24, kInbound, Value::oid(kTcpProtocol + Oid{25}));
-  group(25, kInbound, text("inbound"));
-  group(28, kInbound, text("Messages that SMTP and LMTP sessions accepted"));
-  group(30, kInbound, Value::time_ticks(0));
-  if (mail.deferred) group(4, kLocal, Value::gauge32(mail.backlog + *mail.deferred));
+  group(33, kInbound, Value::counter32(mail.loops_in));
+  add_group(kLocal, "local", "Messages put into mailboxes of this server");
+  group(4, kLocal, Value::gauge32(mail.backlog));
   group(5, kLocal, Value::counter32(mail.delivered_messages));
   group(8, kLocal, Value::counter32(kilobytes(mail.delivered_bytes)));
   group(11, kLocal, Value::counter32(mail.delivered_recipients));
-  group(25, kLocal, text("local"));
-  group(28, kLocal, text("Messages put into mailboxes of this server"));
-  group(30, kLocal, Value::time_ticks(0));
+  const OutboundFigures& outbound = figures.outbound;
+  add_group(kOutbound, "outbound", "Messages sent on to other hosts");
+  group(4, kOutbound, Value::gauge32(mail.outgoing_backlog));
+  group(5, kOutbound, Value::counter32(mail.sent_messages));
+  group(8, kOutbound, Value::counter32(kilobytes(mail.sent_bytes)));
+  group(11, kOutbound, Value::counter32(mail.sent_recipients));
+  group(14, kOutbound, Value::gauge32(outbound.open));
+  group(16, kOutbound, Value::counter32(outbound.made));
+  add_since(18, kOutbound, outbound.open, outbound.last_microseconds);
+  group(20, kOutbound, Value::counter32(outbound.failed));
+  group(24, kOutbound, Value::oid(kTcpProtocol + Oid{25}));
+  group(33, kOutbound, Value::counter32(mail.loops_out));
+  add_since(34, kOutbound, 0, outbound.last_attempt_microseconds);
+  if (!mail.deferred) return;
+  add_group(kDeferred, "deferred", "Messages that wait for another attempt");
+  group(4, kDeferred, Value::gauge32(*mail.deferred));
 }
 
 // ---- POSTERN-MIB. The names are those of the file; a test compares them.

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """SNMP: a walk over everything, figures that are those of the kernel and of the mail, and what UDP sockets owe their users
 (listeners.md section 3; case 70, case 71, case 72, case 74). With the programs of net-snmp, by numbers: Debian has no IETF modules."""
+from mail_sink import Sink
 from postern_testing import *
 
 snmp_port = free_port()
+sink, dead_port = Sink(), free_port()
 # .1 and .5 are the site's own; .9 is a stranger. All addresses, so that the answer must leave from the one that was asked.
 site = Site({"client_addresses": ["127.0.0.1", "127.0.0.5", "::1"],
              "listeners": {"snmp": {"sockets": [{"port": snmp_port, "address": "all"}]}},
+             "relay": {"idle_time": "30 s", "routes": ["there.example [127.0.0.1]:%d" % sink.port, "dead.example [127.0.0.1]:%d" % dead_port]},
              "snmp": {"community": "a word nobody guesses", "contact": "postmaster@example.com", "location": "cellar"}})
 
 APPLICATION, MTA, POSTERN = "1.3.6.1.2.1.27", "1.3.6.1.2.1.28", "1.3.6.1.4.1.32473.25.1"
@@ -146,6 +149,41 @@ def mail_is_counted_when_it_comes_and_when_it_is_delivered():
     equal(value(MTA + ".1.1.9.1"), 2, "recipients transmitted")
     check(value(POSTERN + ".1.5.0") > octets + len(text) - 100, "octets received")
     wait_until(lambda: value(MTA + ".1.1.2.1") == 0, 10, "nothing is stored any more")
+
+
+def send(recipient, text):
+    """The code that the message is answered with."""
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.begin("anna@example.com", recipient)
+        return session.data(text, expect=None)[0]
+
+
+@case
+def connections_that_we_make_and_what_waits_are_counted():
+    group = MTA + ".2.1"
+    sent, made, failed = value(group + ".5.1.3"), value(APPLICATION + ".1.1.11.1"), value(APPLICATION + ".1.1.15.1")
+    equal(send("x@there.example", message("there")), 250)
+    wait_until(lambda: value(group + ".5.1.3") == sent + 1, 10 * slow_build(), "one more sent on")
+    equal((value(APPLICATION + ".1.1.11.1"), value(APPLICATION + ".1.1.9.1"), value(group + ".14.1.3")), (made + 1, 1, 1), "made, and open still")
+    check(value(group + ".18.1.3") == 0, "active just now")
+    # What it takes with it is gone.
+    for pid in site.server.children("relay"):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: value(APPLICATION + ".1.1.9.1") == 0, 10 * slow_build(), "no connection of a dead child")
+    equal(send("x@dead.example", message("dead")), 250)
+    wait_until(lambda: value(group + ".4.1.4") == 1, 10 * slow_build(), "one waits for another attempt")
+    equal(value(APPLICATION + ".1.1.15.1"), failed + 1, "failed")
+    equal(value(MTA + ".1.1.2.1"), 1, "stored")
+    check(0 <= value(group + ".34.1.3") < 3000, "a moment since the last attempt")
+
+
+@case
+def refused_messages_and_loops_are_counted():
+    refused, loops = value(MTA + ".2.1.3.1.1"), value(MTA + ".1.1.12.1")
+    equal(send("anna@example.com", b"Received: from x by y; Sun, 22 Nov 2026 09:00:00 +0000\r\n" * 60 + message("loop")), 554)
+    equal((value(MTA + ".2.1.3.1.1"), value(MTA + ".1.1.12.1"), value(MTA + ".2.1.33.1.1")), (refused + 1, loops + 1, 1))
+    check(value(APPLICATION + ".1.1.12.%d" % ROWS["smtp"]) > 0, "last activity")
 
 
 @case

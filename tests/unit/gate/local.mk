@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/unit/gate/gate_test
 tests_unit_gate_gate_test_SOURCES = tests/unit/main.cc \
+  tests/unit/gate/activity_test.cc \
   tests/unit/gate/admission_test.cc \
   tests/unit/gate/block_file_test.cc \
   tests/unit/gate/connection_table_test.cc \

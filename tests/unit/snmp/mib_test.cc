@@ -14,7 +14,7 @@ namespace {
 
 using test::sample_figures;
 
-const Oid kApplication{1, 3, 6, 1, 2, 1, 27, 1, 1}, kMta{1, 3, 6, 1, 2, 1, 28, 1, 1}, kSystem{1, 3, 6, 1, 2, 1, 1};
+const Oid kApplication{1, 3, 6, 1, 2, 1, 27, 1, 1}, kMta{1, 3, 6, 1, 2, 1, 28, 1, 1}, kSystem{1, 3, 6, 1, 2, 1, 1}, kGroup{1, 3, 6, 1, 2, 1, 28, 2, 1};
 
 class MibTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(MibTest);
@@ -22,6 +22,7 @@ class MibTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_object_has_a_known_type);
   CPPUNIT_TEST(figures_stand_where_the_standards_say);
   CPPUNIT_TEST(what_is_not_known_is_no_object);
+  CPPUNIT_TEST(last_activity_is_now_while_there_is_any);
   CPPUNIT_TEST(long_texts_are_cut_between_characters);
   CPPUNIT_TEST(counters_wrap_and_gauges_do_not);
   CPPUNIT_TEST(a_service_that_went_down_says_since_when);
@@ -77,11 +78,33 @@ class MibTest : public CppUnit::TestFixture {
         {kApplication + Oid{14} + smtp, "7"},
         {kApplication + Oid{6} + smtp, "1"},
         {kMta + Oid{1} + mail, "10"},
-        {kMta + Oid{2} + mail, "5"},  // backlog and deferred
-        {kMta + Oid{3} + mail, "9"},
+        {kApplication + Oid{9} + mail, "2"},
+        {kApplication + Oid{9} + smtp, "none"},
+        {kApplication + Oid{11} + mail, "20"},
+        {kApplication + Oid{12} + smtp, "6000"},  // there is one now
+        {kApplication + Oid{12} + udp, "none"},
+        {kApplication + Oid{13} + mail, "6000"},
+        {kApplication + Oid{15} + mail, "3"},
+        {kMta + Oid{2} + mail, "9"},  // both backlogs and deferred
+        {kMta + Oid{3} + mail, "14"},
         {kMta + Oid{4} + mail, "10"},
+        {kMta + Oid{6} + mail, "13"},
         {kMta + Oid{7} + mail, "14"},
-        {{1, 3, 6, 1, 2, 1, 28, 2, 1, 24, 1, 1}, "1.3.6.1.2.1.27.4.25"},
+        {kMta + Oid{9} + mail, "18"},
+        {kMta + Oid{12} + mail, "3"},
+        {kGroup + Oid{24, 1, 1}, "1.3.6.1.2.1.27.4.25"},
+        {kGroup + Oid{3, 1, 1}, "8"},
+        {kGroup + Oid{30, 1, 1}, "6000"},
+        {kGroup + Oid{33, 1, 1}, "2"},
+        {kGroup + Oid{4, 1, 2}, "3"},
+        {kGroup + Oid{25, 1, 3}, "outbound"},
+        {kGroup + Oid{4, 1, 3}, "4"},
+        {kGroup + Oid{5, 1, 3}, "5"},
+        {kGroup + Oid{11, 1, 3}, "6"},
+        {kGroup + Oid{14, 1, 3}, "2"},
+        {kGroup + Oid{33, 1, 3}, "1"},
+        {kGroup + Oid{34, 1, 3}, "500"},  // five seconds ago
+        {kGroup + Oid{4, 1, 4}, "2"},
         {kPosternMib + Oid{1, 2, 1, 9} + smtp, "5000000000"},
         {kPosternMib + Oid{1, 2, 1, 4} + udp, "none"},
         {kPosternMib + Oid{1, 3, 1, 2} + smtp + Oid{1}, "restricted"},
@@ -99,6 +122,7 @@ class MibTest : public CppUnit::TestFixture {
     figures.mail.deferred.reset();
     Tree tree = make_tree(figures);
     CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kMta + Oid{2, 1}));
+    CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kGroup + Oid{4, 1, 4}));
     CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kPosternMib + Oid{1, 1, 3, 0}));
     // Its type is there all the same.
     CPPUNIT_ASSERT(tree.has_type_of(kPosternMib + Oid{1, 1, 3, 0}));
@@ -107,6 +131,27 @@ class MibTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kMta + Oid{1, 1}));
     CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, {1, 3, 6, 1, 2, 1, 11, 1, 0}));
     CPPUNIT_ASSERT(!make_tree({}).objects().empty());
+  }
+
+  void last_activity_is_now_while_there_is_any() {
+    Figures figures = sample_figures();
+    figures.services[0].counts.active = figures.services[1].counts.active = 0;
+    figures.outbound.open = 0;
+    Tree tree = make_tree(figures);
+    CPPUNIT_ASSERT_EQUAL(std::string("4000"), content(tree, kApplication + Oid{12, 2}));
+    CPPUNIT_ASSERT_EQUAL(std::string("5000"), content(tree, kApplication + Oid{13, 1}));
+    CPPUNIT_ASSERT_EQUAL(std::string("2000"), content(tree, kGroup + Oid{17, 1, 1}));
+    CPPUNIT_ASSERT_EQUAL(std::string("1000"), content(tree, kGroup + Oid{18, 1, 3}));
+    // Never: zero as a moment; as an interval there is none.
+    figures.services[0].last_inbound_microseconds = figures.services[1].last_inbound_microseconds = 0;
+    figures.outbound = {};
+    tree = make_tree(figures);
+    CPPUNIT_ASSERT_EQUAL(std::string("0"), content(tree, kApplication + Oid{12, 2}));
+    CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kGroup + Oid{17, 1, 1}));
+    CPPUNIT_ASSERT_EQUAL(std::string("none"), content(tree, kGroup + Oid{34, 1, 3}));
+    // Noted while the figures were collected: not yet.
+    figures.outbound.last_attempt_microseconds = figures.now_microseconds + 500'000;
+    CPPUNIT_ASSERT_EQUAL(std::string("0"), content(make_tree(figures), kGroup + Oid{34, 1, 3}));
   }
 
   void long_texts_are_cut_between_characters() {

@@ -26,6 +26,7 @@ inline Figures sample_figures() {
     service.counts.clients = 1;
     service.counts.admitted = 5'000'000'000;  // more than 32 bits
     service.counts.refused[0] = 7;
+    service.last_inbound_microseconds = 41'000'000;
     service.datagrams.by_outcome = {100, 2, 0, 1, 4, 5, 6, 1, 50};
     figures.services.push_back(service);
     figures.sockets.push_back({service.module, static_cast<std::uint16_t>(25 + i), net::Address(), true, ""});
@@ -33,7 +34,8 @@ inline Figures sample_figures() {
   }
   for (unsigned number = 0; number < 6; ++number)
     figures.children.push_back({{number, 1000 + number, static_cast<std::int32_t>(300 + number), gate::ProcessState::Phase::working, "smtp", 2'000'000}, number, 40 + number});
-  figures.mail = {10, 10 * 1024 + 100, 14, 9, 9 * 1024, 12, 3, 2, 1};
+  figures.mail = {10, 10 * 1024 + 100, 14, 9, 9 * 1024, 12, 5, 4 * 1024, 6, 8, 2, 1, 3, 4, 2, 1};
+  figures.outbound = {2, 20, 3, 51'000'000, 56'000'000};
   return figures;
 }
 
