@@ -168,6 +168,7 @@ void StreamService::State::end_if_done() {
   if (orphaned && ledger) gate::write_refusal_sums(*ledger, link.configuration()->gate.refusal_sums, true);
   second.cancel();
   grace_timer.cancel();
+  log_time.cancel();
   limits.stop();
   lingering.stop();
   net::asio::post(io, [self = shared_from_this()] {

@@ -74,6 +74,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
         limits(context),
         second(context),
         grace_timer(context),
+        log_time(context),
         lingering(context, table) {}
 
   // stream_service.cc
@@ -127,7 +128,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   Error memory_error;
   StreamService* service = nullptr;
   net::TimeLimits limits;
-  net::asio::steady_timer second, grace_timer;
+  net::asio::steady_timer second, grace_timer, log_time;
   std::map<std::uint32_t, std::shared_ptr<Listening>> listening;
   std::vector<Connection*> running;
   Lingering lingering;
