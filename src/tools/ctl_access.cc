@@ -5,9 +5,9 @@
 #include "mail/address.h"
 #include "net/run_coroutine.h"
 #include "policy/access.h"
-#include "policy/questions.h"
 #include "tools/decision_report.h"
 #include "tools/directory_access.h"
+#include "tools/outside_answers.h"
 #include "tools/posternctl.h"
 #include "tools/tables_source.h"
 
@@ -25,7 +25,7 @@ struct Given {
   std::string client, server, authenticated, certificate;
   std::optional<std::string> helo, from;
   std::vector<std::string> recipients;
-  bool tls = false, trace = false;
+  bool tls = false, ask = false, trace = false;
   TablesSource source;
 };
 
@@ -254,7 +254,7 @@ const std::string& access_details() {
                   "  --from ADDRESS     MAIL FROM ('' for the null sender)\n"
                   "  --rcpt ADDRESS     RCPT TO; may be given several times\n"
                   "  --trace            every entry of every table that was tried\n") +
-      kTablesSourceDetails + "Exit status: 0 all accepted, 1 something refused, 2 wrong usage or no tables.\n";
+      kAskDetails + kTablesSourceDetails + "Exit status: 0 all accepted, 1 something refused, 2 wrong usage or no tables.\n";
   return text;
 }
 
@@ -267,7 +267,7 @@ int run_access(const Context& context, const std::vector<std::string>& arguments
   std::vector<Option> options = given.source.options();
   options.insert(options.end(), {{"--client", &given.client}, {"--server", &given.server}, {"--helo", &given.helo}, {"--tls", &given.tls},
                                  {"--certificate", &given.certificate}, {"--auth", &given.authenticated}, {"--from", &given.from},
-                                 {"--rcpt", &given.recipients}, {"--trace", &given.trace}});
+                                 {"--rcpt", &given.recipients}, {"--ask", &given.ask}, {"--trace", &given.trace}});
   const auto rest = read_options("access", options, arguments);
   if (!rest) return wrong(rest.error().what);
   if (!rest->empty()) return wrong("access takes options only, found \"" + rest->front() + "\"");
@@ -291,9 +291,9 @@ int run_access(const Context& context, const std::vector<std::string>& arguments
   base::configure_log(base::Destination::standard_error, "posternctl", base::Severity::critical);
 
   DecisionReport report(given.trace);
-  policy::Questions questions("not asked (needs the running server)");
+  OutsideAnswers outside(context, given.ask);
   DirectoryLookups directory(context);
-  const policy::Access access(policy::Site::from(configuration), std::move(*tables), directory, questions, &report);
+  const policy::Access access(policy::Site::from(configuration), std::move(*tables), directory, outside.questions(), &report);
   const bool accepted = Walk(configuration, given, *place, *client, access, report).run();
   if (directory.failure()) {
     print_error(context, "domains and accounts can't be read: " + directory.failure()->what);

@@ -2,7 +2,7 @@
 // posternctl probe: what one table answers to a string, and why (doc/man/posternctl-probe.8).
 #include "base/log.h"
 #include "net/run_coroutine.h"
-#include "policy/questions.h"
+#include "tools/outside_answers.h"
 #include "tools/posternctl.h"
 #include "tools/show_answer.h"
 #include "tools/tables_source.h"
@@ -92,8 +92,8 @@ class Lines {
 
 class Prober {
  public:
-  Prober(mapping::Tables tables, std::string table, std::string_view flags, net::AddressList clients, bool trace, bool json)
-      : tables_(std::move(tables)), table_(std::move(table)), flags_(flags), clients_(std::move(clients)), trace_(trace), json_(json) {
+  Prober(mapping::Tables tables, std::string table, std::string_view flags, net::AddressList clients, policy::Questions& questions, bool trace, bool json)
+      : tables_(std::move(tables)), table_(std::move(table)), flags_(flags), clients_(std::move(clients)), questions_(questions), trace_(trace), json_(json) {
     facts_.clients = &clients_;
   }
 
@@ -131,7 +131,7 @@ class Prober {
   std::string table_;
   mapping::Flags flags_;
   net::AddressList clients_;
-  policy::Questions questions_{"not asked (needs the running server)"};
+  policy::Questions& questions_;
   policy::QuestionFacts facts_;
   bool trace_, json_;
 };
@@ -139,7 +139,7 @@ class Prober {
 }  // namespace
 
 const std::string& probe_details() {
-  static const std::string text = std::string("  --flags LETTERS    input flags\n") + kTablesSourceDetails +
+  static const std::string text = std::string("  --flags LETTERS    input flags\n") + kTablesSourceDetails + kAskDetails +
                                   "  --trace            every entry that was tried\n"
                                   "Without STRING, each line of standard input is a probe. Exit status: 0 matched (all of them), 1 not, 2 error.\n";
   return text;
@@ -151,10 +151,10 @@ int run_probe(const Context& context, const std::vector<std::string>& arguments)
     return kUsage;
   };
   std::string table, flags;
-  bool trace = false;
+  bool trace = false, ask = false;
   TablesSource source;
   std::vector<Option> options = source.options();
-  options.insert(options.end(), {{"--table", &table}, {"--flags", &flags}, {"--trace", &trace}});
+  options.insert(options.end(), {{"--table", &table}, {"--flags", &flags}, {"--ask", &ask}, {"--trace", &trace}});
   const auto strings = read_options("probe", options, arguments);
   if (!strings) return wrong(strings.error().what);
   if (strings->size() > 1) return wrong("probe takes one string (quote it)");
@@ -169,7 +169,8 @@ int run_probe(const Context& context, const std::vector<std::string>& arguments)
   // What templates ask of the server is answered in the trace.
   base::configure_log(base::Destination::standard_error, "posternctl", base::Severity::error);
 
-  Prober prober(std::move(*tables), table, flags, std::move(clients), trace, context.json);
+  OutsideAnswers outside(context, ask);
+  Prober prober(std::move(*tables), table, flags, std::move(clients), outside.questions(), trace, context.json);
   Output output;
   bool all_matched = true;
   if (!strings->empty()) {

@@ -4,6 +4,7 @@
 
 #include "net/frames.h"
 #include "net/resolver_protocol.h"
+#include "tools/server_resolver.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -15,8 +16,6 @@ namespace postern::tools {
 namespace {
 
 using boost::json::object;
-
-constexpr const char* kResolverSocket = "run/resolver.sock";
 
 // "10 mx.example.com"; what has no form of its own as RFC 3597 section 5 writes it.
 std::vector<std::string> record_texts(const net::DnsAnswer& answer) {
@@ -48,13 +47,8 @@ std::vector<std::string> record_texts(const net::DnsAnswer& answer) {
 }
 
 // How the question ended, in the words of the exit status.
-int answer_to(const Context& context, int directory, const net::DnsQuestion& question, boost::json::array& found, std::vector<std::vector<std::string>>& rows) {
-  object request = net::to_json(question);
-  request["id"] = 1;
-  const auto limit = std::chrono::duration_cast<std::chrono::seconds>(context.configuration().resolver.time_limit) + std::chrono::seconds(2);
-  auto answer = net::ask(directory, kResolverSocket, request, limit);
-  std::optional<Error> failed = answer ? net::error_in(*answer) : answer.error();
-  auto records = failed ? Result<net::DnsAnswer>(*failed) : net::dns_answer_from(*answer, question.type);
+int answer_to(const Context& context, ServerResolver& resolver, const net::DnsQuestion& question, boost::json::array& found, std::vector<std::vector<std::string>>& rows) {
+  const auto records = resolver.ask(question);
   object entry{{"name", question.name}, {"type", net::dns_type_name(question.type)}};
   if (!records) {
     entry["error"] = records.error().what;
@@ -105,12 +99,12 @@ int run_resolve(const Context& context, const std::vector<std::string>& argument
   } else {
     types = {net::dns::kA, net::dns::kAaaa};
   }
-  auto directory = server_directory(context);
-  if (!directory) return fail(context, directory.error());
+  if (auto directory = server_directory(context); !directory) return fail(context, directory.error());
+  ServerResolver resolver(context);
   boost::json::array found;
   std::vector<std::vector<std::string>> rows;
   bool any = false;
-  for (const std::uint16_t type : types) any = answer_to(context, directory->get(), {*name, type}, found, rows) == kDone || any;
+  for (const std::uint16_t type : types) any = answer_to(context, resolver, {*name, type}, found, rows) == kDone || any;
   if (context.json) print_json({{"answers", std::move(found)}});
   else if (any) print_table({"NAME", "TYPE", "TTL", "SECURE", "RECORD"}, rows);
   return any ? kDone : kFailed;

@@ -4,10 +4,10 @@
 #include "mail/address.h"
 #include "net/run_coroutine.h"
 #include "policy/access.h"
-#include "policy/questions.h"
 #include "policy/rewrite.h"
 #include "tools/decision_report.h"
 #include "tools/directory_access.h"
+#include "tools/outside_answers.h"
 #include "tools/posternctl.h"
 #include "tools/tables_source.h"
 
@@ -33,7 +33,7 @@ const std::string& rewrite_details() {
                   "  --channel CHANNEL  source channel for the access tables (default: tcp_local)\n"
                   "  --from ADDRESS     sender for the access tables (default: the null sender)\n"
                   "  --trace            every entry of every table that was tried\n") +
-      kTablesSourceDetails + "Exit status: 0 the address is good, 1 it is not, 2 wrong usage or no tables.\n";
+      kAskDetails + kTablesSourceDetails + "Exit status: 0 the address is good, 1 it is not, 2 wrong usage or no tables.\n";
   return text;
 }
 
@@ -42,11 +42,11 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
     print_error(context, text);
     return kUsage;
   };
-  bool backward = false, check_expansions = false, trace = false;
+  bool backward = false, check_expansions = false, ask = false, trace = false;
   std::string source_channel = "tcp_local", from;
   TablesSource source;
   std::vector<Option> options = source.options();
-  options.insert(options.end(), {{"--backward", &backward}, {"--check-expansions", &check_expansions}, {"--trace", &trace}, {"--channel", &source_channel}, {"--from", &from}});
+  options.insert(options.end(), {{"--backward", &backward}, {"--check-expansions", &check_expansions}, {"--ask", &ask}, {"--trace", &trace}, {"--channel", &source_channel}, {"--from", &from}});
   const auto addresses = read_options("rewrite", options, arguments);
   if (!addresses) return wrong(addresses.error().what);
   if (addresses->size() != 1) return wrong("rewrite needs one address");
@@ -66,13 +66,13 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
   base::configure_log(base::Destination::standard_error, "posternctl", base::Severity::critical);
 
   DecisionReport report(trace);
-  policy::Questions questions("not asked (needs the running server)");
+  OutsideAnswers outside(context, ask);
   DirectoryLookups directory(context);
   bool good = false;
   if (backward) {
     report.begin("1", "backward-pointing " + given);
     const policy::Rewritten rewritten = net::run_coroutine(
-        policy::rewrite(*site, *tables, &directory, questions, policy::Direction::backward, mailbox->local_part, mailbox->domain, &report));
+        policy::rewrite(*site, *tables, &directory, outside.questions(), policy::Direction::backward, mailbox->local_part, mailbox->domain, &report));
     good = rewritten.outcome == policy::Rewritten::Outcome::done;
     report.fact("result", outcome_of(rewritten));
   } else {
@@ -81,7 +81,7 @@ int run_rewrite(const Context& context, const std::vector<std::string>& argument
     facts->source_channel = channel->name;
     facts->extended = true;
     facts->from_network = false;
-    const policy::Access access(site, std::move(*tables), directory, questions, &report);
+    const policy::Access access(site, std::move(*tables), directory, outside.questions(), &report);
     policy::TransactionAccess transaction(access, facts);
     report.begin("1", "sender <" + from + "> on channel " + channel->name);
     const policy::SenderDecision sender_decision = net::run_coroutine(transaction.mail_from(sender->path.mailbox.local_part, sender->path.mailbox.domain, from));

@@ -7,6 +7,7 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc \
   src/tools/directory_answers.h src/tools/directory_answers.cc src/tools/account_attributes.h src/tools/account_attributes.cc \
   src/tools/ctl_aliases.cc src/tools/ctl_directory.cc src/tools/ctl_scripts.cc \
+  src/tools/outside_answers.h src/tools/outside_answers.cc src/tools/server_resolver.h src/tools/server_resolver.cc \
   src/tools/tables_source.h src/tools/tables_source.cc src/tools/show_answer.h src/tools/show_answer.cc \
   src/tools/decision_report.h src/tools/decision_report.cc \
   src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc src/tools/ctl_tls_policy.cc

@@ -52,7 +52,7 @@ INTERNAL_IP
 
 ORIG_MAIL_ACCESS
 
-  *|MAIL|*|verify@*|*|*@*   $C$N$[postern:dns_verify,$4,known$ name,unknown$ name]$E
+  *|MAIL|*|verify@*|*|*@*   $C$N$[postern:dns_verify,$2,known$ name,no$ such$ name]$E
 
 ORIG_SEND_ACCESS
 
@@ -151,6 +151,19 @@ def a_silent_server_delays_its_own_session_only():
 @case
 def templates_verify_names():
     contains(recipient(CLEAN, "anna@example.com", "verify@good.example"), "known name: anna@example.com")
+    contains(recipient(CLEAN, "anna@example.com", "verify@[192.0.2.1]"), "no such name: anna@example.com")
+
+
+@case
+def tools_ask_the_same_resolver():
+    probe = "TCP|192.0.2.1|25|192.0.2.10|4000|SMTP|MAIL|tcp_local|verify@%s|ims-ms|anna@example.com"
+    for name, wanted in (("good.example", "known name"), ("nowhere.example", "no such name")):
+        equal(site.ctl_json("probe", "--ask", "--table", "ORIG_MAIL_ACCESS", probe % name)["output"], wanted, name)
+    arguments = ("access", "--client", CLEAN, "--rcpt", "anna@example.com", "--from")
+    for sender, reply in (("a@nowhere.example", "553 5.1.8"), ("a@null.example", "550 5.7.27"), ("a@failing.example", "451 4.1.8")):
+        contains(site.ctl_json(*arguments, sender, "--ask", expect=1)["steps"][-1]["reply"], reply)
+        equal(site.ctl_json(*arguments, sender)["accepted"], True, "nobody was asked")
+    equal(site.ctl_json(*arguments, "a@good.example", "--ask")["accepted"], True)
 
 
 @case

@@ -179,6 +179,32 @@ def sequences_count_on():
     contains(site.wait_for_log("sequence-failed")[0], "what=no-such-file")
 
 
+@case
+def tools_ask_what_changes_nothing():
+    """Without --ask they say that they did not."""
+    def answer(table, probe, *options):
+        told = site.ctl_json("probe", "--trace", "--flags", "A", "--table", table, *options, probe, expect=None)
+        return told["output"], [line["reason"] for line in told["trace"] if line.get("reason")]
+    bad = "TCP|192.0.2.1|25|127.0.3.66|4000"
+    contains(answer("PORT_ACCESS", bad)[1], "not asked (needs the running server)")
+    equal(answer("PORT_ACCESS", bad, "--ask"), ("421 said about client 127.0.3.66", []))
+    sent = "tcp_local|SMTP*|MAIL|tcp_local|%s@x.example|x"
+    equal(answer("FROM_ACCESS", sent % "data", "--ask")[0], "hello you")
+    equal(answer("FROM_ACCESS", sent % "file", "--ask")[0], "first line")
+    # A counter is looked at: however often, it stays as it was.
+    uses = site.ctl_json("throttle", "show", "by-sender", "often")["keys"][0]["uses"]
+    for _ in range(3):
+        equal(answer("FROM_ACCESS", sent % "often", "--ask")[0], "Too much")
+    equal(site.ctl_json("throttle", "show", "by-sender", "often")["keys"][0]["uses"], uses, "uses")
+    # A number of a sequence would be gone.
+    contains(answer("FROM_ACCESS", sent % "sequence", "--ask")[1], "not asked (that would change something)")
+    # The whole decision.
+    arguments = ("access", "--client", "198.51.100.7", "--from", "daemon-bad@x.example")
+    equal(site.ctl_json(*arguments)["accepted"], True)
+    told = site.ctl_json(*arguments, "--ask", expect=1)
+    contains([step["reply"] for step in told["steps"] if "reply" in step][-1], "said about bad of tcp_local")
+
+
 @cases_of([(name, name, wanted) for name, wanted in [("data", "hello you: data@"), ("file", "first line: file@"), ("nofile", "250"), ("ldap", "250"),
                                                      ("domain", "example.com: domain@"), ("nodomain", "250"), ("basedn", "250")]])
 def urls_and_domains(local_part, wanted):

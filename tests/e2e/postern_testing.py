@@ -325,8 +325,8 @@ class Site:
     def ctl(self, *arguments, **options):
         return run(program("posternctl"), "--config", self.configuration, *arguments, **options)
 
-    def ctl_json(self, *arguments):
-        return json.loads(self.ctl("--json", *arguments).stdout)
+    def ctl_json(self, *arguments, **options):
+        return json.loads(self.ctl("--json", *arguments, **options).stdout)
 
     def add_accounts(self):
         for domain in self.domains:

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/outside_answers.h"
+
+#include "net/run_coroutine.h"
+#include "policy/dns_questions.h"
+#include "policy/site_daemons.h"
+#include "policy/urls.h"
+#include "tools/ctl_ask.h"
+
+namespace postern::tools {
+namespace {
+
+using mapping::Question;
+using policy::QuestionFacts;
+using Text = std::optional<std::string>;
+
+// The tool has nothing else to do meanwhile.
+net::Awaitable<Text> ask_daemon(std::string path, std::string argument) {
+  net::asio::io_context io(1);
+  policy::SiteDaemons daemons(io);
+  Text answer;
+  net::asio::co_spawn(io, daemons.ask(std::move(path), std::move(argument)), [&](const std::exception_ptr& error, Text text) {
+    if (!error) answer = std::move(text);
+  });
+  io.run();
+  co_return answer;
+}
+
+net::Awaitable<Text> url(std::string url) {
+  const std::string scheme = policy::url_scheme(url);
+  Result<std::string> found = Error{Kind::invalid, "not asked"};
+  if (scheme == "data") {
+    found = policy::text_of_data_url(url);
+  } else if (scheme == "file") {
+    const auto path = policy::path_of_file_url(url);
+    if (path) found = policy::first_line_of(*path);
+  }
+  if (!found) co_return std::nullopt;
+  co_return std::move(*found);
+}
+
+}  // namespace
+
+const char* const kAskDetails = "  --ask              ask the DNS (through the running server), site daemons and counters too\n";
+
+OutsideAnswers::OutsideAnswers(const Context& context, bool ask)
+    : context_(context), resolver_(context), questions_(ask ? "not asked (that would change something)" : "not asked (needs the running server)") {
+  if (!ask) return;
+  policy::add_dns_questions(questions_, resolver_);
+  for (const char* const routine : {"throttle", "throttle_p"})
+    questions_.add(routine, [this](const Question& question, const QuestionFacts&) { return throttle(question.argument); });
+  questions_.add_daemons([](const Question& question, const QuestionFacts&) { return ask_daemon(question.routine, question.argument); });
+  questions_.add(Question::Kind::url, [](const Question& question, const QuestionFacts&) { return url(question.argument); });
+}
+
+net::Awaitable<Text> OutsideAnswers::throttle(std::string argument) {
+  const std::size_t comma = std::min(argument.find(','), argument.size());
+  const std::string table = argument.substr(0, comma), key = argument.substr(std::min(comma + 1, argument.size()));
+  const auto answer = tools::ask(context_, boost::json::object{{"command", "throttle"}, {"action", "show"}, {"table", table}, {"key", key}});
+  bool exceeded = false;
+  if (answer) each(*answer, "keys", [&](const boost::json::object& known) { exceeded = exceeded || truth(known, "exceeded"); });
+  // Success means "too often" (access-control.md 8.1).
+  if (exceeded) co_return std::string();
+  co_return std::nullopt;
+}
+
+}  // namespace postern::tools
