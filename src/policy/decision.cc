@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/decision.h"
 
+#include "base/clock.h"
+#include "policy/complaints.h"
+
 #include <algorithm>
 
 namespace postern::policy {
@@ -68,10 +71,15 @@ base::Fields rule_fields(const Verdict& verdict) {
 }
 
 void log_notes(std::string_view session, const Notes& notes) {
+  // One for the process: whoever sends a message to an alias with a mistake in it must not fill the log with that.
+  static Complaints complaints;
   for (const Note& note : notes) {
     if (!base::log_enabled(note.severity)) continue;
+    std::uint64_t times = 1;
+    if (!note.about.empty() && !complaints.due(note.event + " " + note.about, base::steady_now(), times)) continue;
     base::Fields fields{{"session", session}};
     fields.insert(fields.end(), note.fields.begin(), note.fields.end());
+    if (times > 1) fields.emplace_back("times", times);
     if (note.for_user) base::log_user_event(note.severity, note.event, fields);
     else base::log_event(note.severity, note.event, fields);
   }

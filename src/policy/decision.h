@@ -22,12 +22,14 @@ struct Reply {
   std::string text;
 };
 
-// A line for the log. `for_user`: text that a rule wants written ($<, $>), which goes to syslog's facility user.
+// A line for the log. `for_user`: text that a rule wants written ($<, $>), which goes to syslog's facility user. `about`: what of the site's own is
+// wrong, whatever message found it: the same event about the same is written once a minute, with its number (policy/complaints.h).
 struct Note {
   base::Severity severity = base::Severity::warning;
   std::string event;
   base::Fields fields;
   bool for_user = false;
+  std::string about = {};
 };
 using Notes = std::vector<Note>;
 

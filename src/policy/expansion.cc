@@ -82,7 +82,8 @@ net::Awaitable<void> TransactionAccess::expand_alias(std::string name, const cha
     co_await give_way(++followed);
     auto mailbox = mail::parse_mailbox(target.find('@') == std::string::npos ? target + "@" + host : target);
     if (!mailbox) {
-      decision.notes.push_back({base::Severity::warning, "alias-target", {{"alias", name}, {"target", target}, {"reason", mailbox.error().what}}});
+      decision.notes.push_back(
+          {base::Severity::warning, "alias-target", {{"alias", name}, {"target", target}, {"reason", mailbox.error().what}}, false, name + " " + target});
       explain(round, target, "no address");
       ++expansion.unknown;
       continue;

@@ -326,7 +326,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     co_return decision;
   }
   if (expansion.unknown > 0)
-    decision.notes.push_back({base::Severity::warning, "alias-members-unknown", {{"recipient", address}, {"count", expansion.unknown}}});
+    decision.notes.push_back({base::Severity::warning, "alias-members-unknown", {{"recipient", address}, {"count", expansion.unknown}}, false, base::lower(address)});
 
   // Step 7.
   std::optional<Reply> last_refusal;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "fixtures.h"
 #include "policy/complaints.h"
+#include "policy/decision.h"
 #include "policy/questions.h"
 #include "policy/sequences.h"
 #include "policy/urls.h"
@@ -39,6 +40,7 @@ class OutsideTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(file_urls);
   CPPUNIT_TEST(first_lines);
   CPPUNIT_TEST(complaints_are_made_once_a_minute);
+  CPPUNIT_TEST(notes_about_the_site_are_written_once_a_minute);
   CPPUNIT_TEST(questions_go_to_their_handlers);
   CPPUNIT_TEST(a_handler_that_throws_is_nothing_found);
   CPPUNIT_TEST_SUITE_END();
@@ -204,6 +206,29 @@ class OutsideTest : public CppUnit::TestFixture {
     for (int i = 0; i < 1000; ++i) complaints.due("x" + std::to_string(i), at(61s), times);
     CPPUNIT_ASSERT(!complaints.due("y", at(62s), times));
     CPPUNIT_ASSERT(complaints.due("z", at(200s), times));
+  }
+
+  void notes_about_the_site_are_written_once_a_minute() {
+    const base::Descriptor file(::open((directory_ + "/log").c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    CPPUNIT_ASSERT(file.valid());
+    base::configure_log(base::Destination::standard_error, "test", base::Severity::info);
+    base::set_log_descriptor(file.get());
+    const policy::Notes about_an_alias{{base::Severity::warning, "alias-target", {{"alias", "list@example.com"}}, false, "list@example.com x"}};
+    const policy::Notes about_a_message{{base::Severity::notice, "alias-member-refused", {{"member", "x"}}}};
+    for (int i = 0; i < 50; ++i) {
+      policy::log_notes("session", about_an_alias);
+      policy::log_notes("session", about_a_message);
+    }
+    base::set_log_descriptor(STDERR_FILENO);
+    std::ifstream log(directory_ + "/log");
+    std::string line;
+    std::size_t aliases = 0, messages = 0;
+    while (std::getline(log, line)) {
+      aliases += line.find("alias-target") != std::string::npos ? 1 : 0;
+      messages += line.find("alias-member-refused") != std::string::npos ? 1 : 0;
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, aliases);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{50}, messages);
   }
 
   static std::optional<std::string> ask(policy::Questions& questions, Question question) {
