@@ -5,14 +5,16 @@
 #include "base/text.h"
 #include "mapping/image.h"
 
+#include <bit>
+
 namespace postern::mapping {
 
 bool Flags::has_either_case(char upper_flag) const { return has(upper_flag) || has(base::ascii_lower(upper_flag)); }
 
 std::string Flags::letters() const {
   std::string letters;
-  for (std::size_t value = 0; value < set_.size(); ++value)
-    if (set_.test(value)) letters += static_cast<char>(value);
+  for (std::size_t i = 0; i < words_.size(); ++i)
+    for (std::uint64_t left = words_[i]; left != 0; left &= left - 1) letters += static_cast<char>(64 * i + static_cast<std::size_t>(std::countr_zero(left)));
   return letters;
 }
 

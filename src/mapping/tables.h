@@ -13,7 +13,6 @@
 #include "base/descriptor.h"
 
 #include <array>
-#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -37,18 +36,22 @@ class Flags {
   explicit Flags(std::string_view letters) {
     for (const char c : letters) add(c);
   }
-  void add(char flag) { set_.set(static_cast<unsigned char>(flag)); }
-  void add(const Flags& others) { set_ |= others.set_; }
-  [[nodiscard]] bool has(char flag) const { return set_.test(static_cast<unsigned char>(flag)); }
+  void add(char flag) { words_[index(flag) / 64] |= bit(flag); }
+  void add(const Flags& others) {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= others.words_[i];
+  }
+  [[nodiscard]] bool has(char flag) const { return (words_[index(flag) / 64] & bit(flag)) != 0; }
   // Y, N and F count in both cases.
   [[nodiscard]] bool has_either_case(char upper_flag) const;
-  [[nodiscard]] bool empty() const { return set_.none(); }
+  [[nodiscard]] bool empty() const { return words_ == std::array<std::uint64_t, 4>{}; }
   // Sorted by byte value.
   [[nodiscard]] std::string letters() const;
   friend bool operator==(const Flags&, const Flags&) = default;
 
  private:
-  std::bitset<256> set_;
+  static std::size_t index(char flag) { return static_cast<unsigned char>(flag); }
+  static std::uint64_t bit(char flag) { return std::uint64_t{1} << (index(flag) % 64); }
+  std::array<std::uint64_t, 4> words_{};  // a bit for each byte value
 };
 
 class Image;  // image_view.h
