@@ -74,6 +74,10 @@ class Tables {
   // Whether there is a table of that name (any case).
   [[nodiscard]] bool has(std::string_view table) const;
   [[nodiscard]] std::vector<std::string> names() const;
+  // True: what stands behind the last `|` of a probe plays no part in what the table answers, but where the output is the probe itself. That is
+  // so if each pattern is `*`, or ends in `|*`, and no template uses what that `*` took. Looks at all entries: if there are more than
+  // `most` it is false, as it is without such a table.
+  [[nodiscard]] bool ignores_last_field(std::string_view table, std::size_t most) const;
   // Number of entries, 0 if there is no such table.
   [[nodiscard]] std::size_t entries(std::string_view table) const;
   // The targets of an alias: that of the whole address (any case) or, if there is none, of its local part alone, which holds for

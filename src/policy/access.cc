@@ -14,13 +14,20 @@ constexpr const char* kTryLater = "try again later";
 // Bits of log_connection are numbered from 0 (access-control.md 2.2).
 constexpr unsigned kRefusalRecords = 1U << 1, kConnectionRecords = 1U << 4;
 
+// An answer of PORT_ACCESS that lets in, with the name of an AUTH rule set at most.
+bool says_nothing_else(const mapping::AccessResult& result) {
+  return !result.step_limit_exceeded && !result.refuse && !result.restricted && !result.debug_level && result.connection_text.empty() && result.connection_log.empty();
+}
+
 base::Severity access_severity(int debug_level) { return debug_level > 0 ? base::Severity::info : base::Severity::debug; }
 
 }  // namespace
 
 Access::Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
-               ProbeObserver* observer, SourceChannels* known)
-    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), questions_(&questions), observer_(observer), known_(known) {}
+               ProbeObserver* observer, Remembered* remembered)
+    : site_(std::move(site)), tables_(std::move(tables)), directory_(&directory), questions_(&questions), observer_(observer), remembered_(remembered) {}
+
+Remembered* Access::remembered(std::string_view table) const { return observer_ == nullptr || !observer_->wants_missing(table) ? remembered_ : nullptr; }
 
 const std::string* SourceChannels::find(const std::shared_ptr<const Site>& site, std::uint64_t generation, const std::string& initial,
                                         const net::Address& client) const {
@@ -37,6 +44,27 @@ void SourceChannels::keep(const std::shared_ptr<const Site>& site, std::uint64_t
   channels_.try_emplace({client, initial}, channel);
 }
 
+const PortAnswers::Answer* PortAnswers::find(const std::shared_ptr<const Site>& site, const mapping::Tables& tables, const Question& question) {
+  if (site != site_ || tables.generation() != generation_) {
+    answers_.clear();
+    site_ = site;
+    generation_ = tables.generation();
+    usable_ = tables.ignores_last_field("PORT_ACCESS", kMostEntries);
+  }
+  if (!usable_) return nullptr;
+  const auto found = answers_.find(question);
+  return found == answers_.end() ? nullptr : &found->second;
+}
+
+bool PortAnswers::keeps(const std::shared_ptr<const Site>& site, const mapping::Tables& tables) const {
+  return usable_ && site == site_ && tables.generation() == generation_;
+}
+
+void PortAnswers::keep(const Question& question, Answer answer) {
+  if (answers_.size() >= kMost) answers_.clear();
+  answers_.insert_or_assign(question, std::move(answer));
+}
+
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
   PortDecision decision;
@@ -45,6 +73,16 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
     return "TCP|" + local.address.to_string() + "|" + std::to_string(local.port) + "|" + remote.address.to_string() + "|" + std::to_string(remote.port);
   };
   if (is_missing(*this, kTable, flags, make_probe)) co_return decision;
+  // Where each verdict is logged, there must be one.
+  Remembered* const memory = base::log_enabled(base::Severity::debug) ? nullptr : remembered(kTable);
+  const PortAnswers::Question question{local, remote.address, listener};
+  if (memory != nullptr) {
+    if (const PortAnswers::Answer* const known = memory->port_answers.find(site_, tables_, question)) {
+      decision.matched = known->matched;
+      decision.auth_rules = known->auth_rules;
+      co_return decision;
+    }
+  }
   const Access snapshot = *this;  // of the tables: `this` may be replaced while an answer is waited for
   const std::string probe = make_probe();
   QuestionFacts facts;
@@ -59,6 +97,8 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   decision.verdict = std::move(answer.verdict);
   // The second probe chooses rules for AUTH and refuses nobody (2.1).
   decision.verdict.dry_run = !listener && answer.refused();
+  if (memory != nullptr && answer.lasts && says_nothing_else(result) && decision.notes.empty() && memory->port_answers.keeps(snapshot.site_, snapshot.tables_))
+    memory->port_answers.keep(question, {result.matched, result.auth_rules});
   if (!listener) co_return decision;
   if (answer.over_limit) {
     decision.accepted = false;
@@ -111,7 +151,8 @@ net::Awaitable<std::string> Access::source_channel(std::string initial, net::Add
   const Channel* channel = site_->channels.find(initial);
   if (channel == nullptr || channel->switching != Channel::Switching::switches) co_return initial;
   // Whoever wants to hear of every probe is asked nothing from memory.
-  SourceChannels* const known = observer_ == nullptr || !observer_->wants_missing("INTERNAL_IP") ? known_ : nullptr;
+  Remembered* const memory = remembered("INTERNAL_IP");
+  SourceChannels* const known = memory == nullptr ? nullptr : &memory->source_channels;
   if (known != nullptr)
     if (const std::string* const channel_before = known->find(site_, tables_.generation(), initial, remote)) co_return *channel_before;
   const Access snapshot = *this;
@@ -156,11 +197,12 @@ void log_decision(std::string_view moment, const SessionFacts& session, const De
 }
 
 void log_decision(const net::Endpoint& remote, const PortDecision& decision) {
+  const base::Severity severity = access_severity(decision.debug_level);
+  const bool logged = !decision.verdict.table.empty() && decision.accepted && base::log_enabled(severity);
+  if (!logged && decision.notes.empty()) return;
   const std::string client = remote.to_string();
   log_notes(client, decision.notes);
-  if (decision.verdict.table.empty() || !decision.accepted) return;
-  const base::Severity severity = access_severity(decision.debug_level);
-  if (!base::log_enabled(severity)) return;
+  if (!logged) return;
   base::Fields fields{{"client", client}, {"at", "connect"}};
   for (auto& entry : log_fields(decision.verdict)) fields.push_back(std::move(entry));
   if (!decision.auth_rules.empty()) fields.emplace_back("auth_rules", decision.auth_rules);

@@ -118,13 +118,54 @@ class SourceChannels {
   std::unordered_map<std::pair<net::Address, std::string>, std::string, Hash> channels_;
 };
 
+// Answers of PORT_ACCESS that let a client in and say nothing but the name of an AUTH rule set, kept for its next connection: only where the table
+// has no use for the client's port (mapping::Tables::ignores_last_field), and nobody was asked whose answer may change. Of one set of rules
+// and tables; limits: kMost answers, then all are forgotten, and tables of kMostEntries, whose answers are not kept if they are longer.
+class PortAnswers {
+ public:
+  static constexpr std::size_t kMost = 4096, kMostEntries = 10'000;
+  struct Question {
+    net::Endpoint local;
+    net::Address client;
+    bool listener = false;  // as of port_access()
+    friend bool operator==(const Question&, const Question&) = default;
+  };
+  struct Answer {
+    bool matched = false;
+    std::string auth_rules;
+  };
+  // Null: it is not known.
+  const Answer* find(const std::shared_ptr<const Site>& site, const mapping::Tables& tables, const Question& question);
+  // Whether the answers of these rules and tables, which find() was asked for before, are kept.
+  [[nodiscard]] bool keeps(const std::shared_ptr<const Site>& site, const mapping::Tables& tables) const;
+  void keep(const Question& question, Answer answer);
+
+ private:
+  struct Hash {
+    std::size_t operator()(const Question& question) const {
+      return std::hash<std::string_view>()(question.client.bytes()) ^ (std::hash<std::string_view>()(question.local.address.bytes()) << 1) ^
+             (static_cast<std::size_t>(question.local.port) << 1) ^ (question.listener ? 1 : 0);
+    }
+  };
+  std::shared_ptr<const Site> site_;
+  std::uint64_t generation_ = 0;
+  bool usable_ = false;
+  std::unordered_map<Question, Answer, Hash> answers_;
+};
+
+// What a process remembers of clients that come again.
+struct Remembered {
+  SourceChannels source_channels;
+  PortAnswers port_answers;
+};
+
 // The tables and rules of one moment. A value: copies are cheap and share what is below. It must live until a call of it has been
 // awaited to its end: a coroutine begins when it is awaited, so never call a temporary.
 class Access {
  public:
-  // `directory`, `questions`, and `observer` and `known`, which may be null, must outlive every copy.
+  // `directory`, `questions`, and `observer` and `remembered`, which may be null, must outlive every copy.
   Access(std::shared_ptr<const Site> site, mapping::Tables tables, directory::Lookups& directory, Questions& questions,
-         ProbeObserver* observer = nullptr, SourceChannels* known = nullptr);
+         ProbeObserver* observer = nullptr, Remembered* remembered = nullptr);
 
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
@@ -147,8 +188,10 @@ class Access {
   mapping::Tables tables_;
   directory::Lookups* directory_;
   Questions* questions_;
+  // Null also if somebody wants to hear of every probe to this table: then nothing is answered from memory.
+  [[nodiscard]] Remembered* remembered(std::string_view table) const;
   ProbeObserver* observer_;
-  SourceChannels* known_;
+  Remembered* remembered_;
 };
 
 // The checks of one mail transaction, all by the tables of the moment of its MAIL FROM. Must outlive each call.

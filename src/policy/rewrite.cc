@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "net/address.h"
 #include "policy/site.h"
+#include "policy/table_answer.h"
 
 #include <algorithm>
 
@@ -188,17 +189,6 @@ struct Expanded {
   bool temporary = false;  // a table used up its steps
   bool lasts = true;       // as Rewritten::lasts
 };
-
-// Whether the answer stays the same as long as the tables and the configuration do.
-bool lasts(const mapping::Mapped& mapped, const net::AddressList& clients) {
-  if (mapped.by_chance) return false;
-  return std::all_of(mapped.answers.begin(), mapped.answers.end(), [&](const mapping::Answered& one) {
-    const mapping::Question& question = one.question;
-    if (question.kind != mapping::Question::Kind::call_out || question.name != "postern" || question.routine != "client") return false;
-    const auto address = net::Address::parse(question.argument);
-    return !address || !clients.asks_names(*address);
-  });
-}
 
 void append_plain(std::string& text, const Piece& piece, const Matched& matched) {
   switch (piece.kind) {

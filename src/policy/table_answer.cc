@@ -3,6 +3,8 @@
 
 #include "base/text.h"
 
+#include <algorithm>
+
 namespace postern::policy {
 namespace {
 
@@ -25,6 +27,16 @@ Verdict verdict_of(const TableAnswer& answer, const std::string& table, const st
 
 }  // namespace
 
+bool lasts(const mapping::Mapped& mapped, const net::AddressList& clients) {
+  if (mapped.by_chance) return false;
+  return std::all_of(mapped.answers.begin(), mapped.answers.end(), [&](const mapping::Answered& one) {
+    const mapping::Question& question = one.question;
+    if (question.kind != mapping::Question::Kind::call_out || question.name != "postern" || question.routine != "client") return false;
+    const auto address = net::Address::parse(question.argument);
+    return !address || !clients.asks_names(*address);
+  });
+}
+
 Verdict closed_without_tables() {
   Verdict closed;
   closed.answer = Verdict::Answer::deny;
@@ -44,6 +56,7 @@ net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string t
   mapped.step_limit_exceeded |= too_long;
   answer.result = mapping::read_access(table, mapped);
   answer.over_limit = mapped.step_limit_exceeded;
+  answer.lasts = !answer.over_limit && mapped.output != probe && lasts(mapped, access.site().clients);
   if (too_long) probe.resize(kShownBytes);
   answer.verdict = verdict_of(answer, table, probe, access.tables().generation());
 

@@ -12,6 +12,7 @@ struct TableAnswer {
   Verdict verdict;
   // The answer can't be trusted: too many steps, or a probe that is too long. Counts as a refusal for the time being.
   bool over_limit = false;
+  bool lasts = false;  // as lasts(), and the output is not the probe itself
   [[nodiscard]] bool refused() const { return over_limit || result.refuse; }
 };
 
@@ -19,6 +20,9 @@ struct TableAnswer {
 // `refusal_holds`: false where the table is asked for something else than permission, so that $> is not written.
 net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string table, std::string probe, mapping::Flags flags,
                                              QuestionFacts facts, Notes& notes, bool refusal_holds = true);
+
+// Whether an answer stays the same as long as the tables and the configuration do.
+bool lasts(const mapping::Mapped& mapped, const net::AddressList& clients);
 
 // The verdict on whatever is asked before any compiled tables are in place, or while they can't be read: no (3.4).
 Verdict closed_without_tables();

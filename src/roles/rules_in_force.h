@@ -24,7 +24,7 @@ class RulesInForce {
   RulesInForce& operator=(const RulesInForce&) = delete;
 
   [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
-  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_, observer_, &source_channels_}; }
+  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_, observer_, &remembered_}; }
   // The answer of PORT_ACCESS for StreamService. Asks this object: it must live as long.
   [[nodiscard]] service::PortAccess port_access() const;
 
@@ -38,7 +38,7 @@ class RulesInForce {
   std::shared_ptr<const conf::Configuration> configuration_;
   std::shared_ptr<const policy::Site> site_;
   mapping::Tables tables_;
-  mutable policy::SourceChannels source_channels_;
+  mutable policy::Remembered remembered_;
 };
 
 }  // namespace postern::roles

@@ -105,6 +105,7 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(port_access_rows);
   CPPUNIT_TEST(source_channel_rows);
   CPPUNIT_TEST(source_channels_are_known_as_long_as_they_last);
+  CPPUNIT_TEST(answers_of_port_access_are_kept_where_the_port_plays_no_part);
   CPPUNIT_TEST(relay_rows);
   CPPUNIT_TEST(a_site_that_forgot_its_tables_is_closed);
   CPPUNIT_TEST(list_rows);
@@ -225,7 +226,7 @@ class AccessTest : public CppUnit::TestFixture {
       World world(std::string("INTERNAL_IP\n\n") + row.entries + "  *  $N\n");
       WrittenDown written;
       written.missing_too = row.heard;
-      SourceChannels known;
+      Remembered known;
       const auto site = Site::from(world.configuration);
       const Access access(site, world.tables, world.directory, world.questions, &written, &known);
       for (int i = 0; i < 3; ++i) {
@@ -247,6 +248,64 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(known.find(site, 7, "tcp_local", client) == nullptr && known.find(site, 8, "tcp_local", client) == nullptr);
     for (std::uint32_t i = 0; i < SourceChannels::kMost; ++i) known.keep(site, 8, "tcp_local", net::Address::ipv4(i), "tcp_local");
     CPPUNIT_ASSERT(known.find(site, 8, "tcp_submit", client) == nullptr && known.find(site, 8, "tcp_local", net::Address::ipv4(SourceChannels::kMost - 1)) != nullptr);
+  }
+
+  void answers_of_port_access_are_kept_where_the_port_plays_no_part() {
+    const struct {
+      const char *name, *entries;
+      std::size_t asked;  // of three connections from one address
+      const char* rules = "";
+      bool heard = false;
+    } rows[] = {
+        {"shipped", "  *|*|*|*|*  $C$|INTERNAL_IP;$3|$Y$E\n  *  $YEXTERNAL\n", 1, "EXTERNAL"},
+        {"no entry fits", "  TCP|*|25|10.*|*  $N\n", 1},
+        {"by the client list", "  *|*|*|*|*  $C$[postern:client,$3]$YOURS$E\n  *  $YTHEIRS\n", 1, "THEIRS"},
+        {"not saved", "  *|*|*|*|$@*  $Y$3\n", 1, "203.0.113.9"},
+        {"one port", "  TCP|*|*|*|4001  $Yone\n  *  $Yother\n", 3, "other"},
+        {"the port's digits", "  *1  $Yodd\n  *  $Yother\n", 3, "other"},
+        {"the port in the answer", "  *|*|*|*|*  $Yrules$4\n", 3, "rules4003"},
+        {"the port in an argument", "  *|*|*|*|*  $C$|INTERNAL_IP;$4|$Y$E\n  *  $Y\n", 3},
+        {"the probe is the answer", "  *|*|*|*|*  $?0?$Y\n", 3},
+        {"by chance", "  *|*|*|*|*  $C$?50?$Y$E\n  *  $Y\n", 3},
+        {"by somebody else's word", "  *|*|*|*|*  $C$[postern:throttle,t,$3]$N$E\n  *  $Y\n", 3},
+        {"restricted", "  *|*|*|*|*  $W\n", 3},
+        {"with a wish for the log", "  *|*|*|*|*  $Y$U1\n", 3},
+        {"heard by the rehearsal", "  *  $YEXTERNAL\n", 3, "EXTERNAL", true},
+    };
+    for (const auto& row : rows) {
+      World world("INTERNAL_IP\n\n  127.*  $Y\n  *  $N\n\nPORT_ACCESS\n\n" + std::string(row.entries));
+      WrittenDown written;
+      written.missing_too = row.heard;
+      Remembered known;
+      const Access access(Site::from(world.configuration), world.tables, world.directory, world.questions, &written, &known);
+      std::string rules;
+      for (const std::uint16_t port : {4001, 4002, 4003}) {
+        const auto decision = test::run(access.port_access(conf::Module::smtp, test::endpoint("192.0.2.1", 25), test::endpoint("203.0.113.9", port), true));
+        CPPUNIT_ASSERT_MESSAGE(row.name, decision.accepted);
+        rules = decision.auth_rules;
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.asked, written.lines.size());
+      if (*row.rules != '\0') CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.rules), rules);
+    }
+    // Another socket, the session's own probe, another client and other rules are other questions; a refusal is asked for each time.
+    World world("PORT_ACCESS\n\n  TCP|*|*|10.*|*  $N421$ no\n  *  $C$:A$Ylistener$E\n  *  $Ysession\n");
+    WrittenDown written;
+    Remembered known;
+    const auto ask = [&](const Access& access, const char* local, const char* remote, bool listener) {
+      return test::run(access.port_access(conf::Module::smtp, test::endpoint(local, 25), test::endpoint(remote, 4001), listener));
+    };
+    const Access access(Site::from(world.configuration), world.tables, world.directory, world.questions, &written, &known);
+    for (int i = 0; i < 2; ++i) {
+      CPPUNIT_ASSERT_EQUAL(std::string("listener"), ask(access, "192.0.2.1", "203.0.113.9", true).auth_rules);
+      CPPUNIT_ASSERT_EQUAL(std::string("session"), ask(access, "192.0.2.1", "203.0.113.9", false).auth_rules);
+      CPPUNIT_ASSERT(ask(access, "192.0.2.2", "203.0.113.9", true).matched);
+      CPPUNIT_ASSERT(ask(access, "192.0.2.1", "203.0.113.8", true).matched);
+      CPPUNIT_ASSERT(!ask(access, "192.0.2.1", "10.0.0.1", true).accepted);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, written.lines.size());
+    const Access other(Site::from(world.configuration), world.tables, world.directory, world.questions, &written, &known);
+    CPPUNIT_ASSERT(ask(other, "192.0.2.1", "203.0.113.9", true).matched);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{7}, written.lines.size());
   }
 
   void relay_rows() {
