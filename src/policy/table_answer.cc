@@ -56,7 +56,7 @@ net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string t
   mapped.step_limit_exceeded |= too_long;
   answer.result = mapping::read_access(table, mapped);
   answer.over_limit = mapped.step_limit_exceeded;
-  answer.lasts = !answer.over_limit && mapped.output != probe && lasts(mapped, access.site().clients);
+  answer.lasts = !answer.over_limit && (!mapped.matched || mapped.output != probe) && lasts(mapped, access.site().clients);
   if (too_long) probe.resize(kShownBytes);
   answer.verdict = verdict_of(answer, table, probe, access.tables().generation());
 

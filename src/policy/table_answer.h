@@ -12,7 +12,7 @@ struct TableAnswer {
   Verdict verdict;
   // The answer can't be trusted: too many steps, or a probe that is too long. Counts as a refusal for the time being.
   bool over_limit = false;
-  bool lasts = false;  // as lasts(), and the output is not the probe itself
+  bool lasts = false;  // as lasts(), and no entry's output is the probe itself
   [[nodiscard]] bool refused() const { return over_limit || result.refuse; }
 };
 
