@@ -11,6 +11,7 @@
 #include "gate/connection_table.h"
 #include "gate/ledger.h"
 #include "gate/refusals.h"
+#include "gate/scoreboard.h"
 #include "net/proxy_header.h"
 #include "net/tls.h"
 #include "service/lingering.h"

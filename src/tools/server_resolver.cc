@@ -2,7 +2,6 @@
 #include "tools/server_resolver.h"
 
 #include "net/frames.h"
-#include "net/resolver_protocol.h"
 #include "tools/ctl_ask.h"
 
 namespace postern::tools {

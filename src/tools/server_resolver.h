@@ -4,6 +4,7 @@
 //
 // Errors: as net/resolver.h says; Kind::temporary also if no server answers. The context must outlive it.
 #include "net/resolver.h"
+#include "net/resolver_protocol.h"
 #include "tools/posternctl.h"
 
 #include <optional>
