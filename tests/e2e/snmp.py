@@ -174,7 +174,7 @@ def connections_that_we_make_and_what_waits_are_counted():
     equal(send("x@dead.example", message("dead")), 250)
     wait_until(lambda: value(group + ".4.1.4") == 1, 10 * slow_build(), "one waits for another attempt")
     equal(value(APPLICATION + ".1.1.15.1"), failed + 1, "failed")
-    equal(value(MTA + ".1.1.2.1"), 1, "stored")
+    wait_until(lambda: value(MTA + ".1.1.2.1") == 1, 10 * slow_build(), "one is stored")
     check(0 <= value(group + ".34.1.3") < 3000, "a moment since the last attempt")
 
 
@@ -183,7 +183,7 @@ def refused_messages_and_loops_are_counted():
     refused, loops = value(MTA + ".2.1.3.1.1"), value(MTA + ".1.1.12.1")
     equal(send("anna@example.com", b"Received: from x by y; Sun, 22 Nov 2026 09:00:00 +0000\r\n" * 60 + message("loop")), 554)
     equal((value(MTA + ".2.1.3.1.1"), value(MTA + ".1.1.12.1"), value(MTA + ".2.1.33.1.1")), (refused + 1, loops + 1, 1))
-    check(value(APPLICATION + ".1.1.12.%d" % ROWS["smtp"]) > 0, "last activity")
+    check(get(APPLICATION + ".1.1.12.%d" % ROWS["smtp"]) not in ("0", "0:0:00:00.00"), "last activity")
 
 
 @case
