@@ -106,7 +106,7 @@ Awaitable<std::optional<Failure>> Connector::secure(const Target& target, Connec
     else failed = co_await connection.client->start_tls(tls_, std::move(server), refused);
     if (refused) {
       tried.result = "starttls-not-supported";
-      tried.lacks_tls = true;
+      tried.lacks_tls = !connection.client->extensions().starttls || failed->permanent;
       // In clear text then, if that will do.
       if (!must) failed.reset();
       co_return failed;
@@ -126,7 +126,8 @@ Awaitable<std::optional<Failure>> Connector::secure(const Target& target, Connec
     // A connection that was lost in the middle of a handshake says the same as one that was refused.
     tried.result = "validation-failure";
     tried.handshake_failed = !must && !target.route.tls_at_once;
-    tried.lacks_tls = true;
+    // Not if the host had no time for us.
+    tried.lacks_tls = !connection.stream->expired() && !(failed && failed->replied && !failed->permanent);
     tried.reason = failed ? failed->diagnostic : std::string();
   }
   if (!failed && target.tls == TlsWish::required && !target.route.lmtp && !connection.client->extensions().require_tls) {
@@ -269,7 +270,7 @@ Awaitable<Connected> Connector::connect(Target target) {
         co_return ended();
       }
       if (target.tls == TlsWish::required && tried.lacks_tls)
-        never = one.failure.permanent ? one.failure : permanent_failure("5.7.10", "the message wants TLS all the way (REQUIRETLS): " + one.failure.diagnostic);
+        never = one.failure.status == "5.7.30" ? one.failure : permanent_failure("5.7.10", "the message wants TLS all the way (REQUIRETLS): " + one.failure.diagnostic);
       else not_now(std::move(one));
     }
   }
