@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# Precompiled headers: with Asio a file takes 0.6 instead of 2.2 seconds, with the standard library two thirds or half of its time.
+# Folders that speak Asio say $(ASIO_PCH_FLAGS) in their CXXFLAGS and depend on $(ASIO_PCH); all others get the standard library's
+# (src/precompiled_standard.mk). Each is made once in the build tree from a stub, since a compiler looks for FILE.pch (clang) or
+# FILE.gch (GCC) beside the file that -include names, and anew after a new ./configure, whose paths are in it. Tests are compiled
+# without optimisation (tests/unit/local.mk), which needs precompiled headers of that kind; theirs hold CppUnit, too.
+ASIO_PCH = pch/asio.h.made
+ASIO_PCH_FLAGS = -include pch/asio.h
+STANDARD_PCH = pch/standard.h.made
+STANDARD_PCH_FLAGS = -include pch/standard.h
+TEST_ASIO_PCH = pch/tests/asio.h.made
+TEST_STANDARD_PCH = pch/tests/standard.h.made
+
+$(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += -O0 -U_FORTIFY_SOURCE
+$(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += $(CPPUNIT_CFLAGS)
+$(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private PCH_HEADERS += <cppunit/extensions/HelperMacros.h>
+$(ASIO_PCH) $(TEST_ASIO_PCH): private PCH_HEADERS += "net/asio.h"
+$(ASIO_PCH) $(TEST_ASIO_PCH): src/net/asio.h
+# Clang can instantiate templates in the precompiled header rather than in each file.
+$(ASIO_PCH) $(STANDARD_PCH) $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): src/base/standard_library.h config.status
+	$(AM_V_GEN)header='$(@:.made=)' && $(MKDIR_P) `dirname $@` && rm -f $$header.pch $$header.gch && \
+	for name in '"base/standard_library.h"' $(foreach name,$(PCH_HEADERS),'$(name)'); do echo "#include $$name"; done > $$header && \
+	case `$(CXX) --version` in *clang*) made="$$header.pch -fpch-instantiate-templates";; *) made=$$header.gch;; esac && \
+	$(CXX) $(DEFS) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CXXFLAGS) $(CXXFLAGS) -x c++-header $$header -o $$made && touch $@
+CLEANFILES += $(foreach name,asio standard tests/asio tests/standard,$(addprefix pch/$(name).h,.made .pch .gch) pch/$(name).h)
+EXTRA_DIST += src/base/standard_library.h
