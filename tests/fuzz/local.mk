@@ -9,6 +9,7 @@ EXTRA_DIST += tests/fuzz/smtp_session.dict tests/fuzz/directory_dump.dict tests/
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
 EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/mta_sts.dict
+EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/spf_record.dict tests/fuzz/dkim.dict
 EXTRA_DIST += tests/fuzz/sieve_test.dict tests/fuzz/sieve_template.dict
 if FUZZING
 
@@ -28,6 +29,34 @@ tests_fuzz_directory_dump_fuzz_SOURCES = tests/fuzz/directory_dump_fuzz.cc
 tests_fuzz_directory_dump_fuzz_LDADD = libpostern_directory.a libpostern_keyfile.a libpostern_net.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 tests_fuzz_directory_dump_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/dkim_fuzz
+tests_fuzz_dkim_fuzz_SOURCES = tests/fuzz/dkim_fuzz.cc
+tests_fuzz_dkim_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_dkim_fuzz_LDADD = libpostern_authentication.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_dkim_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_dkim_fuzz_OBJECTS): $(ASIO_PCH)
+
+FUZZ_TARGETS += tests/fuzz/spf_record_fuzz
+tests_fuzz_spf_record_fuzz_SOURCES = tests/fuzz/spf_record_fuzz.cc
+tests_fuzz_spf_record_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_spf_record_fuzz_LDADD = libpostern_authentication.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_spf_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_spf_record_fuzz_OBJECTS): $(ASIO_PCH)
+
+FUZZ_TARGETS += tests/fuzz/dmarc_fuzz
+tests_fuzz_dmarc_fuzz_SOURCES = tests/fuzz/dmarc_fuzz.cc
+tests_fuzz_dmarc_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_dmarc_fuzz_LDADD = libpostern_authentication.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_dmarc_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_dmarc_fuzz_OBJECTS): $(ASIO_PCH)
+
+FUZZ_TARGETS += tests/fuzz/arc_fuzz
+tests_fuzz_arc_fuzz_SOURCES = tests/fuzz/arc_fuzz.cc
+tests_fuzz_arc_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
+tests_fuzz_arc_fuzz_LDADD = libpostern_authentication.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_arc_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+$(tests_fuzz_arc_fuzz_OBJECTS): $(ASIO_PCH)
+
 FUZZ_TARGETS += tests/fuzz/mailbox_files_fuzz
 tests_fuzz_mailbox_files_fuzz_SOURCES = tests/fuzz/mailbox_files_fuzz.cc
 tests_fuzz_mailbox_files_fuzz_LDADD = libpostern_store.a libpostern_base.a
@@ -42,7 +71,7 @@ $(tests_fuzz_sasl_fuzz_OBJECTS): $(ASIO_PCH)
 
 FUZZ_TARGETS += tests/fuzz/site_daemon_fuzz
 tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
-tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_net.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_authentication.a libpostern_net.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_site_daemon_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/resolver_protocol_fuzz
@@ -65,14 +94,14 @@ tests_fuzz_server_name_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 FUZZ_TARGETS += tests/fuzz/pop3_fuzz
 tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
 tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
-tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
+tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/managesieve_fuzz
 tests_fuzz_managesieve_fuzz_SOURCES = tests/fuzz/managesieve_fuzz.cc
 tests_fuzz_managesieve_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
-tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a \
+tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_directory.a \
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
 tests_fuzz_managesieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
@@ -111,7 +140,7 @@ tests_fuzz_smtp_session_fuzz_SOURCES = tests/fuzz/smtp_session_fuzz.cc tests/uni
   tests/unit/net/recording_watch.h tests/unit/smtp/memory_services.h tests/unit/milter/scripted_milter.h
 tests_fuzz_smtp_session_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/policy -I$(top_srcdir)/tests/unit/net -I$(top_srcdir)/tests/unit/milter
 tests_fuzz_smtp_session_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_milter.a libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
+tests_fuzz_smtp_session_fuzz_LDADD = libpostern_smtp.a libpostern_milter.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
   libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(LIBCONFIG_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 tests_fuzz_smtp_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 $(tests_fuzz_smtp_session_fuzz_OBJECTS): $(ASIO_PCH)

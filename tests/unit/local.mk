@@ -13,6 +13,7 @@ include tests/unit/milter/local.mk
 include tests/unit/spool/local.mk
 include tests/unit/store/local.mk
 include tests/unit/directory/local.mk
+include tests/unit/authentication/local.mk
 include tests/unit/rehearsal/local.mk
 include tests/unit/policy/local.mk
 include tests/unit/gate/local.mk
