@@ -85,6 +85,57 @@ Administered domain_filter(Database& database, const object& request, const Limi
   });
 }
 
+Administered with_selector(const object& request, const std::function<Administered(const std::string&, const std::string&)>& work) {
+  return with_canonical(request, canonical_domain, [&](const std::string& name) {
+    const auto selector = text_in(request, "selector");
+    if (!selector) return missing("selector");
+    const auto proper = canonical_selector(*selector);
+    if (!proper) return failed(proper.error().in(*selector));
+    return work(name, *proper);
+  });
+}
+
+Administered dkim_add(Database& database, const object& request, const Limits&) {
+  return with_selector(request, [&](const std::string& name, const std::string& selector) {
+    auto key = signing_key_from(request);
+    auto private_key = from_hex(text_in(request, "private_key_hex").value_or(""));
+    if (!key || !private_key) return failed({Kind::invalid, "the question lacks a key"});
+    key->selector = selector;
+    SigningRecord record{std::move(*key), std::move(*private_key)};
+    const auto added = database.add_signing_key(name, record);
+    wipe(record.private_key);
+    if (!added) return failed(added.error());
+    Administered done;
+    done.answer["key"] = to_json(record.key);
+    done.changed = true;
+    return done;
+  });
+}
+
+Administered dkim_remove(Database& database, const object& request, const Limits&) {
+  return with_selector(request, [&](const std::string& name, const std::string& selector) {
+    if (auto removed = database.remove_signing_key(name, selector); !removed) return failed(removed.error());
+    Administered done;
+    done.changed = true;
+    return done;
+  });
+}
+
+Administered dkim_list(Database& database, const object& request, const Limits&) {
+  return with_canonical(request, canonical_domain, [&](const std::string& name) {
+    const auto domain = database.domain(name);
+    if (!domain) return failed(domain.error());
+    if (!domain->has_value()) return failed({Kind::not_found, "there is no domain " + name});
+    const auto keys = database.signing_keys(name);
+    if (!keys) return failed(keys.error());
+    boost::json::array entries;
+    for (const SigningRecord& key : *keys) entries.push_back(to_json(key.key));
+    Administered done;
+    done.answer["keys"] = std::move(entries);
+    return done;
+  });
+}
+
 // Reads, changes and writes back one account.
 Administered change_account(Database& database, const object& request, const std::function<Result<void>(AccountRecord&)>& change) {
   return with_canonical(request, canonical_account, [&](const std::string& name) {
@@ -488,9 +539,12 @@ object look_up_domain(Database& database, const std::string& name) {
   answer["found"] = false;
   const auto canonical = canonical_domain(name);
   if (!canonical) return answer;
-  const auto domain = database.domain(*canonical);
+  auto domain = database.domain(*canonical);
   if (!domain) return unreadable(domain.error());
   if (!domain->has_value()) return answer;
+  const auto keys = database.signing_keys(*canonical);
+  if (!keys) return unreadable(keys.error());
+  for (const SigningRecord& key : *keys) (*domain)->signing_keys.push_back(key.key);
   answer["found"] = true;
   answer["domain"] = to_json(**domain, true);
   return answer;
@@ -548,6 +602,7 @@ std::optional<Administered> administer(Database& database, const object& request
     Administered (*answer)(Database&, const object&, const Limits&);
   } questions[] = {
       {"domain-add", domain_add},         {"domain-remove", domain_remove},   {"domain-filter", domain_filter},
+      {"dkim-add", dkim_add},             {"dkim-remove", dkim_remove},       {"dkim-list", dkim_list},
       {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
       {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},
       {"alias-add", alias_add},           {"alias-change", alias_change},     {"alias-remove", alias_remove},

@@ -6,6 +6,9 @@
 //   domain-add, domain-remove              "name"
 //   domain-filter                          "name", "filter"
 //   domain-list                            "after", "limit"
+//   dkim-add                               "name", "selector", "type", "public_key_hex", "private_key_hex", "created": a key that signs the domain's mail
+//   dkim-remove                            "name", "selector"
+//   dkim-list                              "name"; answered with "keys"
 //   account-add                            "name", "password_hash", "scram_sha1" and "scram_sha256" of the same password, and any attribute
 //   account-change                         "name", and the attributes that change: "password_hash", "description", "quota_bytes", "quota_messages",
 //                                          "enabled", "held", "forwarding", "keeps_copy", "conversion_tags", "services", "mail_host"

@@ -144,7 +144,10 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     // Something changed while the question was under way: the answer may be the old one.
     if (generation != generation_ || generation != generations_.directory() || entries_.contains(key)) return;
     std::size_t bytes = kEntryBytes + 2 * key.size();
-    if (found.domain) bytes += sizeof(Domain) + found.domain->name.size() + found.domain->filter.size();
+    if (found.domain) {
+      bytes += sizeof(Domain) + found.domain->name.size() + found.domain->filter.size();
+      for (const SigningKey& one : found.domain->signing_keys) bytes += sizeof(SigningKey) + one.selector.size() + one.public_key.size();
+    }
     if (found.account) {
       bytes += sizeof(Account) + found.account->name.size() + found.account->mailbox_directory.size() + found.account->filter.size() +
                found.account->description.size();
@@ -215,6 +218,19 @@ net::Awaitable<Result<std::shared_ptr<const Alias>>> Client::alias(std::string n
   const auto found = co_await State::find(state_, State::What::account, std::move(*canonical));
   if (!found) co_return found.error();
   co_return found->alias;
+}
+
+net::Awaitable<Result<std::string>> Client::sign(std::string domain, std::string selector, std::string digest) {
+  object request;
+  request["ask"] = "dkim-sign";
+  request["name"] = domain;
+  request["selector"] = selector;
+  request["digest_hex"] = to_hex(digest);
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  auto signature = from_hex(text_in(*answer, "signature_hex").value_or(""));
+  if (!signature || signature->empty()) co_return away("answer not understood");
+  co_return std::move(*signature);
 }
 
 net::Awaitable<Result<LoginAnswer>> Client::verify(std::string name, std::string password, std::string service, net::Address client) {

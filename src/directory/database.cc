@@ -5,6 +5,8 @@
 #include "directory/keys.h"
 #include "directory/password.h"
 
+#include <algorithm>
+
 namespace postern::directory {
 namespace {
 
@@ -154,7 +156,57 @@ Result<void> Database::remove_domain(const std::string& name) {
     if (!looked) return looked.error().in("account database");
     if (has_some) return Error{Kind::denied, "domain " + name + " still has " + place.what};
   }
-  return store_.erase(domain_key(name));
+  std::vector<keyfile::Change> changes{{domain_key(name), std::nullopt}};
+  auto keys = store_.for_each(signing_prefix(name), [&](std::string_view key, std::string_view) {
+    changes.push_back({std::string(key), std::nullopt});
+    return true;
+  });
+  if (!keys) return keys.error().in("account database");
+  return store_.write(changes);
+}
+
+Result<std::vector<SigningRecord>> Database::signing_keys(const std::string& domain) {
+  std::vector<SigningRecord> list;
+  auto looked = store_.for_each(signing_prefix(domain), [&](std::string_view key, std::string_view value) {
+    auto record = decode_signing_key(value);
+    if (record) list.push_back(std::move(*record));
+    else log_damaged(key, record.error());
+    return true;
+  });
+  if (!looked) return looked.error().in("account database");
+  std::stable_sort(list.begin(), list.end(), [](const SigningRecord& a, const SigningRecord& b) { return a.key.created < b.key.created; });
+  return list;
+}
+
+Result<std::optional<SigningRecord>> Database::signing_key(const std::string& domain, const std::string& selector) {
+  auto bytes = bytes_of(directory::signing_key(domain, selector));
+  if (!bytes) return bytes.error();
+  if (!bytes->has_value()) return std::optional<SigningRecord>();
+  auto record = decode_signing_key(**bytes);
+  if (!record) return record.error().in(selector);
+  return std::optional<SigningRecord>(std::move(*record));
+}
+
+Result<void> Database::add_signing_key(const std::string& domain, const SigningRecord& key) {
+  if (auto good = check(key); !good) return good.error();
+  auto home = bytes_of(domain_key(domain));
+  if (!home) return home.error();
+  if (!home->has_value()) return missing("domain", domain);
+  auto there = bytes_of(directory::signing_key(domain, key.key.selector));
+  if (!there) return there.error();
+  if (there->has_value()) return taken("key", key.key.selector + " of " + domain);
+  auto others = signing_keys(domain);
+  if (!others) return others.error();
+  if (others->size() >= kMaxSigningKeys) return Error{Kind::invalid, "domain " + domain + " has " + std::to_string(kMaxSigningKeys) + " keys already"};
+  return store_.put(directory::signing_key(domain, key.key.selector), encode(key));
+}
+
+Result<void> Database::remove_signing_key(const std::string& domain, const std::string& selector) {
+  const std::string key = directory::signing_key(domain, selector);
+  auto there = bytes_of(key);
+  if (!there) return there.error();
+  if (!there->has_value()) return missing("key", selector + " of " + domain);
+  return store_.erase(key);
 }
 
 Result<AccountRecord> Database::remove_account(const std::string& name) {

@@ -5,7 +5,7 @@
 //
 // All names given here are canonical (directory.h). Every change is durable when it returns, and is there as a whole or not at all:
 // an account goes with its scripts. Keys: "d" + domain; "a" + domain + NUL + local part, so that the accounts of a domain stand
-// together; "l" likewise for aliases and groups; "s" + domain + NUL + local part + NUL + name for scripts (doc/design/directory.md).
+// together; "l" likewise for aliases and groups; "k" + domain + NUL + selector for signing keys; "s" + domain + NUL + local part + NUL + name for scripts (doc/design/directory.md).
 // An account and an alias never have the same name.
 //
 // An account's record that an earlier version wrote, with its script inside, is written as two when it is changed.
@@ -61,6 +61,13 @@ class Database {
   Result<ScriptOutcome> remove_script(const std::string& account, const std::string& name, bool even_active, bool* in_force = nullptr);
   Result<ScriptOutcome> rename_script(const std::string& account, const std::string& name, const std::string& new_name);
   Result<ScriptOutcome> activate_script(const std::string& account, const std::string& name, bool* in_force = nullptr);
+
+  // The signing keys of a domain, the oldest first; none if there is no such domain. One that can't be read is left out and logged.
+  Result<std::vector<SigningRecord>> signing_keys(const std::string& domain);
+  Result<std::optional<SigningRecord>> signing_key(const std::string& domain, const std::string& selector);
+  // Kind::not_found: no such domain; Kind::invalid: the selector is taken, or there are kMaxSigningKeys.
+  Result<void> add_signing_key(const std::string& domain, const SigningRecord& key);
+  Result<void> remove_signing_key(const std::string& domain, const std::string& selector);
 
   // In order of names, at most `limit`, those behind `after` only (empty: from the first). Records that can't be read are left
   // out and logged.

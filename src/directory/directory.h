@@ -54,10 +54,22 @@ struct Limits {
 };
 Limits limits_from(const conf::DirectoryLimits& settings);
 
+// A key that signs mail of a domain (DKIM), without its private half, which never leaves the directory child.
+struct SigningKey {
+  enum class Type : std::uint8_t { rsa, ed25519 } type = Type::rsa;
+  std::string selector;     // canonical: lower case labels
+  std::string public_key;   // RSA: SubjectPublicKeyInfo; Ed25519: its 32 bytes
+  base::WallTime created{};
+  friend bool operator==(const SigningKey&, const SigningKey&) = default;
+};
+// Most keys of one domain: two kinds, a present and a next one of each, and room for other hosts' names.
+inline constexpr std::size_t kMaxSigningKeys = 8;
+
 struct Domain {
   std::string name;    // canonical: lower case, A-labels
   std::string filter;  // Sieve source for all accounts of the domain; empty: none
   base::WallTime created{};
+  std::vector<SigningKey> signing_keys = {};  // as Lookups::domain() finds them, the oldest first; no part of the domain's record
   friend bool operator==(const Domain&, const Domain&) = default;
 };
 
@@ -126,6 +138,10 @@ Result<std::string> canonical_target(std::string_view address);
 // Kind::invalid for what can't be a script's name: empty, longer than 128 characters, not UTF-8, or with a control character, a line
 // or paragraph separator or '/' in it (RFC 5804 section 1.6).
 Result<void> check_script_name(std::string_view name);
+
+// A selector of signing keys as it is stored: lower case, labels of letters, digits and inner hyphens, at most 63 bytes. Kind::invalid says why it
+// is none.
+Result<std::string> canonical_selector(std::string_view selector);
 
 // Where a new account's mailbox goes below mail/: "domain/local". Of the local part, letters and digits, bytes above 0x7f and
 // . _ - + = stand for themselves, every other byte as %XX (upper-case hexadecimal). The result has exactly one '/', no ".."
@@ -239,6 +255,9 @@ class Lookups {
   // Empty if there is no alias and no group of that name; "@domain" asks for the domain's catch-all. Costs nothing more after account()
   // was asked for the same name.
   virtual net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) = 0;
+  // Signs a SHA-256 with the private half of a key of the domain: RSASSA-PKCS1-v1_5, or Ed25519 of the digest (RFC 8463). Whatever is
+  // wrong, there being no such key or this process having no right to it, is Kind::temporary.
+  virtual net::Awaitable<Result<std::string>> sign(std::string domain, std::string selector, std::string digest);
   // Checks a password; never answered from a cache. Takes as long for an unknown account as for a wrong password. The account
   // in the answer comes without its filter. `service` ("pop3", "smtp") and `client` are for the log and for later limits.
   virtual net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,

@@ -27,6 +27,9 @@ inline std::string alias_key(std::string_view name) {
   return alias_prefix(name.substr(at + 1)) + std::string(name.substr(0, at));
 }
 
+inline std::string signing_prefix(std::string_view domain) { return "k" + std::string(domain) + '\0'; }
+inline std::string signing_key(std::string_view domain, std::string_view selector) { return signing_prefix(domain) + std::string(selector); }
+
 inline std::string script_prefix(std::string_view account) {
   std::string key = account_key(account);
   key.front() = 's';

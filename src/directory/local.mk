@@ -18,6 +18,7 @@ libpostern_directory_a_SOURCES = \
   src/directory/record.h src/directory/record.cc \
   src/directory/sasl.h src/directory/sasl.cc \
   src/directory/server.h src/directory/server.cc \
+  src/directory/signing.h src/directory/signing.cc \
   src/directory/verifier.h src/directory/verifier.cc
 libpostern_directory_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 $(libpostern_directory_a_OBJECTS): $(ASIO_PCH)

@@ -230,6 +230,19 @@ std::string_view to_string(ScriptOutcome outcome) {
   return "logged-out";
 }
 
+net::Awaitable<Result<std::string>> Lookups::sign(std::string domain, std::string selector, std::string) {
+  co_return Error{Kind::temporary, "nobody here signs for " + selector + " of " + domain};
+}
+
+Result<std::string> canonical_selector(std::string_view selector) {
+  if (selector.empty() || selector.size() > 63) return Error{Kind::invalid, "a selector has 1 to 63 bytes"};
+  for (const std::string_view label : base::split(selector, '.')) {
+    const bool plain = std::all_of(label.begin(), label.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-'; });
+    if (label.empty() || !plain || label.front() == '-' || label.back() == '-') return Error{Kind::invalid, "a selector has letters, digits and inner hyphens, and dots between them"};
+  }
+  return base::lower(selector);
+}
+
 std::string mailbox_directory_for(std::string_view canonical) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   const auto at = canonical.rfind('@');

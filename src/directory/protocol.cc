@@ -34,7 +34,41 @@ object to_json(const Domain& domain, bool with_filter) {
   out["created"] = base::to_microseconds(domain.created);
   out["filter_bytes"] = domain.filter.size();
   if (with_filter) out["filter"] = domain.filter;
+  array keys;
+  for (const SigningKey& key : domain.signing_keys) keys.push_back(to_json(key));
+  if (!keys.empty()) out["signing_keys"] = std::move(keys);
   return out;
+}
+
+std::string_view to_string(SigningKey::Type type) { return type == SigningKey::Type::rsa ? "rsa" : "ed25519"; }
+
+std::optional<SigningKey::Type> signing_type_from(std::string_view text) {
+  if (text == "rsa") return SigningKey::Type::rsa;
+  if (text == "ed25519") return SigningKey::Type::ed25519;
+  return std::nullopt;
+}
+
+object to_json(const SigningKey& key) {
+  object out;
+  out["selector"] = key.selector;
+  out["type"] = to_string(key.type);
+  out["public_key_hex"] = to_hex(key.public_key);
+  out["created"] = base::to_microseconds(key.created);
+  return out;
+}
+
+Result<SigningKey> signing_key_from(const object& from) {
+  const auto selector = text_in(from, "selector"), type = text_in(from, "type"), hex = text_in(from, "public_key_hex");
+  const auto created = number_in(from, "created");
+  const auto known = signing_type_from(type.value_or(""));
+  auto bytes = from_hex(hex.value_or(""));
+  if (!selector || !known || !hex || !bytes || !created) return Error{Kind::invalid, "not a signing key"};
+  SigningKey key;
+  key.selector = *selector;
+  key.type = *known;
+  key.public_key = std::move(*bytes);
+  key.created = base::from_microseconds(static_cast<std::int64_t>(*created));
+  return key;
 }
 
 object to_json(const Account& account, bool with_filter) {
@@ -83,7 +117,14 @@ Result<Domain> domain_from(const object& from) {
   const auto name = text_in(from, "name");
   const auto created = number_in(from, "created");
   if (!name || !created) return Error{Kind::invalid, "not a domain"};
-  return Domain{*name, text_in(from, "filter").value_or(""), base::from_microseconds(static_cast<std::int64_t>(*created))};
+  Domain domain{*name, text_in(from, "filter").value_or(""), base::from_microseconds(static_cast<std::int64_t>(*created))};
+  if (const auto* keys = from.if_contains("signing_keys"); keys != nullptr && keys->is_array())
+    for (const auto& entry : keys->get_array()) {
+      auto key = entry.is_object() ? signing_key_from(entry.get_object()) : Result<SigningKey>(Error{Kind::invalid, "not a signing key"});
+      if (!key) return key.error();
+      domain.signing_keys.push_back(std::move(*key));
+    }
+  return domain;
 }
 
 Result<Account> account_from(const object& from) {

@@ -24,10 +24,15 @@ boost::json::object to_json(const Domain& domain, bool with_filter);
 boost::json::object to_json(const Account& account, bool with_filter);
 boost::json::object to_json(const Alias& alias);
 boost::json::object to_json(const ScriptEntry& script);
+boost::json::object to_json(const SigningKey& key);
 Result<Domain> domain_from(const boost::json::object& object);
 Result<Account> account_from(const boost::json::object& object);
 Result<Alias> alias_from(const boost::json::object& object);
 Result<ScriptEntry> script_from(const boost::json::object& object);
+Result<SigningKey> signing_key_from(const boost::json::object& object);
+// "rsa", "ed25519", and back.
+std::string_view to_string(SigningKey::Type type);
+std::optional<SigningKey::Type> signing_type_from(std::string_view text);
 Result<ScriptOutcome> script_outcome_in(const boost::json::object& answer);
 
 // A list of texts; nothing if there is no such member or not all of it is text.

@@ -10,7 +10,7 @@
 namespace postern::directory {
 namespace {
 
-constexpr char kDomain = 'D', kAccount = 'A', kAlias = 'L', kScript = 'S';
+constexpr char kDomain = 'D', kAccount = 'A', kAlias = 'L', kScript = 'S', kSigningKey = 'K';
 constexpr char kVersion = 1, kTaggedAccount = 2;
 constexpr unsigned char kEnabled = 1, kHeld = 2, kKeepsCopy = 4;
 
@@ -194,6 +194,16 @@ std::string encode(const ScriptRecord& script) {
       .bytes();
 }
 
+std::string encode(const SigningRecord& record) {
+  return Writer(kSigningKey)
+      .byte(static_cast<unsigned char>(record.key.type))
+      .number(static_cast<std::uint64_t>(base::to_microseconds(record.key.created)))
+      .text(record.key.selector)
+      .text(record.key.public_key)
+      .text(record.private_key)
+      .bytes();
+}
+
 Result<Domain> decode_domain(std::string_view bytes) {
   if (bytes.size() < 2 || bytes[0] != kDomain) return corrupt("not the record of a domain");
   if (bytes[1] != kVersion) return corrupt("record of a domain in an unknown version");
@@ -324,6 +334,31 @@ Result<ScriptRecord> decode_script(std::string_view bytes) {
   if (!in.complete()) return corrupt("record of a script is damaged");
   if (auto good = check(script); !good) return Error{Kind::corrupt, "record of a script: " + good.error().what};
   return script;
+}
+
+Result<SigningRecord> decode_signing_key(std::string_view bytes) {
+  if (bytes.size() < 2 || bytes[0] != kSigningKey) return corrupt("not the record of a signing key");
+  if (bytes[1] != kVersion) return corrupt("record of a signing key in an unknown version");
+  Reader in(bytes.substr(2));
+  SigningRecord record;
+  const auto type = in.number(1);
+  record.key.type = static_cast<SigningKey::Type>(type);
+  record.key.created = base::from_microseconds(static_cast<std::int64_t>(in.number()));
+  record.key.selector = in.text(kMaxNameBytes);
+  record.key.public_key = in.text(kMaxSigningKeyBytes);
+  record.private_key = in.text(kMaxSigningKeyBytes);
+  if (!in.complete() || type > static_cast<unsigned>(SigningKey::Type::ed25519)) return corrupt("record of a signing key is damaged");
+  if (auto good = check(record); !good) return Error{Kind::corrupt, "record of a signing key: " + good.error().what};
+  return record;
+}
+
+Result<void> check(const SigningRecord& record) {
+  const auto selector = canonical_selector(record.key.selector);
+  if (!selector) return selector.error();
+  if (*selector != record.key.selector) return invalid("the selector is not in canonical form");
+  if (record.key.public_key.empty() || record.private_key.empty()) return invalid("the key is empty");
+  if (record.key.public_key.size() > kMaxSigningKeyBytes || record.private_key.size() > kMaxSigningKeyBytes) return invalid("the key is too large");
+  return {};
 }
 
 Result<void> check(const Domain& domain) {

@@ -16,6 +16,9 @@
 
 namespace postern::directory {
 
+// Longest half of a signing key (an RSA key of 4096 bits has 2400 bytes).
+inline constexpr std::size_t kMaxSigningKeyBytes = 8192;
+
 // Longest hash of a password in crypt(5) form.
 inline constexpr std::size_t kMaxHashBytes = 384;
 
@@ -35,6 +38,13 @@ struct ScriptRecord {
   friend bool operator==(const ScriptRecord&, const ScriptRecord&) = default;
 };
 
+// A signing key with its private half; which domain it belongs to, its key says.
+struct SigningRecord {
+  SigningKey key;
+  std::string private_key;  // PKCS #8, DER
+  friend bool operator==(const SigningRecord&, const SigningRecord&) = default;
+};
+
 // Most bytes of a script's text and rules together.
 inline constexpr std::size_t kMaxScriptRecordBytes = 1040000;
 
@@ -43,16 +53,19 @@ std::string encode(const Domain& domain);
 std::string encode(const AccountRecord& record);
 std::string encode(const Alias& alias);
 std::string encode(const ScriptRecord& script);
+std::string encode(const SigningRecord& key);
 Result<Domain> decode_domain(std::string_view bytes);
 // Of version 1 comes with its filter's text in account.filter, and kMainScript as its active script.
 Result<AccountRecord> decode_account(std::string_view bytes);
 Result<Alias> decode_alias(std::string_view bytes);
 Result<ScriptRecord> decode_script(std::string_view bytes);
+Result<SigningRecord> decode_signing_key(std::string_view bytes);
 
 // What may be stored: canonical names, limits kept, text that is UTF-8 without NUL, a hash without blanks and control bytes.
 Result<void> check(const Domain& domain);
 Result<void> check(const AccountRecord& record);
 Result<void> check(const Alias& alias);
 Result<void> check(const ScriptRecord& script);
+Result<void> check(const SigningRecord& key);
 
 }  // namespace postern::directory

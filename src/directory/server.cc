@@ -6,6 +6,7 @@
 #include "directory/handles.h"
 #include "directory/logins.h"
 #include "directory/protocol.h"
+#include "directory/signing.h"
 #include "net/frame_server.h"
 
 #include <algorithm>
@@ -30,6 +31,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       : database_(database),
         generations_(generations),
         limits_(settings.limits),
+        signers_(settings.signers),
+        signer_(database),
         logins_(io, database, handles_, settings.logins),
         server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
@@ -58,6 +61,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       auto found = look_up(database_, request);
       if (!found) return false;
       answer = std::move(*found);
+    } else if (*ask == "dkim-sign") {
+      answer = signature(peer, request);
     } else if (request.contains("handle")) {
       auto done = own_scripts(peer, request);
       if (!done) return false;
@@ -67,6 +72,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     } else if (auto done = administer(database_, request, limits_)) {
       if (done->changed) {
         generations_.raise_directory();
+        signer_.forget();
         // Whoever logged in with an earlier password, or is gone, has no say any more, nor in a new account of that name.
         if (*ask == "account-remove" || (*ask == "account-change" && request.contains("password_hash")))
           if (const auto account = canonical_account(text_in(request, "name").value_or(""))) handles_.forget(*account);
@@ -83,6 +89,19 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
 
   static void log_change(const std::string& what, const object& request, uid_t user) {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
+  }
+
+  object signature(const Peer& peer, const object& request) {
+    if (std::find(signers_.begin(), signers_.end(), peer->user()) == signers_.end()) return error_answer({Kind::denied, "this process may not sign"});
+    const auto domain = canonical_domain(text_in(request, "name").value_or(""));
+    const auto selector = canonical_selector(text_in(request, "selector").value_or(""));
+    const auto digest = from_hex(text_in(request, "digest_hex").value_or(""));
+    if (!domain || !selector || !digest) return error_answer({Kind::invalid, "the question lacks a key or a digest"});
+    const auto made = signer_.sign(*domain, *selector, *digest);
+    if (!made) return error_answer(made.error());
+    object answer;
+    answer["signature_hex"] = to_hex(*made);
+    return answer;
   }
 
   // What somebody who logged in asks about the own scripts. Nothing if it is no such question.
@@ -108,6 +127,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   Database& database_;
   Generations& generations_;
   const Limits limits_;
+  const std::vector<uid_t> signers_;
+  Signer signer_;
   Handles handles_;
   Logins logins_;
   net::FrameServer server_;

@@ -27,6 +27,7 @@ namespace postern::directory {
 struct ServerSettings {
   std::vector<uid_t> users;           // who may look up and verify
   std::vector<uid_t> administrators;  // who may also change and list
+  std::vector<uid_t> signers;         // of the users, who may have mail signed
   LoginSettings logins;
   std::size_t connections = 1024;     // administrators get 16 more
   std::size_t question_bytes = 64 * 1024;  // longest frame from a user, but for what a script of the longest size needs; from an

@@ -6,28 +6,24 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <optional>
 
 namespace postern::roles {
-namespace {
 
-std::optional<uid_t> user_of(const std::string& name) {
+Result<uid_t> user_number(const std::string& name) {
   passwd entry{};
   passwd* found = nullptr;
   std::vector<char> buffer(16384);
-  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return std::nullopt;
+  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return Error{Kind::temporary, "there is no user " + name};
   return entry.pw_uid;
 }
-
-}  // namespace
 
 Result<void> find_asking_users(const service::Start& start, net::FrameServerSettings& settings) {
   settings.users = {::getuid()};
   if (start.change_user) {
     const conf::Users& users = start.configuration->users;
     for (const std::string* name : {&users.network, &users.mail, &users.directory}) {
-      const auto user = user_of(*name);
-      if (!user) return Error{Kind::temporary, "there is no user " + *name};
+      const auto user = user_number(*name);
+      if (!user) return user.error();
       settings.users.push_back(*user);
     }
   }

@@ -27,6 +27,13 @@ Result<directory::ServerSettings> settings_from(const service::Start& start) {
   const auto& sasl = start.configuration->sasl;
   settings.logins = {limits.verify_threads, limits.verify_queue, sasl.exchanges, sasl.exchange_time, sasl.scram_iterations, sasl.upgrade_passwords};
   settings.connections = limits.connections;
+  // Whoever hands mail on to other hosts.
+  settings.signers = {::getuid()};
+  if (start.change_user) {
+    const auto delivery = user_number(start.configuration->users.mail);
+    if (!delivery) return delivery.error();
+    settings.signers = {*delivery};
+  }
   settings.limits = directory::limits_from(limits);
   return settings;
 }

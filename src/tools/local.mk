@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
-  src/tools/ctl_certificate.cc src/tools/ctl_folders.cc \
+  src/tools/ctl_certificate.cc src/tools/ctl_dkim.cc src/tools/ctl_folders.cc \
   src/tools/ctl_filter.cc src/tools/ctl_discarded.cc src/tools/ctl_queue.h src/tools/ctl_queue.cc src/tools/ctl_queue_messages.cc src/tools/ctl_tables.cc src/tools/ctl_throttle.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc \
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc \
@@ -12,7 +12,7 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/decision_report.h src/tools/decision_report.cc \
   src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc src/tools/ctl_tls_policy.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
+posternctl_LDADD = libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_authentication.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 
@@ -50,7 +50,7 @@ posternd_SOURCES = src/posternd.cc
 posternd_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 posternd_LDADD = libpostern_roles.a libpostern_resolver.a libpostern_smtp.a libpostern_milter.a libpostern_pop3.a libpostern_managesieve.a libpostern_snmp.a libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_master.a \
   libpostern_service.a \
-  libpostern_gate.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_store.a libpostern_spool.a libpostern_sieve.a libpostern_mail.a \
+  libpostern_gate.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_authentication.a libpostern_store.a libpostern_spool.a libpostern_sieve.a libpostern_mail.a \
   libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
   $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(CAPNG_LIBS) $(SECCOMP_LIBS) $(UNBOUND_LIBS) $(OPENSSL_LIBS) $(ICU_LIBS) $(DB_LIBS) $(CRYPT_LIBS)
 $(posternd_OBJECTS): $(ASIO_PCH)

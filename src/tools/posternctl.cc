@@ -42,6 +42,7 @@ const Command kCommands[] = {
     {"alias", "add|change|list|show|remove …", "addresses that stand for others", run_alias, kAliasDetails},
     {"group", "add|change|list|show|remove …", "lists: addresses with members", run_group, kGroupDetails},
     {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", run_directory, kDirectoryDetails},
+    {"dkim", "make|list|show|remove …", "keys that sign a domain's mail, and the records to publish", run_dkim, kDkimDetails},
     {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", run_queue, kQueueDetails},

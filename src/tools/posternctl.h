@@ -63,8 +63,10 @@ int run_throttle(const Context&, const std::vector<std::string>&);
 extern const char* const kThrottleDetails;
 // ctl_accounts.cc
 int run_domain(const Context&, const std::vector<std::string>&);
+int run_dkim(const Context&, const std::vector<std::string>&);
 int run_account(const Context&, const std::vector<std::string>&);
 extern const char* const kDomainDetails;
+extern const char* const kDkimDetails;
 extern const char* const kAccountDetails;
 // ctl_aliases.cc
 int run_alias(const Context&, const std::vector<std::string>&);

@@ -8,8 +8,7 @@ EXTRA_DIST += tests/fuzz/sieve.dict tests/fuzz/message.dict tests/fuzz/address.d
 EXTRA_DIST += tests/fuzz/smtp_session.dict tests/fuzz/directory_dump.dict tests/fuzz/sasl.dict
 EXTRA_DIST += tests/fuzz/configuration.dict tests/fuzz/address_list.dict
 EXTRA_DIST += tests/fuzz/mapping_source.dict
-EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/mta_sts.dict
-EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/spf_record.dict tests/fuzz/dkim.dict
+EXTRA_DIST += tests/fuzz/proxy_header.dict tests/fuzz/mta_sts.dict tests/fuzz/spf_record.dict tests/fuzz/dkim.dict
 EXTRA_DIST += tests/fuzz/sieve_test.dict tests/fuzz/sieve_template.dict
 if FUZZING
 

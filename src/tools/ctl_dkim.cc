@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// posternctl dkim (doc/man/posternctl-dkim.8).
+#include "authentication/signing.h"
+#include "base/text.h"
+#include "directory/password.h"
+#include "directory/signing.h"
+#include "tools/directory_answers.h"
+#include "tools/options.h"
+
+#include <chrono>
+#include <cstdio>
+
+namespace postern::tools {
+namespace {
+
+using boost::json::array;
+using boost::json::object;
+using Arguments = std::vector<std::string>;
+using Type = directory::SigningKey::Type;
+
+// What the domain's zone must have, and where.
+struct Published {
+  std::string name, text;
+};
+
+Published published(const std::string& domain, const directory::SigningKey& key) {
+  const auto type = key.type == Type::rsa ? authentication::KeyType::rsa : authentication::KeyType::ed25519;
+  return {key.selector + "._domainkey." + domain, authentication::key_record_text(type, key.public_key)};
+}
+
+std::string canonical_name(const std::string& domain) {
+  auto canonical = directory::canonical_domain(domain);
+  return canonical ? std::move(*canonical) : domain;
+}
+
+object described(const std::string& domain, const directory::SigningKey& key) {
+  const Published record = published(domain, key);
+  object out;
+  out["domain"] = domain;
+  out["selector"] = key.selector;
+  out["algorithm"] = directory::to_string(key.type);
+  out["created"] = base::to_microseconds(key.created);
+  out["record_name"] = record.name;
+  out["record_text"] = record.text;
+  out["zone_line"] = record.name + ". IN TXT ( " + authentication::zone_file_strings(record.text) + " )";
+  return out;
+}
+
+// "202611" and a letter: the month and the kind, so that the next key has another name.
+std::string usual_selector(Type type, base::WallTime now) {
+  const std::string day = base::iso8601(now);
+  return "p" + day.substr(0, 4) + day.substr(5, 2) + (type == Type::rsa ? "r" : "e");
+}
+
+int make(const Context& context, const Arguments& arguments) {
+  std::string selector, algorithm = "rsa";
+  const auto rest = read_options("dkim make", {{"--selector", &selector}, {"--algorithm", &algorithm}}, {arguments.begin() + 1, arguments.end()});
+  if (!rest) return wrong_usage(context, rest.error().what, kDkimDetails);
+  const auto type = directory::signing_type_from(algorithm);
+  if (rest->size() != 1) return wrong_usage(context, kDkimDetails);
+  if (!type) return wrong_usage(context, "expected --algorithm rsa or ed25519, found " + algorithm, kDkimDetails);
+  const auto domain = directory::canonical_domain(rest->front());
+  if (!domain) return could_not(context, rest->front() + ": " + domain.error().what);
+  const base::WallTime now = base::wall_now();
+  const auto canonical = directory::canonical_selector(selector.empty() ? usual_selector(*type, now) : selector);
+  if (!canonical) return could_not(context, selector + ": " + canonical.error().what);
+  auto made = directory::make_signing_key(*type, *canonical, now);
+  if (!made) return could_not(context, made.error().what);
+  object request = directory::to_json(made->key);
+  request["ask"] = "dkim-add";
+  request["name"] = *domain;
+  request["private_key_hex"] = directory::to_hex(made->private_key);
+  directory::wipe(made->private_key);
+  DirectoryAccess access(context);
+  const auto answer = access.ask(std::move(request));
+  if (!answer) return could_not(context, answer.error().what);
+  object shown = described(*domain, made->key);
+  if (context.json) {
+    print_answer(std::move(shown));
+    return kDone;
+  }
+  std::printf("made key %s of %s (%s); publish this, then mail of the domain is signed with it:\n\n%s\n", made->key.selector.c_str(), domain->c_str(),
+              std::string(directory::to_string(*type)).c_str(), shown["zone_line"].as_string().c_str());
+  return kDone;
+}
+
+int list(const Context& context, const std::string& name) {
+  DirectoryAccess access(context, DirectoryAccess::Purpose::look_up);
+  std::vector<std::string> domains{name};
+  if (name.empty()) {
+    domains.clear();
+    const auto all = whole_list(access, {{"ask", "domain-list"}}, "domains");
+    if (!all) return could_not(context, all.error().what);
+    for (const auto& entry : *all) domains.push_back(directory::text_in(entry.get_object(), "name").value_or(""));
+  }
+  array shown;
+  std::vector<std::vector<std::string>> rows;
+  for (const std::string& domain : domains) {
+    const auto answer = access.ask({{"ask", "dkim-list"}, {"name", domain}});
+    if (!answer) return could_not(context, answer.error().what);
+    const auto* const keys = answer->if_contains("keys");
+    if (keys == nullptr || !keys->is_array()) return could_not(context, "the answer was not understood");
+    for (const auto& entry : keys->get_array()) {
+      const auto key = directory::signing_key_from(entry.get_object());
+      if (!key) return could_not(context, key.error().what);
+      const std::string canonical = canonical_name(domain);
+      rows.push_back({canonical, key->selector, std::string(directory::to_string(key->type)), created(entry.get_object()), published(canonical, *key).name});
+      shown.push_back(described(canonical, *key));
+    }
+  }
+  if (context.json) print_answer(std::move(shown));
+  else print_table({"DOMAIN", "SELECTOR", "ALGORITHM", "CREATED", "RECORD"}, rows);
+  return kDone;
+}
+
+// One key as its zone must have it.
+int show(const Context& context, const std::string& name, const std::string& selector) {
+  DirectoryAccess access(context, DirectoryAccess::Purpose::look_up);
+  const auto answer = access.ask({{"ask", "dkim-list"}, {"name", name}});
+  if (!answer) return could_not(context, answer.error().what);
+  if (const auto* const keys = answer->if_contains("keys"); keys != nullptr && keys->is_array())
+    for (const auto& entry : keys->get_array()) {
+      const auto key = directory::signing_key_from(entry.get_object());
+      if (!key || !base::equal_ignoring_case(key->selector, selector)) continue;
+      object shown = described(canonical_name(name), *key);
+      if (context.json) print_answer(std::move(shown));
+      else std::printf("%s\n", shown["zone_line"].as_string().c_str());
+      return kDone;
+    }
+  return could_not(context, "there is no key " + selector + " of " + name);
+}
+
+}  // namespace
+
+const char* const kDkimDetails =
+    "  posternctl dkim make DOMAIN [--selector NAME] [--algorithm rsa|ed25519]\n"
+    "  posternctl dkim list [DOMAIN]\n"
+    "  posternctl dkim show DOMAIN SELECTOR\n"
+    "  posternctl dkim remove DOMAIN SELECTOR\n"
+    "Mail of the domain is signed with all keys that it has. make and show print the record that\n"
+    "the domain's zone must have; the private key stays in the directory.\n";
+
+int run_dkim(const Context& context, const Arguments& arguments) {
+  const std::string verb = arguments.empty() ? "" : arguments[0];
+  if (verb == "make") return make(context, arguments);
+  if (verb == "list" && arguments.size() <= 2) return list(context, arguments.size() == 2 ? arguments[1] : "");
+  if (verb == "show" && arguments.size() == 3) return show(context, arguments[1], arguments[2]);
+  if (verb == "remove" && arguments.size() == 3)
+    return change(context, {{"ask", "dkim-remove"}, {"name", arguments[1]}, {"selector", arguments[2]}},
+                  [&](const object&) { return "removed key " + arguments[2] + " of " + arguments[1]; });
+  return wrong_usage(context, kDkimDetails);
+}
+
+}  // namespace postern::tools
