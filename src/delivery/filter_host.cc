@@ -103,6 +103,20 @@ std::optional<std::string> FilterHost::environment(std::string_view item) {
   if (item == "location") return "MDA";
   if (item == "phase") return "during";
   if (item == "remote-ip" && !subject_.envelope.client_address.empty()) return subject_.envelope.client_address;
+  return sender_item(item);
+}
+
+// Who sent the message, as it was found when it came in (sieve(5)).
+std::optional<std::string> FilterHost::sender_item(std::string_view item) const {
+  const mail::SenderAuthentication& known = subject_.envelope.authentication;
+  const struct {
+    std::string_view name;
+    const std::string& value;
+  } items[] = {{"vnd.postern.spf", known.spf}, {"vnd.postern.spf-domain", known.spf_domain}, {"vnd.postern.dkim", known.dkim}, {"vnd.postern.dkim-domains", known.dkim_domains},
+               {"vnd.postern.dmarc", known.dmarc}, {"vnd.postern.dmarc-domain", known.dmarc_domain}, {"vnd.postern.dmarc-policy", known.dmarc_policy}, {"vnd.postern.arc", known.arc},
+               {"vnd.postern.authenticated", subject_.envelope.authenticated}};
+  for (const auto& one : items)
+    if (item == one.name && !one.value.empty()) return one.value;
   return std::nullopt;
 }
 

@@ -34,6 +34,7 @@ class FilterHost final : public sieve::Host {
 
  private:
   const std::vector<store::NamedFolder>& folders();
+  [[nodiscard]] std::optional<std::string> sender_item(std::string_view item) const;
   store::Store& store_;
   std::optional<std::vector<store::NamedFolder>> folders_;  // looked up at the first question
   const FilterSubject& subject_;

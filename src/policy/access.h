@@ -245,6 +245,7 @@ class TransactionAccess {
   // Both tables of one step of 2.8; the first refusal, or the answers' effects in `effects`.
   net::Awaitable<std::optional<Reply>> ask_step(bool original, const Ask& recipient, std::string channel, std::string address,
                                                 Decision& decision, Effects& effects);
+  net::Awaitable<RecipientDecision> returned(Ask recipient);
   net::Awaitable<Rewritten> rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision);
   net::Awaitable<Replacement> replace(std::string table, mapping::Flags flags, std::string address, Notes& notes);
   // A rewritten recipient address after FORWARD; the other one is rewritten in its turn, and not asked for again.

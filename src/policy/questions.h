@@ -29,6 +29,9 @@ struct QuestionFacts {
   const net::AddressList* clients = nullptr;  // the listener's client list (listeners.md L-48); outlives the question. Null: empty
   std::string certificate;                    // subject of the client's verified certificate (RFC 2253); empty: none
   std::string session;                        // for the log; may be empty
+  // Of a mail transaction; without an address nothing of it is known.
+  std::optional<net::Address> remote;
+  std::string helo, sender, host_name;        // as the client gave it; reverse-path, empty if there is none (yet); ours
 };
 
 class Questions {

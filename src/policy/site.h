@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What the rules of a site are, taken from a checked configuration once and shared by every session that began under it.
+#include "authentication/srs.h"
 #include "conf/configuration.h"
 #include "policy/channels.h"
 #include "policy/rewrite.h"
@@ -16,6 +17,7 @@ struct Site {
   conf::AccessOptions options;
   net::AddressList clients;         // behind the call-out postern:client
   std::string host_name;            // lower case
+  std::shared_ptr<const authentication::SenderRewriting> rewriting;  // of senders (SRS); null: none
   std::size_t most_addresses = 10000;  // that one recipient may lead to (directory.group_members)
   std::string recipient_delimiter;  // any one of these characters parts the sub-address from the name; empty: no sub-addresses
 

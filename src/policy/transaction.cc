@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of one mail transaction: MAIL FROM and RCPT TO (access-control.md 2.4 to 2.8). Aliases: policy/expansion.cc.
+#include "base/clock.h"
 #include "base/text.h"
 #include "mail/address.h"
 #include "policy/dns_questions.h"
@@ -28,6 +29,15 @@ Reply try_later() { return {451, "4.7.1", "try again later"}; }
 Reply temporary() { return {451, "4.3.0", "temporary problem, try again later"}; }
 
 std::string address_of(const Rewritten& rewritten) { return mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host; }
+
+// What NOTIFY said (RFC 3461 section 4.1).
+void set_notify(mail::Recipient& kept, const TransactionAccess::Ask& recipient) {
+  kept.notify_given = recipient.notify_given;
+  kept.notify_never = recipient.notify_given && !recipient.notify_success && !recipient.notify_failure && !recipient.notify_delay;
+  kept.notify_success = recipient.notify_success;
+  kept.notify_failure = recipient.notify_failure || !recipient.notify_given;
+  kept.notify_delay = recipient.notify_delay;
+}
 
 // Channels that one of our processes works for: delivery, or relay.
 bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket" || is_sent_on(channel); }
@@ -58,6 +68,10 @@ QuestionFacts TransactionAccess::question_facts() const {
   facts.clients = &access_.site().clients;
   facts.certificate = session_->certificate;
   facts.session = session_->id;
+  if (session_->from_network) facts.remote = session_->remote.address;
+  facts.helo = session_->helo;
+  facts.sender = reverse_path_;
+  facts.host_name = access_.site().host_name;
   return facts;
 }
 
@@ -260,6 +274,39 @@ net::Awaitable<std::optional<Reply>> TransactionAccess::ask_step(bool original, 
   co_return std::nullopt;
 }
 
+// A reverse-path that we made (SRS): what is returned to it goes to the sender, wherever he is. No table is asked: nobody but us can make such an
+// address, and only messages without a sender are taken for it.
+net::Awaitable<RecipientDecision> TransactionAccess::returned(Ask recipient) {
+  RecipientDecision decision;
+  const std::string shown = base::printable(recipient.as_given, kReplyTextBytes);
+  const auto refuse = [&](Reply reply) {
+    decision.accepted = false;
+    decision.reply = std::move(reply);
+  };
+  const auto sender = access_.site().rewriting->original(recipient.local_part, base::wall_now());
+  if (!sender) {
+    decision.notes.push_back({base::Severity::notice, "srs-refused", {{"address", shown}, {"reason", sender.error().what}}});
+    refuse({550, "5.1.1", sender.error().what + ": " + shown});
+    co_return decision;
+  }
+  if (!reverse_path_.empty()) {
+    decision.notes.push_back({base::Severity::notice, "srs-refused", {{"address", shown}, {"reason", "the message has a sender"}}});
+    refuse({550, "5.7.1", "this address takes returned messages only: " + shown});
+    co_return decision;
+  }
+  auto found = co_await resolve(access_, *sender);
+  if (!found) {
+    if (found.error().kind == Kind::temporary) refuse(temporary());
+    else refuse({550, "5.1.1", "nobody has this address: " + shown});
+    co_return decision;
+  }
+  for (mail::Recipient& one : *found) {
+    set_notify(one, recipient);
+    decision.recipients.push_back(std::move(one));
+  }
+  co_return decision;
+}
+
 net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   RecipientDecision decision;
   const auto refuse = [&](Reply reply) {
@@ -268,6 +315,11 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     decision.reply = std::move(reply);
   };
   const std::string shown = base::printable(recipient.as_given, kReplyTextBytes);
+
+  if (access_.site().rewriting && access_.site().rewriting->is_rewritten(recipient.local_part, recipient.domain)) {
+    decision = co_await returned(std::move(recipient));
+    co_return decision;
+  }
 
   // Step 4: canonical address and destination channel.
   Rewritten rewritten;
@@ -372,11 +424,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept.conversion_tags = effects.conversion_tags;
     kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
     kept.conversion_tags.insert(kept.conversion_tags.end(), final.conversion_tags.begin(), final.conversion_tags.end());
-    kept.notify_given = recipient.notify_given;
-    kept.notify_never = recipient.notify_given && !recipient.notify_success && !recipient.notify_failure && !recipient.notify_delay;
-    kept.notify_success = recipient.notify_success;
-    kept.notify_failure = recipient.notify_failure || !recipient.notify_given;
-    kept.notify_delay = recipient.notify_delay;
+    set_notify(kept, recipient);
     decision.recipients.push_back(std::move(kept));
   }
   if (!kept_any) {

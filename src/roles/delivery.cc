@@ -13,6 +13,7 @@
 #include "policy/channels.h"
 #include "roles/journal_feed.h"
 #include "roles/not_started.h"
+#include "roles/outgoing_mail.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
@@ -92,7 +93,7 @@ class DeliveryRole {
                     [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
                     script_of(),
-                    [this](std::vector<delivery::Outgoing> messages) { return outgoing_->submit_all(std::move(messages)); },
+                    [this](std::vector<delivery::Outgoing> messages) { return send_out(std::move(messages)); },
                     [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
                       return earlier_.has(envelope, recipient.address, submitter_->state().last_death());
                     },
@@ -102,6 +103,7 @@ class DeliveryRole {
                    deliverer_settings(*start.configuration, start.number)),
         verdicts_(reader_, store_, directory_, script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
+        outgoing_mail_(directory_, start.configuration),
         feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan),
         questions_(io, questions.release()) {
     verdicts_.filtering().set_settings(delivery::filter_settings(*start.configuration));
@@ -122,6 +124,7 @@ class DeliveryRole {
       verdicts_.filtering().set_settings(delivery::filter_settings(*configuration));
       notifier_.set_settings(queue::notification_settings(*configuration));
       batch_messages_ = configuration->delivery.batch_messages;
+      outgoing_mail_.set_configuration(configuration);
     });
     link.on_rescan([this] { feed_.rescan(); });
     // What has been claimed is brought to its end: a death would make suspects of it.
@@ -219,6 +222,22 @@ class DeliveryRole {
         return base::log_event(Severity::warning, "discarded-not-removed", {{"id", entry.id}, {"reason", removed.error().what}});
   }
 
+  // Those that can be made ready, together; the others' errors stand in their places.
+  Awaitable<std::vector<Result<void>>> send_out(std::vector<delivery::Outgoing> messages) {
+    std::vector<Result<void>> answers(messages.size());
+    std::vector<delivery::Outgoing> ready;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      answers[i] = co_await outgoing_mail_.prepare(messages[i]);
+      if (!answers[i]) continue;
+      ready.push_back(std::move(messages[i]));
+      places.push_back(i);
+    }
+    auto sent = co_await outgoing_->submit_all(std::move(ready));
+    for (std::size_t i = 0; i < places.size(); ++i) answers[places[i]] = std::move(sent[i]);
+    co_return answers;
+  }
+
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
     co_return co_await policy::resolve(rules_.access(), std::move(address));
   }
@@ -241,6 +260,7 @@ class DeliveryRole {
   delivery::Deliverer deliverer_;
   delivery::Verdicts verdicts_;
   std::size_t batch_messages_;
+  OutgoingMail outgoing_mail_;
   JournalFeed feed_;
   asio::posix::stream_descriptor questions_;
   std::vector<spool::Position> found_;  // by the last scan, not yet looked at

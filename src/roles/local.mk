@@ -12,10 +12,12 @@ libpostern_roles_a_SOURCES = \
   src/roles/not_started.h \
   src/roles/pop3.h src/roles/pop3.cc \
   src/roles/delivery.h src/roles/delivery.cc \
+  src/roles/outgoing_mail.h src/roles/outgoing_mail.cc \
   src/roles/queue.h src/roles/queue.cc \
   src/roles/relay.h src/roles/relay.cc \
   src/roles/resolver.h src/roles/resolver.cc \
   src/roles/rules_in_force.h src/roles/rules_in_force.cc \
+  src/roles/sender_checks.h src/roles/sender_checks.cc \
   src/roles/service_watch.h src/roles/service_watch.cc \
   src/roles/smtp.h src/roles/smtp.cc \
   src/roles/snmp.h src/roles/snmp.cc \

@@ -2,6 +2,7 @@
 #include "roles/rules_in_force.h"
 
 #include "base/log.h"
+#include "roles/outgoing_mail.h"
 
 namespace postern::roles {
 
@@ -25,7 +26,9 @@ void RulesInForce::take_tables(base::Descriptor image) {
 }
 
 void RulesInForce::take_configuration(std::shared_ptr<const conf::Configuration> configuration) {
-  site_ = policy::Site::from(*configuration);
+  auto site = std::make_shared<policy::Site>(*policy::Site::from(*configuration));
+  site->rewriting = sender_rewriting(*configuration);
+  site_ = std::move(site);
   if (observer_ != nullptr) observer_->take_configuration(*configuration, site_);
   configuration_ = std::move(configuration);
 }

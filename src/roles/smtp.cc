@@ -11,6 +11,7 @@
 #include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
+#include "roles/sender_checks.h"
 #include "roles/service_watch.h"
 #include "roles/submitter.h"
 #include "roles/verdicts.h"
@@ -38,9 +39,10 @@ class LargeFile final : public smtp::LargeText {
 // What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
-  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts, Milters& milters,
-                  std::optional<gate::Activity> activity, unsigned child)
-      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), milters_(milters), activity_(std::move(activity)), child_(child) {}
+  ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts,
+                  net::Resolver& resolver, Milters& milters, std::optional<gate::Activity> activity, unsigned child)
+      : rules_(rules), submitter_(submitter), outgoing_(outgoing), throttles_(throttles), verdicts_(verdicts), sender_checks_(resolver),
+        milters_(milters), activity_(std::move(activity)), child_(child) {}
 
   milter::Opener* milters() override { return &milters_; }
 
@@ -106,6 +108,10 @@ class ProcessServices final : public smtp::Services {
     auto decided = co_await verdicts_.decide(*pending, std::move(envelope), each_answered, configuration->delivery.verdict_time);
     co_return counted(std::move(decided), bytes, recipients);
   }
+  bool checks(const policy::SessionFacts& session) override { return SenderChecks::applies(*rules_.configuration(), session); }
+  net::Awaitable<smtp::CheckResult> check(smtp::MessageUnderCheck message) override {
+    co_return co_await sender_checks_.check(rules_.configuration(), message);
+  }
   smtp::Counted count(std::string_view table, const std::string& account) override {
     smtp::Counted counted;
     if (throttles_ == nullptr) return counted;
@@ -167,6 +173,7 @@ class ProcessServices final : public smtp::Services {
   const spool::SharedState& outgoing_;
   gate::Throttles* throttles_;
   Verdicts& verdicts_;
+  SenderChecks sender_checks_;
   Milters& milters_;
   std::optional<gate::Activity> activity_;  // for who watches the server
   std::optional<spool::Deferred> deferred_;  // for orders to the queue, once there was one
@@ -207,7 +214,7 @@ int run_smtp(service::Start& start) {
   std::optional<gate::Activity> activity;
   if (auto memory = start.map("activity", true))
     if (auto attached = gate::Activity::attach(std::move(*memory))) activity.emplace(std::move(*attached));
-  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, milters, std::move(activity), start.number);
+  ProcessServices services(rules, **submitter, *outgoing, outside.throttles(), **verdicts, outside.resolver(), milters, std::move(activity), start.number);
   service::StreamService service(
       io, start, link,
       [&](net::SocketStream& stream, service::SessionContext& context) { return serve(stream, context, services, milters); }, rules.port_access(),

@@ -66,6 +66,7 @@ struct CheckResult {
   };
   std::vector<Part> removed;
   std::optional<policy::Reply> refusal;  // 4xx or 5xx: the message is not taken
+  mail::SenderAuthentication authentication;  // what travels with the envelope
   std::string hold;                      // not empty: the message is held as by flag $H; this says why, for people
   base::Fields log;                      // for the line of the log that says what became of the message
 };

@@ -256,6 +256,7 @@ net::Awaitable<bool> Session::check_message(Transaction& transaction, Examined& 
     examined.refusal = std::move(result.refusal);
     co_return true;
   }
+  transaction.envelope.authentication = std::move(result.authentication);
   if (!result.hold.empty()) {
     transaction.envelope.held = true;
     if (transaction.envelope.held_by.empty()) transaction.envelope.held_by = std::move(result.hold);

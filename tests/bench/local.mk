@@ -87,7 +87,7 @@ bench-tables: all tests/bench/tables_bench
 # The whole decision about a message, tables and all that is around them.
 EXTRA_PROGRAMS += tests/bench/access_bench
 tests_bench_access_bench_SOURCES = tests/bench/access_bench.cc
-tests_bench_access_bench_LDADD = libpostern_policy.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
+tests_bench_access_bench_LDADD = libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_directory.a libpostern_keyfile.a libpostern_conf.a \
   libpostern_mail.a libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(OPENSSL_LIBS)
 CLEANFILES += tests/bench/access_bench
 bench-access: tests/bench/access_bench

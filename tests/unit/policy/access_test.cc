@@ -31,7 +31,13 @@ struct World {
     test::fill(directory);
   }
 
-  [[nodiscard]] Access access() { return {Site::from(configuration), tables, directory, questions, observer}; }
+  std::shared_ptr<const authentication::SenderRewriting> rewriting;
+
+  [[nodiscard]] Access access() {
+    auto site = std::make_shared<Site>(*Site::from(configuration));
+    site->rewriting = rewriting;
+    return {std::move(site), tables, directory, questions, observer};
+  }
   [[nodiscard]] std::shared_ptr<const SessionFacts> facts() const {
     SessionFacts facts;
     facts.id = "test";
@@ -133,7 +139,33 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(lmtp_is_for_local_users);
   CPPUNIT_TEST(addresses_resolve_without_tables);
   CPPUNIT_TEST(each_probe_is_told_once);
+  CPPUNIT_TEST(what_is_returned_to_a_rewritten_sender_goes_to_him);
   CPPUNIT_TEST_SUITE_END();
+
+  // SRS: nobody relays by such an address, and the tables are not asked.
+  void what_is_returned_to_a_rewritten_sender_goes_to_him() {
+    World world(test::kShippedTables);
+    world.rewriting = std::make_shared<const authentication::SenderRewriting>("example.com", std::vector<std::string>{"the secret of this site"}, std::chrono::days(21));
+    const auto now = base::wall_now();
+    const std::string made = world.rewriting->rewritten("friend@elsewhere.example", now).value();
+    CPPUNIT_ASSERT_EQUAL("550 5.7.1 this address takes returned messages only: " + made, World::shown(world.rcpt(made)));
+    world.from_local.clear();
+    world.from_domain.clear();
+    const auto returned = world.rcpt(made);
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(returned));
+    CPPUNIT_ASSERT_EQUAL(std::size_t(1), returned.recipients.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("friend@elsewhere.example"), returned.recipients.front().address);
+    CPPUNIT_ASSERT_EQUAL(std::string("tcp_local"), returned.recipients.front().destination_channel);
+    const std::string local = world.rewriting->rewritten("u1@example.org", now).value();
+    CPPUNIT_ASSERT_EQUAL(std::string("u1@example.org"), world.rcpt(local).recipients.at(0).account);
+    std::string forged = made;
+    forged.replace(forged.find("elsewhere"), 9, "otherhost");
+    CPPUNIT_ASSERT_EQUAL("550 5.1.1 the address was not made here: " + forged, World::shown(world.rcpt(forged)));
+    const std::string old = world.rewriting->rewritten("friend@elsewhere.example", now - std::chrono::days(22)).value();
+    CPPUNIT_ASSERT_EQUAL("550 5.1.1 the address has expired: " + old, World::shown(world.rcpt(old)));
+    CPPUNIT_ASSERT(World::shown(world.rcpt("friend@elsewhere.example")).starts_with("550 5.7.1 Relaying"));
+    CPPUNIT_ASSERT(World::shown(world.rcpt("SRS0=x@elsewhere.example")).starts_with("550 5.7.1 Relaying"));
+  }
 
   void port_access_rows() {
     struct {
