@@ -327,6 +327,7 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   }
   // Whoever sends it on has decided; what a table said of it no longer counts.
   next.discarded = next.released = next.restored = false;
+  next.forwarded = true;
   auto sent = co_await send_on(job, progress.index, number, std::move(next), std::string(kDeliveredTo) + ": " + recipient.address + "\r\n", action.message);
   if (!sent) co_return sent.error();
   progress.sent_on = true;

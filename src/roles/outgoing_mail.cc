@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 namespace postern::roles {
 namespace {
 
@@ -20,6 +22,13 @@ constexpr std::size_t kSecretFileBytes = 16384;
 
 SigningKey key_of(const std::string& domain, const directory::SigningKey& key) {
   return {domain, key.selector, key.type == directory::SigningKey::Type::rsa ? authentication::KeyType::rsa : authentication::KeyType::ed25519};
+}
+
+// Whether somebody here got it and sends it on, by a filter, an alias or his account. A host that we only pass mail on for knows us.
+bool is_forwarded(const mail::Envelope& envelope) {
+  return envelope.forwarded || std::any_of(envelope.recipients.begin(), envelope.recipients.end(), [](const mail::Recipient& one) {
+           return !one.original.empty() && !base::equal_ignoring_case(one.original, one.address);
+         });
 }
 
 std::int64_t seconds_now() { return base::to_microseconds(base::wall_now()) / 1'000'000; }
@@ -70,7 +79,7 @@ Awaitable<Result<void>> OutgoingMail::prepare(delivery::Outgoing& message) {
     auto done = co_await seal(message);
     if (!done) base::log_event(base::Severity::warning, "not-sealed", {{"id", message.first.id}, {"reason", done.error().what}});
   }
-  if (rewriting_ && !message.first.reverse_path.empty()) {
+  if (rewriting_ && !message.first.reverse_path.empty() && is_forwarded(message.first)) {
     auto done = co_await rewrite_sender(message.first);
     if (!done) base::log_event(base::Severity::warning, "sender-not-rewritten", {{"id", message.first.id}, {"from", message.first.reverse_path}, {"reason", done.error().what}});
   }
