@@ -63,6 +63,7 @@ class Exim:
         self.program = exim_program()[0]
         self.directory = os.path.join(directory, "exim")
         os.makedirs(self.directory)
+        os.chmod(directory, 0o755)
         owner = pwd.getpwnam("Debian-exim")
         os.chown(self.directory, owner.pw_uid, owner.pw_gid)
         self.port, self.refusing_port = testing.free_port(), testing.free_port()
@@ -79,6 +80,7 @@ smtp_accept_max_per_host = ${if eq{$received_port}{%(refusing)d}{1}{2000}}
 host_lookup =
 rfc1413_query_timeout = 0s
 deliver_drop_privilege = true
+keep_environment =
 """ + options + "\nbegin acl\n" + acl + "\nbegin routers\n" + routers + "\nbegin transports\n" + transports + "\n")
                        % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
         os.chmod(configuration, 0o644)

@@ -39,7 +39,7 @@ def exim():
                            routers="keep:\n  driver = accept\n  domains = exim.example\n  local_parts = user\n  transport = keep\n"
                                    "nobody:\n  driver = redirect\n  domains = exim.example\n  allow_fail\n  data = :fail: nobody of this name\n"
                                    "clear:\n" + route + "  local_parts = clear\n  transport = clear\nencrypted:\n" + route + "  transport = encrypted\n",
-                           transports="keep:\n  driver = appendfile\n  directory = %(directory)s/mail/$local_part\n  maildir_format\n  create_directory\n"
+                           transports="keep:\n  driver = appendfile\n  directory = %(directory)s/mail/user\n  maildir_format\n  create_directory\n"
                                       "clear:\n" + smtp + "  hosts_avoid_tls = *\nencrypted:\n" + smtp + "  hosts_require_tls = *\n  tls_try_verify_hosts =\n")
 
 
