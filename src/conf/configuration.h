@@ -321,15 +321,6 @@ struct MilterAddress {
 // same); the host is an address or "localhost". Kind::invalid with the reason.
 Result<MilterAddress> milter_address(std::string_view text);
 
-// Limits of each program that the conversion channel starts (access-control.md 7).
-struct Conversion {
-  std::chrono::seconds time{300};                          // then it is killed, with all that it has started
-  std::chrono::seconds cpu_time{60};
-  std::uint64_t memory_bytes = 2ULL * 1024 * 1024 * 1024;  // of address space, a process
-  std::uint64_t file_bytes = 256 * 1024 * 1024;            // of each file that it writes
-  unsigned processes = 64;                                 // that it may have with its own
-};
-
 struct Pop3Limits {
   std::size_t command_bytes = 512;
   unsigned errors = 20;
@@ -467,7 +458,6 @@ struct Children {
   unsigned managesieve = 1;
   unsigned delivery = 0;  // 0: one a core
   unsigned relay = 1;
-  unsigned conversion = 0;  // 0: there is no conversion channel, and the table CONVERSIONS is not asked
   std::chrono::seconds age{86400};       // then replaced
   std::uint64_t sessions = 1000000;      // served, then replaced
 };
@@ -585,7 +575,6 @@ struct Configuration {
   Quota quota;
   Queue queue;
   Relay relay;
-  Conversion conversion;
   std::vector<Milter> milters;
   Pop3Limits pop3;
   ManageSieveLimits managesieve;

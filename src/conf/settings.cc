@@ -84,12 +84,6 @@ const Setting kSettings[] = {
   {"milters.*.end_of_message_time", Type::duration, "300000", 100, 3600'000, "ms", "", running, &milter<&Milter::end_of_message_time>},
   {"milters.*.when_down", Type::word, "tempfail", 0, 0, "", "tempfail|accept|reject", running, &milter<&Milter::when_down>},
 
-  {"conversion.time", Type::duration, "300", 1, 3600, "s", "", running, &server<&C::conversion, &Conversion::time>},
-  {"conversion.cpu_time", Type::duration, "60", 1, 3600, "s", "", running, &server<&C::conversion, &Conversion::cpu_time>},
-  {"conversion.memory_bytes", Type::size, "2 GiB", 16 * kMiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::memory_bytes>},
-  {"conversion.file_bytes", Type::size, "256 MiB", 64 * kKiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::file_bytes>},
-  {"conversion.processes", Type::number, "64", 1, 10'000, "processes", "", running, &server<&C::conversion, &Conversion::processes>},
-
   {"filter_discard", Type::number, "1", 1, 2, "", "", running, &server<&C::filters, &Filters::discard>},
   {"filter_jettison", Type::number, "1", 1, 2, "", "", running, &server<&C::filters, &Filters::jettison>},
   {"filters.directory", Type::text, "", 1, 4000, "", "", running, &server<&C::filters, &Filters::directory>},
@@ -414,7 +408,6 @@ const Setting kSettings[] = {
   {"children.managesieve", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::managesieve>},
   {"children.delivery", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::delivery>},
   {"children.relay", Type::number, "1", 1, 64, "children", "", running, &server<&C::children, &Children::relay>},
-  {"children.conversion", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::conversion>},
   {"children.age", Type::duration, "86400", 1, 365 * kDay, "s", "", running, &server<&C::children, &Children::age>},
   {"children.sessions", Type::number, "1000000", 1, 1'000'000'000'000, "sessions", "", running, &server<&C::children, &Children::sessions>},
 

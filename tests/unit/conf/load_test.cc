@@ -936,7 +936,6 @@ class LoadTest : public CppUnit::TestFixture {
     has(bad, {line + 4, "milters.none", "other than \"none\""});
     has(bad, {line + 5, "milters.c.when_down", "\"tempfail\", \"accept\", \"reject\""});
     has(bad, {line + 5, "milters.c.command_time", "found 5"});
-    has(conf::load_text(kSmtp + "conversion = { time = 0; cpu_time = 3601; memory_bytes = 5; file_bytes = 5; processes = 0; };\nchildren = { conversion = 65; };\n", "t.conf"), {line + 1, "conversion.processes", "found 0"});
   }
 
   void addresses_of_milters() {
