@@ -3,6 +3,10 @@
 mibsdir = $(pkgdatadir)/mibs
 dist_mibs_DATA = share/postern/mibs/POSTERN-MIB.txt
 
+# What Postern reads of an LDAP directory, for OpenLDAP (doc/guide/accounts-from-ldap.md).
+ldapschemadir = $(pkgdatadir)/ldap
+dist_ldapschema_DATA = share/postern/ldap/postern.ldif share/postern/ldap/postern.schema
+
 # Filter templates (access-control.md 6.5); each is checked by tests/unit/sieve.
 templatesdir = $(pkgdatadir)/templates
 dist_templates_DATA = \

@@ -9,6 +9,7 @@ libpostern_base_a_SOURCES = \
   src/base/helper_thread.h \
   src/base/kill_point.h src/base/kill_point.cc \
   src/base/log.h src/base/log.cc \
+  src/base/percent.h src/base/percent.cc \
   src/base/random.h src/base/random.cc \
   src/base/result.h src/base/result.cc \
   src/base/shared_memory.h src/base/shared_memory.cc \

@@ -49,6 +49,8 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     std::shared_ptr<const Domain> domain;
     std::shared_ptr<const Account> account;
     std::shared_ptr<const Alias> alias;
+    // For answers from outside the database, for which no generation moves (directory/outside.h).
+    std::optional<std::chrono::steady_clock::time_point> until;
   };
 
   enum class What : char { domain = 'd', account = 'a' };
@@ -64,6 +66,7 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     if (!answer) co_return answer.error();
     auto found = self->read(what, *answer, name);
     if (!found) co_return found.error();
+    if (const auto good_for = number_in(*answer, "good_for_ms")) found->until = std::chrono::steady_clock::now() + std::chrono::milliseconds(*good_for);
     self->keep(key, *found, generation);
     co_return *found;
   }
@@ -136,6 +139,13 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     }
     const auto at = entries_.find(key);
     if (at == entries_.end()) return nullptr;
+    if (at->second->found.until && *at->second->found.until <= std::chrono::steady_clock::now()) {
+      const auto place = at->second;
+      bytes_ -= place->bytes;
+      entries_.erase(at);
+      order_.erase(place);
+      return nullptr;
+    }
     order_.splice(order_.begin(), order_, at->second);
     return &at->second->found;
   }
@@ -381,6 +391,17 @@ net::Awaitable<Result<std::optional<std::string>>> Client::script_of(std::string
   request["ask"] = "account-script";
   request["name"] = account;
   request["script"] = name;
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  co_return text_in(*answer, "text");
+}
+
+net::Awaitable<Result<std::optional<std::string>>> Client::ldap_url(std::string url) {
+  // What is not UTF-8 could not travel.
+  if (!base::is_utf8(url)) co_return Error{Kind::invalid, "not UTF-8"};
+  object request;
+  request["ask"] = "ldap-url";
+  request["url"] = url;
   const auto answer = co_await State::ask(state_, std::move(request));
   if (!answer) co_return answer.error();
   co_return text_in(*answer, "text");

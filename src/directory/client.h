@@ -6,7 +6,8 @@
 // The cache holds what was found and what was not, keyed by (kind of question, name), where one question asks for
 // an account or the alias of that name; it is valid while the directory's
 // generation in shared memory stands still, and is emptied as a whole when that moves. The generation is read before a
-// question is sent, so an answer that crosses a change is never kept. Verifications and scripts are not cached.
+// question is sent, so an answer that crosses a change is never kept. What comes from an LDAP directory, for which no generation moves, also
+// says how long it may be kept. Verifications and scripts are not cached.
 //
 // Failure: the directory away (reconnected at the next question, at most once every 100 ms), an answer later than the time
 // limit, too many questions under way: Kind::temporary. A bad frame from the directory ends the connection.
@@ -57,6 +58,9 @@ class Client final : public Lookups {
 
   // The text of an account's script, for a filter that includes it; nothing if there is none of that name. Not cached.
   net::Awaitable<Result<std::optional<std::string>>> script_of(std::string account, std::string name);
+
+  // What an ldap: URL of a template finds (access-control.md 1.5.3); nothing if there is none, or this site has no LDAP. Not cached.
+  net::Awaitable<Result<std::optional<std::string>>> ldap_url(std::string url);
 
   // For tests and status: answers in the cache, questions sent so far.
   [[nodiscard]] std::size_t cached() const;

@@ -33,6 +33,26 @@ std::string record_of_nobody(unsigned scram_iterations) {
   return encode(record);
 }
 
+// The name in the first message of SCRAM (RFC 5802 section 7), and nothing in later ones.
+std::optional<std::string> scram_name(std::string_view message) {
+  if (!message.starts_with("n,") && !message.starts_with("y,") && !message.starts_with("p=")) return std::nullopt;
+  for (const std::string_view part : base::split(message, ',')) {
+    if (!part.starts_with("n=")) continue;
+    std::string name;
+    for (std::size_t i = 2; i < part.size(); ++i) {
+      const std::string_view rest = part.substr(i);
+      if (!rest.starts_with("=2C") && !rest.starts_with("=3D")) {
+        name += part[i];
+        continue;
+      }
+      name += rest[1] == '2' ? ',' : '=';
+      i += 2;
+    }
+    return name;
+  }
+  return std::nullopt;
+}
+
 object kind_answer(std::string_view kind) {
   object answer;
   answer["kind"] = kind;
@@ -41,8 +61,8 @@ object kind_answer(std::string_view kind) {
 
 }  // namespace
 
-Logins::Logins(net::asio::io_context& io, Database& database, Handles& handles, const LoginSettings& settings)
-    : database_(database), handles_(handles), settings_(settings),
+Logins::Logins(net::asio::io_context& io, Database& database, Outside& outside, Handles& handles, const LoginSettings& settings)
+    : database_(database), outside_(outside), handles_(handles), settings_(settings),
       verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)),
       nobody_(record_of_nobody(settings.scram_iterations)) {}
 
@@ -91,6 +111,7 @@ bool Logins::begin(const Peer& peer, std::uint64_t id, const object& request) {
   Exchange exchange;
   exchange.peer = peer;
   exchange.until = std::chrono::steady_clock::now() + settings_.exchange_time;
+  exchange.scram = base::starts_with_ignoring_case(*mechanism, "SCRAM-");
   exchange.service = text_in(request, "service").value_or("");
   exchange.wants_handle = truth_in(request, "wants_handle").value_or(false) || changes_scripts(exchange.service);
   if (const auto* const addresses = request.if_contains("certificate_addresses"); addresses != nullptr && addresses->is_array())
@@ -100,7 +121,7 @@ bool Logins::begin(const Peer& peer, std::uint64_t id, const object& request) {
   const std::string name = base::upper(*mechanism);
   // The session has refused these already; a mistake there must not open anything.
   const bool fits = ((name != "PLAIN" && name != "LOGIN") || password_allowed) && (name != "EXTERNAL" || !exchange.certificate_addresses.empty());
-  if (fits) exchange.session = SaslSession::begin(name, facts, [this](const std::string& who, ScramDigest digest) { return find_secret(who, digest); });
+  if (fits) exchange.session = SaslSession::begin(name, facts, [this, number = last_ + 1](const std::string& who, ScramDigest digest) { return find_secret(number, who, digest); });
   if (!exchange.session) {
     send(peer, id, kind_answer("malformed"));
     return true;
@@ -115,7 +136,7 @@ bool Logins::step(const Peer& peer, std::uint64_t id, const object& request) {
   const auto bytes = from_hex(text_in(request, "response_hex").value_or(""));
   if (!number || !bytes) return false;
   const auto at = exchanges_.find(*number);
-  if (at == exchanges_.end() || at->second.peer.lock() != peer || at->second.until < std::chrono::steady_clock::now()) {
+  if (at == exchanges_.end() || at->second.peer.lock() != peer || at->second.waiting || at->second.until < std::chrono::steady_clock::now()) {
     fail(peer, id, "the login took too long, or was begun elsewhere");
     return true;
   }
@@ -146,13 +167,16 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
     const bool empty = response && response->empty();
     exchanges_.erase(at);
     if (!empty) return send(peer, id, kind_answer("malformed"));
-    const auto found = record(login.name);
-    if (!found) return fail(peer, id, found.error().what);
-    if (!*found) return refuse(login, "unknown");
-    // Disabled since it was proved.
-    if (const auto refusal = login_refusal((*found)->account, login.service); !refusal.empty()) return refuse(login, refusal);
-    return accept(login, (*found)->account);
+    const std::string name = login.name;
+    return find(name, [this, login = std::move(login)](const Result<std::optional<Found>>& found) {
+      if (!found) return fail(login.peer, login.id, found.error().what);
+      if (!*found) return refuse(login, "unknown");
+      // Disabled since it was proved.
+      if (const auto refusal = login_refusal((*found)->record.account, login.service); !refusal.empty()) return refuse(login, refusal);
+      accept(login, (*found)->record.account);
+    });
   }
+  if (response && fetch_first(at, peer, id, *response)) return;
   Outcome outcome = exchange.session->step(response);
   login.name = outcome.name;
   login.authorization = outcome.authorization;
@@ -175,58 +199,98 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
   }
 }
 
-void Logins::prove(Exchanges::iterator at, Login login, const Outcome& outcome) {
+bool Logins::fetch_first(Exchanges::iterator at, const Peer& peer, std::uint64_t id, std::string_view response) {
   Exchange& exchange = at->second;
-  const auto over = [&] { exchanges_.erase(at); };
-  if (outcome.name.empty()) {
-    auto name = by_certificate(exchange.certificate_addresses, login.authorization);
-    login.name = exchange.certificate_addresses.empty() ? std::string() : exchange.certificate_addresses.front();
-    login.authorization.clear();
-    if (!name || name->empty()) {
-      over();
-      return name ? refuse(login, "certificate") : fail(login.peer, login.id, name.error().what);
+  if (outside_.source() == nullptr || !exchange.scram || exchange.looked_up) return false;
+  const auto name = scram_name(response);
+  const auto canonical = name ? canonical_account(*name) : Result<std::string>(Error{});
+  if (!canonical || !outside_.has(*canonical)) return false;
+  exchange.waiting = true;
+  find(*canonical, [this, number = at->first, peer, id, text = std::string(response)](Result<std::optional<Found>> found) {
+    const auto again = exchanges_.find(number);
+    if (again == exchanges_.end()) return fail(peer, id, "the login was given up");
+    again->second.waiting = false;
+    if (!found) {
+      exchanges_.erase(again);
+      return fail(peer, id, found.error().what);
     }
-    login.name = std::move(*name);
-  }
-  const auto canonical = canonical_account(login.name);
-  const auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
-  std::string_view refusal;
-  if (found) {
-    if (!*found) refusal = "unknown";
-    else if (!is_own(login.name, login.authorization)) refusal = "authorization";
-    else refusal = login_refusal((*found)->account, login.service);
-  }
-  if (!found || !refusal.empty()) {
-    over();
-    return found ? refuse(login, refusal) : fail(login.peer, login.id, found.error().what);
-  }
-  if (outcome.data.empty()) {
-    over();
-    return accept(login, (*found)->account);
-  }
-  exchange.session = nullptr;
-  exchange.proved = *canonical;
-  object answer = kind_answer("challenge");
-  answer["exchange"] = at->first;
-  answer["data_hex"] = to_hex(outcome.data);
-  send(login.peer, login.id, std::move(answer));
+    again->second.looked_up = true;
+    if (*found) again->second.outside = std::move((*found)->record);
+    proceed(again, peer, id, text);
+  });
+  return true;
 }
 
-Result<std::string> Logins::by_certificate(const std::vector<std::string>& addresses, const std::string& authorization) {
+void Logins::prove(Exchanges::iterator at, Login login, const Outcome& outcome) {
+  Exchange& exchange = at->second;
+  exchange.session = nullptr;
+  exchange.waiting = true;
+  const std::uint64_t number = at->first;
+  if (!outcome.name.empty()) return prove_account(number, std::move(login), outcome.data);
+  const std::vector<std::string> addresses = exchange.certificate_addresses;
+  const std::string authorization = std::exchange(login.authorization, {});
+  login.name = addresses.empty() ? std::string() : addresses.front();
+  by_certificate(addresses, 0, authorization, [this, number, login = std::move(login), data = outcome.data](Result<std::string> name) mutable {
+    if (name && !name->empty()) {
+      login.name = std::move(*name);
+      return prove_account(number, std::move(login), data);
+    }
+    exchanges_.erase(number);
+    if (name) refuse(login, "certificate");
+    else fail(login.peer, login.id, name.error().what);
+  });
+}
+
+void Logins::prove_account(std::uint64_t exchange, Login login, const std::string& data) {
+  const auto canonical = canonical_account(login.name);
+  const std::string name = canonical ? *canonical : std::string();
+  const auto proved = [this, exchange, login = std::move(login), data, name](const Result<std::optional<Found>>& found) {
+    const auto at = exchanges_.find(exchange);
+    if (at == exchanges_.end()) return fail(login.peer, login.id, "the login was given up");
+    std::string_view refusal;
+    if (found) {
+      if (!*found) refusal = "unknown";
+      else if (!is_own(login.name, login.authorization)) refusal = "authorization";
+      else refusal = login_refusal((*found)->record.account, login.service);
+    }
+    if (!found || !refusal.empty()) {
+      exchanges_.erase(at);
+      return found ? refuse(login, refusal) : fail(login.peer, login.id, found.error().what);
+    }
+    if (data.empty()) {
+      exchanges_.erase(at);
+      return accept(login, (*found)->record.account);
+    }
+    at->second.waiting = false;
+    at->second.proved = name;
+    object answer = kind_answer("challenge");
+    answer["exchange"] = at->first;
+    answer["data_hex"] = to_hex(data);
+    send(login.peer, login.id, std::move(answer));
+  };
+  if (canonical) find(name, proved);
+  else proved(std::optional<Found>());
+}
+
+void Logins::by_certificate(std::vector<std::string> addresses, std::size_t next, std::string authorization, std::function<void(Result<std::string>)> then) {
   const auto wanted = authorization.empty() ? Result<std::string>(std::string()) : canonical_account(authorization);
-  if (!wanted) return std::string();
-  for (const std::string& address : addresses) {
-    const auto name = canonical_account(address);
+  if (!wanted) return then(std::string());
+  for (; next < addresses.size(); ++next) {
+    const auto name = canonical_account(addresses[next]);
     if (!name || (!wanted->empty() && *name != *wanted)) continue;
-    const auto found = record(*name);
-    if (!found) return found.error();
-    if (*found) return *name;
+    const std::string known = *name;
+    return find(known, [this, addresses = std::move(addresses), next, authorization = std::move(authorization), then = std::move(then),
+                        known](const Result<std::optional<Found>>& found) {
+      if (!found) return then(found.error());
+      if (*found) return then(known);
+      by_certificate(addresses, next + 1, authorization, then);
+    });
   }
-  return std::string();
+  then(std::string());
 }
 
 // The same questions are asked of the database, and the same work done, whether the account exists or not.
-Result<ScramSecret> Logins::find_secret(const std::string& name, ScramDigest digest) {
+Result<ScramSecret> Logins::find_secret(std::uint64_t exchange, const std::string& name, ScramDigest digest) {
   if (!site_secret_) {
     auto secret = database_.site_secret();
     if (!secret) return Error{Kind::temporary, secret.error().what};
@@ -235,24 +299,72 @@ Result<ScramSecret> Logins::find_secret(const std::string& name, ScramDigest dig
   const auto canonical = canonical_account(name);
   const std::string& known_as = canonical ? *canonical : name;
   ScramSecret made_up = made_up_scram_secret(digest, known_as, *site_secret_, settings_.scram_iterations);
-  const auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
+  const auto at = exchanges_.find(exchange);
+  const bool fetched = at != exchanges_.end() && at->second.looked_up;
+  const auto found = fetched ? Result<std::optional<AccountRecord>>(at->second.outside)
+                             : canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
   if (!found) return found.error();
   if (!*found) return made_up;
   auto secret = read_scram_secret(digest, digest == ScramDigest::sha1 ? (*found)->scram_sha1 : (*found)->scram_sha256);
   return secret ? std::move(*secret) : std::move(made_up);
 }
 
+void Logins::find(const std::string& name, Then then) {
+  if (!outside_.has(name)) {
+    auto found = record(name);
+    if (!found) return then(found.error());
+    if (!*found) return then(std::optional<Found>());
+    return then(std::optional(Found{std::move(**found), false, {}}));
+  }
+  outside_.source()->find_for_login(name, [weak = std::weak_ptr(self_), then = std::move(then)](Result<std::optional<AccountSource::LoginAccount>> found) {
+    if (!weak.lock()) return;
+    if (!found) return then(found.error());
+    if (!*found) return then(std::optional<Found>());
+    then(std::optional(Found{std::move((*found)->record), true, std::move((*found)->entry)}));
+  });
+}
+
+void Logins::finish_password(const Login& login, const Account& account) {
+  if (!is_own(login.name, login.authorization)) return refuse(login, "authorization");
+  if (const auto refusal = login_refusal(account, login.service); !refusal.empty()) return refuse(login, refusal);
+  accept(login, account);
+}
+
+// A name that nobody has is checked in the same way, by the same server.
+void Logins::check_outside(const Login& login, std::optional<Found> found, std::string password) {
+  std::string entry = found ? found->entry : std::string();
+  outside_.source()->check_password(std::move(entry), std::move(password), [weak = std::weak_ptr(self_), login, found = std::move(found)](const Result<bool>& right) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (!right) return fail(login.peer, login.id, right.error().what);
+    if (!found) return refuse(login, "unknown");
+    if (!*right) return refuse(login, "password");
+    (*self)->finish_password(login, found->record.account);
+  });
+}
+
 void Logins::check_password(Login login, std::string password) {
   const auto canonical = canonical_account(login.name);
-  auto found = canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
-  if (!found) {
-    wipe(password);
-    return fail(login.peer, login.id, found.error().what);
-  }
-  const auto entry = *found ? std::make_shared<const AccountRecord>(std::move(**found)) : nullptr;
+  const bool outside = canonical && outside_.has(*canonical) && outside_.source()->checks_passwords();
+  // One copy, which whoever has the last word wipes.
+  const auto secret = std::make_shared<std::string>(std::move(password));
+  const auto check = [this, login = std::move(login), secret, outside](Result<std::optional<Found>> found) {
+    if (!found) {
+      wipe(*secret);
+      return fail(login.peer, login.id, found.error().what);
+    }
+    if (outside) return check_outside(login, std::move(*found), std::move(*secret));
+    const bool is_outside = *found && (*found)->is_outside;
+    check_hash(login, *found ? std::make_shared<const AccountRecord>(std::move((*found)->record)) : nullptr, std::move(*secret), !is_outside);
+  };
+  if (canonical) find(*canonical, check);
+  else check(std::optional<Found>());
+}
+
+void Logins::check_hash(Login login, std::shared_ptr<const AccountRecord> entry, std::string password, bool may_upgrade) {
   std::string hash = entry ? entry->password_hash : std::string();
   std::optional<Verifier::Upgrade> upgrade;
-  if (settings_.upgrade_passwords && entry) {
+  if (may_upgrade && settings_.upgrade_passwords && entry) {
     const auto stale = [&](ScramDigest digest, const std::string& text) {
       const auto secret = read_scram_secret(digest, text);
       return !secret || secret->iterations != settings_.scram_iterations;
@@ -270,9 +382,7 @@ void Logins::check_password(Login login, std::string password) {
     if (outcome == Verifier::Outcome::too_late) return fail(login.peer, login.id, std::string(kBusy));
     if (!entry) return refuse(login, "unknown");
     if (outcome != Verifier::Outcome::matches) return refuse(login, "password");
-    if (!is_own(login.name, login.authorization)) return refuse(login, "authorization");
-    if (const auto refusal = login_refusal(entry->account, login.service); !refusal.empty()) return refuse(login, refusal);
-    (*self)->accept(login, entry->account);
+    (*self)->finish_password(login, entry->account);
   };
   if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(peer, id, std::string(kBusy));
 }

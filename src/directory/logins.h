@@ -10,6 +10,7 @@
 // Kind::temporary. Limits: LoginSettings; an exchange that nobody ends is dropped after its time.
 #include "directory/database.h"
 #include "directory/handles.h"
+#include "directory/outside.h"
 #include "directory/sasl.h"
 #include "directory/verifier.h"
 #include "net/asio.h"
@@ -39,8 +40,8 @@ class Logins {
  public:
   using Peer = std::shared_ptr<net::FramePeer>;
 
-  // `database` and `handles` must outlive it.
-  Logins(net::asio::io_context& io, Database& database, Handles& handles, const LoginSettings& settings);
+  // All must outlive it.
+  Logins(net::asio::io_context& io, Database& database, Outside& outside, Handles& handles, const LoginSettings& settings);
   ~Logins();
   Logins(const Logins&) = delete;
   Logins& operator=(const Logins&) = delete;
@@ -70,7 +71,18 @@ class Logins {
     std::vector<std::string> certificate_addresses;
     std::unique_ptr<SaslSession> session;  // none: it is proved, and the client has yet to confirm what was said last
     std::string proved;                    // by whom
+    bool scram = false;
+    bool waiting = false;                  // for an account that is asked for outside; no step is taken meanwhile
+    bool looked_up = false;                // it was, for SCRAM: `outside` is what was found
+    std::optional<AccountRecord> outside;
   };
+  // An account, from the database or from outside; `entry` is for the latter.
+  struct Found {
+    AccountRecord record;
+    bool is_outside = false;
+    std::string entry;
+  };
+  using Then = std::function<void(Result<std::optional<Found>>)>;
   using Exchanges = std::map<std::uint64_t, Exchange>;
 
   bool verify(const Peer& peer, std::uint64_t id, const boost::json::object& request);
@@ -81,13 +93,24 @@ class Logins {
   void check_password(Login login, std::string password);
   // Who proved it in another way than by a password.
   void prove(Exchanges::iterator at, Login login, const SaslSession::Outcome& outcome);
-  // The account whose address is in the certificate, and that the client asks for if it asks for one. Empty: none.
-  Result<std::string> by_certificate(const std::vector<std::string>& addresses, const std::string& authorization);
-  Result<ScramSecret> find_secret(const std::string& name, ScramDigest digest);
+  void prove_account(std::uint64_t exchange, Login login, const std::string& data);
+  // The account whose address is in the certificate, and that the client asks for if it asks for one: the first from `next` on. Empty: none.
+  void by_certificate(std::vector<std::string> addresses, std::size_t next, std::string authorization, std::function<void(Result<std::string>)> then);
+  Result<ScramSecret> find_secret(std::uint64_t exchange, const std::string& name, ScramDigest digest);
+  // Fetches an account from outside before a step of SCRAM needs its secrets. False: nothing has to be fetched.
+  bool fetch_first(Exchanges::iterator at, const Peer& peer, std::uint64_t id, std::string_view response);
+  // Against the hash of a record; none: it takes as long. `may_upgrade`: what is stored may be brought up to date.
+  void check_hash(Login login, std::shared_ptr<const AccountRecord> entry, std::string password, bool may_upgrade);
+  // By the source itself.
+  void check_outside(const Login& login, std::optional<Found> found, std::string password);
+  // What a password that was right leads to.
+  void finish_password(const Login& login, const Account& account);
   void keep_secrets(const std::string& name, const std::string& earlier_hash, const PasswordSecrets& secrets);
 
   // A record that can't be read is logged. For a name that nobody has another one is read, so that it takes as long.
   Result<std::optional<AccountRecord>> record(const std::string& name);
+  // Finds an account by its canonical name, wherever it is: at once if it is in the database. `then` is not called if this is gone.
+  void find(const std::string& name, Then then);
   static bool is_own(const std::string& name, const std::string& authorization);
   void accept(const Login& login, const Account& account);
   static void refuse(const Login& login, std::string_view reason);
@@ -96,6 +119,7 @@ class Logins {
   void drop_stale();
 
   Database& database_;
+  Outside& outside_;
   Handles& handles_;
   const LoginSettings settings_;
   std::unique_ptr<Verifier> verifier_;  // none once stopped

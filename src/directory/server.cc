@@ -5,6 +5,7 @@
 #include "directory/administration.h"
 #include "directory/handles.h"
 #include "directory/logins.h"
+#include "directory/outside.h"
 #include "directory/protocol.h"
 #include "directory/signing.h"
 #include "net/frame_server.h"
@@ -33,7 +34,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
         limits_(settings.limits),
         signers_(settings.signers),
         signer_(database),
-        logins_(io, database, handles_, settings.logins),
+        outside_(database, settings.source),
+        logins_(io, database, outside_, handles_, settings.logins),
         server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
 
@@ -56,6 +58,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     const auto ask = text_in(request, "ask");
     if (!id || !ask) return false;
     if (Logins::is_login(*ask)) return logins_.answer(peer, *id, *ask, request);
+    if (outside_.look_up(peer, *id, *ask, request)) return true;
     object answer;
     if (*ask == "domain" || *ask == "account" || *ask == "account-script") {
       auto found = look_up(database_, request);
@@ -64,11 +67,14 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     } else if (*ask == "dkim-sign") {
       answer = signature(peer, request);
     } else if (request.contains("handle")) {
+      if (own_script_outside(peer, *id, request)) return true;
       auto done = own_scripts(peer, request);
       if (!done) return false;
       answer = std::move(*done);
     } else if (!peer->administrator()) {
       answer = error_answer({Kind::denied, "only root and the owner of the base directory may administer"});
+    } else if (const auto elsewhere = refuse_elsewhere(*ask, request)) {
+      answer = error_answer(*elsewhere);
     } else if (auto done = administer(database_, request, limits_)) {
       if (done->changed) {
         generations_.raise_directory();
@@ -87,6 +93,14 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     return true;
   }
 
+  // What would be added where nobody looks: the accounts of the domain are in LDAP.
+  std::optional<Error> refuse_elsewhere(const std::string& ask, const object& request) {
+    if ((ask != "account-add" && ask != "alias-add") || outside_.source() == nullptr) return std::nullopt;
+    const auto name = canonical_alias(text_in(request, "name").value_or(""));
+    if (!name || !outside_.source()->has(name->substr(name->rfind('@') + 1))) return std::nullopt;
+    return Error{Kind::denied, *name + ": the accounts of this domain are in an LDAP directory (ldap.domains)"};
+  }
+
   static void log_change(const std::string& what, const object& request, uid_t user) {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
   }
@@ -102,6 +116,17 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     object answer;
     answer["signature_hex"] = to_hex(*made);
     return answer;
+  }
+
+  // The same for accounts that are not in the database. False: it is none of these.
+  bool own_script_outside(const Peer& peer, std::uint64_t id, const object& request) {
+    const auto account = handles_.account(peer, text_in(request, "handle").value_or(""));
+    if (!account || !outside_.has(*account)) return false;
+    outside_.own_script(peer, id, *account, request, limits_, [this, account = *account](std::string_view change) {
+      generations_.raise_directory();
+      base::log_event(base::Severity::info, "script-change", {{"change", change}, {"account", account}, {"script", kMainScript}});
+    });
+    return true;
   }
 
   // What somebody who logged in asks about the own scripts. Nothing if it is no such question.
@@ -129,6 +154,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   const Limits limits_;
   const std::vector<uid_t> signers_;
   Signer signer_;
+  Outside outside_;
   Handles handles_;
   Logins logins_;
   net::FrameServer server_;

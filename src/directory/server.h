@@ -11,6 +11,7 @@
 // After each committed change, and at start(), the generation is raised; only then is the change confirmed.
 //
 // Failure: a record that can't be read is an error for who asked for it, and is logged. Limits: ServerSettings.
+#include "directory/account_source.h"
 #include "directory/database.h"
 #include "directory/generation.h"
 #include "directory/logins.h"
@@ -33,6 +34,7 @@ struct ServerSettings {
   std::size_t question_bytes = 64 * 1024;  // longest frame from a user, but for what a script of the longest size needs; from an
                                            // administrator net::kMaxFrameBytes
   Limits limits;
+  AccountSource* source = nullptr;    // accounts that are not in the database, if there are any; must outlive the server
 };
 
 class Server {

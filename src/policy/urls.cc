@@ -2,6 +2,7 @@
 #include "policy/urls.h"
 
 #include "base/descriptor.h"
+#include "base/percent.h"
 #include "base/text.h"
 #include "mail/charset.h"
 #include "policy/sequences.h"
@@ -15,32 +16,9 @@
 namespace postern::policy {
 namespace {
 
-std::optional<unsigned> hexadecimal(char c) {
-  if (base::is_digit(c)) return static_cast<unsigned>(c - '0');
-  const char lower = base::ascii_lower(c);
-  if (lower >= 'a' && lower <= 'f') return static_cast<unsigned>(lower - 'a' + 10);
-  return std::nullopt;
-}
-
 Error wrong(const char* expected) { return {Kind::invalid, std::string("expected ") + expected}; }
 
 }  // namespace
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (text.size() - i < 3) return std::nullopt;
-    const auto high = hexadecimal(text[i + 1]), low = hexadecimal(text[i + 2]);
-    if (!high || !low) return std::nullopt;
-    out += static_cast<char>(*high << 4 | *low);
-    i += 2;
-  }
-  return out;
-}
 
 std::string url_scheme(std::string_view url) {
   const auto colon = url.find(':');
@@ -53,7 +31,7 @@ Result<std::string> text_of_data_url(std::string_view url) {
   const auto colon = url.find(':'), comma = url.find(',');
   if (comma == std::string_view::npos || comma < colon) return wrong(kForm);
   const std::string type = base::lower(url.substr(colon + 1, comma - colon - 1));
-  auto text = percent_decoded(url.substr(comma + 1));
+  auto text = base::percent_decoded(url.substr(comma + 1));
   if (!text) return wrong("two hexadecimal digits behind each percent sign");
   if (!type.ends_with(";base64")) return std::move(*text);
   return mail::decode_base64(*text, kUrlFileBytes);
@@ -68,7 +46,7 @@ Result<std::string> path_of_file_url(std::string_view url) {
     if (!host.empty() && !base::equal_ignoring_case(host, "localhost")) return wrong("no host, or localhost");
     rest.remove_prefix(slash);
   }
-  auto path = percent_decoded(rest);
+  auto path = base::percent_decoded(rest);
   if (!path || !is_plain_path(*path)) return wrong("an absolute path without \"..\"");
   return std::move(*path);
 }

@@ -24,7 +24,5 @@ Result<std::string> text_of_data_url(std::string_view url);
 Result<std::string> path_of_file_url(std::string_view url);
 // The first line; blocks. Kind::not_found if there is no such file or it is empty.
 Result<std::string> first_line_of(const std::string& path);
-// %XX decoded; nothing if a percent sign stands before anything else.
-std::optional<std::string> percent_decoded(std::string_view text);
 
 }  // namespace postern::policy

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config.h"
+
 #include "roles/directory.h"
 
 #include "base/files.h"
 #include "base/log.h"
 #include "directory/database.h"
+#ifdef POSTERN_LDAP
+#include "directory/ldap_accounts.h"
+#endif
 #include "directory/server.h"
 #include "roles/asking_users.h"
 #include "roles/not_started.h"
+#include "sieve/templates.h"
 
 #include <chrono>
 #include <thread>
@@ -47,6 +53,18 @@ Result<directory::Database> open_database(int place) {
   }
 }
 
+// Accounts in an LDAP directory, if the site has one. Without libldap such a configuration is refused (conf/ldap_check.h).
+std::unique_ptr<directory::AccountSource> source_from(net::asio::io_context& io, const service::Start& start) {
+#ifdef POSTERN_LDAP
+  const conf::Ldap& ldap = start.configuration->ldap;
+  if (!ldap.servers.empty()) return directory::make_ldap_accounts(io, ldap, directory::limits_from(start.configuration->directory), sieve::join_rules);
+#else
+  static_cast<void>(io);
+  static_cast<void>(start);
+#endif
+  return nullptr;
+}
+
 }  // namespace
 
 int run_directory(service::Start& start) {
@@ -63,6 +81,8 @@ int run_directory(service::Start& start) {
 
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
+  const auto source = source_from(io, start);
+  settings->source = source.get();
   directory::Server server(io, std::move(listening), *database, *generations, std::move(*settings));
   server.start();
   link.ready();

@@ -37,7 +37,7 @@ std::pair<std::string, std::string> table_and_key(const std::string& argument) {
 
 }  // namespace
 
-Outside::Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Lookups& directory)
+Outside::Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Client& directory)
     : directory_(directory), resolver_(io, base, resolver_settings(*start.configuration)), daemons_(io), files_(io, kFileThreads, kFileQueue) {
   if (auto memory = start.map("throttles", true)) {
     auto throttles = gate::Throttles::attach(std::move(*memory));
@@ -104,7 +104,7 @@ net::Awaitable<Outside::Text> Outside::patient(const char* event, std::string wh
 
 net::Awaitable<Outside::Text> Outside::url(std::string url) {
   const std::string scheme = policy::url_scheme(url);
-  Result<std::string> found = Error{Kind::invalid, "expected a data: or file: URL"};
+  Result<std::string> found = Error{Kind::invalid, "expected a data:, file: or ldap: URL"};
   if (scheme == "data") {
     found = policy::text_of_data_url(url);
   } else if (scheme == "file") {
@@ -114,6 +114,11 @@ net::Awaitable<Outside::Text> Outside::url(std::string url) {
       co_return co_await patient("url-failed", url, std::move(work));
     }
     found = path.error();
+  }
+  if (scheme == "ldap") {
+    auto text = co_await directory_.ldap_url(url);
+    if (text) co_return std::move(*text);
+    found = text.error();
   }
   if (found) co_return std::move(*found);
   complaints_.say("url-failed", url, found.error().what);

@@ -4,7 +4,7 @@
 // sequence files, URLs, the domains of the directory, the DNS.
 //
 // Every answer has a time limit, and only the session that asks waits for it. What is wrong outside is logged once a minute.
-#include "directory/directory.h"
+#include "directory/client.h"
 #include "gate/throttle_table.h"
 #include "net/blocking_work.h"
 #include "net/resolver_client.h"
@@ -20,7 +20,7 @@ namespace postern::roles {
 class Outside {
  public:
   // Maps "throttles", if the role has it. `base`: the base directory, open. All references, and it, must outlive this.
-  Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Lookups& directory);
+  Outside(net::asio::io_context& io, const service::Start& start, int base, directory::Client& directory);
   Outside(const Outside&) = delete;
   Outside& operator=(const Outside&) = delete;
 
@@ -39,7 +39,7 @@ class Outside {
   net::Awaitable<Text> spf(std::string wanted, policy::QuestionFacts facts);
   net::Awaitable<Text> attribute(std::string domain, std::string attribute);
 
-  directory::Lookups& directory_;
+  directory::Client& directory_;
   net::ResolverClient resolver_;
   std::optional<gate::Throttles> throttles_;
   policy::SiteDaemons daemons_;

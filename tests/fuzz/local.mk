@@ -56,6 +56,11 @@ tests_fuzz_arc_fuzz_LDADD = libpostern_authentication.a libpostern_mail.a libpos
 tests_fuzz_arc_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 $(tests_fuzz_arc_fuzz_OBJECTS): $(ASIO_PCH)
 
+FUZZ_TARGETS += tests/fuzz/ldap_record_fuzz
+tests_fuzz_ldap_record_fuzz_SOURCES = tests/fuzz/ldap_record_fuzz.cc
+tests_fuzz_ldap_record_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS) $(CRYPT_LIBS)
+tests_fuzz_ldap_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/mailbox_files_fuzz
 tests_fuzz_mailbox_files_fuzz_SOURCES = tests/fuzz/mailbox_files_fuzz.cc
 tests_fuzz_mailbox_files_fuzz_LDADD = libpostern_store.a libpostern_base.a

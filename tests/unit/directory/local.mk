@@ -3,6 +3,7 @@ check_PROGRAMS += tests/unit/directory/directory_test
 tests_unit_directory_directory_test_SOURCES = tests/unit/main.cc tests/unit/directory/temporary_directory.h \
   tests/unit/directory/database_test.cc \
   tests/unit/directory/dump_test.cc \
+  tests/unit/directory/ldap_record_test.cc \
   tests/unit/directory/names_test.cc \
   tests/unit/directory/password_test.cc \
   tests/unit/directory/record_test.cc \

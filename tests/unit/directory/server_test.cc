@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/base64.h"
+#include "directory/account_source.h"
 #include "directory/client.h"
 #include "directory/database.h"
 #include "directory/handles.h"
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -124,6 +126,55 @@ struct Site {
   }
 };
 
+// Accounts elsewhere: those of outside.example, which answers later, as a server far away does.
+class Elsewhere final : public AccountSource {
+ public:
+  explicit Elsewhere(asio::io_context& io) : io_(io) {}
+
+  std::map<std::string, AccountRecord> accounts;
+  std::string script_text;
+  bool binds = true, away = false;
+  std::chrono::milliseconds good_for{50};
+  std::vector<std::string> tried;  // entries whose password was tried
+
+  [[nodiscard]] bool has(const std::string& domain) const override { return domain == "outside.example"; }
+  [[nodiscard]] bool may_have_others() const override { return true; }
+  [[nodiscard]] bool checks_passwords() const override { return binds; }
+  void find_domain(std::string name, Then<FoundDomain> then) override { later(then, FoundDomain{name == "other.example" || has(name), good_for}); }
+  void find(std::string name, Then<Found> then) override {
+    Found found;
+    found.good_for = good_for;
+    if (const auto at = accounts.find(name); at != accounts.end()) found.account = at->second;
+    later(then, std::move(found));
+  }
+  void find_for_login(std::string name, Then<std::optional<LoginAccount>> then) override {
+    const auto at = accounts.find(name);
+    later(then, at == accounts.end() ? std::optional<LoginAccount>() : std::optional(LoginAccount{at->second, "entry of " + name}));
+  }
+  void check_password(std::string entry, std::string password, Then<bool> then) override {
+    tried.push_back(entry);
+    later(then, !entry.empty() && password == "right");
+  }
+  void script(std::string account, Then<std::optional<Script>> then) override {
+    later(then, accounts.contains(account) ? std::optional(Script{script_text, true}) : std::optional<Script>());
+  }
+  void put_script(std::string, Script script, Then<bool> then) override {
+    script_text = script.text;
+    later(then, true);
+  }
+  void url(std::string, Then<std::optional<std::string>> then) override { later(then, std::optional<std::string>("found")); }
+
+ private:
+  template <class T>
+  void later(Then<T> then, T answer) {
+    asio::post(io_, [this, then = std::move(then), answer = std::move(answer)] {
+      if (away) then(Error{Kind::temporary, "away"});
+      else then(answer);
+    });
+  }
+  asio::io_context& io_;
+};
+
 asio::awaitable<std::size_t> count_accepted(Client& client, int logins) {
   std::size_t busy = 0;
   int left = logins;
@@ -167,6 +218,9 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_change_is_seen_by_the_next_question);
   CPPUNIT_TEST(a_new_password_ends_earlier_logins);
   CPPUNIT_TEST(connections_are_bounded);
+  CPPUNIT_TEST(accounts_from_elsewhere_are_found_and_hold_for_their_time);
+  CPPUNIT_TEST(logins_of_accounts_from_elsewhere);
+  CPPUNIT_TEST(scripts_of_accounts_from_elsewhere);
   CPPUNIT_TEST_SUITE_END();
 
   void finds_domains_and_accounts() {
@@ -678,6 +732,105 @@ class ServerTest : public CppUnit::TestFixture {
     site.io.restart();
     site.io.run_for(50ms);
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.server->connections());
+  }
+
+  struct SiteWithElsewhere : Site {
+    Elsewhere elsewhere{io};
+    SiteWithElsewhere() {
+      settings.source = &elsewhere;
+      AccountRecord record;
+      record.account.name = "anna@outside.example";
+      record.account.mailbox_directory = mailbox_directory_for(record.account.name);
+      elsewhere.accounts.emplace(record.account.name, record);
+      start();
+      connect();
+    }
+    ~SiteWithElsewhere() {
+      client = nullptr;
+      server = nullptr;
+      io.restart();
+      io.poll();
+    }
+  };
+
+  void accounts_from_elsewhere_are_found_and_hold_for_their_time() {
+    SiteWithElsewhere site;
+    CPPUNIT_ASSERT(site.run(site.client->is_local_domain("outside.example")).value());
+    CPPUNIT_ASSERT(site.run(site.client->is_local_domain("other.example")).value());
+    CPPUNIT_ASSERT(!site.run(site.client->is_local_domain("third.example")).value());
+    CPPUNIT_ASSERT_EQUAL(std::string("discard;"), site.run(site.client->domain("example.com")).value()->filter);
+    site.elsewhere.good_for = std::chrono::hours(1);
+    CPPUNIT_ASSERT(site.run(site.client->account("Anna@outside.example")).value());
+    const auto asked = site.client->asked();
+    CPPUNIT_ASSERT(site.run(site.client->account("anna@outside.example")).value());
+    CPPUNIT_ASSERT_EQUAL(asked, site.client->asked());
+    // No generation moves, and yet it is asked again.
+    site.elsewhere.good_for = 0ms;
+    CPPUNIT_ASSERT(!site.run(site.client->account("nobody@outside.example")).value());
+    CPPUNIT_ASSERT(!site.run(site.client->account("nobody@outside.example")).value());
+    CPPUNIT_ASSERT_EQUAL(asked + 2, site.client->asked());
+    site.elsewhere.away = true;
+    CPPUNIT_ASSERT(site.run(site.client->account("bert@outside.example")).error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value());
+    site.elsewhere.away = false;
+    // Nothing is added where nobody would look.
+    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    const std::string bytes = net::frame({{"id", 1}, {"ask", "alias-add"}, {"name", "alias@outside.example"}, {"members", boost::json::array{"user@example.com"}}});
+    CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
+    site.io.restart();
+    site.io.run_for(50ms);
+    net::FrameReader reader;
+    char piece[4096];
+    const ssize_t got = ::recv(peer.get(), piece, sizeof piece, MSG_DONTWAIT);
+    CPPUNIT_ASSERT(got > 0);
+    reader.feed(std::string_view(piece, static_cast<std::size_t>(got)));
+    CPPUNIT_ASSERT(error_in(reader.next().value())->kind == Kind::denied);
+    CPPUNIT_ASSERT_EQUAL(std::string("found"), site.run(site.client->ldap_url("ldap:///x?y")).value().value_or(""));
+  }
+
+  void logins_of_accounts_from_elsewhere() {
+    SiteWithElsewhere site;
+    CPPUNIT_ASSERT(site.login("anna@outside.example", "right").accepted);
+    CPPUNIT_ASSERT_EQUAL(std::string("password"), site.login("anna@outside.example", "wrong").reason);
+    CPPUNIT_ASSERT_EQUAL(std::string("unknown"), site.login("nobody@outside.example", "right").reason);
+    // Nobody's password is tried in the same way.
+    CPPUNIT_ASSERT(site.elsewhere.tried == (std::vector<std::string>{"entry of anna@outside.example", "entry of anna@outside.example", ""}));
+    CPPUNIT_ASSERT(site.login("user@example.com", "right").accepted);
+    AccountRecord& record = site.elsewhere.accounts.at("anna@outside.example");
+    const auto secrets = make_password_secrets("right", 4096).value();
+    record.password_hash = secrets.hash;
+    record.scram_sha256 = secrets.scram_sha256;
+    site.elsewhere.binds = false;
+    CPPUNIT_ASSERT(site.login("anna@outside.example", "right").accepted);
+    CPPUNIT_ASSERT_EQUAL(std::string("password"), site.login("anna@outside.example", "wrong").reason);
+    CPPUNIT_ASSERT(scram_login(site, "anna@outside.example", "right").login.accepted);
+    CPPUNIT_ASSERT_EQUAL(std::string("proof"), scram_login(site, "anna@outside.example", "wrong").login.reason);
+    CPPUNIT_ASSERT_EQUAL(std::string("proof"), scram_login(site, "nobody@outside.example", "right").login.reason);
+    record.account.enabled = false;
+    CPPUNIT_ASSERT_EQUAL(std::string("disabled"), site.login("anna@outside.example", "right").reason);
+    site.elsewhere.away = true;
+    CPPUNIT_ASSERT(!site.run(site.client->verify("anna@outside.example", "right", "pop3", {})));
+    const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+    CPPUNIT_ASSERT(site.run(exchange->step("n,,n=anna@outside.example,r=abcdefgh")).kind == SaslStep::Kind::temporary);
+  }
+
+  void scripts_of_accounts_from_elsewhere() {
+    SiteWithElsewhere site;
+    const std::string handle = site.run(site.client->verify("anna@outside.example", "right", "sieve", {})).value().handle;
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().scripts.empty());
+    CPPUNIT_ASSERT(site.run(site.client->put_script(handle, "mine", "keep;")).value() == ScriptOutcome::denied);
+    CPPUNIT_ASSERT(site.run(site.client->have_space(handle, "filter", 1u << 30)).value() == ScriptOutcome::too_large);
+    CPPUNIT_ASSERT(site.run(site.client->put_script(handle, "filter", "keep;")).value() == ScriptOutcome::done);
+    const auto list = site.run(site.client->scripts(handle)).value();
+    CPPUNIT_ASSERT(list.scripts.size() == 1 && list.scripts[0].active && list.scripts[0].name == "filter");
+    CPPUNIT_ASSERT_EQUAL(std::string("keep;"), site.run(site.client->script(handle, "filter")).value().text);
+    CPPUNIT_ASSERT(site.run(site.client->script(handle, "other")).value().outcome == ScriptOutcome::not_found);
+    CPPUNIT_ASSERT(site.run(site.client->rename_script(handle, "filter", "other")).value() == ScriptOutcome::denied);
+    CPPUNIT_ASSERT(site.run(site.client->remove_script(handle, "filter")).value() == ScriptOutcome::active);
+    CPPUNIT_ASSERT_EQUAL(std::string("keep;"), site.run(site.client->script_of("anna@outside.example", "filter")).value().value_or(""));
+    CPPUNIT_ASSERT(!site.run(site.client->script_of("anna@outside.example", "other")).value());
+    site.elsewhere.accounts.clear();
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::logged_out);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(ServerTest);

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts in an LDAP directory: a real slapd on loopback with 100 users, our schema, StartTLS and a name that may read. Delivery, aliases,
+forwarding, groups, filters, the states of an account, logins by bind; a certificate that is not trusted, a server that dies and comes back."""
+import base64
+import poplib
+
+from postern_testing import *
+
+for name in ("slapd", "slapadd"):
+    if not program(name, required=False):
+        no_cases_here("%s is not installed" % name)
+
+DOMAIN = "ldap.example"
+SCHEMAS = "/etc/ldap/schema"
+OURS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "postern", "ldap", "postern.schema")
+
+
+def address(name):
+    return "%s@%s" % (name, DOMAIN)
+
+
+def self_signed(path, name):
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", path + ".key", "-out", path + ".pem",
+        "-days", "30", "-subj", "/CN=" + name, "-addext", "subjectAltName=DNS:%s,IP:127.0.0.1" % name)
+
+
+class Slapd:
+    """A directory of its own, below a place that all users may enter."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="postern-slapd-")
+        os.chmod(self.directory, 0o755)
+        atexit.register(self.remove)
+        self.port = free_port()
+        self.process = None
+        os.mkdir(os.path.join(self.directory, "data"))
+        for name in ("server", "stranger"):
+            self_signed(os.path.join(self.directory, name), "localhost")
+        with open(self.path("slapd.conf"), "w") as file:
+            for schema in ("core", "cosine", "inetorgperson", "nis"):
+                file.write("include %s/%s.schema\n" % (SCHEMAS, schema))
+            file.write("include %s\n" % OURS)
+            file.write("pidfile %s\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n" % self.path("pid"))
+            file.write("TLSCertificateFile %s\nTLSCertificateKeyFile %s\n" % (self.path("server.pem"), self.path("server.key")))
+            file.write('database mdb\nmaxsize 67108864\nsuffix "dc=example"\nrootdn cn=admin,dc=example\nrootpw admin\ndirectory %s\nindex mail,mailAlternateAddress,uid,objectClass eq\n' % self.path("data"))
+            file.write("access to attrs=userPassword by anonymous auth by * none\n")
+            file.write('access to attrs=mailSieveRuleSource by dn.exact="cn=postern,dc=example" write by * none\n')
+            file.write('access to * by dn.exact="cn=postern,dc=example" read by anonymous auth by * none\n')
+        run(program("slapadd"), "-f", self.path("slapd.conf"), "-q", input=entries_text())
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def administer(self, tool, *arguments, **options):
+        return run(foreign(tool), "-x", "-H", "ldap://127.0.0.1:%d" % self.port, "-D", "cn=admin,dc=example", "-w", "admin", *arguments, **options)
+
+    def start(self):
+        # Every user of the machine may reach it; all that it listens on is loopback.
+        self.process = subprocess.Popen([program("slapd"), "-f", self.path("slapd.conf"), "-h", "ldap://127.0.0.1:%d" % self.port, "-d", "0"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: reachable(self.port), 10 * slow_build(), "slapd listens")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def remove(self):
+        if self.process:
+            self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def reachable(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def entry(name, classes, **attributes):
+    text = "dn: %s\n" % name + "".join("objectClass: %s\n" % one for one in classes)
+    for key, values in attributes.items():
+        for value in values if isinstance(values, list) else [values]:
+            text += "%s:: %s\n" % (key, base64.b64encode(value.encode()).decode())
+    return text + "\n"
+
+
+def ssha(password):
+    salt = os.urandom(8)
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+
+
+def user(name, **attributes):
+    return entry("uid=%s,ou=people,dc=example" % name, ["inetOrgPerson", "inetMailUser"],
+                 **dict(dict(cn=name, sn=name, mail=address(name), userPassword=ssha("password of " + name)), **attributes))
+
+
+def entries_text():
+    text = entry("dc=example", ["dcObject", "organization"], o="Example")
+    text += entry("ou=people,dc=example", ["organizationalUnit"])
+    text += entry("cn=postern,dc=example", ["organizationalRole", "simpleSecurityObject"], userPassword=ssha("reader"))
+    text += user("anna", mailAlternateAddress=[address("anna.other"), "@catchall.example"], mailQuota="10M", cn="Anna Example")
+    text += user("bert", mailDeliveryOption="forward", mailForwardingAddress=address("anna"))
+    text += user("carl", mailDeliveryOption=["forward", "mailbox"], mailForwardingAddress=address("anna"))
+    text += user("inactive", mailUserStatus="inactive")
+    text += user("held", mailUserStatus="hold")
+    text += user("gone", mailUserStatus="deleted")
+    text += user("sorted", mailSieveRuleSource=[
+        "# $Rule Info: Order=2 Name=second\nkeep;\n", "# $Rule Info: Order=0 Name=off\ndiscard;\n",
+        "# $Rule Info: Order=1 Name=first\nrequire \"fileinto\";\nif header :contains \"subject\" \"list\" { fileinto \"lists\"; stop; }\n"])
+    text += user("strange", mailQuota="a lot")
+    text += user("one", mail=address("twice"))
+    text += user("two", mail=address("twice"))
+    text += entry("uid=unix,ou=people,dc=example", ["account", "posixAccount"], cn="unix", uidNumber="5000", gidNumber="5000", homeDirectory="/home/unix",
+                  userPassword=ssha("password of unix"))
+    text += entry("cn=team,ou=people,dc=example", ["groupOfUniqueNames", "mailGroup"], mail=address("team"), mgrpRFC822MailMember=address("user001"),
+                  uniqueMember=["uid=user002,ou=people,dc=example", "uid=nobody,ou=people,dc=example"])
+    for number in range(1, 101):
+        text += user("user%03d" % number)
+    return text
+
+
+slapd = Slapd()
+site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"})
+PASSWORD_FILE = slapd.path("password")
+with open(PASSWORD_FILE, "w") as file:
+    file.write("reader\n")
+os.chmod(PASSWORD_FILE, 0o600)
+if os.geteuid() == 0:
+    with contextlib.suppress(LookupError):
+        shutil.chown(PASSWORD_FILE, "postern-dir")
+site.write_configuration({
+    "secure_login": {"except_from": "127.0.0.0/8"},
+    "smtp": {"failure_delay": 0}, "pop3": {"failure_delay": 0}, "gate": {"failed_logins": 0},
+    "sasl": {"disabled_mechanisms": ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"]},
+    "ldap": {"servers": ["ldap://127.0.0.1:%d" % free_port(), "ldap://127.0.0.1:%d" % slapd.port], "authorities": slapd.path("server.pem"),
+             "bind_dn": "cn=postern,dc=example", "password_file": PASSWORD_FILE, "base": "dc=example", "domains": [DOMAIN, "catchall.example"],
+             "retry_time": 1, "cache_time": 1, "negative_cache_time": 1, "connections": 2, "login_connections": 2}})
+
+
+def answer_to(recipient):
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.command("MAIL FROM:<sender@sender.example>", 250)
+        return session.command("RCPT TO:<%s>" % recipient)
+
+
+def pop3_login(name, password=None):
+    """The answer to PASS."""
+    session = poplib.POP3("127.0.0.1", site.pop3, timeout=20 * slow_build())
+    try:
+        session.user(address(name))
+        return session.pass_(password or "password of " + name).decode()
+    except poplib.error_proto as error:
+        return str(error)
+    finally:
+        session.close()
+
+
+def auth(name, password):
+    with Smtp(site.smtp) as session:
+        session.hello()
+        return session.command("AUTH PLAIN " + base64.b64encode(("\0%s\0%s" % (address(name), password)).encode()).decode())[0]
+
+
+@case
+def mail_goes_to_accounts_in_ldap_and_to_those_beside():
+    site.find_message(address("anna"), deliver(site, address("Anna")))
+    site.find_message(address("user100"), deliver(site, address("user100")))
+    site.find_message(address("unix"), deliver(site, address("unix")))
+    site.find_message("anna@example.com", deliver(site))
+
+
+@case
+def what_nobody_has_is_refused():
+    code, texts = answer_to(address("nobody"))
+    equal((code, texts[0][:5]), (550, "5.1.1"))
+    equal(answer_to(address("gone"))[0], 550, "marked as deleted")
+    # What would mean something in a filter is an ordinary character.
+    for name in ("*", "a)(uid=*", "user0*", "anna)(objectClass=*"):
+        equal(answer_to('"%s"@%s' % (name, DOMAIN))[0], 550, name)
+    equal(answer_to("user001@example.com")[0], 550, "the embedded domain has its own accounts")
+
+
+@case
+def aliases_forwarding_groups_and_catch_alls_lead_on():
+    site.find_message(address("anna"), deliver(site, address("anna.other")))
+    site.find_message(address("anna"), deliver(site, "anything@catchall.example"))
+    site.find_message(address("anna"), deliver(site, address("bert")))
+    equal(site.messages(address("bert")), [], "forwarded, not kept")
+    both = deliver(site, address("carl"))
+    site.find_message(address("anna"), both)
+    site.find_message(address("carl"), both)
+    all_of_them = deliver(site, address("team"))
+    site.find_message(address("user001"), all_of_them)
+    site.find_message(address("user002"), all_of_them)
+    check(site.log_lines("ldap-member", "uid=nobody"), "a member that is not there is logged")
+
+
+@case
+def rules_in_several_values_are_one_filter():
+    site.find_message(address("sorted"), deliver(site, address("sorted"), subject="a list"), folder="lists")
+    site.find_message(address("sorted"), deliver(site, address("sorted")))
+
+
+@case
+def the_state_of_an_account_is_obeyed():
+    code, texts = answer_to(address("inactive"))
+    check(400 <= code < 500, "inactive: %r %r" % (code, texts))
+    check("OK" not in pop3_login("inactive"), "an inactive account does not log in")
+    check("OK" not in pop3_login("held"), "a held one neither")
+    held = deliver(site, address("held"))
+    equal(site.messages(address("held")), [])
+    check(held, "and its mail is taken")
+    # What can't be read or is not clear is not an absence.
+    for name in ("strange", "twice"):
+        code, texts = answer_to(address(name))
+        check(400 <= code < 500, "%s: %r %r" % (name, code, texts))
+    site.wait_for_log("ldap-answer", "mailQuota")
+    site.wait_for_log("ldap-answer", "more than one entry")
+
+
+@case
+def logins_are_binds():
+    check("OK" in pop3_login("user050"), "a right password")
+    check("OK" in pop3_login("unix"), "of an account without mail")
+    equal(auth("anna", "password of anna"), 235)
+    for name, password in (("anna", "password of bert"), ("anna", "x"), ("nobody", "password of nobody"), ("team", "x")):
+        equal(auth(name, password), 535, name)
+    # A server says yes to a name without a password; we don't.
+    equal(auth("anna", ""), 535)
+    answers = {re.sub(r"[0-9]", "", pop3_login(name, "wrong")) for name in ("anna", "nobody", "inactive")}
+    equal(len(answers), 1, "nobody learns who exists: %r" % answers)
+
+
+@case
+def a_change_is_seen_after_the_time_of_the_cache():
+    equal(answer_to(address("newcomer"))[0], 550)
+    slapd.administer("ldapadd", input=user("newcomer"))
+    wait_until(lambda: answer_to(address("newcomer"))[0] == 250, 10 * slow_build(), "a new account is seen")
+    slapd.administer("ldapdelete", "uid=newcomer,ou=people,dc=example")
+    wait_until(lambda: answer_to(address("newcomer"))[0] == 550, 10 * slow_build(), "and that it is gone")
+
+
+@case
+def while_no_server_answers_nothing_is_lost_or_refused_for_good():
+    deliver(site, address("user003"))
+    slapd.kill()
+    time.sleep(1.1)  # what is remembered has gone by
+    code, texts = answer_to(address("user003"))
+    check(400 <= code < 500, "an account: %r %r" % (code, texts))
+    code, texts = answer_to(address("nobody"))
+    check(400 <= code < 500, "and nobody: %r %r" % (code, texts))
+    equal(auth("anna", "password of anna"), 454)
+    site.find_message("anna@example.com", deliver(site))
+    site.wait_for_log("ldap-server-down")
+    slapd.start()
+    wait_until(lambda: answer_to(address("user003"))[0] == 250, 10 * slow_build(), "it comes back by itself")
+    site.find_message(address("user003"), deliver(site, address("user003")))
+    wait_until(lambda: auth("anna", "password of anna") == 235, 10 * slow_build(), "logins too")
+
+
+@case
+def a_server_that_is_not_trusted_is_asked_nothing():
+    site.write_configuration({"ldap": {"authorities": slapd.path("stranger.pem")}})
+    site.server.reload()
+    wait_until(lambda: 400 <= answer_to(address("user004"))[0] < 500, 10 * slow_build(), "mail waits")
+    site.wait_for_log("ldap-server-down", "StartTLS")
+    equal(auth("anna", "password of anna"), 454)
+
+
+slapd.start()
+with site.running():
+    run_cases()
