@@ -58,6 +58,7 @@
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <thread>
 
 namespace postern {
@@ -118,7 +119,11 @@ int run_child() {
 
 // The administrator's Sieve scripts, with the places in their own files.
 void check_filters(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
+  std::set<std::string, std::less<>> lists;  // files of addresses, which filters ask
+  for (const conf::TextLine& line : configuration.filters.lists)
+    if (auto list = conf::filter_list(configuration, line.text); list && list->source == conf::FilterList::Source::file) lists.insert(std::move(list->from));
   for (const auto& [path, text] : conf::filter_texts(configuration)) {
+    if (lists.contains(path)) continue;
     sieve::CompileOptions options = delivery::compile_options(configuration, delivery::Owner::nobody);
     options.system_script = true;
     for (const auto& mistake : sieve::compile(text, options).mistakes)

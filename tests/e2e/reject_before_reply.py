@@ -188,7 +188,7 @@ def killed_at(point, process, expected_copies):
     site.start(environment={"POSTERN_KILL_POINT": point})
     message_id = new_id()
     answered = False
-    with contextlib.suppress(AssertionError, OSError, EOFError), Smtp(site.smtp) as session:
+    with contextlib.suppress(AssertionError, OSError, Closed), Smtp(site.smtp) as session:
         session.hello()
         session.begin("carl@example.org", "anna@example.com")
         session.data(message(message_id, subject="file"))

@@ -141,6 +141,7 @@ def it_comes_back(recipient, status):
 def mail_exchangers_are_tried_in_their_order():
     send("x@mx.example")
     site.wait_for_log("relay-host-failed", "host=first.mx.example", "address=127.0.0.77:25")
+    site.wait_for_log("host=second.mx.example")
     first, second = [site.log().index("host=%s.mx.example" % name) for name in ("first", "second")]
     check(first < second, "the order of preference")
 
