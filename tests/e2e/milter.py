@@ -182,7 +182,7 @@ def every_change_reaches_the_mailbox_and_the_next_milter(chunked, body):
     equal(len([one for one in site.messages("anna@example.com") if message_id.encode() in one]), 0, "copies for the recipient that was taken away")
     equal(header(seen[-1], "Subject"), "changed", "what the second milter was told")
     check(seen[-1]["B"].endswith(b"another body\r\n") and len(seen[-1]["B"]) == 160006, "its body")
-    site.wait_for_log("milter-verdict", "milter=first", "verdict=\"accept with 9 changes\"")
+    site.wait_for_log("milter-verdict", "milter=first", "verdict=\"accept with 8 changes\"")
 
 
 @case
@@ -274,6 +274,14 @@ def lmtp_has_milters_too():
     equal(len(seen[-1]["R"]), 2, "recipients")
 
 
+# Debian's packages are for Debian's interpreter.
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+
+
+def has_module(name):
+    return subprocess.run([PYTHON, "-c", "import " + name], stderr=subprocess.DEVNULL).returncode == 0
+
+
 LIBMILTER = r"""
 import sys
 import Milter
@@ -323,9 +331,9 @@ def can_connect(port):
 
 @case
 def libmilter_understands_us():
-    if subprocess.run([sys.executable, "-c", "import Milter"], stderr=subprocess.DEVNULL).returncode != 0:
+    if not has_module("Milter"):
         raise Skip("python3-milter is not installed")
-    with background(libmilter_port, sys.executable, "-c", LIBMILTER, "inet:%d@127.0.0.1" % libmilter_port):
+    with background(libmilter_port, PYTHON, "-c", LIBMILTER, "inet:%d@127.0.0.1" % libmilter_port):
         # Two messages in one session, the first one given up.
         with Smtp(ports["libmilter"]) as session:
             session.hello()
@@ -356,14 +364,13 @@ def opendkim_signs():
         message_id, _ = send(ports["opendkim"], sender="sender@sender.example", body="Hello.\r\n.. and dots\r\n\r\n", extra="X-Folded: one\r\n\ttwo\r\n")
         text = site.find_message("anna@example.com", message_id)
     check(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=sender.example;" in text, text)
-    try:
-        import dkim
-    except ImportError:
+    if not has_module("dkim"):
         raise Skip("signed; python3-dkim, which would verify it, is not installed")
     public = run("openssl", "rsa", "-in", key, "-pubout").stdout
     record = "v=DKIM1; k=rsa; p=" + "".join(public.splitlines()[1:-1])
     signed = text[text.index(b"\n", text.index(b"Return-Path")) + 1:].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    check(dkim.verify(signed, dnsfunc=lambda name, **_: record.encode()), "the signature is good behind our changes: %r" % signed)
+    verify = "import dkim, sys; sys.exit(not dkim.verify(sys.stdin.buffer.read(), dnsfunc=lambda name, **_: sys.argv[1].encode()))"
+    equal(subprocess.run([PYTHON, "-c", verify, record], input=signed).returncode, 0, "what verifying the signature says")
 
 
 with site.running():
