@@ -30,6 +30,13 @@ std::string normalised(std::string_view input, bool dot_ends) {
   return text;
 }
 
+// A name of this host, "anna" or "The Boss <boss>"; empty: it is something else.
+std::string_view local_name(std::string_view entry) {
+  std::string_view name = base::trim(entry);
+  if (const auto opening = name.rfind('<'); opening != std::string_view::npos && name.ends_with('>')) name = name.substr(opening + 1, name.size() - opening - 2);
+  return name.find_first_of("@<>\" \t") == std::string_view::npos ? name : std::string_view();
+}
+
 bool has(const mail::MessageView& view, std::string_view name) { return view.exists(name); }
 
 }  // namespace
@@ -39,7 +46,7 @@ void add_recipients(std::string_view list, const std::string& host_name, std::ve
     std::string address;
     if (entry.valid) address = mail::quoted_local_part(entry.local_part) + "@" + entry.domain;
     else if (!entry.local_part.empty() && entry.domain.empty()) address = mail::quoted_local_part(entry.local_part) + "@" + host_name;
-    else if (const std::string_view raw = base::trim(entry.raw); !raw.empty() && raw.find_first_of("@<>\" \t") == std::string_view::npos) address = std::string(raw) + "@" + host_name;
+    else if (const std::string_view name = local_name(entry.raw); !name.empty()) address = std::string(name) + "@" + host_name;
     if (address.empty() || !mail::parse_mailbox(address)) {
       unusable.push_back(entry.raw);
       continue;

@@ -202,7 +202,7 @@ class LdapRecordTest : public CppUnit::TestFixture {
     const struct {
       Values values;
       std::string want;
-    } rows[] = {{{"{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA=="}, "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="},
+    } rows[] = {{{"{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA=="}, "{SSHA}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA=="},
                 {{"{UNKNOWN}x", "plain"}, "{PLAIN}plain"},
                 {{"{UNKNOWN}x"}, ""},
                 {{"thirteenbytes"}, "{PLAIN}thirteenbytes"},
