@@ -29,6 +29,11 @@ constexpr std::string_view kDeliveredTo = "Delivered-To", kRedirectedBefore = "X
 constexpr std::string_view kOwnChannel = "process";
 // Stand for the number of an action, in the ids of what is no action's own message: copies (:fcc), and mail about scripts that fail.
 constexpr std::size_t kFileCopy = 1U << 21, kOwnerNotice = 1U << 22;
+// And for mail about a mailbox that is nearly full, which comes at most once in this time.
+constexpr std::size_t kQuotaWarning = 1U << 18;
+constexpr std::chrono::hours kQuotaNotice{24};
+// A mailbox without room for a message of this size is full.
+constexpr std::uint64_t kOrdinaryBytes = 64 * 1024;
 // A message is not redirected to the same address twice within this time.
 constexpr std::chrono::hours kRedirectTime{12};
 
@@ -129,7 +134,8 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::carry_out(Job& job, std::size_
   outcome.expanded = progress.expanded && !progress.in_mailbox && !progress.leaves;
   if ((failed && !progress.in_mailbox) || (progress.suppressed && !stored)) {
     auto kept = progress.leaves ? Result<void>() : keep(job, progress, {}, batch);
-    if (!kept) co_return RecipientOutcome{true, kept.error().what};
+    const auto charge = account ? charges_.find(account->name) : charges_.end();
+    if (!kept) co_return RecipientOutcome{.put_off = true, .reason = kept.error().what, .status = charge != charges_.end() && charge->second.full ? "4.2.2" : "4.3.0"};
     co_return RecipientOutcome{};
   }
   if (account && !failed) {
@@ -256,14 +262,14 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
     const auto exists = parts_.store.folder_exists(account.mailbox_directory, message.folder);
     made = exists && !*exists;
   }
-  auto added = batch.add(message, text);
+  auto added = account.quota_bytes == 0 && account.quota_messages == 0 ? batch.add(message, text) : add_within_quota(job, account, std::move(message), text, batch);
   if (!added) return added.error();
-  if (made) give_use(account, message.folder, filing.special_use);
+  if (made) give_use(account, filing.folder == "INBOX" ? "" : filing.folder, filing.special_use);
   job.left_traces = true;
   ++job.files;
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
-    job.delivered.push_back({{"id", message.message_id},
+    job.delivered.push_back({{"id", filing.id.empty() ? envelope.id : filing.id},
                              {"from", envelope.reverse_path},
                              {"recipient", recipient.address},
                              {"mailbox", account.name},
@@ -271,6 +277,71 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
                              {"bytes", text.crlf_bytes()},
                              {"again", *added == store::Outcome::already_there ? "yes" : "no"}});
   return {};
+}
+
+Result<store::Outcome> Deliverer::add_within_quota(Job& job, const directory::Account& account, store::NewMessage message, const store::Text& text, store::Batch& batch) {
+  const std::uint64_t bytes = text.stored().size();
+  store::MailboxQuota quota(parts_.store.files(), parts_.store.mail_directory(), account.mailbox_directory, {account.quota_bytes, account.quota_messages},
+                            settings_.quota_recheck);
+  // Whoever tried before may have died between the sum and the file: what is there tells.
+  auto room = quota.take(bytes, job.suspicious && !charged_.contains(account.mailbox_directory));
+  if (!room) return room.error();
+  Charge& charge = charges_[account.name];
+  charge.used = room->used;
+  if (!room->fits) {
+    // What stands there already needs no room.
+    message.only_if_there = job.suspicious;
+    auto there = message.only_if_there ? batch.add(message, text) : Result<store::Outcome>(Error{Kind::denied, ""});
+    if (there || there.error().kind != Kind::denied) return there;
+    charge.full = true;
+    return Error{Kind::denied, "the mailbox is full: " + std::to_string(room->used.bytes) + " bytes in " + std::to_string(room->used.messages) + " messages, and " +
+                                   std::to_string(bytes) + " bytes more are beyond its quota"};
+  }
+  charged_.insert(account.mailbox_directory);
+  auto added = batch.add(message, text);
+  if (!added || *added == store::Outcome::already_there)
+    if (auto given = quota.give_back(*room, bytes); !given)
+      [[maybe_unused]] const auto forgotten = store::forget_usage(parts_.store.files(), parts_.store.mail_directory(), account.mailbox_directory);
+  return added;
+}
+
+Awaitable<void> Deliverer::note_quota(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account) {
+  const auto found = account ? charges_.find(account->name) : charges_.end();
+  if (found == charges_.end()) co_return;
+  const Charge charge = found->second;
+  const mail::Envelope& envelope = job.record->envelope;
+  const base::WallTime now = base::wall_now();
+  // A single large message that does not fit says nothing of the next one.
+  const bool full = charge.full && ((account->quota_messages != 0 && charge.used.messages >= account->quota_messages) ||
+                                    (account->quota_bytes != 0 && charge.used.bytes + kOrdinaryBytes > account->quota_bytes));
+  if (full != (account->full_until > now)) {
+    const base::WallTime until = full ? now + settings_.quota_recheck : base::WallTime{};
+    const auto noted = co_await parts_.directory.note_quota(account->name, until);
+    if (!noted) base::log_event(Severity::warning, "quota-not-noted", {{"account", account->name}, {"reason", noted.error().what}});
+    else if (full) base::log_event(Severity::notice, "mailbox-full", {{"account", account->name}, {"bytes", charge.used.bytes}, {"messages", charge.used.messages}});
+  }
+  const unsigned percent = settings_.quota_warning_percent;
+  const auto reached = [&](std::uint64_t used, std::uint64_t quota) { return quota != 0 && static_cast<double>(used) * 100 >= static_cast<double>(quota) * percent; };
+  if (percent == 0 || !(charge.full || reached(charge.used.bytes, account->quota_bytes) || reached(charge.used.messages, account->quota_messages))) co_return;
+  auto memory = memory_of(parts_.store, account->mailbox_directory, settings_.filters);
+  const std::string key = sieve::digest({"quota"});
+  auto earlier = memory.find(Memory::Kind::quota, key, now);
+  if (!earlier || *earlier) co_return;
+  // This mail comes into the same mailbox: remembered first, it causes no second one.
+  if (auto remembered = memory.remember({{Memory::Kind::quota, key, now, now + kQuotaNotice, envelope.id}}, now); !remembered) {
+    base::log_event(Severity::warning, "owner-not-told", {{"id", envelope.id}, {"owner", account->name}, {"reason", remembered.error().what}});
+    co_return;
+  }
+  std::string body = "Your mailbox " + account->name + " is nearly full, or full:\r\n\r\n";
+  if (account->quota_bytes != 0) body += "  " + std::to_string(charge.used.bytes) + " of " + std::to_string(account->quota_bytes) + " bytes\r\n";
+  if (account->quota_messages != 0) body += "  " + std::to_string(charge.used.messages) + " of " + std::to_string(account->quota_messages) + " messages\r\n";
+  body += "\r\nWhat does not fit waits, and goes back to its sender if there is no room for it in time. Please remove what\r\n"
+          "you do not need any more, from all folders. You are told at most once a day.\r\n";
+  static const sieve::Decision nothing;
+  const Progress progress{index, account, nothing};
+  sieve::GeneratedMail mail = sieve::owner_notice(account->name, "Your mailbox is nearly full", body, reply_settings(progress), moment(job, index, kQuotaWarning));
+  auto sent = co_await send(job, index, kQuotaWarning, std::move(mail), "quota");
+  if (!sent) base::log_event(Severity::warning, "owner-not-told", {{"id", envelope.id}, {"owner", account->name}, {"reason", sent.error().what}});
 }
 
 // RFC 8579 section 4.1: a use that can't be given stops nothing.

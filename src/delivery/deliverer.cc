@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "delivery/filter_host.h"
+#include "mail/address.h"
 #include "mail/message.h"
 #include "mail/message_id.h"
 #include "policy/channels.h"
@@ -31,6 +32,8 @@ constexpr std::string_view kUndeliverableFolder = "Undeliverable";
 
 // Recipients on this channel wait until the administrator lets their mail go (access-control.md 3.1).
 constexpr std::string_view kHoldChannel = "hold";
+// Stands for the number of an action where a message goes on to a group's members.
+constexpr std::size_t kList = 1U << 19;
 // Stands for the number of an action where a message that was on hold goes on.
 constexpr std::size_t kLetGo = 1U << 20;
 // And where a filter changed a message that leaves by its channel.
@@ -129,6 +132,10 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
     POSTERN_KILL_POINT("after-store-sync");
     if (!stored) base::log_event(Severity::error, "delivery-not-stored", {{"reason", stored.error().what}, {"messages", group.size()}});
     if (stored) co_await hand_on(group);
+    // Files that were counted may be gone again.
+    if (!stored)
+      for (const std::string& directory : charged_) [[maybe_unused]] const auto forgotten = store::forget_usage(parts_.store.files(), parts_.store.mail_directory(), directory);
+    charged_.clear();
     if (stored) co_await tell_success(group);
     conclude(group, stored.has_value());
     filtering_.forget_seen();
@@ -138,10 +145,17 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
   }
 }
 
-void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags) {
+std::string Deliverer::whole_address(const Recipient& recipient) const {
+  const std::string& delimiters = settings_.filters.recipient_delimiter;
+  if (recipient.detail.empty() || delimiters.empty()) return recipient.account;
+  const auto at = recipient.account.rfind('@');
+  return mail::quoted_local_part(recipient.account.substr(0, at) + delimiters.front() + recipient.detail) + recipient.account.substr(at);
+}
+
+void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags, const std::string& mail_host) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[index];
-  if (!parts_.send_out || !policy::is_sent_on(recipient.destination_channel)) {
+  if (!parts_.send_out || (mail_host.empty() && !policy::is_sent_on(recipient.destination_channel))) {
     job.put_off.push_back(index);
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", recipient.address}, {"reason", "nothing here serves channel " + recipient.destination_channel}});
@@ -159,6 +173,9 @@ void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVe
   }
   Recipient& kept = place->first.recipients.emplace_back(recipient);
   kept.conversion_tags = std::move(tags);
+  kept.next_host = mail_host;
+  // There nobody knows that the address was taken apart here.
+  if (!mail_host.empty()) kept.address = whole_address(recipient);
 }
 
 void Deliverer::leave_out_handed_on(Job& job) {
@@ -240,8 +257,13 @@ Awaitable<void> Deliverer::tell_success(std::vector<Job>& jobs) {
     std::vector<mail::RecipientStatus> delivered;
     for (const Recipient& recipient : job.expanded)
       delivered.push_back({recipient, mail::DeliveryAction::expanded, {"2.1.5", "the address stands for several", "", base::wall_now()}, {}});
-    for (const std::size_t index : job.to_tell)
+    for (const std::size_t index : job.to_tell) {
       delivered.push_back({job.record->envelope.recipients[index], mail::DeliveryAction::delivered, {"2.1.5", "delivered to the mailbox", "", base::wall_now()}, {}});
+      // RFC 3461 section 5.2.7.3: for its sender a message to a list ends there, and who its members are is not his business.
+      if (job.lists.empty() || delivered.back().recipient.list_owner.empty()) continue;
+      delivered.back().recipient.address = delivered.back().recipient.original;
+      delivered.back().outcome.diagnostic = "handed to the members of the list";
+    }
     auto told = co_await parts_.tell(job.record->envelope, job.record->message(), std::move(delivered));
     if (told) continue;
     job.unfinished = true;
@@ -407,7 +429,7 @@ Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::m
     }
     if (!outcome.put_off) continue;
     job.put_off.push_back(index);
-    job.record->envelope.recipients[index].last_failure = {"4.3.0", outcome.reason, "", base::wall_now()};
+    job.record->envelope.recipients[index].last_failure = {outcome.status, outcome.reason, "", base::wall_now()};
     base::log_event(Severity::warning, "delivery-put-off",
                     {{"id", envelope.id}, {"recipient", envelope.recipients[index].address}, {"reason", outcome.reason}});
   }
@@ -458,12 +480,17 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     if (envelope.released) co_return co_await let_go(job, index);
     co_return RecipientOutcome{false, "channel hold", true};
   }
+  if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) co_return co_await send_to_list(job, index);
   std::shared_ptr<const directory::Account> account;  // stays empty if the message leaves by its channel
   if (!recipient.account.empty()) {
     auto owner = co_await owner_of(job, index, batch);
     if (!owner) co_return RecipientOutcome{true, owner.error().what};
     if (*owner == nullptr) co_return RecipientOutcome{};
     account = std::move(*owner);
+    if (directory::is_elsewhere(*account, base::lower(settings_.filters.host_name))) {
+      send_to_mail_host(job, index, *account);
+      co_return RecipientOutcome{};
+    }
   }
   const FilterSubject subject{envelope, recipient, account};
   std::vector<sieve::LevelScript> scripts;
@@ -498,8 +525,48 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
                      {"decided_by", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}, {"actions", actions}});
   }
 
+  charges_.clear();
   auto outcome = co_await carry_out(job, index, account, decision, discarded_by_table, batch);
+  co_await note_quota(job, index, account);
   co_await tell_owners(job, index, account, decision.errors);
+  co_return outcome;
+}
+
+void Deliverer::send_to_mail_host(Job& job, std::size_t index, const directory::Account& account) {
+  add_outgoing(job, index, nullptr, job.record->envelope.recipients[index].conversion_tags, account.mail_host);
+}
+
+Awaitable<Deliverer::RecipientOutcome> Deliverer::send_to_list(Job& job, std::size_t index) {
+  const mail::Envelope& envelope = job.record->envelope;
+  const Recipient& recipient = envelope.recipients[index];
+  if (const auto sent = job.lists.find(recipient.list_owner); sent != job.lists.end()) co_return sent->second;
+  mail::Envelope next = envelope;
+  next.reverse_path = recipient.list_owner;
+  std::erase_if(next.recipients, [&](const Recipient& one) { return one.list_owner != recipient.list_owner; });
+  // RFC 3461 section 5.2.7.3: what the sender asked for ends with the list.
+  next.envelope_id.clear();
+  next.ret = mail::Return::unspecified;
+  next.deliver_by.reset();
+  for (Recipient& one : next.recipients) {
+    one.list_owner.clear();
+    one.notify_given = one.notify_never = one.notify_success = one.notify_delay = false;
+    one.notify_failure = true;
+    one.orcpt.clear();
+    one.orcpt_type.clear();
+    one.last_failure = {};
+  }
+  const std::size_t members = next.recipients.size();
+  auto sent = co_await send_on(job, index, kList, std::move(next), {});
+  RecipientOutcome outcome;
+  if (!sent) {
+    outcome.put_off = true;
+    outcome.reason = sent.error().what;
+  } else {
+    base::log_event(Severity::info, "sent-to-list",
+                    {{"id", envelope.id}, {"owner", recipient.list_owner}, {"members", members}, {"new_id", new_id_for(envelope, recipient, kList)}});
+    if (recipient.notify_success) job.to_tell.push_back(index);
+  }
+  job.lists.emplace(recipient.list_owner, outcome);
   co_return outcome;
 }
 

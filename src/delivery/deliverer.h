@@ -22,11 +22,14 @@
 #include "sieve/replies.h"
 #include "spool/journal.h"
 #include "store/maildir.h"
+#include "store/quota.h"
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -47,6 +50,8 @@ struct DelivererSettings {
   std::optional<std::chrono::seconds> keep_discarded, keep_jettisoned;
   unsigned received_fields = 50;                 // more: a redirect counts as a loop
   FilterSettings filters;
+  unsigned quota_warning_percent = 90;           // from this on the owner of a mailbox is told; 0: never
+  std::chrono::seconds quota_recheck{900};       // store/quota.h; so long, too, no mail is taken for a mailbox that is full
 };
 
 // A message for other hosts: the envelope with the recipients that it is for.
@@ -104,11 +109,16 @@ class Deliverer {
   net::Awaitable<void> deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time);
   net::Awaitable<Result<std::shared_ptr<const directory::Account>>> owner_of(Job& job, std::size_t index, store::Batch& batch);
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
+  // The mailbox is on another host, where the filters are asked: relay takes it there.
+  [[nodiscard]] std::string whole_address(const mail::Recipient& recipient) const;
+  void send_to_mail_host(Job& job, std::size_t index, const directory::Account& account);
+  // A message of their own for all members of groups with the same owner as this recipient's: he is its sender.
+  net::Awaitable<RecipientOutcome> send_to_list(Job& job, std::size_t index);
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
   // Puts a recipient whose mail leaves by its channel into a message for other hosts, with what a filter made of it (null: as it came) and the
-  // tags it has from then on, its own among them.
-  void add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags);
+  // tags it has from then on, its own among them. `mail_host`: the host that has its mailbox; empty: by its channel.
+  void add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags, const std::string& mail_host = {});
   // Takes out who was handed over to relay by a process that died before it could note it.
   void leave_out_handed_on(Job& job);
   // Hands them over to relay.
@@ -136,6 +146,10 @@ class Deliverer {
   // Keeps the message where it would be without any filter: in the inbox, or on its way.
   Result<void> keep(Job& job, Progress& progress, const sieve::Action& action, store::Batch& batch);
   Result<void> file(Job& job, const mail::Recipient& recipient, const directory::Account& account, const Filing& filing, const store::Text& text, store::Batch& batch);
+  // The same where the mailbox has a quota. Kind::denied: there is no room.
+  Result<store::Outcome> add_within_quota(Job& job, const directory::Account& account, store::NewMessage message, const store::Text& text, store::Batch& batch);
+  // What follows for the account: whether more mail is taken for it, and whether its owner is told.
+  net::Awaitable<void> note_quota(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account);
   void give_use(const directory::Account& account, const std::string& folder, const std::string& use);
   const store::Text& stored_text(Job& job, const sieve::MessageVersion* version);
   void file_copy(Job& job, const Progress& progress, std::size_t number, const sieve::FileCopy& copy, const std::string& text, store::Batch& batch);
@@ -154,6 +168,12 @@ class Deliverer {
   Filtering filtering_;
   Counters counters_;
   std::vector<spool::Position> unmarked_;  // finished, but the note of it could not be written yet; still claimed
+  std::set<std::string> charged_;  // mailbox directories whose usage this batch has changed
+  struct Charge {
+    store::Usage used;
+    bool full = false;  // and so a message did not fit
+  };
+  std::map<std::string, Charge> charges_;  // by account, of the recipient under way
   // What was made of messages that are not finished and stands in a journal already: their next attempt, as soon as it may come, makes no second
   // one. Ids, for recipients of other hosts with the attempts and the address.
   std::unordered_set<std::string> sent_;

@@ -10,6 +10,14 @@
 
 namespace postern::delivery {
 
+struct Deliverer::RecipientOutcome {
+  bool put_off = false;
+  std::string reason;
+  bool held = false;  // by `reason`
+  bool expanded = false;  // it goes on to several addresses in place of this one, which is all that its sender is told of a success
+  std::string status = "4.3.0";  // of what was put off
+};
+
 struct Deliverer::Job {
   spool::Position position;
   std::uint32_t deaths = 0;  // children that died while they worked on this record alone
@@ -34,6 +42,7 @@ struct Deliverer::Job {
   std::string held_by;
   std::vector<Outgoing> outgoing;    // for recipients whose message leaves by its channel: as it came, and each text that filters made of it
   std::uint64_t changed_bytes = 0;   // of those texts
+  std::map<std::string, RecipientOutcome> lists;  // what became of the message to all members of groups, by the groups' owners
   std::vector<std::string> sent;   // what is in a journal (Deliverer::sent_)
   std::map<std::string, std::vector<store::AccountMemory::Entry>> remember;  // by mailbox directory, once it is delivered
   std::vector<base::Fields> delivered;  // to be logged once it is true
@@ -58,12 +67,5 @@ std::string new_id_for(const mail::Envelope& envelope, const mail::Recipient& re
 // Gives `next`, an address that takes the place of `recipient`, what its sender asked to be told (RFC 3461 section 5.2.7): all of it if nothing else is done
 // with the message, else only what goes wrong. That an address stands for several is noted where it is delivered to (Deliverer::note_expansions()).
 void follow_notify(mail::Recipient& next, const mail::Recipient& recipient, bool only);
-
-struct Deliverer::RecipientOutcome {
-  bool put_off = false;
-  std::string reason;
-  bool held = false;  // by `reason`
-  bool expanded = false;  // it goes on to several addresses in place of this one, which is all that its sender is told of a success
-};
 
 }  // namespace postern::delivery

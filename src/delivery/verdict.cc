@@ -51,10 +51,14 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
   for (std::uint32_t number = 0; number < envelope.recipients.size(); ++number) {
     const mail::Recipient& recipient = envelope.recipients[number];
     if (recipient.destination_channel == "bitbucket" || recipient.destination_channel == "hold") continue;
+    // Members of a list get a message of their own.
+    if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) continue;
     FilterSubject subject{envelope, recipient, nullptr};
     if (!recipient.account.empty()) {
       auto account = co_await directory_.account(recipient.account);
       if (!account || *account == nullptr) continue;
+      // Its filters are asked where its mailbox is.
+      if (directory::is_elsewhere(**account, base::lower(filtering_.settings().host_name))) continue;
       subject.account = std::move(*account);
     }
     auto scripts = co_await filtering_.scripts(subject);

@@ -244,7 +244,7 @@ net::Awaitable<Result<std::string>> Client::sign(std::string domain, std::string
 }
 
 net::Awaitable<Result<LoginAnswer>> Client::verify(std::string name, std::string password, std::string service, net::Address client) {
-  object request;
+  object request(net::wiping_storage());
   request["ask"] = "verify";
   // A name that can't be one is asked for too: the answer must take its time. It must be UTF-8 to travel.
   const auto canonical = canonical_account(name);
@@ -295,7 +295,7 @@ class Client::Exchange final : public SaslExchange {
   }
 
   net::Awaitable<SaslStep> step(std::optional<std::string> response) override {
-    object request;
+    object request(net::wiping_storage());
     if (number_) {
       request["ask"] = "sasl-step";
       request["exchange"] = *number_;
@@ -362,6 +362,23 @@ class Client::Exchange final : public SaslExchange {
   const SaslRequest request_;
   std::optional<std::uint64_t> number_;  // while the directory waits for a response
 };
+
+net::Awaitable<Result<void>> Client::note_quota(std::string account, base::WallTime full_until) {
+  object request;
+  request["ask"] = "account-full";
+  request["name"] = account;
+  request["until"] = base::to_microseconds(full_until);
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  co_return Result<void>();
+}
+
+void Client::end_login(std::string handle) {
+  object request;
+  request["ask"] = "handle-end";
+  request["handle"] = handle;
+  state_->tell(std::move(request));
+}
 
 std::unique_ptr<SaslExchange> Client::begin_sasl(SaslRequest request) { return std::make_unique<Exchange>(state_, std::move(request)); }
 

@@ -47,6 +47,8 @@ class Client final : public Lookups {
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
   // The mechanism runs in the directory child; here go only its messages.
+  net::Awaitable<Result<void>> note_quota(std::string account, base::WallTime full_until) override;
+  void end_login(std::string handle) override;
   std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) override;
   net::Awaitable<Result<ScriptList>> scripts(std::string handle) override;
   net::Awaitable<Result<ScriptText>> script(std::string handle, std::string name) override;

@@ -252,6 +252,14 @@ net::Awaitable<Result<ScriptOutcome>> FixedDirectory::remove_script(std::string 
   co_return ScriptOutcome::done;
 }
 
+net::Awaitable<Result<void>> FixedDirectory::note_quota(std::string account, base::WallTime full_until) {
+  if (down_) co_return down_error();
+  Account changed = *accounts_.at(account).first;
+  changed.full_until = full_until;
+  accounts_.at(account).first = std::make_shared<Account>(std::move(changed));
+  co_return Result<void>();
+}
+
 net::Awaitable<Result<ScriptOutcome>> FixedDirectory::rename_script(std::string handle, std::string name, std::string new_name) {
   if (down_) co_return down_error();
   Scripts* const scripts = scripts_of(handle);

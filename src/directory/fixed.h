@@ -30,6 +30,7 @@ class FixedDirectory final : public Lookups {
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,
                                              net::Address client) override;
   // PLAIN, LOGIN and EXTERNAL (the first address of the certificate), without any preparation of names and passwords. The handle is "handle of NAME".
+  net::Awaitable<Result<void>> note_quota(std::string account, base::WallTime full_until) override;
   std::unique_ptr<SaslExchange> begin_sasl(SaslRequest request) override;
   net::Awaitable<Result<ScriptList>> scripts(std::string handle) override;
   net::Awaitable<Result<ScriptText>> script(std::string handle, std::string name) override;

@@ -23,6 +23,7 @@ libpostern_directory_a_SOURCES = \
   src/directory/sasl.h src/directory/sasl.cc \
   src/directory/server.h src/directory/server.cc \
   src/directory/signing.h src/directory/signing.cc \
+  src/directory/token.h src/directory/token.cc \
   src/directory/verifier.h src/directory/verifier.cc
 if LDAP
 libpostern_directory_a_SOURCES += \

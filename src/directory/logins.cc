@@ -79,8 +79,9 @@ bool Logins::answer(const Peer& peer, std::uint64_t id, std::string_view ask, co
 
 bool Logins::verify(const Peer& peer, std::uint64_t id, const object& request) {
   const auto name = text_in(request, "name");
-  const auto hexadecimal = text_in(request, "password_hex");
+  auto hexadecimal = text_in(request, "password_hex");
   auto password = hexadecimal ? from_hex(*hexadecimal) : std::nullopt;
+  if (hexadecimal) wipe(*hexadecimal);
   if (!name || !password) return false;
   Login login;
   login.peer = peer;
@@ -89,6 +90,7 @@ bool Logins::verify(const Peer& peer, std::uint64_t id, const object& request) {
   login.service = text_in(request, "service").value_or("");
   login.wants_handle = changes_scripts(login.service);
   check_password(std::move(login), std::move(*password));
+  wipe(*password);
   return true;
 }
 
@@ -97,8 +99,9 @@ bool Logins::begin(const Peer& peer, std::uint64_t id, const object& request) {
   const auto mechanism = text_in(request, "mechanism");
   const auto exporter = from_hex(text_in(request, "tls_exporter_hex").value_or(""));
   const auto unique = from_hex(text_in(request, "tls_unique_hex").value_or(""));
-  const auto response = text_in(request, "response_hex");
-  const auto bytes = response ? from_hex(*response) : std::nullopt;
+  auto response = text_in(request, "response_hex");
+  auto bytes = response ? from_hex(*response) : std::nullopt;
+  if (response) wipe(*response);
   if (!mechanism || !exporter || !unique || (response && !bytes)) return false;
   drop_stale();
   if (exchanges_.size() >= settings_.exchanges) {
@@ -120,20 +123,26 @@ bool Logins::begin(const Peer& peer, std::uint64_t id, const object& request) {
   const bool password_allowed = truth_in(request, "password_allowed").value_or(false);
   const std::string name = base::upper(*mechanism);
   // The session has refused these already; a mistake there must not open anything.
-  const bool fits = ((name != "PLAIN" && name != "LOGIN") || password_allowed) && (name != "EXTERNAL" || !exchange.certificate_addresses.empty());
-  if (fits) exchange.session = SaslSession::begin(name, facts, [this, number = last_ + 1](const std::string& who, ScramDigest digest) { return find_secret(number, who, digest); });
+  const bool by_token = name == "OAUTHBEARER" || name == "XOAUTH2";
+  const bool fits = ((name != "PLAIN" && name != "LOGIN" && !by_token) || password_allowed) && (name != "EXTERNAL" || !exchange.certificate_addresses.empty()) &&
+                    (!by_token || !settings_.tokens.key_files.empty());
+  if (fits && by_token) exchange.session = SaslSession::begin_bearer(name, [this](std::string_view token) { return check_token(token); });
+  else if (fits) exchange.session = SaslSession::begin(name, facts, [this, number = last_ + 1](const std::string& who, ScramDigest digest) { return find_secret(number, who, digest); });
   if (!exchange.session) {
     send(peer, id, kind_answer("malformed"));
     return true;
   }
   const auto at = exchanges_.emplace(++last_, std::move(exchange)).first;
   proceed(at, peer, id, bytes ? std::optional<std::string_view>(*bytes) : std::nullopt);
+  if (bytes) wipe(*bytes);
   return true;
 }
 
 bool Logins::step(const Peer& peer, std::uint64_t id, const object& request) {
   const auto number = number_in(request, "exchange");
-  const auto bytes = from_hex(text_in(request, "response_hex").value_or(""));
+  std::string hexadecimal = text_in(request, "response_hex").value_or("");
+  auto bytes = from_hex(hexadecimal);
+  wipe(hexadecimal);
   if (!number || !bytes) return false;
   const auto at = exchanges_.find(*number);
   if (at == exchanges_.end() || at->second.peer.lock() != peer || at->second.waiting || at->second.until < std::chrono::steady_clock::now()) {
@@ -141,6 +150,7 @@ bool Logins::step(const Peer& peer, std::uint64_t id, const object& request) {
     return true;
   }
   proceed(at, peer, id, *bytes);
+  wipe(*bytes);
   return true;
 }
 
@@ -192,8 +202,10 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
   }
   exchanges_.erase(at);
   switch (outcome.kind) {
-    case Outcome::Kind::check_password: return check_password(std::move(login), std::move(outcome.password));
-    case Outcome::Kind::refused: return refuse(login, "proof");
+    case Outcome::Kind::check_password:
+      check_password(std::move(login), std::move(outcome.password));
+      return wipe(outcome.password);
+    case Outcome::Kind::refused: return refuse(login, outcome.reason.empty() ? std::string_view("proof") : std::string_view(outcome.reason));
     case Outcome::Kind::malformed: return send(peer, id, kind_answer("malformed"));
     default: return fail(peer, id, "the login can't be checked now");
   }
@@ -219,6 +231,17 @@ bool Logins::fetch_first(Exchanges::iterator at, const Peer& peer, std::uint64_t
     proceed(again, peer, id, text);
   });
   return true;
+}
+
+// The keys are read each time, a few kilobytes: a new one holds at once, and an old one no more.
+Result<std::string> Logins::check_token(std::string_view token) const {
+  const auto keys = read_token_keys(settings_.tokens.key_files);
+  if (!keys) return keys.error();
+  const auto account = verify_token(token, settings_.tokens, *keys, base::wall_now());
+  if (!account) return account.error();
+  auto name = canonical_account(*account);
+  if (!name) return Error{Kind::denied, "token names no account (" + settings_.tokens.account_claim + ")"};
+  return name;
 }
 
 void Logins::prove(Exchanges::iterator at, Login login, const Outcome& outcome) {
@@ -353,9 +376,10 @@ void Logins::check_password(Login login, std::string password) {
       wipe(*secret);
       return fail(login.peer, login.id, found.error().what);
     }
-    if (outside) return check_outside(login, std::move(*found), std::move(*secret));
     const bool is_outside = *found && (*found)->is_outside;
-    check_hash(login, *found ? std::make_shared<const AccountRecord>(std::move((*found)->record)) : nullptr, std::move(*secret), !is_outside);
+    if (outside) check_outside(login, std::move(*found), std::move(*secret));
+    else check_hash(login, *found ? std::make_shared<const AccountRecord>(std::move((*found)->record)) : nullptr, std::move(*secret), !is_outside);
+    wipe(*secret);  // its own room, which a short one leaves
   };
   if (canonical) find(*canonical, check);
   else check(std::optional<Found>());
@@ -385,6 +409,7 @@ void Logins::check_hash(Login login, std::shared_ptr<const AccountRecord> entry,
     (*self)->finish_password(login, entry->account);
   };
   if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(peer, id, std::string(kBusy));
+  wipe(password);
 }
 
 // Look-ups show nothing of this, so no cache has to be emptied.
@@ -420,7 +445,11 @@ void Logins::accept(const Login& login, const Account& account) {
   object answer = login.sasl ? kind_answer("accepted") : object();
   if (!login.sasl) answer["accepted"] = true;
   answer["account"] = to_json(account, false);
-  if (login.wants_handle) answer["handle"] = handles_.issue(login.peer, account.name);
+  if (login.wants_handle) {
+    std::string handle = handles_.issue(login.peer, account.name);
+    if (handle.empty()) return fail(login.peer, login.id, "too many sessions are logged in");
+    answer["handle"] = handle;
+  }
   if (login.sasl) answer["name"] = account.name;
   send(login.peer, login.id, std::move(answer));
 }

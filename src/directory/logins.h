@@ -12,6 +12,7 @@
 #include "directory/handles.h"
 #include "directory/outside.h"
 #include "directory/sasl.h"
+#include "directory/token.h"
 #include "directory/verifier.h"
 #include "net/asio.h"
 #include "net/frame_server.h"
@@ -34,6 +35,7 @@ struct LoginSettings {
   std::chrono::seconds exchange_time{60};
   unsigned scram_iterations = 10000;
   bool upgrade_passwords = true;   // after a login by password
+  TokenSettings tokens;
 };
 
 class Logins {
@@ -93,6 +95,8 @@ class Logins {
   void check_password(Login login, std::string password);
   // Who proved it in another way than by a password.
   void prove(Exchanges::iterator at, Login login, const SaslSession::Outcome& outcome);
+  // The canonical name of the account that a token is for; one that can't be a name is the token's fault.
+  Result<std::string> check_token(std::string_view token) const;
   void prove_account(std::uint64_t exchange, Login login, const std::string& data);
   // The account whose address is in the certificate, and that the client asks for if it asks for one: the first from `next` on. Empty: none.
   void by_certificate(std::vector<std::string> addresses, std::size_t next, std::string authorization, std::function<void(Result<std::string>)> then);

@@ -25,7 +25,9 @@ std::vector<std::string_view> sasl_mechanisms(const SaslFacts& facts, const conf
     if ((settings.disabled_mechanisms >> bit++ & 1) != 0) continue;
     if (name.ends_with("-PLUS") && !bound) continue;
     if (name == "EXTERNAL" && (facts.certificate_subject.empty() || facts.certificate_addresses.empty())) continue;
-    if ((name == "PLAIN" || name == "LOGIN") && !facts.password_allowed) continue;
+    const bool by_token = name == "OAUTHBEARER" || name == "XOAUTH2";
+    if ((name == "PLAIN" || name == "LOGIN" || by_token) && !facts.password_allowed) continue;
+    if (by_token && settings.token_keys.empty()) continue;
     mechanisms.push_back(name);
   }
   return mechanisms;

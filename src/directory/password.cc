@@ -320,6 +320,8 @@ std::string generate_password() {
 }
 
 void wipe(std::string& secret) {
+  // What was moved away may have left its bytes in the string's own room.
+  secret.resize(secret.capacity());
   explicit_bzero(secret.data(), secret.size());
   secret.clear();
 }

@@ -4,11 +4,14 @@
 #include "base/base64.h"
 #include "base/text.h"
 #include "conf/configuration.h"
+#include "directory/token.h"
 
 #include <gsasl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
+#include <string.h>
 
 namespace postern::directory {
 namespace {
@@ -116,7 +119,10 @@ class GnuSession final : public SaslSession {
       case GSASL_OK: {
         Outcome outcome = finished(password_ ? Outcome::Kind::check_password : Outcome::Kind::proved);
         outcome.data = std::move(data);
-        if (password_) outcome.password = std::move(*password_);
+        if (password_) {
+          outcome.password = std::move(*password_);
+          wipe(*password_);
+        }
         return outcome;
       }
       case GSASL_AUTHENTICATION_ERROR:
@@ -133,7 +139,12 @@ class GnuSession final : public SaslSession {
     try {
       switch (which) {
         // Whether it is right is found out on a helper thread, when the library is done.
-        case GSASL_VALIDATE_SIMPLE: password_ = property(GSASL_PASSWORD); return GSASL_OK;
+        case GSASL_VALIDATE_SIMPLE: {
+          password_ = property(GSASL_PASSWORD);
+          // The library frees its copy as it is. It is memory of its own, and nothing reads it any more.
+          if (const char* const kept = gsasl_property_fast(session_.get(), GSASL_PASSWORD)) ::explicit_bzero(const_cast<char*>(kept), std::strlen(kept));
+          return GSASL_OK;
+        }
         // The certificate was verified; whose it is the caller finds out.
         case GSASL_VALIDATE_EXTERNAL: return GSASL_OK;
         case GSASL_SCRAM_ITER:
@@ -172,8 +183,65 @@ class GnuSession final : public SaslSession {
 
 }  // namespace
 
+namespace {
+
+class BearerSession final : public SaslSession {
+ public:
+  BearerSession(bool standard, CheckToken check) : standard_(standard), check_(std::move(check)) {}
+
+  Outcome step(std::optional<std::string_view> response) override {
+    Outcome outcome;
+    outcome.name = name_;
+    // RFC 7628 section 3.2.3: the client has read what is wrong, and its answer to that says nothing.
+    if (!refused_.empty()) {
+      outcome.kind = Outcome::Kind::refused;
+      outcome.reason = refused_;
+      return outcome;
+    }
+    if (!response) {
+      outcome.kind = Outcome::Kind::challenge;
+      return outcome;
+    }
+    outcome.kind = Outcome::Kind::malformed;
+    if (response->size() > kMaxSaslBytes) return outcome;
+    auto given = standard_ ? parse_oauthbearer(*response) : parse_xoauth2(*response);
+    if (!given) return outcome;
+    name_ = outcome.name = outcome.authorization = given->authorization;
+    auto account = check_(given->token);
+    wipe(given->token);
+    if (account) {
+      outcome.kind = Outcome::Kind::proved;
+      outcome.name = std::move(*account);
+      return outcome;
+    }
+    if (account.error().kind != Kind::denied) {
+      outcome.kind = Outcome::Kind::temporary;
+      return outcome;
+    }
+    refused_ = account.error().what;
+    outcome.kind = Outcome::Kind::challenge;
+    outcome.data = standard_ ? R"({"status":"invalid_token"})" : R"({"status":"401","schemes":"bearer","scope":"mail"})";
+    return outcome;
+  }
+
+ private:
+  const bool standard_;
+  const CheckToken check_;
+  std::string refused_, name_;
+};
+
+}  // namespace
+
+std::unique_ptr<SaslSession> SaslSession::begin_bearer(std::string_view mechanism, CheckToken check) {
+  const bool standard = base::equal_ignoring_case(mechanism, "OAUTHBEARER");
+  if (!standard && !base::equal_ignoring_case(mechanism, "XOAUTH2")) return nullptr;
+  return std::make_unique<BearerSession>(standard, std::move(check));
+}
+
 std::unique_ptr<SaslSession> SaslSession::begin(std::string_view mechanism, const SaslFacts& facts, FindSecret find) {
   std::string name = base::upper(mechanism);
+  // begin_bearer() has these.
+  if (name == "OAUTHBEARER" || name == "XOAUTH2") return nullptr;
   if (std::find(std::begin(conf::kSaslMechanisms), std::end(conf::kSaslMechanisms), name) == std::end(conf::kSaslMechanisms)) return nullptr;
   auto session = std::make_unique<GnuSession>(std::move(name), std::move(find));
   if (!session->start(facts)) return nullptr;

@@ -11,13 +11,18 @@
 #include "net/frame_server.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
+#include <unordered_map>
 
 namespace postern::directory {
 namespace {
 
 using boost::json::object;
 using Peer = std::shared_ptr<net::FramePeer>;
+
+// Accounts that are remembered as full, and owners whose changes of scripts are counted.
+constexpr std::size_t kMostFull = 100'000, kMostChanging = 100'000;
 
 // A byte of a script takes at most six in a question ("\\u0001").
 std::size_t question_bytes(const ServerSettings& settings) {
@@ -64,8 +69,13 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       auto found = look_up(database_, request);
       if (!found) return false;
       answer = std::move(*found);
+      if (auto* const account = answer.if_contains("account"); account != nullptr && account->is_object()) add_quota(account->get_object());
     } else if (*ask == "dkim-sign") {
       answer = signature(peer, request);
+    } else if (*ask == "account-full") {
+      if (!note_quota(request)) return false;
+    } else if (*ask == "handle-end") {
+      handles_.end(peer, text_in(request, "handle").value_or(""));
     } else if (request.contains("handle")) {
       if (own_script_outside(peer, *id, request)) return true;
       auto done = own_scripts(peer, request);
@@ -101,6 +111,51 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     return Error{Kind::denied, *name + ": the accounts of this domain are in an LDAP directory (ldap.domains)"};
   }
 
+  // What whoever writes to mailboxes knows of them; it is forgotten when this process ends, and the next message brings it up again.
+  void add_quota(object& account) {
+    const auto known = full_.find(text_in(account, "name").value_or(""));
+    if (known != full_.end()) account["full_until"] = base::to_microseconds(known->second);
+  }
+
+  bool note_quota(const object& request) {
+    const auto name = canonical_account(text_in(request, "name").value_or(""));
+    const auto until = number_in(request, "until");
+    if (!name || !until) return false;
+    const base::WallTime now = base::wall_now(), full_until = base::from_microseconds(static_cast<std::int64_t>(*until));
+    const auto known = full_.find(*name);
+    const bool was_full = known != full_.end() && known->second > now, is_full = full_until > now;
+    if (!is_full && known == full_.end()) return true;
+    if (is_full && known == full_.end() && full_.size() >= kMostFull) std::erase_if(full_, [&](const auto& entry) { return entry.second <= now; });
+    if (is_full && known == full_.end() && full_.size() >= kMostFull) return true;
+    if (is_full) full_.insert_or_assign(*name, full_until);
+    else full_.erase(*name);
+    // Others remember the account; those that know it as full see by themselves when that is over.
+    if (is_full || was_full) generations_.raise_directory();
+    return true;
+  }
+
+  // Whether the owner of an account may change its scripts once more in this hour.
+  bool count_script_change(const std::string& account) {
+    if (limits_.script_changes == 0) return true;
+    const auto now = base::steady_now();
+    if (changes_.size() >= kMostChanging) std::erase_if(changes_, [&](const auto& entry) { return entry.second.until <= now; });
+    if (changes_.size() >= kMostChanging && !changes_.contains(account)) return false;
+    Changes& changes = changes_[account];
+    if (changes.until <= now) changes = {now + std::chrono::hours(1), 0};
+    return ++changes.count <= limits_.script_changes;
+  }
+
+  // The answer to a change that is one too many.
+  std::optional<object> changes_too_often(const std::string& account, const object& request) {
+    const auto ask = text_in(request, "ask");
+    const bool changes = ask == "script-put" || ask == "script-remove" || ask == "script-rename" || ask == "script-activate";
+    if (!changes || count_script_change(account)) return std::nullopt;
+    base::log_event(base::Severity::notice, "script-changes-limited", {{"account", account}, {"limit", limits_.script_changes}});
+    object answer;
+    answer["outcome"] = to_string(ScriptOutcome::too_often);
+    return answer;
+  }
+
   static void log_change(const std::string& what, const object& request, uid_t user) {
     base::log_event(base::Severity::notice, "directory-change", {{"change", what}, {"name", text_in(request, "name").value_or("")}, {"uid", user}});
   }
@@ -122,6 +177,11 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   bool own_script_outside(const Peer& peer, std::uint64_t id, const object& request) {
     const auto account = handles_.account(peer, text_in(request, "handle").value_or(""));
     if (!account || !outside_.has(*account)) return false;
+    if (auto too_often = changes_too_often(*account, request)) {
+      (*too_often)["id"] = id;
+      peer->send(*too_often);
+      return true;
+    }
     outside_.own_script(peer, id, *account, request, limits_, [this, account = *account](std::string_view change) {
       generations_.raise_directory();
       base::log_event(base::Severity::info, "script-change", {{"change", change}, {"account", account}, {"script", kMainScript}});
@@ -138,7 +198,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     // Disabled meanwhile: what the login would say now.
     const auto record = database_.account(*account);
     if (!record) return error_answer({Kind::temporary, "the record can't be read"});
-    if (!record->has_value() || !(*record)->account.enabled) return logged_out;
+    if (!record->has_value() || !login_refusal((*record)->account, "sieve").empty()) return logged_out;
+    if (auto too_often = changes_too_often(*account, request)) return too_often;
     auto done = administer_own_scripts(database_, *account, request, limits_);
     if (!done) return std::nullopt;
     if (done->changed) {
@@ -156,6 +217,12 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   Signer signer_;
   Outside outside_;
   Handles handles_;
+  struct Changes {
+    std::chrono::steady_clock::time_point until{};
+    std::size_t count = 0;
+  };
+  std::unordered_map<std::string, Changes> changes_;         // of scripts by owners, within an hour
+  std::unordered_map<std::string, base::WallTime> full_;     // accounts whose mailbox is full, until when they count as such
   Logins logins_;
   net::FrameServer server_;
 };

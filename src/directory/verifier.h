@@ -5,11 +5,12 @@
 // The queue is bounded: beyond it submit() says no, and the peer is told to try again. A check that waited so long that nobody
 // waits for its answer any more is dropped without being made. Threads run at lower priority than the rest of the process.
 //
-// A check costs the same whoever it is about: a hash that is cheap to check, or none, is made up for by one of the default kind, and what
+// A check that fails is answered after the same time whoever it is about, from the first one of a slow kind on: a hash that is cheap to check, or none, is made up for by one of the default kind, and what
 // is tried depends on the password only (as it is and, if it differs, as SASLprep makes it).
 #include "directory/password.h"
 #include "net/asio.h"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -59,11 +60,14 @@ class Verifier {
   };
   void work();
   bool check(const Task& task);
+  // Remembers how long the kinds take that are neither cheap nor ours; the longest so far.
+  std::chrono::microseconds note_time(const std::string& hash, std::chrono::microseconds spent);
 
   net::asio::io_context& io_;
   const std::size_t queue_;
   const std::chrono::milliseconds patience_;
   std::string dummy_hash_;
+  std::atomic<std::int64_t> slowest_{0};  // microseconds
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> tasks_;

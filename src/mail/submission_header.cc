@@ -91,4 +91,19 @@ std::optional<std::string> completed_header(std::string_view header, const Submi
   return out + std::string(header.substr(parsed.bytes));
 }
 
+bool hides_blind_copies(std::string_view message) {
+  const Header parsed = parse_header(message);
+  // An empty line ends it as it should.
+  if (!parsed.has_body || parsed.body_offset != parsed.bytes) return false;
+  for (std::string_view left = message.substr(parsed.bytes); !left.empty();) {
+    const std::size_t end = std::min(left.find('\n'), left.size() - 1) + 1;
+    const std::string_view line = left.substr(0, end);
+    left.remove_prefix(end);
+    if (line == "\r\n" || line == "\n") break;
+    const auto colon = line.find(':');
+    if (colon != std::string_view::npos && is_one_of(base::trim(line.substr(0, colon)), {"bcc", "resent-bcc"})) return true;
+  }
+  return false;
+}
+
 }  // namespace postern::mail

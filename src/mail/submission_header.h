@@ -29,4 +29,8 @@ struct SubmissionFacts {
 // `header` as it stands in the message, without the empty line behind it. Nothing: it is complete.
 std::optional<std::string> completed_header(std::string_view header, const SubmissionFacts& facts);
 
+// Whether the header of `message` is cut off by a line that is no field, and a Bcc or Resent-Bcc field stands behind that, before the next empty
+// line: other programs read on there, so the blind recipients would not be blind.
+bool hides_blind_copies(std::string_view message);
+
 }  // namespace postern::mail

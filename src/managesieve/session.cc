@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "directory/password.h"
 #include "managesieve/command.h"
 
 #include <algorithm>
@@ -51,6 +52,7 @@ class Session {
     }
     watch_.set_end_reason(end_reason_);
     log_end(end_reason_);
+    forget_login();
   }
 
  private:
@@ -115,6 +117,7 @@ class Session {
       switch (parser.feed(line_)) {
         case CommandParser::State::complete:
           command = parser.take_command();
+          if (!logged_in()) directory::wipe(line_);
           co_return Read::command;
         case CommandParser::State::malformed:
           bad(parser.problem());
@@ -197,7 +200,19 @@ class Session {
     for (std::size_t i = 0; fits && i < command.arguments.size(); ++i)
       fits = command.arguments[i].kind == (row->arguments[i] == 'n' ? Argument::Kind::number : Argument::Kind::string);
     if (!fits) co_return bad(std::string(row->name) + (row->arguments.empty() ? " takes no argument" : row->arguments == "sn" ? " takes a name and a number" : row->arguments == "ss" ? " takes two strings" : " takes a string"));
+    if (logged_in() && row->name != "LOGOUT") {
+      // Another password, no account any more, no such service. Not known now: it stays.
+      const auto present = co_await services_.directory().account(account_);
+      if (present && directory::login_over(*login_, present->get(), "sieve")) co_return say_bye("TRYLATER", "log in again", "login over");
+    }
     co_await (this->*row->run)(std::move(command));
+  }
+
+  void forget_login() {
+    if (!handle_.empty()) services_.directory().end_login(handle_);
+    handle_.clear();
+    account_.clear();
+    login_ = nullptr;
   }
 
   // Answers (RFC 5804 section 1.3): OK, NO and BYE with a code or none.
@@ -336,8 +351,7 @@ class Session {
 
   net::Awaitable<void> unauthenticate(Command) {
     log_end("unauthenticate");
-    handle_.clear();
-    account_.clear();
+    forget_login();
     stored_ = removed_ = 0;
     begin_ = std::chrono::steady_clock::now();
     begin_login_time();
@@ -394,6 +408,11 @@ class Session {
         no("TRYLATER", "the script can't be checked now, try again later");
         co_return std::nullopt;
       }
+      // Their number before they are fetched: each costs a question.
+      if (own.size() + report->wanted.size() > kIncludedScripts) {
+        bad("it includes too many scripts");
+        co_return std::nullopt;
+      }
       // What it includes is fetched, and may include more.
       for (std::string& included : report->wanted) {
         auto script = co_await services_.directory().script(handle_, included);
@@ -401,11 +420,11 @@ class Session {
         const bool absent = outcome && (*outcome == ScriptOutcome::not_found || *outcome == ScriptOutcome::bad_name);
         if (!absent && !done(outcome)) co_return std::nullopt;
         included_bytes += absent ? 0 : script->text.size();
+        if (included_bytes > kIncludedBytes) {
+          bad("it includes too many scripts");
+          co_return std::nullopt;
+        }
         own.emplace(std::move(included), absent ? std::nullopt : std::optional(std::move(script->text)));
-      }
-      if (own.size() > kIncludedScripts || included_bytes > kIncludedBytes) {
-        bad("it includes too many scripts");
-        co_return std::nullopt;
       }
       if (!report->wanted.empty()) continue;
       if (!report->correct) {
@@ -518,10 +537,12 @@ class Session {
     std::optional<std::string> response;
     if (command.arguments.size() == 2) {
       response = from_base64(command.arguments[1].text);
+      directory::wipe(command.arguments[1].text);
       if (!response) co_return bad("expected base64");
     }
     for (;;) {
       directory::SaslStep step = co_await exchange->step(std::move(response));
+      if (response) directory::wipe(*response);
       std::string last_words;
       if (step.kind == directory::SaslStep::Kind::challenge && mechanism.starts_with("SCRAM-") && step.data.starts_with("v=")) {
         // RFC 5804 section 1.3: what a mechanism says at last goes along with OK. The client's empty answer to it is not waited for.
@@ -542,6 +563,7 @@ class Session {
       if (answer.left_out()) co_return bad("too long");
       if (answer.arguments[0].text == "*") co_return bad("cancelled");
       response = from_base64(answer.arguments[0].text);
+      directory::wipe(answer.arguments[0].text);
       if (!response) co_return bad("expected base64");
     }
   }
@@ -559,7 +581,14 @@ class Session {
       co_await refuse_login();
       co_return;
     }
+    // Who it is is known, so it may be said. RFC 5804 section 1.3: REFERRAL.
+    if (directory::is_elsewhere(*outcome.account, base::lower(configuration_->host_name))) {
+      base::log_event(Severity::notice, "login-elsewhere", {{"service", "sieve"}, {"account", outcome.account->name}, {"host", outcome.account->mail_host}, {"session", info_.id}});
+      services_.directory().end_login(outcome.handle);
+      co_return say_bye("REFERRAL \"sieve://" + outcome.account->mail_host + "\"", "your filters are on " + outcome.account->mail_host + ": connect to that host", "mailbox elsewhere");
+    }
     account_ = outcome.account->name;
+    login_ = outcome.account;
     handle_ = outcome.handle;
     watch_.describe(account_);
     if (last_words.empty()) co_return ok("welcome");
@@ -598,6 +627,7 @@ class Session {
   unsigned errors_ = 0, login_failures_ = 0, commands_ = 0, commands_before_login_ = 0;
 
   std::string account_, handle_;
+  std::shared_ptr<const directory::Account> login_;  // the account as it was then
   std::uint64_t stored_ = 0, removed_ = 0;
 };
 

@@ -118,7 +118,9 @@ class FrameClient::State : public std::enable_shared_from_this<FrameClient::Stat
   }
 
   void send(std::string bytes) {
-    connection_->unsent += bytes;
+    if (connection_->unsent.empty()) connection_->unsent = std::move(bytes);
+    else connection_->unsent += bytes;
+    ::explicit_bzero(bytes.data(), bytes.size());
     if (connection_->writing) return;
     connection_->writing = true;
     run_task(io_, "questions", write_all(shared_from_this(), connection_), dropper());

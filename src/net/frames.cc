@@ -18,6 +18,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <new>
+#include <string.h>
 
 namespace postern::net {
 namespace {
@@ -33,17 +35,34 @@ Result<sockaddr_un> unix_address(int directory, const std::string& name) {
   return address;
 }
 
+// Passwords travel as members of objects.
+class WipingMemory final : public boost::json::memory_resource {
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return ::operator new(bytes, std::align_val_t(alignment)); }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    ::explicit_bzero(memory, bytes);
+    ::operator delete(memory, std::align_val_t(alignment));
+  }
+  [[nodiscard]] bool do_is_equal(const boost::json::memory_resource& other) const noexcept override { return this == &other; }
+};
+
 constexpr Kind kKinds[] = {Kind::invalid, Kind::not_found, Kind::denied, Kind::temporary, Kind::permanent, Kind::corrupt};
 
 }  // namespace
 
+boost::json::storage_ptr wiping_storage() {
+  static WipingMemory memory;
+  return &memory;
+}
+
 std::string frame(const boost::json::object& message) {
-  const std::string text = boost::json::serialize(message);
+  std::string text = boost::json::serialize(message);
   const auto size = static_cast<std::uint32_t>(text.size());
   std::string out;
   out.reserve(4 + text.size());
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift);
-  return out += text;
+  out += text;
+  ::explicit_bzero(text.data(), text.size());
+  return out;
 }
 
 Result<boost::json::object> FrameReader::next() {
@@ -53,8 +72,10 @@ Result<boost::json::object> FrameReader::next() {
   if (size > limit_) return Error{Kind::invalid, "frame is too long"};
   if (buffer_.size() < 4 + size) return Error{Kind::not_found, "frame is not complete"};
   boost::system::error_code error;
-  boost::json::value value = boost::json::parse(std::string_view(buffer_).substr(4, size), error);
-  buffer_.erase(0, 4 + size);
+  boost::json::value value = boost::json::parse(std::string_view(buffer_).substr(4, size), error, wiping_storage());
+  std::string rest(buffer_, 4 + size);
+  ::explicit_bzero(buffer_.data(), buffer_.size());
+  buffer_ = std::move(rest);
   if (error || !value.is_object()) return Error{Kind::invalid, "frame is not a JSON object"};
   return std::move(value.as_object());
 }
@@ -68,6 +89,7 @@ Awaitable<Result<boost::json::object>> read_frame(asio::local::stream_protocol::
     const std::size_t got = co_await socket.async_read_some(asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
     if (error) co_return Error{Kind::permanent, "read frame: " + error.message()};
     reader.feed(std::string_view(piece.data(), got));
+    ::explicit_bzero(piece.data(), got);
   }
 }
 

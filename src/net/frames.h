@@ -19,6 +19,9 @@ namespace postern::net {
 // Longest frame; a Sieve script of 1 MiB with its escapes fits.
 inline constexpr std::size_t kMaxFrameBytes = 8 * 1024 * 1024;
 
+// Memory for objects that carry passwords: wiped when it is given back.
+boost::json::storage_ptr wiping_storage();
+
 // The bytes of one frame.
 std::string frame(const boost::json::object& message);
 

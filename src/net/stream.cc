@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -271,9 +272,23 @@ Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_
   }
 }
 
+// What was read may have been a password, so no copy of it stays in memory that is given back. Of the texts of messages, which come in large pieces,
+// that would be work for nothing.
+constexpr std::size_t kWipedBytes = 13 * 1024;
+
+static void wipe(std::string& bytes) {
+  if (bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
+}
+
 Awaitable<Result<bool>> Input::fill() {
   if (taken_ > 0) {
-    buffer_.erase(0, taken_);
+    if (buffer_.size() <= kWipedBytes) {
+      std::string rest(buffer_, taken_);
+      wipe(buffer_);
+      buffer_ = std::move(rest);
+    } else {
+      buffer_.erase(0, taken_);
+    }
     taken_ = 0;
   }
   for (;;) {
@@ -287,7 +302,16 @@ Awaitable<Result<bool>> Input::fill() {
       if (got->has_value()) {
         count = **got;
         at_end = count == 0;
+        // What grows is copied, and would be left behind.
+        if (!buffer_.empty() && buffer_.size() <= kWipedBytes && buffer_.capacity() < buffer_.size() + count) {
+          std::string larger;
+          larger.reserve(std::max(2 * buffer_.size(), buffer_.size() + count));
+          larger.append(buffer_);
+          wipe(buffer_);
+          buffer_ = std::move(larger);
+        }
         buffer_.append(common.data(), count);
+        if (count <= kWipedBytes) ::explicit_bzero(common.data(), count);
       }
     }
     if (count > 0 && ++reads_without_wait_ >= kReadsWithoutWait) {
@@ -306,6 +330,7 @@ Awaitable<Result<bool>> Input::fill() {
 void Input::release_if_empty() {
   if (taken_ < buffer_.size()) return;
   taken_ = 0;
+  wipe(buffer_);
   // Kept while it is small; given back when a large burst is over.
   if (buffer_.capacity() > 512) buffer_ = std::string();
   else buffer_.clear();

@@ -225,6 +225,8 @@ class TransactionAccess {
     std::string address, channel, account, detail;
     std::string led_here;  // the address that was looked up
     std::vector<std::string> conversion_tags;  // of the account
+    std::string list_owner;  // of the last group on the way here that has an owner
+    bool full = false;       // its mailbox has no room
   };
   struct Expansion {
     std::vector<Final> finals;
@@ -232,6 +234,8 @@ class TransactionAccess {
     std::set<std::string> known;    // what is in `finals`, each once
     std::optional<Reply> failed;    // the whole recipient must be refused
     unsigned unknown = 0;           // members that nobody knows
+    std::size_t steps = 0;          // addresses looked at
+    std::string owner;              // of the group that is being expanded, or of one that it stands in
   };
   // What FORWARD or REVERSE said of an address.
   struct Replacement {
@@ -259,6 +263,8 @@ class TransactionAccess {
   net::Awaitable<void> reach_account(std::shared_ptr<const directory::Account> account, std::string detail, unsigned round, Expansion& expansion,
                                      Decision& decision);
   static void add_final(Final final, Expansion& expansion);
+  // One more address; false: too many.
+  bool count_step(Expansion& expansion) const;
   // What an alias or a group of the directory leads to; null if there is none, and `expansion.failed` if it can't be known.
   net::Awaitable<std::shared_ptr<const directory::Alias>> directory_alias(std::string name, Expansion& expansion, Decision& decision);
   // "postmaster" or "abuse", whatever its sub-address; empty for all others.

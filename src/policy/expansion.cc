@@ -35,8 +35,16 @@ void TransactionAccess::add_unclaimed(const std::string& host, unsigned round, E
 
 // A person who is a member in several ways gets the message once.
 void TransactionAccess::add_final(Final final, Expansion& expansion) {
+  final.list_owner = expansion.owner;
   const std::string key = final.channel + '\0' + final.address + '\0' + final.detail;
   if (expansion.known.insert(key).second) expansion.finals.push_back(std::move(final));
+}
+
+// Groups in groups could ask for more look-ups than anybody waits for, although few addresses come of it.
+bool TransactionAccess::count_step(Expansion& expansion) const {
+  if (++expansion.steps <= access_.site().most_steps) return true;
+  expansion.failed = {550, "5.4.6", "the aliases of this address lead too far"};
+  return false;
 }
 
 void TransactionAccess::explain(unsigned round, const std::string& address, const char* found, const std::vector<std::string>& targets) const {
@@ -80,6 +88,7 @@ net::Awaitable<void> TransactionAccess::expand_alias(std::string name, const cha
   std::size_t followed = 0;
   for (const std::string& target : targets) {
     co_await give_way(++followed);
+    if (!count_step(expansion)) co_return;
     auto mailbox = mail::parse_mailbox(target.find('@') == std::string::npos ? target + "@" + host : target);
     if (!mailbox) {
       decision.notes.push_back(
@@ -120,6 +129,7 @@ net::Awaitable<void> TransactionAccess::reach_account(std::shared_ptr<const dire
     final.channel = "ims-ms";
     final.account = account->name;
     final.detail = std::move(detail);
+    final.full = account->full_until > base::wall_now() && !directory::is_elsewhere(*account, access_.site().host_name);
     explain(round, account->name, "account");
     add_final(std::move(final), expansion);
   }
@@ -165,7 +175,11 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     if (alias) {
       if (!expanded_before("directory " + alias->name)) {
         const bool group = alias->kind == directory::Alias::Kind::group;
+        // RFC 5321 section 3.9.2: what goes wrong with members is the owner's business. One without an owner leaves it to whoever it stands in.
+        std::string outer = expansion.owner;
+        if (!alias->owner.empty()) expansion.owner = alias->owner;
         co_await expand_alias(alias->name, group ? "group" : "directory alias", alias->members, host, round, expansion, decision);
+        expansion.owner = std::move(outer);
       }
       co_return;
     }

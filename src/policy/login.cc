@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "directory/password.h"
 
 namespace postern::policy {
 namespace {
@@ -42,6 +43,7 @@ net::Awaitable<std::optional<std::string>> challenge(LineExchange& result, std::
     co_return std::nullopt;
   }
   auto response = base::from_base64(said);
+  directory::wipe(said);
   if (!response) result.end = End::not_base64;
   co_return response;
 }
@@ -108,6 +110,7 @@ net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, s
   std::optional<std::string> response;
   if (initial) {
     response = *initial == "=" ? std::optional<std::string>(std::string()) : base::from_base64(*initial);
+    directory::wipe(*initial);
     if (!response) {
       result.end = End::not_base64;
       co_return result;
@@ -120,6 +123,7 @@ net::Awaitable<LineExchange> exchange_lines(directory::SaslExchange& exchange, s
       co_return result;
     }
     result.step = co_await exchange.step(std::move(response));
+    if (response) directory::wipe(*response);
     // Only SCRAM begins a message so, and it is its last.
     if (result.step.kind == directory::SaslStep::Kind::challenge && result.step.data.starts_with("v=")) {
       result.last_words = std::move(result.step.data);

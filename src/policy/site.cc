@@ -14,6 +14,8 @@ Site read(const conf::Configuration& configuration, std::vector<conf::Mistake>& 
   site.clients = configuration.client_addresses;
   site.host_name = base::lower(configuration.host_name);
   site.most_addresses = configuration.directory.group_members;
+  site.most_steps = configuration.directory.expansion_steps;
+  site.full_is_permanent = configuration.quota.full_reply == conf::Quota::FullReply::permanent;
   site.recipient_delimiter = configuration.recipient_delimiter;
   return site;
 }

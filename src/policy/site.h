@@ -19,6 +19,8 @@ struct Site {
   std::string host_name;            // lower case
   std::shared_ptr<const authentication::SenderRewriting> rewriting;  // of senders (SRS); null: none
   std::size_t most_addresses = 10000;  // that one recipient may lead to (directory.group_members)
+  std::size_t most_steps = 100000;  // addresses looked at for one recipient (directory.expansion_steps)
+  bool full_is_permanent = false;   // a recipient whose mailbox is full is refused with 552 instead of 452 (quota.full_reply)
   std::string recipient_delimiter;  // any one of these characters parts the sub-address from the name; empty: no sub-addresses
 
   // Of a configuration that check() finds nothing wrong with; what is wrong is left out.

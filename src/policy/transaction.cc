@@ -377,6 +377,11 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     refuse({550, "5.1.1", "no such user here: " + shown});
     co_return decision;
   }
+  // A group does not wait for one of its members.
+  if (expansion.finals.size() == 1 && expansion.finals.front().full) {
+    refuse(access_.site().full_is_permanent ? Reply{552, "5.2.2", "the mailbox is full: " + shown} : Reply{452, "4.2.2", "the mailbox is full, try again later: " + shown});
+    co_return decision;
+  }
   if (expansion.unknown > 0)
     decision.notes.push_back({base::Severity::warning, "alias-members-unknown", {{"recipient", address}, {"count", expansion.unknown}}, false, base::lower(address)});
 
@@ -421,6 +426,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept.destination_channel = std::move(final.channel);
     kept.account = std::move(final.account);
     kept.detail = std::move(final.detail);
+    if (!reverse_path_.empty() && final.list_owner != reverse_path_) kept.list_owner = std::move(final.list_owner);
     kept.conversion_tags = effects.conversion_tags;
     kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
     kept.conversion_tags.insert(kept.conversion_tags.end(), final.conversion_tags.begin(), final.conversion_tags.end());
@@ -471,6 +477,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
     recipient.destination_channel = std::move(final.channel);
     recipient.account = std::move(final.account);
     recipient.detail = std::move(final.detail);
+    recipient.list_owner = std::move(final.list_owner);
     recipient.conversion_tags = std::move(final.conversion_tags);
     recipients.push_back(std::move(recipient));
   }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "directory/password.h"
 #include "pop3/text.h"
 
 #include <algorithm>
@@ -97,9 +98,11 @@ class Session {
           watch_.note_protocol_error();
           bad("command line too long");
           break;
-        case net::Input::Line::complete:
-          co_await obey(line);
+        case net::Input::Line::complete: {
+          const bool may_be_secret = state_ == State::authorization;
+          co_await obey(may_be_secret ? std::exchange(line, std::string()) : line);
           break;
+        }
       }
     }
     // No time limit of its own: that of the last command still runs.
@@ -108,7 +111,27 @@ class Session {
     if (!flushed) end_with(flushed.error());
   }
 
+  // Somebody who logged in may have lost the right to be here: another password, no account any more, no such service. Not known now: it stays.
+  net::Awaitable<bool> login_is_over() {
+    if (state_ == State::authorization) co_return false;
+    const auto present = co_await services_.directory().account(account_);
+    if (!present || !directory::login_over(*login_, present->get(), "pop3")) co_return false;
+    error("[AUTH] log in again; goodbye");
+    end_reason_ = "login over";
+    over_ = true;
+    co_return true;
+  }
+
+  // A command before the login may have a password in it.
   net::Awaitable<void> obey(std::string line) {
+    const bool may_be_secret = state_ == State::authorization;
+    co_await carry_out(line);
+    if (may_be_secret) directory::wipe(line);
+  }
+
+  net::Awaitable<void> carry_out(std::string_view line) {
+    const bool over = co_await login_is_over();
+    if (over) co_return;
     const Command command = parse(line);
     struct Row {
       std::string_view keyword;
@@ -270,6 +293,7 @@ class Session {
     std::string password(argument);
     policy::LoginFacts login = login_facts("USER");
     auto answer = co_await services_.directory().verify(name, std::move(password), login.service, info_.remote.address);
+    directory::wipe(password);
     const auto ask = ask_login_access();
     const policy::LoginOutcome outcome = co_await policy::judge_login(std::move(login), name, std::move(answer), ask, watch_);
     co_await finish_login(outcome);
@@ -356,6 +380,13 @@ class Session {
       co_await refuse_login();
       co_return;
     }
+    // Who it is is known, so it may be said.
+    if (directory::is_elsewhere(*outcome.account, base::lower(configuration_->host_name))) {
+      base::log_event(Severity::notice, "login-elsewhere", {{"service", "pop3"}, {"account", outcome.account->name}, {"host", outcome.account->mail_host}, {"session", info_.id}});
+      over_ = true;
+      end_reason_ = "mailbox elsewhere";
+      co_return error("[SYS/PERM] your mailbox is on " + outcome.account->mail_host + ": connect to that host");
+    }
     auto inbox = co_await services_.open_inbox(outcome.account->mailbox_directory);
     if (!inbox) {
       const bool in_use = inbox.error().kind == Kind::denied;
@@ -366,6 +397,7 @@ class Session {
     }
     inbox_ = std::move(*inbox);
     account_ = outcome.account->name;
+    login_ = outcome.account;
     marked_.assign(inbox_->messages().size(), false);
     state_ = State::transaction;
     watch_.describe(account_);
@@ -541,12 +573,20 @@ class Session {
       const auto done = co_await inbox_->remove(std::move(indexes));
       removed = done.has_value();
       if (removed) removed_ = count;
+      // There is room again, so that mail may come at once.
+      if (removed) co_await note_room();
       else base::log_event(Severity::error, "pop3-remove", {{"account", account_}, {"error", done.error().what}, {"session", info_.id}});
     }
     // The next session of this client may begin as soon as it has read the answer.
     inbox_ = nullptr;
     if (removed) ok("goodbye");
     else error("[SYS/TEMP] some messages were not removed");
+  }
+
+  net::Awaitable<void> note_room() {
+    const auto account = co_await services_.directory().account(account_);
+    if (!account || *account == nullptr || (*account)->full_until <= base::wall_now()) co_return;
+    [[maybe_unused]] const auto noted = co_await services_.directory().note_quota(account_, base::WallTime());
   }
 
   net::Stream& stream_;
@@ -567,6 +607,7 @@ class Session {
   std::optional<std::string> user_;
 
   std::string account_;
+  std::shared_ptr<const directory::Account> login_;  // the account as it was then
   std::unique_ptr<Inbox> inbox_;
   std::vector<bool> marked_;      // for removal at QUIT
   std::size_t marked_count_ = 0;

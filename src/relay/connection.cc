@@ -145,6 +145,10 @@ Awaitable<Connected> Connector::connect_to(const Target& target, const std::stri
     result.failure = temporary_failure("4.4.1", stream.error().what);
     co_return result;
   }
+  if (route.mail_host && is_own(**stream)) {
+    result.failure = temporary_failure("4.3.5", "the mail host " + route.host + " is this server under another name: " + endpoint.to_string());
+    co_return result;
+  }
   if (!route.lmtp && is_own(**stream)) {
     tried.own = true;
     result.failure = permanent_failure("5.4.6", "mail for " + target.domain + " would come back to this server: " + endpoint.to_string());

@@ -120,6 +120,11 @@ RelayerSettings relayer_settings(const conf::Configuration& configuration, unsig
   settings.schedule = queue::schedule_for_hosts(configuration);
   std::vector<conf::Mistake> checked_already;
   settings.routes = Routes::parse(configuration, checked_already);
+  settings.mail_host_route.by_mx = false;
+  settings.mail_host_route.mail_host = true;
+  settings.mail_host_route.lmtp = relay.mail_host_protocol == conf::Relay::MailHostProtocol::lmtp;
+  settings.mail_host_route.port = relay.mail_host_port;
+  settings.mail_host_route.tls = relay.tls;
   return settings;
 }
 
@@ -216,7 +221,13 @@ bool Relayer::distribute(const std::shared_ptr<Job>& job) {
 
 Relayer::Destination& Relayer::destination_for(const mail::Recipient& recipient, TlsWish tls) {
   std::string domain = domain_of(recipient.address);
-  const Route& route = settings_.routes.find(recipient.destination_channel, domain);
+  Route mail_host;
+  if (!recipient.next_host.empty()) {
+    mail_host = settings_.mail_host_route;
+    mail_host.name = "mail-host " + recipient.next_host;
+    mail_host.host = recipient.next_host;
+  }
+  const Route& route = mail_host.mail_host ? mail_host : settings_.routes.find(recipient.destination_channel, domain);
   // Mail of many domains for one smart host shares its connections.
   std::string key = route.name;
   if (route.by_mx && route.host.empty()) (key += ' ') += domain;

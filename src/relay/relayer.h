@@ -49,6 +49,7 @@ struct RelayerSettings {
   std::chrono::seconds dead_time{60}, dead_time_most{1800};
   queue::RetrySchedule schedule;
   Routes routes;
+  Route mail_host_route;  // for hosts of accounts whose mailbox is elsewhere; the host is the recipient's
 };
 RelayerSettings relayer_settings(const conf::Configuration& configuration, unsigned child);
 

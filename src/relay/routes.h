@@ -32,6 +32,7 @@ struct Route {
   conf::Relay::TlsLevel tls = conf::Relay::TlsLevel::opportunistic;
   std::string password_file;              // empty: no AUTH
   std::optional<unsigned> connections;
+  bool mail_host = false;                 // the host that has an account's mailbox: this server itself is none
 };
 
 class Routes {

@@ -56,6 +56,8 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   settings.create_folders = configuration.delivery.create_folders;
   settings.filters = delivery::filter_settings(configuration);
   settings.mistake_notice = configuration.filters.mistake_notice;
+  settings.quota_warning_percent = configuration.quota.warning_percent;
+  settings.quota_recheck = configuration.quota.recheck_time;
   std::vector<conf::Mistake> checked_already;
   const auto channels = policy::Channels::parse(configuration.channels, checked_already);
   const policy::Channel* const discarded = channels.find("filter_discard");

@@ -31,7 +31,13 @@ Result<directory::ServerSettings> settings_from(const service::Start& start) {
   settings.administrators = std::move(asking.administrators);
   const auto& limits = start.configuration->directory;
   const auto& sasl = start.configuration->sasl;
-  settings.logins = {limits.verify_threads, limits.verify_queue, sasl.exchanges, sasl.exchange_time, sasl.scram_iterations, sasl.upgrade_passwords};
+  settings.logins = {limits.verify_threads, limits.verify_queue, sasl.exchanges, sasl.exchange_time, sasl.scram_iterations, sasl.upgrade_passwords, {}};
+  auto& tokens = settings.logins.tokens;
+  for (const conf::TextLine& file : sasl.token_keys) tokens.key_files.push_back(file.text);
+  tokens.issuer = sasl.token_issuer;
+  tokens.audience = sasl.token_audience;
+  tokens.account_claim = sasl.token_account_claim;
+  tokens.clock_skew = sasl.token_clock_skew;
   settings.connections = limits.connections;
   // Whoever hands mail on to other hosts.
   settings.signers = {::getuid()};

@@ -74,6 +74,8 @@ struct Transaction {
   std::vector<std::string> header_fields;  // $A
   bool bit_bucket = false;                 // of FROM_ACCESS: the whole message
   bool completes_header = false;           // a submission
+  bool hides_blind_copies = false;         // mail::hides_blind_copies()
+  bool counted = false;                    // among the messages of the account that logged in
   std::chrono::milliseconds delay{0};      // before each reply
   // The text, from DATA or the first BDAT on.
   std::unique_ptr<Incoming> incoming;
@@ -157,6 +159,7 @@ class Session {
   net::Awaitable<std::optional<Reply>> domain_problem(std::string domain, bool of_sender);
   // Counts a message or a recipient of the account; the reply, if that is one too many.
   net::Awaitable<std::optional<Reply>> count_message();
+  net::Awaitable<std::optional<Reply>> count_text();
   net::Awaitable<std::optional<Reply>> count_recipient();
   net::Awaitable<std::optional<Reply>> count_use(std::string_view setting, std::uint64_t limit, std::string_view what, int code);
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "mail/header.h"
+#include "mail/submission_header.h"
 #include "mail/received.h"
 
 #include <algorithm>
@@ -140,6 +141,8 @@ std::string Incoming::header() const {
 bool Incoming::has_whole_header() const {
   return finished_ || parted_by_us_ || mail::parse_header(std::string_view(text_).substr(head_bytes_)).has_body;
 }
+
+bool Incoming::hides_blind_copies() const { return mail::hides_blind_copies(std::string_view(text_).substr(head_bytes_)); }
 
 void Incoming::change_header(std::optional<std::string> header) {
   header_changed_ = true;

@@ -67,6 +67,8 @@ class Incoming {
   [[nodiscard]] bool has_whole_header() const;
   // Of a header that is larger than Limits::large_bytes only the fields that are whole when it is due.
   [[nodiscard]] std::string header() const;
+  // mail::hides_blind_copies() of the client's text, as far as it has come.
+  [[nodiscard]] bool hides_blind_copies() const;
   // Another header in place of the client's, or none: it stays as it is.
   void change_header(std::optional<std::string> header);
 

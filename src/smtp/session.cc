@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "mail/address.h"
 #include "base/text.h"
+#include "directory/password.h"
 #include "smtp/engine.h"
 
 namespace postern::smtp {
@@ -256,7 +257,12 @@ net::Awaitable<Session::Next> Session::one_command() {
       co_return bad_command(502, "5.5.1", "EXPN is not available");
     case Verb::help: co_return idle_command(214, "2.0.0", "See RFC 5321");
     case Verb::starttls: co_return co_await on_start_tls(command.argument);
-    case Verb::auth: co_return co_await on_auth(command.argument);
+    case Verb::auth: {
+      // There may be a password behind it, and nothing else needs the line any more.
+      const Next next = co_await on_auth(command.argument);
+      directory::wipe(line_);
+      co_return next;
+    }
     case Verb::etrn: co_return on_turn(command.argument);
     case Verb::not_offered: co_return bad_command(502, "5.5.1", "command not available");
     case Verb::other_protocol:

@@ -35,11 +35,11 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
     co_return refuse_sender(530, "5.7.0", "authentication required");
   }
   if (account_) {
-    // Removed, disabled or no longer to send since the login: somebody else may know the password, and this session may last.
+    // Removed, disabled, no longer to send, or another password since the login: somebody else may know the password, and this session may last.
     const policy::Access access = services_.access();
     const auto present = co_await access.directory().account(account_->name);
     if (!present) co_return refuse_sender(451, "4.3.0", "the directory can't be asked now, try again later");
-    if (!*present || !directory::login_refusal(**present, "smtp").empty())
+    if (directory::login_over(*account_, present->get(), "smtp"))
       co_return close_with(421, "4.7.0", "log in again, closing connection", "login over");
   }
 
@@ -97,8 +97,6 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
     co_return refuse_sender(552, "5.3.4", "message exceeds " + std::to_string(transaction->message_bytes) + " bytes");
 
   if (submission) {
-    const auto excess = co_await count_message();
-    if (excess) co_return refuse_sender(excess->code, excess->status, excess->text);
     transaction->completes_header = configuration_->submission.complete_header || configuration_->submission.add_sender;
   }
 

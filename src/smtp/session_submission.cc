@@ -32,6 +32,14 @@ net::Awaitable<std::optional<Reply>> Session::count_message() {
   co_return co_await count_use(conf::kMessagesPerHour, configuration_->submission.messages_per_hour, "messages in an hour", 450);
 }
 
+// Where its text begins: what is given up before that is no message.
+net::Awaitable<std::optional<Reply>> Session::count_text() {
+  if (transaction_->envelope.authenticated.empty() || transaction_->counted) co_return std::nullopt;
+  auto excess = co_await count_message();
+  transaction_->counted = !excess;
+  co_return excess;
+}
+
 net::Awaitable<std::optional<Reply>> Session::count_recipient() {
   auto excess = co_await count_use(conf::kRecipientsPerHour, configuration_->submission.recipients_per_hour, "recipients in an hour", 452);
   if (!excess) excess = co_await count_use(conf::kRecipientsPerDay, configuration_->submission.recipients_per_day, "recipients in a day", 452);

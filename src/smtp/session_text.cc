@@ -113,6 +113,7 @@ net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> ch
 
 net::Awaitable<void> Session::change_header(Transaction& transaction) {
   std::optional<std::string> changed;
+  if (transaction.completes_header && transaction.configuration->submission.complete_header) transaction.hides_blind_copies = transaction.incoming->hides_blind_copies();
   if (transaction.access.changes_header()) changed = co_await transaction.access.changed_header(transaction.incoming->header());
   // Of a header that has not come whole, what is missing can't be told.
   if (transaction.completes_header && transaction.incoming->has_whole_header()) {
@@ -143,6 +144,12 @@ net::Awaitable<Session::Next> Session::on_data(std::string_view argument) {
   if (transaction_->recipient_cutoff && transaction_->asked > *transaction_->recipient_cutoff) {
     transaction_.reset();
     reply(554, "5.5.3", "too many recipients");
+    co_return Next::command;
+  }
+  const auto excess = co_await count_text();
+  if (excess) {
+    transaction_.reset();
+    reply(excess->code, excess->status, excess->text);
     co_return Next::command;
   }
   watch_.describe("DATA");
@@ -189,6 +196,10 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
   if (!wrong && transaction_->recipient_cutoff && transaction_->asked > *transaction_->recipient_cutoff) {
     transaction_.reset();
     wrong = Reply{554, "5.5.3", "too many recipients"};
+  }
+  if (!wrong) {
+    wrong = co_await count_text();
+    if (wrong) transaction_.reset();
   }
   if (wrong) {
     if (chunk->size_bytes > Incoming::kDiscardBytes)
@@ -296,6 +307,8 @@ net::Awaitable<Session::Next> Session::finish_text() {
   if (incoming->wants_header()) co_await change_header(*transaction);
   auto refused = incoming->verdict();
   if (!refused && transaction->decoder->line_too_long()) refused = Reply{554, "5.6.0", "a line of the message is too long"};
+  if (!refused && transaction->hides_blind_copies)
+    refused = Reply{554, "5.6.0", "the header has a line that is no field, and a Bcc field behind it, which everybody would see"};
   const std::string id = incoming->id();
   const bool kept = !transaction->bit_bucket && !transaction->envelope.recipients.empty();
   Examined examined;

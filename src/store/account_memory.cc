@@ -45,7 +45,7 @@ std::optional<AccountMemory::Entry> entry_of(std::string_view line) {
   if (words.size() != 6) return std::nullopt;
   const auto sum = base::number_from<std::uint32_t>(words[5]);
   if (!sum || *sum != base::crc32c(line.substr(0, line.size() - words[5].size() - 1))) return std::nullopt;
-  constexpr std::string_view kKinds = "vdrm";
+  constexpr std::string_view kKinds = "vdrmq";
   const auto at = base::number_from<std::int64_t>(words[2]), until = base::number_from<std::int64_t>(words[3]);
   // Beyond this a time in microseconds would not fit.
   constexpr std::int64_t kMostSeconds = 1'000'000'000'000;

@@ -22,7 +22,7 @@ namespace postern::store {
 
 class AccountMemory {
  public:
-  enum class Kind : char { vacation = 'v', duplicate = 'd', redirect = 'r', mistake = 'm' };
+  enum class Kind : char { vacation = 'v', duplicate = 'd', redirect = 'r', mistake = 'm', quota = 'q' };
   struct Entry {
     Kind kind = Kind::vacation;
     std::string key;                    // 1 to 64 characters 0-9, a-z

@@ -7,6 +7,7 @@ libpostern_store_a_SOURCES = \
   src/store/mailbox.h src/store/mailbox.cc \
   src/store/maildir.h src/store/maildir.cc \
   src/store/names.h src/store/names.cc \
+  src/store/quota.h src/store/quota.cc \
   src/store/refiling.h src/store/refiling.cc \
   src/store/size_cache.h src/store/size_cache.cc \
   src/store/text.cc

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "store/names.h"
+#include "store/quota.h"
 #include "store/size_cache.h"
 
 #include <fcntl.h>
@@ -234,6 +235,8 @@ Result<std::string> Mailbox::read_whole(std::size_t index, std::size_t limit_byt
 }
 
 Result<void> Mailbox::remove(std::span<const std::size_t> indexes) {
+  // Before, should this end in the middle; and behind it, since who delivers meanwhile counts what is still there.
+  if (auto forgotten = forget_usage(*files_, account_.get()); !forgotten) return as_temporary(forgotten.error());
   std::size_t failed = 0;
   std::string why;
   bool from_new = false, from_cur = false;
@@ -258,6 +261,7 @@ Result<void> Mailbox::remove(std::span<const std::size_t> indexes) {
     message.removed = true;
     (message.in_new ? from_new : from_cur) = true;
   }
+  if (auto forgotten = forget_usage(*files_, account_.get()); !forgotten) return as_temporary(forgotten.error());
   // A directory that would not sync: after a power loss the messages could be back, so the session must not be told "gone".
   for (const auto& [touched, directory] : {std::pair{from_new, new_.get()}, {from_cur, cur_.get()}}) {
     if (!touched) continue;

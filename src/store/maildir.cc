@@ -239,6 +239,7 @@ class Batch::Implementation {
         // It stands there without all its bytes: a whole one takes its place, whatever its name has become.
       }
     }
+    if (message.only_if_there) return Error{Kind::denied, "not delivered before"};
     if (place.in_cur)
       if (auto cur = store_.cur_of(*folder); !cur) return cur.error();
     if (link_earlier(folder, place, text)) {

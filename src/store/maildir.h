@@ -64,6 +64,8 @@ struct NewMessage {
   base::WallTime received{};
   // It may have been delivered already (a replay): look for the name in new/ and cur/ before writing.
   bool suspicious = false;
+  // Nothing is written: it is there from an earlier delivery, or Kind::denied. Only together with `suspicious`.
+  bool only_if_there = false;
 };
 
 enum class Outcome { delivered, already_there };

@@ -2,7 +2,9 @@
 // posternctl domain and account: through the running server, or on the database itself while none runs (doc/man/posternctl-account.8).
 #include "base/files.h"
 #include "directory/password.h"
+#include "store/quota.h"
 #include "tools/account_attributes.h"
+#include "tools/client_settings.h"
 #include "tools/directory_answers.h"
 #include "tools/options.h"
 #include "tools/posternctl.h"
@@ -311,6 +313,22 @@ int change_account(const Context& context, const Arguments& arguments) {
   return change(context, std::move(*request), [](const object& answer) { return "changed account " + value_in(answer, "account", "name"); });
 }
 
+// Nothing: the mailbox can't be looked at.
+std::optional<store::Usage> usage_of(const Context& context, const object& answer) {
+  const auto mail = base::open_directory(context.base_directory(), "mail");
+  const auto usage = mail ? store::count_usage(mail->get(), value_in(answer, "account", "mailbox_directory")) : Result<store::Usage>(mail.error());
+  return usage ? std::optional(*usage) : std::nullopt;
+}
+
+std::string used_text(const std::optional<store::Usage>& usage, std::uint64_t bytes, std::uint64_t messages) {
+  if (!usage) return "can't be looked at";
+  std::string text = bytes_text(usage->bytes);
+  if (bytes != 0) text += " of " + bytes_text(bytes);
+  text += " in " + std::to_string(usage->messages) + " messages";
+  if (messages != 0) text += " of " + std::to_string(messages);
+  return text;
+}
+
 int show_account(const Context& context, const std::string& name) {
   DirectoryAccess directory(context);
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
@@ -320,19 +338,26 @@ int show_account(const Context& context, const std::string& name) {
   if (context.json) {
     object shown = *account;
     shown.erase("filter");
+    if (const auto usage = usage_of(context, *answer)) {
+      shown["used_bytes"] = usage->bytes;
+      shown["used_messages"] = usage->messages;
+    }
     print_answer(object{{"account", std::move(shown)}});
     return kDone;
   }
   const auto line = [](const char* what, const std::string& text) { std::printf("%-16s %s\n", what, text.c_str()); };
   const auto yes = [&](std::string_view member) { return directory::truth_in(*account, member).value_or(false); };
-  const auto quota = directory::number_in(*account, "quota_bytes").value_or(0);
+  const auto quota = directory::number_in(*account, "quota_bytes").value_or(0), most_messages = directory::number_in(*account, "quota_messages").value_or(0);
+  const bool full = base::from_microseconds(static_cast<std::int64_t>(directory::number_in(*account, "full_until").value_or(0))) > base::wall_now();
   const std::string services = joined(*account, "services");
   line("account", directory::text_in(*account, "name").value_or(""));
   line("description", text_or_dash(*account, "description"));
   line("logins", !yes("enabled") ? "disabled" : services == "-" ? "all services" : services);
   line("mail", yes("held") ? "waits on channel hold" : "is delivered");
   line("mailbox", mailbox_path(context, *answer));
-  line("quota", quota == 0 ? "none" : bytes_text(quota));
+  line("quota", quota == 0 && most_messages == 0 ? "none"
+                : (quota == 0 ? "" : bytes_text(quota)) + (quota != 0 && most_messages != 0 ? ", " : "") + (most_messages == 0 ? "" : std::to_string(most_messages) + " messages"));
+  line("used", used_text(usage_of(context, *answer), quota, most_messages) + (full ? "; full, mail is refused for now" : ""));
   line("forwarded to", joined(*account, "forwarding"));
   if (joined(*account, "forwarding") != "-") line("mailbox gets", yes("keeps_copy") ? "a copy" : "nothing");
   line("conversion tags", joined(*account, "conversion_tags"));
@@ -348,7 +373,11 @@ const char* const kDomainDetails =
     "  posternctl domain add NAME\n"
     "  posternctl domain list\n"
     "  posternctl domain remove NAME\n"
-    "  posternctl domain filter NAME FILE | - | --none | --show\n";
+    "  posternctl domain filter NAME FILE | - | --none | --show\n"
+    "  posternctl domain autoconfig NAME thunderbird | dns [--host HOST]\n"
+    "  posternctl domain autoconfig NAME apple ADDRESS [--host HOST]\n"
+    "autoconfig prints what mail programs look for to set up an account: Thunderbird's file for\n"
+    "https://autoconfig.NAME/mail/config-v1.1.xml, a profile for Apple's devices, or SRV records.\n";
 
 const char* const kAccountDetails =
     "  posternctl account add NAME [ATTRIBUTE ...] [--adopt-mailbox] [PASSWORD]\n"
@@ -367,14 +396,50 @@ const char* const kAccountDetails =
     "  --keep-copy            and into the mailbox too; --no-keep-copy\n"
     "  --hold                 mail waits until this ends; --no-hold\n"
     "  --service NAME         logs in there only: pop3, imap, smtp, sieve, web; --all-services\n"
-    "  --quota SIZE | none    size of the mailbox, like \"2 GiB\"; kept and shown, not enforced\n"
+    "  --quota SIZE | none    size of the mailbox, like \"2 GiB\"\n"
+    "  --quota-messages NUMBER | none   how many messages it holds\n"
     "  --tag TAG              conversion tag of all mail for the mailbox; --no-tags\n"
-    "  --mail-host NAME       the host that has the mailbox; kept and shown\n"
+    "  --mail-host NAME       the host that has the mailbox, if it is not this one\n"
     "and PASSWORD one of\n"
     "  --password-file FILE   the first line of FILE (-: of standard input)\n"
     "  --password-hash HASH   what crypt(5) made of one\n"
     "  --generate             make one and print it\n"
     "Without it the password is asked for, twice.\n";
+
+namespace {
+
+int print_client_settings(const Context& context, const Arguments& arguments) {
+  std::string host;
+  std::vector<Option> options{{"--host", &host}};
+  const auto rest = read_options("domain autoconfig", options, {arguments.begin() + 1, arguments.end()});
+  if (!rest) return wrong_usage(context, rest.error().what, kDomainDetails);
+  const std::string form = rest->size() < 2 ? std::string() : (*rest)[1];
+  if (rest->size() != (form == "apple" ? 3U : 2U) || (form != "thunderbird" && form != "dns" && form != "apple")) return wrong_usage(context, kDomainDetails);
+  const auto domain = directory::canonical_domain(rest->front());
+  if (!domain) return could_not(context, rest->front() + ": " + domain.error().what);
+  DirectoryAccess directory(context);
+  const auto answer = directory.ask({{"ask", "domain"}, {"name", *domain}});
+  if (!answer) return could_not(context, answer.error().what);
+  if (record_in(*answer, "domain") == nullptr) return could_not(context, "there is no domain " + *domain);
+  if (host.empty()) host = context.configuration().host_name;
+  const auto name = directory::canonical_domain(host);
+  if (!name) return could_not(context, host + ": " + name.error().what);
+  const auto settings = client_settings(context.configuration(), *domain, *name);
+  if (!settings) return could_not(context, settings.error().what);
+  if (form == "thunderbird") {
+    std::cout << thunderbird_settings(*settings);
+  } else if (form == "dns") {
+    std::cout << service_records(*settings);
+  } else {
+    const auto address = directory::canonical_account(rest->back());
+    if (!address) return could_not(context, rest->back() + ": " + address.error().what);
+    if (!address->ends_with("@" + *domain)) return could_not(context, *address + " is not in " + *domain);
+    std::cout << apple_profile(*settings, *address);
+  }
+  return kDone;
+}
+
+}  // namespace
 
 int run_domain(const Context& context, const std::vector<std::string>& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
@@ -385,6 +450,7 @@ int run_domain(const Context& context, const std::vector<std::string>& arguments
     return change(context, {{"ask", "domain-remove"}, {"name", arguments[1]}},
                   [](const object& answer) { return "removed domain " + value_in(answer, "domain", "name"); });
   if (verb == "list" && arguments.size() == 1) return list_domains(context);
+  if (verb == "autoconfig") return print_client_settings(context, arguments);
   if (verb == "filter" && arguments.size() == 3) return run_filter(context, "domain", arguments[1], arguments[2]);
   return wrong_usage(context, kDomainDetails);
 }

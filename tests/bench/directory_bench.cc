@@ -7,6 +7,7 @@
 // posternctl directory load asks, each batch of 500 accounts durable. Then, in turn for all sizes, names are asked for at random:
 //   database   the record of an account, in the process that has the store (what a login asks before its hash is checked)
 //   rcpt       account and alias of a recipient over run/directory.sock, nothing cached by the asker; half of the names are nobody's
+//   login      the first message of a SCRAM login over the same socket: everything a login looks up, and no hash
 #include "base/descriptor.h"
 #include "directory/administration.h"
 #include "directory/client.h"
@@ -60,7 +61,7 @@ struct Site {
   directory::Generations generations = directory::Generations::create().value();
   double load_seconds = 0, load_cpu = 0;
   std::uint64_t bytes = 0;
-  std::vector<double> database_us, rcpt_us;
+  std::vector<double> database_us, rcpt_us, login_us;
 };
 
 void load(Site& site) {
@@ -123,6 +124,18 @@ void ask_server(Site& site, double seconds, std::mt19937_64& random) {
       if (!account || !alias || (*account != nullptr) != (count % 2 == 0)) std::abort();
     }
     site.rcpt_us.push_back(seconds_since(start) * 1e6 / static_cast<double>(count));
+    const auto logins = Clock::now();
+    std::size_t logged = 0;
+    for (; logged % 64 != 0 || seconds_since(logins) < seconds; ++logged) {
+      directory::SaslRequest request;
+      request.mechanism = "SCRAM-SHA-256";
+      request.service = "pop3";
+      const auto exchange = client->begin_sasl(std::move(request));
+      const std::string first = "n,,n=" + name_of(random() % site.accounts) + ",r=fyko+d2lbbFgONRv9qkxdawL";
+      const auto step = co_await exchange->step(first);
+      if (step.kind != directory::SaslStep::Kind::challenge) std::abort();
+    }
+    site.login_us.push_back(seconds_since(logins) * 1e6 / static_cast<double>(logged));
     client = nullptr;
     server.stop();
     io.stop();
@@ -170,13 +183,14 @@ int main(int count, char** arguments) {
       ask_database(*site, seconds / 3, random);
       ask_server(*site, seconds / 3, random);
     }
-  std::printf("%10s %12s %10s %10s %12s %10s\n", "accounts", "loaded/s", "CPU us", "MB", "database us", "rcpt us");
+  std::printf("%10s %12s %10s %10s %12s %10s %10s\n", "accounts", "loaded/s", "CPU us", "MB", "database us", "rcpt us", "login us");
   for (const auto& site : sites)
-    std::printf("%10zu %12.0f %10.1f %10.1f %12.2f %10.1f\n", site->accounts, static_cast<double>(site->accounts) / site->load_seconds,
-                site->load_cpu * 1e6 / static_cast<double>(site->accounts), static_cast<double>(site->bytes) / 1e6, median(site->database_us), median(site->rcpt_us));
+    std::printf("%10zu %12.0f %10.1f %10.1f %12.2f %10.1f %10.1f\n", site->accounts, static_cast<double>(site->accounts) / site->load_seconds,
+                site->load_cpu * 1e6 / static_cast<double>(site->accounts), static_cast<double>(site->bytes) / 1e6, median(site->database_us), median(site->rcpt_us),
+                median(site->login_us));
   if (sites.size() > 1)
-    std::printf("factor of the last to the first: database %.2f, rcpt %.2f\n", median(sites.back()->database_us) / median(sites.front()->database_us),
-                median(sites.back()->rcpt_us) / median(sites.front()->rcpt_us));
+    std::printf("factor of the last to the first: database %.2f, rcpt %.2f, login %.2f\n", median(sites.back()->database_us) / median(sites.front()->database_us),
+                median(sites.back()->rcpt_us) / median(sites.front()->rcpt_us), median(sites.back()->login_us) / median(sites.front()->login_us));
   for (auto& site : sites) {
     const std::string path = site->path;
     site = nullptr;

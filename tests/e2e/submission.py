@@ -118,15 +118,21 @@ def domains_are_full_ones():
 @case
 def an_account_sends_so_much_and_no_more():
     with logged_in(CARL) as session:
+        # What is given up before its text is no message.
+        for _ in range(8):
+            session.command("MAIL FROM:<%s>" % CARL, 250)
+            session.command("RSET", 250)
         for _ in range(6):
             session.begin(CARL, BERT)
-            session.command("RSET", 250)
-        code, texts = session.command("MAIL FROM:<%s>" % CARL)
+            session.data(message(sender=CARL, to=BERT))
+        session.begin(CARL, BERT)
+        code, texts = session.command("DATA")
         equal(code, 450)
         check(re.match(r"4\.7\.1 6 messages in an hour, the limit is 6 \(submission\.messages_per_hour\); try again in \d+ (s|min)$", texts[0]), texts[0])
     # Another session and another address are the same account; another account is not.
     with logged_in(CARL, "127.0.0.3") as session:
-        session.command("MAIL FROM:<%s>" % CARL, 450)
+        session.begin(CARL, BERT)
+        session.command("DATA", 450)
     with logged_in(BERT) as session:
         session.begin(BERT, ANNA)
     site.wait_for_log("submission-limit", "account=carl@example.org", "setting=submission.messages_per_hour", "limit=6")
@@ -140,9 +146,9 @@ def an_account_sends_so_much_and_no_more():
     site.ctl("throttle", "reset", "submission.messages_per_hour", CARL)
     with logged_in(CARL) as session:
         session.command("MAIL FROM:<%s>" % CARL, 250)
-        answers = [session.command("RCPT TO:<%s>" % BERT) for _ in range(4)]
-        equal([code for code, _ in answers], [250, 250, 250, 452], "answers to RCPT")
-        contains(answers[3][1][0], "4.7.1 9 recipients in an hour, the limit is 9 (submission.recipients_per_hour)")
+        answers = [session.command("RCPT TO:<%s>" % BERT) for _ in range(2)]
+        equal([code for code, _ in answers], [250, 452], "answers to RCPT")
+        contains(answers[1][1][0], "4.7.1 9 recipients in an hour, the limit is 9 (submission.recipients_per_hour)")
 
 
 @case

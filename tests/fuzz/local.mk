@@ -73,6 +73,11 @@ tests_fuzz_sasl_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_
 tests_fuzz_sasl_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 $(tests_fuzz_sasl_fuzz_OBJECTS): $(ASIO_PCH)
 
+FUZZ_TARGETS += tests/fuzz/token_fuzz
+tests_fuzz_token_fuzz_SOURCES = tests/fuzz/token_fuzz.cc
+tests_fuzz_token_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS) $(CRYPT_LIBS) $(BOOST_JSON_LIBS)
+tests_fuzz_token_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/site_daemon_fuzz
 tests_fuzz_site_daemon_fuzz_SOURCES = tests/fuzz/site_daemon_fuzz.cc
 tests_fuzz_site_daemon_fuzz_LDADD = libpostern_policy.a libpostern_authentication.a libpostern_net.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)

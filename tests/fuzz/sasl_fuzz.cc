@@ -18,9 +18,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((data[0] & 0x20) != 0) facts.tls_exporter = "exporter";
   if ((data[0] & 0x40) != 0) facts.tls_unique = "unique";
   static const std::string key = directory::random_bytes(32).value();
-  const auto session = directory::SaslSession::begin(mechanism, facts, [](const std::string& name, directory::ScramDigest digest) {
-    return Result<directory::ScramSecret>(directory::made_up_scram_secret(digest, name, key, 4096));
-  });
+  auto session = directory::SaslSession::begin_bearer(mechanism, [](std::string_view) { return Result<std::string>(Error{Kind::denied, "token"}); });
+  if (!session)
+    session = directory::SaslSession::begin(mechanism, facts, [](const std::string& name, directory::ScramDigest digest) {
+      return Result<directory::ScramSecret>(directory::made_up_scram_secret(digest, name, key, 4096));
+    });
   POSTERN_ASSERT(session != nullptr);
   using Kind = directory::SaslSession::Outcome::Kind;
   if ((data[0] & 0x80) != 0 && session->step({}).kind != Kind::challenge) return 0;

@@ -217,6 +217,8 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(only_administrators_change);
   CPPUNIT_TEST(a_change_is_seen_by_the_next_question);
   CPPUNIT_TEST(a_new_password_ends_earlier_logins);
+  CPPUNIT_TEST(changes_of_scripts_are_counted);
+  CPPUNIT_TEST(full_mailboxes_are_remembered);
   CPPUNIT_TEST(connections_are_bounded);
   CPPUNIT_TEST(accounts_from_elsewhere_are_found_and_hold_for_their_time);
   CPPUNIT_TEST(logins_of_accounts_from_elsewhere);
@@ -714,8 +716,47 @@ class ServerTest : public CppUnit::TestFixture {
     };
     change({{"id", 1}, {"ask", "account-change"}, {"name", "User@Example.com"}, {"description", "x"}});
     CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::done);
+    // A handle is for who may use the service, and ends with its session.
+    change({{"id", 3}, {"ask", "account-change"}, {"name", "user@example.com"}, {"services", boost::json::array{"pop3"}}});
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::logged_out);
+    change({{"id", 4}, {"ask", "account-change"}, {"name", "user@example.com"}, {"services", boost::json::array()}});
+    CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::done);
+    const std::string second = plain_login(site, plain("user@example.com", "right"), "sieve").login.handle;
+    site.client->end_login(second);
+    CPPUNIT_ASSERT(site.run(site.client->scripts(second)).value().outcome == ScriptOutcome::logged_out);
+    const auto before = site.run(site.client->account("user@example.com")).value();
+    CPPUNIT_ASSERT(!login_over(*before, before.get(), "sieve") && login_over(*before, nullptr, "sieve"));
     change({{"id", 2}, {"ask", "account-change"}, {"name", "User@Example.com"}, {"password_hash", "{PLAIN}another"}});
     CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().outcome == ScriptOutcome::logged_out);
+    const auto after = site.run(site.client->account("user@example.com")).value();
+    CPPUNIT_ASSERT(login_over(*before, after.get(), "sieve"));
+  }
+
+  void changes_of_scripts_are_counted() {
+    Site site;
+    site.settings.limits.script_changes = 2;
+    site.start();
+    site.connect();
+    const std::string handle = plain_login(site, plain("user@example.com", "right"), "sieve").login.handle;
+    CPPUNIT_ASSERT(site.run(site.client->put_script(handle, "one", "keep;")).value() == ScriptOutcome::done);
+    CPPUNIT_ASSERT(site.run(site.client->activate_script(handle, "one")).value() == ScriptOutcome::done);
+    CPPUNIT_ASSERT(site.run(site.client->rename_script(handle, "one", "two")).value() == ScriptOutcome::too_often);
+    CPPUNIT_ASSERT(site.run(site.client->remove_script(handle, "one")).value() == ScriptOutcome::too_often);
+    // To read is no change.
+    CPPUNIT_ASSERT(site.run(site.client->script(handle, "one")).value().outcome == ScriptOutcome::done);
+  }
+
+  void full_mailboxes_are_remembered() {
+    Site site;
+    site.start();
+    site.connect();
+    const auto until = [&] { return site.run(site.client->account("user@example.com")).value()->full_until; };
+    CPPUNIT_ASSERT(until() == base::WallTime{});
+    const base::WallTime end = base::from_microseconds(base::to_microseconds(base::wall_now() + 1h));
+    CPPUNIT_ASSERT(site.run(site.client->note_quota("user@example.com", end)));
+    CPPUNIT_ASSERT(until() == end);
+    CPPUNIT_ASSERT(site.run(site.client->note_quota("user@example.com", base::WallTime{})));
+    CPPUNIT_ASSERT(until() == base::WallTime{});
   }
 
   void connections_are_bounded() {

@@ -17,6 +17,7 @@ class SubmissionHeaderTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(several_authors_need_a_sender);
   CPPUNIT_TEST(a_sender_says_who_logged_in);
   CPPUNIT_TEST(blind_copies_stay_blind);
+  CPPUNIT_TEST(blind_copies_behind_a_line_that_is_no_field_are_found);
   CPPUNIT_TEST(bare_names_get_a_domain);
   CPPUNIT_TEST(nothing_but_the_sender);
   CPPUNIT_TEST_SUITE_END();
@@ -68,6 +69,19 @@ class SubmissionHeaderTest : public CppUnit::TestFixture {
 
   void blind_copies_stay_blind() {
     CPPUNIT_ASSERT_EQUAL(kWhole + "Subject: x\r\n", completed(kWhole + "Bcc: secret@y.example,\r\n other@y.example\r\nReturn-Path: <a@b.example>\r\nbcc:\r\nResent-Bcc: x@y.example\r\nSubject: x\r\n"));
+  }
+
+  void blind_copies_behind_a_line_that_is_no_field_are_found() {
+    const struct { std::string text; bool hides; } rows[] = {
+        {kWhole + "\r\nBcc: in the text\r\n", false},
+        {kWhole + "no field\r\nBcc: secret@y.example\r\n\r\ntext\r\n", true},
+        {"no field\r\nX: y\r\nresent-bcc : secret@y.example\r\n\r\ntext\r\n", true},
+        {kWhole + "no field\r\nSubject: x\r\n\r\nBcc: in the text\r\n", false},
+        {kWhole + "no field\nbcc:x", true},
+        {kWhole + "Bcc: x\r\n", false},
+        {"", false},
+    };
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.hides, mail::hides_blind_copies(row.text));
   }
 
   void bare_names_get_a_domain() {

@@ -122,6 +122,9 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_table_is_asked_until_one_refuses);
   CPPUNIT_TEST(aliases_lead_to_mailboxes);
   CPPUNIT_TEST(the_directory_knows_aliases_and_groups);
+  CPPUNIT_TEST(owners_of_groups_travel_with_their_members);
+  CPPUNIT_TEST(an_expansion_has_a_bounded_number_of_steps);
+  CPPUNIT_TEST(a_full_mailbox_is_refused_but_for_groups);
   CPPUNIT_TEST(a_large_group_lets_others_have_their_turn);
   CPPUNIT_TEST(accounts_forward_and_wait);
   CPPUNIT_TEST(postmaster_and_abuse_are_always_there);
@@ -569,6 +572,63 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("d2@example.com")));
     world.configuration.directory.group_members = 1;
     CPPUNIT_ASSERT_EQUAL(std::string("550 5.4.6 aliases of this address lead to too many addresses"), World::shown(world.rcpt("team@example.com")));
+  }
+
+  void owners_of_groups_travel_with_their_members() {
+    World world(test::kShippedTables);
+    using Kind = directory::Alias::Kind;
+    world.directory.add_alias("inner@example.com", {"u2@example.com"}, Kind::group, "inner-owner@example.com");
+    world.directory.add_alias("plain@example.com", {"u2@example.org"}, Kind::group);
+    world.directory.add_alias("team@example.com", {"u1@example.com", "inner@example.com", "plain@example.com"}, Kind::group, "owner@example.com");
+    const auto owners = [&](const RecipientDecision& decision) {
+      std::string all;
+      for (const mail::Recipient& one : decision.recipients) all += (all.empty() ? "" : " ") + one.address + ":" + one.list_owner;
+      return all;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("u1@example.com:owner@example.com u2@example.com:inner-owner@example.com u2@example.org:owner@example.com"), owners(world.rcpt("team@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("u2@example.org:"), owners(world.rcpt("plain@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("u1@example.com:"), owners(world.rcpt("u1@example.com")));
+  }
+
+  void an_expansion_has_a_bounded_number_of_steps() {
+    World world(test::kShippedTables);
+    world.configuration.directory.expansion_steps = 100;
+    using Kind = directory::Alias::Kind;
+    for (const int each : {9, 11}) {
+      // Ten groups of as many names that nobody has: few addresses come of it, and many look-ups.
+      std::vector<std::string> groups;
+      for (int group = 0; group < 10; ++group) {
+        std::vector<std::string> members;
+        for (int i = 0; i < each - 1; ++i) members.push_back("nobody" + std::to_string(group * 100 + i) + "@example.com");
+        members.push_back("u1@example.com");
+        groups.push_back("g" + std::to_string(each) + "-" + std::to_string(group) + "@example.com");
+        world.directory.add_alias(groups.back(), members, Kind::group);
+      }
+      world.directory.add_alias("all" + std::to_string(each) + "@example.com", groups, Kind::group);
+      CPPUNIT_ASSERT_EQUAL(std::string(each == 9 ? "250" : "550 5.4.6 the aliases of this address lead too far"),
+                           World::shown(world.rcpt("all" + std::to_string(each) + "@example.com")));
+    }
+  }
+
+  void a_full_mailbox_is_refused_but_for_groups() {
+    World world(test::kShippedTables);
+    directory::Account full;
+    full.name = "u1@example.com";
+    full.full_until = base::wall_now() + std::chrono::hours(1);
+    world.directory.set_account(full);
+    world.directory.add_alias("both@example.com", {"u1@example.com", "u2@example.com"}, directory::Alias::Kind::group);
+    CPPUNIT_ASSERT_EQUAL(std::string("452 4.2.2 the mailbox is full, try again later: u1@example.com"), World::shown(world.rcpt("u1@example.com")));
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("both@example.com")));
+    world.configuration.quota.full_reply = conf::Quota::FullReply::permanent;
+    CPPUNIT_ASSERT_EQUAL(std::string("552 5.2.2 the mailbox is full: u1@example.com"), World::shown(world.rcpt("u1@example.com")));
+    full.full_until = base::wall_now() - std::chrono::seconds(1);
+    world.directory.set_account(full);
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.com")));
+    // The mailbox of another host is that host's business.
+    full.full_until = base::wall_now() + std::chrono::hours(1);
+    full.mail_host = "store2.example.com";
+    world.directory.set_account(full);
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.com")));
   }
 
   void a_large_group_lets_others_have_their_turn() {

@@ -166,6 +166,8 @@ class SubmissionTest : public CppUnit::TestFixture {
     services.settings.submission.messages_per_hour = 2;
     const auto played = play(services, {kLogin, message(), message(), message(), "NOOP\r\n"}, info());
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, services.accepted.size());
+    // One that is given up before it has a recipient is none.
+    play(services, {kLogin, "MAIL FROM:<u1@example.com>\r\nRSET\r\nMAIL FROM:<u1@example.com>\r\nRSET\r\n"}, info());
     contains(played.written, "\r\n450 4.7.1 2 messages in an hour, the limit is 2 (submission.messages_per_hour); try again in 10 min\r\n");
     // In another session too, and on any port.
     contains(play(services, {kLogin, message()}).written, "\r\n450 4.7.1 ");
