@@ -427,7 +427,8 @@ bool Relayer::has_room(Known known) const {
   if (row.destinations.empty()) return false;
   switch (known) {
     case Known::answers: return true;
-    case Known::nothing: return row.connecting < settings_.connections_unknown;
+    // Some are left to the others also where `connections` is small.
+    case Known::nothing: return row.connecting < std::min<std::size_t>(settings_.connections_unknown, std::max(1U, settings_.connections - settings_.connections / 4));
     case Known::failed: return row.connecting < std::max<std::size_t>(1, settings_.connections / 2);
   }
   return false;
