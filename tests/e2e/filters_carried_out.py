@@ -126,7 +126,7 @@ def lists_are_asked_in_files_tables_and_the_directory():
     with open(script, "w") as file:
         file.write('require "extlists";\nif address :list "from" "tag:example.com,2026:strangers" { stop; }\n')
     told = site.ctl("account", "filter", "carl@example.org", script, expect=1)
-    contains(told.stderr, ':2:26: there is no list "tag:example.com,2026:strangers"')
+    contains(told.stderr, ':2:25: there is no list "tag:example.com,2026:strangers"')
 
 
 @case
