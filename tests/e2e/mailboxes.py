@@ -22,7 +22,6 @@ site = Site(settings=merged(dns.settings(), {
     "pop3": {"failure_delay": 0}, "directory": {"script_changes": 3}}),
     accounts={"anna@example.com": "anna's secret", "bert@example.com": "bert's secret", "far@example.com": "far away", "full@example.com": "full house"})
 site.write_configuration({"listeners": {"managesieve": {"connections_per_address": 0, "sockets": [{"port": SIEVE, "address": "127.0.0.1"}]}}})
-site.start()
 
 
 def change(account, *options):
@@ -98,7 +97,7 @@ def a_full_mailbox_refuses_waits_and_gives_back():
     with Smtp(site.smtp) as session:
         session.hello()
         session.command("MAIL FROM:<anna@example.com>", 250)
-        contains(session.command("RCPT TO:<full@example.com>", 452)[0], "4.2.2 the mailbox is full, try again later: full@example.com")
+        contains(session.command("RCPT TO:<full@example.com>", 452)[1][0], "4.2.2 the mailbox is full, try again later: full@example.com")
         session.command("RCPT TO:<bert@example.com>", 250)
     shown = site.ctl("account", "show", "full@example.com").stdout
     contains(shown, "2 messages of 2")
@@ -165,7 +164,9 @@ def changes_of_scripts_are_limited():
     site.wait_for_log("script-changes-limited", "account=anna@example.com")
 
 
-TOKEN_KEY = os.path.join(site.etc, "token-key")
+# The site's own directory is closed to the directory's user.
+TOKEN_KEY = os.path.join(tempfile.gettempdir(), "postern-token-%d" % os.getpid())
+atexit.register(os.unlink, TOKEN_KEY)
 with open(TOKEN_KEY, "w") as file:
     file.write("a secret that nobody else knows, and long enough\n")
 os.chmod(TOKEN_KEY, 0o644)
@@ -185,6 +186,8 @@ def tokens_log_in_where_keys_are_known():
             session.line()
             session.send("CAPA\r\n")
             offered = [line for line in iter(session.line, ".") if line.startswith("SASL ")]
+            if not response:
+                return offered, ""
             session.send("AUTH %s %s\r\n" % (mechanism, base64.b64encode(response.encode()).decode()))
             answer = session.line()
             if answer.startswith("+ "):
@@ -196,7 +199,7 @@ def tokens_log_in_where_keys_are_known():
     check("XOAUTH2" not in offered[0], offered)
     site.write_configuration({"sasl": {"token_keys": [TOKEN_KEY], "token_issuer": "https://login.example.com", "token_audience": "mail"}})
     site.server.reload()
-    wait_until(lambda: "XOAUTH2" in login("XOAUTH2", "")[0][0], 20 * slow_build(), "the new processes")
+    wait_until(lambda: "XOAUTH2" in login("", "")[0][0], 20 * slow_build(), "the new processes")
     for mechanism, before in (("XOAUTH2", "user=anna@example.com\1"), ("OAUTHBEARER", "n,a=anna@example.com,\1host=mail.example.com\1")):
         equal(login(mechanism, before + "auth=Bearer %s\1\1" % token(email="anna@example.com"))[1][:3], "+OK")
         for bad in (token(email="anna@example.com", exp=int(time.time()) - 61), token(email="anna@example.com", aud="web")):
@@ -232,3 +235,7 @@ def mail_programs_find_their_settings():
     contains(site.ctl("domain", "autoconfig", "nowhere.example", "dns", expect=1).stderr, "there is no domain nowhere.example")
     contains(site.ctl("domain", "autoconfig", "example.com", "apple", "anna@example.org", expect=1).stderr, "is not in example.com")
     site.ctl("domain", "autoconfig", "example.com", "apple", expect=2)
+
+
+with site.running():
+    run_cases()
