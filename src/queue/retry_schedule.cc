@@ -34,11 +34,13 @@ std::chrono::seconds wait_after(std::uint32_t attempts, const RetrySchedule& sch
 }
 
 base::WallTime next_attempt(const mail::Envelope& envelope, base::WallTime now, const RetrySchedule& schedule) {
+  // RFC 4865: until then nothing is tried, and then at once.
+  if (envelope.hold_until && *envelope.hold_until > now) return *envelope.hold_until;
   base::WallTime next = now + wait_after(envelope.attempts, schedule);
   // What has expired is looked at soon, not in the past for ever.
   next = std::min(next, std::max(expires_at(envelope, schedule), now + std::chrono::seconds(1)));
   if (envelope.deliver_by && envelope.deliver_by->until > now) next = std::min(next, envelope.deliver_by->until);
-  return envelope.hold_until ? std::max(next, *envelope.hold_until) : next;
+  return next;
 }
 
 base::WallTime expires_at(const mail::Envelope& envelope, const RetrySchedule& schedule) {
