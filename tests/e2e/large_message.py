@@ -20,10 +20,11 @@ def twenty_megabytes_arrive_unchanged():
     for account in ("anna@example.com", "carl@example.org"):
         text = site.find_message(account, message_id, seconds=20)
         equal(hashlib.sha256(text.partition(b"\n\n")[2].replace(b"\n", CRLF)).hexdigest(), hashlib.sha256(body).hexdigest(), "body in " + account)
-    grown = proportional_bytes(site.server.pids()) - before
-    print("       memory grew by %.1f MB" % (grown / 1e6))
+    grown = lambda: (proportional_bytes(site.server.pids()) - before) / 1e6
+    print("       memory grew by %.1f MB" % grown())
     if slow_build() == 1:
-        check(grown < 20e6, "memory grew by %.1f MB" % (grown / 1e6))
+        # The last mailbox has it before delivery has put the message down.
+        wait_until(lambda: grown() < 20, 10, "memory that grew by less than 20 MB")
     session = pop3(site, "carl@example.org")
     number = session.stat()[0]
     equal(sum(len(line) + 2 for line in session.retr(number)[1]), int(session.list(number).split()[2]), "octets by POP3")
