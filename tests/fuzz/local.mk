@@ -167,7 +167,7 @@ $(tests_fuzz_milter_fuzz_OBJECTS): $(ASIO_PCH)
 FUZZ_TARGETS += tests/fuzz/relay_client_fuzz
 tests_fuzz_relay_client_fuzz_SOURCES = tests/fuzz/relay_client_fuzz.cc
 tests_fuzz_relay_client_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-tests_fuzz_relay_client_fuzz_LDADD = libpostern_relay.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_relay_client_fuzz_LDADD = libpostern_relay.a libpostern_spool.a libpostern_mail.a libpostern_net.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_relay_client_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 $(tests_fuzz_relay_client_fuzz_OBJECTS): $(ASIO_PCH)
 
