@@ -104,14 +104,14 @@ FUZZ_TARGETS += tests/fuzz/pop3_fuzz
 tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
 tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
-  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
+  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(CRYPT_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/managesieve_fuzz
 tests_fuzz_managesieve_fuzz_SOURCES = tests/fuzz/managesieve_fuzz.cc
 tests_fuzz_managesieve_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_directory.a \
-  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS)
+  libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(CRYPT_LIBS)
 tests_fuzz_managesieve_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/submission_header_fuzz
