@@ -46,6 +46,8 @@ class Reader {
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
   [[nodiscard]] bool good() const { return good_; }
   [[nodiscard]] bool at_end() const { return rest_.empty(); }
+  // What was read can't have been written by encode().
+  void fail() { good_ = false; }
   template <class Number>
   Number number() {
     std::uint64_t value = 0;
@@ -102,7 +104,10 @@ void read_queue_fields(Reader& in, unsigned version, Envelope& envelope) {
   envelope.ret = static_cast<Return>(in.at_most(static_cast<unsigned>(Return::headers)));
   envelope.priority = static_cast<int>(in.at_most(kHighestPriority - kLowestPriority)) + kLowestPriority;
   if ((flags & kHoldUntil) != 0) envelope.hold_until = in.time();
-  if ((flags & kDeliverBy) == 0) return;
+  if ((flags & kDeliverBy) == 0) {
+    if ((flags & (kNotifyLate | kTrace)) != 0) in.fail();
+    return;
+  }
   DeliverBy& deliver_by = envelope.deliver_by.emplace();
   deliver_by.until = in.time();
   deliver_by.mode = (flags & kNotifyLate) != 0 ? DeliverBy::Mode::notify : DeliverBy::Mode::return_message;
@@ -124,6 +129,7 @@ void read_authentication(Reader& in, SenderAuthentication& known) {
   for (std::string* const text : {&known.spf, &known.dkim, &known.dmarc, &known.arc, &known.spf_domain, &known.dmarc_domain, &known.dkim_domains, &known.dmarc_policy,
                                   &known.arc_instances, &known.results})
     *text = in.text();
+  if (known == SenderAuthentication()) in.fail();
 }
 
 }  // namespace
