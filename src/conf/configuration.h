@@ -404,12 +404,12 @@ struct Ldap {
   std::string base;               // below which accounts are
   std::vector<TextLine> domains;  // whose accounts they are
   std::string domain_filter;      // finds further ones; empty: there are none
-  // RFC 4515; %a is the address, %l what stands before @, %d the domain, escaped; %% a percent sign.
+  // RFC 4515; %a is the address, %l what stands before @, %d the domain, escaped; %m is mail_attribute, %o alternate_attribute; %% a percent sign.
   std::string account_filter =
       "(&(|(objectClass=inetMailUser)(objectClass=inetOrgPerson)(objectClass=posixAccount))"
-      "(|(mail=%a)(mailAlternateAddress=%a)(&(objectClass=posixAccount)(!(mail=*))(uid=%l))))";
+      "(|(%m=%a)(%o=%a)(&(objectClass=posixAccount)(!(%m=*))(uid=%l))))";
   std::string alias_filter;
-  std::string group_filter = "(&(|(objectClass=inetMailGroup)(objectClass=mailGroup))(|(mail=%a)(mailAlternateAddress=%a)))";
+  std::string group_filter = "(&(|(objectClass=inetMailGroup)(objectClass=mailGroup))(|(%m=%a)(%o=%a)))";
   std::string nobody_dn;          // against which passwords of accounts that there are not are checked; empty: a name that nobody has
   bool write_scripts = false;     // ManageSieve may change filter_attribute
   // Names of attributes; empty: there is none.
@@ -424,6 +424,7 @@ struct Ldap {
   std::string tag_attribute = "mailConversionTag";
   std::string description_attribute = "cn";
   std::string password_attribute = "userPassword";  // with Passwords::compare
+  std::string password_time_attribute = "pwdChangedTime";  // another value: another password, and open sessions end
   std::string scram_attribute;                      // secrets of RFC 5803
   std::string member_attribute = "mgrpRFC822MailMember";  // addresses
   std::string member_dn_attribute = "uniqueMember";       // entries that have mail_attribute

@@ -58,6 +58,7 @@ void check_names(Ldap& ldap, const LdapMistake& mistake) {
       {"ldap.filter_attribute", &ldap.filter_attribute},     {"ldap.status_attribute", &ldap.status_attribute},
       {"ldap.tag_attribute", &ldap.tag_attribute},           {"ldap.description_attribute", &ldap.description_attribute},
       {"ldap.password_attribute", &ldap.password_attribute}, {"ldap.scram_attribute", &ldap.scram_attribute},
+      {"ldap.password_time_attribute", &ldap.password_time_attribute},
       {"ldap.member_attribute", &ldap.member_attribute},     {"ldap.member_dn_attribute", &ldap.member_dn_attribute},
       {"ldap.owner_attribute", &ldap.owner_attribute}};
   for (const auto& [name, attribute] : attributes)
@@ -98,7 +99,8 @@ std::string ldap_filter_mistake(std::string_view filter) {
     if (c == ')' && --depth == 0 && i + 1 < filter.size()) return "something stands behind its end";
     if (c == '%') {
       const char what = i + 1 < filter.size() ? filter[i + 1] : '\0';
-      if (what != 'a' && what != 'l' && what != 'd' && what != '%') return "behind % stands a (the address), l (its local part), d (its domain) or %";
+      if (std::string_view("aldmo%").find(what) == std::string_view::npos)
+        return "behind % stands a (the address), l (its local part), d (its domain), m (ldap.mail_attribute), o (ldap.alternate_attribute) or %";
       ++i;
     }
   }

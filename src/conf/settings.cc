@@ -378,6 +378,7 @@ const Setting kSettings[] = {
   {"ldap.tag_attribute", Type::text, "mailConversionTag", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::tag_attribute>},
   {"ldap.description_attribute", Type::text, "cn", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::description_attribute>},
   {"ldap.password_attribute", Type::text, "userPassword", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::password_attribute>},
+  {"ldap.password_time_attribute", Type::text, "pwdChangedTime", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::password_time_attribute>},
   {"ldap.scram_attribute", Type::text, "", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::scram_attribute>},
   {"ldap.member_attribute", Type::text, "mgrpRFC822MailMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_attribute>},
   {"ldap.member_dn_attribute", Type::text, "uniqueMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_dn_attribute>},

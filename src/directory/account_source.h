@@ -36,6 +36,7 @@ class AccountSource {
   struct Found {
     std::optional<AccountRecord> account;
     std::optional<Alias> alias;
+    std::string put_off;  // of an account: mail for it has to wait, and why
     std::chrono::milliseconds good_for{0};
   };
   virtual void find(std::string name, Then<Found> then) = 0;

@@ -49,6 +49,7 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     std::shared_ptr<const Domain> domain;
     std::shared_ptr<const Account> account;
     std::shared_ptr<const Alias> alias;
+    std::string put_off;  // of an account: mail for it has to wait, and why
     // For answers from outside the database, for which no generation moves (directory/outside.h).
     std::optional<std::chrono::steady_clock::time_point> until;
   };
@@ -62,10 +63,14 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     object request;
     request["ask"] = what == What::domain ? "domain" : "account";
     request["name"] = name;
-    const auto answer = co_await ask(self, std::move(request));
+    const auto answer = co_await self->asker_.ask(std::move(request));
     if (!answer) co_return answer.error();
+    const auto error = error_in(*answer);
+    // An account whose mail has to wait comes beside the error.
+    if (error && !answer->contains("account")) co_return away(error->what);
     auto found = self->read(what, *answer, name);
     if (!found) co_return found.error();
+    if (error) found->put_off = away(error->what).what;
     if (const auto good_for = number_in(*answer, "good_for_ms")) found->until = std::chrono::steady_clock::now() + std::chrono::milliseconds(*good_for);
     self->keep(key, *found, generation);
     co_return *found;
@@ -219,7 +224,14 @@ net::Awaitable<Result<std::shared_ptr<const Account>>> Client::account(std::stri
   if (!canonical) co_return std::shared_ptr<const Account>();
   const auto found = co_await State::find(state_, State::What::account, std::move(*canonical));
   if (!found) co_return found.error();
+  if (!found->put_off.empty()) co_return Error{Kind::temporary, found->put_off};
   co_return found->account;
+}
+
+net::Awaitable<Result<bool>> Client::login_is_over(std::shared_ptr<const Account> then, std::string service) {
+  const auto found = co_await State::find(state_, State::What::account, then->name);
+  if (!found) co_return found.error();
+  co_return login_over(*then, found->account.get(), service);
 }
 
 net::Awaitable<Result<std::shared_ptr<const Alias>>> Client::alias(std::string name) {

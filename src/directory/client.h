@@ -42,6 +42,7 @@ class Client final : public Lookups {
   net::Awaitable<Result<bool>> is_local_domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Domain>>> domain(std::string name) override;
   net::Awaitable<Result<std::shared_ptr<const Account>>> account(std::string name) override;
+  net::Awaitable<Result<bool>> login_is_over(std::shared_ptr<const Account> then, std::string service) override;
   net::Awaitable<Result<std::string>> sign(std::string domain, std::string selector, std::string digest) override;
   net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) override;
   net::Awaitable<Result<LoginAnswer>> verify(std::string name, std::string password, std::string service,

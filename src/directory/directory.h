@@ -91,6 +91,7 @@ struct Account {
   std::string mail_host;          // the host that has the mailbox; empty: this one
   base::WallTime created{};
   base::WallTime password_changed{};  // when the password became another one (not by an upgrade of its hash); zero: not since it was made
+  std::string password_mark;      // of an account from LDAP: another one when its password is another one, and says no more; not part of the record
   friend bool operator==(const Account&, const Account&) = default;
 };
 
@@ -255,6 +256,8 @@ class Lookups {
   // Empty if there is no alias and no group of that name; "@domain" asks for the domain's catch-all. Costs nothing more after account()
   // was asked for the same name.
   virtual net::Awaitable<Result<std::shared_ptr<const Alias>>> alias(std::string name) = 0;
+  // Whether who logged in as `then` must log in again (login_over()), by what the account is now. Mail for it may have to wait meanwhile.
+  virtual net::Awaitable<Result<bool>> login_is_over(std::shared_ptr<const Account> then, std::string service);
   // Signs a SHA-256 with the private half of a key of the domain: RSASSA-PKCS1-v1_5, or Ed25519 of the digest (RFC 8463). Whatever is
   // wrong, there being no such key or this process having no right to it, is Kind::temporary.
   virtual net::Awaitable<Result<std::string>> sign(std::string domain, std::string selector, std::string digest);

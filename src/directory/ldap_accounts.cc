@@ -6,6 +6,7 @@
 #include "directory/ldap_filter.h"
 #include "directory/ldap_pool.h"
 #include "directory/password.h"
+#include "net/frames.h"
 
 #include <algorithm>
 #include <list>
@@ -18,6 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+
+// RFC 4519 section 2.41: userPassword by its number, which names it as well.
+constexpr std::string_view kUserPassword = "2.5.4.35";
 
 // In front of a script that is stored, but not in force.
 constexpr std::string_view kSwitchedOff = "# $Rule Info: Order=0 Name=filter\n";
@@ -38,11 +42,24 @@ struct Name {
   std::string dn;
 };
 
+// The password that a bind tries, in all its forms. Whoever has it last, thread or not, wipes it: a thread may be at work when nobody waits any more.
+struct TriedPassword {
+  std::vector<std::string> forms;
+  bool right = false;
+  TriedPassword() { forms.reserve(2); }
+  TriedPassword(const TriedPassword&) = delete;
+  TriedPassword& operator=(const TriedPassword&) = delete;
+  ~TriedPassword() {
+    for (std::string& form : forms) wipe(form);
+  }
+};
+
 // One question about a name, as a helper thread asks it.
 class NameQuestion {
  public:
-  NameQuestion(const conf::Ldap& settings, const Limits& limits, const JoinRules& join, LdapConnection& connection, LdapConnection::Deadline deadline)
-      : settings_(settings), limits_(limits), join_(join), connection_(connection), deadline_(deadline) {}
+  NameQuestion(const conf::Ldap& settings, const Limits& limits, const JoinRules& join, const std::string& key, LdapConnection& connection,
+               LdapConnection::Deadline deadline)
+      : settings_(settings), limits_(limits), join_(join), key_(key), connection_(connection), deadline_(deadline) {}
 
   Result<Name> account(const std::string& name) {
     auto entry = find(settings_.account_filter, name, account_attributes(settings_));
@@ -51,6 +68,7 @@ class NameQuestion {
     if (!*entry) return found;
     auto what = read_ldap_account(**entry, settings_, name, join_);
     if (!what) return what.error().in((*entry)->dn);
+    if (what->account) mark_password(*what->account);
     found.what = std::move(*what);
     found.dn = std::move((*entry)->dn);
     return found;
@@ -76,8 +94,17 @@ class NameQuestion {
   }
 
  private:
+  // What sessions compare must not help anybody to guess a password.
+  void mark_password(LdapAccount& account) const {
+    if (account.password_state.empty()) return;
+    std::string text = "password mark" + std::string(1, '\0') + account.record.account.name + '\0' + account.password_state;
+    account.record.account.password_mark = net::to_hex(hmac_sha256(key_, text)).substr(0, 32);
+    wipe(text);
+    wipe(account.password_state);
+  }
+
   Result<std::optional<LdapEntry>> find(const std::string& pattern, const std::string& name, std::vector<std::string> attributes) {
-    const std::string filter = filter_for(pattern, name);
+    const std::string filter = filter_for(pattern, name, settings_);
     return only_entry(connection_.search({settings_.base, settings_.scope, filter, std::move(attributes), 2}, deadline_), filter);
   }
 
@@ -100,14 +127,15 @@ class NameQuestion {
   const conf::Ldap& settings_;
   const Limits& limits_;
   const JoinRules& join_;
+  const std::string& key_;
   LdapConnection& connection_;
   const LdapConnection::Deadline deadline_;
 };
 
 class LdapAccounts final : public AccountSource {
  public:
-  LdapAccounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join)
-      : settings_(std::make_shared<const conf::Ldap>(settings)), limits_(limits), join_(std::move(join)),
+  LdapAccounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join, std::string key)
+      : settings_(std::make_shared<const conf::Ldap>(settings)), limits_(limits), join_(std::move(join)), key_(std::make_shared<const std::string>(std::move(key))),
         questions_(std::make_unique<LdapPool>(io, settings, settings.connections, true)) {
     for (const conf::TextLine& line : settings.domains)
       if (const auto domain = canonical_domain(line.text)) domains_.insert(*domain);
@@ -123,14 +151,14 @@ class LdapAccounts final : public AccountSource {
     if (const Known* known = remembered("d" + name)) return then(FoundDomain{known->domain, left_of(*known)});
     ask<bool>(
         [settings = settings_, name](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<bool> {
-          const auto found = connection.search({settings->base, settings->scope, filter_for(settings->domain_filter, name), {"1.1"}, 2}, deadline);
+          const auto found = connection.search({settings->base, settings->scope, filter_for(settings->domain_filter, name, *settings), {"1.1"}, 2}, deadline);
           if (!found) return found.error();
           return !found->empty();
         },
         [this, name, then = std::move(then)](Result<bool> found) {
           if (!found) return then(unusable(name, found.error()));
           const auto time = *found ? settings_->cache_time : settings_->negative_cache_time;
-          remember({"d" + name, Clock::now() + time, *found, {}});
+          remember({"d" + name, Clock::now() + time, *found, {}, 0});
           then(FoundDomain{*found, time});
         });
   }
@@ -139,7 +167,7 @@ class LdapAccounts final : public AccountSource {
     if (!has(domain_of(name))) {
       return find_domain(domain_of(name), [this, name, then = std::move(then)](Result<FoundDomain> domain) {
         if (!domain) return then(domain.error());
-        if (!domain->found) return then(Found{{}, {}, domain->good_for});
+        if (!domain->found) return then(Found{{}, {}, {}, domain->good_for});
         find_here(name, then);
       });
     }
@@ -161,23 +189,25 @@ class LdapAccounts final : public AccountSource {
     if (!real) entry = nobody();
     if (!possible) password = "x";
     // As it is and, if it differs, as SASLprep makes it: which of them depends on the password only.
-    auto forms = std::make_shared<std::vector<std::string>>(1, password);
-    if (auto prepared = prepared_password(password); prepared != password) forms->push_back(std::move(prepared));
-    wipe(password);
-    auto right = std::make_shared<bool>(false);
+    const auto tried = std::make_shared<TriedPassword>();
+    std::string prepared = prepared_password(password);
+    const bool differs = prepared != password;
+    tried->forms.push_back(std::move(password));
+    if (differs) tried->forms.push_back(std::move(prepared));
+    wipe(prepared);
+    wipe(password);  // its own room, which a short one leaves
     logins_->run(
-        [entry = std::move(entry), forms, right](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<void> {
-          for (const std::string& form : *forms) {
+        [entry = std::move(entry), tried](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<void> {
+          for (const std::string& form : tried->forms) {
             const auto bound = connection.bind(entry, form, deadline);
-            if (bound) *right = true;
+            if (bound) tried->right = true;
             else if (bound.error().kind != Kind::denied && bound.error().kind != Kind::not_found) return bound;
           }
           return {};
         },
-        [forms, right, real, then = std::move(then)](Result<void> done) {
-          for (std::string& form : *forms) wipe(form);
+        [tried, real, then = std::move(then)](Result<void> done) {
           if (!done) return then(unusable("login", done.error()));
-          then(*right && real);
+          then(tried->right && real);
         });
   }
 
@@ -195,9 +225,9 @@ class LdapAccounts final : public AccountSource {
     // One that is not in force says so in the way that single rules do (access-control.md 6.4).
     if (!script.active && !script.text.empty()) script.text = std::string(kSwitchedOff) + script.text;
     ask<bool>(
-        [settings = settings_, limits = limits_, join = join_, account, text = std::move(script.text)](LdapConnection& connection,
-                                                                                                       LdapConnection::Deadline deadline) -> Result<bool> {
-          const auto found = NameQuestion(*settings, limits, join, connection, deadline).account(account);
+        [settings = settings_, limits = limits_, join = join_, key = key_, account, text = std::move(script.text)](LdapConnection& connection,
+                                                                                                                   LdapConnection::Deadline deadline) -> Result<bool> {
+          const auto found = NameQuestion(*settings, limits, join, *key, connection, deadline).account(account);
           if (!found) return found.error();
           if (!found->what.account) return Error{Kind::temporary, "there is no such account any more"};
           const auto changed = connection.replace(found->dn, settings->filter_attribute, text.empty() ? std::vector<std::string>() : std::vector{text}, deadline);
@@ -215,10 +245,10 @@ class LdapAccounts final : public AccountSource {
     const auto question = parse_ldap_url(url);
     if (!question) return then(question.error());
     // Whoever may put questions into mapping tables' templates, secrets are for logins only.
-    for (const std::string* secret : {&settings_->password_attribute, &settings_->scram_attribute})
-      if (!secret->empty() && (base::lower(question->attribute).starts_with(base::lower(*secret)) ||
-                               base::lower(question->filter).find(base::lower(*secret)) != std::string::npos))
-        return then(Error{Kind::denied, "the attribute " + *secret + " is not shown"});
+    for (const std::string& secret : {settings_->password_attribute, settings_->scram_attribute, std::string(kUserPassword)})
+      if (!secret.empty() && (base::lower(question->attribute).starts_with(base::lower(secret)) ||
+                              base::lower(question->filter).find(base::lower(secret)) != std::string::npos))
+        return then(Error{Kind::denied, "the attribute " + secret + " is not shown"});
     using Text = std::optional<std::string>;
     ask<Text>(
         [question = *question](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<Text> {
@@ -239,7 +269,10 @@ class LdapAccounts final : public AccountSource {
     Clock::time_point until;
     bool domain = false;
     LdapName name;
+    std::size_t bytes = 0;
   };
+
+  using KnownNames = std::unordered_map<std::string, std::list<Known>::iterator>;
 
   // Asks on a helper thread; what comes back is `then`'s, on ours.
   template <class T>
@@ -260,8 +293,8 @@ class LdapAccounts final : public AccountSource {
 
   void ask_name(const std::string& name, bool account_only, std::function<void(Result<Name>)> then) {
     ask<Name>(
-        [settings = settings_, limits = limits_, join = join_, name, account_only](LdapConnection& connection, LdapConnection::Deadline deadline) {
-          NameQuestion question(*settings, limits, join, connection, deadline);
+        [settings = settings_, limits = limits_, join = join_, key = key_, name, account_only](LdapConnection& connection, LdapConnection::Deadline deadline) {
+          NameQuestion question(*settings, limits, join, *key, connection, deadline);
           return account_only ? question.account(name) : question.anything(name);
         },
         std::move(then));
@@ -285,15 +318,17 @@ class LdapAccounts final : public AccountSource {
       if (found->what.account && !found->what.account->put_off.empty())
         base::log_event(base::Severity::warning, "ldap-account", {{"account", name}, {"entry", found->dn}, {"reason", found->what.account->put_off}});
       const milliseconds time = something ? settings_->cache_time : settings_->negative_cache_time;
-      remember({"a" + name, Clock::now() + time, false, found->what});
+      remember({"a" + name, Clock::now() + time, false, found->what, 0});
       for (const auto& asker : askers) asker(found_in(found->what, time));
     });
   }
 
-  static Result<Found> found_in(const LdapName& name, milliseconds good_for) {
-    if (name.account && !name.account->put_off.empty()) return Error{Kind::temporary, name.account->put_off};
+  static Found found_in(const LdapName& name, milliseconds good_for) {
     Found found;
-    if (name.account) found.account = name.account->record;
+    if (name.account) {
+      found.account = name.account->record;
+      found.put_off = name.account->put_off;
+    }
     found.alias = name.alias;
     found.good_for = good_for;
     return found;
@@ -315,8 +350,7 @@ class LdapAccounts final : public AccountSource {
     const auto at = known_.find(key);
     if (at == known_.end()) return nullptr;
     if (at->second->until <= Clock::now()) {
-      order_.erase(at->second);
-      known_.erase(at);
+      drop(at);
       return nullptr;
     }
     order_.splice(order_.begin(), order_, at->second);
@@ -327,37 +361,54 @@ class LdapAccounts final : public AccountSource {
 
   void forget(const std::string& key) {
     const auto at = known_.find(key);
-    if (at == known_.end()) return;
+    if (at != known_.end()) drop(at);
+  }
+
+  void drop(KnownNames::iterator at) {
+    remembered_bytes_ -= at->second->bytes;
     order_.erase(at->second);
     known_.erase(at);
   }
 
+  // About what it takes: an account's filter, or the members of a group, may be a megabyte.
+  static std::size_t size_of(const Known& known) {
+    std::size_t bytes = 1024 + 2 * known.key.size();
+    if (known.name.account) {
+      bytes += 2 * known.name.account->record.account.filter.size();
+      for (const std::string& address : known.name.account->record.account.forwarding) bytes += sizeof(std::string) + address.size();
+    }
+    if (known.name.alias)
+      for (const std::string& member : known.name.alias->members) bytes += sizeof(std::string) + member.size();
+    return bytes;
+  }
+
   void remember(Known known) {
+    known.bytes = size_of(known);
     if (known.until <= Clock::now() || settings_->cache_entries == 0) return;
     forget(known.key);
+    remembered_bytes_ += known.bytes;
     order_.push_front(std::move(known));
     known_.emplace(order_.front().key, order_.begin());
-    while (order_.size() > settings_->cache_entries) {
-      known_.erase(order_.back().key);
-      order_.pop_back();
-    }
+    while (order_.size() > settings_->cache_entries || remembered_bytes_ > kMostRemembered) drop(known_.find(order_.back().key));
   }
 
   const std::shared_ptr<const conf::Ldap> settings_;
   const Limits limits_;
   const JoinRules join_;
+  const std::shared_ptr<const std::string> key_;
   std::set<std::string, std::less<>> domains_;
   std::unordered_map<std::string, std::vector<Then<Found>>> waiting_;
   std::list<Known> order_;  // used last, first
-  std::unordered_map<std::string, std::list<Known>::iterator> known_;
+  KnownNames known_;
+  std::size_t remembered_bytes_ = 0;
   // Last: their threads and answers end before what they use.
   std::unique_ptr<LdapPool> questions_, logins_;
 };
 
 }  // namespace
 
-std::unique_ptr<AccountSource> make_ldap_accounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join) {
-  return std::make_unique<LdapAccounts>(io, settings, limits, std::move(join));
+std::unique_ptr<AccountSource> make_ldap_accounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join, std::string key) {
+  return std::make_unique<LdapAccounts>(io, settings, limits, std::move(join), std::move(key));
 }
 
 }  // namespace postern::directory

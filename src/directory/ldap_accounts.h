@@ -6,8 +6,8 @@
 // delivery of mail alone. The same question that several ask at once is asked once. What was found is remembered for ldap.cache_time, that there is
 // nothing for ldap.negative_cache_time; an answer says how much of that is left. Failures, and questions for a login, are not remembered.
 //
-// Failure: Kind::temporary, and a line in the log where an entry can't be used. Limits: those of the settings; two entries for one name are one too
-// many.
+// Failure: Kind::temporary, and a line in the log where an entry can't be used. Limits: those of the settings, and kMostRemembered bytes of what is
+// remembered; two entries for one name are one too many.
 #include "directory/account_source.h"
 #include "directory/ldap_record.h"
 #include "net/asio.h"
@@ -16,7 +16,10 @@
 
 namespace postern::directory {
 
+inline constexpr std::size_t kMostRemembered = 64 * 1024 * 1024;
+
 // Starts its threads at once. `settings` names at least one server.
-std::unique_ptr<AccountSource> make_ldap_accounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join);
+// `key`: secret, and the same at every start; Account::password_mark is derived with it.
+std::unique_ptr<AccountSource> make_ldap_accounts(net::asio::io_context& io, const conf::Ldap& settings, const Limits& limits, JoinRules join, std::string key);
 
 }  // namespace postern::directory

@@ -87,7 +87,10 @@ class Connection final : public LdapConnection {
     int id = 0;
     if (const int code = ldap_sasl_bind(handle_, dn.c_str(), LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, &id); code != LDAP_SUCCESS)
       return failure("bind", code);
-    return outcome("bind", id, deadline);
+    auto bound = outcome("bind", id, deadline);
+    // What some servers say of an account that an administrator has locked.
+    if (!bound && last_code_ == LDAP_UNWILLING_TO_PERFORM) return Error{Kind::denied, bound.error().what};
+    return bound;
   }
 
   Result<std::vector<LdapEntry>> search(const LdapSearch& search, Deadline deadline) override {
@@ -154,6 +157,7 @@ class Connection final : public LdapConnection {
   }
 
   Error failure(const char* doing, int code, const char* diagnostic = nullptr) {
+    last_code_ = code;
     std::string text = std::string(doing) + ": " + ldap_err2string(code);
     char* own = nullptr;
     if (diagnostic == nullptr) ldap_get_option(handle_, LDAP_OPT_DIAGNOSTIC_MESSAGE, &own);
@@ -219,6 +223,7 @@ class Connection final : public LdapConnection {
 
   LDAP* const handle_;
   bool broken_ = false;
+  int last_code_ = LDAP_SUCCESS;  // of what failed last
 };
 
 }  // namespace

@@ -30,7 +30,7 @@ std::string escape_for_filter(std::string_view text) {
   return out;
 }
 
-std::string filter_for(std::string_view pattern, std::string_view address) {
+std::string filter_for(std::string_view pattern, std::string_view address, const conf::Ldap& settings) {
   const auto at = address.rfind('@');
   const std::string_view domain = at == std::string_view::npos ? address : address.substr(at + 1);
   const std::string_view local = at == std::string_view::npos ? std::string_view() : address.substr(0, at);
@@ -44,6 +44,8 @@ std::string filter_for(std::string_view pattern, std::string_view address) {
       case 'a': out += escape_for_filter(address); break;
       case 'l': out += escape_for_filter(local); break;
       case 'd': out += escape_for_filter(domain); break;
+      case 'm': out += settings.mail_attribute; break;
+      case 'o': out += settings.alternate_attribute.empty() ? settings.mail_attribute : settings.alternate_attribute; break;
       default: out += pattern[i];
     }
   }

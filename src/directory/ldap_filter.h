@@ -14,8 +14,9 @@ namespace postern::directory {
 // As the value of an assertion: everything but printable ASCII, and ( ) * \ too, as \XX.
 std::string escape_for_filter(std::string_view text);
 
-// The template with %a, %l, %d and %% replaced. `address` as "local@domain", "@domain", or a domain alone.
-std::string filter_for(std::string_view pattern, std::string_view address);
+// The template with %a, %l, %d and %% replaced, and %m and %o by the names of attributes (without another one, that of the mail attribute).
+// `address` as "local@domain", "@domain", or a domain alone.
+std::string filter_for(std::string_view pattern, std::string_view address, const conf::Ldap& settings);
 
 struct LdapQuestion {
   std::string base;

@@ -117,6 +117,23 @@ std::string hash_of(const LdapEntry& entry, const conf::Ldap& settings) {
   return {};
 }
 
+// Whatever becomes another one with the password. Servers keep values in no order.
+std::string password_state(const LdapEntry& entry, const conf::Ldap& settings) {
+  std::vector<std::string> values;
+  const auto add = [&](const std::string& attribute) {
+    for (const std::string& value : entry.values(attribute)) values.push_back(value);
+  };
+  add(settings.password_time_attribute);
+  if (settings.passwords == conf::Ldap::Passwords::compare) add(settings.password_attribute);
+  std::sort(values.begin(), values.end());
+  std::string state;
+  for (std::string& value : values) {
+    (state += value) += '\0';
+    wipe(value);
+  }
+  return state;
+}
+
 void set_secrets(AccountRecord& record, const LdapEntry& entry, const conf::Ldap& settings) {
   if (settings.passwords == conf::Ldap::Passwords::compare) record.password_hash = hash_of(entry, settings);
   for (const std::string& value : entry.values(settings.scram_attribute)) {
@@ -137,7 +154,7 @@ std::vector<std::string> account_attributes(const conf::Ldap& settings) {
   std::vector<std::string> names{settings.mail_attribute};
   for (const std::string* name : {&settings.host_attribute, &settings.quota_attribute, &settings.forwarding_attribute, &settings.delivery_attribute,
                                   &settings.filter_attribute, &settings.status_attribute, &settings.tag_attribute, &settings.description_attribute,
-                                  &settings.scram_attribute})
+                                  &settings.password_time_attribute, &settings.scram_attribute})
     if (!name->empty()) names.push_back(*name);
   if (settings.passwords == conf::Ldap::Passwords::compare) names.push_back(settings.password_attribute);
   return names;
@@ -182,6 +199,7 @@ Result<LdapName> read_ldap_account(const LdapEntry& entry, const conf::Ldap& set
   if (auto good = set_delivery(account, entry, settings); !good) return good.error();
   if (auto good = set_filter(account, entry, settings, join); !good) return good.error();
   set_secrets(account.record, entry, settings);
+  account.password_state = password_state(entry, settings);
   if (const std::string quota = first_of(entry, settings.quota_attribute); !quota.empty()) {
     const auto bytes = quota_from(settings.quota_attribute, quota);
     if (!bytes) return bytes.error();

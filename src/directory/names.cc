@@ -202,10 +202,17 @@ std::string_view login_refusal(const Account& account, std::string_view service)
 }
 
 bool login_over(const Account& then, const Account* now, std::string_view service) {
-  return now == nullptr || now->created != then.created || now->password_changed != then.password_changed || !login_refusal(*now, service).empty();
+  return now == nullptr || now->created != then.created || now->password_changed != then.password_changed || now->password_mark != then.password_mark ||
+         !login_refusal(*now, service).empty();
 }
 
 bool is_elsewhere(const Account& account, std::string_view own_name) { return !account.mail_host.empty() && account.mail_host != own_name; }
+
+net::Awaitable<Result<bool>> Lookups::login_is_over(std::shared_ptr<const Account> then, std::string service) {
+  const auto now = co_await account(then->name);
+  if (!now) co_return now.error();
+  co_return login_over(*then, now->get(), service);
+}
 
 net::Awaitable<Result<void>> Lookups::note_quota(std::string, base::WallTime) { co_return Result<void>(); }
 

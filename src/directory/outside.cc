@@ -97,10 +97,11 @@ void Outside::domain(const Peer& peer, std::uint64_t id, const std::string& name
 }
 
 void Outside::account(const Peer& peer, std::uint64_t id, const std::string& name) {
-  source_->find(name, [peer, id](const Result<AccountSource::Found>& found) {
+  source_->find(name, [this, peer, id](const Result<AccountSource::Found>& found) {
     if (!found) return send(peer, id, error_answer(found.error()));
-    object answer = found_answer(found->account.has_value());
-    if (found->account) answer["account"] = to_json(found->account->account, true);
+    object answer = found->put_off.empty() ? object() : error_answer({Kind::temporary, found->put_off});
+    answer["found"] = found->account.has_value();
+    if (found->account) complete_(answer.emplace("account", to_json(found->account->account, true)).first->value().get_object());
     else if (found->alias) answer["alias"] = to_json(*found->alias);
     set_time(answer, found->good_for);
     send(peer, id, std::move(answer));

@@ -4,13 +4,15 @@
 // AccountSource.
 //
 // An answer that came from there carries "good_for_ms": no generation moves when something changes in an LDAP directory, so who asked forgets it
-// after that time. Failure: an answer with an error, always Kind::temporary.
+// after that time. Failure: an answer with an error, always Kind::temporary. An account whose mail has to wait comes with such an error beside it:
+// its sessions see what became of it.
 #include "directory/account_source.h"
 #include "directory/database.h"
 #include "net/frame_server.h"
 
 #include <boost/json/object.hpp>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,9 +22,11 @@ namespace postern::directory {
 class Outside {
  public:
   using Peer = std::shared_ptr<net::FramePeer>;
+  // Adds to an account's JSON what is known of it here.
+  using Complete = std::function<void(boost::json::object& account)>;
 
   // Both must outlive it. `source` may be null: then nothing is outside.
-  Outside(Database& database, AccountSource* source) : database_(database), source_(source) {}
+  Outside(Database& database, AccountSource* source, Complete complete) : database_(database), source_(source), complete_(std::move(complete)) {}
 
   [[nodiscard]] AccountSource* source() const { return source_; }
   // Whether who has this name, an address or "@domain", is to be asked for outside. A domain that the settings don't name is only if the database
@@ -41,6 +45,7 @@ class Outside {
 
   Database& database_;
   AccountSource* const source_;
+  const Complete complete_;
 };
 
 }  // namespace postern::directory

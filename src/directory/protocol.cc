@@ -88,6 +88,7 @@ object to_json(const Account& account, bool with_filter) {
   out["mail_host"] = account.mail_host;
   out["created"] = base::to_microseconds(account.created);
   out["password_changed"] = base::to_microseconds(account.password_changed);
+  if (!account.password_mark.empty()) out["password_mark"] = account.password_mark;
   out["active_script"] = account.active_script;
   if (with_filter) out["filter"] = account.filter;
   return out;
@@ -142,6 +143,7 @@ Result<Account> account_from(const object& from) {
   account.quota_messages = number_in(from, "quota_messages").value_or(0);
   account.full_until = base::from_microseconds(static_cast<std::int64_t>(number_in(from, "full_until").value_or(0)));
   account.password_changed = base::from_microseconds(static_cast<std::int64_t>(number_in(from, "password_changed").value_or(0)));
+  account.password_mark = text_in(from, "password_mark").value_or("");
   account.enabled = *enabled;
   account.created = base::from_microseconds(static_cast<std::int64_t>(*created));
   account.held = truth_in(from, "held").value_or(false);

@@ -39,7 +39,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
         limits_(settings.limits),
         signers_(settings.signers),
         signer_(database),
-        outside_(database, settings.source),
+        outside_(database, settings.source, [this](object& account) { add_quota(account); }),
         logins_(io, database, outside_, handles_, settings.logins),
         server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
@@ -114,7 +114,9 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   // What whoever writes to mailboxes knows of them; it is forgotten when this process ends, and the next message brings it up again.
   void add_quota(object& account) {
     const auto known = full_.find(text_in(account, "name").value_or(""));
-    if (known != full_.end()) account["full_until"] = base::to_microseconds(known->second);
+    if (known == full_.end()) return;
+    const auto said = base::from_microseconds(static_cast<std::int64_t>(number_in(account, "full_until").value_or(0)));
+    account["full_until"] = base::to_microseconds(std::max(said, known->second));
   }
 
   bool note_quota(const object& request) {

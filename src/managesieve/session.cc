@@ -151,6 +151,8 @@ class Session {
       co_return false;
     }
     std::string literal;
+    // It may hold a password, which no growing is to leave behind.
+    if (wanted && left <= kSaslLiteralBytes) literal.reserve(static_cast<std::size_t>(left));
     while (left > 0) {
       const auto piece = co_await input_.read_some();
       if (!piece) {
@@ -202,8 +204,8 @@ class Session {
     if (!fits) co_return bad(std::string(row->name) + (row->arguments.empty() ? " takes no argument" : row->arguments == "sn" ? " takes a name and a number" : row->arguments == "ss" ? " takes two strings" : " takes a string"));
     if (logged_in() && row->name != "LOGOUT") {
       // Another password, no account any more, no such service. Not known now: it stays.
-      const auto present = co_await services_.directory().account(account_);
-      if (present && directory::login_over(*login_, present->get(), "sieve")) co_return say_bye("TRYLATER", "log in again", "login over");
+      const auto over = co_await services_.directory().login_is_over(login_, "sieve");
+      if (over && *over) co_return say_bye("TRYLATER", "log in again", "login over");
     }
     co_await (this->*row->run)(std::move(command));
   }
@@ -523,6 +525,7 @@ class Session {
     if (info_.restricted) co_return bad("login is not allowed from your network address");
     const auto available = offered();
     if (std::find(available.begin(), available.end(), mechanism) == available.end()) {
+      for (Argument& argument : command.arguments) directory::wipe(argument.text);
       const bool wants_tls = !sasl_facts().password_allowed && (mechanism == "PLAIN" || mechanism == "LOGIN");
       if (count_error()) no(wants_tls ? "ENCRYPT-NEEDED" : "", wants_tls ? "passwords are not accepted from your network address without TLS" : "there is no such mechanism here");
       co_return;

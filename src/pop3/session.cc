@@ -114,8 +114,8 @@ class Session {
   // Somebody who logged in may have lost the right to be here: another password, no account any more, no such service. Not known now: it stays.
   net::Awaitable<bool> login_is_over() {
     if (state_ == State::authorization) co_return false;
-    const auto present = co_await services_.directory().account(account_);
-    if (!present || !directory::login_over(*login_, present->get(), "pop3")) co_return false;
+    const auto lost = co_await services_.directory().login_is_over(login_, "pop3");
+    if (!lost || !*lost) co_return false;
     error("[AUTH] log in again; goodbye");
     end_reason_ = "login over";
     over_ = true;

@@ -60,15 +60,20 @@ Result<directory::Database> open_database(int place) {
 }
 
 // Accounts in an LDAP directory, if the site has one. Without libldap such a configuration is refused (conf/ldap_check.h).
-std::unique_ptr<directory::AccountSource> source_from(net::asio::io_context& io, const service::Start& start) {
+Result<std::unique_ptr<directory::AccountSource>> source_from(net::asio::io_context& io, const service::Start& start, directory::Database& database) {
 #ifdef POSTERN_LDAP
   const conf::Ldap& ldap = start.configuration->ldap;
-  if (!ldap.servers.empty()) return directory::make_ldap_accounts(io, ldap, directory::limits_from(start.configuration->directory), sieve::join_rules);
+  if (!ldap.servers.empty()) {
+    auto secret = database.site_secret();
+    if (!secret) return secret.error();
+    return directory::make_ldap_accounts(io, ldap, directory::limits_from(start.configuration->directory), sieve::join_rules, std::move(*secret));
+  }
 #else
   static_cast<void>(io);
   static_cast<void>(start);
+  static_cast<void>(database);
 #endif
-  return nullptr;
+  return std::unique_ptr<directory::AccountSource>();
 }
 
 }  // namespace
@@ -87,8 +92,9 @@ int run_directory(service::Start& start) {
 
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
-  const auto source = source_from(io, start);
-  settings->source = source.get();
+  const auto source = source_from(io, start, *database);
+  if (!source) return not_started("directory", source.error());
+  settings->source = source->get();
   directory::Server server(io, std::move(listening), *database, *generations, std::move(*settings));
   server.start();
   link.ready();

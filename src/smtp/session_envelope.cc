@@ -37,9 +37,9 @@ net::Awaitable<Session::Next> Session::on_mail(std::string_view argument) {
   if (account_) {
     // Removed, disabled, no longer to send, or another password since the login: somebody else may know the password, and this session may last.
     const policy::Access access = services_.access();
-    const auto present = co_await access.directory().account(account_->name);
-    if (!present) co_return refuse_sender(451, "4.3.0", "the directory can't be asked now, try again later");
-    if (directory::login_over(*account_, present->get(), "smtp"))
+    const auto over = co_await access.directory().login_is_over(account_, "smtp");
+    if (!over) co_return refuse_sender(451, "4.3.0", "the directory can't be asked now, try again later");
+    if (*over)
       co_return close_with(421, "4.7.0", "log in again, closing connection", "login over");
   }
 

@@ -5,100 +5,15 @@ forwarding, groups, filters, the states of an account, logins by bind; a certifi
 import base64
 import poplib
 
-from postern_testing import *
+from slapd import *
 
 for name in ("slapd", "slapadd"):
     if not program(name, required=False):
         no_cases_here("%s is not installed" % name)
 
-DOMAIN = "ldap.example"
-SCHEMAS = "/etc/ldap/schema"
-OURS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "postern", "ldap", "postern.schema")
-
-
-def address(name):
-    return "%s@%s" % (name, DOMAIN)
-
-
-def self_signed(path, name):
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", path + ".key", "-out", path + ".pem",
-        "-days", "30", "-subj", "/CN=" + name, "-addext", "subjectAltName=DNS:%s,IP:127.0.0.1" % name)
-
-
-class Slapd:
-    """A directory of its own, below a place that all users may enter."""
-
-    def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="postern-slapd-")
-        os.chmod(self.directory, 0o755)
-        atexit.register(self.remove)
-        self.port = free_port()
-        self.process = None
-        os.mkdir(os.path.join(self.directory, "data"))
-        for name in ("server", "stranger"):
-            self_signed(os.path.join(self.directory, name), "localhost")
-        with open(self.path("slapd.conf"), "w") as file:
-            for schema in ("core", "cosine", "inetorgperson", "nis"):
-                file.write("include %s/%s.schema\n" % (SCHEMAS, schema))
-            file.write("include %s\n" % OURS)
-            file.write("pidfile %s\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n" % self.path("pid"))
-            file.write("TLSCertificateFile %s\nTLSCertificateKeyFile %s\n" % (self.path("server.pem"), self.path("server.key")))
-            file.write('database mdb\nmaxsize 67108864\nsuffix "dc=example"\nrootdn cn=admin,dc=example\nrootpw admin\ndirectory %s\nindex mail,mailAlternateAddress,uid,objectClass eq\n' % self.path("data"))
-            file.write("access to attrs=userPassword by anonymous auth by * none\n")
-            file.write('access to attrs=mailSieveRuleSource by dn.exact="cn=postern,dc=example" write by * none\n')
-            file.write('access to * by dn.exact="cn=postern,dc=example" read by anonymous auth by * none\n')
-        run(program("slapadd"), "-f", self.path("slapd.conf"), "-q", input=entries_text())
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def administer(self, tool, *arguments, **options):
-        return run(foreign(tool), "-x", "-H", "ldap://127.0.0.1:%d" % self.port, "-D", "cn=admin,dc=example", "-w", "admin", *arguments, **options)
-
-    def start(self):
-        # Every user of the machine may reach it; all that it listens on is loopback.
-        self.process = subprocess.Popen([program("slapd"), "-f", self.path("slapd.conf"), "-h", "ldap://127.0.0.1:%d" % self.port, "-d", "0"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: reachable(self.port), 10 * slow_build(), "slapd listens")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process = None
-
-    def remove(self):
-        if self.process:
-            self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def reachable(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def entry(name, classes, **attributes):
-    text = "dn: %s\n" % name + "".join("objectClass: %s\n" % one for one in classes)
-    for key, values in attributes.items():
-        for value in values if isinstance(values, list) else [values]:
-            text += "%s:: %s\n" % (key, base64.b64encode(value.encode()).decode())
-    return text + "\n"
-
-
-def ssha(password):
-    salt = os.urandom(8)
-    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
-
-
-def user(name, **attributes):
-    return entry("uid=%s,ou=people,dc=example" % name, ["inetOrgPerson", "inetMailUser"],
-                 **dict(dict(cn=name, sn=name, mail=address(name), userPassword=ssha("password of " + name)), **attributes))
-
 
 def entries_text():
-    text = entry("dc=example", ["dcObject", "organization"], o="Example")
-    text += entry("ou=people,dc=example", ["organizationalUnit"])
-    text += entry("cn=postern,dc=example", ["organizationalRole", "simpleSecurityObject"], userPassword=ssha("reader"))
+    text = base_entries()
     text += user("anna", mailAlternateAddress=[address("anna.other"), "@catchall.example"], mailQuota="10M", cn="Anna Example")
     text += user("bert", mailDeliveryOption="forward", mailForwardingAddress=address("anna"))
     text += user("carl", mailDeliveryOption=["forward", "mailbox"], mailForwardingAddress=address("anna"))
@@ -111,7 +26,7 @@ def entries_text():
     text += user("strange", mailQuota="a lot")
     text += user("one", mail=address("twice"))
     text += user("two", mail=address("twice"))
-    text += entry("uid=unix,ou=people,dc=example", ["account", "posixAccount"], cn="unix", uidNumber="5000", gidNumber="5000", homeDirectory="/home/unix",
+    text += entry("uid=unix,ou=people,dc=example", ["account", "posixAccount", "shadowAccount"], cn="unix", shadowLastChange="20000", uidNumber="5000", gidNumber="5000", homeDirectory="/home/unix",
                   userPassword=ssha("password of unix"))
     text += entry("cn=team,ou=people,dc=example", ["groupOfUniqueNames", "mailGroup"], mail=address("team"), mgrpRFC822MailMember=address("user001"),
                   uniqueMember=["uid=user002,ou=people,dc=example", "uid=nobody,ou=people,dc=example"])
@@ -120,22 +35,14 @@ def entries_text():
     return text
 
 
-slapd = Slapd()
+slapd = Slapd(entries_text())
 site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"})
-PASSWORD_FILE = slapd.path("password")
-with open(PASSWORD_FILE, "w") as file:
-    file.write("reader\n")
-os.chmod(PASSWORD_FILE, 0o600)
-if os.geteuid() == 0:
-    with contextlib.suppress(LookupError):
-        shutil.chown(PASSWORD_FILE, "postern-dir")
 site.write_configuration({
-    "secure_login": {"except_from": "127.0.0.0/8"},
+    "secure_login": {"except_from": "127.0.0.0/8"}, "quota": {"recheck_time": "1 h"}, "delivery": {"retry_first": "1 s", "retry_most": "1 s"},
     "smtp": {"failure_delay": 0}, "pop3": {"failure_delay": 0}, "gate": {"failed_logins": 0},
     "sasl": {"disabled_mechanisms": ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"]},
-    "ldap": {"servers": ["ldap://127.0.0.1:%d" % free_port(), "ldap://127.0.0.1:%d" % slapd.port], "authorities": slapd.path("server.pem"),
-             "bind_dn": "cn=postern,dc=example", "password_file": PASSWORD_FILE, "base": "dc=example", "domains": [DOMAIN, "catchall.example"],
-             "retry_time": 1, "cache_time": 1, "negative_cache_time": 1, "connections": 2, "login_connections": 2}})
+    "ldap": slapd.settings(servers=["ldap://127.0.0.1:%d" % free_port(), "ldap://127.0.0.1:%d" % slapd.port], domains=[DOMAIN, "catchall.example"],
+                           password_time_attribute="shadowLastChange", cache_time=1, negative_cache_time=1, connections=2, login_connections=2)})
 
 
 def answer_to(recipient):
@@ -240,6 +147,56 @@ def a_change_is_seen_after_the_time_of_the_cache():
     wait_until(lambda: answer_to(address("newcomer"))[0] == 250, 10 * slow_build(), "a new account is seen")
     slapd.administer("ldapdelete", "uid=newcomer,ou=people,dc=example")
     wait_until(lambda: answer_to(address("newcomer"))[0] == 550, 10 * slow_build(), "and that it is gone")
+
+
+def changed(name, attribute, value):
+    slapd.administer("ldapmodify", input="dn: uid=%s,ou=people,dc=example\nchangetype: modify\nreplace: %s\n%s: %s\n" % (name, attribute, attribute, value))
+
+
+@case
+def open_sessions_see_what_becomes_of_their_account():
+    reader = poplib.POP3("127.0.0.1", site.pop3, timeout=20 * slow_build())
+    reader.user(address("unix"))
+    reader.pass_("password of unix")
+    with Smtp(site.smtp) as sender:
+        sender.hello()
+        sender.command("AUTH PLAIN " + base64.b64encode(("\0%s\0password of user060" % address("user060")).encode()).decode(), 235)
+        sender.command("MAIL FROM:<%s>" % address("user060"), 250)
+        sender.command("RSET", 250)
+        time.sleep(1.1)
+        reader.stat()
+        sender.command("MAIL FROM:<%s>" % address("user060"), 250)
+        sender.command("RSET", 250)
+        # A new password, and an account that an administrator has switched off.
+        changed("unix", "shadowLastChange", "20001")
+        changed("user060", "mailUserStatus", "inactive")
+        time.sleep(1.1)
+        try:
+            reader.stat()
+            check(False, "the session goes on")
+        except poplib.error_proto as error:
+            contains(str(error), "log in again")
+        equal(sender.command("MAIL FROM:<%s>" % address("user060"))[0], 421)
+
+
+@case
+def a_full_mailbox_is_told_at_once():
+    changed("user061", "mailQuota", "20K")
+    time.sleep(1.1)
+    body = ("x" * 70 + CRLF.decode()) * 200
+    site.find_message(address("user061"), deliver(site, address("user061"), body=body))
+    deliver(site, address("user061"), body=body)
+    site.wait_for_log("mailbox-full", "account=" + address("user061"))
+    code, texts = answer_to(address("user061"))
+    equal((code, texts[0][:34]), (452, "4.2.2 the mailbox is full, try aga"))
+    # Who removes makes room, at once, for what waits.
+    reader = poplib.POP3("127.0.0.1", site.pop3, timeout=20 * slow_build())
+    reader.user(address("user061"))
+    reader.pass_("password of user061")
+    reader.dele(1)
+    reader.quit()
+    equal(answer_to(address("user061"))[0], 250)
+    site.wait_for_messages(address("user061"), 1)
 
 
 @case

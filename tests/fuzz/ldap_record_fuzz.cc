@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   settings.passwords = conf::Ldap::Passwords::compare;
   settings.scram_attribute = "authPassword";
   // One function escapes, and nothing of a name means anything in a filter.
-  const std::string filter = directory::filter_for("(mail=%a)", lines.front());
+  const std::string filter = directory::filter_for("(mail=%a)", lines.front(), {});
   POSTERN_ASSERT(std::count(filter.begin(), filter.end(), '(') == 1 && std::count(filter.begin(), filter.end(), ')') == 1 && filter.find('*') == std::string::npos);
   const auto name = directory::canonical_alias(lines.front());
   if (name) {

@@ -527,6 +527,7 @@ class LoadTest : public CppUnit::TestFixture {
         {"tag_attribute", "\"a b\"", "expected the name of an attribute"},
         {"description_attribute", "\"a b\"", "expected the name of an attribute"},
         {"password_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"password_time_attribute", "\"a b\"", "expected the name of an attribute"},
         {"scram_attribute", "\"a b\"", "expected the name of an attribute"},
         {"member_attribute", "\"a b\"", "expected the name of an attribute"},
         {"member_dn_attribute", "\"a b\"", "expected the name of an attribute"},

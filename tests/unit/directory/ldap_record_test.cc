@@ -30,6 +30,7 @@ class LdapRecordTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(values_that_make_no_sense_are_named);
   CPPUNIT_TEST(filters_are_joined_and_switched_off);
   CPPUNIT_TEST(hashes_are_taken_as_the_setting_says);
+  CPPUNIT_TEST(another_password_shows);
   CPPUNIT_TEST(groups_have_their_members_once);
   CPPUNIT_TEST_SUITE_END();
 
@@ -60,7 +61,12 @@ class LdapRecordTest : public CppUnit::TestFixture {
         {"(uid=%l)", "\xc3\xa4@x", "(uid=\\c3\\a4)"},
         {"(uid=%l)", std::string("a\0b@x", 5), "(uid=a\\00b)"},
     };
-    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.pattern, row.want, filter_for(row.pattern, row.address));
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.pattern, row.want, filter_for(row.pattern, row.address, settings_));
+    conf::Ldap other;
+    other.mail_attribute = "rfc822Mailbox";
+    CPPUNIT_ASSERT_EQUAL(std::string("(|(rfc822Mailbox=a@b)(mailAlternateAddress=a@b))"), filter_for("(|(%m=%a)(%o=%a))", "a@b", other));
+    other.alternate_attribute.clear();
+    CPPUNIT_ASSERT_EQUAL(std::string("(|(rfc822Mailbox=a@b)(rfc822Mailbox=a@b))"), filter_for("(|(%m=%a)(%o=%a))", "a@b", other));
   }
 
   void urls_are_read_or_refused() {
@@ -218,6 +224,30 @@ class LdapRecordTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(read(anna({{"userPassword", {"{PLAIN}x"}}})).account->record.password_hash.empty());
     const auto has = [](const Values& names, const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
     CPPUNIT_ASSERT(!has(account_attributes(settings_), "userPassword") && has(account_attributes(compare), "userPassword"));
+  }
+
+  void another_password_shows() {
+    const auto state = [](const LdapEntry& one, const conf::Ldap& settings) {
+      return read_ldap_account(one, settings, "anna@example.com", together).value().account->password_state;
+    };
+    const LdapEntry before = anna({{"pwdChangedTime", {"20261122060000Z"}}, {"userPassword", {"{SSHA}b", "{SSHA}a"}}});
+    const LdapEntry turned = anna({{"userPassword", {"{SSHA}a", "{SSHA}b"}}, {"PWDCHANGEDTIME", {"20261122060000Z"}}});
+    const LdapEntry other_hash = anna({{"pwdChangedTime", {"20261122060000Z"}}, {"userPassword", {"{SSHA}c", "{SSHA}a"}}});
+    const LdapEntry other_time = anna({{"pwdChangedTime", {"20261122060001Z"}}, {"userPassword", {"{SSHA}b", "{SSHA}a"}}});
+    conf::Ldap compare;
+    compare.passwords = conf::Ldap::Passwords::compare;
+    for (const conf::Ldap& settings : {settings_, compare}) {
+      CPPUNIT_ASSERT(!state(before, settings).empty());
+      CPPUNIT_ASSERT_EQUAL(state(before, settings), state(turned, settings));
+      CPPUNIT_ASSERT(state(before, settings) != state(other_time, settings));
+    }
+    // By bind the hash is none of our business.
+    CPPUNIT_ASSERT_EQUAL(state(before, settings_), state(other_hash, settings_));
+    CPPUNIT_ASSERT(state(before, compare) != state(other_hash, compare));
+    CPPUNIT_ASSERT(state(anna(), compare).empty());
+    const auto asked = account_attributes(settings_);
+    CPPUNIT_ASSERT(std::find(asked.begin(), asked.end(), "pwdChangedTime") != asked.end());
+    CPPUNIT_ASSERT(std::find(asked.begin(), asked.end(), "userPassword") == asked.end());
   }
 
   void groups_have_their_members_once() {

@@ -132,7 +132,7 @@ class Elsewhere final : public AccountSource {
   explicit Elsewhere(asio::io_context& io) : io_(io) {}
 
   std::map<std::string, AccountRecord> accounts;
-  std::string script_text;
+  std::string script_text, put_off;
   bool binds = true, away = false;
   std::chrono::milliseconds good_for{50};
   std::vector<std::string> tried;  // entries whose password was tried
@@ -145,6 +145,7 @@ class Elsewhere final : public AccountSource {
     Found found;
     found.good_for = good_for;
     if (const auto at = accounts.find(name); at != accounts.end()) found.account = at->second;
+    if (found.account) found.put_off = put_off;
     later(then, std::move(found));
   }
   void find_for_login(std::string name, Then<std::optional<LoginAccount>> then) override {
@@ -223,6 +224,8 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(accounts_from_elsewhere_are_found_and_hold_for_their_time);
   CPPUNIT_TEST(logins_of_accounts_from_elsewhere);
   CPPUNIT_TEST(scripts_of_accounts_from_elsewhere);
+  CPPUNIT_TEST(what_becomes_of_accounts_from_elsewhere_is_seen_by_their_sessions);
+  CPPUNIT_TEST(full_mailboxes_of_accounts_from_elsewhere_are_remembered);
   CPPUNIT_TEST_SUITE_END();
 
   void finds_domains_and_accounts() {
@@ -853,6 +856,50 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!site.run(site.client->verify("anna@outside.example", "right", "pop3", {})));
     const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
     CPPUNIT_ASSERT(site.run(exchange->step("n,,n=anna@outside.example,r=abcdefgh")).kind == SaslStep::Kind::temporary);
+  }
+
+  void what_becomes_of_accounts_from_elsewhere_is_seen_by_their_sessions() {
+    SiteWithElsewhere site;
+    site.elsewhere.good_for = 0ms;
+    const std::string name = "anna@outside.example";
+    Account& account = site.elsewhere.accounts.at(name).account;
+    account.password_mark = "one";
+    const auto then = site.run(site.client->account(name)).value();
+    const auto over = [&] { return site.run(site.client->login_is_over(then, "smtp")); };
+    CPPUNIT_ASSERT_EQUAL(std::string("one"), then->password_mark);
+    CPPUNIT_ASSERT(!over().value());
+    account.password_mark = "other";
+    CPPUNIT_ASSERT(over().value());
+    account.password_mark = "one";
+    // Its mail waits, which says nothing about a login; the login is over because it is disabled.
+    site.elsewhere.put_off = "mailUserStatus is inactive";
+    CPPUNIT_ASSERT(site.run(site.client->account(name)).error().kind == Kind::temporary);
+    CPPUNIT_ASSERT(!over().value());
+    account.enabled = false;
+    CPPUNIT_ASSERT(over().value());
+    CPPUNIT_ASSERT(site.run(site.client->account(name)).error().what.find("mailUserStatus is inactive") != std::string::npos);
+    site.elsewhere.away = true;
+    CPPUNIT_ASSERT(over().error().kind == Kind::temporary);
+    site.elsewhere.away = false;
+    site.elsewhere.accounts.clear();
+    CPPUNIT_ASSERT(over().value());
+  }
+
+  void full_mailboxes_of_accounts_from_elsewhere_are_remembered() {
+    SiteWithElsewhere site;
+    site.elsewhere.good_for = std::chrono::hours(1);
+    const std::string name = "anna@outside.example";
+    const auto full_until = [&] { return site.run(site.client->account(name)).value()->full_until; };
+    CPPUNIT_ASSERT(full_until() == base::WallTime{});
+    const base::WallTime later = base::from_microseconds(base::to_microseconds(base::wall_now() + std::chrono::hours(1)));
+    CPPUNIT_ASSERT(site.run(site.client->note_quota(name, later)));
+    CPPUNIT_ASSERT(full_until() == later);
+    CPPUNIT_ASSERT(site.run(site.client->note_quota(name, {})));
+    CPPUNIT_ASSERT(full_until() == base::WallTime{});
+    // What the entry itself says holds longer.
+    site.elsewhere.accounts.at(name).account.full_until = later + std::chrono::hours(1);
+    CPPUNIT_ASSERT(site.run(site.client->note_quota(name, later)));
+    CPPUNIT_ASSERT(full_until() == later + std::chrono::hours(1));
   }
 
   void scripts_of_accounts_from_elsewhere() {
