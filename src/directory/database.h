@@ -83,12 +83,14 @@ class Database {
     std::optional<AccountRecord> account;  // without its filter's text
     std::vector<ScriptRecord> scripts;     // of the account, in order of names
     std::optional<Alias> alias;
+    std::vector<SigningRecord> signing_keys = {};  // of the domain, in order of selectors
   };
   struct LoadCounts {
     std::size_t added = 0, replaced = 0, unchanged = 0;
   };
   // All entries in one transaction. What is there already with the same content stays; with another one it is Kind::invalid, unless
-  // `replace`. An account's scripts are then those of the entry, no others. `only_check`: nothing is written, and domains may be
+  // `replace`. An account's scripts are then those of the entry, no others; keys of a domain that the entry does not have stay, since an older dump
+  // has none and mail that was signed may be under way. `only_check`: nothing is written, and domains may be
   // missing. The error begins with the name of the entry that it is about.
   Result<LoadCounts> load(const std::vector<Entry>& entries, bool replace, bool only_check);
   // The next entries in the order of a dump (domains, then accounts, then aliases), at most `limit`, and not many more than

@@ -53,14 +53,29 @@ Result<Database::LoadCounts> Database::load(const std::vector<Entry>& entries, b
     return {};
   };
 
-  const auto load_domain = [&](Domain domain) -> Result<void> {
+  const auto load_domain = [&](Domain domain, std::vector<SigningRecord> keys) -> Result<void> {
     if (auto good = check(domain); !good) return good.error().in(domain.name);
+    auto known = signing_keys(domain.name);
+    if (!known) return known.error();
+    std::vector<keyfile::Change> other_keys;
+    std::size_t count = known->size();
+    for (SigningRecord& key : keys) {
+      if (auto good = check(key); !good) return good.error().in(domain.name);
+      const auto same = std::find_if(known->begin(), known->end(), [&](const SigningRecord& one) { return one.key.selector == key.key.selector; });
+      count += same == known->end() ? 1 : 0;
+      take_time(key.key.created, same == known->end() ? now : same->key.created);
+      if (same == known->end() || *same != key) other_keys.push_back({directory::signing_key(domain.name, key.key.selector), encode(key)});
+    }
+    if (count > kMaxSigningKeys) return Error{Kind::invalid, domain.name + ": would have more than " + std::to_string(kMaxSigningKeys) + " signing keys"};
     const auto there = bytes_of(domain_key(domain.name));
     if (!there) return there.error();
     const auto old = there->has_value() ? decode_domain(**there) : Result<Domain>(Domain{});
     take_time(domain.created, there->has_value() && old ? old->created : now);
     batch.domains.insert(domain.name);
-    return settle(domain.name, domain_key(domain.name), *there, encode(domain), there->has_value() && old && *old == domain);
+    const bool same = there->has_value() && old && *old == domain && other_keys.empty();
+    if (auto settled = settle(domain.name, domain_key(domain.name), *there, encode(domain), same); !settled) return settled;
+    for (keyfile::Change& change : other_keys) batch.put(std::move(change.key), std::move(*change.value));
+    return {};
   };
 
   // The domain is there, and nobody else has the name.
@@ -121,7 +136,7 @@ Result<Database::LoadCounts> Database::load(const std::vector<Entry>& entries, b
   };
 
   for (const Entry& entry : entries) {
-    auto loaded = entry.domain ? load_domain(*entry.domain) : entry.alias ? load_alias(*entry.alias) : load_account(*entry.account, entry.scripts);
+    auto loaded = entry.domain ? load_domain(*entry.domain, entry.signing_keys) : entry.alias ? load_alias(*entry.alias) : load_account(*entry.account, entry.scripts);
     if (!loaded) return loaded.error();
   }
   if (!only_check && !batch.changes.empty())
@@ -137,7 +152,15 @@ Result<std::vector<Database::Entry>> Database::entries(std::string& position, st
     case 'd': {
       auto domains = this->domains(after, limit);
       if (!domains) return domains.error();
-      for (Domain& domain : *domains) list.push_back({std::move(domain), std::nullopt, {}, std::nullopt});
+      std::size_t bytes = 0;
+      for (Domain& domain : *domains) {
+        auto keys = signing_keys(domain.name);
+        if (!keys) return keys.error();
+        std::sort(keys->begin(), keys->end(), [](const SigningRecord& a, const SigningRecord& b) { return a.key.selector < b.key.selector; });
+        bytes += domain.filter.size() + keys->size() * kMaxSigningKeyBytes;
+        list.push_back({std::move(domain), std::nullopt, {}, std::nullopt, std::move(*keys)});
+        if (bytes > limit_bytes) break;
+      }
       if (list.empty()) {
         position = "a";
         return this->entries(position, limit, limit_bytes);
@@ -153,7 +176,7 @@ Result<std::vector<Database::Entry>> Database::entries(std::string& position, st
         if (!scripts) return scripts.error();
         part_script(record, *scripts);
         for (const ScriptRecord& script : *scripts) bytes += encode(script).size();
-        list.push_back({std::nullopt, std::move(record), std::move(*scripts), std::nullopt});
+        list.push_back({std::nullopt, std::move(record), std::move(*scripts), std::nullopt, {}});
         if (bytes > limit_bytes) break;
       }
       if (list.empty()) {
@@ -166,7 +189,7 @@ Result<std::vector<Database::Entry>> Database::entries(std::string& position, st
       // A few at a time: one may be a megabyte.
       auto aliases = this->aliases("", after, std::min<std::size_t>(limit, 4));
       if (!aliases) return aliases.error();
-      for (Alias& alias : *aliases) list.push_back({std::nullopt, std::nullopt, {}, std::move(alias)});
+      for (Alias& alias : *aliases) list.push_back({std::nullopt, std::nullopt, {}, std::move(alias), {}});
       if (list.empty()) return list;
     }
   }

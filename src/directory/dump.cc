@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/dump.h"
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "directory/password.h"
+#include "directory/signing.h"
 
 #include <algorithm>
 #include <array>
@@ -128,6 +130,10 @@ std::string dump_text(const Database::Entry& entry) {
       add_field(out, "filter", "");
       add_text(out, entry.domain->filter);
     }
+    for (const SigningRecord& key : entry.signing_keys) {
+      add_field(out, "signing-key", key.key.selector + " " + base::to_base64(key.private_key));
+      add_time(out, "key-created", key.key.created);
+    }
   } else if (entry.alias) {
     const Alias& alias = *entry.alias;
     out = (alias.kind == Alias::Kind::group ? "group " : "alias ") + alias.name + "\n";
@@ -233,7 +239,14 @@ void DumpReader::finish_record() {
   const bool known = entry_.domain || entry_.account || entry_.alias;
   if (known && !bad_) {
     Result<void> good;
-    if (entry_.domain) good = check(*entry_.domain);
+    if (entry_.domain) {
+      good = check(*entry_.domain);
+      auto& keys = entry_.signing_keys;
+      std::sort(keys.begin(), keys.end(), [](const SigningRecord& a, const SigningRecord& b) { return a.key.selector < b.key.selector; });
+      const auto same = std::adjacent_find(keys.begin(), keys.end(), [](const SigningRecord& a, const SigningRecord& b) { return a.key.selector == b.key.selector; });
+      if (good && same != keys.end()) good = Error{Kind::invalid, "there are two signing keys " + same->key.selector};
+      if (good && keys.size() > kMaxSigningKeys) good = Error{Kind::invalid, "there are more than " + std::to_string(kMaxSigningKeys) + " signing keys"};
+    }
     if (entry_.alias) good = check(*entry_.alias);
     if (entry_.account) {
       Account& account = entry_.account->account;
@@ -286,10 +299,28 @@ void DumpReader::target(std::string_view key, std::string_view value, std::vecto
 
 void DumpReader::domain_field(std::string_view key, std::string_view value) {
   if (key == "created") return time(key, value, entry_.domain->created);
+  if (key == "signing-key" || key == "key-created") return signing_key(key, value);
   if (key != "filter") return wrong(key.substr(0, 64), "domains have no such field");
   if (!first(key)) return;
   text_ = &entry_.domain->filter;
   text_ended_ = false;
+}
+
+void DumpReader::signing_key(std::string_view key, std::string_view value) {
+  if (key == "key-created") {
+    if (entry_.signing_keys.empty()) return wrong(key, "belongs to a signing key; none stands above it");
+    return time(key, value, entry_.signing_keys.back().key.created);
+  }
+  if (entry_.signing_keys.size() > kMaxSigningKeys) return wrong(key, "there are more than " + std::to_string(kMaxSigningKeys));
+  const auto blank = value.find(' ');
+  auto selector = canonical_selector(value.substr(0, blank));
+  if (!selector) return wrong(key, base::printable(value.substr(0, blank), 64) + ": " + selector.error().what);
+  auto bytes = blank == std::string_view::npos ? std::nullopt : base::from_base64(value.substr(blank + 1));
+  if (!bytes || bytes->size() > kMaxSigningKeyBytes) return wrong(key, "expected a selector and a private key (DER) in base64");
+  auto record = signing_record_from(std::move(*bytes), std::move(*selector), {});
+  if (!record) return wrong(key, record.error().what);
+  entry_.signing_keys.push_back(std::move(*record));
+  std::erase(seen_, "key-created");
 }
 
 void DumpReader::alias_field(std::string_view key, std::string_view value) {

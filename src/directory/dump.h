@@ -6,7 +6,7 @@
 // fields, one a line. Texts of several lines stand below their field, each line behind a mark that says how it ends: "|" with LF, ">" with
 // CRLF, "=" not at all. So every text comes back byte by byte, without escapes.
 //
-// Password hashes are in it: a dump is as secret as the database.
+// Password hashes are in it, and the private halves of the keys that sign mail: a dump is as secret as the database, and all that a new host needs.
 //
 // Failure: a reader notes every mistake with line and field and goes on, up to kMostMistakes; a record with a mistake is not given on.
 // Limits: those of records (directory/record.h); a line is at most kMaxDumpLine bytes.
@@ -62,6 +62,7 @@ class DumpReader {
   void field(std::string_view key, std::string_view value);
   void account_field(std::string_view key, std::string_view value);
   void domain_field(std::string_view key, std::string_view value);
+  void signing_key(std::string_view key, std::string_view value);
   void alias_field(std::string_view key, std::string_view value);
   void text_line(char mark, std::string_view text);
   void wrong(std::string_view field, std::string text);

@@ -41,7 +41,7 @@ struct ScriptRecord {
 // A signing key with its private half; which domain it belongs to, its key says.
 struct SigningRecord {
   SigningKey key;
-  std::string private_key;  // PKCS #8, DER
+  std::string private_key;  // DER, PKCS #8 or #1
   friend bool operator==(const SigningRecord&, const SigningRecord&) = default;
 };
 

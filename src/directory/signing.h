@@ -13,10 +13,15 @@
 namespace postern::directory {
 
 inline constexpr unsigned kRsaBits = 2048;
+// Of keys that come from elsewhere (RFC 8301 section 3.2).
+inline constexpr int kLeastSigningBits = 1024, kMostSigningBits = 8192;
 inline constexpr std::size_t kKeysKept = 256;
 
 // A new key. RSA takes a tenth of a second: not for a process that has others waiting.
 Result<SigningRecord> make_signing_key(SigningKey::Type type, std::string selector, base::WallTime now);
+
+// The key whose private half this is, in DER (PKCS #8, or PKCS #1 for RSA), and nothing behind it; its public half is derived.
+Result<SigningRecord> signing_record_from(std::string private_key, std::string selector, base::WallTime created);
 
 class Signer {
  public:

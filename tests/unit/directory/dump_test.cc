@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/base64.h"
 #include "directory/administration.h"
 #include "directory/dump.h"
 #include "directory/protocol.h"
+#include "directory/signing.h"
 #include "keyfile/store.h"
 #include "temporary_directory.h"
 
@@ -18,12 +20,16 @@ namespace {
 using namespace postern;
 using namespace postern::directory;
 
+// An Ed25519 key that nobody uses.
+constexpr const char* kKey = "MC4CAQAwBQYDK2VwBCIEIJrTDK8Jin/APsq5n24+tDkNCLpdLIJWZ0rL2puecR2T";
+
 constexpr const char* kHash = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
 
 std::vector<Database::Entry> sample() {
   const auto time = base::from_microseconds(1'700'000'000'123'456);
   std::vector<Database::Entry> entries(4);
   entries[0].domain = Domain{"example.com", "keep;\r\n  # last line without an end", time};
+  entries[0].signing_keys.push_back(signing_record_from(base::from_base64(kKey).value(), "s1", time).value());
   AccountRecord& record = entries[1].account.emplace();
   record.account.name = "ann@example.com";
   record.account.mailbox_directory = "example.com/other";
@@ -85,6 +91,8 @@ class DumpTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(scripts_of_an_account);
   CPPUNIT_TEST(aliases_and_accounts_share_their_names);
   CPPUNIT_TEST(an_account_of_the_first_version_becomes_two_records);
+  CPPUNIT_TEST(keys_move_with_their_domain);
+  CPPUNIT_TEST(keys_that_can_not_sign_are_refused);
   CPPUNIT_TEST(a_killed_load_leaves_whole_batches);
   CPPUNIT_TEST_SUITE_END();
 
@@ -95,6 +103,7 @@ class DumpTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(entries[1].account == sample()[1].account);
     CPPUNIT_ASSERT(entries[1].scripts == sample()[1].scripts);
     CPPUNIT_ASSERT(entries[0].domain == sample()[0].domain);
+    CPPUNIT_ASSERT(entries[0].signing_keys == sample()[0].signing_keys);
     CPPUNIT_ASSERT(entries[3].alias == sample()[3].alias);
   }
 
@@ -119,6 +128,12 @@ class DumpTest : public CppUnit::TestFixture {
         {"postern-directory 1\n  |text\n", "2: a line of text stands where no text belongs\n"},
         {"postern-directory 1\ndomain a b\n", "2: domain a b: the domain is not made of labels of letters, digits and inner hyphens\n"},
         {"postern-directory 1\ndomain example.com\n  quota 1\n", "3: domain example.com: quota: domains have no such field\n"},
+        {"postern-directory 1\ndomain example.com\n  signing-key a_b MC4C\n",
+         "3: domain example.com: signing-key: a_b: a selector has letters, digits and inner hyphens, and dots between them\n"},
+        {"postern-directory 1\ndomain example.com\n  signing-key s\n", "3: domain example.com: signing-key: expected a selector and a private key (DER) in base64\n"},
+        {"postern-directory 1\ndomain example.com\n  signing-key s *\n", "3: domain example.com: signing-key: expected a selector and a private key (DER) in base64\n"},
+        {"postern-directory 1\ndomain example.com\n  key-created 2026-11-22T06:30:00Z\n",
+         "3: domain example.com: key-created: belongs to a signing key; none stands above it\n"},
         {"postern-directory 1\naccount a@b.example\n  quota many\n", "3: account a@b.example: quota: expected a number of bytes, found \"many\"\n"},
         {"postern-directory 1\naccount a@b.example\n  password x\n", "3: account a@b.example: password: the hash is of no kind that crypt(5) knows\n"},
         {"postern-directory 1\naccount a@b.example\n  held yes\n", "3: account a@b.example: held: takes no value, found \"yes\"\n"},
@@ -156,7 +171,7 @@ class DumpTest : public CppUnit::TestFixture {
     for (const std::size_t limit : {1, 2, 100}) CPPUNIT_ASSERT_EQUAL(text_of(sample()), dump_of(database, limit));
     // What a file does not say is no difference.
     auto without = sample();
-    without[0].domain->created = without[1].account->account.created = without[1].scripts[0].changed = without[3].alias->created = {};
+    without[0].domain->created = without[0].signing_keys[0].key.created = without[1].account->account.created = without[1].scripts[0].changed = without[3].alias->created = {};
     CPPUNIT_ASSERT_EQUAL(std::size_t{4}, database.load(without, false, false).value().unchanged);
     CPPUNIT_ASSERT_EQUAL(text_of(sample()), dump_of(database));
   }
@@ -217,6 +232,52 @@ class DumpTest : public CppUnit::TestFixture {
       request["position"] = text_in(done->answer, "position").value();
     }
     CPPUNIT_ASSERT_EQUAL(body, text);
+  }
+
+  void keys_move_with_their_domain() {
+    const test::TemporaryDirectory here, there;
+    auto database = Database::open(here.get()).value(), other = Database::open(there.get()).value();
+    const auto time = base::from_microseconds(1'700'000'000'123'456);
+    database.add(Domain{"example.com", "", time}).value();
+    for (const auto type : {SigningKey::Type::rsa, SigningKey::Type::ed25519})
+      database.add_signing_key("example.com", make_signing_key(type, type == SigningKey::Type::rsa ? "r" : "e", time).value()).value();
+    std::vector<Database::Entry> entries;
+    CPPUNIT_ASSERT_EQUAL(std::string(), read(dump_of(database), entries));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.load(entries, false, false).value().added);
+    CPPUNIT_ASSERT_EQUAL(dump_of(database), dump_of(other));
+    CPPUNIT_ASSERT(database.signing_keys("example.com").value() == other.signing_keys("example.com").value());
+    Signer one(database), two(other);
+    for (const char* const selector : {"r", "e"})
+      CPPUNIT_ASSERT_EQUAL(one.sign("example.com", selector, std::string(32, 'd')).value(), two.sign("example.com", selector, std::string(32, 'd')).value());
+    // A dump without keys, or with another one, takes none away.
+    Database::Entry domain;
+    domain.domain = Domain{"example.com", "keep;", time};
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.load({domain}, true, false).value().replaced);
+    domain.signing_keys = sample()[0].signing_keys;
+    CPPUNIT_ASSERT(!other.load({domain}, false, false));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.load({domain}, true, false).value().replaced);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, other.load({domain}, false, false).value().unchanged);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, other.signing_keys("example.com").value().size());
+    // Six more are one too many; then nothing is loaded.
+    const SigningRecord key = domain.signing_keys[0];
+    domain.signing_keys.clear();
+    for (const char* const selector : {"n1", "n2", "n3", "n4", "n5", "n6"}) {
+      domain.signing_keys.push_back(key);
+      domain.signing_keys.back().key.selector = selector;
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("example.com: would have more than 8 signing keys"), other.load({domain}, true, false).error().what);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, other.signing_keys("example.com").value().size());
+  }
+
+  void keys_that_can_not_sign_are_refused() {
+    const std::string key = base::from_base64(kKey).value();
+    CPPUNIT_ASSERT(signing_record_from(key, "s", {}).value().key.type == SigningKey::Type::ed25519);
+    CPPUNIT_ASSERT(!signing_record_from(key + "x", "s", {}));
+    for (std::size_t length = 0; length < key.size(); ++length) CPPUNIT_ASSERT(!signing_record_from(key.substr(0, length), "s", {}));
+    // A key for X25519 can't sign.
+    std::string other = key;
+    other.at(other.find("\x2b\x65\x70") + 2) = '\x6e';
+    CPPUNIT_ASSERT_EQUAL(std::string("a key that is neither RSA nor Ed25519"), signing_record_from(other, "s", {}).error().what);
   }
 
   void scripts_of_an_account() {
