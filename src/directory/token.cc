@@ -16,6 +16,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <fcntl.h>
 
@@ -40,6 +41,9 @@ struct FreeKey {
 };
 struct FreeBio {
   void operator()(BIO* bio) const { BIO_free(bio); }
+};
+struct FreeCertificate {
+  void operator()(X509* certificate) const { X509_free(certificate); }
 };
 struct FreeContext {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
@@ -97,6 +101,27 @@ bool is_for(const object& claims, const std::string& audience) {
 
 const unsigned char* bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
+// What anybody may know, and what would be a secret if it were taken for one: JSON Web Keys, a public key or a certificate in DER or its base64, keys of ssh.
+bool is_public(std::string_view text) {
+  const std::string_view begin = base::trim(text);
+  for (const std::string_view mark : {"{", "[", "ssh-", "ecdsa-"})
+    if (begin.starts_with(mark)) return true;
+  std::string joined(text);
+  std::erase_if(joined, [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; });
+  std::optional<std::string> decoded = base::from_base64(joined);
+  bool found = false;
+  for (const std::string_view der : {text, decoded ? std::string_view(*decoded) : std::string_view()}) {
+    const unsigned char* at = bytes(der);
+    const std::unique_ptr<EVP_PKEY, FreeKey> key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
+    at = bytes(der);
+    const std::unique_ptr<X509, FreeCertificate> certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+    found = found || key || certificate;
+  }
+  OPENSSL_cleanse(joined.data(), joined.size());
+  if (decoded) OPENSSL_cleanse(decoded->data(), decoded->size());
+  return found;
+}
+
 // "key=value" parts between separators; both mechanisms end with two of them.
 Result<BearerResponse> parse_parts(std::string_view parts, std::string authorization) {
   const Error bad{Kind::invalid, "not a response of the mechanism"};
@@ -133,6 +158,7 @@ Result<TokenKey> TokenKey::from(std::string_view text) {
   if (text.find("-----BEGIN ") == std::string_view::npos) {
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
     if (text.size() < kLeastSecretBytes) return Error{Kind::invalid, "neither a key in PEM nor a secret of " + std::to_string(kLeastSecretBytes) + " bytes or more"};
+    if (is_public(text)) return Error{Kind::invalid, "no secret, since others know it, and no public key in PEM (BEGIN PUBLIC KEY)"};
     parts->secret = text;
     return TokenKey(std::move(parts));
   }
@@ -227,6 +253,11 @@ Result<std::string> verify_token(std::string_view token, const TokenSettings& se
   if (claims->contains("nbf")) {
     const auto from = time_of(*claims, "nbf");
     if (!from || !(seconds + skew >= *from)) return denied("is not good yet (nbf)");
+  }
+  // Issuers let people enter addresses that are not theirs, and say so (OpenID Connect Core section 5.1); some write a text.
+  if (const auto* const verified = claims->if_contains("email_verified"); settings.account_claim == "email" && verified != nullptr) {
+    const bool good = verified->is_bool() ? verified->get_bool() : verified->is_string() && std::string_view(verified->get_string()) == "true";
+    if (!good) return denied("is for an address that its issuer has not verified (email_verified)");
   }
   auto account = text_of(*claims, settings.account_claim);
   if (!account || account->empty()) return denied("names no account (" + settings.account_claim + ")");

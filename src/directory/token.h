@@ -3,8 +3,9 @@
 // Bearer tokens that log somebody in: JSON Web Tokens (RFC 7519) in compact form (RFC 7515), signed by an issuer whose keys lie in files.
 //
 // What kind of signature is believed follows from the key, never from the token: an RSA key verifies RS256, one of curve P-256 ES256, a file that is
-// no PEM is a secret for HS256. So `none`, and a public key taken for a secret (RFC 8725 section 2.1), lead nowhere. Nothing that a token names is
-// fetched (`jku`, `x5u`), extensions that must be understood (`crit`) are refused, and `exp`, `iss`, `aud` and the account's claim must be there.
+// no PEM is a secret for HS256, unless it looks like what anybody may know (JSON Web Keys, a public key in DER). So `none`, and a public key taken for a
+// secret (RFC 8725 section 2.1), lead nowhere. Nothing that a token names is fetched (`jku`, `x5u`), extensions that must be understood (`crit`) are refused,
+// and `exp`, `iss`, `aud` and the account's claim must be there; an `email` that the issuer has not verified (`email_verified`) is none.
 //
 // Failure: Kind::denied, with a reason for the log; Kind::temporary if no key can be read. Limits: kMaxTokenBytes, kMaxKeyBytes a file, eight levels of JSON.
 #include "base/clock.h"

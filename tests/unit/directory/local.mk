@@ -11,7 +11,8 @@ tests_unit_directory_directory_test_SOURCES = tests/unit/main.cc tests/unit/dire
   tests/unit/directory/sasl_test.cc \
   tests/unit/directory/server_test.cc \
   tests/unit/directory/signing_test.cc \
-  tests/unit/directory/token_test.cc
+  tests/unit/directory/token_test.cc \
+  tests/unit/directory/verifier_test.cc
 tests_unit_directory_directory_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS) $(ASIO_PCH_FLAGS)
 tests_unit_directory_directory_test_LDADD = libpostern_directory.a libpostern_keyfile.a libpostern_net.a libpostern_base.a \
   $(CPPUNIT_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)

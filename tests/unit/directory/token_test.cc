@@ -111,6 +111,11 @@ class TokenTest : public CppUnit::TestFixture {
         {token(R"({"iss":"https://other.example.com","aud":"mail","email":"anna@example.com","exp":1795000100})"), "token is of another issuer"},
         {token(R"({"iss":"https://login.example.com","aud":"mail","sub":"anna@example.com","exp":1795000100})"), "token names no account (email)"},
         {token(R"({"iss":"https://login.example.com","aud":"mail","email":"","exp":1795000100})"), "token names no account (email)"},
+        {token(claims(R"(,"email_verified":true)")), "anna@example.com"},
+        {token(claims(R"(,"email_verified":"true")")), "anna@example.com"},
+        {token(claims(R"(,"email_verified":false)")), "token is for an address that its issuer has not verified (email_verified)"},
+        {token(claims(R"(,"email_verified":"false")")), "token is for an address that its issuer has not verified (email_verified)"},
+        {token(claims(R"(,"email_verified":1)")), "token is for an address that its issuer has not verified (email_verified)"},
         {token("[]"), "token has no claims"},
         {token(std::string(20, '[') + std::string(20, ']')), "token has no claims"},
         {token(claims(), R"({"alg":"none"})"), "token is not signed by a key that is known"},
@@ -156,6 +161,16 @@ class TokenTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!TokenKey::from("-----BEGIN PUBLIC KEY-----\nrubbish rubbish rubbish\n-----END PUBLIC KEY-----\n"));
     CPPUNIT_ASSERT(!TokenKey::from(pem(made("RSA", nullptr, 1024))));
     CPPUNIT_ASSERT(!TokenKey::from(pem(made("EC", "P-384", 0))));
+    // Nobody's secret, and each of them longer than one must be.
+    const std::string rsa = pem(made("RSA", nullptr, 2048)), inner = rsa.substr(27, rsa.find("-----END") - 27);
+    std::string joined = inner;
+    std::erase(joined, '\n');
+    const std::string certificate = "MIIBODCB66ADAgECAhQc";  // only its beginning: text like any other
+    for (const std::string& text : {inner, joined, base::from_base64(joined).value(), std::string(R"( {"keys":[{"kty":"RSA","n":"0vx7agoebGcQ","e":"AQAB"}]})"),
+                                    std::string(R"([{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}])"),
+                                    std::string("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7")})
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(text, std::string("no secret, since others know it, and no public key in PEM (BEGIN PUBLIC KEY)"), TokenKey::from(text).error().what);
+    CPPUNIT_ASSERT(TokenKey::from(certificate + certificate));
     CPPUNIT_ASSERT(read_token_keys({"/nowhere/key"}).error().kind == Kind::temporary);
   }
 
