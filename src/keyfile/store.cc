@@ -8,10 +8,12 @@
 #include <db_cxx.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <utility>
 
@@ -20,8 +22,9 @@ namespace {
 
 constexpr char kDumpHead[] = "postern-keyfile-dump 1";
 constexpr char kLockName[] = "keyfile.lock";
-// Taken as it is filled. A look-up in 1,000,000 accounts whose page is not in it costs ten times as much.
-constexpr u_int32_t kCacheBytes = 64u << 20;
+// The cache has room for twice the file as it is at the opening, within these limits and an eighth of the machine's memory, and is taken as it is
+// filled: a look-up whose page is not in it reads and checks one, which costs ten times as much. A file that outgrows it is opened anew with a larger one.
+constexpr std::uint64_t kLeastCacheBytes = std::uint64_t{64} << 20, kMostCacheBytes = std::uint64_t{1} << 30;
 constexpr u_int32_t kLogFileBytes = 4u << 20;
 constexpr u_int32_t kLogBufferBytes = 512u << 10;
 // After this much log a checkpoint is written: recovery reads at most so much, and older log files can go.
@@ -132,6 +135,7 @@ struct Store::State {
   std::unique_ptr<DbEnv> environment;
   std::unique_ptr<Db> database;
   u_int32_t log_file = 0;  // number of the log file whose name is known to be durable
+  std::uint64_t cache_bytes = kLeastCacheBytes;
 
   ~State() {
     // What is committed is in the log already; a checkpoint only spares the next open() some reading.
@@ -146,12 +150,27 @@ struct Store::State {
     environment.reset();
   }
 
+  // 0: there is none yet.
+  [[nodiscard]] std::uint64_t file_bytes() const {
+    struct stat status{};
+    return ::fstatat(directory.get(), (name + ".db").c_str(), &status, 0) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  }
+
+  static std::uint64_t most_cache_bytes() {
+    const auto memory = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES))) * static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
+    return std::clamp(memory / 8, kLeastCacheBytes, kMostCacheBytes);
+  }
+
+  // Whether a larger cache would hold more of the file than the present one.
+  [[nodiscard]] bool has_outgrown_cache() const { return cache_bytes < most_cache_bytes() && file_bytes() > cache_bytes; }
+
   Result<void> open() {
     close();
+    cache_bytes = std::clamp(2 * file_bytes(), kLeastCacheBytes, most_cache_bytes());
     const std::string home = "/proc/self/fd/" + std::to_string(directory.get());
     environment = std::make_unique<DbEnv>(DB_CXX_NO_EXCEPTIONS);
     environment->set_errcall(log_library_message);
-    environment->set_cachesize(0, kCacheBytes, 1);
+    environment->set_cachesize(static_cast<u_int32_t>(cache_bytes >> 30), static_cast<u_int32_t>(cache_bytes & ((std::uint64_t{1} << 30) - 1)), 1);
     environment->set_lg_bsize(kLogBufferBytes);
     environment->set_lg_max(kLogFileBytes);
     environment->log_set_config(DB_LOG_AUTO_REMOVE, 1);
@@ -258,7 +277,7 @@ Result<void> Store::write(const std::vector<Change>& changes) {
   if (code != 0) return state_->failed(code, "write");
   if (auto synced = state_->sync_names(); !synced) return synced;
   // A checkpoint that fails costs nothing but a longer recovery; what it stumbled over will show again.
-  if (const int checkpoint = state_->environment->txn_checkpoint(kCheckpointKilobytes, 0, 0); checkpoint != 0) state_->close();
+  if (const int checkpoint = state_->environment->txn_checkpoint(kCheckpointKilobytes, 0, 0); checkpoint != 0 || state_->has_outgrown_cache()) state_->close();
   return {};
 }
 

@@ -15,6 +15,7 @@
 //
 // Failure: after an error of write() the change may or may not be in the store (a full disk ends the environment); the next call
 // opens it anew and sees which. Kind::temporary for what more room or a new try can mend, Kind::corrupt when the files can't be read.
+// Memory: a cache of up to twice the file, 1 GiB, or an eighth of the machine's memory, whichever is least; 64 MiB at least.
 // Limits: keys 1 to 1024 bytes, values up to 1 MiB. Not for use by several threads at once.
 #include "base/descriptor.h"
 
