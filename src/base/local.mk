@@ -13,5 +13,6 @@ libpostern_base_a_SOURCES = \
   src/base/random.h src/base/random.cc \
   src/base/result.h src/base/result.cc \
   src/base/shared_memory.h src/base/shared_memory.cc \
+  src/base/syslog_socket.h src/base/syslog_socket.cc \
   src/base/text.h src/base/text.cc \
   src/base/verdict.h src/base/verdict.cc

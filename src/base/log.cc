@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include "base/syslog_socket.h"
+
 #include <pthread.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -23,7 +25,11 @@ std::atomic<Severity> g_least{Severity::info};
 std::atomic<int> g_descriptor{STDERR_FILENO};
 // Asked once: getpid() is a system call. A child that is forked and logs before it executes is told by forked().
 std::string g_process_id;
-void forked() { g_process_id.clear(); }
+SyslogSocket g_syslog;
+void forked() {
+  g_process_id.clear();
+  g_syslog.forked();
+}
 std::string g_gathered;
 std::atomic<bool> g_has_gathered{false};
 
@@ -101,9 +107,10 @@ void configure_log(Destination destination, std::string_view program, Severity l
   write_gathered();
   g_program = program;
   g_least = least;
-  if (g_destination == Destination::syslog) closelog();
+  if (g_destination == destination) return;
   g_destination = destination;
-  if (destination == Destination::syslog) openlog(g_program.c_str(), LOG_PID | LOG_NDELAY, LOG_MAIL);
+  if (destination == Destination::syslog) g_syslog.open();
+  else g_syslog.close();
 }
 
 void set_log_descriptor(int descriptor) {
@@ -130,9 +137,11 @@ std::string quoted_for_log(std::string_view value) {
 
 namespace {
 
-// `facility`: of syslog; 0: the one of the log.
-void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait, int facility = 0) {
+// `facility`: of syslog.
+void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait, int facility = LOG_MAIL) {
   if (!log_enabled(severity)) return;
+  static const int registered = ::pthread_atfork(nullptr, nullptr, forked);
+  static_cast<void>(registered);
   const std::lock_guard lock(g_mutex);
   const auto append_line = [&](std::string& out) {
     out += event;
@@ -146,14 +155,10 @@ void write_event(Severity severity, std::string_view event, const Fields& fields
   if (g_destination == Destination::syslog) {
     std::string line;
     append_line(line);
-    syslog(facility | syslog_priority(severity), "%s", line.c_str());
+    g_syslog.send(facility | syslog_priority(severity), g_program, line);
     return;
   }
-  if (g_process_id.empty()) {
-    static const int registered = ::pthread_atfork(nullptr, nullptr, forked);
-    static_cast<void>(registered);
-    g_process_id = std::to_string(::getpid());
-  }
+  if (g_process_id.empty()) g_process_id = std::to_string(::getpid());
   const std::size_t before = g_gathered.size();
   append_time(g_gathered);
   g_gathered += ' ';

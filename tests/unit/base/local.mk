@@ -8,6 +8,7 @@ tests_unit_base_base_test_SOURCES = tests/unit/main.cc \
   tests/unit/base/files_test.cc tests/unit/base/scratch.h \
   tests/unit/base/log_test.cc \
   tests/unit/base/shared_memory_test.cc \
+  tests/unit/base/syslog_socket_test.cc \
   tests/unit/base/text_test.cc \
   tests/unit/base/verdict_test.cc
 tests_unit_base_base_test_LDADD = libpostern_base.a $(CPPUNIT_LIBS)
