@@ -240,6 +240,16 @@ struct Delivery {
   std::chrono::seconds retry_most{3600};
 };
 
+// The conversion channel (access-control.md 7): programs of the site that look at body parts, or change them. Limits are those of one program.
+struct Conversion {
+  std::string file;                                // of entries, absolute once loaded; empty: `conversions` in tables_directory, if it is there
+  unsigned programs = 2;                           // that one process runs at once, each for another message
+  std::chrono::seconds program_time{300};          // then it is killed
+  std::uint64_t program_memory = std::uint64_t{4} << 30;  // address space of each of its processes
+  std::uint64_t output_bytes = 100 * 1024 * 1024;  // of each file that it writes
+  bool network = false;                            // it may use more than local sockets
+};
+
 // What happens to mail for a mailbox that is full.
 struct Quota {
   enum class FullReply : std::uint8_t { temporary, permanent } full_reply = FullReply::temporary;  // to RCPT TO: 452 or 552
@@ -459,6 +469,7 @@ struct Children {
   unsigned managesieve = 1;
   unsigned delivery = 0;  // 0: one a core
   unsigned relay = 1;
+  unsigned conversion = 1;               // while there is a file of conversions
   std::chrono::seconds age{86400};       // then replaced
   std::uint64_t sessions = 1000000;      // served, then replaced
 };
@@ -573,6 +584,7 @@ struct Configuration {
   Sasl sasl;
   Spool spool;
   Delivery delivery;
+  Conversion conversion;
   Quota quota;
   Queue queue;
   Relay relay;
@@ -598,6 +610,7 @@ struct Configuration {
   std::string recipient_delimiter;       // sub-addressing; empty: none
   std::vector<TextLine> notice_texts;    // what load() found in the files of notices_language; read it with notice_texts()
   std::vector<TextLine> list_texts;      // what load() found in the files of named lists, for the children
+  std::vector<TextLine> conversion_texts;  // what load() found in conversion.file; read it with conversions()
   std::map<std::string, Place, std::less<>> places;  // of the settings that the text has, by full name
 
   // Where the setting stands; no file if the text does not have it (its default holds).
@@ -677,6 +690,10 @@ std::vector<std::pair<std::string, std::string>> filter_texts(const Configuratio
 std::vector<std::pair<std::string, std::string>> notice_texts(const Configuration& configuration);
 // Longest such file.
 inline constexpr std::size_t kMaxNoticeFileBytes = 64 * 1024;
+// The file of conversions, as it was when the configuration was loaded: path and text. Nothing: there is none, and so no conversion channel.
+std::optional<std::pair<std::string, std::string>> conversions(const Configuration& configuration);
+// Longest such file.
+inline constexpr std::size_t kMaxConversionsBytes = 256 * 1024;
 // Longest filter file.
 inline constexpr std::size_t kMaxFilterFileBytes = 1024 * 1024;
 

@@ -1130,6 +1130,30 @@ void read_notices(Loaded& loaded) {
   else if (!elements.empty()) loaded.flattened += "\nnotice_texts = (" + elements + ");\n";
 }
 
+// Reads the file of conversions, for the same reason.
+void read_conversions(Loaded& loaded) {
+  Configuration& configuration = loaded.configuration;
+  if (!configuration.conversion_texts.empty()) {
+    loaded.mistakes.push_back({configuration.conversion_texts.front().place, "conversion_texts", "is made by the server from the file of conversions and has no place in a configuration"});
+    return;
+  }
+  const Place place = configuration.place_of("conversion.file");
+  std::string path = configuration.conversion.file.empty() ? "conversions" : configuration.conversion.file;
+  if (!path.starts_with('/')) path = configuration.tables_directory + "/" + path;
+  const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  const int open_error = errno;
+  if (!file && open_error == ENOENT && configuration.conversion.file.empty()) return;
+  auto text = file ? base::read_all(file.get(), kMaxConversionsBytes) : Result<std::string>(system_error(open_error, "open"));
+  if (!text) {
+    loaded.mistakes.push_back({place, "conversion.file", "the file of conversions " + path + " can't be read: " + text.error().what});
+    loaded.flattened.clear();
+    return;
+  }
+  std::string element = encode_file(path, *text);
+  if (loaded.usable()) loaded.flattened += "\nconversion_texts = (\"" + element + "\");\n";
+  configuration.conversion_texts.push_back({std::move(element), {path, 0}});
+}
+
 // The files of named lists, for those who have no way to them.
 void add_list_texts(Loaded& loaded) {
   std::string elements;
@@ -1157,6 +1181,11 @@ std::vector<std::pair<std::string, std::string>> notice_texts(const Configuratio
   std::vector<std::pair<std::string, std::string>> all;
   for (const TextLine& line : configuration.notice_texts) all.push_back(decode_file(line.text));
   return all;
+}
+
+std::optional<std::pair<std::string, std::string>> conversions(const Configuration& configuration) {
+  if (configuration.conversion_texts.empty()) return std::nullopt;
+  return decode_file(configuration.conversion_texts.front().text);
 }
 
 std::map<std::string, std::string, std::less<>> global_filter_texts(const Configuration& configuration) {
@@ -1222,6 +1251,7 @@ Loaded load(const std::string& path) {
   Loaded loaded = load_source(Source::from_file(path), path);
   if (loaded.readable) read_filters(loaded);
   if (loaded.readable) read_notices(loaded);
+  if (loaded.readable) read_conversions(loaded);
   if (loaded.usable()) add_list_texts(loaded);
   return loaded;
 }

@@ -127,6 +127,7 @@ const Setting kSettings[] = {
   {"filter_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::filter_texts>},
   {"notice_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::notice_texts>},
   {"list_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::list_texts>},
+  {"conversion_texts", Type::lines, "", 0, 0, "", "", running, &server<&C::conversion_texts>},
 
   {"listeners.*.maximum_connections", Type::number, "200; lmtp: 100; managesieve: 50", 0, 1'000'000, "connections", "", running, &listener<&Listener::maximum_connections>},
   {"listeners.*.connections_per_address", Type::number, "20; lmtp: 0; pop3: 10; managesieve: 10", 0, 1'000'000, "connections", "", running, &listener<&Listener::connections_per_address>},
@@ -279,6 +280,13 @@ const Setting kSettings[] = {
   {"quota.warning_percent", Type::number, "90", 0, 100, "percent", "", running, &server<&C::quota, &Quota::warning_percent>},
   {"quota.recheck_time", Type::duration, "900", 1, kDay, "s", "", running, &server<&C::quota, &Quota::recheck_time>},
 
+  {"conversion.file", Type::text, "", 0, 4000, "", "", running, &server<&C::conversion, &Conversion::file>},
+  {"conversion.programs", Type::number, "2", 1, 1000, "programs", "", running, &server<&C::conversion, &Conversion::programs>},
+  {"conversion.program_time", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::conversion, &Conversion::program_time>},
+  {"conversion.program_memory", Type::size, "4 GiB", 16 * kMiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::program_memory>},
+  {"conversion.output_bytes", Type::size, "100 MiB", 4 * kKiB, 2 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::output_bytes>},
+  {"conversion.network", Type::boolean, "false", 0, 0, "", "", running, &server<&C::conversion, &Conversion::network>},
+
   {"queue.retry_first", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::queue, &Queue::retry_first>},
   {"queue.retry_factor", Type::number, "2", 1, 10, "", "", running, &server<&C::queue, &Queue::retry_factor>},
   {"queue.retry_most", Type::duration, "14400", 1, 7 * kDay, "s", "", running, &server<&C::queue, &Queue::retry_most>},
@@ -409,6 +417,7 @@ const Setting kSettings[] = {
   {"children.managesieve", Type::number, "1", 0, 64, "children", "", running, &server<&C::children, &Children::managesieve>},
   {"children.delivery", Type::number, "0", 0, 64, "children", "", running, &server<&C::children, &Children::delivery>},
   {"children.relay", Type::number, "1", 1, 64, "children", "", running, &server<&C::children, &Children::relay>},
+  {"children.conversion", Type::number, "1", 1, 64, "children", "", running, &server<&C::children, &Children::conversion>},
   {"children.age", Type::duration, "86400", 1, 365 * kDay, "s", "", running, &server<&C::children, &Children::age>},
   {"children.sessions", Type::number, "1000000", 1, 1'000'000'000'000, "sessions", "", running, &server<&C::children, &Children::sessions>},
 

@@ -14,6 +14,8 @@ constexpr unsigned kVersionWithoutNotes = 1;
 constexpr unsigned kVersionWithoutQueue = 2;
 // Has no next_host and no list_owner, nothing is restored, and nothing is known of the sender.
 constexpr unsigned kVersionWithoutLists = 3;
+// Knows nothing of the conversion channel.
+constexpr unsigned kVersionWithoutConversion = 4;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
 
@@ -185,6 +187,7 @@ std::string encode(const Envelope& envelope) {
     out.time(recipient.last_failure.when);
     out.text(recipient.next_host);
     out.text(recipient.list_owner);
+    out.number(static_cast<std::uint8_t>(recipient.conversion));
   }
   return std::move(out.out_);
 }
@@ -256,9 +259,11 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     recipient.last_failure.diagnostic = in.text();
     recipient.last_failure.remote_host = in.text();
     recipient.last_failure.when = in.time();
-    if (version == kVersionWithoutLists) continue;
+    if (version <= kVersionWithoutLists) continue;
     recipient.next_host = in.text();
     recipient.list_owner = in.text();
+    if (version == kVersionWithoutConversion) continue;
+    recipient.conversion = static_cast<Recipient::Conversion>(in.at_most(static_cast<unsigned>(Recipient::Conversion::done)));
   }
   if (!in.good()) return Error{Kind::corrupt, "envelope is damaged"};
   if (!in.at_end()) return Error{Kind::corrupt, "bytes behind the envelope"};

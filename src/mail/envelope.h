@@ -39,6 +39,8 @@ struct Recipient {
   DeliveryFailure last_failure;
   std::string next_host;   // outgoing only: the host that has the mailbox of `account`, which is not this one; empty: by route and domain
   std::string list_owner;  // a group with an owner led here: delivery sends it on with this reverse-path (RFC 5321 section 3.9.2); empty: none
+  // The conversion channel (access-control.md 7): table CONVERSIONS has not been asked yet; the address itself asks for it; it has been passed.
+  enum class Conversion : std::uint8_t { unasked, wanted, done } conversion = Conversion::unasked;
   friend bool operator==(const Recipient&, const Recipient&) = default;
 };
 
@@ -105,7 +107,7 @@ struct Envelope {
 };
 
 // The versions that decode_envelope() reads; encode() writes the newest.
-inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 4;
+inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 5;
 
 // Length-prefixed, versioned bytes; never lines (hardening.md 3: encoded control characters). Described in doc/design/envelope.md.
 std::string encode(const Envelope& envelope);

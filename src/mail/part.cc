@@ -216,11 +216,26 @@ Part parse_structure(std::string_view message, const PartLimits& limits) {
   return part;
 }
 
+std::vector<std::pair<std::string, std::string>> parameters(std::string_view value) {
+  constexpr std::size_t kMost = 100;
+  std::vector<std::pair<std::string, std::string>> all;
+  ParameterReader in(value);
+  for (std::string name, text; all.size() < kMost && in.next(name, text);) {
+    name = name.substr(0, name.find('*'));
+    if (name.empty() || std::any_of(all.begin(), all.end(), [&](const auto& known) { return known.first == name; })) continue;
+    if (auto whole = find_parameter(value, name)) all.emplace_back(name, std::move(*whole));
+  }
+  return all;
+}
+
+std::string decoded_bytes(const Part& part, std::size_t limit_bytes) {
+  if (part.encoding == "base64") return decode_base64(part.body, limit_bytes);
+  if (part.encoding == "quoted-printable") return decode_quoted_printable(part.body, limit_bytes);
+  return std::string(part.body.substr(0, limit_bytes));
+}
+
 std::string decoded_body(const Part& part, std::size_t limit_bytes) {
-  std::string bytes;
-  if (part.encoding == "base64") bytes = decode_base64(part.body, limit_bytes);
-  else if (part.encoding == "quoted-printable") bytes = decode_quoted_printable(part.body, limit_bytes);
-  else bytes = std::string(part.body.substr(0, limit_bytes));
+  std::string bytes = decoded_bytes(part, limit_bytes);
   if (part.type == "text" && !part.charset.empty())
     if (auto converted = to_utf8(bytes, part.charset)) return *converted;
   return bytes;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace postern::mail {
@@ -35,9 +36,14 @@ Part parse_structure(std::string_view message, const PartLimits& limits = {});
 // The body without its transfer encoding, at most `limit_bytes` of it; text parts are converted to UTF-8 where the set is known.
 std::string decoded_body(const Part& part, std::size_t limit_bytes);
 
+// The same as bytes: in whatever character set the part has.
+std::string decoded_bytes(const Part& part, std::size_t limit_bytes);
+
 // One parameter of a structured field value ("boundary" of "multipart/mixed; boundary=x"), unquoted; RFC 2231 pieces are joined.
 std::string parameter(std::string_view value, std::string_view name);
 // The same, nothing if it is not there.
 std::optional<std::string> find_parameter(std::string_view value, std::string_view name);
+// All of them, in their order, each once; names in lower case.
+std::vector<std::pair<std::string, std::string>> parameters(std::string_view value);
 
 }  // namespace postern::mail

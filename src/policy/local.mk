@@ -6,6 +6,7 @@ libpostern_policy_a_SOURCES = \
   src/policy/questions.h src/policy/questions.cc \
   src/policy/channels.h src/policy/channels.cc \
   src/policy/complaints.h src/policy/complaints.cc \
+  src/policy/conversion.h src/policy/conversion.cc \
   src/policy/decision.h src/policy/decision.cc \
   src/policy/expansion.cc \
   src/policy/header.cc \

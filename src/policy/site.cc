@@ -13,6 +13,7 @@ Site read(const conf::Configuration& configuration, std::vector<conf::Mistake>& 
   site.options = configuration.access;
   site.clients = configuration.client_addresses;
   site.host_name = base::lower(configuration.host_name);
+  site.converts = conf::conversions(configuration).has_value();
   site.most_addresses = configuration.directory.group_members;
   site.most_steps = configuration.directory.expansion_steps;
   site.full_is_permanent = configuration.quota.full_reply == conf::Quota::FullReply::permanent;

@@ -17,6 +17,7 @@ struct Site {
   conf::AccessOptions options;
   net::AddressList clients;         // behind the call-out postern:client
   std::string host_name;            // lower case
+  bool converts = false;            // there is a conversion channel (section 7)
   std::shared_ptr<const authentication::SenderRewriting> rewriting;  // of senders (SRS); null: none
   std::size_t most_addresses = 10000;  // that one recipient may lead to (directory.group_members)
   std::size_t most_steps = 100000;  // addresses looked at for one recipient (directory.expansion_steps)

@@ -307,6 +307,22 @@ net::Awaitable<RecipientDecision> TransactionAccess::returned(Ask recipient) {
   co_return decision;
 }
 
+namespace {
+
+// Section 7: user@conversion and user@conversion.HOST mean user@HOST by way of the conversion channel, user%domain there means user@domain. The tables
+// see the address that is meant, so that nobody comes past them in this way. True: that is what it was, and the address is now the one meant.
+bool goes_through_conversion(const Site& site, std::string& local_part, std::string& domain) {
+  constexpr std::string_view kHost = "conversion";
+  if (!site.converts || (!base::equal_ignoring_case(domain, kHost) && !base::equal_ignoring_case(domain, std::string(kHost) + "." + site.host_name))) return false;
+  const auto percent = local_part.rfind('%');
+  if (percent == 0 || percent + 1 == local_part.size()) return false;
+  domain = percent == std::string::npos ? site.host_name : local_part.substr(percent + 1);
+  local_part = local_part.substr(0, percent);
+  return true;
+}
+
+}  // namespace
+
 net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   RecipientDecision decision;
   const auto refuse = [&](Reply reply) {
@@ -321,6 +337,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     co_return decision;
   }
 
+  const bool conversion = goes_through_conversion(access_.site(), recipient.local_part, recipient.domain);
   // Step 4: canonical address and destination channel.
   Rewritten rewritten;
   if (recipient.domain.empty()) {
@@ -430,6 +447,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     kept.conversion_tags = effects.conversion_tags;
     kept.conversion_tags.insert(kept.conversion_tags.end(), tags.begin(), tags.end());
     kept.conversion_tags.insert(kept.conversion_tags.end(), final.conversion_tags.begin(), final.conversion_tags.end());
+    if (conversion) kept.conversion = mail::Recipient::Conversion::wanted;
     set_notify(kept, recipient);
     decision.recipients.push_back(std::move(kept));
   }
@@ -452,8 +470,9 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
 }
 
 net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address) {
-  const auto mailbox = mail::parse_mailbox(address);
+  auto mailbox = mail::parse_mailbox(address);
   if (!mailbox) co_return mailbox.error();
+  const bool conversion = goes_through_conversion(access.site(), mailbox->local_part, mailbox->domain);
   TransactionAccess transaction(std::move(access), std::make_shared<const SessionFacts>());
   Decision trail;
   const Rewritten rewritten = co_await transaction.rewrite_address(Direction::forward, mailbox->local_part, mailbox->domain, trail);
@@ -479,6 +498,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
     recipient.detail = std::move(final.detail);
     recipient.list_owner = std::move(final.list_owner);
     recipient.conversion_tags = std::move(final.conversion_tags);
+    if (conversion) recipient.conversion = mail::Recipient::Conversion::wanted;
     recipients.push_back(std::move(recipient));
   }
   co_return recipients;

@@ -49,6 +49,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
   CPPUNIT_TEST(wrong_values_of_authentication_are_named);
+  CPPUNIT_TEST(the_file_of_conversions_is_handed_on);
   CPPUNIT_TEST(wrong_values_of_ldap_are_named);
   CPPUNIT_TEST(what_ldap_settings_say_together_is_checked);
   CPPUNIT_TEST(mistakes_in_lists_name_the_line_that_holds_them);
@@ -997,6 +998,35 @@ class LoadTest : public CppUnit::TestFixture {
     has(bad, {4, "submission.complete_header", "expected true or false"});
     has(bad, {5, "submission.add_sender", "expected true or false"});
     has(bad, {6, "submission.hide_client", "expected true or false"});
+  }
+
+  void the_file_of_conversions_is_handed_on() {
+    const auto bad = conf::load_text("conversion = { file = 7;\n programs = 0;\n program_time = 0;\n program_memory = \"1 MiB\";\n output_bytes = 1;\n network = 1; };\n"
+                                     "children = { conversion = 0; };\n" + kSmtp, "t");
+    has(bad, {1, "conversion.file", "expected text"});
+    has(bad, {2, "conversion.programs", "expected a number from 1 to 1000, found 0"});
+    has(bad, {3, "conversion.program_time", "expected a time from 1 s to 1 d"});
+    has(bad, {4, "conversion.program_memory", "1 MiB"});
+    has(bad, {5, "conversion.output_bytes", "found 1"});
+    has(bad, {6, "conversion.network", "expected true or false"});
+    has(bad, {7, "children.conversion", "expected a number from 1 to 64, found 0"});
+    char name[] = "/tmp/postern-conf-XXXXXX";
+    const std::filesystem::path directory = ::mkdtemp(name);
+    const std::string path = directory / "postern.conf";
+    std::ofstream(path) << kSmtp;
+    CPPUNIT_ASSERT(!conf::conversions(conf::load(path).configuration));
+    std::ofstream(directory / "conversions") << "in-type=*; \"x\\\";\n";
+    const auto usual = conf::load(path);
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(usual), usual.usable());
+    const auto handed = conf::conversions(conf::load_text(usual.flattened, "t").configuration);
+    CPPUNIT_ASSERT(handed);
+    CPPUNIT_ASSERT_EQUAL((directory / "conversions").string(), handed->first);
+    CPPUNIT_ASSERT_EQUAL(std::string("in-type=*; \"x\\\";\n"), handed->second);
+    std::ofstream(path) << "conversion = { file = \"others\"; };\n" << kSmtp;
+    has(conf::load(path), {1, "conversion.file", "others can't be read"});
+    std::ofstream(path) << "conversion_texts = ( \"/etc/passwd x\" );\n" << kSmtp;
+    has(conf::load(path), {1, "conversion_texts", "has no place in a configuration"});
+    std::filesystem::remove_all(directory);
   }
 
   void managesieve_has_its_limits() {

@@ -103,7 +103,7 @@ class SettingsTest : public CppUnit::TestFixture {
   // The last word of a setting's name, as it stands in the file: "port" of "listeners.*.sockets[].port".
   static std::string last_word(const conf::Setting& setting) { return std::string(setting.name.substr(setting.name.rfind('.') + 1)); }
   // Made by the server itself, and refused in a file.
-  static bool is_internal(const conf::Setting& setting) { return setting.name == "filter_texts" || setting.name == "list_texts" || setting.name == "notice_texts"; }
+  static bool is_internal(const conf::Setting& setting) { return setting.name == "filter_texts" || setting.name == "list_texts" || setting.name == "notice_texts" || setting.name == "conversion_texts"; }
 
   static constexpr const char* kExample = "conf/postern.conf";
   // The example with every default that it shows put in force: a "#" directly in front of a word or brace.

@@ -42,6 +42,7 @@ Envelope full() {
   recipient.delay_notified = true;
   recipient.next_host = "store.example.net";
   recipient.list_owner = "owner@example.com";
+  recipient.conversion = Recipient::Conversion::wanted;
   recipient.last_failure = {"4.4.1", "connection refused", "mx.example.net", base::from_microseconds(1795000000654321)};
   envelope.authentication = {"pass", "fail", "pass", "none", "example.com", "example.com", "a.example b.example", "reject", "2", "mx.example.org; spf=pass"};
   envelope.forwarded = true;
@@ -96,7 +97,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!decode_envelope(bytes));
   }
 
-  // As a spool has them after an upgrade. Version 3 lacks two texts at the end of each recipient, and two bytes in front of their
+  // As a spool has them after an upgrade. Version 4 lacks a byte at the end of each recipient. Version 3 lacks two texts at the end of each recipient, and two bytes in front of their
   // count. Version 2 has neither the three bytes behind attempts nor the five fields at the end of each
   // recipient; version 1 lacks an empty text and an empty list in front of attempts, too.
   void versions_before_are_read() {
@@ -108,6 +109,11 @@ class EnvelopeTest : public CppUnit::TestFixture {
     recipient.address = "a@example.com";
     const std::size_t new_of_recipient = 4 * 4 + 8, old_of_recipient = 6 * 4 + 13 + 4 + 1;
     std::string bytes = encode(envelope);
+    bytes.pop_back();
+    bytes[4] = 4;
+    const auto fourth = decode_envelope(bytes);
+    CPPUNIT_ASSERT(fourth.has_value());
+    CPPUNIT_ASSERT(envelope == *fourth);
     bytes.resize(bytes.size() - 2 * 4);
     bytes.erase(bytes.size() - old_of_recipient - new_of_recipient - 4 - 2, 2);
     bytes[4] = 3;
@@ -145,11 +151,16 @@ class EnvelopeTest : public CppUnit::TestFixture {
       bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : at == queue_flags + 2 ? 19 : 2);
       CPPUNIT_ASSERT(!decode_envelope(bytes));
     }
+    Envelope envelope;
+    envelope.recipients.emplace_back();
+    std::string bytes = encode(envelope);
+    bytes.back() = 3;  // of the conversion channel
+    CPPUNIT_ASSERT(!decode_envelope(bytes));
   }
 
   void another_version_is_corrupt() {
     std::string bytes = encode(Envelope{});
-    bytes[4] = 5;
+    bytes[4] = 6;
     CPPUNIT_ASSERT(!decode_envelope(bytes));
     CPPUNIT_ASSERT(!decode_envelope(""));
     CPPUNIT_ASSERT(!decode_envelope("PEnv"));

@@ -141,6 +141,7 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(trouble_is_temporary);
   CPPUNIT_TEST(lmtp_is_for_local_users);
   CPPUNIT_TEST(addresses_resolve_without_tables);
+  CPPUNIT_TEST(an_address_may_ask_for_conversion);
   CPPUNIT_TEST(each_probe_is_told_once);
   CPPUNIT_TEST(what_is_returned_to_a_rewritten_sender_goes_to_him);
   CPPUNIT_TEST_SUITE_END();
@@ -994,6 +995,26 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(test::run(resolve(world.access(), "no address")).error().kind == Kind::invalid);
     world.directory.set_down(true);
     CPPUNIT_ASSERT(test::run(resolve(world.access(), "u1@example.com")).error().kind == Kind::temporary);
+  }
+
+  // access-control.md 7. The tables see the address that is meant: nobody relays in this way.
+  void an_address_may_ask_for_conversion() {
+    World world(test::kShippedTables);
+    const auto of = [](const RecipientDecision& decision) {
+      return World::shown(decision) + " " + World::finals(decision) + (!decision.recipients.empty() && decision.recipients[0].conversion == mail::Recipient::Conversion::wanted ? " wanted" : "");
+    };
+    CPPUNIT_ASSERT(of(world.rcpt("u1%example.com@conversion")).find("wanted") == std::string::npos);
+    world.configuration.conversion_texts.push_back({"/conversions x", {}});
+    for (const char* address : {"u1%example.com@conversion", "u1%example.com@Conversion.mail.example.com"})
+      CPPUNIT_ASSERT_EQUAL(std::string("250 ims-ms:u1@example.com wanted"), of(world.rcpt(address)));
+    CPPUNIT_ASSERT_EQUAL(std::string("250 ims-ms:u1@example.com"), of(world.rcpt("u1@example.com")));
+    CPPUNIT_ASSERT(of(world.rcpt("x%example.net@conversion")).find("Relaying not permitted") != std::string::npos);
+    world.directory.add_account("u3@mail.example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("250 ims-ms:u3@mail.example.com wanted"), of(world.rcpt("u3@conversion")));
+    for (const char* address : {"u1%@conversion", "%example.com@conversion", "u1%example.com@conversion.example.com"})
+      CPPUNIT_ASSERT_MESSAGE(address, of(world.rcpt(address)).find("wanted") == std::string::npos);
+    const auto resolved = test::run(resolve(world.access(), "u1%example.com@conversion"));
+    CPPUNIT_ASSERT(resolved && resolved->size() == 1 && resolved->front().conversion == mail::Recipient::Conversion::wanted);
   }
 
   void each_probe_is_told_once() {
