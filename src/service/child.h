@@ -91,11 +91,13 @@ Result<void> drop_privileges(const Start& start);
 void warm_up();
 
 // Confines the process to the system calls on its role's list (libseccomp). What is not on it fails with EPERM and is logged by
-// the kernel, so that a new libc is not an outage. No role may execute programs, trace, mount, load modules or open raw sockets.
+// the kernel, so that a new libc is not an outage. No role may trace, mount, load modules or open raw sockets, and only `conversion` may execute programs:
+// it has no such list, but one of what neither it nor they may do.
 // Built with sanitizers: nothing is confined, they need more than can be listed.
 Result<void> confine(std::string_view role);
 
-// For tests: the names of the system calls that `role` may make.
+// For tests: the names of the system calls that `role` may make, and of those that `conversion` and its programs may not.
+std::vector<std::string> forbidden_to_programs();
 std::vector<std::string> allowed_system_calls(std::string_view role);
 
 // All of it: what `posternd --child` does. Returns the exit status.

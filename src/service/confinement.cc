@@ -45,6 +45,17 @@ constexpr const char* kFiles[] = {
 // Roles that talk over sockets. socket() itself is limited below.
 constexpr const char* kSockets[] = {"accept", "accept4", "bind", "connect", "listen", "socketpair"};
 
+// The role that starts the site's programs, which inherit what it may not do: a list of what they may do would have to know all programs. So this is what
+// no program that looks at a file, or changes it, has a reason for: other processes, the kernel and its doors, mounts, other users, clocks.
+constexpr const char* kForbiddenToPrograms[] = {
+    "acct", "add_key", "adjtimex", "bpf", "chroot", "clock_adjtime", "clock_settime", "create_module", "delete_module", "fanotify_init", "finit_module", "fsconfig",
+    "fsmount", "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load",
+    "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree", "perf_event_open",
+    "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname",
+    "setgid", "setgroups", "sethostname", "setns", "setregid", "setresgid", "setresuid", "setreuid", "settimeofday", "setuid", "stime", "swapoff", "swapon", "syslog",
+    "umount", "umount2", "unshare", "userfaultfd", "uselib", "vhangup", "vm86"};
+constexpr std::string_view kStartsPrograms = "conversion";
+
 // Roles that live from what they inherited: the loader reads one descriptor and answers with another one; SNMP reads shared memory
 // and answers on the sockets it has; the resolver reads two files at its start and talks to name servers.
 bool needs_no_files(std::string_view role) { return role == "loader" || role == "snmp" || role == "resolver"; }
@@ -80,6 +91,8 @@ struct FreeFilter {
 
 }  // namespace
 
+std::vector<std::string> forbidden_to_programs() { return {std::begin(kForbiddenToPrograms), std::end(kForbiddenToPrograms)}; }
+
 std::vector<std::string> allowed_system_calls(std::string_view role) {
   const auto names = list_of(role);
   return {names.begin(), names.end()};
@@ -94,7 +107,36 @@ Result<void> confine(std::string_view role) {
 
 #else
 
+namespace {
+
+// A list of what is forbidden, not of what is allowed, and nothing else than that keeps its programs from the rest of the machine but their user.
+Result<void> confine_programs() {
+  const std::unique_ptr<void, FreeFilter> filter(seccomp_init(SCMP_ACT_ALLOW));
+  if (!filter) return Error{Kind::temporary, "confinement could not be prepared"};
+  seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_LOG, 1);
+  int failed = 0;
+  const auto forbid = [&](int number, auto... conditions) {
+    if (number == __NR_SCMP_ERROR) return;
+    const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(EPERM), number, sizeof...(conditions), conditions...);
+    if (added < 0 && added != -EDOM) failed = added;
+  };
+  for (const char* name : kForbiddenToPrograms) forbid(seccomp_syscall_resolve_name(name));
+  // No new namespaces by this way either: user, mount, network and process ids. clone3() hides its flags; without it libc takes clone().
+  for (const scmp_datum_t flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP}) forbid(SCMP_SYS(clone), bits(0, flag, flag));
+  if (const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); added < 0) failed = added;
+  forbid(SCMP_SYS(socket), bits(1, 0xf, SOCK_RAW));
+  for (const int family : {AF_PACKET, AF_NETLINK, AF_VSOCK, AF_ALG, AF_KEY}) forbid(SCMP_SYS(socket), equal(0, static_cast<scmp_datum_t>(family)));
+  // Nobody types for the administrator.
+  forbid(SCMP_SYS(ioctl), equal(1, TIOCSTI));
+  if (failed != 0) return system_error(-failed, "confinement rule");
+  if (const int loaded = seccomp_load(filter.get()); loaded < 0) return system_error(-loaded, "confinement");
+  return {};
+}
+
+}  // namespace
+
 Result<void> confine(std::string_view role) {
+  if (role == kStartsPrograms) return confine_programs();
   const std::unique_ptr<void, FreeFilter> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
   if (!filter) return Error{Kind::temporary, "confinement could not be prepared"};
   // Refusals stand in the kernel's log with pid and number of the call; an old kernel without that still confines.

@@ -6,10 +6,13 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +31,7 @@ class ConfinementTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(snmp_may_open_no_socket_to_the_network);
   CPPUNIT_TEST(the_resolver_may_talk_to_servers_and_write_no_file);
   CPPUNIT_TEST(a_confined_process_can_work_but_not_break_out);
+  CPPUNIT_TEST(only_conversion_may_execute_and_its_programs_can_not_break_out);
   CPPUNIT_TEST_SUITE_END();
 
   void every_name_on_the_lists_is_a_system_call() {
@@ -80,6 +84,31 @@ class ConfinementTest : public CppUnit::TestFixture {
       if (::unlink("/nonexistent") == 0 || errno != EPERM) ::_exit(6);
       ::_exit(0);
     }
+    int status = 0;
+    CPPUNIT_ASSERT_EQUAL(child, ::waitpid(child, &status, 0));
+    CPPUNIT_ASSERT_EQUAL(0, status);
+#endif
+  }
+
+  static int try_as_program() {
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !confine("conversion")) return 1;
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 || errno != EPERM) return 2;
+    if (::unshare(CLONE_NEWUSER) == 0 || errno != EPERM) return 3;
+    if (::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr) >= 0 || errno != EPERM) return 4;
+    if (::socket(AF_NETLINK, SOCK_RAW, 0) >= 0 || errno != EPERM) return 5;
+    if (::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1) >= 0 || errno != EPERM) return 6;
+    if (::syscall(SYS_io_uring_setup, 1, nullptr) >= 0 || errno != EPERM) return 7;
+    char name[] = "/bin/true";
+    char* const arguments[] = {name, nullptr};
+    ::execv(name, arguments);
+    return 8;
+  }
+
+  void only_conversion_may_execute_and_its_programs_can_not_break_out() {
+    for (const auto& name : forbidden_to_programs()) CPPUNIT_ASSERT_MESSAGE(name, name != "execve" && name != "fork" && name != "clone");
+#ifndef POSTERN_SANITIZED
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(try_as_program());
     int status = 0;
     CPPUNIT_ASSERT_EQUAL(child, ::waitpid(child, &status, 0));
     CPPUNIT_ASSERT_EQUAL(0, status);
