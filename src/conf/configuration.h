@@ -456,6 +456,7 @@ struct Resolver {
   std::vector<TextLine> servers;                                // as name_server() reads them; empty: those of resolv_conf
   std::string resolv_conf = "/etc/resolv.conf";                 // empty, or without a server: from the root on
   std::string trust_anchor_file = "/usr/share/dns/root.key";    // empty, or not there: nothing is validated
+  enum class Dnssec : std::uint8_t { if_possible, always, off } dnssec = Dnssec::if_possible;  // whether answers are validated with it
   std::chrono::milliseconds time_limit{5000};                   // for one question
   unsigned questions = 1000;                                    // different ones under way at once
   unsigned questions_per_process = 500;                         // under way for one of our processes

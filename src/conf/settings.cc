@@ -406,6 +406,7 @@ const Setting kSettings[] = {
   {"resolver.servers", Type::lines, "", 0, 0, "", "", new_children, &server<&C::resolver, &Resolver::servers>},
   {"resolver.resolv_conf", Type::text, "/etc/resolv.conf", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::resolv_conf>},
   {"resolver.trust_anchor_file", Type::text, "/usr/share/dns/root.key", 0, 4000, "", "", new_children, &server<&C::resolver, &Resolver::trust_anchor_file>},
+  {"resolver.dnssec", Type::word, "if-possible", 0, 0, "", "if-possible|always|off", new_children, &server<&C::resolver, &Resolver::dnssec>},
   {"resolver.time_limit", Type::duration, "5000", 100, 60'000, "ms", "", new_children, &server<&C::resolver, &Resolver::time_limit>},
   {"resolver.questions", Type::number, "1000", 1, 100'000, "questions", "", new_children, &server<&C::resolver, &Resolver::questions>},
   {"resolver.questions_per_process", Type::number, "500", 1, 100'000, "questions", "", new_children, &server<&C::resolver, &Resolver::questions_per_process>},

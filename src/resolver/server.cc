@@ -94,6 +94,8 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     if (found == under_way_.end()) return;
     const Askers askers = std::move(found->second);
     under_way_.erase(found);
+    // What was forged is no answer; why, stands in the log.
+    if (!answer && answer.error().kind == Kind::corrupt) answer = Error{Kind::temporary, answer.error().what};
     if (answer) cut(*answer);
     const object message = answer ? net::to_json(*answer) : net::error_answer(answer.error());
     for (const auto& asker : askers) {

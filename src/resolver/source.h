@@ -12,7 +12,8 @@ class Source {
  public:
   using Done = std::function<void(Result<net::DnsAnswer>)>;
   virtual ~Source() = default;
-  // Calls `done` once, later, in the process's one thread. It may take as long as it likes. Errors: Kind::not_found, Kind::temporary.
+  // Calls `done` once, later, in the process's one thread. It may take as long as it likes. Errors: Kind::not_found; Kind::temporary;
+  // Kind::corrupt: DNSSEC says that the answer is forged.
   virtual void ask(const net::DnsQuestion& question, Done done) = 0;
 };
 

@@ -149,7 +149,7 @@ class Unbound::State : public std::enable_shared_from_this<Unbound::State> {
     if (result->bogus != 0) {
       const std::string why = base::printable(result->why_bogus == nullptr ? "" : result->why_bogus, 300);
       say_forged(question, why);
-      return unknown("DNSSEC says the answer is forged: " + why);
+      return Error{Kind::corrupt, "DNS: DNSSEC says the answer is forged: " + why};
     }
     if (result->nxdomain != 0 || result->rcode == kNoSuchName) return Error{Kind::not_found, "DNS: there is no such name"};
     if (result->rcode != 0) return unknown("the name servers fail (code " + std::to_string(result->rcode) + ")");

@@ -7,6 +7,7 @@
 #include "resolver/resolv_conf.h"
 #include "resolver/server.h"
 #include "resolver/unbound.h"
+#include "resolver/validation.h"
 #include "roles/asking_users.h"
 #include "roles/not_started.h"
 
@@ -23,7 +24,7 @@ using namespace std::chrono_literals;
 
 // How often resolv.conf is looked at, and how much of it is read.
 constexpr auto kLookEvery = 10s;
-constexpr std::size_t kResolvConfBytes = 64 * 1024;
+constexpr std::size_t kResolvConfBytes = 64 * 1024, kTrustAnchorBytes = 64 * 1024;
 // Descriptors that are not libunbound's: connections of our processes, the log.
 constexpr std::uint64_t kOtherDescriptors = 400;
 
@@ -59,7 +60,28 @@ std::vector<net::Endpoint> servers_for(const conf::Resolver& settings) {
   return text ? resolver::name_servers_in(*text) : servers;
 }
 
-void log_servers(const resolver::UnboundSettings& unbound, const std::string& wanted_anchor) {
+Result<std::unique_ptr<resolver::Source>> source_for(net::asio::io_context& io, const resolver::UnboundSettings& settings) {
+  auto unbound = resolver::Unbound::start(io, settings);
+  if (!unbound) return unbound.error();
+  return std::unique_ptr<resolver::Source>(std::move(*unbound));
+}
+
+// With a trust anchor answers are validated, unless that turns out to be impossible.
+Result<std::unique_ptr<resolver::Source>> start_source(net::asio::io_context& io, const resolver::UnboundSettings& settings, conf::Resolver::Dnssec dnssec) {
+  auto source = source_for(io, settings);
+  if (!source || settings.trust_anchor_file.empty() || dnssec == conf::Resolver::Dnssec::always) return source;
+  resolver::ValidationSettings validation;
+  const auto anchors = base::read_file(AT_FDCWD, settings.trust_anchor_file, kTrustAnchorBytes);
+  if (anchors) validation.anchor = resolver::anchor_in(*anchors).value_or(validation.anchor);
+  const auto make = [&io, settings](bool validating) {
+    resolver::UnboundSettings own = settings;
+    if (!validating) own.trust_anchor_file.clear();
+    return source_for(io, own);
+  };
+  return std::unique_ptr<resolver::Source>(std::make_unique<resolver::Validation>(io, std::move(*source), make, std::move(validation)));
+}
+
+void log_servers(const resolver::UnboundSettings& unbound, std::string_view wanted_anchor) {
   std::string list;
   for (const net::Endpoint& server : unbound.servers) list += (list.empty() ? "" : " ") + server.to_string();
   base::log_event(base::Severity::info, "resolver-servers",
@@ -87,7 +109,8 @@ int run_resolver(service::Start& start) {
   const FileState resolv_conf = state_of(settings.resolv_conf);
   resolver::UnboundSettings unbound;
   unbound.servers = servers_for(settings);
-  if (::access(settings.trust_anchor_file.c_str(), R_OK) == 0) unbound.trust_anchor_file = settings.trust_anchor_file;
+  const bool wants_validation = settings.dnssec != conf::Resolver::Dnssec::off;
+  if (wants_validation && ::access(settings.trust_anchor_file.c_str(), R_OK) == 0) unbound.trust_anchor_file = settings.trust_anchor_file;
   // Each question may hold a socket.
   const std::uint64_t sockets = start.open_files > 2 * kOtherDescriptors ? start.open_files - kOtherDescriptors : start.open_files / 2;
   unbound.questions = static_cast<unsigned>(std::clamp<std::uint64_t>(settings.questions, 16, std::max<std::uint64_t>(sockets, 16)));
@@ -95,9 +118,9 @@ int run_resolver(service::Start& start) {
 
   net::asio::io_context io(1);
   service::ControlLink link(io, start);
-  auto source = resolver::Unbound::start(io, unbound);
+  auto source = start_source(io, unbound, settings.dnssec);
   if (!source) return not_started("resolver", source.error());
-  log_servers(unbound, settings.trust_anchor_file);
+  log_servers(unbound, wants_validation ? std::string_view(settings.trust_anchor_file) : std::string_view());
   resolver::Server server(io, std::move(listening), **source, std::move(server_settings));
   server.start();
   if (by_resolv_conf) net::run_for_life(io, watch(link, settings.resolv_conf, resolv_conf));

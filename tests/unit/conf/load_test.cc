@@ -440,7 +440,7 @@ class LoadTest : public CppUnit::TestFixture {
         "tables_kept = 1;\n"
         "rehearsal : {\n enabled = \"yes\";\n days = 366;\n bytes = \"1 MiB\";\n};\n"
         "resolver : {\n servers = ( \"ns.example\" );\n resolv_conf = 7;\n trust_anchor_file = true;\n time_limit = \"61 s\";\n questions = 0;\n"
-        " questions_per_process = 100001;\n answer_bytes = 511;\n cache_bytes = \"5 GiB\";\n};\n",
+        " questions_per_process = 100001;\n answer_bytes = 511;\n cache_bytes = \"5 GiB\";\n dnssec = \"yes\";\n};\n",
         "t");
     const Expected rows[] = {
         {1, "tables_kept", "expected a number from 2 to 1000, found 1"},
@@ -455,6 +455,7 @@ class LoadTest : public CppUnit::TestFixture {
         {13, "resolver.questions_per_process", "expected a number from 1 to 100000, found 100001"},
         {14, "resolver.answer_bytes", "expected a size from 512 B to 1 MiB"},
         {15, "resolver.cache_bytes", "expected a size from 64 KiB to 4 GiB"},
+        {16, "resolver.dnssec", "expected one of \"if-possible\", \"always\", \"off\", found \"yes\""},
     };
     for (const auto& row : rows) has(loaded, row);
     CPPUNIT_ASSERT(!loaded.usable());
