@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <random>
 
 using namespace postern;
@@ -95,9 +94,7 @@ class DamageTest : public CppUnit::TestFixture {
 
   void hostile_pattern_is_given_up() {
     const std::string pattern = "$S*a$S*a$S*a$S*a$S*a$S*a$S*a$S*a$S*b$S*a";
-    const auto before = std::chrono::steady_clock::now();
     const Mapped mapped = evaluate(tables_in_memory(compiled({{"/mappings", "T\n\n  " + pattern + "  $N\n  *  $Y\n"}})), "T", std::string(4000, 'a'), {}, true);
-    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - before < std::chrono::seconds(2));
     CPPUNIT_ASSERT(mapped.step_limit_exceeded);
     // The entry counts as not matching.
     CPPUNIT_ASSERT_EQUAL(std::string("OUT=" + std::string() + ";FLAGS=Y"), shown(mapped));
@@ -116,9 +113,7 @@ class DamageTest : public CppUnit::TestFixture {
     // A table that calls itself ten times over in each of ten levels: too much, and known to be.
     std::string call = "  *  $C";
     for (int i = 0; i < 10; ++i) call += "$|T;$0|";
-    const auto before = std::chrono::steady_clock::now();
     const Mapped mapped = evaluate(tables_in_memory(compiled({{"/mappings", "T\n\n" + call + "$Y$E\n  *  $Y\n"}})), "T", "x");
-    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - before < std::chrono::seconds(5));
     CPPUNIT_ASSERT(mapped.step_limit_exceeded);
     // Eleven deep fails, ten deep does not.
     std::string chain;

@@ -3,7 +3,6 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
-#include <chrono>
 #include <map>
 #include <random>
 
@@ -35,7 +34,7 @@ class AddressListTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(text_is_kept_as_typed);
   CPPUNIT_TEST(limits_hold);
   CPPUNIT_TEST(the_same_as_walking_from_the_last_line);
-  CPPUNIT_TEST(a_hundred_thousand_lines_are_no_burden);
+  CPPUNIT_TEST(a_hundred_thousand_lines_can_be_asked);
   CPPUNIT_TEST(the_line_that_decides_can_be_asked_for);
   CPPUNIT_TEST(lists_are_the_same_if_their_addresses_are);
   CPPUNIT_TEST_SUITE_END();
@@ -337,7 +336,7 @@ class AddressListTest : public CppUnit::TestFixture {
   }
 
   //
-  void a_hundred_thousand_lines_are_no_burden() {
+  void a_hundred_thousand_lines_can_be_asked() {
     // Short enough for 1 MiB: "1.2.3.4" and "!1.2.3.4", scattered so that nothing is in order.
     std::string text;
     for (std::uint32_t i = 0; i < 100'000; ++i) {
@@ -345,13 +344,10 @@ class AddressListTest : public CppUnit::TestFixture {
       text += (i % 10 == 9 ? "!" : "") + std::to_string(1 + scattered % 9) + "." + std::to_string(scattered / 9 % 10) + "." + std::to_string(scattered / 90 % 100) + "." +
               std::to_string(scattered / 9000 % 12) + "\n";
     }
-    const auto before = std::chrono::steady_clock::now();
+    // How long that takes, tests/bench/admission_bench.cc says.
     const auto list = good(text);
-    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - before < std::chrono::seconds(2));
-    const auto asked = std::chrono::steady_clock::now();
     unsigned hits = 0;
     for (std::uint32_t i = 0; i < 100'000; ++i) hits += list.contains(Address::ipv4(i * 40'503)) ? 1 : 0;
-    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - asked < std::chrono::seconds(1));
     CPPUNIT_ASSERT(hits < 100'000);
   }
 };
