@@ -101,14 +101,14 @@ tests_fuzz_server_name_fuzz_LDADD = libpostern_net.a libpostern_base.a
 tests_fuzz_server_name_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/pop3_fuzz
-tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc
+tests_fuzz_pop3_fuzz_SOURCES = tests/fuzz/pop3_fuzz.cc tests/fuzz/pieces.h
 tests_fuzz_pop3_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_pop3_fuzz_LDADD = libpostern_pop3.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_store.a libpostern_directory.a \
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(CRYPT_LIBS)
 tests_fuzz_pop3_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/managesieve_fuzz
-tests_fuzz_managesieve_fuzz_SOURCES = tests/fuzz/managesieve_fuzz.cc
+tests_fuzz_managesieve_fuzz_SOURCES = tests/fuzz/managesieve_fuzz.cc tests/fuzz/pieces.h
 tests_fuzz_managesieve_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_fuzz_managesieve_fuzz_LDADD = libpostern_managesieve.a libpostern_policy.a libpostern_authentication.a libpostern_mapping.a libpostern_directory.a \
   libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_sieve.a libpostern_mail.a libpostern_base.a $(DB_LIBS) $(ICU_LIBS) $(LIBCONFIG_LIBS) $(CRYPT_LIBS)
@@ -158,7 +158,7 @@ tests_fuzz_smtp_text_fuzz_LDADD = libpostern_smtp.a libpostern_net.a libpostern_
 tests_fuzz_smtp_text_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
 FUZZ_TARGETS += tests/fuzz/milter_fuzz
-tests_fuzz_milter_fuzz_SOURCES = tests/fuzz/milter_fuzz.cc
+tests_fuzz_milter_fuzz_SOURCES = tests/fuzz/milter_fuzz.cc tests/unit/milter/small_message.h
 tests_fuzz_milter_fuzz_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 tests_fuzz_milter_fuzz_LDADD = libpostern_milter.a libpostern_conf.a libpostern_mail.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(ICU_LIBS)
 tests_fuzz_milter_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)

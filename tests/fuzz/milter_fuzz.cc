@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A milter that answers anything: three bytes choose what it negotiates, the rest are its packets. Whatever comes, a refusal has a code from 400 to 599
 // with a status of its class and no line ends but LF in its text, and the header is still one: each field one field.
+#include "../unit/milter/small_message.h"
+
 #include "mail/header.h"
 #include "milter/chain.h"
 #include "net/run_coroutine.h"
@@ -11,21 +13,6 @@
 using namespace postern;
 
 namespace {
-
-const std::string kText = "Received: by us\r\nSubject: a\r\n b\r\nTo: c\r\n\r\nbody\r\n";
-
-class StringBody final : public milter::NewBody {
- public:
-  Result<void> append(std::string_view bytes) override {
-    text_ += bytes;
-    return {};
-  }
-  [[nodiscard]] std::uint64_t size_bytes() const override { return text_.size(); }
-  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override { return mail::TextInMemory(text_).read(offset, into); }
-
- private:
-  std::string text_;
-};
 
 class Once final : public milter::Opener {
  public:
@@ -62,9 +49,9 @@ net::Awaitable<bool> talk(Once& opener) {
     check(verdict);
     verdict = co_await chain.data();
     check(verdict);
-    const mail::TextInMemory text(kText);
+    const mail::TextInMemory text(test::kSmallMessage);
     auto message = milter::Message::read(text, true);
-    const std::function<std::unique_ptr<milter::NewBody>()> new_body = [] { return std::make_unique<StringBody>(); };
+    const std::function<std::unique_ptr<milter::NewBody>()> new_body = [] { return std::make_unique<test::StringBody>(); };
     const milter::MessageVerdict result = co_await chain.message(*message, 1000, new_body);
     check(result.verdict);
     const std::string header = message->header();

@@ -3,6 +3,7 @@
 // already. If there is a byte 2 in it, TLS is available, and what stands behind that byte is said after the
 // handshake. Every answer must be a status line or belong to one, and the mailbox must be free at the end.
 #include "../unit/pop3/fake_site.h"
+#include "pieces.h"
 
 #include "base/log.h"
 
@@ -28,15 +29,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::string> pieces;
   if (choice & 0x80) pieces.push_back("USER user@example.com\r\nPASS pass word\r\n");
   const std::size_t piece = 1 + (choice & 0x1f) * 7;
-  const auto cut = [piece](std::string_view text, std::vector<std::string>& into) {
-    for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) into.emplace_back(text.substr(0, piece));
-  };
-  const auto mark = bytes.find('\2');
-  std::vector<std::string> after_tls;
-  site.watch.tls = mark != std::string_view::npos;
-  if (site.watch.tls) cut(bytes.substr(mark + 1), after_tls);
-  cut(bytes.substr(0, mark), pieces);
-  const std::string written = site.talk(std::move(pieces), "127.0.0.1", std::move(after_tls));
+  auto [before_tls, after_tls] = test::in_pieces(bytes, piece);
+  site.watch.tls = after_tls.has_value();
+  pieces.insert(pieces.end(), before_tls.begin(), before_tls.end());
+  const std::string written = site.talk(std::move(pieces), "127.0.0.1", after_tls.value_or(std::vector<std::string>()));
   POSTERN_ASSERT(written.starts_with("+OK "));
   POSTERN_ASSERT(!site.mailbox().in_use);
   POSTERN_ASSERT(!site.watch.end_reason.empty());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "milter/chain.h"
 #include "scripted_milter.h"
+#include "small_message.h"
 
 #include "net/run_coroutine.h"
 
@@ -18,21 +19,6 @@ using milter::packet;
 using milter::text;
 
 namespace {
-
-const std::string kText = "Received: by us\r\nSubject: a\r\n b\r\nTo: c\r\n\r\nbody\r\n";
-
-class StringBody final : public milter::NewBody {
- public:
-  Result<void> append(std::string_view bytes) override {
-    text_ += bytes;
-    return {};
-  }
-  [[nodiscard]] std::uint64_t size_bytes() const override { return text_.size(); }
-  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override { return mail::TextInMemory(text_).read(offset, into); }
-
- private:
-  std::string text_;
-};
 
 std::string all_of(const mail::TextSource& source, std::uint64_t from) {
   std::string all(static_cast<std::size_t>(source.size_bytes() - from), '\0');
@@ -100,7 +86,7 @@ class ChainTest : public CppUnit::TestFixture {
     co_return outcome;
   }
 
-  static Outcome play(ScriptedMilters& milters, const std::string& whole = kText) {
+  static Outcome play(ScriptedMilters& milters, const std::string& whole = kSmallMessage) {
     const auto made = chain(milters);
     Outcome outcome = net::run_coroutine(one_message(*made, whole));
     net::run_coroutine(quit(*made));
@@ -116,7 +102,7 @@ class ChainTest : public CppUnit::TestFixture {
     const auto script = milters.add("one");
     const Outcome outcome = play(milters);
     CPPUNIT_ASSERT(outcome.verdict.kind == Verdict::Kind::go_on);
-    CPPUNIT_ASSERT_EQUAL(kText, outcome.result);
+    CPPUNIT_ASSERT_EQUAL(kSmallMessage, outcome.result);
     const std::vector<std::string> expected{
         "DCj|mx.example.com|_|mail.example.net [192.0.2.7]|{client_addr}|192.0.2.7|{client_port}|1234|{client_name}|mail.example.net|{client_ptr}|mail.example.net|",
         "Cmail.example.net|4\x04\xd2" + "192.0.2.7|"s, "Hclient|",
@@ -237,7 +223,7 @@ class ChainTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(changes[2].kind == Kind::add_recipient && changes[2].parameters == "NOTIFY=NEVER");
     CPPUNIT_ASSERT(changes[3].kind == Kind::delete_recipient && changes[3].milter == "one");
     CPPUNIT_ASSERT_EQUAL(std::string("milter one: looks bad"), outcome.message.quarantine);
-    CPPUNIT_ASSERT_EQUAL(kText, outcome.result);
+    CPPUNIT_ASSERT_EQUAL(kSmallMessage, outcome.result);
   }
 
   void changes_of_who_refuses_do_not_count() {
@@ -246,7 +232,7 @@ class ChainTest : public CppUnit::TestFixture {
     const Outcome outcome = play(milters);
     CPPUNIT_ASSERT(outcome.verdict.refuses());
     CPPUNIT_ASSERT(outcome.message.envelope.empty());
-    CPPUNIT_ASSERT_EQUAL(kText, outcome.result);
+    CPPUNIT_ASSERT_EQUAL(kSmallMessage, outcome.result);
   }
 
   void bodies_go_in_pieces_and_are_skipped() {
@@ -298,10 +284,10 @@ class ChainTest : public CppUnit::TestFixture {
     const auto script = milters.add("one");
     const auto made = chain(milters);
     script->closes_at = 'T';
-    CPPUNIT_ASSERT_EQUAL(451, net::run_coroutine(one_message(*made, kText)).verdict.code);
+    CPPUNIT_ASSERT_EQUAL(451, net::run_coroutine(one_message(*made, kSmallMessage)).verdict.code);
     script->closes_at = 0;
     script->told.clear();
-    CPPUNIT_ASSERT(net::run_coroutine(one_message(*made, kText, true)).verdict.kind == Verdict::Kind::go_on);
+    CPPUNIT_ASSERT(net::run_coroutine(one_message(*made, kSmallMessage, true)).verdict.kind == Verdict::Kind::go_on);
     CPPUNIT_ASSERT_EQUAL(std::string("CHMRTLLNBE"), script->commands());
     CPPUNIT_ASSERT_EQUAL(2U, script->connections);
   }
