@@ -84,15 +84,31 @@ void Chain::log(const Link& link, std::string_view stage, std::string_view verdi
   base::log_event(Severity::info, "milter-verdict", fields);
 }
 
+Verdict Chain::when_down(const Link& link) {
+  using WhenDown = conf::Milter::WhenDown;
+  if (link.settings.when_down == WhenDown::accept) return {};
+  if (link.settings.when_down == WhenDown::reject) return refusal(550, "5.7.1", "this message can't be examined here");
+  return refusal(451, "4.7.1", "this message can't be examined now, try again later");
+}
+
+// Nobody else looks at what the lost one would have seen: not at further recipients, and not at the text.
+Verdict Chain::lost() const {
+  for (const Link& link : links_) {
+    if (!link.lost || discarded_) continue;
+    Verdict verdict = when_down(link);
+    if (verdict.refuses()) return verdict;
+  }
+  return {};
+}
+
 Verdict Chain::failed(Link& link, std::string_view stage, const Error& error, bool counts) {
   using WhenDown = conf::Milter::WhenDown;
   link.client.reset();
+  link.lost = link.in_message && !link.done;
   link.in_message = false;
   const std::string_view then = link.settings.when_down == WhenDown::accept ? "accept" : link.settings.when_down == WhenDown::reject ? "reject" : "tempfail";
   base::log_event(Severity::warning, "milter-failed", {{"session", session_}, {"milter", link.settings.name}, {"stage", stage}, {"reason", error.what}, {"then", then}});
-  if (!counts || link.settings.when_down == WhenDown::accept) return {};
-  if (link.settings.when_down == WhenDown::reject) return refusal(550, "5.7.1", "this message can't be examined here");
-  return refusal(451, "4.7.1", "this message can't be examined now, try again later");
+  return counts ? when_down(link) : Verdict();
 }
 
 void Chain::add_macros(Link& link, const Command& command) {
@@ -226,7 +242,7 @@ Awaitable<Verdict> Chain::mail(std::string address, std::vector<std::string> par
   co_await abort();
   const Command command{command::kMail, Stage::mail, true, "mail", step::kNoMail, step::kSilentMail, 0};
   for (Link& link : links_) {
-    link.done = link.skips_recipients = false;
+    link.done = link.skips_recipients = link.lost = false;
     if (!link.client && !link.connection_accepted) {
       Verdict verdict = co_await open(link, true);
       if (verdict.refuses()) co_return verdict;
@@ -246,6 +262,8 @@ Awaitable<Verdict> Chain::mail(std::string address, std::vector<std::string> par
 
 Awaitable<Verdict> Chain::recipient(std::string address, std::vector<std::string> parameters) {
   const Command command{command::kRecipient, Stage::recipient, true, "rcpt", step::kNoRecipient, step::kSilentRecipient, 0};
+  Verdict before = lost();
+  if (before.refuses()) co_return before;
   for (Link& link : links_) {
     if (!is_asked(link) || link.skips_recipients) continue;
     const auto answer = co_await ask(link, command, joined(address, parameters));
@@ -267,6 +285,8 @@ Awaitable<void> Chain::refused_recipient(std::string address, std::vector<std::s
 
 Awaitable<Verdict> Chain::data() {
   const Command command{command::kData, Stage::data, true, "data", step::kNoData, step::kSilentData, 4};
+  Verdict before = lost();
+  if (before.refuses()) co_return before;
   for (Link& link : links_) {
     if (!is_asked(link)) continue;
     const auto answer = co_await ask(link, command, std::string());
@@ -408,7 +428,9 @@ Awaitable<Verdict> Chain::take_changes(Link& link, Message& message, MessageVerd
 Awaitable<MessageVerdict> Chain::message(Message& message, std::uint64_t body_bytes, std::function<std::unique_ptr<NewBody>()> new_body) {
   MessageVerdict result;
   const Command command{command::kBody, Stage::data, false, "message", 0, 0, 0};
+  result.verdict = lost();
   for (Link& link : links_) {
+    if (result.verdict.refuses()) break;
     if (!is_asked(link)) continue;
     const auto sent = co_await send_message(link, message);
     const bool at_end = sent && sent->kind == Answer::Kind::proceed;

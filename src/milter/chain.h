@@ -92,6 +92,7 @@ class Chain {
     std::unique_ptr<milter::Client> client;  // nullptr: not connected
     bool connection_accepted = false;        // it has no more to say in this session
     bool in_message = false;                 // it was told of MAIL, and not of an end
+    bool lost = false;                       // in the midst of this message
     bool done = false;                       // with this message
     bool skips_recipients = false;
   };
@@ -118,6 +119,10 @@ class Chain {
   static bool is_announced(const Link& link, const Answer& answer);
   // False: the header would be too large.
   static bool apply(const Link& link, Answer answer, Message& message, MessageVerdict& result);
+  // What its setting says to a message that it can't see to the end.
+  static Verdict when_down(const Link& link);
+  // The same for a message in whose midst one was lost.
+  [[nodiscard]] Verdict lost() const;
   [[nodiscard]] bool is_asked(const Link& link) const { return link.client && !link.connection_accepted && !link.done && !discarded_; }
   void add_macros(Link& link, const Command& command);
   void log(const Link& link, std::string_view stage, std::string_view verdict, const Verdict* refusal = nullptr);

@@ -7,6 +7,7 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ class ChainTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(bodies_go_in_pieces_and_are_skipped);
   CPPUNIT_TEST(who_is_down);
   CPPUNIT_TEST(who_is_back_is_told_everything);
+  CPPUNIT_TEST(who_is_lost_on_the_way_lets_nothing_pass);
   CPPUNIT_TEST(what_breaks_the_protocol);
   CPPUNIT_TEST(messages_that_do_not_come_are_aborted);
   CPPUNIT_TEST(progress_is_not_an_answer);
@@ -290,6 +292,48 @@ class ChainTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(net::run_coroutine(one_message(*made, kSmallMessage, true)).verdict.kind == Verdict::Kind::go_on);
     CPPUNIT_ASSERT_EQUAL(std::string("CHMRTLLNBE"), script->commands());
     CPPUNIT_ASSERT_EQUAL(2U, script->connections);
+  }
+
+  // A refused recipient does not end a transaction: what comes behind it must not pass unseen.
+  void who_is_lost_on_the_way_lets_nothing_pass() {
+    using WhenDown = conf::Milter::WhenDown;
+    for (const WhenDown when_down : {WhenDown::tempfail, WhenDown::accept, WhenDown::reject})
+      for (const bool refused_recipient : {false, true}) {
+        ScriptedMilters milters;
+        const auto script = milters.add("one");
+        milters.settings[0].when_down = when_down;
+        script->steps = milter::step::kRefusedRecipients;
+        script->closes_at = 'R';
+        const auto made = chain(milters);
+        const bool passes = when_down == WhenDown::accept;
+        std::string seen = net::run_coroutine(lost_on_the_way(*made, refused_recipient));
+        if (when_down == WhenDown::reject) std::replace(seen.begin(), seen.end(), '5', '4');
+        CPPUNIT_ASSERT_EQUAL(std::string(passes ? "....." : refused_recipient ? ".444." : "4444."), seen);
+      }
+  }
+  // One letter for each moment: '.' if it goes on, else the class of the refusal. The last one is MAIL of the next message: it is back.
+  static net::Awaitable<std::string> lost_on_the_way(Chain& chain, bool refused_recipient) {
+    std::string seen;
+    const auto note = [&seen](const Verdict& verdict) { seen += verdict.refuses() ? static_cast<char>('0' + verdict.code / 100) : '.'; };
+    const std::vector<std::string> none;
+    Verdict verdict = co_await chain.connect();
+    verdict = co_await chain.hello("client");
+    verdict = co_await chain.mail("<a@example.net>", none);
+    if (refused_recipient) co_await chain.refused_recipient("<u1@example.com>", none);
+    else verdict = co_await chain.recipient("<u1@example.com>", none);
+    note(verdict);
+    verdict = co_await chain.recipient("<u2@example.com>", none);
+    note(verdict);
+    verdict = co_await chain.data();
+    note(verdict);
+    const mail::TextInMemory source(kText);
+    auto message = milter::Message::read(source, true);
+    const std::function<std::unique_ptr<milter::NewBody>()> new_body = [] { return std::make_unique<StringBody>(); };
+    const auto result = co_await chain.message(*message, 1000, new_body);
+    note(result.verdict);
+    verdict = co_await chain.mail("<a@example.net>", none);
+    note(verdict);
+    co_return seen;
   }
 
   void what_breaks_the_protocol() {
