@@ -35,6 +35,20 @@ bool is_aligned(const PublicSuffixes& suffixes, const std::string& domain, const
   return !strict && suffixes.organisation_of(domain) == answer.organisation;
 }
 
+// Calls `take(domain)` for each address in a From field that has a domain. False: there are more addresses than anybody reads.
+template <class Take>
+bool each_author(const mail::HeaderField& from, Take take) {
+  const mail::AddressList list = mail::parse_address_list(mail::unfold(from.raw));
+  for (const mail::ListedAddress& one : list.addresses) {
+    if (!one.valid || one.domain.starts_with('[')) continue;
+    auto canonical = mail::canonical_domain(one.domain);
+    if (canonical && canonical->find('.') != std::string::npos) take(std::move(*canonical));
+  }
+  return !list.cut;
+}
+
+bool is_from(const mail::HeaderField& field) { return base::equal_ignoring_case(field.name, "From"); }
+
 Policy weaker(Policy policy) { return policy == Policy::reject ? Policy::quarantine : Policy::none; }
 
 }  // namespace
@@ -84,23 +98,31 @@ Result<DmarcRecord> parse_dmarc_record(std::string_view text) {
 Result<std::string> author_domain(const mail::Header& header) {
   const mail::HeaderField* from = nullptr;
   for (const mail::HeaderField& field : header.fields) {
-    if (!base::equal_ignoring_case(field.name, "From")) continue;
+    if (!is_from(field)) continue;
     if (from != nullptr) return Error{Kind::invalid, "several From fields"};
     from = &field;
   }
   if (from == nullptr) return Error{Kind::not_found, "no From field"};
-  const mail::AddressList list = mail::parse_address_list(mail::unfold(from->raw));
   std::string domain;
-  for (const mail::ListedAddress& one : list.addresses) {
-    if (!one.valid || one.domain.starts_with('[')) continue;
-    auto canonical = mail::canonical_domain(one.domain);
-    if (!canonical || canonical->find('.') == std::string::npos) continue;
-    if (!domain.empty() && domain != *canonical) return Error{Kind::invalid, "From has addresses of several domains"};
-    domain = std::move(*canonical);
-  }
-  if (list.cut) return Error{Kind::invalid, "From has too many addresses"};
+  bool several = false;
+  const bool whole = each_author(*from, [&](std::string one) {
+    several = several || (!domain.empty() && domain != one);
+    domain = std::move(one);
+  });
+  if (several) return Error{Kind::invalid, "From has addresses of several domains"};
+  if (!whole) return Error{Kind::invalid, "From has too many addresses"};
   if (domain.empty()) return Error{Kind::not_found, "no domain in From"};
   return domain;
+}
+
+std::vector<std::string> author_domains(const mail::Header& header) {
+  std::vector<std::string> domains;
+  for (const mail::HeaderField& field : header.fields)
+    if (is_from(field))
+      each_author(field, [&](std::string one) {
+        if (domains.size() < kMostAuthors && std::find(domains.begin(), domains.end(), one) == domains.end()) domains.push_back(std::move(one));
+      });
+  return domains;
 }
 
 net::Awaitable<DmarcAnswer> check_dmarc(net::Resolver& resolver, const PublicSuffixes& suffixes, Result<std::string> author, Authenticated known, unsigned lot) {
@@ -142,6 +164,21 @@ net::Awaitable<DmarcAnswer> check_dmarc(net::Resolver& resolver, const PublicSuf
   }
   answer.outcome = Outcome::fail;
   answer.wanted = lot < found.percent ? *answer.published : weaker(*answer.published);
+  co_return answer;
+}
+
+net::Awaitable<DmarcAnswer> check_dmarc(net::Resolver& resolver, const PublicSuffixes& suffixes, const mail::Header& header, Authenticated known, unsigned lot) {
+  Result<std::string> author = author_domain(header);
+  const bool several = !author && author.error().kind == Kind::invalid;
+  const std::string trouble = several ? author.error().what : std::string();
+  DmarcAnswer answer = co_await check_dmarc(resolver, suffixes, std::move(author), known, lot);
+  if (!several) co_return answer;
+  for (std::string& domain : author_domains(header)) {
+    DmarcAnswer one = co_await check_dmarc(resolver, suffixes, Result<std::string>(std::move(domain)), known, lot);
+    if (one.outcome != Outcome::fail || (answer.outcome == Outcome::fail && one.wanted <= answer.wanted)) continue;
+    answer = std::move(one);
+    answer.reason = trouble;
+  }
   co_return answer;
 }
 

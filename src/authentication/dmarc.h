@@ -32,6 +32,10 @@ Result<DmarcRecord> parse_dmarc_record(std::string_view text);
 // are several fields, or several domains (RFC 7489 section 6.6.1).
 Result<std::string> author_domain(const mail::Header& header);
 
+// All of them, of all From fields, each once; kMostAuthors at most. A message should have one: readers see whichever they like.
+inline constexpr std::size_t kMostAuthors = 16;
+std::vector<std::string> author_domains(const mail::Header& header);
+
 struct DmarcAnswer {
   Outcome outcome = Outcome::none;    // none, pass, fail, temperror, permerror
   std::string domain;                 // of From; empty if there is none
@@ -50,5 +54,8 @@ struct Authenticated {
 
 // `lot`: 0 to 99, drawn for this message; of pct=20, messages with 0 to 19 are those that the policy is for.
 net::Awaitable<DmarcAnswer> check_dmarc(net::Resolver& resolver, const PublicSuffixes& suffixes, Result<std::string> author, Authenticated known, unsigned lot);
+// Of the author of a message. With several domains in From the answer is that of the one that fails and wants most (RFC 7489 section 6.6.1), so that
+// nobody gets past a policy by naming a second author; if none fails it is permerror. `header` must live until it returns.
+net::Awaitable<DmarcAnswer> check_dmarc(net::Resolver& resolver, const PublicSuffixes& suffixes, const mail::Header& header, Authenticated known, unsigned lot);
 
 }  // namespace postern::authentication

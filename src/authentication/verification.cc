@@ -130,6 +130,12 @@ net::Awaitable<Report> Verifier::report(net::Resolver& resolver, const PublicSuf
       question.until = until;
       report.spf = co_await check_spf(resolver, question);
     }
+    if (!report.spf->of_helo) {
+      SpfQuestion of_helo = question;
+      of_helo.sender.clear();
+      of_helo.until = until;
+      report.spf_of_helo = co_await check_spf(resolver, std::move(of_helo));
+    }
   }
   if (too_large_) co_return report;
   Keys keys(resolver, until);
@@ -150,7 +156,7 @@ net::Awaitable<Report> Verifier::report(net::Resolver& resolver, const PublicSuf
   known.spf = report.spf;
   known.signers = report.signers();
   known.uncertain = std::any_of(report.dkim.begin(), report.dkim.end(), [](const DkimAnswer& one) { return one.checked.outcome == Outcome::temperror; });
-  report.dmarc = co_await check_dmarc(resolver, suffixes, author_domain(header_), std::move(known), lot);
+  report.dmarc = co_await check_dmarc(resolver, suffixes, header_, std::move(known), lot);
   co_return report;
 }
 
@@ -175,6 +181,9 @@ std::vector<MethodResult> method_results(const Report& report, const SpfQuestion
     else spf.properties.emplace_back("smtp.mailfrom", question.sender);
     results.push_back(std::move(spf));
   }
+  // Most clients have no record for their own name; that is no news.
+  if (report.spf_of_helo && report.spf_of_helo->outcome != Outcome::none)
+    results.push_back({"spf", report.spf_of_helo->outcome, report.spf_of_helo->reason, {{"smtp.helo", question.helo}}});
   for (const DkimAnswer& one : report.dkim) {
     MethodResult dkim{"dkim", one.checked.outcome, one.checked.reason, {}};
     if (dkim.comment.empty() && one.checked.bits > 0) dkim.comment = std::to_string(one.checked.bits) + "-bit key" + (one.checked.testing ? ", the domain tests" : "");

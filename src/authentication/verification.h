@@ -37,6 +37,7 @@ struct DkimAnswer {
 
 struct Report {
   std::optional<SpfAnswer> spf;        // what was checked
+  std::optional<SpfAnswer> spf_of_helo;  // of the name in HELO, besides a sender's (RFC 7208 section 2.3)
   std::vector<DkimAnswer> dkim;
   bool dkim_checked = false;
   std::optional<DmarcAnswer> dmarc;
@@ -61,6 +62,8 @@ class Verifier {
   void add(std::string_view piece);
   // After all of it was added: its header; without fields if it is too large to be looked at.
   [[nodiscard]] const mail::Header& header();
+  // After that: whether it is.
+  [[nodiscard]] bool too_large() const { return too_large_; }
   // Once, when all of it was added. `resolver`, `suffixes` and this must outlive the call. `spf`: what was found before, with the same
   // question; nothing: it is asked now. `lot`: see check_dmarc(). `now`: for t= and x=.
   net::Awaitable<Report> report(net::Resolver& resolver, const PublicSuffixes& suffixes, SpfQuestion question, std::optional<SpfAnswer> spf, unsigned lot, base::WallTime now);

@@ -78,6 +78,12 @@ net::Awaitable<Outside::Text> Outside::spf(std::string wanted, QuestionFacts fac
   const auto answer = co_await authentication::check_spf(resolver_, spf_question(*facts.remote, std::move(facts.helo), std::move(facts.sender), std::move(facts.host_name), kSpfTime));
   const std::string outcome(to_string(answer.outcome));
   if (wanted.empty()) co_return outcome;
+  if (base::equal_ignoring_case(base::trim(wanted), "explanation")) {
+    if (answer.outcome != authentication::Outcome::fail) co_return std::nullopt;
+    // RFC 7208 section 6.2: whose words these are must be plain.
+    if (!answer.explanation.empty()) co_return "the domain " + answer.domain + " explains: " + answer.explanation;
+    co_return "the domain " + answer.domain + " does not let this client send its mail";
+  }
   const auto words = base::split(wanted, ',');
   if (std::any_of(words.begin(), words.end(), [&](std::string_view word) { return base::equal_ignoring_case(base::trim(word), outcome); })) co_return std::string();
   co_return std::nullopt;

@@ -121,7 +121,13 @@ net::Awaitable<smtp::CheckResult> SenderChecks::check(std::shared_ptr<const conf
     if (at < message.text->size_bytes()) co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
   }
   const std::string service = authentication_service(*configuration);
-  for (const auto& [offset, bytes] : authentication::forged_results(verifier.header(), service)) result.removed.push_back({offset, bytes});
+  const mail::Header& header = verifier.header();
+  if (verifier.too_large()) {
+    // Unseen it could bring results of its own in our name.
+    result.refusal = policy::Reply{552, "5.3.4", "the header is too large to be examined"};
+    co_return result;
+  }
+  for (const auto& [offset, bytes] : authentication::forged_results(header, service)) result.removed.push_back({offset, bytes});
   const conf::Authentication& settings = configuration->authentication;
   const authentication::SpfQuestion question =
       spf_question(message.session->remote.address, message.session->helo, message.envelope->reverse_path, configuration->host_name, settings.time);

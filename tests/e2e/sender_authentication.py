@@ -25,6 +25,7 @@ dns = Responder({
     ("_dmarc.sender.example", "TXT"): ["v=DMARC1; p=reject"],
     ("careful.example", "TXT"): ["v=spf1 -all"], ("_dmarc.careful.example", "TXT"): ["v=DMARC1; p=quarantine"],
     ("silent.example", "TXT"): ["v=spf1 -all"],
+    ("mx.sender.example", "TXT"): ["v=spf1 ip4:%s -all exp=why.sender.example" % GOOD], ("why.sender.example", "TXT"): ["%{i} is none of us"],
 })
 dns.behave("silent.example", "servfail")
 dns.behave("_dmarc.silent.example", "servfail")
@@ -40,6 +41,7 @@ MAPPINGS_WITH_SPF = MAPPINGS + """
 FROM_ACCESS
 
   *|*|MAIL|*|*strict@*|*   $C$N$[postern:spf,fail,softfail]SPF$ says$ no$E
+  *|*|MAIL|*|*why@*|*      $C$N$[postern:spf,explanation]$E
 """
 site = Site(mappings=MAPPINGS_WITH_SPF, settings=merged(dns.settings(time_limit="1 s"), {
     "relay": {"routes": ["*  [127.0.0.1]:%d" % sink.port], "idle_time": "200 ms"},
@@ -102,6 +104,7 @@ def what_nobody_signed_has_spf_at_least():
     found = results(message_id)
     contains(found, "spf=pass (ip4:192.0.2.10) smtp.mailfrom=user@sender.example;")
     contains(found, "dkim=none;")
+    contains(found, "spf=pass (ip4:192.0.2.10) smtp.helo=mx.sender.example;")
     contains(found, "dmarc=pass (p=reject) header.from=sender.example;")
     contains(found, "arc=none")
     contains(site.wait_for_log("message-accepted", "client=" + GOOD)[0], "spf=pass dmarc=pass")
@@ -147,6 +150,19 @@ def what_the_domain_wants_refused_is_refused():
 
 
 @case
+def also_behind_a_second_author():
+    text = message(sender="user@sender.example").replace("From: user@sender.example", "From: x@free.example, user@sender.example")
+    contains(text, "free.example")
+    contains(take(text, address=BAD, sender="x@free.example", expect=550)[1][0], "policy is reject")
+
+
+@case
+def a_header_that_is_too_large_to_be_examined_is_refused():
+    text = message(sender="user@sender.example", extra="".join("X-Much: %s\r\n" % ("x" * 900) for _ in range(1200)))
+    contains(take(text, expect=552)[1][0], "5.3.4 the header is too large")
+
+
+@case
 def or_held():
     message_id = new_id("careful.example")
     take(message(message_id, sender="user@careful.example"), sender="user@careful.example")
@@ -173,6 +189,12 @@ def tables_ask_for_spf():
     for address, want in ((BAD, 550), (GOOD, 250)):
         with From(address) as session:
             contains(session.command("MAIL FROM:<strict@sender.example>", want)[1][0], "SPF says no" if want == 550 else "")
+    for sender, want in (("why@mx.sender.example", "the domain mx.sender.example explains: %s is none of us" % BAD),
+                         ("why@sender.example", "the domain sender.example does not let this client send its mail")):
+        with From(BAD) as session:
+            contains(session.command("MAIL FROM:<%s>" % sender, 550)[1][0], want)
+    with From(GOOD) as session:
+        session.command("MAIL FROM:<why@sender.example>", 250)
 
 
 @case

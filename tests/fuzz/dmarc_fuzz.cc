@@ -16,5 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   const auto header = mail::parse_header(text);
   const auto domain = author_domain(header);
   if (domain && (domain->empty() || domain->size() > 255)) std::abort();
+  const auto all = author_domains(header);
+  if (all.size() > kMostAuthors || (domain && (all.size() != 1 || all.front() != *domain))) std::abort();
   return 0;
 }

@@ -29,6 +29,7 @@ class DmarcTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_author_is_one_domain);
   CPPUNIT_TEST(alignment_and_policies);
   CPPUNIT_TEST(what_is_not_known_fails_nobody);
+  CPPUNIT_TEST(a_second_author_hides_nobody);
   CPPUNIT_TEST_SUITE_END();
 
   void organisations_follow_the_public_suffix_list() {
@@ -124,6 +125,38 @@ class DmarcTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(outcome(Error{Kind::not_found, "no From field"}, {}).outcome == Outcome::none);
     CPPUNIT_ASSERT(outcome(Error{Kind::invalid, "several From fields"}, {}).outcome == Outcome::permerror);
     CPPUNIT_ASSERT(outcome(std::string("example.com"), uncertain).wanted == Policy::none);
+  }
+
+  void a_second_author_hides_nobody() {
+    net::FixedResolver dns;
+    dns.add_text("_dmarc.example.com", "v=DMARC1; p=reject");
+    dns.add_text("_dmarc.example.org", "v=DMARC1; p=quarantine");
+    dns.add_text("_dmarc.example.net", "v=DMARC1; p=none");
+    const struct {
+      const char *from, *signer;
+      Outcome want;
+      Policy wanted;
+      const char* domain;
+    } rows[] = {
+        {"From: a@example.com\r\n", "example.com", Outcome::pass, Policy::none, "example.com"},
+        {"From: a@example.com, b@evil.example\r\n", "evil.example", Outcome::fail, Policy::reject, "example.com"},
+        {"From: b@evil.example\r\nFrom: a@example.com\r\n", "evil.example", Outcome::fail, Policy::reject, "example.com"},
+        {"From: a@example.org, c@example.net, b@example.com, d@example.org\r\n", "example.net", Outcome::fail, Policy::reject, "example.com"},
+        {"From: a@example.org, c@example.net, b@example.com\r\n", "example.com", Outcome::fail, Policy::quarantine, "example.org"},
+        {"From: a@example.com, c@nowhere.example\r\n", "example.com", Outcome::permerror, Policy::none, ""},
+        {"From: \r\nFrom: \r\n", "", Outcome::permerror, Policy::none, ""},
+        {"To: a@example.com\r\n", "", Outcome::none, Policy::none, ""},
+    };
+    for (const auto& row : rows) {
+      const std::string text = std::string(row.from) + "\r\n";
+      const auto header = mail::parse_header(text);
+      Authenticated known;
+      known.signers = {row.signer};
+      const DmarcAnswer answer = net::run_coroutine(check_dmarc(dns, suffixes(), header, known, 0));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.from, std::string(to_string(row.want)), std::string(to_string(answer.outcome)));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.from, std::string(to_string(row.wanted)), std::string(to_string(answer.wanted)));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.from, std::string(row.domain), answer.domain);
+    }
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(DmarcTest);
