@@ -57,21 +57,6 @@ std::string encoded_code_point(std::string_view text, std::size_t& at) {
   return "\\x{" + digits + "}";
 }
 
-// What may stand in an address of type utf-8 as it is: printable ASCII without '\', '+' and '='.
-std::string utf8_address_in_ascii(std::string_view address) {
-  std::string out;
-  for (std::size_t at = 0; at < address.size();) {
-    const char c = address[at];
-    if (c > ' ' && c < 0x7f && c != '\\' && c != '+' && c != '=') {
-      out += c;
-      ++at;
-    } else {
-      out += encoded_code_point(address, at);
-    }
-  }
-  return out;
-}
-
 // The header with CRLF line ends, cut at the end of a line if it is long, and with one at its end.
 std::string header_of(std::string_view message) {
   std::string_view header = message.substr(0, parse_header(message).bytes);
@@ -125,6 +110,21 @@ std::string reason_of(const RecipientStatus& status) {
 std::string_view to_string(DeliveryAction action) {
   constexpr std::string_view kNames[] = {"failed", "delayed", "delivered", "relayed", "expanded"};
   return kNames[static_cast<std::size_t>(action)];
+}
+
+std::string utf8_address_in_ascii(std::string_view address) {
+  std::string out;
+  for (std::size_t at = 0; at < address.size();) {
+    const char c = address[at];
+    // What may stand there as it is: printable ASCII without '\', '+' and '='.
+    if (c > ' ' && c < 0x7f && c != '\\' && c != '+' && c != '=') {
+      out += c;
+      ++at;
+    } else {
+      out += encoded_code_point(address, at);
+    }
+  }
+  return out;
 }
 
 std::string typed_address(std::string_view type, std::string_view address, bool global) {

@@ -51,5 +51,7 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
 // An address behind "rfc822;" or "utf-8;", as a field of a report may have it (RFC 3464 section 2.1.2, RFC 6533 section 3): `global`, in a
 // message/global-delivery-status, as it is, else in ASCII. `type` empty: by what the address looks like.
 std::string typed_address(std::string_view type, std::string_view address, bool global);
+// An address of type utf-8, which must be UTF-8, in ASCII; also as ORCPT has it (utf-8-addr-xtext of RFC 6533 section 3).
+std::string utf8_address_in_ascii(std::string_view address);
 
 }  // namespace postern::mail

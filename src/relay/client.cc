@@ -2,6 +2,7 @@
 #include "relay/client.h"
 
 #include "base/text.h"
+#include "mail/delivery_status.h"
 #include "mail/encode.h"
 #include "relay/outgoing_text.h"
 
@@ -14,6 +15,8 @@ using net::Awaitable;
 using Step = std::optional<Failure>;
 
 constexpr std::size_t kDiagnosticBytes = 500;
+// RFC 3461 section 4.2.
+constexpr std::size_t kOriginalRecipientBytes = 500;
 // So much of the text is written before the time limit begins anew.
 constexpr std::size_t kPieceBytes = 64 * 1024;
 
@@ -277,9 +280,12 @@ std::string Client::recipient_command(const mail::Recipient& recipient) const {
         if (on) words += (words.empty() ? "" : ",") + std::string(word);
       if (!words.empty()) line += " NOTIFY=" + words;
     }
-    // RFC 6533 section 3: the address type utf-8 is written as xtext only where it is ASCII.
-    if (!recipient.orcpt.empty() && recipient.orcpt.size() <= 500 && is_ascii(recipient.orcpt))
-      line += " ORCPT=" + (recipient.orcpt_type.empty() ? "rfc822" : recipient.orcpt_type) + ";" + xtext(recipient.orcpt);
+    // RFC 6533 section 3: what is not ASCII has the address type utf-8, in a form that every host with DSN can carry.
+    std::string original;
+    const bool utf8 = !is_ascii(recipient.orcpt) || recipient.orcpt_type == "utf-8";
+    if (!utf8) original = (recipient.orcpt_type.empty() ? "rfc822" : recipient.orcpt_type) + ";" + xtext(recipient.orcpt);
+    else if (base::is_utf8(recipient.orcpt)) original = "utf-8;" + mail::utf8_address_in_ascii(recipient.orcpt);
+    if (!recipient.orcpt.empty() && !original.empty() && original.size() <= kOriginalRecipientBytes) line += " ORCPT=" + original;
   }
   return line + "\r\n";
 }

@@ -66,6 +66,7 @@ struct Relayer::Job {
   // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
   struct Outcome {
     bool done = false, taken = false, passed_on = false;  // passed_on: the next host knows DSN
+    bool keeps_time = false;                              // the next host knows DELIVERBY
     Failure failure;
     std::string reply, host;
   };
@@ -646,6 +647,7 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
     outcome.failure = answer.failure;
     outcome.reply = answer.reply;
     outcome.passed_on = connection.client->extensions().dsn;
+    outcome.keeps_time = connection.client->extensions().deliver_by;
     outcome.host = answer.taken || answer.failure.replied ? connection.host : std::string();
     if (answer.taken && base::log_enabled(Severity::info))
       base::log_event_gathered(Severity::info, "relayed",
@@ -687,8 +689,12 @@ Awaitable<void> Relayer::conclude(std::shared_ptr<Job> job) {
     if (outcome.taken) {
       ++taken;
       ++counters_.sent;
-      // RFC 3461 section 5.2.2: who asked for a notice of success, and goes on to where nobody sends one, gets ours.
-      if (recipient.notify_success && !outcome.passed_on) statuses.push_back({recipient, mail::DeliveryAction::relayed, said, std::nullopt});
+      // RFC 3461 section 5.2.2: who asked for a notice of success, and goes on to where nobody sends one, gets ours. RFC 2852 section 4: so does who traces
+      // his message, or wants to hear of delays where nobody will tell.
+      const bool timed = envelope.deliver_by && !recipient.notify_never && (envelope.deliver_by->trace || !outcome.keeps_time);
+      if (!timed && (!recipient.notify_success || outcome.passed_on)) continue;
+      statuses.push_back({recipient, mail::DeliveryAction::relayed, said, std::nullopt});
+      statuses.back().recipient.notify_success = true;
       continue;
     }
     if (outcome.failure.permanent) {

@@ -151,8 +151,8 @@ def what_the_domain_wants_refused_is_refused():
 
 @case
 def also_behind_a_second_author():
-    text = message(sender="user@sender.example").replace("From: user@sender.example", "From: x@free.example, user@sender.example")
-    contains(text, "free.example")
+    text = message(sender="user@sender.example").replace(b"From: <", b"From: <x@free.example>, <")
+    contains(text, b"free.example")
     contains(take(text, address=BAD, sender="x@free.example", expect=550)[1][0], "policy is reject")
 
 

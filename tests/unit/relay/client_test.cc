@@ -337,6 +337,15 @@ class ClientTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_MESSAGE(done.written, done.written.find("MAIL FROM:<a@example.com> SIZE=21 RET=HDRS ENVID=a+2Bb+20c\r\n") != std::string::npos);
     CPPUNIT_ASSERT_MESSAGE(done.written, done.written.find("RCPT TO:<x@example.net> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;o+3Dx@example.net\r\n") != std::string::npos);
     CPPUNIT_ASSERT_MESSAGE(done.written, done.written.find("RCPT TO:<y@example.net> NOTIFY=NEVER\r\n") != std::string::npos);
+    // RFC 6533 section 3: in ASCII, whatever the host knows.
+    envelope.recipients[0].orcpt = "b\xc3\xbc+\\@example.net";
+    for (const char* const type : {"utf-8", "rfc822"}) {
+      envelope.recipients[0].orcpt_type = type;
+      const auto other = talk("220 hi\r\n" + kAll + answers, envelope);
+      CPPUNIT_ASSERT_MESSAGE(other.written, other.written.find(" ORCPT=utf-8;b\\x{FC}\\x{2B}\\x{5C}@example.net\r\n") != std::string::npos);
+    }
+    envelope.recipients[0].orcpt = "b\xfc@example.net";
+    CPPUNIT_ASSERT(talk("220 hi\r\n" + kAll + answers, envelope).written.find("ORCPT") == std::string::npos);
     CPPUNIT_ASSERT(talk("220 hi\r\n" + kNone + answers, envelope).written.find("NOTIFY") == std::string::npos);
   }
 };

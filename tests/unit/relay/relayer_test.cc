@@ -44,8 +44,9 @@ class Site {
     fs::remove_all(root_);
   }
 
-  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}, int priority = 0) {
+  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}, int priority = 0, std::optional<mail::DeliverBy> deliver_by = {}) {
     mail::Envelope envelope;
+    envelope.deliver_by = deliver_by;
     envelope.priority = priority;
     envelope.id = mail::new_message_id(1);
     envelope.received = base::wall_now();
@@ -170,6 +171,7 @@ class RelayerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_fails_for_now_waits_with_its_reason);
   CPPUNIT_TEST(what_fails_for_good_is_told);
   CPPUNIT_TEST(a_sender_that_cannot_be_told_is_told_later);
+  CPPUNIT_TEST(who_cares_for_time_hears_where_nobody_will_tell);
   CPPUNIT_TEST(a_dead_destination_is_left_alone);
   CPPUNIT_TEST(a_host_that_ends_the_connection_is_asked_again_by_another);
   CPPUNIT_TEST(records_of_others_are_left_to_them);
@@ -204,6 +206,24 @@ class RelayerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("5.1.10"), site.told_[0].outcome.status);
     CPPUNIT_ASSERT(site.deferred_.empty());
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+  }
+
+  // RFC 2852 section 4.
+  void who_cares_for_time_hears_where_nobody_will_tell() {
+    using Mode = mail::DeliverBy::Mode;
+    const struct { Mode mode; bool trace, known; std::size_t told; } rows[] = {
+        {Mode::notify, false, false, 1}, {Mode::notify, false, true, 0}, {Mode::notify, true, true, 1}, {Mode::return_message, true, true, 1}, {Mode::return_message, false, true, 0}};
+    for (const auto& row : rows) {
+      Site site;
+      mail::DeliverBy by;
+      by.until = base::wall_now() + std::chrono::hours(1);
+      by.mode = row.mode;
+      by.trace = row.trace;
+      site.scripts_.push_back(std::string("220 hi\r\n250-mx\r\n") + (row.known ? "250-DELIVERBY\r\n" : "") + "250 DSN\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n221 e\r\n");
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, site.work({site.append({"a@one.example"}, {}, 0, by)}).sent);
+      CPPUNIT_ASSERT_EQUAL(row.told, site.told_.size());
+      if (row.told > 0) CPPUNIT_ASSERT(site.told_[0].action == mail::DeliveryAction::relayed && site.told_[0].recipient.notify_success);
+    }
   }
 
   void a_sender_that_cannot_be_told_is_told_later() {
