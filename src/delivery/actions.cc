@@ -323,12 +323,14 @@ Awaitable<void> Deliverer::note_quota(Job& job, std::size_t index, std::shared_p
   const unsigned percent = settings_.quota_warning_percent;
   const auto reached = [&](std::uint64_t used, std::uint64_t quota) { return quota != 0 && static_cast<double>(used) * 100 >= static_cast<double>(quota) * percent; };
   if (percent == 0 || !(charge.full || reached(charge.used.bytes, account->quota_bytes) || reached(charge.used.messages, account->quota_messages))) co_return;
-  auto memory = memory_of(parts_.store, account->mailbox_directory, settings_.filters);
+  const auto memory = memory_of(parts_.store, account->mailbox_directory, settings_.filters);
   const std::string key = sieve::digest({"quota"});
   auto earlier = memory.find(Memory::Kind::quota, key, now);
   if (!earlier || *earlier) co_return;
   // This mail comes into the same mailbox: remembered first, it causes no second one.
-  if (auto remembered = memory.remember({{Memory::Kind::quota, key, now, now + kQuotaNotice, envelope.id}}, now); !remembered) {
+  std::vector<Memory::Entry> entries{{Memory::Kind::quota, key, now, now + kQuotaNotice, envelope.id}};
+  const auto remembered = co_await note(account->mailbox_directory, std::move(entries));
+  if (!remembered) {
     base::log_event(Severity::warning, "owner-not-told", {{"id", envelope.id}, {"owner", account->name}, {"reason", remembered.error().what}});
     co_return;
   }
@@ -477,7 +479,7 @@ Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::siz
   const FilterSubject subject{envelope, recipient, progress.account};
   sieve::GeneratedMail reply = sieve::vacation_reply(vacation, job.message(), envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
   if (!reply.to.empty() && vacation.period.count() > 0) {
-    auto memory = memory_of(parts_.store, progress.account->mailbox_directory, settings_.filters);
+    const auto memory = memory_of(parts_.store, progress.account->mailbox_directory, settings_.filters);
     const std::string key = sieve::digest({"vacation", vacation.key, base::lower(envelope.reverse_path)});
     const base::WallTime now = base::wall_now();
     auto earlier = memory.find(Memory::Kind::vacation, key, now);
@@ -489,7 +491,8 @@ Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::siz
     // The present :days decide (RFC 5230 section 4.2), so it is remembered for as long as any script may ask for. Before it is sent: one reply
     // too few is better than a circle.
     const auto most = std::max(vacation.period, settings_.filters.compile.run_limits.vacation_most);
-    auto remembered = memory.remember({{Memory::Kind::vacation, key, now, now + most, envelope.id}}, now);
+    std::vector<Memory::Entry> entries{{Memory::Kind::vacation, key, now, now + most, envelope.id}};
+    const auto remembered = co_await note(progress.account->mailbox_directory, std::move(entries));
     if (!remembered) co_return remembered.error();
   }
   const bool due = !reply.to.empty();
@@ -554,12 +557,14 @@ Awaitable<void> Deliverer::tell_owners(Job& job, std::size_t index, std::shared_
     const std::string owner = error.level == sieve::Level::user ? account->name : postmaster_of(account->name);
     const std::string directory = error.level == sieve::Level::user ? account->mailbox_directory : directory::mailbox_directory_for(owner);
     const std::string key = sieve::digest({"mistake", sieve::to_string(error.level), error.script});
-    auto memory = memory_of(parts_.store, directory, settings_.filters);
+    const auto memory = memory_of(parts_.store, directory, settings_.filters);
     const base::WallTime now = base::wall_now();
     auto earlier = memory.find(Memory::Kind::mistake, key, now);
     if (!earlier || *earlier) continue;
     // This mail may meet the same script: remembered first, it causes no second one.
-    if (auto remembered = memory.remember({{Memory::Kind::mistake, key, now, now + settings_.mistake_notice, envelope.id}}, now); !remembered) {
+    std::vector<Memory::Entry> entries{{Memory::Kind::mistake, key, now, now + settings_.mistake_notice, envelope.id}};
+    const auto remembered = co_await note(directory, std::move(entries));
+    if (!remembered) {
       base::log_event(Severity::warning, "owner-not-told", {{"id", envelope.id}, {"owner", owner}, {"reason", remembered.error().what}});
       continue;
     }

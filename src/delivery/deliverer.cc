@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/job.h"
 
+#include "base/clock.h"
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -38,6 +39,8 @@ constexpr std::size_t kList = 1U << 19;
 constexpr std::size_t kLetGo = 1U << 20;
 // And where a filter changed a message that leaves by its channel.
 constexpr std::size_t kChanged = 1U << 23;
+// For so long a memory is waited for that another process writes to, looked at so often; one write takes milliseconds.
+constexpr std::chrono::milliseconds kMemoryTime{1000}, kMemoryPause{2};
 // Of messages that could not be finished, so much of what was made of them is remembered.
 constexpr std::size_t kMostSent = 200'000;
 
@@ -137,7 +140,7 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
       for (const std::string& directory : charged_) [[maybe_unused]] const auto forgotten = store::forget_usage(parts_.store.files(), parts_.store.mail_directory(), directory);
     charged_.clear();
     if (stored) co_await tell_success(group);
-    conclude(group, stored.has_value());
+    co_await conclude(group, stored.has_value());
     filtering_.forget_seen();
     // Large messages came and went: what they took goes back to the system, not to a free list.
     group.clear();
@@ -271,7 +274,7 @@ Awaitable<void> Deliverer::tell_success(std::vector<Job>& jobs) {
   }
 }
 
-void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
+Awaitable<void> Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
   for (Job& job : jobs) {
@@ -285,7 +288,7 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
       ++counters_.put_back;
       continue;
     }
-    remember(job);
+    co_await remember(job);
     for (const std::string& made : job.sent) sent_.erase(made);
     finished.push_back(job.position);
     done.push_back(&job);
@@ -294,12 +297,12 @@ void Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   finished.insert(finished.end(), unmarked_.begin(), unmarked_.end());
   const std::size_t already_given = unmarked_.size();
   unmarked_.clear();
-  if (finished.empty()) return;
+  if (finished.empty()) co_return;
   const std::span<const spool::Position> fresh(finished.data(), finished.size() - already_given);
   if (auto marked = parts_.reader.mark_finished(fresh); !marked) {
     base::log_event(Severity::error, "delivery-not-marked", {{"reason", marked.error().what}, {"messages", finished.size()}});
     unmarked_ = std::move(finished);
-    return;
+    co_return;
   }
   parts_.state.release(finished, settings_.child);
   parts_.state.add_finished(finished.size());
@@ -365,11 +368,26 @@ bool Deliverer::keep_discarded(Job& job) {
 }
 
 // What is not remembered may come twice; nothing is lost.
-void Deliverer::remember(const Job& job) {
-  const base::WallTime now = base::wall_now();
-  for (const auto& [directory, entries] : job.remember)
-    if (auto remembered = memory_of(parts_.store, directory, settings_.filters).remember(entries, now, false); !remembered)
-      base::log_event(Severity::warning, "not-remembered", {{"id", job.record->envelope.id}, {"mailbox", directory}, {"reason", remembered.error().what}});
+Awaitable<void> Deliverer::remember(const Job& job) {
+  for (const auto& [directory, entries] : job.remember) {
+    const auto noted = co_await note(directory, entries, false);
+    if (!noted)
+      base::log_event(Severity::warning, "not-remembered", {{"id", job.record->envelope.id}, {"mailbox", directory}, {"reason", noted.error().what}});
+  }
+}
+
+Awaitable<Result<void>> Deliverer::note(std::string directory, std::vector<store::AccountMemory::Entry> entries, bool durable) {
+  store::AccountMemory memory = memory_of(parts_.store, directory, settings_.filters);
+  const auto until = base::steady_now() + kMemoryTime;
+  net::asio::steady_timer pause(co_await net::asio::this_coro::executor);
+  for (;;) {
+    auto noted = memory.remember(entries, base::wall_now(), durable);
+    if (noted || noted.error().kind != Kind::denied) co_return noted;
+    if (base::steady_now() >= until) co_return Error{Kind::temporary, "another process keeps the memory locked"};
+    pause.expires_after(kMemoryPause);
+    boost::system::error_code ignored;
+    co_await pause.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+  }
 }
 
 Awaitable<void> Deliverer::deliver(Job& job, store::Batch& batch, std::chrono::microseconds& script_time) {

@@ -21,6 +21,7 @@
 #include "queue/retry_schedule.h"
 #include "sieve/replies.h"
 #include "spool/journal.h"
+#include "store/account_memory.h"
 #include "store/maildir.h"
 #include "store/quota.h"
 
@@ -125,13 +126,15 @@ class Deliverer {
   net::Awaitable<void> hand_on(std::span<Job> jobs);
   // Tells those senders who asked for it that their message is in its mailbox.
   net::Awaitable<void> tell_success(std::vector<Job>& jobs);
-  void conclude(std::vector<Job>& jobs, bool stored);
+  net::Awaitable<void> conclude(std::vector<Job>& jobs, bool stored);
   static void note_expansions(Job& job);
   [[nodiscard]] std::optional<base::WallTime> earlier_death(const Job& job) const;
   bool put_off(Job& job);
   bool hold(Job& job);
   bool keep_discarded(Job& job);
-  void remember(const Job& job);
+  net::Awaitable<void> remember(const Job& job);
+  // Puts entries into the memory of a mailbox directory's account, after who else is writing there. Errors: as AccountMemory has them.
+  net::Awaitable<Result<void>> note(std::string directory, std::vector<store::AccountMemory::Entry> entries, bool durable = true);
 
   // What has been done for one recipient.
   struct Progress;

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <chrono>
 #include <map>
-#include <thread>
 
 namespace postern::store {
 namespace {
@@ -24,7 +23,6 @@ constexpr const char* kName = "postern-memory";
 constexpr const char* kLock = "postern-memory-lock";
 constexpr std::size_t kMostBytes = 512 * 1024 * 1024;
 constexpr std::size_t kLongestWord = 64;
-constexpr std::chrono::milliseconds kLockTime{1000}, kLockPause{2};
 // So many dead lines may stand in a file before it is written anew, however few live ones there are.
 constexpr std::size_t kSpareLines = 64;
 
@@ -59,12 +57,10 @@ std::optional<AccountMemory::Entry> entry_of(std::string_view line) {
 Result<base::Descriptor> locked(base::Files& files, int directory) {
   auto lock = files.open(directory, kLock, O_RDWR | O_CREAT, 0600);
   if (!lock) return lock.error();
-  const auto until = base::steady_now() + kLockTime;
   while (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
-    if (error != EWOULDBLOCK && error != EINTR) return system_error(error, "lock memory");
-    if (base::steady_now() >= until) return Error{Kind::temporary, "another process keeps the memory locked"};
-    std::this_thread::sleep_for(kLockPause);
+    if (error == EWOULDBLOCK) return Error{Kind::denied, "another process writes to the memory"};
+    if (error != EINTR) return system_error(error, "lock memory");
   }
   return lock;
 }

@@ -7,7 +7,7 @@
 // anew without what is forgotten. Format: doc/design/store.md. Readers take no lock.
 //
 // Failure: Result, Kind::temporary; a file that can't be read is an empty memory only if it is not there. Limits: `most` entries of each kind,
-// the oldest are forgotten first; a writer waits at most a second for another one.
+// the oldest are forgotten first. Nothing waits: where another process writes, remember() says Kind::denied.
 #include "base/clock.h"
 #include "base/files.h"
 
@@ -36,7 +36,7 @@ class AccountMemory {
 
   // The newest entry with this key that is not forgotten at `now`; those that message `not_by` left are passed over.
   [[nodiscard]] Result<std::optional<Entry>> find(Kind kind, std::string_view key, base::WallTime now, std::string_view not_by = {}) const;
-  // Durable on return, if asked for; else a power loss may lose it.
+  // Durable on return, if asked for; else a power loss may lose it. Kind::denied: another process is just writing; soon it will be done.
   Result<void> remember(const std::vector<Entry>& entries, base::WallTime now, bool durable = true);
 
   // What a file says; lines that are not as we write them are left out. `torn`: the last one has no end.

@@ -5,6 +5,7 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 #include <fcntl.h>
+#include <sys/file.h>
 
 namespace postern::store {
 
@@ -21,6 +22,7 @@ class AccountMemoryTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(no_more_than_the_limit_stay);
   CPPUNIT_TEST(damage_costs_only_what_it_hit);
   CPPUNIT_TEST(bad_keys_are_refused);
+  CPPUNIT_TEST(nobody_waits_for_another_writer);
   CPPUNIT_TEST_SUITE_END();
 
   static constexpr base::WallTime kNow{1763790000s};
@@ -113,6 +115,20 @@ class AccountMemoryTest : public CppUnit::TestFixture {
     const Scratch scratch;
     for (const char* key : {"", "a b", "A", "a\n"}) CPPUNIT_ASSERT_MESSAGE(key, !memory(scratch).remember({entry(Memory::Kind::vacation, key, 60s)}, kNow));
     CPPUNIT_ASSERT(!Memory(base::system_files(), scratch.directory.get(), "../a", 10).remember({entry(Memory::Kind::vacation, "k", 60s)}, kNow));
+  }
+
+  void nobody_waits_for_another_writer() {
+    const Scratch scratch;
+    const std::vector<Memory::Entry> entries{entry(Memory::Kind::vacation, "k", 60s)};
+    CPPUNIT_ASSERT(memory(scratch).remember(entries, kNow));
+    {
+      const base::Descriptor other(::openat(scratch.directory.get(), "example.com/a/postern-memory-lock", O_RDWR | O_CLOEXEC));
+      CPPUNIT_ASSERT_EQUAL(0, ::flock(other.get(), LOCK_EX | LOCK_NB));
+      const auto refused = memory(scratch).remember(entries, kNow);
+      CPPUNIT_ASSERT(!refused && refused.error().kind == Kind::denied);
+      CPPUNIT_ASSERT_MESSAGE("readers need no lock", knows(memory(scratch), Memory::Kind::vacation, "k"));
+    }
+    CPPUNIT_ASSERT(memory(scratch).remember(entries, kNow));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(AccountMemoryTest);
