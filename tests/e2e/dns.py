@@ -131,6 +131,21 @@ def a_resolver_that_dies_in_mid_question_is_replaced_and_asked_again():
 
 
 @case
+def name_servers_without_signatures_cost_validation_and_no_mail():
+    stripping = Responder({("host.signed.example", "A"): ["192.0.2.1"]}, signed=["signed.example"])
+    stripping.strips = True
+    other = Site(settings=stripping.settings(time_limit="2 s"))
+    with other.running():
+        answer = json.loads(other.ctl("--json", "resolve", "host.signed.example", "A").stdout)["answers"][0]
+        equal((answer["records"], answer["secure"]), (["192.0.2.1"], False))
+        equal(len(other.wait_for_log("resolver-validation", "validates=no", "zone=signed.example")), 1)
+        other.write_configuration({"resolver": {"dnssec": "always"}})
+        other.server.reload()
+        wait_until(lambda: other.ctl("resolve", "host.signed.example", "A", expect=None).returncode == 1, what="an answer that nobody can validate is refused")
+    other.remove()
+
+
+@case
 def the_status_shows_it():
     contains(site.ctl("status").stdout, "resolver")
     check(site.log_lines("resolver-servers", "127.0.0.1:%d" % dns.port, "validates=no"), "which servers it asks")

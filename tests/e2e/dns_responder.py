@@ -11,7 +11,7 @@ dictionary.
     dns = Responder({…}, signed=["signed.example"])     # zones with DNSSEC: settings() names a trust anchor for them
 
 Zones that are signed have one key (RFC 6605, P-256). What does not exist there is denied for its very name (RFC 4470), as no such record.
-`forged`, a further way to misbehave, spoils the signatures of a name.
+`forged`, a further way to misbehave, spoils the signatures of a name; with `dns.strips = True` none are handed out at all.
 """
 import atexit
 import base64
@@ -100,6 +100,7 @@ class Responder:
         self.zones = [Zone(name) for name in signed]
         self.records = {}
         self.behaviours = {}
+        self.strips = False
         self.asked = collections.Counter()  # (name, type) → times, over UDP and TCP
         self.asked_by_tcp = collections.Counter()
         for (name, kind), texts in records.items():
@@ -178,7 +179,7 @@ class Responder:
         how = self.behaviours.get(name)
         # The OPT record behind the question (RFC 6891, 3225): whether signatures are wanted.
         extended = query[at + 5:at + 8] == b"\0\0\x29"
-        secure = extended and query[at + 12] & 0x80 != 0
+        secure = extended and query[at + 12] & 0x80 != 0 and not self.strips
 
         def packet(*arguments, **options):
             return self._packet(query[:2], question, *arguments, extended=extended, secure=secure, **options)
