@@ -326,7 +326,7 @@ class ChainTest : public CppUnit::TestFixture {
     note(verdict);
     verdict = co_await chain.data();
     note(verdict);
-    const mail::TextInMemory source(kText);
+    const mail::TextInMemory source(kSmallMessage);
     auto message = milter::Message::read(source, true);
     const std::function<std::unique_ptr<milter::NewBody>()> new_body = [] { return std::make_unique<StringBody>(); };
     const auto result = co_await chain.message(*message, 1000, new_body);
