@@ -66,7 +66,7 @@ struct Relayer::Job {
   // What became of each recipient; `taken` and a failure are both empty while nobody has tried.
   struct Outcome {
     bool done = false, taken = false, passed_on = false;  // passed_on: the next host knows DSN
-    bool keeps_time = false;                              // the next host knows DELIVERBY
+    bool keeps_time = false;                              // the next host knows DELIVERBY, or is the last one
     Failure failure;
     std::string reply, host;
   };
@@ -647,7 +647,7 @@ Awaitable<void> Relayer::transact(Destination& destination, Connection& connecti
     outcome.failure = answer.failure;
     outcome.reply = answer.reply;
     outcome.passed_on = connection.client->extensions().dsn;
-    outcome.keeps_time = connection.client->extensions().deliver_by;
+    outcome.keeps_time = connection.client->extensions().deliver_by || destination.target.route.lmtp;
     outcome.host = answer.taken || answer.failure.replied ? connection.host : std::string();
     if (answer.taken && base::log_enabled(Severity::info))
       base::log_event_gathered(Severity::info, "relayed",
