@@ -26,3 +26,7 @@ notices_endir = $(pkgdatadir)/notices/en
 dist_notices_en_DATA = share/postern/notices/en/delay share/postern/notices/en/failure share/postern/notices/en/success
 notices_dedir = $(pkgdatadir)/notices/de
 dist_notices_de_DATA = share/postern/notices/de/delay share/postern/notices/de/failure share/postern/notices/de/success
+
+# Programs for the conversion channel (conversions(5)).
+programsdir = $(libexecdir)/postern
+dist_programs_SCRIPTS = share/postern/programs/scan

@@ -18,6 +18,11 @@ if FUZZING
 #   tests_fuzz_NAME_fuzz_LDADD = libpostern_….a libpostern_base.a
 #   tests_fuzz_NAME_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/conversions_fuzz
+tests_fuzz_conversions_fuzz_SOURCES = tests/fuzz/conversions_fuzz.cc
+tests_fuzz_conversions_fuzz_LDADD = libpostern_conversion.a libpostern_sieve.a libpostern_conf.a libpostern_mail.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(ICU_LIBS)
+tests_fuzz_conversions_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/directory_record_fuzz
 tests_fuzz_directory_record_fuzz_SOURCES = tests/fuzz/directory_record_fuzz.cc
 tests_fuzz_directory_record_fuzz_LDADD = libpostern_directory.a libpostern_net.a libpostern_base.a $(ICU_LIBS) $(CRYPT_LIBS)

@@ -25,6 +25,7 @@ include tests/unit/managesieve/local.mk
 include tests/unit/snmp/local.mk
 include tests/unit/delivery/local.mk
 include tests/unit/queue/local.mk
+include tests/unit/conversion/local.mk
 include tests/unit/relay/local.mk
 include tests/unit/resolver/local.mk
 include tests/unit/tools/local.mk

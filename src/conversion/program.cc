@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "conversion/program.h"
+
+#include "base/files.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <memory>
+
+namespace postern::conversion {
+namespace {
+
+namespace asio = net::asio;
+
+constexpr rlim_t kOpenFiles = 256;
+// Processes and threads of the user together, whoever started them: a program that multiplies is stopped by it before the machine is.
+constexpr rlim_t kProcesses = 4096;
+constexpr std::size_t kWordsBytes = 500;
+
+struct FreeFilter {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+
+// All that the new process needs, made ready before fork(): behind it, in a copy of a process with threads, nothing may allocate.
+struct Ready {
+  std::vector<char*> arguments, environment;
+  int directory = -1, null = -1, output = -1, report = -1;
+  rlimit memory{}, time{}, file{}, files{}, processes{};
+  sock_fprog filter{};
+  pid_t parent = 0;
+};
+
+// In the new process. Says on the report pipe what failed; the pipe's end without a word means that the program runs.
+[[noreturn]] void become_program(const Ready& ready) {
+  int report = ready.report;
+  const auto fail = [&report] {
+    const int error = errno;
+    [[maybe_unused]] const auto said = ::write(report, &error, sizeof error);
+    ::_exit(127);
+  };
+  ::setsid();
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail();
+  if (::getppid() != ready.parent) ::_exit(127);
+  struct sigaction usual {};
+  usual.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &usual, nullptr);
+  // A file that becomes too large is an error to whoever writes it.
+  usual.sa_handler = SIG_IGN;
+  ::sigaction(SIGXFSZ, &usual, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::umask(0077);
+  if (::fchdir(ready.directory) != 0) fail();
+  if (::dup2(ready.null, STDIN_FILENO) < 0 || ::dup2(ready.output, STDOUT_FILENO) < 0 || ::dup2(ready.output, STDERR_FILENO) < 0) fail();
+  // The report pipe goes when the program begins; the others must not outlive this either.
+  if (::dup2(report, 3) < 0) fail();
+  report = 3;
+  if (::fcntl(report, F_SETFD, FD_CLOEXEC) != 0) fail();
+  if (::syscall(SYS_close_range, 4U, ~0U, 0U) != 0) fail();
+  if (::setrlimit(RLIMIT_AS, &ready.memory) != 0 || ::setrlimit(RLIMIT_CPU, &ready.time) != 0 || ::setrlimit(RLIMIT_FSIZE, &ready.file) != 0 ||
+      ::setrlimit(RLIMIT_NOFILE, &ready.files) != 0 || ::setrlimit(RLIMIT_NPROC, &ready.processes) != 0)
+    fail();
+  const rlimit no_core{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) fail();
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &ready.filter) != 0) fail();
+  ::execve(ready.arguments[0], ready.arguments.data(), ready.environment.data());
+  fail();
+  ::abort();
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> list;
+  for (std::string& text : texts) {
+    // Nobody on the other side would see what is behind it.
+    std::erase(text, '\0');
+    list.push_back(text.data());
+  }
+  list.push_back(nullptr);
+  return list;
+}
+
+// No more than is allowed already: to raise it is not for us.
+rlimit limit(int resource, rlim_t wanted) {
+  rlimit now{};
+  if (::getrlimit(static_cast<__rlimit_resource>(resource), &now) != 0) return {wanted, wanted};
+  const rlim_t value = std::min(wanted, now.rlim_max);
+  return {value, value};
+}
+
+std::string first_words(int file) {
+  std::array<char, kWordsBytes> bytes{};
+  const ssize_t got = ::pread(file, bytes.data(), bytes.size(), 0);
+  if (got <= 0) return {};
+  std::string_view text(bytes.data(), static_cast<std::size_t>(got));
+  text = text.substr(0, text.find('\n'));
+  return base::printable(base::trim(text));
+}
+
+Ended not_started(const Error& error) { return {Ended::How::not_started, 0, error.what}; }
+
+}  // namespace
+
+Result<Confinement> Confinement::make(bool network) {
+  const std::unique_ptr<void, FreeFilter> filter(seccomp_init(SCMP_ACT_ALLOW));
+  if (!filter) return Error{Kind::temporary, "confinement of programs could not be prepared"};
+  int failed = 0;
+  const auto forbid = [&](int number, int error, auto... conditions) {
+    const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(static_cast<unsigned>(error)), number, sizeof...(conditions), conditions...);
+    if (added < 0) failed = added;
+  };
+  // Its group is how all of it is ended.
+  forbid(SCMP_SYS(setsid), EPERM);
+  forbid(SCMP_SYS(setpgid), EPERM);
+  if (!network) {
+    const scmp_arg_cmp other{0, SCMP_CMP_NE, AF_UNIX, 0};
+    forbid(SCMP_SYS(socket), EACCES, other);
+    forbid(SCMP_SYS(socketpair), EACCES, other);
+  }
+  // Calls of this kind have a way to sockets of their own.
+  forbid(SCMP_SYS(io_uring_setup), EPERM);
+  if (failed != 0) return system_error(-failed, "confinement of programs");
+  const base::Descriptor file(::memfd_create("program-filter", MFD_CLOEXEC));
+  if (!file.valid()) return system_error(errno, "confinement of programs");
+  if (const int exported = seccomp_export_bpf(filter.get(), file.get()); exported < 0) return system_error(-exported, "confinement of programs");
+  auto bytes = base::read_all(file.get(), 64 * 1024);
+  if (!bytes) return bytes.error().in("confinement of programs");
+  Confinement made;
+  made.instructions_ = std::move(*bytes);
+  return made;
+}
+
+net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<std::string> environment, const base::Descriptor& directory, std::string output,
+                                  Limits limits, const Confinement& confinement) {
+  auto file = base::system_files().open(directory.get(), output, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (!file) co_return not_started(file.error());
+  const base::Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!null.valid()) co_return not_started(system_error(errno, "/dev/null"));
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) co_return not_started(system_error(errno, "pipe"));
+  const base::Descriptor reading(ends[0]);
+  base::Descriptor writing(ends[1]);
+
+  std::vector<sock_filter> instructions(confinement.instructions().size() / sizeof(sock_filter));
+  std::memcpy(instructions.data(), confinement.instructions().data(), instructions.size() * sizeof(sock_filter));
+  Ready ready;
+  ready.arguments = pointers(words);
+  ready.environment = pointers(environment);
+  ready.directory = directory.get();
+  ready.null = null.get();
+  ready.output = file->get();
+  ready.report = writing.get();
+  ready.memory = limit(RLIMIT_AS, limits.memory_bytes);
+  ready.time = limit(RLIMIT_CPU, static_cast<rlim_t>(std::chrono::ceil<std::chrono::seconds>(limits.time).count()));
+  ready.file = limit(RLIMIT_FSIZE, limits.file_bytes);
+  ready.files = limit(RLIMIT_NOFILE, kOpenFiles);
+  ready.processes = limit(RLIMIT_NPROC, kProcesses);
+  ready.filter = {static_cast<unsigned short>(instructions.size()), instructions.data()};
+  ready.parent = ::getpid();
+
+  const pid_t pid = ::fork();
+  if (pid < 0) co_return not_started(system_error(errno, "fork"));
+  if (pid == 0) become_program(ready);
+  writing.reset();
+  // A moment: until it is the program, or says why not.
+  int error = 0;
+  ssize_t got = 0;
+  do got = ::read(reading.get(), &error, sizeof error);
+  while (got < 0 && errno == EINTR);
+  const auto end_all = [pid] {
+    ::kill(-pid, SIGKILL);
+    ::kill(pid, SIGKILL);
+  };
+  const auto reap = [pid] {
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    return status;
+  };
+  if (got == static_cast<ssize_t>(sizeof error)) {
+    reap();
+    co_return not_started(system_error(error, words[0]));
+  }
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (process < 0) {
+    const Error why = system_error(errno, "pidfd_open");
+    end_all();
+    reap();
+    co_return not_started(why);
+  }
+  // The timer's handler may already be on its way when the program ends by itself.
+  struct Watch {
+    bool too_late = false, over = false;
+  };
+  const auto watch = std::make_shared<Watch>();
+  {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::posix::stream_descriptor ended(executor, process);
+    asio::steady_timer timer(executor, limits.time);
+    timer.async_wait([watch, end_all](boost::system::error_code cancelled) {
+      if (cancelled || watch->over) return;
+      watch->too_late = true;
+      end_all();
+    });
+    boost::system::error_code ignored;
+    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, ignored));
+    watch->over = true;
+    timer.cancel();
+  }
+  // What it has left behind goes with it. It has not been reaped, so its number is still its own.
+  end_all();
+  const int status = reap();
+  Ended result;
+  result.words = first_words(file->get());
+  if (watch->too_late) result.how = Ended::How::too_late;
+  else if (WIFSIGNALED(status)) result = {Ended::How::signalled, WTERMSIG(status), std::move(result.words)};
+  else result = {Ended::How::exited, WEXITSTATUS(status), std::move(result.words)};
+  co_return result;
+}
+
+}  // namespace postern::conversion

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Runs one of the site's programs, without a shell, under limits, and waits for its end without holding anybody up.
+//
+// The program is executed in a session and process group of its own that it can't leave, with nothing open but its standard streams (nothing to
+// read; what it writes goes to a file), in `directory`. It and all that it starts inherit what the role may not do (service/confinement.cc), and
+// may besides open no sockets but those of this machine (unless `network`), and no process group of their own: so when it has ended, or its time
+// is over, all of it is killed at once. It is killed too if this process dies.
+//
+// Failure: Ended says what happened; nothing is thrown. Limits: those of Limits, 256 open files, no core file.
+#include "base/descriptor.h"
+#include "net/asio.h"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace postern::conversion {
+
+struct Limits {
+  std::chrono::milliseconds time{300'000};   // of the clock; of one processor as much, in whole seconds
+  std::uint64_t memory_bytes = std::uint64_t{4} << 30;  // address space of each process
+  std::uint64_t file_bytes = 100 * 1024 * 1024;  // of each file that it writes; more is an error to it, not its end
+  bool network = false;
+};
+
+struct Ended {
+  enum class How { exited, signalled, too_late, not_started } how = How::not_started;
+  int status = 0;       // exited: its exit status; signalled: the signal
+  std::string words;    // the first line that it wrote, printable; not_started: why
+};
+
+// What the program may not do beside what the role may not: made once, before the first program. Without it nothing is started.
+class Confinement {
+ public:
+  static Result<Confinement> make(bool network);
+  // Instructions for the kernel (struct sock_filter), as bytes.
+  [[nodiscard]] const std::string& instructions() const { return instructions_; }
+
+ private:
+  std::string instructions_;
+};
+
+// `words`: the program's path and its arguments. `environment`: NAME=VALUE each. `directory` must live until then, and is where the file `output`
+// is made.
+net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<std::string> environment, const base::Descriptor& directory, std::string output,
+                                  Limits limits, const Confinement& confinement);
+
+}  // namespace postern::conversion
