@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "conf/configuration.h"
+#include "conversion/entries.h"
 #include "delivery/filter_settings.h"
 #include "directory/generation.h"
 #include "gate/activity.h"
@@ -27,6 +28,7 @@
 #include "queue/notification.h"
 #include "rehearsal/observation_counts.h"
 #include "relay/routes.h"
+#include "roles/conversion.h"
 #include "roles/delivery.h"
 #include "roles/directory.h"
 #include "roles/loader.h"
@@ -102,6 +104,9 @@ const std::vector<RoleEntry>& role_table() {
       {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,
        {{"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
+      // There while there is a file of conversions.
+      {"conversion", roles::run_conversion, User::network, [](const Configuration& c) { return conf::conversions(c) ? c.children.conversion : 0U; }, {}, 1,
+       {{"throttles", write}, {"spool-state", write}, {"generations", read}}},
       {"relay", roles::run_relay, User::network, [](const Configuration& c) { return c.children.relay; }, {}, 1,
        {{"activity", write}, {"throttles", write}, {"spool-state", write}, {"outgoing-state", write}, {"generations", read}}},
       {"queue", roles::run_queue, User::network, [](const Configuration&) { return 1U; }, {}, 1,
@@ -136,6 +141,7 @@ void check_policy(const conf::Configuration& configuration, std::vector<conf::Mi
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
   relay::Routes::parse(configuration, mistakes);
   check_filters(configuration, mistakes);
+  for (auto& mistake : conversion::check(configuration)) mistakes.push_back(std::move(mistake));
   for (auto& mistake : queue::check_notices(configuration)) mistakes.push_back(std::move(mistake));
   if (auto ciphers = net::check_cipher_list(configuration.tls.ciphers); !ciphers)
     mistakes.push_back({configuration.place_of("tls.ciphers"), "tls.ciphers",
@@ -327,7 +333,7 @@ void add_observations(const rehearsal::ObservationCounts& counts, boost::json::o
   status["observed"] = std::move(observed);
 }
 
-// One open file for all delivery, relay and queue children of this master: whoever locks it locks it for all of them, and against those
+// One open file for all delivery, conversion, relay and queue children of this master: whoever locks it locks it for all of them, and against those
 // of a master that was killed, which may not have noticed yet.
 Result<base::Descriptor> workers_lock(const master::Master& master) {
   auto run = base::open_directory(master.base_directory(), "run");
@@ -411,8 +417,8 @@ class Service {
       if (!made) return made.error();
       resolver = std::move(*made);
     }
-    master.add_descriptor("workers-lock", std::move(lock), {"delivery", "relay", "queue"});
-    if (auto added = add_notices(master, "notices-read", "notices-write", {"delivery"}, {"smtp", "delivery", "relay", "queue"}); !added) return added;
+    master.add_descriptor("workers-lock", std::move(lock), {"delivery", "conversion", "relay", "queue"});
+    if (auto added = add_notices(master, "notices-read", "notices-write", {"delivery"}, {"smtp", "delivery", "conversion", "relay", "queue"}); !added) return added;
     if (auto added = add_notices(master, "outgoing-read", "outgoing-write", {"relay"}, {"delivery", "queue"}); !added) return added;
     if (auto added = add_notices(master, "verdicts-read", "verdicts-write", {"delivery"}, {"smtp"}); !added) return added;
     master.add_descriptor("directory-listen", std::move(directory), {"directory"});

@@ -278,7 +278,7 @@ Awaitable<void> Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
   for (Job& job : jobs) {
-    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.discarded.empty() && !keep_discarded(job)) ||
+    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.to_convert.empty() && !put_to_conversion(job)) || (!job.discarded.empty() && !keep_discarded(job)) ||
         (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
       if (job.left_traces) parts_.state.note_death();
@@ -350,6 +350,21 @@ bool Deliverer::hold(Job& job) {
   job.left_traces = true;
   ++counters_.held;
   base::log_event(Severity::notice, "held", {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"by", job.held_by}});
+  return true;
+}
+
+bool Deliverer::put_to_conversion(Job& job) {
+  mail::Envelope envelope = job.record->envelope;
+  std::vector<Recipient> left;
+  for (const std::size_t index : job.to_convert) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  // At once, and it has an attempt there however long it has waited elsewhere.
+  if (auto put = parts_.conversion->put(envelope, job.record->message(), base::WallTime{}, earlier_death(job)); !put) {
+    base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
+    return false;
+  }
+  job.left_traces = true;
+  base::log_event(Severity::info, "to-conversion", {{"id", envelope.id}, {"recipients", envelope.recipients.size()}});
   return true;
 }
 
@@ -499,6 +514,13 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     co_return RecipientOutcome{false, "channel hold", true};
   }
   if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) co_return co_await send_to_list(job, index);
+  if (parts_.conversion != nullptr && !envelope.restored) {
+    const bool converts = co_await parts_.converts(envelope, recipient);
+    if (converts) {
+      job.to_convert.push_back(index);
+      co_return RecipientOutcome{};
+    }
+  }
   std::shared_ptr<const directory::Account> account;  // stays empty if the message leaves by its channel
   if (!recipient.account.empty()) {
     auto owner = co_await owner_of(job, index, batch);
@@ -603,6 +625,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t i
   for (Recipient& found : *recipients) {
     if (found.destination_channel == kHoldChannel) co_return held_again("the address still belongs to channel hold");
     found.conversion_tags = recipient.conversion_tags;
+    if (recipient.conversion != Recipient::Conversion::unasked) found.conversion = recipient.conversion;
     follow_notify(found, recipient, true);
   }
   mail::Envelope next = envelope;

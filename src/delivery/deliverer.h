@@ -81,6 +81,9 @@ struct DelivererParts {
   std::function<bool(const mail::Envelope&, const mail::Recipient&)> handed_on_before = {};
   // Tells the sender what has become of recipients (queue::Notifier::tell()); durable on return. None: nobody is told.
   std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string_view, std::vector<mail::RecipientStatus>)> tell = {};
+  // Where messages go that are to be converted before the filters see them, and whether one is, for this recipient. Null, none: nothing is.
+  spool::Deferred* conversion = nullptr;
+  std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts = {};
 };
 
 class Deliverer {
@@ -131,6 +134,7 @@ class Deliverer {
   [[nodiscard]] std::optional<base::WallTime> earlier_death(const Job& job) const;
   bool put_off(Job& job);
   bool hold(Job& job);
+  bool put_to_conversion(Job& job);
   bool keep_discarded(Job& job);
   net::Awaitable<void> remember(const Job& job);
   // Puts entries into the memory of a mailbox directory's account, after who else is writing there. Errors: as AccountMemory has them.

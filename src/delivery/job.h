@@ -34,6 +34,7 @@ struct Deliverer::Job {
   bool unfinished = false;  // leave the record as it is: another attempt must come
   std::vector<std::size_t> put_off;    // recipients for deferred/
   std::vector<std::size_t> held;       // recipients for held/
+  std::vector<std::size_t> to_convert; // recipients for conversion/
   std::vector<std::size_t> to_tell;    // recipients whose mailbox has it, and whose sender wants to know
   std::vector<mail::Recipient> expanded;  // recipients that several addresses took the place of, and whose sender wants to know
   std::vector<std::size_t> discarded;  // recipients for discarded/

@@ -53,6 +53,9 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
     if (recipient.destination_channel == "bitbucket" || recipient.destination_channel == "hold") continue;
     // Members of a list get a message of their own.
     if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) continue;
+    bool converted_first = false;
+    if (converts_) converted_first = co_await converts_(envelope, recipient);
+    if (converted_first) continue;
     FilterSubject subject{envelope, recipient, nullptr};
     if (!recipient.account.empty()) {
       auto account = co_await directory_.account(recipient.account);

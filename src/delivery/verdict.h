@@ -15,6 +15,7 @@
 #include "mail/refusal.h"
 #include "spool/journal.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,12 +36,15 @@ class Verdicts {
       : reader_(reader), directory_(directory), filtering_(store, directory, std::move(script_of)) {}
   // Its own, not the deliverer's: what scripts saw in a message that is then refused has not been delivered.
   [[nodiscard]] Filtering& filtering() { return filtering_; }
+  // Whose filters see the message only after it has been converted has not refused it. None: nothing is converted.
+  void set_converts(std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts) { converts_ = std::move(converts); }
   net::Awaitable<std::vector<mail::Refusal>> refusals(spool::Position position);
 
  private:
   spool::JournalReader& reader_;
   directory::Lookups& directory_;
   Filtering filtering_;
+  std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts_;
 };
 
 // The question is a notice (spool/position.h) of one record, with a socket attached; the answer is one message on that socket.

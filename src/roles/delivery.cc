@@ -9,6 +9,7 @@
 #include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
+#include "policy/conversion.h"
 #include "queue/notification.h"
 #include "policy/channels.h"
 #include "roles/journal_feed.h"
@@ -71,7 +72,7 @@ class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter,
                std::unique_ptr<Submitter> outgoing, spool::EarlierRecords earlier, spool::JournalReader reader,
-               spool::Deferred deferred, spool::Deferred discarded, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices,
+               spool::Deferred deferred, spool::Deferred discarded, spool::Deferred conversion, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices,
                base::Descriptor questions)
       : io_(io),
         child_(start.number),
@@ -82,6 +83,7 @@ class DeliveryRole {
         reader_(std::move(reader)),
         deferred_(std::move(deferred)),
         discarded_(std::move(discarded)),
+        conversion_(std::move(conversion)),
         held_(std::move(held)),
         store_(std::move(store)),
         generations_(std::move(generations)),
@@ -101,7 +103,8 @@ class DeliveryRole {
                     },
                     [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
                       return notifier_.tell(std::move(envelope), message, std::move(statuses));
-                    }},
+                    },
+                    &conversion_, [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); }},
                    deliverer_settings(*start.configuration, start.number)),
         verdicts_(reader_, store_, directory_, script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
@@ -117,6 +120,7 @@ class DeliveryRole {
         return mapped.matched && !mapped.step_limit_exceeded;
       });
     }
+    verdicts_.set_converts([this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); });
     keep_programs(start.configuration->filters.cache_bytes);
   }
 
@@ -202,6 +206,7 @@ class DeliveryRole {
         remove_discarded();
         earlier_.forget_unused(kEarlierKept);
         deferred_.forget_unused(kEarlierKept);
+        conversion_.forget_unused(kEarlierKept);
         next_discarded = base::steady_now() + kDiscardedInterval;
       }
       working_ = false;
@@ -240,6 +245,12 @@ class DeliveryRole {
     co_return answers;
   }
 
+  Awaitable<bool> converts(const mail::Envelope& envelope, const mail::Recipient& recipient) {
+    const policy::Access access = rules_.access();
+    const bool converts = co_await policy::goes_through_conversion(access, envelope.source_channel, recipient.destination_channel, recipient.conversion);
+    co_return converts;
+  }
+
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
     co_return co_await policy::resolve(rules_.access(), std::move(address));
   }
@@ -250,7 +261,7 @@ class DeliveryRole {
   std::unique_ptr<Submitter> submitter_, outgoing_;
   spool::EarlierRecords earlier_;
   spool::JournalReader reader_;
-  spool::Deferred deferred_, discarded_;
+  spool::Deferred deferred_, discarded_, conversion_;
   spool::Held held_;
   store::Store store_;
   directory::Generations generations_;
@@ -287,6 +298,8 @@ int run_delivery(service::Start& start) {
   if (!deferred) return not_started("delivery", deferred.error());
   auto discarded = spool::Deferred::open(base::system_files(), spool, "discarded");
   if (!discarded) return not_started("delivery", discarded.error());
+  auto conversion = spool::Deferred::open(base::system_files(), spool, "conversion");
+  if (!conversion) return not_started("delivery", conversion.error());
   auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return not_started("delivery", held.error());
   auto mail = base::open_directory(start.get("base"), "mail");
@@ -301,7 +314,7 @@ int run_delivery(service::Start& start) {
   if (!questions) return not_started("delivery", {Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*held), std::move(*store), std::move(*generations),
+  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*conversion), std::move(*held), std::move(*store), std::move(*generations),
                     std::move(notices), std::move(questions));
   role.begin(link);
   link.ready();

@@ -3,7 +3,9 @@
 noinst_LIBRARIES += libpostern_roles.a
 libpostern_roles_a_SOURCES = \
   src/roles/asking_users.h src/roles/asking_users.cc \
+  src/roles/conversion.h src/roles/conversion.cc \
   src/roles/directory.h src/roles/directory.cc \
+  src/roles/directory_watch.h src/roles/directory_watch.cc \
   src/roles/journal_feed.h src/roles/journal_feed.cc \
   src/roles/loader.h src/roles/loader.cc \
   src/roles/outside.h src/roles/outside.cc \

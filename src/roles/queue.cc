@@ -7,6 +7,7 @@
 #include "policy/access.h"
 #include "policy/channels.h"
 #include "queue/manager.h"
+#include "roles/directory_watch.h"
 #include "roles/not_started.h"
 #include "roles/outside.h"
 #include "roles/rules_in_force.h"
@@ -14,12 +15,6 @@
 #include "roles/workers_lock.h"
 #include "spool/earlier_records.h"
 #include "spool/held.h"
-
-#include <sys/inotify.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
 
 namespace postern::roles {
 namespace {
@@ -53,13 +48,14 @@ class QueueRole {
         manager_({deferred_, notifier_,
                   [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
                   [this](mail::Envelope envelope, std::string message) { return outgoing_->submit_at(std::move(envelope), std::move(message)); },
-                  [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { catch_up(); }, &policy::is_sent_on,
+                  [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { watch_.catch_up(); }, &policy::is_sent_on,
                   [this](const mail::Envelope& envelope, std::string_view message) { return held_.put(envelope, message, began_); },
                   [this](const std::string& id) { return earlier_.knows(id, began_); },
                   [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return earlier_.has(envelope, recipient.address, began_); }},
                  queue::manager_settings(*start.configuration)),
         wake_(io),
-        watch_(io) {}
+        watch_(io, {[this](const std::string& name) { manager_.appeared(name); }, [this](const std::string& name) { manager_.disappeared(name); },
+                    [this] { scan_due_ = true; }}) {}
 
   void begin(service::ControlLink& link) {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
@@ -83,43 +79,6 @@ class QueueRole {
  private:
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) { co_return co_await policy::resolve(rules_.access(), std::move(address)); }
 
-  // The kernel tells what comes and goes in deferred/, so that nobody has to look through a million names. The watch stands before the scan.
-  void open_watch() {
-    base::Descriptor watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-    // The directory's own name may lead through one that is closed to us.
-    const std::string path = "/proc/self/fd/" + std::to_string(deferred_.descriptor());
-    if (!watch.valid() || ::inotify_add_watch(watch.get(), path.c_str(), IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) < 0) {
-      base::log_event(Severity::warning, "deferred-not-watched", {{"reason", system_error(errno, "inotify").what}});
-      return;
-    }
-    watch_.assign(watch.release());
-    net::run_for_life(io_, listen());
-  }
-
-  Awaitable<void> listen() {
-    for (;;) {
-      co_await watch_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-      catch_up();
-      wake_.cancel();
-    }
-  }
-
-  void catch_up() {
-    if (!watch_.is_open()) return;
-    alignas(inotify_event) std::array<char, 64 * 1024> events;
-    for (;;) {
-      const ssize_t got = ::read(watch_.native_handle(), events.data(), events.size());
-      if (got <= 0) return;
-      for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(got);) {
-        const auto* const event = reinterpret_cast<const inotify_event*>(&events[at]);
-        at += sizeof(inotify_event) + event->len;
-        if ((event->mask & IN_Q_OVERFLOW) != 0) scan_due_ = true;
-        else if (event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0) manager_.appeared(event->name);
-        else if (event->len > 0) manager_.disappeared(event->name);
-      }
-    }
-  }
-
   void scan() {
     const auto began = base::steady_now();
     scan_due_ = false;
@@ -135,7 +94,8 @@ class QueueRole {
   }
 
   Awaitable<void> serve() {
-    open_watch();
+    // The watch stands before the scan.
+    watch_.begin(deferred_.descriptor(), [this] { wake_.cancel(); });
     auto next_scan = base::steady_now();
     while (!finishing_) {
       working_ = true;
@@ -173,7 +133,7 @@ class QueueRole {
   queue::Notifier notifier_;
   queue::Manager manager_;
   asio::steady_timer wake_;
-  asio::posix::stream_descriptor watch_;
+  DirectoryWatch watch_;
   bool scan_due_ = true, finishing_ = false, working_ = false;
 };
 

@@ -49,7 +49,7 @@ postern_compile_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_k
 sbin_PROGRAMS += posternd
 posternd_SOURCES = src/posternd.cc
 posternd_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternd_LDADD = libpostern_roles.a libpostern_resolver.a libpostern_smtp.a libpostern_milter.a libpostern_pop3.a libpostern_managesieve.a libpostern_snmp.a libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_master.a \
+posternd_LDADD = libpostern_roles.a libpostern_conversion.a libpostern_resolver.a libpostern_smtp.a libpostern_milter.a libpostern_pop3.a libpostern_managesieve.a libpostern_snmp.a libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_master.a \
   libpostern_service.a \
   libpostern_gate.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_authentication.a libpostern_store.a libpostern_spool.a libpostern_sieve.a libpostern_mail.a \
   libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "roles/conversion.h"
+
+#include "base/log.h"
+#include "conversion/channel.h"
+#include "directory/client.h"
+#include "net/run_for_life.h"
+#include "policy/access.h"
+#include "roles/directory_watch.h"
+#include "roles/not_started.h"
+#include "roles/outside.h"
+#include "roles/rules_in_force.h"
+#include "roles/submitter.h"
+#include "roles/workers_lock.h"
+
+namespace postern::roles {
+namespace {
+
+namespace asio = net::asio;
+using base::Severity;
+using net::Awaitable;
+
+// Without a watch over the directory it is looked through as often.
+constexpr std::chrono::seconds kScanInterval{5};
+
+conversion::ChannelSettings channel_settings(const conf::Configuration& configuration) {
+  // Nobody else's host is in the way: what must wait here waits as mail for mailboxes does.
+  return {queue::schedule_for_mailboxes(configuration), configuration.conversion.programs, queue::notification_settings(configuration).postmaster};
+}
+
+conversion::Limits limits_of(const conf::Conversion& settings) {
+  return {settings.program_time, settings.program_memory, settings.output_bytes, settings.network};
+}
+
+class ConversionRole {
+ public:
+  ConversionRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::Deferred waiting,
+                 conversion::WorkPlace place, directory::Generations generations)
+      : io_(io),
+        base_(start.take("base")),
+        submitter_(std::move(submitter)),
+        waiting_(std::move(waiting)),
+        place_(std::move(place)),
+        generations_(std::move(generations)),
+        directory_(io, base_.get(), generations_),
+        outside_(io, start, base_.get(), directory_),
+        rules_(start, link, directory_, outside_.questions()),
+        notifier_([this](std::string address) { return resolve(std::move(address)); },
+                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
+                  queue::notification_settings(*start.configuration)),
+        converter_(place_, [this](std::string table, std::string text) { return ask(std::move(table), std::move(text)); }),
+        channel_({io, waiting_, converter_, notifier_,
+                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
+                  [this](std::string address) { return resolve(std::move(address)); }, [this] { wake_.cancel(); }},
+                 channel_settings(*start.configuration)),
+        wake_(io),
+        watch_(io, {[this](const std::string& name) { channel_.appeared(name); }, [this](const std::string& name) { channel_.disappeared(name); },
+                    [this] { scan_due_ = true; }}) {}
+
+  Result<void> use(const conf::Configuration& configuration) {
+    const auto file = conf::conversions(configuration);
+    conversion::Entries entries;
+    if (file) entries = conversion::parse_entries(file->second, file->first);
+    auto set = converter_.set(std::move(entries.list), limits_of(configuration.conversion));
+    if (set) channel_.set_settings(channel_settings(configuration));
+    return set;
+  }
+
+  void begin(service::ControlLink& link) {
+    link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
+      // Without the file this process is about to be told to finish; until then it goes by what it has.
+      if (!conf::conversions(*configuration)) return;
+      notifier_.set_settings(queue::notification_settings(*configuration));
+      if (auto used = use(*configuration); !used) base::log_event(Severity::error, "conversions-not-taken-over", {{"reason", used.error().what}});
+      wake_.cancel();
+    });
+    // What is under way is brought to its end; a program that takes longer than the master waits is killed with this process, and run again later.
+    link.on_finish([this](std::chrono::milliseconds) {
+      finishing_ = true;
+      wake_.cancel();
+    });
+    net::run_for_life(io_, serve());
+  }
+
+  void end() { submitter_->finish(); }
+
+ private:
+  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) { co_return co_await policy::resolve(rules_.access(), std::move(address)); }
+
+  // 'TABLE:text' in the file of conversions.
+  Awaitable<std::optional<std::string>> ask(std::string table, std::string text) {
+    const policy::Access access = rules_.access();
+    const policy::QuestionFacts facts;
+    const mapping::Mapped mapped = co_await policy::ask_table(access.tables(), std::move(table), std::move(text), {}, access.questions(), facts);
+    if (!mapped.matched || mapped.step_limit_exceeded || !mapped.flags.has_either_case('Y')) co_return std::nullopt;
+    co_return mapped.output;
+  }
+
+  Awaitable<void> serve() {
+    watch_.begin(waiting_.descriptor(), [this] { wake_.cancel(); });
+    auto next_scan = base::steady_now();
+    while (!finishing_ || channel_.under_way() > 0) {
+      std::chrono::milliseconds wait = conversion::Channel::kLongestWait;
+      if (!finishing_) {
+        if (base::steady_now() >= next_scan && (scan_due_ || !watch_.is_open())) {
+          auto scanned = channel_.scan();
+          scan_due_ = !scanned;
+          if (!scanned) base::log_event(Severity::error, "deferred-not-listed", {{"reason", scanned.error().what}});
+          next_scan = base::steady_now() + kScanInterval;
+        }
+        wait = channel_.run();
+      }
+      wake_.expires_after(wait);
+      boost::system::error_code ignored;
+      co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    io_.stop();
+  }
+
+  asio::io_context& io_;
+  base::Descriptor base_;
+  std::unique_ptr<Submitter> submitter_;
+  spool::Deferred waiting_;
+  conversion::WorkPlace place_;
+  directory::Generations generations_;
+  directory::Client directory_;
+  Outside outside_;
+  RulesInForce rules_;
+  queue::Notifier notifier_;
+  conversion::Converter converter_;
+  conversion::Channel channel_;
+  asio::steady_timer wake_;
+  DirectoryWatch watch_;
+  bool scan_due_ = true, finishing_ = false;
+};
+
+}  // namespace
+
+int run_conversion(service::Start& start) {
+  asio::io_context io(1);
+  if (auto alone = wait_for_other_workers(start); !alone) return not_started("conversion", alone.error());
+  auto submitter = Submitter::open(start);
+  if (!submitter) return not_started("conversion", submitter.error());
+  const int spool = (*submitter)->spool_directory();
+  auto waiting = spool::Deferred::open(base::system_files(), spool, "conversion");
+  if (!waiting) return not_started("conversion", waiting.error());
+  auto place = conversion::WorkPlace::open(spool);
+  if (!place) return not_started("conversion", place.error());
+  auto generations = directory::Generations::map(start.take("generations"));
+  if (!generations) return not_started("conversion", generations.error());
+  service::ControlLink link(io, start);
+  // One before this may have died between a message's new record and the end of its entry: it comes once more then.
+  (*submitter)->state().note_death();
+  ConversionRole role(io, start, link, std::move(*submitter), std::move(*waiting), std::move(*place), std::move(*generations));
+  if (auto used = role.use(*start.configuration); !used) return not_started("conversion", used.error());
+  role.begin(link);
+  link.ready();
+  io.run();
+  role.end();
+  return 0;
+}
+
+}  // namespace postern::roles
