@@ -37,14 +37,15 @@ constexpr std::chrono::milliseconds kJournalWait{200};
 // Lines of each part of the statistics.
 constexpr std::size_t kMostShown = 20;
 
-enum class State { deferred, held, incoming, outgoing };
-constexpr std::string_view kStates[] = {"deferred", "held", "incoming", "outgoing"};
+enum class State { deferred, held, incoming, outgoing, conversion };
+constexpr std::string_view kStates[] = {"deferred", "held", "incoming", "outgoing", "conversion"};
 
 struct Message {
   State state = State::deferred;
-  std::optional<spool::DeferredEntry> entry;  // of deferred and held
+  std::optional<spool::DeferredEntry> entry;  // of those that have a file of their own
   mail::Envelope envelope;
   std::uint64_t bytes = 0;
+  [[nodiscard]] bool has_time() const { return state == State::deferred || state == State::conversion; }
 };
 
 struct Filter {
@@ -130,24 +131,28 @@ class Spool {
     if (!deferred) return deferred.error();
     auto held = spool::Held::open(base::system_files(), spool->get());
     if (!held) return held.error();
-    return Spool(std::move(*spool), std::move(*deferred), std::move(*held));
+    auto conversion = spool::Deferred::open(base::system_files(), spool->get(), "conversion");
+    if (!conversion) return conversion.error();
+    return Spool(std::move(*spool), std::move(*deferred), std::move(*held), std::move(*conversion));
   }
 
-  // Deferred ones by the time of their next attempt, then held ones, then those in the journals. Trouble with one message is no trouble
+  // Deferred ones by the time of their next attempt, those for the conversion channel likewise, then held ones, then those in the journals. Trouble with one message is no trouble
   // with the others: it is told, and true is returned nevertheless unless nothing could be listed.
   Result<void> each(const Filter& filter, const std::function<bool(Message&)>& visit) {
     const auto wants = [&](State state) { return !filter.state || *filter.state == kStates[static_cast<std::size_t>(state)]; };
-    if (wants(State::deferred)) {
-      auto entries = deferred_.list(SIZE_MAX);
+    for (const State state : {State::deferred, State::conversion}) {
+      if (!wants(state)) continue;
+      const spool::Deferred& waiting = waiting_of(state);
+      auto entries = waiting.list(SIZE_MAX);
       if (!entries) return entries.error();
       for (const auto& entry : *entries) {
         if (!filter.ids.empty() && std::find(filter.ids.begin(), filter.ids.end(), entry.id) == filter.ids.end()) continue;
-        auto head = deferred_.read_head(entry);
+        auto head = waiting.read_head(entry);
         if (!head) {
           complain(head.error());
           continue;
         }
-        Message message{State::deferred, entry, std::move(head->envelope), head->message_bytes};
+        Message message{state, entry, std::move(head->envelope), head->message_bytes};
         if (!visit(message)) return {};
       }
     }
@@ -172,8 +177,8 @@ class Spool {
 
   // The text of a message that each() has found.
   Result<std::string> text(const Message& message) {
-    if (message.state == State::deferred) {
-      auto read = deferred_.read(*message.entry);
+    if (message.has_time()) {
+      auto read = waiting_of(message.state).read(*message.entry);
       if (!read) return read.error();
       return std::move(read->message);
     }
@@ -191,33 +196,34 @@ class Spool {
       return held_.release(*message.entry, action == "bounce");
     }
     const spool::DeferredEntry& entry = *message.entry;
-    auto claim = deferred_.claim(entry);
+    spool::Deferred& waiting = waiting_of(message.state);
+    auto claim = waiting.claim(entry);
     for (int tries = 1; !claim && claim.error().kind == Kind::temporary && tries < kClaimTries; ++tries) {
       std::this_thread::sleep_for(kClaimWait);
-      claim = deferred_.claim(entry);
+      claim = waiting.claim(entry);
     }
     if (!claim) return claim.error();
     // What was said of it while it was being tried counts no more.
-    deferred_.forget_message_order(entry.id);
-    if (action == "remove") return deferred_.remove(entry);
+    if (message.state == State::deferred) waiting.forget_message_order(entry.id);
+    if (action == "remove") return waiting.remove(entry);
     if (action == "retry") {
       if (entry.forced()) return {};
-      auto now = deferred_.reschedule(entry, base::WallTime{});
+      auto now = waiting.reschedule(entry, base::WallTime{});
       if (!now) return now.error();
       return {};
     }
-    auto read = deferred_.read(entry);
+    auto read = waiting.read(entry);
     if (!read) return read.error();
     if (action == "bounce") {
       read->envelope.returned = true;
-      auto put = deferred_.postpone(entry, read->envelope, read->message, base::WallTime{});
+      auto put = waiting.postpone(entry, read->envelope, read->message, base::WallTime{});
       if (!put) return put.error();
       return {};
     }
     read->envelope.held = true;
     read->envelope.held_by = "posternctl queue hold";
     if (auto put = held_.put(read->envelope, read->message, began_); !put) return put.error();
-    return deferred_.remove(entry);
+    return waiting.remove(entry);
   }
 
   // What is to become of a message that is being tried, should it come to wait again.
@@ -253,7 +259,10 @@ class Spool {
   [[nodiscard]] bool trouble() const { return trouble_; }
 
  private:
-  Spool(base::Descriptor spool, spool::Deferred deferred, spool::Held held) : spool_(std::move(spool)), deferred_(std::move(deferred)), held_(std::move(held)) {}
+  Spool(base::Descriptor spool, spool::Deferred deferred, spool::Held held, spool::Deferred conversion)
+      : spool_(std::move(spool)), deferred_(std::move(deferred)), held_(std::move(held)), conversion_(std::move(conversion)) {}
+
+  [[nodiscard]] spool::Deferred& waiting_of(State state) { return state == State::conversion ? conversion_ : deferred_; }
 
   void complain(const Error& error) {
     // Gone meanwhile: somebody has taken it.
@@ -288,6 +297,7 @@ class Spool {
   base::Descriptor spool_;
   spool::Deferred deferred_;
   spool::Held held_;
+  spool::Deferred conversion_;
   const base::WallTime began_ = base::wall_now();
   bool trouble_ = false;
 };
@@ -315,14 +325,14 @@ object to_json(const Message& message) {
              {"priority", envelope.priority},
              {"source_channel", queue_text(envelope.source_channel)},
              {"message_bytes", message.bytes}};
-  if (message.state == State::deferred) out["next_attempt"] = message.entry->forced() ? "now" : base::iso8601(message.entry->next_attempt);
+  if (message.has_time()) out["next_attempt"] = message.entry->forced() ? "now" : base::iso8601(message.entry->next_attempt);
   if (message.state == State::held) out["held_by"] = queue_text(envelope.held_by);
   return out;
 }
 
 std::string when(const Message& message, base::WallTime now) {
   if (message.state == State::held) return "held";
-  if (message.state != State::deferred) return std::string(kStates[static_cast<std::size_t>(message.state)]);
+  if (!message.has_time()) return std::string(kStates[static_cast<std::size_t>(message.state)]);
   if (message.entry->forced() || message.entry->next_attempt <= now) return "now";
   return "in " + short_time(std::chrono::ceil<std::chrono::seconds>(message.entry->next_attempt - now));
 }
@@ -361,7 +371,7 @@ void print_message(const Message& message) {
   print_line("id", queue_text(envelope.id));
   print_line("state", std::string(kStates[static_cast<std::size_t>(message.state)]));
   print_line("received", base::iso8601(envelope.received) + ", " + short_time(age(envelope, now)) + " ago");
-  if (message.state == State::deferred) print_line("next", when(message, now));
+  if (message.has_time()) print_line("next", when(message, now));
   if (message.state == State::held) print_line("held by", queue_text(envelope.held_by));
   print_line("attempts", std::to_string(envelope.attempts));
   print_line("sender", "<" + queue_text(envelope.reverse_path) + ">");
@@ -584,7 +594,7 @@ int run_queue_messages(const Context& context, const std::vector<std::string>& a
       if (!*target) return wrong(std::string(name) + ": expected a time such as 30min, 4h or 2d, found " + queue_text(**text));
     }
   if (filter.state && std::find(std::begin(kStates), std::end(kStates), *filter.state) == std::end(kStates))
-    return wrong("--state: expected deferred, held, incoming or outgoing, found " + queue_text(*filter.state));
+    return wrong("--state: expected deferred, held, incoming, outgoing or conversion, found " + queue_text(*filter.state));
   if (filter.limit && base::number_from<std::size_t>(*filter.limit).value_or(0) == 0) return wrong("--limit: expected a number above 0, found " + queue_text(*filter.limit));
   if (filter.limit && action != "list") return wrong("--limit goes with list");
   if (message && action != "show") return wrong("--message goes with show");
