@@ -11,5 +11,5 @@ dist_man_MANS += doc/man/postern-snmp.8
 dist_man_MANS += doc/man/posternctl-certificate.8 doc/man/posternctl-folder.8
 dist_man_MANS += doc/man/postern-channels.5 doc/man/postern-smtp.8 doc/man/postern-relay.8
 dist_man_MANS += doc/man/sieve.5 doc/man/postern-sieve.1
-dist_man_MANS += doc/man/mappings.5 doc/man/postern-compile.8 doc/man/postern-aliases.5
+dist_man_MANS += doc/man/conversions.5 doc/man/mappings.5 doc/man/postern-compile.8 doc/man/postern-aliases.5
 dist_man_MANS += doc/man/posternd.8 doc/man/posternctl.8 doc/man/postern-log.7
