@@ -364,6 +364,7 @@ void Logins::check_outside(const Login& login, std::optional<Found> found, std::
     if (!*right) return refuse(login, "password");
     (*self)->finish_password(login, found->record.account);
   });
+  wipe(password);  // its own room, which a short one leaves
 }
 
 void Logins::check_password(Login login, std::string password) {

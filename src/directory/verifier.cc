@@ -58,7 +58,8 @@ bool Verifier::submit(std::string password, std::string hash, Done done, std::op
       wipe(password);
       return false;
     }
-    tasks_.push_back(Task{std::move(password), std::move(hash), std::move(done), std::move(upgrade), std::chrono::steady_clock::now() + patience_});
+    tasks_.push_back(Task{{}, std::move(hash), std::move(done), std::move(upgrade), std::chrono::steady_clock::now() + patience_});
+    tasks_.back().password.swap(password);
     wipe(password);  // its own room, which a short one leaves
   }
   wake_.notify_one();

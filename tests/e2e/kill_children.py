@@ -37,6 +37,8 @@ def kill_one(number):
 @case
 def what_was_promised_survives_every_kill():
     print("       seed %d" % options.seed)
+    for account in ACCOUNTS:
+        site.ctl("account", "change", account, "--quota", "1 GiB", "--quota-messages", "1000000")
     load = Load(site, seed=options.seed).start()
     load.wait_accepted(20)
     killed = collections.Counter()
@@ -59,6 +61,15 @@ def replaying_everything_once_more_changes_nothing():
     site.start()
     time.sleep(1)
     site.load.verify()
+
+
+@case
+def the_sums_of_quotas_are_what_is_there():
+    for account in ACCOUNTS:
+        with open(os.path.join(site.account_directory(account), "maildirsize")) as file:
+            lines = [line.split() for line in file.read().splitlines()[1:]]
+        there = [os.path.getsize(path) for path in site.files(account)]
+        equal([sum(int(line[column]) for line in lines) for column in (0, 1)], [sum(there), len(there)], account)
 
 
 @case
