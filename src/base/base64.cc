@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/base64.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -33,7 +34,8 @@ std::string to_base64(std::string_view bytes) {
 std::optional<std::string> from_base64(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
   std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
+  // Never in the string's own room: it may be a password, and moving it on shall leave nothing behind.
+  bytes.reserve(std::max<std::size_t>(32, text.size() / 4 * 3));
   for (std::size_t at = 0; at < text.size(); at += 4) {
     std::uint32_t bits = 0;
     std::size_t digits = 0;

@@ -140,9 +140,14 @@ class GnuSession final : public SaslSession {
       switch (which) {
         // Whether it is right is found out on a helper thread, when the library is done.
         case GSASL_VALIDATE_SIMPLE: {
-          password_ = property(GSASL_PASSWORD);
-          // The library frees its copy as it is. It is memory of its own, and nothing reads it any more.
-          if (const char* const kept = gsasl_property_fast(session_.get(), GSASL_PASSWORD)) ::explicit_bzero(const_cast<char*>(kept), std::strlen(kept));
+          // Never in the string's own room: moving it on shall leave nothing behind.
+          password_.emplace();
+          password_->reserve(32);
+          if (const char* const kept = gsasl_property_fast(session_.get(), GSASL_PASSWORD)) {
+            *password_ += kept;
+            // The library frees its copy as it is. It is memory of its own, and nothing reads it any more.
+            ::explicit_bzero(const_cast<char*>(kept), std::strlen(kept));
+          }
           return GSASL_OK;
         }
         // The certificate was verified; whose it is the caller finds out.

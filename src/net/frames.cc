@@ -6,7 +6,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
+#include <boost/json/serializer.hpp>
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -54,14 +55,27 @@ boost::json::storage_ptr wiping_storage() {
   return &memory;
 }
 
+// Piece by piece through a buffer of ours: the library's own stays on the stack as it is.
 std::string frame(const boost::json::object& message) {
-  std::string text = boost::json::serialize(message);
-  const auto size = static_cast<std::uint32_t>(text.size());
-  std::string out;
-  out.reserve(4 + text.size());
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift);
-  out += text;
-  ::explicit_bzero(text.data(), text.size());
+  boost::json::serializer writer;
+  writer.reset(&message);
+  std::array<char, 4096> piece;
+  std::string out(4, '\0');
+  while (!writer.done()) {
+    const auto part = writer.read(piece.data(), piece.size());
+    // What grows is copied, and would be left behind.
+    if (out.capacity() < out.size() + part.size()) {
+      std::string larger;
+      larger.reserve(std::max(2 * out.size(), out.size() + part.size()));
+      larger.append(out);
+      ::explicit_bzero(out.data(), out.size());
+      out = std::move(larger);
+    }
+    out.append(part.data(), part.size());
+  }
+  ::explicit_bzero(piece.data(), piece.size());
+  const std::size_t size = out.size() - 4;
+  for (std::size_t i = 0; i < 4; ++i) out[i] = static_cast<char>(size >> (24 - 8 * i));
   return out;
 }
 
@@ -178,7 +192,9 @@ std::optional<Error> error_in(const object& answer) {
 std::optional<std::string> text_in(const object& from, std::string_view name) {
   const auto* found = from.if_contains(name);
   if (found == nullptr || !found->is_string()) return std::nullopt;
-  return std::string(found->get_string());
+  const boost::json::string& text = found->get_string();
+  // Made in its place, so that no copy of a secret stays behind.
+  return std::optional<std::string>(std::in_place, text.data(), text.size());
 }
 
 std::optional<std::uint64_t> number_in(const object& from, std::string_view name) {
@@ -209,7 +225,8 @@ std::string to_hex(std::string_view bytes) {
 std::optional<std::string> from_hex(std::string_view text) {
   if (text.size() % 2 != 0) return std::nullopt;
   std::string bytes;
-  bytes.reserve(text.size() / 2);
+  // Never in the string's own room: it may be a password, and moving it on shall leave nothing behind.
+  bytes.reserve(std::max<std::size_t>(32, text.size() / 2));
   for (std::size_t i = 0; i < text.size(); i += 2) {
     unsigned value = 0;
     const auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, value, 16);

@@ -99,8 +99,10 @@ class Session {
           bad("command line too long");
           break;
         case net::Input::Line::complete: {
+          // A command before the login may have a password in it.
           const bool may_be_secret = state_ == State::authorization;
-          co_await obey(may_be_secret ? std::exchange(line, std::string()) : line);
+          co_await carry_out(line);
+          if (may_be_secret) directory::wipe(line);
           break;
         }
       }
@@ -120,13 +122,6 @@ class Session {
     end_reason_ = "login over";
     over_ = true;
     co_return true;
-  }
-
-  // A command before the login may have a password in it.
-  net::Awaitable<void> obey(std::string line) {
-    const bool may_be_secret = state_ == State::authorization;
-    co_await carry_out(line);
-    if (may_be_secret) directory::wipe(line);
   }
 
   net::Awaitable<void> carry_out(std::string_view line) {
@@ -290,7 +285,9 @@ class Session {
     if (!user_) co_return bad("USER comes first");
     const std::string name = *std::exchange(user_, std::nullopt);
     // Everything behind the space is the password, spaces included (RFC 1939 section 7).
-    std::string password(argument);
+    std::string password;
+    password.reserve(argument.size() + 32);  // never in the string's own room: moving it on shall leave nothing behind
+    password += argument;
     policy::LoginFacts login = login_facts("USER");
     auto answer = co_await services_.directory().verify(name, std::move(password), login.service, info_.remote.address);
     directory::wipe(password);

@@ -295,12 +295,12 @@ def what_one_client_sends_hurts_no_other():
 
 
 def memory_of(pid):
-    """All that a process may write to."""
+    """All that a process may write to, and that no other process sees."""
     with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
         for line in maps:
-            place, rights, _ = line.split(None, 2)
+            place, rights = line.split(None, 2)[:2]
             begin, end = (int(part, 16) for part in place.split("-"))
-            if not rights.startswith("rw") or "[v" in line:
+            if rights != "rw-p":
                 continue
             try:
                 memory.seek(begin)
@@ -309,32 +309,44 @@ def memory_of(pid):
                 continue
 
 
+def try_everywhere(name, password):
+    good = site.accounts[name] == password
+    with Smtp(site.smtp) as session, Pop3(site.pop3, "127.0.0.1") as reader:
+        session.hello()
+        session.command("AUTH PLAIN " + plain(name, password), 235 if good else 535)
+        if not good:
+            session.command("AUTH LOGIN", 334)
+            session.command(encoded(name), 334)
+            session.command(encoded(password), 535)
+            session.command("AUTH PLAIN", 334)
+            session.command(plain(name, password), 535)
+        reader.line()
+        reader.command("USER " + name)
+        reader.command("PASS " + password)
+        if not good:
+            reader.command("AUTH PLAIN " + plain(name, password))
+
+
 @case
 def passwords_are_in_no_memory_afterwards():
     if os.geteuid() != 0:
         raise Skip("only root reads the memory of other processes")
-    # Short ones stand in other places than long ones.
-    for name, password in ((NAME, PASSWORD), ("bert@example.com", site.accounts["bert@example.com"]), (NAME, "wrong but " + "long " * 20), (NAME, "wrong&short")):
-        good = site.accounts[name] == password
-        with Smtp(site.smtp) as session, Pop3(site.pop3, "127.0.0.1") as reader:
-            session.hello()
-            session.command("AUTH PLAIN " + plain(name, password), 235 if good else 535)
-            if not good:
-                session.command("AUTH LOGIN", 334)
-                session.command(encoded(name), 334)
-                session.command(encoded(password), 535)
-                session.command("AUTH PLAIN", 334)
-                session.command(plain(name, password), 535)
-            reader.line()
-            reader.command("USER " + name)
-            reader.command("PASS " + password)
-            if not good:
-                reader.command("AUTH PLAIN " + plain(name, password))
-        forms = [form for text in (password.encode(), ("\0%s\0%s" % (name, password)).encode()) for form in (text, base64.b64encode(text), text.hex().encode())]
+    if slow_build() > 1:
+        raise Skip("sanitized processes have more memory than one can look at")
+    # New processes, so that what is done for the first time is looked at too. Short passwords stand in other places than long ones.
+    site.server.stop()
+    site.start()
+    for logins in ([(NAME, PASSWORD)], [("bert@example.com", site.accounts["bert@example.com"]), (NAME, "wrong but " + "long " * 20), (NAME, "wrong&short"), (NAME, "w&sh0rt")]):
+        forms = {}
+        for name, password in logins:
+            try_everywhere(name, password)
+            for text in (password.encode(), ("\0%s\0%s" % (name, password)).encode()):
+                for how, form in (("as it is", text), ("base64", base64.b64encode(text)), ("hexadecimal", text.hex().encode())):
+                    forms[form] = "%s, a password of %d bytes" % (how, len(password))
         # How many bytes of what, and where: never the password.
-        found = [(role, place, forms.index(form)) for role in ("smtp", "pop3", "directory") for pid in site.server.children(role)
-                 for place, bytes_there in memory_of(pid) for form in forms if form in bytes_there]
-        equal(found, [], "%s password of %s" % ("right" if good else "wrong", name))
+        found = [(role, place, what) for role in ("smtp", "pop3", "directory") for pid in site.server.children(role)
+                 for place, there in memory_of(pid) for form, what in forms.items() if form in there]
+        equal(found, [], "places")
 
 
 @case
