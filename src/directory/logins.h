@@ -64,6 +64,7 @@ class Logins {
     bool sasl = false;  // answered in the form of an exchange
     std::string service, name, authorization;
     bool wants_handle = false;
+    std::chrono::steady_clock::time_point began{};  // the check of a password
   };
   struct Exchange {
     std::weak_ptr<net::FramePeer> peer;
@@ -118,10 +119,13 @@ class Logins {
   static bool is_own(const std::string& name, const std::string& authorization);
   void accept(const Login& login, const Account& account);
   static void refuse(const Login& login, std::string_view reason);
+  // The same, but not before a check of ours would have come to an end.
+  void refuse_later(const Login& login, std::string_view reason);
   static void fail(const Peer& peer, std::uint64_t id, std::string text);
   static void send(const Peer& peer, std::uint64_t id, boost::json::object answer);
   void drop_stale();
 
+  net::asio::io_context& io_;
   Database& database_;
   Outside& outside_;
   Handles& handles_;
