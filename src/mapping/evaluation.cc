@@ -146,6 +146,17 @@ std::string escaped_for_filter(std::string_view text) {
   return out;
 }
 
+// What a URL takes apart by itself must not come out of a field: a mail address may have "%2a" in it.
+std::string escaped_for_url(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '%') out += "%25";
+    else if (c == '?') out += "%3f";
+    else out += c;
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Evaluation::Machine {
@@ -401,7 +412,8 @@ struct Evaluation::Machine {
     if (frame.out.size() > kMaxTextBytes) entry_done(false, "the text grew past " + std::to_string(kMaxTextBytes) + " bytes");
   }
 
-  std::string argument(const Frame& frame, CodeReader& in, bool escape = false) const {
+  // Those of a URL are escaped, after `$=` also for a search filter.
+  std::string argument(const Frame& frame, CodeReader& in, bool url = false) const {
     CodeReader inner(in.text());
     std::string out;
     while (!inner.at_end()) {
@@ -409,8 +421,8 @@ struct Evaluation::Machine {
         case TemplateOp::text: out += inner.text(); break;
         case TemplateOp::field: {
           const std::string_view text = field(frame, inner.u8());
-          if (escape) out += escaped_for_filter(text);
-          else out += text;
+          if (!url) out += text;
+          else out += frame.ldap ? escaped_for_url(escaped_for_filter(text)) : escaped_for_url(text);
           break;
         }
         default: return out;
@@ -495,7 +507,7 @@ struct Evaluation::Machine {
         case TemplateOp::url:
           question = {};
           question.kind = Question::Kind::url;
-          question.argument = argument(frame, in, frame.ldap);
+          question.argument = argument(frame, in, true);
           if (question.argument.size() > kMaxUrlBytes) return entry_done(false, "URL longer than " + std::to_string(kMaxUrlBytes) + " bytes");
           return ask(frame, in);
         case TemplateOp::sequence: {

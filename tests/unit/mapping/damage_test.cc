@@ -147,6 +147,10 @@ class DamageTest : public CppUnit::TestFixture {
     Evaluation url(tables, "U", "(a*b)", {});
     CPPUNIT_ASSERT(url.run() == Evaluation::State::asks);
     CPPUNIT_ASSERT_EQUAL(std::string("ldap:///dc=x?mail?sub?(uid=a\\2ab)"), url.question().argument);
+    // What a URL would decode, or cut at, must stay text: a local part may hold it.
+    Evaluation encoded(tables, "U", "(a%2a?sub)", {});
+    CPPUNIT_ASSERT(encoded.run() == Evaluation::State::asks);
+    CPPUNIT_ASSERT_EQUAL(std::string("ldap:///dc=x?mail?sub?(uid=a%252a%3fsub)"), encoded.question().argument);
     Evaluation sequence(tables, "S", "x", {});
     CPPUNIT_ASSERT(sequence.run() == Evaluation::State::asks);
     CPPUNIT_ASSERT(sequence.question().kind == Question::Kind::sequence);

@@ -221,8 +221,14 @@ class Reference {
     return out;
   }
 
+  static std::string in_url(const std::string& text) {
+    std::string out;
+    for (const char c : text) out += c == '%' ? "%25" : c == '?' ? "%3f" : std::string(1, c);
+    return out;
+  }
+
   // Fields and quoted characters of an argument.
-  static std::string filled(const std::string& text, const std::vector<std::string>& fields, bool escape = false) {
+  static std::string filled(const std::string& text, const std::vector<std::string>& fields, bool escape = false, bool url = false) {
     std::string out;
     for (std::size_t k = 0; k < text.size(); ++k) {
       if (text[k] != '$') {
@@ -231,7 +237,11 @@ class Reference {
       }
       const char c = text[++k];
       if (std::isdigit(static_cast<unsigned char>(c)) == 0) out += c;
-      else out += escape ? escaped(fields[static_cast<std::size_t>(c - '0')]) : fields[static_cast<std::size_t>(c - '0')];
+      else {
+        const std::string& field = fields[static_cast<std::size_t>(c - '0')];
+        const std::string shown = escape ? escaped(field) : field;
+        out += url ? in_url(shown) : shown;
+      }
     }
     return out;
   }
@@ -320,7 +330,7 @@ class Reference {
         if (part[0].rfind("postern:", 0) == 0) part = {"postern", part[0].substr(8), part[1]};
         if (!asked('[', {filled(part[0], fields), filled(part[1], fields), filled(part[2], fields)})) return false;
       } else if (c == ']') {
-        if (!asked(']', {filled(enclosed(e, i, '['), fields, filter)})) return false;
+        if (!asked(']', {filled(enclosed(e, i, '['), fields, filter, true)})) return false;
       } else if (c == '#') {
         const auto part = parts(enclosed(e, i, '#'), '|', 4);
         if (!asked('#', {filled(part[0], fields)})) return false;
