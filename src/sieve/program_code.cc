@@ -80,6 +80,7 @@ class Verifier {
 
  private:
   using Operation = Instruction::Operation;
+  static constexpr std::size_t kNoTarget = SIZE_MAX;
   struct Open {
     std::uint32_t step = 0;
     std::size_t begin = 0, leave = 0;
@@ -117,7 +118,8 @@ class Verifier {
           if (open_.empty() || open_.back().step != instruction.argument || at + 2 != open_.back().leave || code[at + 1].operation != Operation::jump_if_true ||
               code[at + 1].argument != open_.back().begin)
             return false;
-          depths_[++at - first] = open_.size();
+          // The jump back: whoever came to it without the step in front would go round for ever and spend nothing.
+          depths_[++at - first] = kNoTarget;
           break;
         case Operation::leave:
           if (open_.empty() || open_.back().leave != at) return false;

@@ -2,8 +2,10 @@
 // What is not in the tables of the other tests, which run every program after it was bytes: bytes that are damaged, keys.
 #include "sieve/program_code.h"
 
+#include "sieve/program.h"
 #include "support.h"
 
+#include <algorithm>
 #include <cppunit/extensions/HelperMacros.h>
 
 namespace {
@@ -47,6 +49,7 @@ class ProgramCodeTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(ProgramCodeTest);
   CPPUNIT_TEST(damaged_bytes_give_no_program_or_one_that_runs);
   CPPUNIT_TEST(cut_bytes_give_no_program);
+  CPPUNIT_TEST(no_jump_leads_behind_the_end_of_a_loop);
   CPPUNIT_TEST(lists_that_are_gone_give_no_program);
   CPPUNIT_TEST(keys_tell_scripts_limits_and_rights_apart);
   CPPUNIT_TEST_SUITE_END();
@@ -82,6 +85,22 @@ class ProgramCodeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(decode_program(good, options()) != nullptr);
     for (std::size_t size = 0; size < good.size(); ++size) CPPUNIT_ASSERT(decode_program(std::string_view(good).substr(0, size), options()) == nullptr);
     CPPUNIT_ASSERT(decode_program(good + '\0', options()) == nullptr);
+  }
+
+  // It would go round between the two jumps, and spend nothing.
+  void no_jump_leads_behind_the_end_of_a_loop() {
+    const Compiled compiled = compile("require [\"foreverypart\", \"mime\"]; foreverypart { if header :is \"a\" \"b\" { keep; } }");
+    const auto& code = compiled.program->instructions;
+    std::string bytes = *encode_program(*compiled.program);
+    const auto again = static_cast<std::size_t>(std::find_if(code.begin(), code.end(), [](const Instruction& one) { return one.operation == Instruction::Operation::again; }) - code.begin());
+    const auto jump = static_cast<std::size_t>(std::find_if(code.begin(), code.end(), [&](const Instruction& one) { return one.operation == Instruction::Operation::jump; }) - code.begin());
+    CPPUNIT_ASSERT(jump < again && code[jump].argument == again && code.size() < 128);
+    // The code stands at the end, a byte for each operation and argument.
+    char& target = bytes[bytes.size() - 2 * (code.size() - jump) + 1];
+    CPPUNIT_ASSERT_EQUAL(static_cast<char>(again), target);
+    CPPUNIT_ASSERT(decode_program(bytes, {}) != nullptr);
+    target = static_cast<char>(again + 1);
+    CPPUNIT_ASSERT(decode_program(bytes, {}) == nullptr);
   }
 
   void lists_that_are_gone_give_no_program() {
