@@ -322,7 +322,7 @@ void Compiler::block(std::span<const Node> commands, bool top_level) {
       block(node.block, false);
       --depth_;
     } else if (node.name == "stop") {
-      no_arguments(node, false, false);
+      no_arguments(node);
       emit(Instruction::Operation::stop);
     } else {
       command(node);
@@ -331,14 +331,13 @@ void Compiler::block(std::span<const Node> commands, bool top_level) {
   }
 }
 
-void Compiler::no_arguments(const Node& node, bool block_allowed, bool test_allowed) {
+void Compiler::no_arguments(const Node& node) {
   if (!node.arguments.empty()) error(node.arguments.front().place, "\"" + node.name + "\" takes no arguments");
-  if (!test_allowed && (!node.tests.empty() || node.test_list)) error(node.place, "\"" + node.name + "\" takes no test");
-  if (!block_allowed && node.has_block) error(node.place, "\"" + node.name + "\" takes no block; expected ';'");
+  if (!node.tests.empty() || node.test_list) error(node.place, "\"" + node.name + "\" takes no test");
+  if (node.has_block) error(node.place, "\"" + node.name + "\" takes no block; expected ';'");
 }
 
 void Compiler::require(const Node& command) {
-  if (!command.tests.empty() || command.test_list) error(command.place, "\"require\" takes no test");
   if (command.has_block) error(command.place, "\"require\" takes no block; expected ';'");
   if (command.arguments.size() != 1 || !fits(command.arguments.front(), Form::strings)) {
     error(command.place, "\"require\" takes one string or list of strings");
@@ -457,7 +456,6 @@ void Compiler::command(const Node& node) {
     }
     return;
   }
-  if (!node.tests.empty() || node.test_list) error(node.tests.empty() ? node.place : node.tests.front().place, in_quotes(node.name) + " takes no test (is a ';' missing?)");
   if (node.has_block && !definition->has_block) error(node.place, in_quotes(node.name) + " takes no block; expected ';'");
   if (!node.has_block && definition->has_block) error(node.place, in_quotes(node.name) + " needs a block");
   Arguments arguments;
@@ -511,7 +509,7 @@ std::optional<bool> Compiler::test(const Node& node) {
     return known;
   }
   if (node.name == "true" || node.name == "false") {
-    no_arguments(node, true, false);
+    no_arguments(node);
     return constant_test(node.name == "true");
   }
   std::string_view capability;
@@ -744,7 +742,7 @@ Text Compiler::text(const StringItem& item) {
       const auto found = options().constants.find(base::lower(name));
       if (found != options().constants.end()) literal += found->second;
     } else if (closed && !base::is_digit(name.front()) && name.front() != '.' && name.back() != '.') {
-      error(item.place, "unknown namespace in \"${" + std::string(name) + "}\"");
+      error(item.place, "unknown namespace in \"${" + base::printable(name, 80) + "}\"");
       literal.append("${").append(name).append("}");
     } else {
       literal += "${";
@@ -839,6 +837,12 @@ std::optional<std::string> redirect_address(std::string_view text) {
   const auto mailbox = mail::parse_mailbox(mail::quoted_local_part(only.local_part) + "@" + only.domain);
   if (!mailbox) return std::nullopt;
   return mailbox->to_string();
+}
+
+std::optional<std::string> problem_with_sender(std::string_view from) {
+  const mail::AddressList list = mail::parse_address_list(from);
+  if (!list.grouped && !list.cut && list.addresses.size() == 1 && list.addresses.front().valid) return std::nullopt;
+  return "\"" + base::printable(from, 80) + "\" is not one mail address";
 }
 
 std::optional<std::string> mailbox_name(std::string_view text, std::string_view separators, std::string& problem) {

@@ -149,7 +149,7 @@ class Compiler {
   std::uint32_t emit(Instruction::Operation operation, std::uint32_t argument = 0);
   std::optional<std::uint32_t> emit_step(std::unique_ptr<Step> step, const Node& node, Instruction::Operation operation = Instruction::Operation::step);
   [[nodiscard]] std::uint32_t here() const { return static_cast<std::uint32_t>(code_.size()); }
-  void no_arguments(const Node& node, bool block_allowed, bool test_allowed);
+  void no_arguments(const Node& node);
   void set_target(std::uint32_t jump) { code_[jump].argument = here(); }
 
   Builder& builder_;
@@ -170,6 +170,8 @@ class Compiler {
 // Checks shared by several extensions.
 // The one address of `text` in canonical form; nothing if there is none, or more than one, or a group.
 std::optional<std::string> redirect_address(std::string_view text);
+// Why `from` can't stand in a From field; nothing if it is one address, perhaps with a name.
+std::optional<std::string> problem_with_sender(std::string_view from);
 // A mailbox name in the form that actions carry, from one whose parts stand between any of `separators`; an error text if it is none.
 std::optional<std::string> mailbox_name(std::string_view text, std::string_view separators, std::string& problem);
 

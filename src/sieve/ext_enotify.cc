@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // enotify (RFC 5435) with the method mailto (RFC 5436): notify, valid_notify_method, notify_method_capability, and :encodeurl of set.
 #include "base/text.h"
-#include "mail/address.h"
 #include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/filing.h"
@@ -28,12 +27,6 @@ std::optional<std::pair<std::string, std::string>> option_from(std::string_view 
   if (!base::is_alpha(name.front()) && !base::is_digit(name.front())) return std::nullopt;
   if (!std::all_of(name.begin(), name.end(), name_character) || std::any_of(value.begin(), value.end(), base::is_control)) return std::nullopt;
   return std::pair(std::string(name), std::string(value));
-}
-
-std::optional<std::string> problem_with_sender(std::string_view from) {
-  const mail::AddressList list = mail::parse_address_list(from);
-  if (!list.grouped && !list.cut && list.addresses.size() == 1 && list.addresses.front().valid) return std::nullopt;
-  return "\"" + base::printable(from, 80) + "\" is not one mail address";
 }
 
 class Notify : public Step {

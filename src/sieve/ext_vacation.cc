@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // vacation (RFC 5230) and vacation-seconds (RFC 6131). Here the wish only; whether a reply is due, and its text, is replies.cc.
 #include "base/text.h"
-#include "mail/address.h"
+#include "mail/header.h"
 #include "sieve/archive.h"
 #include "sieve/compiler.h"
 #include "sieve/digest.h"
@@ -14,12 +14,6 @@
 namespace postern::sieve {
 
 namespace {
-
-std::optional<std::string> problem_with_sender(std::string_view from) {
-  const mail::AddressList list = mail::parse_address_list(from);
-  if (!list.grouped && !list.cut && list.addresses.size() == 1 && list.addresses.front().valid) return std::nullopt;
-  return "\"" + base::printable(from, 80) + "\" is not one mail address";
-}
 
 // What goes into a reply must be text; a MIME entity is ASCII, since nothing says how else it would travel.
 std::optional<std::string> problem_with_reason(std::string_view reason, bool mime) {

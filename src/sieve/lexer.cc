@@ -2,6 +2,7 @@
 #include "sieve/lexer.h"
 
 #include "base/text.h"
+#include "mail/charset.h"
 
 #include <algorithm>
 #include <limits>
@@ -17,13 +18,19 @@ bool continues_identifier(char c) { return begins_identifier(c) || base::is_digi
 
 }  // namespace
 
+std::string readable(std::string text) {
+  if (base::is_utf8(text)) return text;
+  auto mended = mail::to_utf8(text, "utf-8");
+  return mended ? std::move(*mended) : "the text is not valid UTF-8";
+}
+
 void Mistakes::error(Place place, std::string text) {
   ++errors_;
-  if (errors_ <= most_) list_.push_back({place.line, place.column, std::move(text), false});
+  if (errors_ <= most_) list_.push_back({place.line, place.column, readable(std::move(text)), false});
 }
 
 void Mistakes::warning(Place place, std::string text) {
-  if (list_.size() < 2 * most_) list_.push_back({place.line, place.column, std::move(text), true});
+  if (list_.size() < 2 * most_) list_.push_back({place.line, place.column, readable(std::move(text)), true});
 }
 
 std::vector<Mistake> Mistakes::take() {

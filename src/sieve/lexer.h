@@ -10,6 +10,10 @@
 
 namespace postern::sieve {
 
+// Text of a message about a script, which quotes parts of strings: they may be cut inside of a character, and ${hex:} makes any bytes. What is no
+// UTF-8 becomes U+FFFD.
+std::string readable(std::string text);
+
 // Collects mistakes up to the limit; the further ones are only counted.
 class Mistakes {
  public:

@@ -40,7 +40,8 @@ class Parser {
   }
 
   void command(std::vector<Node>& commands, std::size_t depth) {
-    if (mistakes_.full()) return give_up(token_.place, "too many mistakes");
+    // Counted, not shown: the list ends with how many more there are.
+    if (mistakes_.full()) return give_up(token_.place, {});
     if (++count_ > limits_.commands) return give_up(token_.place, "script has more than " + std::to_string(limits_.commands) + " commands and tests");
     if (token_.kind != Token::Kind::identifier) {
       mistakes_.error(token_.place, "expected a command, found " + shown(token_));

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "sieve/archive.h"
 #include "sieve/interpreter.h"
+#include "sieve/lexer.h"
 
 #include <ctime>
 
@@ -131,13 +132,14 @@ bool Run::take_memory(std::size_t bytes) {
 
 void Run::fail(std::string text) {
   if (failed()) return;
+  text = readable(std::move(text));
   outcome_.error = current_ != nullptr ? RuntimeError{current_->place.line, current_->place.column, std::move(text), program_.units[frames_.back().unit].name}
                                        : RuntimeError{0, 0, std::move(text), {}};
 }
 
 void Run::note(const std::string& text) {
-  if (current_ != nullptr) host_.note(current_->place.line, current_->place.column, text);
-  else host_.note(0, 0, text);
+  if (current_ != nullptr) host_.note(current_->place.line, current_->place.column, readable(text));
+  else host_.note(0, 0, readable(text));
 }
 
 void Run::act(Action action) {

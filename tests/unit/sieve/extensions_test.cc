@@ -68,7 +68,7 @@ class ExtensionsTest : public CppUnit::TestFixture {
         {"fileinto \"${hex: 24 7B}hex: 41}\";", "fileinto \"${hex: 41}\""},
         {"fileinto \"${unicode: D800}\";", "mistake: 1:53 ${unicode:} names a character that does not exist"},
         {"fileinto \"${unicode: 110000}\";", "mistake: 1:53 ${unicode:} names a character that does not exist"},
-        {"fileinto \"${hex: FF}\";", "mistake: 1:53 mailbox name \"\xff\" is not valid UTF-8"},
+        {"fileinto \"${hex: FF}\";", "mistake: 1:53 mailbox name \"\xef\xbf\xbd\" is not valid UTF-8"},
     };
     std::size_t wrong = 0;
     std::string report;

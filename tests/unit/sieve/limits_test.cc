@@ -39,12 +39,20 @@ class LimitsTest : public CppUnit::TestFixture {
         {"string_bytes", &CompileLimits::string_bytes, [](std::size_t n) { return "require \"reject\"; reject \"" + std::string(n, 'x') + "\";"; }},
         {"commands", &CompileLimits::commands, [](std::size_t n) { return repeated(n, [](std::size_t) { return "keep;"; }); }},
         {"nesting of blocks", &CompileLimits::nesting, [](std::size_t n) { return repeated(n, [](std::size_t) { return "if true {"; }) + repeated(n, [](std::size_t) { return "}"; }); }},
+        {"nesting of tests", &CompileLimits::nesting, [](std::size_t n) { return "if " + repeated(n - 1, [](std::size_t) { return "not "; }) + "true {}"; }},
+        {"arguments", &CompileLimits::arguments,
+         [](std::size_t n) { return std::string("require \"index\"; if header ") + (n < 6 ? ":index 1 :is" : n == 6 ? ":index 1 :comparator \"i;octet\"" : ":index 1 :comparator \"i;octet\" :is") + " \"a\" \"b\" {}"; }},
+        {"variable_name_bytes", &CompileLimits::variable_name_bytes, [](std::size_t n) { return "require \"variables\"; set \"" + std::string(n, 'v') + "\" \"\";"; }},
+        {"script_name_bytes", &CompileLimits::script_name_bytes, [](std::size_t n) { return "require \"include\"; include \"" + std::string(n, 's') + "\";"; }},
+        {"loop_nesting", &CompileLimits::loop_nesting,
+         [](std::size_t n) { return "require [\"foreverypart\", \"mime\"];" + repeated(n, [](std::size_t) { return "foreverypart {"; }) + repeated(n, [](std::size_t) { return "}"; }); }},
         {"list_items", &CompileLimits::list_items, [](std::size_t n) { return "if exists [" + repeated(n, [](std::size_t i) { return std::string(i == 0 ? "" : ", ") + "\"a\""; }) + "] {}"; }},
         {"variables", &CompileLimits::variables, [](std::size_t n) { return "require \"variables\";" + repeated(n, [](std::size_t i) { return "set \"v" + std::to_string(i) + "\" \"\";"; }); }},
     };
     for (const auto& row : rows) {
       CompileOptions options;
       options.limits.*row.limit = kLimit;
+      options.script = [](ScriptPlace, const std::string&) { return std::string(); };
       for (const std::size_t measure : {kLimit - 1, kLimit, kLimit + 1}) {
         // Only the one limit is small.
         const std::string script = row.script(measure);

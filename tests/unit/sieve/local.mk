@@ -10,6 +10,7 @@ tests_unit_sieve_sieve_test_SOURCES = tests/unit/main.cc \
   tests/unit/sieve/levels_test.cc \
   tests/unit/sieve/limits_test.cc \
   tests/unit/sieve/lint_test.cc \
+  tests/unit/sieve/mistakes_test.cc \
   tests/unit/sieve/program_code_test.cc \
   tests/unit/sieve/replies_test.cc \
   tests/unit/sieve/templates_test.cc \
