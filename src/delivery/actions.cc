@@ -266,7 +266,8 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   if (!added) return added.error();
   if (made) give_use(account, filing.folder == "INBOX" ? "" : filing.folder, filing.special_use);
   job.left_traces = true;
-  ++job.files;
+  // A copy of a reply is not the message.
+  if (filing.id.empty()) ++job.files;
   ++counters_.filed;
   if (base::log_enabled(Severity::info))
     job.delivered.push_back({{"id", filing.id.empty() ? envelope.id : filing.id},
@@ -363,14 +364,19 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[progress.index];
   const mail::MessageView& message = job.message();
+  // What is not sent on is no failure, but stores nothing either (hardening.md 2).
+  const auto suppress = [&](std::string_view reason) {
+    progress.suppressed = true;
+    base::log_event(Severity::info, "redirect-suppressed", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", action.target}, {"reason", reason}});
+    return Result<void>();
+  };
   std::vector<std::size_t> fields;
   message.find("Received", fields);
-  if (fields.size() > settings_.received_fields) co_return Error{Kind::permanent, "the message has been on its way too long"};
+  if (fields.size() > settings_.received_fields) co_return suppress("the message has been on its way too long");
   for (const std::string_view name : {kDeliveredTo, kRedirectedBefore}) {
     message.find(name, fields);
     for (const std::size_t field : fields)
-      if (base::equal_ignoring_case(message.value(field), recipient.address))
-        co_return Error{Kind::permanent, "the message has been redirected by this address before"};
+      if (base::equal_ignoring_case(message.value(field), recipient.address)) co_return suppress("the message has been redirected by this address before");
   }
 
   std::string key;
@@ -378,11 +384,7 @@ Awaitable<Result<void>> Deliverer::redirect(Job& job, Progress& progress, std::s
   if (const auto id = message.first("Message-ID"); id && progress.account) {
     key = sieve::digest({"redirect", *id, action.target});
     auto earlier = memory_of(parts_.store, progress.account->mailbox_directory, settings_.filters).find(Memory::Kind::redirect, key, now, envelope.id);
-    if (earlier && earlier->has_value()) {
-      progress.suppressed = true;
-      base::log_event(Severity::info, "redirect-suppressed", {{"id", envelope.id}, {"recipient", recipient.address}, {"to", action.target}, {"earlier", (*earlier)->by}});
-      co_return Result<void>();
-    }
+    if (earlier && earlier->has_value()) co_return suppress("it went there as message " + (*earlier)->by);
   }
   auto recipients = co_await parts_.resolve(action.target);
   if (!recipients) co_return recipients.error();
@@ -549,13 +551,14 @@ sieve::Moment Deliverer::moment(const Job& job, std::size_t index, std::size_t a
 }
 
 Awaitable<void> Deliverer::tell_owners(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account, const std::vector<sieve::LevelError>& errors) {
-  if (settings_.mistake_notice.count() == 0 || !account) co_return;
+  if (settings_.mistake_notice.count() == 0) co_return;
   const mail::Envelope& envelope = job.record->envelope;
   static const sieve::Decision nothing;
   for (std::size_t i = 0; i < errors.size(); ++i) {
     const sieve::LevelError& error = errors[i];
-    const std::string owner = error.level == sieve::Level::user ? account->name : postmaster_of(account->name);
-    const std::string directory = error.level == sieve::Level::user ? account->mailbox_directory : directory::mailbox_directory_for(owner);
+    // Those of channels and of the server fail for mail that leaves, too.
+    const std::string owner = !account ? "postmaster@" + settings_.filters.host_name : error.level == sieve::Level::user ? account->name : postmaster_of(account->name);
+    const std::string directory = account && error.level == sieve::Level::user ? account->mailbox_directory : directory::mailbox_directory_for(owner);
     const std::string key = sieve::digest({"mistake", sieve::to_string(error.level), error.script});
     const auto memory = memory_of(parts_.store, directory, settings_.filters);
     const base::WallTime now = base::wall_now();

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/filtering.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "delivery/filter_host.h"
+#include "sieve/digest.h"
 
 #include <algorithm>
 
 namespace postern::delivery {
 namespace {
+
+constexpr std::chrono::hours kExcessTime{24};
+// Accounts with such scripts that are known at a time.
+constexpr std::size_t kMostExcesses = 10'000;
 
 const FilterText* filter_for(const std::vector<std::pair<std::string, FilterText>>& filters, const std::string& channel) {
   for (const auto& [filter_channel, text] : filters)
@@ -21,6 +27,8 @@ void Filtering::set_settings(FilterSettings settings) {
   settings_ = std::move(settings);
   scripts_.set_options(settings_.compile);
   lists_.set_lists(settings_.lists);
+  // Limits may be others now.
+  excesses_.clear();
 }
 
 net::Awaitable<Result<void>> add_script(Scripts& compiled, std::vector<sieve::LevelScript>& scripts, sieve::Level level, std::string name, const std::string& source, std::string account,
@@ -58,7 +66,12 @@ net::Awaitable<Result<std::vector<sieve::LevelScript>>> Filtering::scripts(Filte
     auto domain = co_await directory_.domain(name.substr(name.rfind('@') + 1));
     if (!domain) co_return domain.error();
     add(sieve::Level::server_before, settings_.server_before);
-    if (!subject.account->filter.empty()) {
+    const auto excess = excesses_.empty() || subject.account->filter.empty() ? excesses_.end() : excesses_.find(excess_key(*subject.account));
+    if (excess != excesses_.end() && excess->second.until > base::wall_now()) {
+      scripts.push_back({sieve::Level::user, "filter of " + name + " (left out)", nullptr,
+                         "the script used up its steps, time or memory " + std::to_string(excess->second.times) + " times within a day and is not run until " +
+                             base::iso8601(excess->second.until)});
+    } else if (!subject.account->filter.empty()) {
       std::string shown = "filter of " + name;
       auto added = co_await add_script(scripts_, scripts, sieve::Level::user, std::move(shown), subject.account->filter, name, script_of_);
       if (!added) co_return added.error();
@@ -88,8 +101,24 @@ sieve::Decision Filtering::decide(std::span<const sieve::LevelScript> scripts, c
   sieve::Decision decision = sieve::decide(scripts, message, envelope_view(subject), host, settings_.compile.run_limits, levels);
   if (subject.account)
     for (const sieve::Remembered& one : decision.remember) seen_.insert_or_assign({subject.account->mailbox_directory, one.key}, subject.envelope.id);
+  for (const sieve::LevelError& error : decision.errors)
+    if (error.over_limit && error.level == sieve::Level::user && subject.account) note_excess(*subject.account);
   if (subject.envelope.no_vacation) std::erase_if(decision.actions, [](const sieve::Action& action) { return action.kind == sieve::Action::Kind::vacation; });
   return decision;
+}
+
+std::string Filtering::excess_key(const directory::Account& account) { return sieve::digest({account.name, account.filter}); }
+
+void Filtering::note_excess(const directory::Account& account) {
+  if (settings_.excesses == 0) return;
+  const base::WallTime now = base::wall_now();
+  if (excesses_.size() >= kMostExcesses) std::erase_if(excesses_, [&](const auto& one) { return one.second.since + kExcessTime <= now && one.second.until <= now; });
+  if (excesses_.size() >= kMostExcesses) excesses_.clear();
+  Excess& excess = excesses_[excess_key(account)];
+  if (excess.since + kExcessTime <= now || excess.until > base::WallTime{}) excess = {0, now, {}};
+  if (++excess.times < settings_.excesses) return;
+  excess.until = now + kExcessTime;
+  base::log_event(base::Severity::notice, "filter-left-out", {{"account", account.name}, {"times", excess.times}, {"until", base::iso8601(excess.until)}});
 }
 
 }  // namespace postern::delivery

@@ -7,6 +7,7 @@
 // script's own failure is in the decision. Limits: sieve/limits.h, as the settings say.
 #include "net/asio.h"
 
+#include "base/clock.h"
 #include "delivery/filter_lists.h"
 #include "delivery/scripts.h"
 #include "directory/directory.h"
@@ -38,6 +39,7 @@ struct FilterSettings {
   std::string recipient_delimiter = "+";
   std::string host_name = "localhost";
   std::size_t memory_entries = 10000;  // an account and kind (store/account_memory.h)
+  unsigned excesses = 5;  // so often in a day an account's script may use up its budget before it is left out for a day (sieve.md 3); 0: always. Fixed
   // Where filters in front of us leave their scores (RFC 5235); an empty name: nothing is tested.
   std::string spam_field, spam_text, virus_field;
   unsigned spam_scale = 10;
@@ -83,7 +85,8 @@ class Filtering {
   // Lists outside of scripts. What they are is in the settings; scripts() sees to it that they are up to date, whoever has scripts of his own must.
   [[nodiscard]] FilterLists& lists() { return lists_; }
 
-  // The scripts that concern this recipient; empty if there are none.
+  // The scripts that concern this recipient; empty if there are none. One of the account's that has used up its budget too often stands there as
+  // one that can't be run.
   net::Awaitable<Result<std::vector<sieve::LevelScript>>> scripts(FilterSubject subject);
   // What they decide of the message. What `duplicate` saw is remembered until forget_seen().
   sieve::Decision decide(std::span<const sieve::LevelScript> scripts, const mail::MessageView& message, const FilterSubject& subject);
@@ -92,6 +95,14 @@ class Filtering {
   void forget_seen() { seen_.clear(); }
 
  private:
+  // How often an account's script used up its budget; by account and text, so that another text begins anew.
+  struct Excess {
+    unsigned times = 0;
+    base::WallTime since, until;  // since the first of them; left out until then
+  };
+  [[nodiscard]] static std::string excess_key(const directory::Account& account);
+  void note_excess(const directory::Account& account);
+
   store::Store& store_;
   directory::Lookups& directory_;
   ScriptOf script_of_;
@@ -99,6 +110,7 @@ class Filtering {
   FilterSettings settings_;
   Scripts scripts_;
   SeenInBatch seen_;
+  std::map<std::string, Excess> excesses_;
 };
 
 }  // namespace postern::delivery

@@ -101,10 +101,10 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     const RunOptions options{restricted ? Mode::restricted : Mode::normal, nullptr, &decision.actions, std::clamp(settings.spam_adjustment + decision.spam_adjustment, -1000, 1000)};
     Outcome outcome = run(*script->program, edited, envelope, host, limits, options);
     decision.cpu_used += outcome.cpu_used;
-    decision.over_limit = decision.over_limit || outcome.over_limit;
     if (outcome.error) {
       const std::string included = outcome.error->script.empty() ? "" : " (in the included script \"" + outcome.error->script + "\")";
       collector.error(*script, outcome.error->line, outcome.error->column, outcome.error->text + included);
+      decision.errors.back().over_limit = outcome.over_limit;
       failed = true;
       continue;
     }

@@ -36,6 +36,7 @@ struct LevelError {
   std::string script;
   int line = 0, column = 0;
   std::string text;
+  bool over_limit = false;                       // the script used up its budget of steps, time or memory
 };
 
 struct LevelSettings {
@@ -48,7 +49,6 @@ struct Decision {
   std::optional<Level> decided_by;               // empty: nobody decided, the message is kept
   bool jettisoned = false;
   bool discarded = false;                        // discard, and nothing else stores or forwards the message
-  bool over_limit = false;                       // a script used up its budget
   std::vector<Remembered> remember;              // once everything is delivered
   std::vector<std::string> conversion_tags;      // added
   bool conversion_tags_set = false;              // they replace those that were there

@@ -54,6 +54,7 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(discarded_messages_are_kept_if_wanted);
   CPPUNIT_TEST(restored_messages_meet_no_filter);
   CPPUNIT_TEST(owner_of_a_broken_script_is_told_once);
+  CPPUNIT_TEST(a_script_that_often_uses_up_its_budget_is_left_out);
   CPPUNIT_TEST(filters_of_channels_run_for_mail_that_leaves);
   CPPUNIT_TEST(replay_makes_the_same_mail);
   CPPUNIT_TEST(failure_of_one_of_two_actions_keeps_the_message);
@@ -224,6 +225,12 @@ class ActionsTest : public CppUnit::TestFixture {
       }
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.script, std::string(row.told), site.told_);
     }
+    // The copy of a reply in a folder is not the message.
+    Site copied;
+    copied.account("a@example.com", kAll + "vacation :fcc \"Sent\" \"I am away.\"; discard;");
+    copied.work({copied.append({"a@example.com"}, kTo, asks)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, copied.count_all("example.com/a"));
+    CPPUNIT_ASSERT_EQUAL(std::string(), copied.told_);
     // Of several only what goes wrong; whoever wanted nothing else wants nothing.
     Site site;
     site.account("a@example.com", kAll + "redirect :copy \"b@example.com\";");
@@ -641,6 +648,48 @@ class ActionsTest : public CppUnit::TestFixture {
     const auto counters = site.work({site.append({"x@example.net"}, {}, leaves)});
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, counters.discarded);
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.unfinished_);
+    // Its mistakes are the postmaster's of this host.
+    site.settings_.filters.host_name = "example.com";
+    site.settings_.filters.server = {"system.filter", "redirect \"nobody"};
+    site.submitted_.clear();
+    site.work({site.append({"x@example.net"}, {}, leaves), site.append({"x@example.net"}, {}, leaves)});
+    std::size_t told = 0;
+    for (const auto& [envelope, text] : site.submitted_) told += contains(text, "Your mail filter failed") ? 1 : 0;
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, told);
+  }
+
+  void a_script_that_often_uses_up_its_budget_is_left_out() {
+    Site site;
+    site.settings_.filters.compile.run_limits.steps = 1000;
+    site.settings_.filters.excesses = 3;
+    const std::string long_one = kAll + "if header :contains \"Subject\" [\"x\"" + [] {
+      std::string keys;
+      for (int i = 0; i < 3000; ++i) keys += ",\"y\"";
+      return keys;
+    }() + "] {} fileinto :create \"Filed\";";
+    site.account("a@example.com", long_one);
+    // One deliverer, which counts.
+    std::vector<spool::Position> positions;
+    for (int i = 0; i < 6; ++i) positions.push_back(site.append({"a@example.com"}, "Subject: z\r\n"));
+    const auto counters = site.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, counters.filter_errors);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, site.count("example.com/a"));
+    // The first failure, and that it is left out from now on.
+    std::vector<std::string> told;
+    for (const auto& [envelope, text] : site.submitted_)
+      if (contains(text, "Your mail filter failed")) told.push_back(text);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, told.size());
+    CPPUNIT_ASSERT_MESSAGE(told[0], contains(told[0], "used up its 1000 steps"));
+    CPPUNIT_ASSERT_MESSAGE(told[1], contains(told[1], "(left out)") && contains(told[1], "is not run until"));
+    // Never, if the site wants it so.
+    Site always;
+    always.settings_.filters.compile.run_limits.steps = 1000;
+    always.settings_.filters.excesses = 0;
+    always.account("a@example.com", long_one);
+    positions.clear();
+    for (int i = 0; i < 6; ++i) positions.push_back(always.append({"a@example.com"}, "Subject: z\r\n"));
+    always.work(positions);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, always.submitted_.size());
   }
 
   void replay_makes_the_same_mail() {

@@ -167,7 +167,8 @@ class LevelsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{4}, decision.actions.size());  // three copies and the keep
     Limits limits;
     limits.steps = 0;
-    CPPUNIT_ASSERT(decided({script(Level::user, "discard;")}, {}, limits).over_limit);
+    const Decision stopped = decided({script(Level::user, "discard;")}, {}, limits);
+    CPPUNIT_ASSERT(stopped.errors.size() == 1 && stopped.errors[0].over_limit);
   }
 };
 
