@@ -311,6 +311,10 @@ class Check {
 
 }  // namespace
 
+SpfQuestion spf_question(const net::Address& client, std::string helo, std::string sender, std::string receiver, std::chrono::seconds time) {
+  return {client, std::move(helo), std::move(sender), std::move(receiver), base::steady_now() + time};
+}
+
 Awaitable<SpfAnswer> check_spf(net::Resolver& resolver, SpfQuestion question) {
   Check check(resolver, std::move(question));
   SpfAnswer answer = co_await check.run();

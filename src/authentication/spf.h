@@ -24,6 +24,9 @@ struct SpfQuestion {
   std::chrono::steady_clock::time_point until;
 };
 
+// What SPF is asked of a session and its sender, for that long at most from now on.
+SpfQuestion spf_question(const net::Address& client, std::string helo, std::string sender, std::string receiver, std::chrono::seconds time);
+
 struct SpfAnswer {
   Outcome outcome = Outcome::none;  // none, neutral, pass, fail, softfail, temperror, permerror
   std::string domain;               // that was checked, canonical; empty if it can't be one

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/dns_questions.h"
 
+#include "authentication/spf.h"
 #include "base/text.h"
+
+#include <algorithm>
+#include <chrono>
 
 namespace postern::policy {
 namespace {
 
 using Text = std::optional<std::string>;
+
+// For SPF; kQuestionsTime holds besides.
+constexpr std::chrono::seconds kSpfTime(15);
 
 // As DNS knows it: other scripts as A-labels. What can't be a mail domain (an underscore in it) is asked for as it is.
 std::string dns_name(const std::string& name) {
@@ -36,12 +43,31 @@ net::Awaitable<Text> dns_list(net::Resolver& resolver, std::string argument) {
   co_return std::string();
 }
 
+// Who is asked by nobody in particular has no SPF.
+net::Awaitable<Text> spf(net::Resolver& resolver, std::string wanted, QuestionFacts facts) {
+  if (!facts.remote) co_return std::nullopt;
+  const auto answer =
+      co_await authentication::check_spf(resolver, authentication::spf_question(*facts.remote, std::move(facts.helo), std::move(facts.sender), std::move(facts.host_name), kSpfTime));
+  const std::string outcome(to_string(answer.outcome));
+  if (wanted.empty()) co_return outcome;
+  if (base::equal_ignoring_case(base::trim(wanted), "explanation")) {
+    if (answer.outcome != authentication::Outcome::fail) co_return std::nullopt;
+    // RFC 7208 section 6.2: whose words these are must be plain.
+    if (!answer.explanation.empty()) co_return "the domain " + answer.domain + " explains: " + answer.explanation;
+    co_return "the domain " + answer.domain + " does not let this client send its mail";
+  }
+  const auto words = base::split(wanted, ',');
+  if (std::any_of(words.begin(), words.end(), [&](std::string_view word) { return base::equal_ignoring_case(base::trim(word), outcome); })) co_return std::string();
+  co_return std::nullopt;
+}
+
 }  // namespace
 
 void add_dns_questions(Questions& questions, net::Resolver& resolver) {
   questions.set_resolver(resolver);
   questions.add("dns_verify", [&resolver](const mapping::Question& question, const QuestionFacts&) { return dns_verify(resolver, question.argument); });
   questions.add("dnsbl", [&resolver](const mapping::Question& question, const QuestionFacts&) { return dns_list(resolver, question.argument); });
+  questions.add("spf", [&resolver](const mapping::Question& question, const QuestionFacts& facts) { return spf(resolver, question.argument, facts); });
 }
 
 net::Awaitable<std::optional<Reply>> check_sender_domain(net::Resolver& resolver, std::string domain, std::string as_given) {

@@ -15,6 +15,9 @@ namespace postern::policy {
 //   dns_verify,NAME,TEXT             succeeds with TEXT then
 //   dns_verify,NAME,TEXT,OTHER       and with OTHER if it has not
 //   dnsbl,ADDRESS,LIST               succeeds with an empty text if the DNS list has the address (RFC 5782)
+//   spf                              succeeds with what SPF says of the session's sender ("pass"); of what is no mail transaction it says nothing
+//   spf,RESULT,RESULT…               succeeds with an empty text if it is one of these
+//   spf,explanation                  succeeds after a "fail", with what the domain explains
 // When nobody knows (time limit, failing servers, a forged answer), each of them fails. `resolver` must outlive `questions`.
 void add_dns_questions(Questions& questions, net::Resolver& resolver);
 

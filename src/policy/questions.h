@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace postern::policy {
 
@@ -74,6 +75,10 @@ class Questions {
   Handler daemons_;
   std::set<std::string> logged_;
 };
+
+// Whether an attribute of a domain, $}domain,attribute{, is its name. Ours have no others: _base_dn_, _domain_dn_ and what an LDAP entry has
+// besides are not kept (mappings(5)).
+bool is_name_of_domain(std::string_view attribute);
 
 // One probe against one table, its questions answered. `tables`, `questions` and `facts` must outlive the call. A table that does not
 // exist: matched == false. `trace`: what each entry did.

@@ -24,13 +24,13 @@ constexpr std::size_t kNumberBytes = 32;
 constexpr std::chrono::milliseconds kLockPause(5);
 constexpr std::string_view kBlanks = " \t\r\n";
 
-Result<base::Descriptor> open_sequence(int directory, const std::string& file) {
+Result<base::Descriptor> open_sequence(int directory, const std::string& file, int access) {
   const bool by_name = file.find('/') == std::string::npos;
   if (by_name ? file.empty() || file.front() == '.' || file.find('\0') != std::string::npos : !is_plain_path(file))
     return Error{Kind::invalid, "expected the name of a file in sequences/, or an absolute path without \"..\""};
   if (by_name && directory < 0) return Error{Kind::not_found, "there is no directory for it"};
   const std::string path = by_name ? "sequences/" + file : file;
-  base::Descriptor opened(::openat(by_name ? directory : AT_FDCWD, path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  base::Descriptor opened(::openat(by_name ? directory : AT_FDCWD, path.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   if (!opened) return system_error(errno, "open");
   struct stat status{};
   if (::fstat(opened.get(), &status) != 0) return system_error(errno, "fstat");
@@ -49,6 +49,25 @@ Result<void> lock(int file, std::chrono::milliseconds patience) {
   return {};
 }
 
+// The number behind the one that stands in the file; the bytes that it takes there go to `length`.
+Result<std::uint64_t> number_behind(int file, std::size_t& length) {
+  std::array<char, kNumberBytes + 1> bytes{};
+  const ssize_t got = ::pread(file, bytes.data(), bytes.size(), 0);
+  if (got < 0) return system_error(errno, "read");
+  length = static_cast<std::size_t>(got);
+  std::string_view text(bytes.data(), length);
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  text = text.substr(0, text.find_last_not_of(kBlanks) + 1);
+  std::uint64_t number = 0;
+  if (!text.empty()) {
+    const auto found = base::number_from<std::uint64_t>(text);
+    if (length > kNumberBytes || !found) return Error{Kind::corrupt, "expected one number, found \"" + base::printable(text, 40) + "\""};
+    number = *found;
+  }
+  if (number == std::numeric_limits<std::uint64_t>::max()) return Error{Kind::permanent, "there is no number after " + std::to_string(number)};
+  return number + 1;
+}
+
 }  // namespace
 
 bool is_plain_path(const std::string& path) {
@@ -58,29 +77,26 @@ bool is_plain_path(const std::string& path) {
 }
 
 Result<std::uint64_t> next_in_sequence(int directory, const std::string& file, std::chrono::milliseconds patience) {
-  auto opened = open_sequence(directory, file);
+  auto opened = open_sequence(directory, file, O_RDWR);
   if (!opened) return opened.error();
   // Ends with the descriptor.
   if (auto locked = lock(opened->get(), patience); !locked) return locked.error();
-  std::array<char, kNumberBytes + 1> bytes{};
-  const ssize_t got = ::pread(opened->get(), bytes.data(), bytes.size(), 0);
-  if (got < 0) return system_error(errno, "read");
-  std::string_view text(bytes.data(), static_cast<std::size_t>(got));
-  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
-  text = text.substr(0, text.find_last_not_of(kBlanks) + 1);
-  std::uint64_t number = 0;
-  if (!text.empty()) {
-    const auto found = base::number_from<std::uint64_t>(text);
-    if (static_cast<std::size_t>(got) > kNumberBytes || !found) return Error{Kind::corrupt, "expected one number, found \"" + base::printable(text, 40) + "\""};
-    number = *found;
-  }
-  if (number == std::numeric_limits<std::uint64_t>::max()) return Error{Kind::permanent, "there is no number after " + std::to_string(number)};
-  const std::string next = std::to_string(++number) + "\n";
+  std::size_t length = 0;
+  auto number = number_behind(opened->get(), length);
+  if (!number) return number;
+  const std::string next = std::to_string(*number) + "\n";
   // A number never gets shorter, so the old one is covered; zeros in front, or blanks, that somebody wrote are cut off.
   const ssize_t written = ::pwrite(opened->get(), next.data(), next.size(), 0);
   if (written != static_cast<ssize_t>(next.size())) return system_error(written < 0 ? errno : ENOSPC, "write");
-  if (static_cast<std::size_t>(got) > next.size() && ::ftruncate(opened->get(), static_cast<off_t>(next.size())) != 0) return system_error(errno, "truncate");
+  if (length > next.size() && ::ftruncate(opened->get(), static_cast<off_t>(next.size())) != 0) return system_error(errno, "truncate");
   return number;
+}
+
+Result<std::uint64_t> upcoming_in_sequence(int directory, const std::string& file) {
+  auto opened = open_sequence(directory, file, O_RDONLY);
+  if (!opened) return opened.error();
+  std::size_t length = 0;
+  return number_behind(opened->get(), length);
 }
 
 std::string sequence_text(std::uint64_t number, unsigned radix, unsigned width, std::uint64_t modulus) {

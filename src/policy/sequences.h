@@ -23,6 +23,9 @@ inline constexpr std::chrono::seconds kSequenceTime(4);
 // The next number. `directory`: where names without a slash stand; -1: nowhere.
 Result<std::uint64_t> next_in_sequence(int directory, const std::string& file, std::chrono::milliseconds patience = kSequenceTime);
 
+// The number that next_in_sequence() would give now; nothing is changed, and nobody waits for a lock. The file need only be readable.
+Result<std::uint64_t> upcoming_in_sequence(int directory, const std::string& file);
+
 // `number`, modulo `modulus` unless that is 0, in `radix` (2 to 36; digits 0-9 A-Z), with zeros in front up to `width`.
 std::string sequence_text(std::uint64_t number, unsigned radix, unsigned width, std::uint64_t modulus);
 

@@ -6,7 +6,6 @@
 #include "policy/dns_questions.h"
 #include "policy/sequences.h"
 #include "policy/urls.h"
-#include "roles/sender_checks.h"
 
 namespace postern::roles {
 namespace {
@@ -18,8 +17,6 @@ using policy::QuestionFacts;
 constexpr unsigned kFileThreads = 1;
 constexpr std::size_t kFileQueue = 256;
 constexpr std::chrono::seconds kFileTime(5);
-// For SPF; policy::kQuestionsTime holds besides.
-constexpr std::chrono::seconds kSpfTime(15);
 
 // The resolver child's own time limit speaks first: it knows whether there is an answer.
 net::ResolverClientSettings resolver_settings(const conf::Configuration& configuration) {
@@ -47,7 +44,6 @@ Outside::Outside(net::asio::io_context& io, const service::Start& start, int bas
   policy::add_dns_questions(questions_, resolver_);
   add_throttle("throttle", false);
   add_throttle("throttle_p", true);
-  questions_.add("spf", [this](const Question& question, const QuestionFacts& facts) { return spf(question.argument, facts); });
   questions_.add_daemons([this](const Question& question, const QuestionFacts&) { return daemons_.ask(question.routine, question.argument); });
   questions_.add(Question::Kind::sequence, [this, base](const Question& question, const QuestionFacts&) {
     return patient("sequence-failed", question.name, [base, question]() -> Result<std::string> {
@@ -71,22 +67,6 @@ void Outside::add_throttle(const char* routine, bool penalize) {
     if (exceeded.value_or(false)) co_return std::string();
     co_return std::nullopt;
   });
-}
-
-net::Awaitable<Outside::Text> Outside::spf(std::string wanted, QuestionFacts facts) {
-  if (!facts.remote) co_return std::nullopt;
-  const auto answer = co_await authentication::check_spf(resolver_, spf_question(*facts.remote, std::move(facts.helo), std::move(facts.sender), std::move(facts.host_name), kSpfTime));
-  const std::string outcome(to_string(answer.outcome));
-  if (wanted.empty()) co_return outcome;
-  if (base::equal_ignoring_case(base::trim(wanted), "explanation")) {
-    if (answer.outcome != authentication::Outcome::fail) co_return std::nullopt;
-    // RFC 7208 section 6.2: whose words these are must be plain.
-    if (!answer.explanation.empty()) co_return "the domain " + answer.domain + " explains: " + answer.explanation;
-    co_return "the domain " + answer.domain + " does not let this client send its mail";
-  }
-  const auto words = base::split(wanted, ',');
-  if (std::any_of(words.begin(), words.end(), [&](std::string_view word) { return base::equal_ignoring_case(base::trim(word), outcome); })) co_return std::string();
-  co_return std::nullopt;
 }
 
 net::Awaitable<Outside::Text> Outside::patient(const char* event, std::string what, std::function<Result<std::string>()> work) {
@@ -131,10 +111,8 @@ net::Awaitable<Outside::Text> Outside::url(std::string url) {
   co_return std::nullopt;
 }
 
-// The directory knows names only; base_dn and domain_dn, and other attributes, are those of an LDAP directory (access-control.md 1.5.3).
 net::Awaitable<Outside::Text> Outside::attribute(std::string domain, std::string attribute) {
-  const bool name = base::equal_ignoring_case(attribute, "_domain_name_") || base::equal_ignoring_case(attribute, "_canonical_name_");
-  if (!name) co_return std::nullopt;
+  if (!policy::is_name_of_domain(attribute)) co_return std::nullopt;
   const auto known = co_await directory_.domain(std::move(domain));
   if (!known) {
     complaints_.say("attribute-failed", attribute, known.error().what);

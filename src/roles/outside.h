@@ -36,7 +36,6 @@ class Outside {
   net::Awaitable<Text> patient(const char* event, std::string what, std::function<Result<std::string>()> work);
   net::Awaitable<Text> url(std::string url);
   // The result of SPF for this client and sender; with an argument only whether it is one of those in it.
-  net::Awaitable<Text> spf(std::string wanted, policy::QuestionFacts facts);
   net::Awaitable<Text> attribute(std::string domain, std::string attribute);
 
   directory::Client& directory_;

@@ -77,16 +77,6 @@ bool has_word(std::string_view names, std::string_view name) {
   return !name.empty() && std::find(words.begin(), words.end(), name) != words.end();
 }
 
-authentication::SpfQuestion spf_question(const net::Address& client, std::string helo, std::string sender, std::string receiver, std::chrono::seconds time) {
-  authentication::SpfQuestion question;
-  question.client = client;
-  question.helo = std::move(helo);
-  question.sender = std::move(sender);
-  question.receiver = std::move(receiver);
-  question.until = base::steady_now() + time;
-  return question;
-}
-
 bool SenderChecks::applies(const conf::Configuration& configuration, const policy::SessionFacts& session) {
   const Authentication& settings = configuration.authentication;
   if (!settings.spf && !settings.dkim && !settings.dmarc && !settings.arc) return false;
@@ -130,7 +120,7 @@ net::Awaitable<smtp::CheckResult> SenderChecks::check(std::shared_ptr<const conf
   for (const auto& [offset, bytes] : authentication::forged_results(header, service)) result.removed.push_back({offset, bytes});
   const conf::Authentication& settings = configuration->authentication;
   const authentication::SpfQuestion question =
-      spf_question(message.session->remote.address, message.session->helo, message.envelope->reverse_path, configuration->host_name, settings.time);
+      authentication::spf_question(message.session->remote.address, message.session->helo, message.envelope->reverse_path, configuration->host_name, settings.time);
   const unsigned lot = static_cast<unsigned>(base::random_u64() % 100);
   const authentication::PublicSuffixes& list = suffixes();
   const authentication::Report report = co_await verifier.report(resolver_, list, question, {}, lot, base::wall_now());

@@ -33,7 +33,4 @@ class SenderChecks {
   std::unique_ptr<authentication::PublicSuffixes> suffixes_;
 };
 
-// What SPF is asked of a session and its sender.
-authentication::SpfQuestion spf_question(const net::Address& client, std::string helo, std::string sender, std::string receiver, std::chrono::seconds time);
-
 }  // namespace postern::roles

@@ -2,6 +2,7 @@
 #include "tools/directory_access.h"
 
 #include "base/files.h"
+#include "base/text.h"
 #include "directory/administration.h"
 #include "directory/protocol.h"
 #include "net/frames.h"
@@ -145,6 +146,15 @@ net::Awaitable<Result<std::shared_ptr<const directory::Alias>>> DirectoryLookups
   auto read = directory::alias_from(**found);
   if (!read) co_return Error{Kind::temporary, read.error().what};
   co_return std::make_shared<const directory::Alias>(std::move(*read));
+}
+
+Result<std::optional<std::string>> DirectoryLookups::ldap_url(const std::string& url) {
+  // What is not UTF-8 could not travel.
+  if (!base::is_utf8(url)) return Error{Kind::invalid, "not UTF-8"};
+  if (!access_.through_server()) return Error{Kind::temporary, "the server does not run"};
+  auto answer = access_.ask({{"ask", "ldap-url"}, {"url", url}});
+  if (!answer) return answer.error();
+  return directory::text_in(*answer, "text");
 }
 
 net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::string, std::string, std::string, net::Address) { co_return no_login(); }

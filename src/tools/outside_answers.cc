@@ -3,6 +3,7 @@
 
 #include "net/run_coroutine.h"
 #include "policy/dns_questions.h"
+#include "policy/sequences.h"
 #include "policy/site_daemons.h"
 #include "policy/urls.h"
 #include "tools/ctl_ask.h"
@@ -26,31 +27,27 @@ net::Awaitable<Text> ask_daemon(std::string path, std::string argument) {
   co_return answer;
 }
 
-net::Awaitable<Text> url(std::string url) {
-  const std::string scheme = policy::url_scheme(url);
-  Result<std::string> found = Error{Kind::invalid, "not asked"};
-  if (scheme == "data") {
-    found = policy::text_of_data_url(url);
-  } else if (scheme == "file") {
-    const auto path = policy::path_of_file_url(url);
-    if (path) found = policy::first_line_of(*path);
-  }
-  if (!found) co_return std::nullopt;
-  co_return std::move(*found);
+// The number that a session would get next.
+net::Awaitable<Text> sequence(const Context& context, Question question) {
+  const auto number = policy::upcoming_in_sequence(context.base_directory(), question.name);
+  if (!number) co_return std::nullopt;
+  co_return policy::sequence_text(*number, question.radix, question.width, question.modulus);
 }
 
 }  // namespace
 
-const char* const kAskDetails = "  --ask              ask the DNS (through the running server), site daemons and counters too\n";
+const char* const kAskDetails = "  --ask              ask the DNS, the directory, site daemons, URLs, counters and sequences too; nothing is changed\n";
 
 OutsideAnswers::OutsideAnswers(const Context& context, bool ask)
-    : context_(context), resolver_(context), questions_(ask ? "not asked (that would change something)" : "not asked (needs the running server)") {
+    : context_(context), resolver_(context), directory_(context), questions_(ask ? "not known to this tool" : "not asked (needs the running server)") {
   if (!ask) return;
   policy::add_dns_questions(questions_, resolver_);
   for (const char* const routine : {"throttle", "throttle_p"})
     questions_.add(routine, [this](const Question& question, const QuestionFacts&) { return throttle(question.argument); });
   questions_.add_daemons([](const Question& question, const QuestionFacts&) { return ask_daemon(question.routine, question.argument); });
-  questions_.add(Question::Kind::url, [](const Question& question, const QuestionFacts&) { return url(question.argument); });
+  questions_.add(Question::Kind::url, [this](const Question& question, const QuestionFacts&) { return url(question.argument); });
+  questions_.add(Question::Kind::sequence, [this](const Question& question, const QuestionFacts&) { return sequence(context_, question); });
+  questions_.add(Question::Kind::attribute, [this](const Question& question, const QuestionFacts&) { return attribute(question.name, question.routine); });
 }
 
 net::Awaitable<Text> OutsideAnswers::throttle(std::string argument) {
@@ -62,6 +59,29 @@ net::Awaitable<Text> OutsideAnswers::throttle(std::string argument) {
   // Success means "too often" (access-control.md 8.1).
   if (exceeded) co_return std::string();
   co_return std::nullopt;
+}
+
+net::Awaitable<Text> OutsideAnswers::url(std::string url) {
+  const std::string scheme = policy::url_scheme(url);
+  Result<std::string> found = Error{Kind::invalid, "not asked"};
+  if (scheme == "data") {
+    found = policy::text_of_data_url(url);
+  } else if (scheme == "file") {
+    const auto path = policy::path_of_file_url(url);
+    if (path) found = policy::first_line_of(*path);
+  } else if (scheme == "ldap") {
+    auto text = directory_.ldap_url(url);
+    if (text) co_return std::move(*text);
+  }
+  if (!found) co_return std::nullopt;
+  co_return std::move(*found);
+}
+
+net::Awaitable<Text> OutsideAnswers::attribute(std::string domain, std::string attribute) {
+  if (!policy::is_name_of_domain(attribute)) co_return std::nullopt;
+  const auto known = co_await directory_.domain(std::move(domain));
+  if (!known || *known == nullptr) co_return std::nullopt;
+  co_return (*known)->name;
 }
 
 }  // namespace postern::tools

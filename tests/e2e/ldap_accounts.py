@@ -36,7 +36,11 @@ def entries_text():
 
 
 slapd = Slapd(entries_text())
-site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"})
+site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"}, mappings=MAPPINGS + """
+FROM_ACCESS
+
+  *|SMTP*|MAIL|*|*@ldap.example|*   $C$N$=$]ldap:///dc=example?cn?sub?(uid=$3)[$E
+""")
 site.write_configuration({
     "secure_login": {"except_from": "127.0.0.0/8"}, "quota": {"recheck_time": "1 h"}, "delivery": {"retry_first": "1 s", "retry_most": "1 s"},
     "smtp": {"failure_delay": 0}, "pop3": {"failure_delay": 0}, "gate": {"failed_logins": 0},
@@ -87,6 +91,23 @@ def what_nobody_has_is_refused():
     for name in ("*", "a)(uid=*", "user0*", "anna)(objectClass=*"):
         equal(answer_to('"%s"@%s' % (name, DOMAIN))[0], 550, name)
     equal(answer_to("user001@example.com")[0], 550, "the embedded domain has its own accounts")
+
+
+@case
+def tables_find_text_in_the_directory():
+    def sender(local_part):
+        with Smtp(site.smtp) as session:
+            session.hello()
+            code, texts = session.command("MAIL FROM:<%s@ldap.example>" % local_part)
+            return code, texts[0]
+    code, text = sender("anna")
+    equal(code, 550)
+    contains(text, "Anna Example: anna@ldap.example")
+    # Neither a wildcard nor what a URL makes of it.
+    for local_part in ("nobody", "*", "ann%2a", '"anna)(objectClass=*"'):
+        equal(sender(local_part)[0], 250, local_part)
+    probe = "TCP|127.0.0.1|25|192.0.2.1|4000|SMTP/x|MAIL|tcp_local|anna@ldap.example|"
+    equal(site.ctl_json("probe", "--ask", "--table", "FROM_ACCESS", probe)["output"], "Anna Example")
 
 
 @case

@@ -196,8 +196,16 @@ def tools_ask_what_changes_nothing():
     for _ in range(3):
         equal(answer("FROM_ACCESS", sent % "often", "--ask")[0], "Too much")
     equal(site.ctl_json("throttle", "show", "by-sender", "often")["keys"][0]["uses"], uses, "uses")
-    # A number of a sequence would be gone.
-    contains(answer("FROM_ACCESS", sent % "sequence", "--ask")[1], "not asked (that would change something)")
+    # And so is a sequence: the number that comes next is nobody's yet.
+    for _ in range(2):
+        equal(answer("FROM_ACCESS", sent % "sequence", "--ask"), ("002C", []))
+    with open(os.path.join(site.base, "sequences", "tickets")) as file:
+        equal(file.read(), "43\n")
+    contains(answer("FROM_ACCESS", sent % "missing", "--ask")[1], "nothing found outside")
+    # What the directory knows.
+    equal(answer("FROM_ACCESS", sent % "domain", "--ask")[0], "example.com")
+    for nothing in ("nodomain", "basedn", "ldap"):
+        contains(answer("FROM_ACCESS", sent % nothing, "--ask")[1], "nothing found outside")
     # The whole decision.
     arguments = ("access", "--client", "198.51.100.7", "--from", "daemon-bad@x.example")
     equal(site.ctl_json(*arguments)["accepted"], True)

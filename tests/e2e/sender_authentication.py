@@ -189,6 +189,9 @@ def tables_ask_for_spf():
     for address, want in ((BAD, 550), (GOOD, 250)):
         with From(address) as session:
             contains(session.command("MAIL FROM:<strict@sender.example>", want)[1][0], "SPF says no" if want == 550 else "")
+        # And so does whoever explains it.
+        told = site.ctl_json("access", "--client", address, "--server", "127.0.0.1:%d" % site.smtp, "--from", "strict@sender.example", "--ask", expect=None)
+        equal(told["accepted"], want == 250, address)
     for sender, want in (("why@mx.sender.example", "the domain mx.sender.example explains: %s is none of us" % BAD),
                          ("why@sender.example", "the domain sender.example does not let this client send its mail")):
         with From(BAD) as session:

@@ -80,8 +80,12 @@ class OutsideTest : public CppUnit::TestFixture {
                 {"000041\n", 42, "42\n"}, {"  7 \n\n", 8, "8\n"}, {"18446744073709551614", 18446744073709551615U, "18446744073709551615\n"}};
     for (const auto& row : rows) {
       write("sequences/s", row.before);
+      // Whoever only looks changes nothing.
+      const auto upcoming = policy::upcoming_in_sequence(base_.get(), "s");
+      CPPUNIT_ASSERT_EQUAL(std::string(row.before), read("sequences/s"));
       const auto number = policy::next_in_sequence(base_.get(), "s");
-      CPPUNIT_ASSERT_MESSAGE(row.before, number.has_value());
+      CPPUNIT_ASSERT_MESSAGE(row.before, number.has_value() && upcoming.has_value());
+      CPPUNIT_ASSERT_EQUAL(*number, *upcoming);
       CPPUNIT_ASSERT_EQUAL(row.number, *number);
       CPPUNIT_ASSERT_EQUAL(std::string(row.after), read("sequences/s"));
     }
