@@ -37,6 +37,13 @@ void Verifier::want_hash(const Signature& signature) {
 void Verifier::end_header() {
   has_header_ = true;
   header_ = mail::parse_header(text_, {.fields = kMostHeaderBytes, .bytes = kMostHeaderBytes});
+  if (header_.cut) {
+    // Its end came in the piece that made it too large.
+    too_large_ = true;
+    header_ = {};
+    text_ = std::string();
+    return;
+  }
   if (settings_.dkim)
     for (const mail::HeaderField& field : header_.fields) {
       if (!base::equal_ignoring_case(field.name, "DKIM-Signature")) continue;
