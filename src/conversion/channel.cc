@@ -101,6 +101,31 @@ Awaitable<void> Channel::handle(spool::DeferredEntry entry) {
   parts_.wake();
 }
 
+Awaitable<bool> Channel::carry_out_order(const spool::DeferredEntry& entry, const mail::Envelope& envelope, const std::string& message) {
+  using Order = spool::Deferred::MessageOrder;
+  const auto order = parts_.waiting.message_order(entry.id);
+  if (!order) co_return false;
+  Result<void> done;
+  if (*order == Order::bounce) {
+    done = co_await tell_failed(envelope, message, "5.0.0", "the administrator of this server has given it up");
+  } else if (*order == Order::hold) {
+    mail::Envelope held = envelope;
+    held.held = true;
+    held.held_by = "posternctl queue hold";
+    done = parts_.hold(held, message);
+  }
+  if (done) {
+    base::log_event(Severity::notice, "order-carried-out",
+                    {{"id", entry.id}, {"order", *order == Order::bounce ? "bounce" : *order == Order::hold ? "hold" : "remove"}});
+    removed(entry, parts_.waiting.remove(entry));
+    parts_.waiting.forget_message_order(entry.id);
+  } else {
+    base::log_event(Severity::error, "order-not-carried-out", {{"id", entry.id}, {"reason", done.error().what}});
+    later(entry, kTroubleWait);
+  }
+  co_return true;
+}
+
 Awaitable<void> Channel::work_on(spool::DeferredEntry entry) {
   auto claim = parts_.waiting.claim(entry);
   if (!claim) {
@@ -137,6 +162,8 @@ Awaitable<void> Channel::work_on(spool::DeferredEntry entry) {
     }
     co_return;
   }
+  bool ordered = co_await carry_out_order(*marked, envelope, message->message);
+  if (ordered) co_return;
   Groups groups;
   for (const Recipient& recipient : envelope.recipients) groups[{recipient.destination_channel, tags_of(envelope, recipient)}].push_back(recipient);
   std::vector<Recipient> left;
@@ -153,9 +180,12 @@ Awaitable<void> Channel::work_on(spool::DeferredEntry entry) {
   POSTERN_KILL_POINT("conversion-submitted");
   if (left.empty()) {
     removed(*marked, parts_.waiting.remove(*marked));
+    parts_.waiting.forget_message_order(entry.id);
     co_return;
   }
   envelope.recipients = std::move(left);
+  ordered = co_await carry_out_order(*marked, envelope, message->message);
+  if (ordered) co_return;
   ++envelope.attempts;
   const base::WallTime next = queue::next_attempt(envelope, base::wall_now(), settings_.retry);
   base::log_event(Severity::warning, "conversion-put-off",

@@ -23,6 +23,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,8 @@ struct ChannelParts {
   std::function<net::Awaitable<Result<void>>(mail::Envelope, std::string)> submit;
   // The final recipients of an address (policy::resolve()).
   std::function<net::Awaitable<Result<std::vector<mail::Recipient>>>(std::string)> resolve;
+  // Puts a message into spool/held, durably.
+  std::function<Result<void>(const mail::Envelope&, std::string_view)> hold;
   // A message has come to its end: there is room for another one.
   std::function<void()> wake;
 };
@@ -68,6 +71,8 @@ class Channel {
   using Groups = std::map<std::pair<std::string, std::vector<std::string>>, std::vector<mail::Recipient>>;
   net::Awaitable<void> handle(spool::DeferredEntry entry);
   net::Awaitable<void> work_on(spool::DeferredEntry entry);
+  // What was ordered about it while its programs ran (spool/deferred.h) is done now. False: nothing was.
+  net::Awaitable<bool> carry_out_order(const spool::DeferredEntry& entry, const mail::Envelope& envelope, const std::string& message);
   // For recipients of one group; an error: they must wait.
   net::Awaitable<Result<void>> convert(const mail::Envelope& envelope, const std::string& message, std::vector<mail::Recipient> recipients, const std::vector<std::string>& tags);
   net::Awaitable<Result<void>> conclude(mail::Envelope envelope, const std::string& message, Outcome outcome);

@@ -12,6 +12,7 @@
 #include "roles/rules_in_force.h"
 #include "roles/submitter.h"
 #include "roles/workers_lock.h"
+#include "spool/held.h"
 
 namespace postern::roles {
 namespace {
@@ -35,11 +36,12 @@ conversion::Limits limits_of(const conf::Conversion& settings) {
 class ConversionRole {
  public:
   ConversionRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::Deferred waiting,
-                 conversion::WorkPlace place, directory::Generations generations)
+                 spool::Held held, conversion::WorkPlace place, directory::Generations generations)
       : io_(io),
         base_(start.take("base")),
         submitter_(std::move(submitter)),
         waiting_(std::move(waiting)),
+        held_(std::move(held)),
         place_(std::move(place)),
         generations_(std::move(generations)),
         directory_(io, base_.get(), generations_),
@@ -51,7 +53,8 @@ class ConversionRole {
         converter_(place_, [this](std::string table, std::string text) { return ask(std::move(table), std::move(text)); }),
         channel_({io, waiting_, converter_, notifier_,
                   [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                  [this](std::string address) { return resolve(std::move(address)); }, [this] { wake_.cancel(); }},
+                  [this](std::string address) { return resolve(std::move(address)); },
+                  [this](const mail::Envelope& envelope, std::string_view message) { return held_.put(envelope, message, began_); }, [this] { wake_.cancel(); }},
                  channel_settings(*start.configuration)),
         wake_(io),
         watch_(io, {[this](const std::string& name) { channel_.appeared(name); }, [this](const std::string& name) { channel_.disappeared(name); },
@@ -121,6 +124,7 @@ class ConversionRole {
   base::Descriptor base_;
   std::unique_ptr<Submitter> submitter_;
   spool::Deferred waiting_;
+  spool::Held held_;
   conversion::WorkPlace place_;
   directory::Generations generations_;
   directory::Client directory_;
@@ -132,6 +136,7 @@ class ConversionRole {
   asio::steady_timer wake_;
   DirectoryWatch watch_;
   bool scan_due_ = true, finishing_ = false;
+  const base::WallTime began_ = base::wall_now();
 };
 
 }  // namespace
@@ -144,6 +149,8 @@ int run_conversion(service::Start& start) {
   const int spool = (*submitter)->spool_directory();
   auto waiting = spool::Deferred::open(base::system_files(), spool, "conversion");
   if (!waiting) return not_started("conversion", waiting.error());
+  auto held = spool::Held::open(base::system_files(), spool);
+  if (!held) return not_started("conversion", held.error());
   auto place = conversion::WorkPlace::open(spool);
   if (!place) return not_started("conversion", place.error());
   auto generations = directory::Generations::map(start.take("generations"));
@@ -151,7 +158,7 @@ int run_conversion(service::Start& start) {
   service::ControlLink link(io, start);
   // One before this may have died between a message's new record and the end of its entry: it comes once more then.
   (*submitter)->state().note_death();
-  ConversionRole role(io, start, link, std::move(*submitter), std::move(*waiting), std::move(*place), std::move(*generations));
+  ConversionRole role(io, start, link, std::move(*submitter), std::move(*waiting), std::move(*held), std::move(*place), std::move(*generations));
   if (auto used = role.use(*start.configuration); !used) return not_started("conversion", used.error());
   role.begin(link);
   link.ready();

@@ -204,7 +204,7 @@ class Spool {
     }
     if (!claim) return claim.error();
     // What was said of it while it was being tried counts no more.
-    if (message.state == State::deferred) waiting.forget_message_order(entry.id);
+    waiting.forget_message_order(entry.id);
     if (action == "remove") return waiting.remove(entry);
     if (action == "retry") {
       if (entry.forced()) return {};
@@ -226,10 +226,10 @@ class Spool {
     return waiting.remove(entry);
   }
 
-  // What is to become of a message that is being tried, should it come to wait again.
-  Result<void> order(const std::string& action, const std::string& id) {
+  // What is to become of a message that is being tried, or converted, should it come to wait again.
+  Result<void> order(const std::string& action, const std::string& id, State state) {
     using Order = spool::Deferred::MessageOrder;
-    return deferred_.give_message_order(id, action == "bounce" ? Order::bounce : action == "hold" ? Order::hold : Order::remove);
+    return waiting_of(state).give_message_order(id, action == "bounce" ? Order::bounce : action == "hold" ? Order::hold : Order::remove);
   }
 
   // Everything for the domain, or everything there is. How many destinations and single messages were asked for.
@@ -444,15 +444,16 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
   };
   std::size_t done = 0, gone = 0;
   bool failed = false;
-  std::set<std::string> known, missed;  // missed: gone when their turn came, perhaps to be tried
+  std::set<std::string> known, converted, missed;  // missed: gone when their turn came, perhaps to be tried, or being converted
   const auto act = [&] {
     for (const Message& message : chosen) {
       known.insert(message.envelope.id);
+      if (message.state == State::conversion) converted.insert(message.envelope.id);
       auto acted = spool.act(action, message);
       if (acted) {
         ++done;
         missed.erase(message.envelope.id);
-      } else if (acted.error().kind == Kind::not_found) {
+      } else if (acted.error().kind == Kind::not_found || (message.state == State::conversion && acted.error().kind == Kind::temporary && waits(action))) {
         missed.insert(message.envelope.id);
       } else {
         print_error(context, message.envelope.id + ": " + acted.error().what);
@@ -479,20 +480,22 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
   } else if (!ordered.empty()) {
     for (const std::string& id : ordered) {
       known.insert(id);
-      if (auto given = spool.order(action, id); !given) {
+      if (auto given = spool.order(action, id, converted.contains(id) ? State::conversion : State::deferred); !given) {
         print_error(context, id + ": " + given.error().what);
         failed = true;
       }
     }
     // What came to wait before the order stood is for us.
     Filter again = filter;
-    again.state = kStates[0];
     again.ids.assign(ordered.begin(), ordered.end());
     again.all = false;
-    if (auto relisted = look(again); relisted) {
+    for (const State state : {State::deferred, State::conversion}) {
+      again.state = kStates[static_cast<std::size_t>(state)];
+      if (auto relisted = look(again); !relisted) continue;
       for (const Message& message : chosen) ordered.erase(message.envelope.id);
       act();
     }
+    ordered.insert(missed.begin(), missed.end());
     gone = 0;
   }
   for (const std::string& id : filter.ids)

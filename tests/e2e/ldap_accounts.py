@@ -39,7 +39,7 @@ slapd = Slapd(entries_text())
 site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"}, mappings=MAPPINGS + """
 FROM_ACCESS
 
-  *|SMTP*|MAIL|*|*@ldap.example|*   $C$N$=$]ldap:///dc=example?cn?sub?(uid=$3)[$E
+  *|SMTP*|MAIL|*|*@ldap.example|   $C$N$=$]ldap:///dc=example?cn?sub?(uid=$3)[$E
 """)
 site.write_configuration({
     "secure_login": {"except_from": "127.0.0.0/8"}, "quota": {"recheck_time": "1 h"}, "delivery": {"retry_first": "1 s", "retry_most": "1 s"},
