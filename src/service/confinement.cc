@@ -54,7 +54,6 @@ constexpr const char* kForbiddenToPrograms[] = {
     "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname",
     "setgid", "setgroups", "sethostname", "setns", "setregid", "setresgid", "setresuid", "setreuid", "settimeofday", "setuid", "stime", "swapoff", "swapon", "syslog",
     "umount", "umount2", "unshare", "userfaultfd", "uselib", "vhangup", "vm86"};
-constexpr std::string_view kStartsPrograms = "conversion";
 
 // Roles that live from what they inherited: the loader reads one descriptor and answers with another one; SNMP reads shared memory
 // and answers on the sockets it has; the resolver reads two files at its start and talks to name servers.
@@ -136,7 +135,7 @@ Result<void> confine_programs() {
 }  // namespace
 
 Result<void> confine(std::string_view role) {
-  if (role == kStartsPrograms) return confine_programs();
+  if (role == "conversion") return confine_programs();
   const std::unique_ptr<void, FreeFilter> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
   if (!filter) return Error{Kind::temporary, "confinement could not be prepared"};
   // Refusals stand in the kernel's log with pid and number of the call; an old kernel without that still confines.
