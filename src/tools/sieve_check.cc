@@ -8,6 +8,7 @@
 #include "tools/sieve_tool.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -52,20 +53,23 @@ void wrong_usage(const std::string& text) {
 }
 
 std::optional<std::string> read_input(const std::string& name) {
-  std::FILE* file = name == "-" ? stdin : std::fopen(name.c_str(), "rb");
   const auto complain = [&](const std::string& why) {
     std::cerr << "postern-sieve: " << name << ": " << why << '\n';
     return std::nullopt;
   };
-  if (file == nullptr) return complain(std::strerror(errno));
+  const base::Descriptor opened(name == "-" ? -1 : ::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  const int file = name == "-" ? STDIN_FILENO : opened.get();
+  if (file < 0) return complain(std::strerror(errno));
   std::string content;
-  std::array<char, 65536> buffer{};
-  for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), file)) > 0 && content.size() <= kLargestFile;) content.append(buffer.data(), got);
-  const int error = std::ferror(file) != 0 ? errno : 0;
-  if (file != stdin) std::fclose(file);
-  if (error != 0) return complain(std::strerror(error));
-  if (content.size() > kLargestFile) return complain("larger than 256 MiB");
-  return content;
+  std::array<char, 65536> buffer;  // not cleared, which would take longer than to read a message
+  for (;;) {
+    const ssize_t got = ::read(file, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return complain(std::strerror(errno));
+    if (got == 0) return content;
+    content.append(buffer.data(), static_cast<std::size_t>(got));
+    if (content.size() > kLargestFile) return complain("larger than 256 MiB");
+  }
 }
 
 // Tabs stay tabs, so that both lines agree; control bytes are not shown.
