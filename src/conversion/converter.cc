@@ -18,12 +18,6 @@ using net::Awaitable;
 constexpr const char *kInput = "input", *kInputHeaders = "input.headers", *kMessageHeaders = "message.headers", *kOutput = "output", *kOutputHeaders = "output.headers",
                      *kOutputOptions = "output.options", *kWords = "words";
 
-std::string field_of(const mail::Header& header, std::string_view name) {
-  for (const mail::HeaderField& field : header.fields)
-    if (base::equal_ignoring_case(field.name, name)) return mail::unfold(field.raw);
-  return {};
-}
-
 std::string first_word(std::string_view value) { return base::lower(base::trim(value.substr(0, value.find_first_of("; \t(")))); }
 
 bool is_text(std::string_view type) { return type == "text" || type == "message"; }
@@ -96,8 +90,8 @@ Awaitable<bool> Converter::condition(const std::optional<Value>& value, const Va
 // Some parameter of the type, or of the disposition, has this name and this value.
 Awaitable<bool> Converter::parameters_fit(const Entry& entry, const Visit& visit, const Variables& variables) {
   if (entry.in_parameters.empty()) co_return true;
-  auto known = mail::parameters(field_of(visit.part->header, "Content-Type"));
-  for (auto& parameter : mail::parameters(field_of(visit.part->header, "Content-Disposition"))) known.push_back(std::move(parameter));
+  auto known = mail::parameters(mail::field_value(visit.part->header, "Content-Type"));
+  for (auto& parameter : mail::parameters(mail::field_value(visit.part->header, "Content-Disposition"))) known.push_back(std::move(parameter));
   for (const auto& [number, wanted] : entry.in_parameters) {
     if (!wanted.name) co_return false;
     const auto name = co_await expand(*wanted.name, variables);
@@ -110,7 +104,7 @@ Awaitable<bool> Converter::parameters_fit(const Entry& entry, const Visit& visit
 
 Awaitable<const Entry*> Converter::find_entry(const Rules& rules, const Work& work, const Visit& visit, const Variables& variables) {
   const mail::Part& part = *visit.part;
-  const std::string subject = field_of(visit.message->header, "Subject");
+  const std::string subject = mail::field_value(visit.message->header, "Subject");
   for (const Entry& entry : rules.entries) {
     const std::pair<const std::optional<Value>*, std::string> conditions[] = {
         {&entry.in_channel, work.facts.in_channel}, {&entry.out_channel, work.facts.out_channel}, {&entry.in_type, part.type}, {&entry.in_subtype, part.subtype},
@@ -302,8 +296,8 @@ Awaitable<Outcome> Converter::convert(std::string_view message, MessageFacts fac
     variables["INPUT_TYPE"] = variables["OUTPUT_TYPE"] = base::printable(part.type);
     variables["INPUT_SUBTYPE"] = variables["OUTPUT_SUBTYPE"] = base::printable(part.subtype);
     variables["INPUT_ENCODING"] = part.encoding.empty() ? "7bit" : base::printable(part.encoding);
-    variables["INPUT_DISPOSITION"] = base::printable(first_word(field_of(part.header, "Content-Disposition")));
-    variables["INPUT_DESCRIPTION"] = base::printable(field_of(part.header, "Content-Description"));
+    variables["INPUT_DISPOSITION"] = base::printable(first_word(mail::field_value(part.header, "Content-Disposition")));
+    variables["INPUT_DESCRIPTION"] = base::printable(mail::field_value(part.header, "Content-Description"));
     variables["INPUT_CHANNEL"] = facts.in_channel;
     variables["OUTPUT_CHANNEL"] = facts.out_channel;
     variables["ATTACHMENT_NUMBER"] = std::to_string(++work.attachments);

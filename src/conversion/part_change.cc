@@ -14,12 +14,6 @@ namespace {
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kNothing = "Content-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: 7bit\r\n";
 
-std::string field_of(const mail::Header& header, std::string_view name) {
-  for (const mail::HeaderField& field : header.fields)
-    if (base::equal_ignoring_case(field.name, name)) return mail::unfold(field.raw);
-  return {};
-}
-
 // A parameter as it may stand in a field: quoted, or where it is not ASCII as RFC 2231 section 4 has it.
 std::string parameter_text(std::string_view name, std::string_view value) {
   constexpr char kDigits[] = "0123456789ABCDEF";
@@ -112,7 +106,7 @@ void Changes::change(const mail::Part& part, bool begins_message, const PartChan
   } else {
     if (change.type || change.subtype || !change.parameters.empty()) {
       std::vector<std::pair<std::string, std::string>> parameters;
-      for (auto& known : mail::parameters(field_of(part.header, "Content-Type"))) {
+      for (auto& known : mail::parameters(mail::field_value(part.header, "Content-Type"))) {
         const bool stays = (!change.type && !change.subtype) ||
                            std::any_of(change.copied.begin(), change.copied.end(), [&](const std::string& pattern) { return fits(pattern, known.first); });
         const bool replaced = std::any_of(change.parameters.begin(), change.parameters.end(), [&](const auto& one) { return base::equal_ignoring_case(one.first, known.first); });

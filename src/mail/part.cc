@@ -82,12 +82,6 @@ struct Budget {
   std::size_t parts = 0;
 };
 
-std::string field_value(const Header& header, std::string_view name) {
-  for (const HeaderField& field : header.fields)
-    if (base::equal_ignoring_case(field.name, name)) return unfold(field.raw);
-  return {};
-}
-
 // If `line` (without its line end) is a boundary line: 1, the closing one: 2; else 0. RFC 2046 section 5.1.1: blanks may follow.
 int boundary_line(std::string_view line, std::string_view boundary) {
   if (line.size() < boundary.size() + 2 || line[0] != '-' || line[1] != '-' || line.substr(2, boundary.size()) != boundary) return 0;
@@ -167,6 +161,12 @@ void parse_part(std::string_view text, std::size_t depth, std::string_view defau
 }
 
 }  // namespace
+
+std::string field_value(const Header& header, std::string_view name) {
+  for (const HeaderField& field : header.fields)
+    if (base::equal_ignoring_case(field.name, name)) return unfold(field.raw);
+  return {};
+}
 
 std::string parameter(std::string_view value, std::string_view wanted) { return find_parameter(value, wanted).value_or(std::string()); }
 

@@ -31,6 +31,9 @@ struct Part {
   std::vector<Part> children;         // of a multipart; of message/rfc822 the one message inside
 };
 
+// The value of the first field of this name, unfolded (RFC 5322 section 2.2.3); empty: there is none.
+std::string field_value(const Header& header, std::string_view name);
+
 Part parse_structure(std::string_view message, const PartLimits& limits = {});
 
 // The body without its transfer encoding, at most `limit_bytes` of it; text parts are converted to UTF-8 where the set is known.
