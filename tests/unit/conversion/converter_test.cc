@@ -258,13 +258,18 @@ struct Site {
   World world;
   spool::Deferred waiting = spool::Deferred::open(base::system_files(), world.scratch.directory.get(), "conversion").value();
   std::vector<std::pair<mail::Envelope, std::string>> submitted;
-  std::vector<std::string> told;
+  std::vector<std::string> told, held;
   bool submit_fails = false;
   net::asio::io_context io{1};
   queue::Notifier notifier{[this](std::string address) { return resolve(std::move(address)); },
                            [this](mail::Envelope envelope, std::string text) { return notice(std::move(envelope), std::move(text)); }, {}};
   Channel channel{{io, waiting, world.converter, notifier, [this](mail::Envelope envelope, std::string text) { return submit(std::move(envelope), std::move(text)); },
-                   [this](std::string address) { return resolve(std::move(address)); }, [] {}},
+                   [this](std::string address) { return resolve(std::move(address)); },
+                   [this](const mail::Envelope& envelope, std::string_view) {
+                     held.push_back(envelope.held_by);
+                     return Result<void>();
+                   },
+                   [] {}},
                   {queue::RetrySchedule{.first = 60s, .expire_time = 3600s, .expire_time_low = 3600s}, 2, "postmaster@example.com"}};
 
   Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
@@ -316,6 +321,7 @@ class ChannelTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(results_reach_the_envelope);
   CPPUNIT_TEST(what_fails_waits_and_is_given_up_in_the_end);
   CPPUNIT_TEST(what_could_not_be_submitted_stays);
+  CPPUNIT_TEST(orders_are_carried_out_when_it_would_wait_again);
   CPPUNIT_TEST_SUITE_END();
 
   const std::string upper_ = "in-type=application; override-option-file=1; command=\"P\"";
@@ -338,6 +344,20 @@ class ChannelTest : public CppUnit::TestFixture {
     site.run("in-type=image; delete=1", "");
     CPPUNIT_ASSERT_EQUAL(std::string("0123456789abcdefghijklmnop"), site.submitted[2].first.id);
     CPPUNIT_ASSERT_EQUAL(kMixed, site.submitted[2].second);
+  }
+
+  void orders_are_carried_out_when_it_would_wait_again() {
+    using Order = spool::Deferred::MessageOrder;
+    for (const Order order : {Order::bounce, Order::hold, Order::remove}) {
+      Site site;
+      const mail::Envelope envelope = Site::envelope({"a@example.com"});
+      CPPUNIT_ASSERT(site.waiting.put(envelope, kMixed, base::WallTime{}));
+      CPPUNIT_ASSERT(site.waiting.give_message_order(envelope.id, order));
+      site.run(upper_, "kill -9 $$");
+      CPPUNIT_ASSERT(site.left().empty() && site.submitted.empty() && !site.waiting.message_order(envelope.id));
+      CPPUNIT_ASSERT_EQUAL(std::size_t{order == Order::bounce ? 1U : 0U}, site.told.size());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{order == Order::hold ? 1U : 0U}, site.held.size());
+    }
   }
 
   void recipients_with_other_tags_are_converted_for_themselves() {
