@@ -43,7 +43,8 @@ net::Awaitable<Text> dns_list(net::Resolver& resolver, std::string argument) {
   co_return std::string();
 }
 
-// Who is asked by nobody in particular has no SPF.
+// The result of SPF for this client and sender, none without a client. With a list of results, whether it is one of them; with
+// "explanation", what the domain says to a failure.
 net::Awaitable<Text> spf(net::Resolver& resolver, std::string wanted, QuestionFacts facts) {
   if (!facts.remote) co_return std::nullopt;
   const auto answer =

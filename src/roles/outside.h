@@ -35,7 +35,6 @@ class Outside {
   // Waits for `work` on a helper thread; what the work said was wrong is logged as `event`.
   net::Awaitable<Text> patient(const char* event, std::string what, std::function<Result<std::string>()> work);
   net::Awaitable<Text> url(std::string url);
-  // The result of SPF for this client and sender; with an argument only whether it is one of those in it.
   net::Awaitable<Text> attribute(std::string domain, std::string attribute);
 
   directory::Client& directory_;
