@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mail/address.h"
 #include "sieve/parser.h"
+#include "sieve/run.h"
 
 #include <algorithm>
 #include <iterator>
@@ -683,7 +684,7 @@ std::optional<std::uint32_t> Compiler::variable(std::string_view name, Place pla
 }
 
 std::optional<std::uint32_t> Compiler::variable_of(const StringItem& item) {
-  if (requires_capability("variables")) return variable(item.text, item.place);
+  if (requires_capability("variables")) return variable(decoded(item), item.place);
   error(item.place, "the name of a variable needs: require \"variables\";");
   return std::nullopt;
 }
@@ -695,13 +696,15 @@ bool Compiler::global_variable(const std::string& name, Place place) {
   return added || known->second == *number;
 }
 
+std::string Compiler::decoded(const StringItem& item) {
+  if (!requires_capability("encoded-character")) return item.text;
+  std::string problem, value = decode_encoded_characters(item.text, problem);
+  if (!problem.empty()) error(item.place, problem);
+  return value;
+}
+
 Text Compiler::text(const StringItem& item) {
-  std::string value = item.text;
-  if (requires_capability("encoded-character")) {
-    std::string problem;
-    value = decode_encoded_characters(value, problem);
-    if (!problem.empty()) error(item.place, problem);
-  }
+  std::string value = decoded(item);
   if (!requires_capability("variables")) return Text(std::move(value));
 
   // RFC 5229 section 3: "${" [namespace] name "}", or a number; what is not of that form is plain text.
@@ -786,13 +789,17 @@ std::uint32_t Compiler::field_name(std::string_view name) {
 }
 
 Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys) {
+  return matcher(arguments, keys, [](const Text& text, MatchType) { return std::vector<Text>{text}; });
+}
+
+Matcher Compiler::matcher(const Arguments& arguments, const Argument& keys, KeysOf keys_of) {
   Matcher made = matcher(arguments);
-  for (Text& key : texts(keys)) {
-    Matcher::Key& added = made.keys.emplace_back();
-    added.text = std::move(key);
+  for (const StringItem& item : keys.strings) {
+    for (Text& key : keys_of(text(item), made.type)) {
+      if (made.type == MatchType::list) check_list(key, item.place);
+      made.keys.emplace_back().text = std::move(key);
+    }
   }
-  if (made.type == MatchType::list)
-    for (std::size_t i = 0; i < made.keys.size(); ++i) check_list(made.keys[i].text, keys.strings[i].place);
   if (const auto problem = made.prepare(options().run_limits, &builder_.regex_bytes_)) error(keys.place, *problem);
   return made;
 }
@@ -869,8 +876,8 @@ std::optional<std::string> mailbox_name(std::string_view text, std::string_view 
 }
 
 std::string list_name(std::string_view name) {
-  constexpr std::string_view kShort = ":addrbook:";
-  if (base::starts_with_ignoring_case(name, kShort)) return "urn:ietf:params:sieve:addrbook:" + std::string(name.substr(kShort.size()));
+  for (const std::string_view beginning : {std::string_view(":addrbook:"), kAddressBooks})
+    if (base::starts_with_ignoring_case(name, beginning)) return std::string(kAddressBooks) + base::lower(name.substr(beginning.size()));
   return std::string(name);
 }
 

@@ -96,6 +96,9 @@ class Compiler {
 
   // Match type, comparator and keys of a test that takes kMatch.
   Matcher matcher(const Arguments& arguments, const Argument& keys);
+  // The same where one string stands for any number of keys, which `keys_of` finds in it.
+  using KeysOf = std::vector<Text> (*)(const Text& text, MatchType type);
+  Matcher matcher(const Arguments& arguments, const Argument& keys, KeysOf keys_of);
   Matcher matcher(const Arguments& arguments);   // without keys
 
   // Notes that the program asks external lists, and reports a constant that names none.
@@ -103,7 +106,7 @@ class Compiler {
 
   // Number of a variable; it comes into being with its first mention. Nothing if the name is malformed, or there are too many.
   std::optional<std::uint32_t> variable(std::string_view name, Place place);
-  // The same where the script names a variable whose value it changes.
+  // The same of a string of the script that names a variable.
   std::optional<std::uint32_t> variable_of(const StringItem& item);
   // Makes `name` a global variable in this script (RFC 6609 section 3.4.1); false if it is a local one already.
   bool global_variable(const std::string& name, Place place);
@@ -129,6 +132,7 @@ class Compiler {
     bool loop = false;
     std::string label;
   };
+  std::string decoded(const StringItem& item);
   void block(std::span<const Node> commands, bool top_level);
   void require(const Node& command);
   void activate(const Extension& extension);
@@ -174,9 +178,6 @@ std::optional<std::string> redirect_address(std::string_view text);
 std::optional<std::string> problem_with_sender(std::string_view from);
 // A mailbox name in the form that actions carry, from one whose parts stand between any of `separators`; an error text if it is none.
 std::optional<std::string> mailbox_name(std::string_view text, std::string_view separators, std::string& problem);
-
-// The full name of an external list: ":addrbook:x" is short for one of RFC 6134 section 2.1.
-std::string list_name(std::string_view name);
 
 // encoded-character (RFC 5228 section 2.4.2.4); `problem` is set for code points that do not exist.
 std::string decode_encoded_characters(std::string_view text, std::string& problem);

@@ -11,6 +11,9 @@ namespace postern::sieve {
 
 namespace {
 
+// Of a list of flags; what is behind them is not looked at.
+constexpr std::size_t kMostFlags = 100;
+
 // RFC 9051 flag-keyword, or a backslash and an atom.
 bool is_flag(std::string_view name) {
   if (name.starts_with("\\")) name.remove_prefix(1);
@@ -81,6 +84,10 @@ std::unique_ptr<Step> compile_change(Compiler& compiler, const Arguments& argume
   return step;
 }
 
+// Flags are words, so a key with blanks could match none: it stands for each of its words. A regular expression may have blanks, and the
+// name of a list is one word.
+bool keys_are_flags(MatchType type) { return type != MatchType::regex && type != MatchType::list; }
+
 class HasFlag : public Step {
  public:
   std::vector<std::uint32_t> variables;
@@ -96,8 +103,12 @@ class HasFlag : public Step {
       count += own.size();
       flags.insert(flags.end(), own.begin(), own.end());
     }
-    if (matcher.type == MatchType::count) return matcher.matches_count(run, count);
-    return std::any_of(flags.begin(), flags.end(), [&](const std::string& flag) { return matcher.matches(run, flag); });
+    const auto looked_for = [&](const Matcher& keys) {
+      if (keys.type == MatchType::count) return keys.matches_count(run, count);
+      return std::any_of(flags.begin(), flags.end(), [&](const std::string& flag) { return keys.matches(run, flag); });
+    };
+    const bool known = std::all_of(matcher.keys.begin(), matcher.keys.end(), [](const Matcher::Key& key) { return key.text.is_constant(); });
+    return looked_for(known || !keys_are_flags(matcher.type) ? matcher : with_words(run));
   }
   void carry(Archive& archive) override {
     std::size_t number = variables.size();
@@ -105,6 +116,29 @@ class HasFlag : public Step {
     variables.resize(number);
     for (std::uint32_t& variable : variables) archive.variable(variable);
     archive(internal, matcher);
+  }
+
+ private:
+  // With the words that the keys with references hold in this run.
+  [[nodiscard]] Matcher with_words(Run& run) const {
+    Matcher all = matcher;
+    all.keys.clear();
+    std::string scratch;
+    for (const Matcher::Key& key : matcher.keys) {
+      if (key.text.is_constant()) {
+        all.keys.push_back(key);
+        continue;
+      }
+      const std::string_view value = key.text.value(run, scratch);
+      if (!run.spend_text(value.size())) return all;
+      std::size_t words = 0;
+      for_each_word(value, [&](std::string_view word) {
+        if (words++ == kMostFlags) return;
+        // As a piece, since constants are prepared when a script is compiled.
+        all.keys.emplace_back().text = Text(std::vector<Text::Piece>{{Text::Piece::Kind::literal, std::string(word), 0}});
+      });
+    }
+    return all;
   }
 };
 
@@ -115,21 +149,18 @@ std::unique_ptr<Step> compile_hasflag(Compiler& compiler, const Arguments& argum
     for (const StringItem& item : arguments.at(0).strings)
       if (const auto number = compiler.variable_of(item)) step->variables.push_back(*number);
   }
-  // The keys are flag lists too: "\\Seen \\Flagged" are two of them.
-  Argument keys = arguments.last();
-  std::vector<StringItem> split;
-  for (const StringItem& item : keys.strings) {
-    for_each_word(item.text, [&](std::string_view word) { split.push_back({std::string(word), item.place}); });
-  }
-  keys.strings = std::move(split);
-  step->matcher = compiler.matcher(arguments, keys);
+  step->matcher = compiler.matcher(arguments, arguments.last(), [](const Text& key, MatchType type) {
+    std::vector<Text> keys;
+    if (!key.is_constant() || !keys_are_flags(type)) keys.push_back(key);
+    else for_each_word(key.constant(), [&](std::string_view word) { keys.emplace_back(std::string(word)); });
+    return keys;
+  });
   return step;
 }
 
 }  // namespace
 
 void add_flags(std::string_view text, std::vector<std::string>& flags) {
-  constexpr std::size_t kMostFlags = 100;
   for_each_word(text, [&](std::string_view word) {
     if (!is_flag(word) || flags.size() >= kMostFlags) return;
     if (std::none_of(flags.begin(), flags.end(), [&](const std::string& flag) { return base::equal_ignoring_case(flag, word); })) flags.emplace_back(word);

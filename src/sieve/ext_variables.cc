@@ -30,8 +30,7 @@ class Set : public Step {
 
 std::unique_ptr<Step> compile_set(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<Set>();
-  const StringItem& name = arguments.at(0).strings.front();
-  const auto number = compiler.variable(name.text, name.place);
+  const auto number = compiler.variable_of(arguments.at(0).strings.front());
   if (!number) return nullptr;
   step->variable = *number;
   step->text = compiler.text(arguments.at(1).strings.front());

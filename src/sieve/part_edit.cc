@@ -90,9 +90,8 @@ std::size_t html_body(std::string_view html) {
 }
 
 std::string content_type_of(const mail::Part& part) {
-  for (const mail::HeaderField& field : part.header.fields)
-    if (base::equal_ignoring_case(field.name, "Content-Type")) return mail::unfold(field.raw);
-  return "text/plain";
+  std::string value = mail::field_value(part.header, "Content-Type");
+  return value.empty() ? "text/plain" : value;
 }
 
 }  // namespace
@@ -168,9 +167,7 @@ void replace_content(Message& message, std::string_view fields, std::string_view
 
 const mail::Part* first_text_part(const mail::Part& part) {
   if (part.type == "text") {
-    for (const mail::HeaderField& field : part.header.fields)
-      if (base::equal_ignoring_case(field.name, "Content-Disposition") && base::starts_with_ignoring_case(mail::unfold(field.raw), "attachment")) return nullptr;
-    return &part;
+    return base::starts_with_ignoring_case(mail::field_value(part.header, "Content-Disposition"), "attachment") ? nullptr : &part;
   }
   if (part.type != "multipart") return nullptr;
   for (const mail::Part& child : part.children)

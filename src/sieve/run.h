@@ -96,6 +96,12 @@ struct Remembered {
   friend bool operator==(const Remembered&, const Remembered&) = default;
 };
 
+// What the names of the user's address books begin with as external lists (RFC 6134 section 2.7).
+inline constexpr std::string_view kAddressBooks = "urn:ietf:params:sieve:addrbook:";
+// The full name of an external list: ":addrbook:" is short for the above. Names of address books are in lower case, since "default" may be
+// written in any; others stay as they are.
+std::string list_name(std::string_view name);
+
 // What a run has to ask its surroundings. Only mailbox_exists() must be answered by all; for the rest the defaults know nothing.
 class Host {
  public:
@@ -114,7 +120,7 @@ class Host {
   virtual std::optional<Score> virus_score() { return std::nullopt; }
   // RFC 5183: "domain", "host", "location", "phase", "remote-host", "remote-ip". "name" and "version" are ours. Nothing: unknown.
   virtual std::optional<std::string> environment(std::string_view /*item*/) { return std::nullopt; }
-  // External lists (RFC 6134), names in full ("urn:ietf:params:sieve:addrbook:default").
+  // External lists (RFC 6134), names as list_name() gives them.
   virtual bool list_exists(const std::string& /*list*/) { return false; }
   virtual bool list_contains(const std::string& /*list*/, const std::string& /*value*/) { return false; }
   virtual std::vector<std::string> list_members(const std::string& /*list*/, std::size_t /*most*/) { return {}; }

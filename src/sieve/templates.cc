@@ -131,9 +131,15 @@ std::string harmless_value(const TemplateField& field) {
   return "text";
 }
 
+CompileOptions options_for(const Template& made_of) {
+  CompileOptions options;
+  options.run_limits.mailbox_separators = made_of.folder_separators;
+  return options;
+}
+
 class TemplateReader {
  public:
-  explicit TemplateReader(std::string_view text) : text_(text) {}
+  TemplateReader(std::string_view text, std::string_view folder_separators) : text_(text) { made_.folder_separators = std::string(folder_separators); }
 
   ParsedTemplate read() {
     if (text_.starts_with("\xef\xbb\xbf")) text_.remove_prefix(3);
@@ -199,7 +205,7 @@ class TemplateReader {
       if (!preset) preset = std::string(line);
       else if (!line.empty()) return error(number, 1, "text behind the default of field " + field.name);
       field.preset = std::move(preset);
-      if (const auto value = checked_value(field, *field.preset); !value) error(number, 1, "the default of field " + field.name + ": " + value.error().what);
+      if (const auto value = checked_value(field, *field.preset, made_.folder_separators); !value) error(number, 1, "the default of field " + field.name + ": " + value.error().what);
       else field.preset = *value;
     }
     made_.fields.push_back(std::move(field));
@@ -267,7 +273,7 @@ class TemplateReader {
 
     FieldValues values;
     for (const TemplateField& field : made_.fields) values[field.name] = harmless_value(field);
-    for (Mistake mistake : compile(filled(text, values)).mistakes) {
+    for (Mistake mistake : compile(filled(text, values), options_for(made_)).mistakes) {
       if (mistake.warning) continue;
       mistake.line += lines_above;   // the values have no line ends
       mistake.text = "with harmless values: " + mistake.text;
@@ -394,9 +400,9 @@ const TemplateField* Template::field(std::string_view name) const {
   return found != fields.end() ? &*found : nullptr;
 }
 
-ParsedTemplate parse_template(std::string_view text) { return TemplateReader(text).read(); }
+ParsedTemplate parse_template(std::string_view text, std::string_view folder_separators) { return TemplateReader(text, folder_separators).read(); }
 
-Result<std::string> checked_value(const TemplateField& field, std::string_view value) {
+Result<std::string> checked_value(const TemplateField& field, std::string_view value, std::string_view folder_separators) {
   const auto refuse = [](std::string why) { return Error{Kind::invalid, std::move(why)}; };
   if (value.size() > kValueBytes) return refuse("is longer than " + std::to_string(kValueBytes) + " bytes");
   if (!base::is_utf8(value)) return refuse("is not UTF-8 text");
@@ -419,8 +425,10 @@ Result<std::string> checked_value(const TemplateField& field, std::string_view v
       break;
     case TemplateField::Type::folder: {
       std::string problem;
-      auto name = mailbox_name(text, "/", problem);
+      auto name = mailbox_name(text, folder_separators, problem);
       if (!name) return refuse(problem);
+      // Where only one of them may stand in scripts it is that one.
+      if (folder_separators.find('/') == std::string_view::npos) std::replace(name->begin(), name->end(), '/', '.');
       return std::move(*name);
     }
     case TemplateField::Type::choice:
@@ -446,7 +454,7 @@ Result<FieldValues> complete(const Template& made_of, const FieldValues& values)
   for (const TemplateField& field : made_of.fields) {
     const auto given = values.find(field.name);
     if (given == values.end() && !field.preset) return Error{Kind::invalid, "field " + field.name + " (" + field.prompt + ") needs a value"};
-    auto value = checked_value(field, given != values.end() ? std::string_view(given->second) : std::string_view(*field.preset));
+    auto value = checked_value(field, given != values.end() ? std::string_view(given->second) : std::string_view(*field.preset), made_of.folder_separators);
     if (!value) return value.error().in("field " + field.name + " (" + field.prompt + ")");
     all[field.name] = std::move(*value);
   }
@@ -456,7 +464,7 @@ Result<FieldValues> complete(const Template& made_of, const FieldValues& values)
 // The script with checked values; what does not compile with them is refused here, not when mail arrives.
 Result<std::string> script_with(const Template& made_of, const FieldValues& all) {
   std::string script = filled(made_of.script, all);
-  const Compiled compiled = compile(script);
+  const Compiled compiled = compile(script, options_for(made_of));
   for (const Mistake& mistake : compiled.mistakes)
     if (!mistake.warning) return Error{Kind::invalid, "template " + made_of.id + " can't take these values: " + mistake.text};
   return script;

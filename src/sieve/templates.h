@@ -41,8 +41,12 @@ struct TemplateField {
 };
 std::string_view to_string(TemplateField::Type type);
 
+// What stands between the parts of a folder's name in the scripts of this site (Limits::mailbox_separators).
+inline constexpr std::string_view kUsualFolderSeparators = "/";
+
 struct Template {
   std::string id, title, description;
+  std::string folder_separators = std::string(kUsualFolderSeparators);
   std::vector<TemplateField> fields;       // in the order of the form
   std::string script;                      // with %{NAME}
   [[nodiscard]] const TemplateField* field(std::string_view name) const;
@@ -53,13 +57,13 @@ struct ParsedTemplate {
   std::vector<Mistake> mistakes;           // warnings too: a field that the script does not use
 };
 // Also fills in harmless values and compiles the script, so that a template that parses gives scripts that compile.
-ParsedTemplate parse_template(std::string_view text);
+ParsedTemplate parse_template(std::string_view text, std::string_view folder_separators = kUsualFolderSeparators);
 
 using FieldValues = std::map<std::string, std::string, std::less<>>;
 
-// A value as it goes into the script: blanks around it dropped, an address in its canonical form. Kind::invalid says what is wrong
-// with it, in words for the form.
-Result<std::string> checked_value(const TemplateField& field, std::string_view value);
+// A value as it goes into the script: blanks around it dropped, an address in its canonical form, the name of a folder as fileinto takes it
+// here. Kind::invalid says what is wrong with it, in words for the form.
+Result<std::string> checked_value(const TemplateField& field, std::string_view value, std::string_view folder_separators = kUsualFolderSeparators);
 
 // The script alone. Missing values are the fields' defaults. Kind::invalid: an unknown name, a field with neither value nor default, a
 // value that is none, or values with which the script does not compile.

@@ -334,13 +334,11 @@ std::optional<std::string> Session::environment(std::string_view item) {
 }
 
 std::optional<std::string> Session::dictionary_of(const std::string& list) const {
-  std::string name = list;
-  constexpr std::string_view kShort = ":addrbook:";
-  if (name.starts_with(kShort)) name = "urn:ietf:params:sieve:addrbook:" + name.substr(kShort.size());
+  const std::string name = sieve::list_name(list);
   const std::string lists = settings.text("sieve_extlists_list");
   for (const std::string_view word : base::split(lists, ' ')) {
     const std::string prefix = "sieve_extlists_list/" + std::string(word) + "/";
-    if (word.empty() || settings.text(prefix + "name") != name) continue;
+    if (word.empty() || sieve::list_name(settings.text(prefix + "name")) != name) continue;
     return settings.matching(prefix + "dict", "path").value_or("");   // one without a dictionary is empty
   }
   return std::nullopt;

@@ -40,6 +40,8 @@ SCRIPT and MESSAGE are files; "-" is standard input.
   --envelope-auth ADDRESS  authenticated sender (default: none)
   --mailbox NAME           this mailbox exists; may be given several times (default: INBOX only)
   --delimiters CHARACTERS  what separates user and detail in an address (default: +)
+  --folder-separators CHARACTERS
+                           what stands between the parts of a folder's name in scripts and forms: "/", "." or both (default: /)
   --include DIR            where include finds personal scripts, NAME.sieve (default: the script's folder)
   --include-global DIR     where it finds global ones (default: none)
   --system                 the script is one of the server's own (access to vnd.postern.* actions)
@@ -79,7 +81,10 @@ SieveOptions options_from(const std::vector<std::string>& arguments) {
     else if (word == "--envelope-auth") options.authenticated = envelope_address(value(), false);
     else if (word == "--mailbox") options.mailboxes.push_back(value());
     else if (word == "--delimiters") options.delimiters = value();
-    else if (word == "--include") options.personal_scripts = value();
+    else if (word == "--folder-separators") {
+      const std::string& separators = options.limits.mailbox_separators = value();
+      if (separators != "/" && separators != "." && separators != "/." && separators != "./") wrong_usage(word + ": expected \"/\", \".\" or both, found \"" + separators + "\"");
+    } else if (word == "--include") options.personal_scripts = value();
     else if (word == "--include-global") options.global_scripts = value();
     else if (word == "--templates") options.templates = value();
     else if (word == "--junit") options.junit = value();

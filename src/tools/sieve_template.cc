@@ -20,13 +20,13 @@ constexpr std::size_t kMostTemplates = 1000;
 std::string folder(const SieveOptions& options) { return options.templates.value_or(POSTERN_TEMPLATES); }
 
 // The template in a file; nothing, and its mistakes on standard error, if there is none. `status`: for the exit.
-std::optional<sieve::Template> read_template(const std::string& path, int& status) {
+std::optional<sieve::Template> read_template(const SieveOptions& options, const std::string& path, int& status) {
   const auto text = read_input(path);
   if (!text) {
     status = kUsage;
     return std::nullopt;
   }
-  sieve::ParsedTemplate parsed = sieve::parse_template(*text);
+  sieve::ParsedTemplate parsed = sieve::parse_template(*text, options.limits.mailbox_separators);
   print_mistakes(path, *text, parsed.mistakes);
   if (!parsed.made) status = kBad;
   return std::move(parsed.made);
@@ -45,7 +45,7 @@ std::vector<sieve::Template> all_templates(const SieveOptions& options, int& sta
   std::sort(names->begin(), names->end());
   for (const std::string& name : *names)
     if (name.ends_with(kEnding))
-      if (auto made = read_template(folder(options) + "/" + name, status)) found.push_back(std::move(*made));
+      if (auto made = read_template(options, folder(options) + "/" + name, status)) found.push_back(std::move(*made));
   return found;
 }
 
@@ -58,7 +58,7 @@ std::optional<sieve::Template> find_template(const SieveOptions& options, const 
     if (status == kGood) status = kUsage;
     return std::nullopt;
   }
-  return read_template(word, status);
+  return read_template(options, word, status);
 }
 
 // What a web page needs to show the form.

@@ -140,6 +140,17 @@ def ten_templates_are_shipped_and_all_give_rules_that_compile_and_read_back():
 
 
 @case
+def folders_are_named_with_the_separator_of_the_site():
+    fill = ("template", "fill", "--templates", TEMPLATES, "from-folder", "WHO=a@example.com")
+    contains(run(TOOL, *fill, "BOX=Work/Boss").stdout, 'fileinto "Work/Boss";')
+    contains(run(TOOL, *fill, "--folder-separators", ".", "BOX=Work.Boss").stdout, 'fileinto "Work.Boss";')
+    contains(run(TOOL, *fill, "--folder-separators", ".", "BOX=Work/Boss", expect=1).stderr, 'its parts stand between "." here')
+    dots = file("dots.sieve", 'require "fileinto"; fileinto "Work.Boss";\n')
+    contains(run(TOOL, "run", "--folder-separators", ".", dots, ORDER).stdout, 'fileinto "Work/Boss"')
+    contains(run(TOOL, "run", dots, ORDER).stdout, 'fileinto "Work.Boss"')
+
+
+@case
 def a_form_that_is_not_filled_in_is_refused():
     for words, status in (["from-folder"], 1), (["from-folder", "WHO=nobody"], 1), (["from-folder", "WHO=a@example.com", "X=y"], 1), (["frob"], 2), (["from-folder", "WHO"], 2):
         done = run(TOOL, "template", "fill", "--templates", TEMPLATES, *words, expect=status)
@@ -157,6 +168,7 @@ def a_form_that_is_not_filled_in_is_refused():
     ("two scripts to print", ["format", GOOD, BAD]),
     ("no template command", ["template"]),
     ("a number that is none", ["template", "fill", "--order", "x", "from-folder"]),
+    ("a separator that is none", ["check", "--folder-separators", "|", GOOD]),
     ("no address", ["run", "--envelope-to", "nobody", GOOD, ORDER]),
 ])
 def wrong_usage_exits_with_2(arguments):

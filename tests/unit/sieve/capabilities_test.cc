@@ -488,6 +488,8 @@ class CapabilitiesTest : public CppUnit::TestFixture {
         {"if valid_ext_list [\"tag:friends\", \":addrbook:default\"] { discard; }", "discard"},
         {"if valid_ext_list [\"tag:friends\", \"tag:nobody\"] { discard; }", "keep (implicit)"},
         {"redirect :list \"tag:friends\";", "redirect \"a@example.com\"; redirect \"b@example.com\""},
+        {"redirect :list \":AddrBook:DEFAULT\";", "redirect \"a@example.com\"; redirect \"b@example.com\""},
+        {"redirect :list \"URN:ietf:params:sieve:addrbook:Default\";", "redirect \"a@example.com\"; redirect \"b@example.com\""},
         {"redirect :list \":addrbook:default\";", "redirect \"a@example.com\"; redirect \"b@example.com\""},
         {"redirect :list \"tag:nobody\";", "mistake: there is no list \"tag:nobody\""},
         {"set \"l\" \"tag:nobody\"; redirect :list \"${l}\";", "error: there is no list \"tag:nobody\""},

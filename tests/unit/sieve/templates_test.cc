@@ -30,6 +30,7 @@ class TemplatesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(values_are_quoted);
   CPPUNIT_TEST(no_value_leaves_its_quotes);
   CPPUNIT_TEST(a_stored_rule_is_read_back);
+  CPPUNIT_TEST(folders_have_the_separator_of_the_site);
   CPPUNIT_TEST(what_was_written_by_hand_stays);
   CPPUNIT_TEST(rules_are_joined_by_their_order);
   CPPUNIT_TEST_SUITE_END();
@@ -142,6 +143,25 @@ class TemplatesTest : public CppUnit::TestFixture {
       const bool good = row.want.starts_with("!") ? got.starts_with("!") && got.find(row.want.substr(1)) != std::string::npos : got == row.want;
       CPPUNIT_ASSERT_MESSAGE(std::string(row.value) + " gave " + got, good);
     }
+    struct {
+      std::string_view separators, value, want;
+    } folders[] = {
+        {".", "Lists.Dev", "Lists.Dev"},
+        {".", "inbox.x", "INBOX.x"},
+        {".", "Lists/Dev", "!has a \"/\""},
+        {".", "a..b", "!empty part"},
+        {"/.", "Lists.Dev", "Lists/Dev"},
+        {"/.", "Lists/Dev", "Lists/Dev"},
+        {"/", "Lists.Dev", "Lists.Dev"},
+    };
+    for (const auto& row : folders) {
+      TemplateField field;
+      field.type = Type::folder;
+      const auto value = checked_value(field, row.value, row.separators);
+      const std::string got = value ? *value : "!" + value.error().what;
+      const bool good = row.want.starts_with("!") ? got.starts_with("!") && got.find(row.want.substr(1)) != std::string::npos : got == row.want;
+      CPPUNIT_ASSERT_MESSAGE(std::string(row.separators) + " " + std::string(row.value) + " gave " + got, good);
+    }
     CPPUNIT_ASSERT(!checked_value({}, std::string(2001, 'x')));
     CPPUNIT_ASSERT(checked_value({}, std::string(2000, 'x')).has_value());
     CPPUNIT_ASSERT(!render(good("#@ title: t\n#@ id: i\n#@ field A text \"p\" a@example.com\nredirect %{A};\n"), {{"A", "nobody"}}));   // the script would not compile
@@ -191,6 +211,19 @@ class TemplatesTest : public CppUnit::TestFixture {
     std::string crlf;
     for (const char c : *stored) crlf += c == '\n' ? "\r\n" : std::string(1, c);
     CPPUNIT_ASSERT(read_rule(crlf, templates).origin == StoredRule::Origin::from_template);
+  }
+
+  void folders_have_the_separator_of_the_site() {
+    ParsedTemplate parsed = parse_template("#@ title: t\n#@ id: i\n#@ field BOX folder \"p\" Lists.Dev\nrequire \"fileinto\"; fileinto %{BOX};\n", ".");
+    CPPUNIT_ASSERT(parsed.made.has_value());
+    const std::vector<Template> templates = {*parsed.made};
+    const auto rule = render_rule(templates[0], {}, {{"BOX", "inbox.Work.2026"}});
+    CPPUNIT_ASSERT(rule.has_value());
+    CPPUNIT_ASSERT_MESSAGE(*rule, rule->ends_with("fileinto \"INBOX.Work.2026\";\n"));
+    CPPUNIT_ASSERT(read_rule(*rule, templates).origin == StoredRule::Origin::from_template);
+    CPPUNIT_ASSERT(!render(templates[0], {{"BOX", "Work/2026"}}));
+    // A default with the other separator is a mistake there.
+    CPPUNIT_ASSERT(!parse_template("#@ title: t\n#@ id: i\n#@ field BOX folder \"p\" Lists/Dev\nrequire \"fileinto\"; fileinto %{BOX};\n", ".").made);
   }
 
   void what_was_written_by_hand_stays() {

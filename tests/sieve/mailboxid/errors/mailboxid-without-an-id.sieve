@@ -1,0 +1,1 @@
+require ["fileinto", "mailboxid"]; fileinto :mailboxid 5 "A";

@@ -1,0 +1,1 @@
+require "fileinto"; fileinto :mailboxid "M1" "A";

@@ -1,0 +1,1 @@
+require "mailboxid"; if mailboxidexists 1 { keep; }

@@ -1,0 +1,1 @@
+if mailboxidexists "M1" { keep; }

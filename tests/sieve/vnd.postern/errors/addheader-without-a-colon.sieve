@@ -1,0 +1,2 @@
+require "vnd.postern.addheader";
+addheader "X-Mark";

@@ -1,0 +1,2 @@
+require "vnd.postern.addconversiontag";
+addconversiontag ["good", "not good"];

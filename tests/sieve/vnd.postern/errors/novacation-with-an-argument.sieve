@@ -1,0 +1,2 @@
+require "vnd.postern.novacation";
+novacation "x";

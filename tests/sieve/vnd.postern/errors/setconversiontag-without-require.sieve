@@ -1,0 +1,1 @@
+setconversiontag "a";

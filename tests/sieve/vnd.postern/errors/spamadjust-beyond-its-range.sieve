@@ -1,0 +1,2 @@
+require "vnd.postern.spamadjust";
+spamadjust "101";
