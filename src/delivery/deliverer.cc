@@ -94,6 +94,7 @@ Awaitable<std::size_t> Deliverer::work(std::vector<spool::Position> positions, s
     }
     parts_.state.release(finished, settings_.child);
   }
+  parts_.reader.expect(unfinished);
   std::vector<Job> together, alone;
   auto next = unfinished.begin();
   for (std::size_t i = 0; i < claims.size() && next != unfinished.end(); ++i) {

@@ -197,7 +197,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   if (in.take(kMagic.size()) != kMagic) return Error{Kind::corrupt, "no envelope"};
   const auto version = in.number<std::uint8_t>();
   if (version < kOldestEnvelopeVersion || version > kEnvelopeVersion)
-    return Error{Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
+    return Error{version > kEnvelopeVersion ? Kind::invalid : Kind::corrupt, "envelope of unknown version " + std::to_string(version)};
   Envelope envelope;
   envelope.id = in.text();
   envelope.received = in.time();

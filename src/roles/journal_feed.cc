@@ -21,6 +21,8 @@ using net::Awaitable;
 constexpr std::chrono::milliseconds kShortestScanInterval{50}, kScanIntervalWithBacklog{500}, kLongestScanInterval{2000};
 // Marks reach the disk by themselves with the next delivery; this bounds the wait on an idle server.
 constexpr std::chrono::milliseconds kMarksInterval{1000};
+// Large messages without a record are looked for so often at most: at the start, after a death, and again where not all records could be seen.
+constexpr std::chrono::seconds kOrphansInterval{60};
 
 }  // namespace
 
@@ -77,9 +79,10 @@ std::vector<spool::Position> JournalFeed::scan() {
     return {};
   }
   state_.correct_backlog(reader_.unfinished());
-  if (!orphans_removed_) {
-    orphans_removed_ = true;
+  if (orphans_due_ && base::steady_now() >= next_orphans_) {
     auto removed = reader_.remove_orphaned_large_messages();
+    orphans_due_ = !removed;
+    next_orphans_ = base::steady_now() + kOrphansInterval;
     if (removed && *removed > 0) base::log_event(Severity::notice, "orphans-removed", {{"files", *removed}});
   }
   // There are more than one scan brings.
@@ -131,7 +134,8 @@ Awaitable<void> JournalFeed::wait() {
 
 void JournalFeed::rescan() {
   scan_due_ = suspects_due_ = true;
-  orphans_removed_ = false;  // the dead may have left a large message half-written
+  orphans_due_ = true;  // the dead may have left a large message half-written
+  next_orphans_ = {};
   wake_.cancel();
 }
 

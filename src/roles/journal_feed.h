@@ -49,10 +49,10 @@ class JournalFeed {
   net::asio::steady_timer wake_;
   net::asio::posix::stream_descriptor notices_;
   std::optional<net::asio::steady_timer> notices_read_;
-  std::chrono::steady_clock::time_point next_scan_, next_marks_;
+  std::chrono::steady_clock::time_point next_scan_, next_marks_, next_orphans_{};
   std::chrono::milliseconds scan_interval_;
   std::uint64_t unannounced_seen_ = 0, put_back_seen_ = 0, corrupt_counted_ = 0;
-  bool notices_wait_ = false, scan_due_ = true, suspects_due_ = false, orphans_removed_ = false;
+  bool notices_wait_ = false, scan_due_ = true, suspects_due_ = false, orphans_due_ = true;
 };
 
 }  // namespace postern::roles

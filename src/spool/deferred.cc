@@ -172,6 +172,7 @@ Result<Deferred> Deferred::open(base::Files& files, int spool_directory, const s
   auto corrupt = base::make_and_open_directory(files, spool_directory, "corrupt", 02770);
   if (!corrupt) return corrupt.error().in("spool");
   remove_leftovers(files, directory->get());
+  remove_leftovers(files, corrupt->get());
   return Deferred(files, std::move(*directory), std::move(*corrupt));
 }
 

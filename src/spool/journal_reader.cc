@@ -15,9 +15,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -26,6 +28,11 @@ namespace {
 
 constexpr std::size_t kMostSegments = 100000;
 constexpr std::size_t kFirstReadBytes = 16 * 1024;  // one read gets most records whole
+constexpr std::size_t kReadTogetherBytes = 128 * 1024;
+// What the disk would not read, or what reads otherwise than before, is looked at again so often: a walk through the segment.
+constexpr std::chrono::seconds kLookAgain{60};
+constexpr std::size_t kMostSetAside = 100000;
+constexpr std::size_t kLargeSuffixBytes = 14;  // of a large message's name, "-" and the random part (large_message.h)
 
 struct Known {
   std::uint64_t offset = 0;
@@ -43,12 +50,24 @@ struct Segment {
   Marks marks;
   SegmentScan scan;
   std::vector<Known> unfinished;      // by offset
+  std::set<std::uint64_t> newer;      // of these, what a newer program wrote
+  std::optional<std::chrono::steady_clock::time_point> look_again;
+  std::chrono::steady_clock::time_point looked_again{};
   std::vector<Unreadable> unreadable; // not yet set aside
   std::unordered_map<std::uint64_t, std::string> large;  // names of large messages of records that were read
   std::string unwritten;         // notes that could not be appended
   bool marks_unsynced = false;
   bool seen = false;             // in the last listing
 };
+
+// Bytes of a segment, from one place on.
+struct Piece {
+  std::shared_ptr<char[]> buffer;
+  std::size_t at = 0, size = 0;
+  [[nodiscard]] std::string_view bytes() const { return {buffer.get() + at, size}; }
+};
+
+std::shared_ptr<char[]> buffer_of(std::size_t size) { return std::make_unique_for_overwrite<char[]>(size); }
 
 }  // namespace
 
@@ -62,6 +81,11 @@ class JournalReader::Implementation {
   std::uint64_t corrupt_count = 0;
   bool all_opened = true;           // at the last scan: no segment was left out for want of descriptors or the like
   std::uint32_t first_segment = 0;  // where the next scan's list begins, so that a small limit starves no segment
+  std::set<std::uint32_t> not_opened;  // and said so
+  std::vector<Position> expected;
+  std::size_t next_expected = 0;
+  Piece together;                   // what was read for several expected records
+  Position together_at;
 
   explicit Implementation(base::Files& f) : files(f) {}
 
@@ -80,6 +104,15 @@ class JournalReader::Implementation {
       return opened.error();
     }
     return &segment;
+  }
+
+  // The segment of a record that is claimed or was read, without a look whether it is still there: its generation is found in no other one.
+  Result<Segment*> segment_of(const Position& position) {
+    const auto known = segments.find(position.segment);
+    if (known != segments.end() && known->second.readable && known->second.header.generation == position.generation) return &known->second;
+    auto found = segment(position.segment);
+    if (found && (!(*found)->readable || (*found)->header.generation != position.generation)) refresh_header(position.segment, **found, false);
+    return found;
   }
 
   Result<void> open_segment(std::uint32_t number, Segment& segment) {
@@ -114,7 +147,9 @@ class JournalReader::Implementation {
     segment.marks.reset(header->generation, segment.size);
     segment.scan.reset(*header, segment.size, first_look);
     segment.unfinished.clear();
+    segment.newer.clear();
     segment.unreadable.clear();
+    segment.look_again.reset();
     segment.large.clear();
     segment.unwritten.clear();  // the records were finished, or there would be no new generation
   }
@@ -130,16 +165,30 @@ class JournalReader::Implementation {
     refresh_header(number, segment, false);
     if (!segment.readable) return;
     segment.marks.refresh(segment.marks_file.get());
-    if (!segment.scan.ended()) {
+    const auto now = std::chrono::steady_clock::now();
+    if (segment.look_again && (thorough || now >= *segment.look_again)) {
+      segment.look_again.reset();
+      segment.looked_again = now;
+      segment.scan.reset(segment.header, segment.size, true);
+      segment.unfinished.clear();
+      segment.unreadable.clear();
+    }
+    const bool closed = !segment.scan.ended() && !has_writer(segment);
+    // Nothing comes to a closed segment: what could not be read there waits until it is looked at again.
+    if (!segment.scan.ended() && !(closed && segment.look_again && segment.scan.unread())) {
       std::vector<RecordHeader> whole;
       std::vector<Unreadable> unreadable;
-      segment.scan.advance(segment.file(), segment.marks, !has_writer(segment), thorough, whole, unreadable);
+      segment.scan.advance(segment.file(), segment.marks, closed, thorough, whole, unreadable);
       // If the segment was recycled meanwhile, what looked like damage was the new generation.
       const SegmentHeader before = segment.header;
       refresh_header(number, segment, false);
       if (segment.header != before) return;
       for (const RecordHeader& record : whole) segment.unfinished.push_back({record.offset, record.pending});
       segment.unreadable.insert(segment.unreadable.end(), unreadable.begin(), unreadable.end());
+      if (segment.scan.unread() && !segment.look_again) {
+        segment.look_again = now + kLookAgain;
+        base::log_event(base::Severity::error, "journal-not-read", {{"segment", number}, {"generation", segment.header.generation}});
+      }
     }
     std::erase_if(segment.unfinished, [&](const Known& known) { return segment.marks.finished(known.offset); });
     std::erase_if(segment.unreadable, [&](const Unreadable& region) { return put_aside(segment, region); });
@@ -195,57 +244,117 @@ class JournalReader::Implementation {
 
   Error no_such_record(const Position& position) { return {Kind::not_found, "no record at " + to_string(position)}; }
 
+  // What stands there of what was read together; empty if that is elsewhere.
+  [[nodiscard]] Piece from_together(const Position& position) const {
+    if (together.size == 0 || position.segment != together_at.segment || position.generation != together_at.generation ||
+        position.offset < together_at.offset || position.offset - together_at.offset >= together.size)
+      return {};
+    const auto behind = static_cast<std::size_t>(position.offset - together_at.offset);
+    return {together.buffer, together.at + behind, together.size - behind};
+  }
+
+  // How much is worth reading at this place, for the records that are expected behind it too; whether there are any.
+  std::size_t worth_reading(const Position& position, bool& several) {
+    std::size_t bytes = kFirstReadBytes;
+    const auto found = std::find(expected.begin() + static_cast<std::ptrdiff_t>(next_expected), expected.end(), position);
+    if (found == expected.end()) return bytes;
+    next_expected = static_cast<std::size_t>(found - expected.begin()) + 1;
+    const Position* last = &position;
+    for (std::size_t i = next_expected; i < expected.size(); ++i) {
+      const Position& next = expected[i];
+      if (next.segment != position.segment || next.generation != position.generation || next.offset <= last->offset ||
+          next.offset - last->offset > kFirstReadBytes || next.offset - position.offset + kFirstReadBytes > kReadTogetherBytes)
+        break;
+      last = &next;
+      several = true;
+      bytes = static_cast<std::size_t>(next.offset - position.offset) + kFirstReadBytes;
+    }
+    return bytes;
+  }
+
+  // As many bytes from there on as one read gets.
+  Result<Piece> read_piece(const Position& position, const Segment& segment) {
+    bool several = false;
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(worth_reading(position, several), segment.size - position.offset));
+    Piece piece{buffer_of(size), 0, 0};
+    // A place behind the record that does not read is no matter of this one.
+    piece.size = read_available(segment.file(), piece.buffer.get(), size, position.offset);
+    if (piece.size < kRecordHeaderBytes)
+      if (auto got = read_up_to(segment.file(), piece.buffer.get(), kRecordHeaderBytes, position.offset); !got)
+        return got.error().in("record " + to_string(position));
+    if (several) {
+      together = piece;
+      together_at = position;
+    }
+    return piece;
+  }
+
   Result<Record> read(const Position& position, std::uint64_t most_in_memory) {
-    auto found = segment(position.segment);
+    auto found = segment_of(position);
     if (!found) {
       if (found.error().kind == Kind::not_found) return no_such_record(position);
       return found.error();
     }
     Segment& segment = **found;
-    if (!segment.readable || segment.header.generation != position.generation) refresh_header(position.segment, segment, false);
     if (!segment.readable || segment.header.generation != position.generation) return no_such_record(position);
-    if (position.offset < kFirstRecord || position.offset % kRecordAlignment != 0 || position.offset + kRecordHeaderBytes > segment.size)
+    if (position.offset < kFirstRecord || position.offset % kRecordAlignment != 0 || position.offset > segment.size ||
+        segment.size - position.offset < kRecordHeaderBytes)
       return no_such_record(position);
 
     Record record;
     record.position = position;
-    auto capacity = static_cast<std::size_t>(std::min<std::uint64_t>(kFirstReadBytes, segment.size - position.offset));
-    record.buffer_ = std::make_unique_for_overwrite<char[]>(capacity);
-    const auto begun = read_up_to(segment.file(), record.buffer_.get(), capacity, position.offset);
-    if (!begun) return begun.error().in("record " + to_string(position));
-    const std::size_t got = *begun;
-    const auto header = decode_record_header({record.buffer_.get(), got}, segment.header, position.offset, segment.size);
-    if (!header) return gone_or_corrupt(position, segment, nullptr, "record without a readable header");
-    const bool in_file = !header->large && header->body_bytes > most_in_memory;
-    const auto needed = static_cast<std::size_t>(header->end() - position.offset - (in_file ? header->body_bytes : 0));
-    if (needed > got) {
-      auto whole = std::make_unique_for_overwrite<char[]>(needed);
-      std::memcpy(whole.get(), record.buffer_.get(), got);
-      const auto rest = read_up_to(segment.file(), whole.get() + got, needed - got, position.offset + got);
-      if (!rest) return rest.error().in("record " + to_string(position));
-      if (got + *rest != needed) return gone_or_corrupt(position, segment, &*header, "record cut short");
-      record.buffer_ = std::move(whole);
-    }
-    const std::string_view content(record.buffer_.get() + kRecordHeaderBytes, needed - kRecordHeaderBytes);
-    std::uint32_t sum = base::crc32c(content);
-    if (in_file) {
-      record.in_file_.emplace(segment.opened, position.offset + kRecordHeaderBytes + header->envelope_bytes, header->body_bytes);
-      if (auto summed = add_to(sum, *record.in_file_); !summed) {
-        if (summed.error().kind == Kind::corrupt) return gone_or_corrupt(position, segment, &*header, "record cut short");
-        return summed.error().in("record " + to_string(position));
+    Piece piece = from_together(position);
+    std::optional<RecordHeader> header = decode_record_header(piece.bytes(), segment.header, position.offset, segment.size);
+    const auto content_of = [&header](const Piece& whole) {
+      return whole.bytes().substr(kRecordHeaderBytes, static_cast<std::size_t>(header->content_bytes()));
+    };
+    // It may have been written behind that read, or be damaged: whatever is wrong with it there is found out by another one.
+    if (!header || header->body_bytes > most_in_memory || header->end() - position.offset > piece.size ||
+        base::crc32c(content_of(piece)) != header->body_checksum) {
+      auto begun = read_piece(position, segment);
+      if (!begun) return begun.error();
+      piece = std::move(*begun);
+      header = decode_record_header(piece.bytes(), segment.header, position.offset, segment.size);
+      if (!header) return gone_or_corrupt(position, segment, nullptr, "record without a readable header");
+      const bool in_file = !header->large && header->body_bytes > most_in_memory;
+      const auto needed = static_cast<std::size_t>(header->end() - position.offset - (in_file ? header->body_bytes : 0));
+      if (needed > piece.size) {
+        Piece whole{buffer_of(needed), 0, needed};
+        std::memcpy(whole.buffer.get(), piece.bytes().data(), piece.size);
+        const auto rest = read_up_to(segment.file(), whole.buffer.get() + piece.size, needed - piece.size, position.offset + piece.size);
+        if (!rest) return rest.error().in("record " + to_string(position));
+        if (piece.size + *rest != needed) return gone_or_corrupt(position, segment, &*header, "record cut short");
+        piece = std::move(whole);
       }
+      std::uint32_t sum = base::crc32c(piece.bytes().substr(kRecordHeaderBytes, needed - kRecordHeaderBytes));
+      if (in_file) {
+        record.in_file_.emplace(segment.opened, position.offset + kRecordHeaderBytes + header->envelope_bytes, header->body_bytes);
+        if (auto summed = add_to(sum, *record.in_file_); !summed) {
+          if (summed.error().kind == Kind::corrupt) return gone_or_corrupt(position, segment, &*header, "record cut short");
+          return summed.error().in("record " + to_string(position));
+        }
+      }
+      if (sum != header->body_checksum) return gone_or_corrupt(position, segment, &*header, "record with a wrong check sum");
+    } else if (next_expected < expected.size() && expected[next_expected] == position) {
+      ++next_expected;
     }
-    if (sum != header->body_checksum) return gone_or_corrupt(position, segment, &*header, "record with a wrong check sum");
-    auto envelope = mail::decode_envelope(content.substr(0, header->envelope_bytes));
-    if (!envelope) return gone_or_corrupt(position, segment, &*header, envelope.error().what);
+    auto envelope = mail::decode_envelope(piece.bytes().substr(kRecordHeaderBytes, header->envelope_bytes));
+    if (!envelope) {
+      if (envelope.error().kind != Kind::invalid) return gone_or_corrupt(position, segment, &*header, envelope.error().what);
+      // Not damaged: the program that replaces this one can read it, or the one that this one has replaced.
+      segment.newer.insert(position.offset);
+      return Error{Kind::temporary, envelope.error().what};
+    }
     record.envelope = std::move(*envelope);
     if (header->pending) {
       if (!segment.marks.accepted(position.offset)) segment.marks.refresh(segment.marks_file.get());
       record.pending = !segment.marks.accepted(position.offset);
       drop_refused(record.envelope, segment.marks.refused(position.offset));
     }
-    record.message_at_ = kRecordHeaderBytes + header->envelope_bytes;
-    record.message_bytes_ = in_file ? 0 : static_cast<std::size_t>(header->body_bytes);
+    record.message_at_ = piece.at + kRecordHeaderBytes + header->envelope_bytes;
+    record.message_bytes_ = record.in_file_ ? 0 : static_cast<std::size_t>(header->body_bytes);
+    record.buffer_ = std::move(piece.buffer);
+    if (next_expected == expected.size()) together = {};
     if (header->large) {
       record.large_name = std::string(record.message());
       segment.large[position.offset] = record.large_name;
@@ -284,7 +393,7 @@ class JournalReader::Implementation {
       return Error{Kind::corrupt, "large message " + record.large_name + " is damaged"};
     }
     const auto size = static_cast<std::size_t>(header.large_bytes);
-    auto bytes = std::make_unique_for_overwrite<char[]>(size);
+    auto bytes = buffer_of(size);
     const auto got = read_up_to(file->get(), bytes.get(), size, 0);
     if (!got) return got.error().in("large message " + record.large_name);  // no damage: the disk would not say
     if (*got != size || base::crc32c({bytes.get(), size}) != header.large_checksum)
@@ -307,8 +416,10 @@ class JournalReader::Implementation {
         [[maybe_unused]] const auto moved = files.rename(large.get(), named->second, corrupt.get(), named->second);
       segment.large.erase(named);
     }
-    // With a readable header the extent is known and it can be set aside at once; without one that is for scan() to find out.
+    // With a readable header the extent is known and it can be set aside at once; without one that is for scan() to find out, which
+    // may have passed here when it still was readable.
     if (header != nullptr) put_aside(segment, {position.offset, header->end() - position.offset, false});
+    else if (!segment.look_again) segment.look_again = segment.looked_again + kLookAgain;
     return {Kind::corrupt, to_string(position) + ": " + why};
   }
 
@@ -321,8 +432,14 @@ class JournalReader::Implementation {
       const auto number = segment_number(name);
       if (!number) continue;
       auto found = segment(*number);
-      if (found) (*found)->seen = true;
-      else if (found.error().kind != Kind::not_found) all_opened = false;
+      if (found) {
+        (*found)->seen = true;
+        not_opened.erase(*number);
+      } else if (found.error().kind != Kind::not_found) {
+        all_opened = false;
+        if (not_opened.insert(*number).second)
+          base::log_event(base::Severity::error, "journal-segment-unreadable", {{"segment", *number}, {"reason", found.error().what}});
+      }
     }
     std::erase_if(segments, [](const auto& entry) { return !entry.second.seen; });
     unfinished_count = 0;
@@ -338,7 +455,7 @@ class JournalReader::Implementation {
       if (at == segments.end()) at = segments.begin();
       for (const Known& known : at->second.unfinished) {
         if (positions.size() == limit) break;
-        if (counts(at->second, known)) positions.push_back({at->first, at->second.header.generation, known.offset});
+        if (counts(at->second, known) && !at->second.newer.contains(known.offset)) positions.push_back({at->first, at->second.header.generation, known.offset});
       }
       first_segment = at->first + 1;
     }
@@ -380,14 +497,13 @@ class JournalReader::Implementation {
     std::vector<Position> all = std::exchange(to_note, {});
     all.insert(all.end(), positions.begin(), positions.end());
     for (const Position& position : all) {
-      auto found = segment(position.segment);
+      auto found = segment_of(position);
       if (!found) {
         if (found.error().kind == Kind::not_found) continue;
         to_note.push_back(position);
         outcome = found.error();
         continue;
       }
-      if ((*found)->header.generation != position.generation) refresh_header(position.segment, **found, false);
       if ((*found)->readable && (*found)->header.generation == position.generation) note(**found, position.offset, MarkKind::finished);
     }
     for (auto& [number, segment] : segments) {
@@ -397,6 +513,33 @@ class JournalReader::Implementation {
     }
     POSTERN_KILL_POINT("after-mark");
     return outcome;
+  }
+
+  Result<void> mark_dropped(std::span<const Position> positions) {
+    for (const Position& position : positions) {
+      auto found = segment_of(position);
+      // What is not found now is an orphan for the next start.
+      if (!found || !(*found)->readable || (*found)->header.generation != position.generation) continue;
+      Segment& segment = **found;
+      std::string name;
+      if (large_name_of(segment, position.offset, name) && !name.empty()) segment.large[position.offset] = std::move(name);
+    }
+    return mark_finished(positions);
+  }
+
+  // The name of the large message of the record there, empty if it has none. False: the record can't be read.
+  static bool large_name_of(const Segment& segment, std::uint64_t offset, std::string& name) {
+    std::array<char, kRecordHeaderBytes> head;
+    if (read_available(segment.file(), head.data(), head.size(), offset) != head.size()) return false;
+    const auto header = decode_record_header({head.data(), head.size()}, segment.header, offset, segment.size);
+    if (!header) return false;
+    if (!header->large) return true;
+    std::string content(static_cast<std::size_t>(header->content_bytes()), '\0');
+    if (read_available(segment.file(), content.data(), content.size(), offset + kRecordHeaderBytes) != content.size() ||
+        base::crc32c(content) != header->body_checksum)
+      return false;
+    name = content.substr(header->envelope_bytes);
+    return fit_for_large_name(name);
   }
 
   Result<void> mark_accepted(std::span<const Accepted> records) {
@@ -421,6 +564,8 @@ class JournalReader::Implementation {
       segment->marks.refresh(segment->marks_file.get());
       segment->marks_unsynced = false;
       if (auto synced = files.sync_data(segment->marks_file.get()); !synced) return synced;
+      // A sync that succeeded is not enough: a change must too (hardening.md 1).
+      if (auto touched = files.touch(segment->marks_file.get()); !touched) return touched;
     }
     return {};
   }
@@ -437,41 +582,68 @@ class JournalReader::Implementation {
     return outcome;
   }
 
+  using Candidates = std::map<std::string, base::Descriptor>;
+
   Result<std::size_t> remove_orphans() {
     auto names = base::list_directory(large.get(), 1000000);
     if (!names) return names.error();
     if (names->empty()) return std::size_t{0};
     // Locked means that somebody writes it. Only files that are unlocked now can be orphans, and only if the scan that
     // follows, which sees every record whose writer has let go of its file, does not name them.
-    std::map<std::string, base::Descriptor> candidates;
+    Candidates candidates;
     for (const std::string& name : *names) {
       auto file = files.open(large.get(), name, O_RDONLY);
       if (file && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) candidates.emplace(name, std::move(*file));
     }
     if (auto scanned = scan(0, true); !scanned) return scanned.error();
-    if (!all_opened) return std::size_t{0};
+    // Nothing is removed while there is a record that we could not read: it may name one of them.
+    const Error not_all{Kind::temporary, "not all records can be read now"};
+    if (!all_opened) return not_all;
     for (auto& [number, segment] : segments) {
+      if (!segment.readable || !segment.unreadable.empty() || segment.scan.unread() || segment.scan.waits() || segment.marks.unread()) return not_all;
       const bool written = has_writer(segment);
       for (const Known& known : segment.unfinished) {
         // Its writer is gone and nobody said that it counts: never answered.
         if (!written && !counts(segment, known)) continue;
-        std::array<char, kRecordHeaderBytes> head;
-        if (read_available(segment.file(), head.data(), head.size(), known.offset) != head.size()) return std::size_t{0};
-        const auto header = decode_record_header({head.data(), head.size()}, segment.header, known.offset, segment.size);
-        if (!header) return std::size_t{0};
-        if (!header->large) continue;
-        std::string content(static_cast<std::size_t>(header->content_bytes()), '\0');
-        if (read_available(segment.file(), content.data(), content.size(), known.offset + kRecordHeaderBytes) != content.size() ||
-            base::crc32c(content) != header->body_checksum)
-          return std::size_t{0};
-        candidates.erase(content.substr(header->envelope_bytes));
+        std::string name;
+        if (!large_name_of(segment, known.offset, name)) return not_all;
+        if (!name.empty()) candidates.erase(name);
       }
-      // Nothing is removed while there is a record that we could not read: it may name one of them.
-      if (!segment.readable || !segment.unreadable.empty()) return std::size_t{0};
     }
+    if (auto kept = keep_set_aside(candidates); !kept) return kept.error();
     for (const auto& [name, file] : candidates)
       if (auto removed = files.unlink(large.get(), name); !removed) return removed.error();
     return candidates.size();
+  }
+
+  // Takes those out that records in spool/corrupt name: who releases one wants its text. Such a record may be damaged anywhere, so the names are
+  // looked for by their random parts in all of its bytes.
+  Result<void> keep_set_aside(Candidates& candidates) {
+    if (candidates.empty()) return {};
+    std::unordered_map<std::string, std::string> by_suffix;
+    for (const auto& [name, file] : candidates)
+      if (name.size() > kLargeSuffixBytes) by_suffix.emplace(name.substr(name.size() - kLargeSuffixBytes), name);
+    auto names = base::list_directory(corrupt.get(), kMostSetAside);
+    if (!names) return names.error();
+    if (names->size() == kMostSetAside) return Error{Kind::temporary, "too much in spool/corrupt"};
+    std::string bytes(kReadTogetherBytes, '\0');
+    for (const std::string& name : *names) {
+      if (name[0] < '0' || name[0] > '9') continue;
+      auto file = files.open(corrupt.get(), name, O_RDONLY);
+      if (!file) {
+        if (file.error().kind == Kind::not_found) continue;
+        return file.error();
+      }
+      for (std::uint64_t offset = 0;; offset += bytes.size() - kLargeSuffixBytes) {
+        const auto got = read_up_to(file->get(), bytes.data(), bytes.size(), offset);
+        if (!got) return got.error();
+        const std::string_view piece(bytes.data(), *got);
+        for (std::size_t at = piece.find('-'); at != std::string_view::npos && at + kLargeSuffixBytes <= piece.size(); at = piece.find('-', at + 1))
+          if (const auto known = by_suffix.find(std::string(piece.substr(at, kLargeSuffixBytes))); known != by_suffix.end()) candidates.erase(known->second);
+        if (piece.size() < bytes.size()) break;
+      }
+    }
+    return {};
   }
 };
 
@@ -493,11 +665,17 @@ Result<JournalReader> JournalReader::open(base::Files& files, int spool_director
 }
 
 Result<Record> JournalReader::read(const Position& position, std::uint64_t most_in_memory) { return implementation_->read(position, most_in_memory); }
+void JournalReader::expect(std::vector<Position> positions) {
+  implementation_->expected = std::move(positions);
+  implementation_->next_expected = 0;
+  implementation_->together = {};
+}
 Result<std::vector<Position>> JournalReader::scan(std::size_t limit) { return implementation_->scan(limit); }
 std::size_t JournalReader::unfinished() const { return implementation_->unfinished_count; }
 
 void JournalReader::drop_finished(std::vector<Position>& positions) { implementation_->drop_finished(positions); }
 Result<void> JournalReader::mark_finished(std::span<const Position> positions) { return implementation_->mark_finished(positions); }
+Result<void> JournalReader::mark_dropped(std::span<const Position> positions) { return implementation_->mark_dropped(positions); }
 Result<void> JournalReader::mark_accepted(std::span<const Accepted> records) { return implementation_->mark_accepted(records); }
 Result<void> JournalReader::sync_marks() { return implementation_->sync_marks(); }
 Result<std::size_t> JournalReader::remove_orphaned_large_messages() { return implementation_->remove_orphans(); }

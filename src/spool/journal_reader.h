@@ -27,7 +27,7 @@ namespace postern::spool {
 
 inline constexpr std::uint64_t kLargestMessageBytes = std::uint64_t{1} << 31;
 
-// A record as read. Move only; message() lives as long as the record.
+// A record as read; message() lives as long as the record.
 class Record {
  public:
   Position position;
@@ -41,7 +41,7 @@ class Record {
 
  private:
   friend class JournalReader;
-  std::unique_ptr<char[]> buffer_;
+  std::shared_ptr<char[]> buffer_;  // perhaps with other records
   std::size_t message_at_ = 0, message_bytes_ = 0;
   std::optional<MessageText> in_file_;
 };
@@ -56,8 +56,11 @@ class JournalReader {
 
   // Kind::not_found: there is no such record any more (its segment has been recycled, so it was finished), or not yet.
   // Kind::corrupt: it doesn't read back and has been set aside, or scan() will do so. Kind::temporary: the disk would not say.
+  // Kind::temporary too for what a newer program wrote: it stays for that one, and scan() leaves it out from then on.
   // A message of more than `most_in_memory` bytes is checked and left in its file.
   Result<Record> read(const Position& position, std::uint64_t most_in_memory = UINT64_MAX);
+  // A hint which records will be read next, in this order: those that stand close together are read together.
+  void expect(std::vector<Position> positions);
 
   // All records of live generations that are not marked finished, at most `limit`; the same ones again until they are marked. Pending
   // records without a verdict are left out. Only read() says whether a record is damaged; the last batch of a writer is looked
@@ -76,6 +79,8 @@ class JournalReader {
   // On error the notes that could not be written are kept and tried again at the next call (also with no positions): keep the claims
   // until it succeeds, or another child works on the records again.
   Result<void> mark_finished(std::span<const Position> positions);
+  // The same for records that this reader may not have read: their large messages are found first, which takes a read for each record.
+  Result<void> mark_dropped(std::span<const Position> positions);
   // The verdict on pending records was "take it", for all recipients but those that are named by their numbers in the envelope: from now on they are
   // records like others. The notes are synced before it returns, since "250" rests on them. Kind::not_found: some of them are no
   // records of this generation; nothing was noted. (One that is refused for all is marked finished.)
@@ -87,8 +92,8 @@ class JournalReader {
   // Makes the notes of this reader durable. Cheap when there are none; worth calling once a second.
   Result<void> sync_marks();
 
-  // Removes files of spool/large that no unfinished record names and nobody is writing.
-  // Returns how many. Call it at start, after scan().
+  // Removes files of spool/large that no unfinished record names, nor one that was set aside, and nobody is writing.
+  // Returns how many. Kind::temporary: nothing was removed, since not all records can be seen now. Call it at start, after scan().
   Result<std::size_t> remove_orphaned_large_messages();
 
   // Records and regions this reader found unreadable and set aside since it was opened.

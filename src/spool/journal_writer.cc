@@ -63,6 +63,7 @@ struct Segment {
   std::vector<std::uint64_t> promised;    // records whose callbacks were told a position
   Marks marks;
   bool dead = false;                      // a sync failed: never again
+  bool doubtful = false;                  // a write failed: readers may have seen whole records of it, which nobody was promised
 };
 using SegmentPointer = std::unique_ptr<Segment>;
 
@@ -335,6 +336,7 @@ class Writer final : public JournalWriter {
     base::log_event(base::Severity::error, "journal-write-failed",
                     {{"child", child_number_}, {"segment", active_->header.number}, {"reason", error.what}});
     active_->dead = sync_failed;
+    active_->doubtful = true;
     retire_active();
   }
 
@@ -440,12 +442,12 @@ class Writer final : public JournalWriter {
     }
     SegmentPointer chosen;
     std::size_t kept = 0;
+    std::vector<Unreadable> unreadable;
     for (auto& segment : finished) {
-      if (chosen == nullptr) {
+      if (chosen == nullptr && (!segment->doubtful || nothing_left(*segment, unreadable))) {
         if (recycle(*segment)) chosen = std::move(segment);
         else leave(std::move(segment));
-      } else if (kept < kFreeSegmentsKept) {
-        ++kept;
+      } else if (segment->doubtful || kept++ < kFreeSegmentsKept) {
         const std::lock_guard lock(mutex_);
         retired_.push_back(std::move(segment));
       } else {
@@ -461,6 +463,20 @@ class Writer final : public JournalWriter {
     while (!segment.promised.empty() && segment.marks.finished(segment.promised.back())) segment.promised.pop_back();
     return std::all_of(segment.promised.begin(), segment.promised.end(),
                        [&](std::uint64_t offset) { return segment.marks.finished(offset); });
+  }
+
+  // Whether all whole records of a segment that nobody writes are finished, those too that nobody was promised: somebody may be reading them.
+  static bool nothing_left(Segment& segment, std::vector<Unreadable>& unreadable) {
+    segment.marks.refresh(segment.marks_file.get());
+    SegmentScan scan;
+    scan.reset(segment.header, segment.size, true);
+    std::vector<RecordHeader> whole;
+    scan.advance(segment.file.get(), segment.marks, true, true, whole, unreadable);
+    // What the disk will not read now may be a record, or the note that it was answered.
+    if (scan.unread() || segment.marks.unread()) return false;
+    // One that was pending when its writer died was never answered.
+    return std::none_of(whole.begin(), whole.end(),
+                        [&](const RecordHeader& record) { return !record.pending || segment.marks.accepted(record.offset); });
   }
 
   // A segment whose writer is gone and whose records are finished.
@@ -508,19 +524,13 @@ class Writer final : public JournalWriter {
     if (!header) return nullptr;  // the readers have complained; a person must look
     segment->header = *header;
     segment->marks.reset(header->generation, segment->size);
-    segment->marks.refresh(segment->marks_file.get());
-    SegmentScan scan;
-    scan.reset(*header, segment->size, true);
-    std::vector<RecordHeader> whole;
     std::vector<Unreadable> unreadable;
-    scan.advance(segment->file.get(), segment->marks, true, true, whole, unreadable);
+    const bool free = nothing_left(*segment, unreadable);
     for (const Unreadable& region : unreadable) {
       bool first = false;
       if (!set_aside(files_, corrupt_.get(), segment->file.get(), *header, region, first)) return nullptr;
     }
-    for (const RecordHeader& record : whole)  // one that was pending when its writer died was never answered
-      if (!record.pending || segment->marks.accepted(record.offset)) return nullptr;
-    return segment;
+    return free ? std::move(segment) : nullptr;
   }
 
   // Begins a new generation: what stands in the segment is no record any more. The header must be durable before the notes go;
@@ -551,13 +561,15 @@ class Writer final : public JournalWriter {
   void begin(Segment& segment) {
     segment.next = kFirstRecord;
     segment.batch = 0;
+    segment.doubtful = false;
     segment.promised.clear();
     segment.marks.reset(segment.header.generation, segment.size);
   }
 
-  // The segment goes first: notes without a segment are nothing, a segment without its notes would be replayed.
+  // The segment goes first, on the disk too: notes without a segment are nothing, a segment without its notes would be replayed.
   void remove(Segment& segment) {
     auto done = files_.unlink(journal_.get(), segment_name(segment.header.number));
+    if (done) done = files_.sync_directory(journal_.get());
     if (done) done = files_.unlink(journal_.get(), marks_name(segment.header.number));
     if (!done) base::log_event(base::Severity::warning, "journal-remove-failed", {{"segment", segment.header.number}, {"reason", done.error().what}});
   }

@@ -3,9 +3,11 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "spool/bytes.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@ namespace {
 constexpr std::size_t kChunkBytes = 256 * 1024;
 constexpr std::uint64_t kNearBytes = 64 * 1024;
 constexpr unsigned kLooksBeforeFarSearch = 64;
+constexpr std::uint64_t kBitsInPiece = 64 * 64;  // of Marks
 }  // namespace
 
 namespace {
@@ -70,7 +73,9 @@ void Marks::reset(std::uint32_t generation, std::uint64_t segment_bytes) {
   generation_ = generation;
   segment_bytes_ = segment_bytes;
   read_to_ = 0;
-  finished_.assign(static_cast<std::size_t>(segment_bytes / (kRecordAlignment * 64) + 1), 0);
+  unread_ = false;
+  finished_.clear();
+  finished_.resize(static_cast<std::size_t>(segment_bytes / kRecordAlignment / kBitsInPiece + 1));
   accepted_.clear();
   refused_.clear();
 }
@@ -78,13 +83,16 @@ void Marks::reset(std::uint32_t generation, std::uint64_t segment_bytes) {
 void Marks::set_finished(std::uint64_t offset) {
   if (offset >= segment_bytes_ || offset % kRecordAlignment != 0) return;
   const std::uint64_t bit = offset / kRecordAlignment;
-  finished_[bit / 64] |= std::uint64_t{1} << bit % 64;
+  auto& piece = finished_[bit / kBitsInPiece];
+  if (piece == nullptr) piece = std::make_unique<Piece>();
+  (*piece)[bit % kBitsInPiece / 64] |= std::uint64_t{1} << bit % 64;
 }
 
 bool Marks::finished(std::uint64_t offset) const {
   if (offset >= segment_bytes_ || offset % kRecordAlignment != 0) return false;
   const std::uint64_t bit = offset / kRecordAlignment;
-  return (finished_[bit / 64] >> bit % 64 & 1) != 0;
+  const auto& piece = finished_[bit / kBitsInPiece];
+  return piece != nullptr && ((*piece)[bit % kBitsInPiece / 64] >> bit % 64 & 1) != 0;
 }
 
 bool Marks::accepted(std::uint64_t offset) const { return std::binary_search(accepted_.begin(), accepted_.end(), offset); }
@@ -123,13 +131,16 @@ void Marks::take(std::string_view bytes, std::size_t& used) {
 
 void Marks::refresh(int marks_file) {
   std::array<char, kMarkBytes> first{};
-  const std::size_t has = read_available(marks_file, first.data(), first.size(), 0);
+  const auto [has, first_failed] = read_some(marks_file, first.data(), first.size(), 0);
+  unread_ = first_failed != 0;
+  if (unread_) return;
   if (read_to_ > 0 && (has < first.size() || first != first_)) read_to_ = 0;
   if (read_to_ == 0) first_ = first;
   std::array<char, 4096> bytes;
   std::uint64_t from = read_to_;
   while (true) {
-    const std::size_t got = read_available(marks_file, bytes.data(), bytes.size(), from);
+    const auto [got, failed] = read_some(marks_file, bytes.data(), bytes.size(), from);
+    unread_ = failed != 0;
     std::size_t used = 0;
     take({bytes.data(), got}, used);
     if (used > 0) read_to_ = from + used;
@@ -145,15 +156,22 @@ void SegmentScan::reset(const SegmentHeader& header, std::uint64_t segment_bytes
   next_ = kFirstRecord;
   batch_ = 0;
   unwatched_ = unwatched;
-  ended_ = false;
+  ended_ = unread_ = waits_ = false;
   owed_looks_ = 0;
   stuck_ = 0;
   stuck_at_ = 0;
 }
 
-std::optional<RecordHeader> SegmentScan::header_at(int file, std::uint64_t offset) const {
+// As far as the disk gives it; that it did not is remembered.
+std::size_t SegmentScan::read(int file, char* to, std::size_t size, std::uint64_t offset) {
+  const auto [got, failed] = read_some(file, to, size, offset);
+  failed_ |= failed != 0;
+  return got;
+}
+
+std::optional<RecordHeader> SegmentScan::header_at(int file, std::uint64_t offset) {
   std::array<char, kRecordHeaderBytes> bytes;
-  if (read_available(file, bytes.data(), bytes.size(), offset) != bytes.size()) return std::nullopt;
+  if (read(file, bytes.data(), bytes.size(), offset) != bytes.size()) return std::nullopt;
   return decode_record_header({bytes.data(), bytes.size()}, header_, offset, size_);
 }
 
@@ -176,7 +194,7 @@ SegmentScan::Body SegmentScan::look_at_body(int file, const RecordHeader& record
 bool SegmentScan::zeros(int file, std::uint64_t from, std::uint64_t to) {
   const auto size = static_cast<std::size_t>(std::min(to, size_) - from);
   if (buffer_.size() < size) buffer_.resize(size);
-  if (read_available(file, buffer_.data(), size, from) != size) return false;
+  if (read(file, buffer_.data(), size, from) != size) return false;
   return std::all_of(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c == '\0'; });
 }
 
@@ -188,10 +206,12 @@ std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from,
   const std::uint64_t until = std::min({size_, farthest, from + kMostBatchBytes, at_block ? at_block->offset : size_});
   char secret[8];
   put64(secret, header_.secret);
-  for (std::uint64_t chunk = from; chunk < until; chunk += kChunkBytes) {
+  for (std::uint64_t chunk = from, next = 0; chunk < until; chunk = next) {
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes + kRecordHeaderBytes, until - chunk));
     if (buffer_.size() < size) buffer_.resize(size);
-    const std::string_view bytes(buffer_.data(), read_available(file, buffer_.data(), size, chunk));
+    const std::string_view bytes(buffer_.data(), read(file, buffer_.data(), size, chunk));
+    // Behind what the disk would not read it goes on with the next block.
+    next = bytes.size() == size ? chunk + kChunkBytes : round_up(chunk + bytes.size() + 1, kBlockBytes);
     for (std::size_t at = bytes.find({secret, 8}); at != std::string_view::npos; at = bytes.find({secret, 8}, at + 1)) {
       if (at < 8 || (chunk + at - 8) % kRecordAlignment != 0) continue;  // the secret stands 8 bytes behind the start
       if (auto record = header_at(file, chunk + at - 8)) return record;
@@ -200,11 +220,18 @@ std::optional<RecordHeader> SegmentScan::find_from(int file, std::uint64_t from,
   return at_block;
 }
 
+// Of those that begin at `from` or behind. Batches count up, so it is the last one; looked for from the end, and once in each advance().
 std::uint32_t SegmentScan::highest_batch(int file, std::uint64_t from) {
-  std::uint32_t highest = 0;
-  for (std::uint64_t block = round_up(from, kBlockBytes); block + kRecordHeaderBytes <= size_; block += kBlockBytes)
-    if (const auto record = header_at(file, block)) highest = std::max(highest, record->batch);
-  return highest;
+  if (!last_batch_) {
+    last_batch_.emplace();
+    for (std::uint64_t block = (size_ - kRecordHeaderBytes) / kBlockBytes * kBlockBytes; block >= kFirstRecord; block -= kBlockBytes) {
+      const auto record = header_at(file, block);
+      if (!record) continue;
+      last_batch_ = {block, record->batch};
+      break;
+    }
+  }
+  return last_batch_->first >= from ? last_batch_->second : 0;
 }
 
 // No readable record at next_: the end of what has been written, or damage. While the writer lives and we have followed it from its
@@ -229,11 +256,14 @@ bool SegmentScan::is_end(int file, bool closed, bool thorough, std::optional<Rec
 void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorough, std::vector<RecordHeader>& whole,
                           std::vector<Unreadable>& unreadable) {
   const bool unwatched = unwatched_;
+  waits_ = false;
+  last_batch_.reset();
   std::vector<RecordHeader> last_batch;
   std::vector<Unreadable> found_unreadable;
   // What was the end at the last look has been continued there: nothing lay behind it.
   if (owed_looks_ > 0 && next_ + kRecordHeaderBytes <= size_ && header_at(file, next_)) owed_looks_ = 0;
   while (next_ + kRecordHeaderBytes <= size_) {
+    failed_ = false;
     if (const auto record = header_at(file, next_)) {
       // A batch is written only after the one before has been synced, so that is whole. Whoever reads a record checks it.
       if (!last_batch.empty() && record->batch > last_batch.back().batch) {
@@ -251,7 +281,9 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
       continue;
     }
     std::optional<RecordHeader> found;
-    if (is_end(file, closed, thorough, found)) break;
+    const bool end = is_end(file, closed, thorough, found);
+    unread_ |= failed_;
+    if (end) break;
     if (header_at(file, next_)) {  // written while we looked
       unwatched_ = true;
       continue;
@@ -259,12 +291,14 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
     // A writer's bytes appear in order, so behind a live writer this is damage. In a closed segment it may be the last batch.
     const std::uint32_t lost_batch = block == next_ && found->batch != batch_ ? batch_ + 1 : batch_;
     const bool torn = closed && std::max(found->batch, highest_batch(file, next_)) <= lost_batch;
-    if (!marks.finished(next_)) found_unreadable.push_back({next_, found->offset - next_, torn});
+    unread_ |= failed_;
+    if (!failed_ && !marks.finished(next_)) found_unreadable.push_back({next_, found->offset - next_, torn});
     next_ = found->offset;
   }
   if (check_last_batch(file, closed || unwatched, closed, last_batch, whole, found_unreadable)) {
-    ended_ = closed;
+    ended_ = closed && !unread_;
   } else {
+    waits_ = true;
     // What was found behind next_ will be found again.
     unwatched_ = unwatched;
     owed_looks_ = 0;
@@ -305,24 +339,34 @@ Result<void> set_aside(base::Files& files, int corrupt_directory, int segment_fi
                        const Unreadable& region, bool& first) {
   const std::string name = std::to_string(header.number) + "-" + std::to_string(header.generation) + "-" + std::to_string(region.offset);
   first = false;
-  auto copy = files.open(corrupt_directory, name, O_WRONLY | O_CREAT | O_EXCL, 0660);
-  if (!copy) {
-    if (copy.error().kind == Kind::invalid) return {};
-    return copy.error().in("set aside an unreadable record");
-  }
+  struct stat status {};
+  if (::fstatat(corrupt_directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  // Under its name it is whole: whoever finds that will note the record as finished.
+  const std::string temporary = "." + base::random_name();
+  auto copy = files.open(corrupt_directory, temporary, O_WRONLY | O_CREAT | O_EXCL, 0660);
+  if (!copy) return copy.error().in("set aside an unreadable record");
   std::string bytes(kChunkBytes, '\0');
   Result<void> done;
   for (std::uint64_t at = 0; at < region.length && done; at += bytes.size()) {
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), region.length - at));
-    const std::size_t got = read_available(segment_file, bytes.data(), size, region.offset + at);
-    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(got), bytes.begin() + static_cast<std::ptrdiff_t>(size), '\0');
+    const auto got = read_up_to(segment_file, bytes.data(), size, region.offset + at);
+    if (!got) {
+      done = got.error();
+      break;
+    }
+    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(*got), bytes.begin() + static_cast<std::ptrdiff_t>(size), '\0');
     done = files.write_at(copy->get(), std::string_view(bytes).substr(0, size), at);
   }
   if (done) done = files.sync(copy->get());
-  if (done) done = files.sync_directory(corrupt_directory);
+  if (done) done = files.rename_new(corrupt_directory, temporary, corrupt_directory, name);
   if (!done) {
-    [[maybe_unused]] const auto removed = files.unlink(corrupt_directory, name);
+    [[maybe_unused]] const auto removed = files.unlink(corrupt_directory, temporary);
+    if (done.error().kind == Kind::invalid) return {};  // somebody else was faster
     return done.error().in("set aside an unreadable record");
+  }
+  if (auto synced = files.sync_directory(corrupt_directory); !synced) {
+    [[maybe_unused]] const auto removed = files.unlink(corrupt_directory, name);
+    return synced.error().in("set aside an unreadable record");
   }
   first = true;
   base::log_event(region.torn ? base::Severity::notice : base::Severity::error,

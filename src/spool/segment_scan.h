@@ -3,12 +3,14 @@
 // Walks through one segment and the notes beside it: which whole records are there, which are finished, what can't be read.
 //
 // Used by readers (again and again, while a writer appends) and by a writer that wants to recycle a segment. Everything read is taken
-// as hostile; sizes are checked before they are used. Failure: a block that the disk will not read counts as unreadable bytes.
+// as hostile; sizes are checked before they are used. Failure: what the disk will not read is no damage and no end: unread() says that there is such
+// a place, and nothing is concluded from what could not be seen there.
 #include "base/files.h"
 #include "spool/segment_format.h"
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -36,6 +38,8 @@ class Marks {
   // Reads what others have appended since. Damaged bytes are skipped. A writer that recycles the segment cuts the file once the new
   // generation stands; whoever has read the old notes under the new generation notices it here and begins anew.
   void refresh(int marks_file);
+  // The disk would not give all of them at the last refresh(): a note that is missing means nothing.
+  [[nodiscard]] bool unread() const { return unread_; }
   void set_finished(std::uint64_t offset);
   [[nodiscard]] bool finished(std::uint64_t offset) const;
   [[nodiscard]] bool accepted(std::uint64_t offset) const;
@@ -48,7 +52,10 @@ class Marks {
   std::uint64_t segment_bytes_ = 0;
   std::uint64_t read_to_ = 0;
   std::array<char, kMarkBytes> first_{};  // the file's first note when it was read: another one stands there after a cut
-  std::vector<std::uint64_t> finished_;  // a bit for each place where a record can start (8-aligned)
+  bool unread_ = false;
+  // A bit for each place where a record can start (8-aligned), in pieces that are made when they get their first one: most of a backlog's have none.
+  using Piece = std::array<std::uint64_t, 64>;
+  std::vector<std::unique_ptr<Piece>> finished_;
   std::vector<std::uint64_t> accepted_;  // offsets, sorted
   std::vector<std::pair<std::uint64_t, std::uint32_t>> refused_;  // offsets and numbers, sorted
 };
@@ -71,10 +78,15 @@ class SegmentScan {
   void advance(int file, const Marks& marks, bool closed, bool thorough, std::vector<RecordHeader>& whole, std::vector<Unreadable>& unreadable);
   // True when a closed segment has been walked through: nothing will come any more.
   [[nodiscard]] bool ended() const { return ended_; }
+  // Since reset() there was a place that the disk would not read. Records may stand there, and behind it; they are found once it reads, after reset().
+  [[nodiscard]] bool unread() const { return unread_; }
+  // The last advance() stopped at a record that is not whole: it is being written, or it is damaged, and there may be more behind it.
+  [[nodiscard]] bool waits() const { return waits_; }
   [[nodiscard]] const SegmentHeader& header() const { return header_; }
 
  private:
-  [[nodiscard]] std::optional<RecordHeader> header_at(int file, std::uint64_t offset) const;
+  std::size_t read(int file, char* to, std::size_t size, std::uint64_t offset);
+  std::optional<RecordHeader> header_at(int file, std::uint64_t offset);
   enum class Body { whole, not_whole, unread };
   Body look_at_body(int file, const RecordHeader& record);
   bool zeros(int file, std::uint64_t from, std::uint64_t to);
@@ -87,7 +99,10 @@ class SegmentScan {
   SegmentHeader header_;
   std::uint64_t size_ = 0, next_ = kFirstRecord;
   std::uint32_t batch_ = 0;  // of the last record seen
-  bool unwatched_ = true, ended_ = false;
+  bool unwatched_ = true, ended_ = false, unread_ = false, waits_ = false;
+  bool failed_ = false;      // a read did, in the present step of advance()
+  // Place and number of the last batch whose begin reads back, as far as they have been looked for in this advance(); at 0: there is none.
+  std::optional<std::pair<std::uint64_t, std::uint32_t>> last_batch_;
   unsigned owed_looks_ = 0;  // after so many more looks at the same end all that lies behind it is searched; 0: that is not owed
   unsigned stuck_ = 0;       // how often advance() stopped at the same unreadable record
   std::uint64_t stuck_at_ = 0;

@@ -74,7 +74,7 @@ class Marker final : public VerdictMarker {
     if (!noted)
       for (const auto& record : accepted) dropped.push_back(record.position);
     if (dropped.empty()) return;
-    if (auto marked = reader_.mark_finished(dropped); !marked)
+    if (auto marked = reader_.mark_dropped(dropped); !marked)
       base::log_event(base::Severity::error, "verdict-not-noted", {{"reason", marked.error().what}, {"messages", dropped.size()}});
   }
 

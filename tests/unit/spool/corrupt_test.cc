@@ -3,6 +3,7 @@
 
 #include "scratch.h"
 #include "spool/large_message.h"
+#include "spool/segment_format.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -19,6 +20,7 @@ class CorruptTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_damaged_record_is_released_only_when_told_so);
   CPPUNIT_TEST(a_mended_record_is_released_as_it_is);
   CPPUNIT_TEST(a_large_message_comes_back_with_its_record);
+  CPPUNIT_TEST(the_text_of_a_damaged_record_is_no_orphan);
   CPPUNIT_TEST(a_deferred_message_comes_back);
   CPPUNIT_TEST(a_release_that_was_cut_short_is_repeated_without_a_second_copy);
   CPPUNIT_TEST(what_has_no_envelope_stays);
@@ -150,6 +152,39 @@ class CorruptTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(waiting.read(entry).error().kind == Kind::corrupt);
     CPPUNIT_ASSERT(waiting.set_aside(entry, "test"));
     return "deferred-" + entry.name;
+  }
+
+  // Where the record is damaged and its large message is not, whoever releases it wants that.
+  void the_text_of_a_damaged_record_is_no_orphan() {
+    const std::string text = "Subject: large\r\n\r\n" + std::string(40000, 'l') + "\r\n";
+    // In its envelope's reverse path; in its header, so that not even its length is known.
+    for (const bool in_header : {false, true}) {
+      Scratch scratch;
+      auto writer = JournalWriter::open(base::system_files(), scratch.directory.get(), test::small_settings(), 1).value();
+      const Position position = test::append_one(*writer, "large1", text).value();
+      CPPUNIT_ASSERT(test::append_one(*writer, "next1", "the next one\r\n"));
+      writer.reset();
+      const auto path = scratch.path / "journal" / segment_name(position.segment);
+      std::string segment = content(path);
+      segment[in_header ? position.offset + 20 : segment.find("sender@example.net")] ^= 1;
+      write(path, segment);
+      auto reader = JournalReader::open(base::system_files(), scratch.directory.get()).value();
+      for (const Position& each : reader.scan(10).value()) CPPUNIT_ASSERT_EQUAL(each != position, reader.read(each).has_value());
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, reader.corrupt_found());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{0}, reader.remove_orphaned_large_messages().value());
+      auto corrupt = open(scratch);
+      const auto entries = corrupt.list().value();
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, entries.size());
+      if (!in_header) {
+        CPPUNIT_ASSERT(corrupt.release(entries[0].name, true));
+        const auto all = deferred(scratch).list(10).value();
+        CPPUNIT_ASSERT_EQUAL(text, deferred(scratch).read(all.at(0)).value().message);
+      } else {
+        CPPUNIT_ASSERT(corrupt.remove(entries[0].name));
+      }
+      // Then nobody wants it any more.
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, reader.remove_orphaned_large_messages().value());
+    }
   }
 
   void a_deferred_message_comes_back() {

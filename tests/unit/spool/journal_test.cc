@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spool/journal.h"
 
+#include "base/crc32c.h"
+#include "spool/bytes.h"
 #include "spool/deferred.h"
 #include "spool/segment_format.h"
 #include "../../forwarding_files.h"
@@ -42,6 +44,8 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_position_of_an_earlier_generation_is_not_found);
   CPPUNIT_TEST(a_damaged_record_is_set_aside_and_the_rest_is_read);
   CPPUNIT_TEST(a_damaged_record_header_costs_one_record);
+  CPPUNIT_TEST(a_record_header_that_is_damaged_later_is_set_aside_too);
+  CPPUNIT_TEST(what_a_newer_program_wrote_stays_for_it);
   CPPUNIT_TEST(records_behind_long_damage_are_found_in_time);
   CPPUNIT_TEST(a_torn_end_is_no_record);
   CPPUNIT_TEST(both_headers_lost_costs_nothing);
@@ -55,6 +59,7 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(pending_counts_only_when_accepted);
   CPPUNIT_TEST(an_accepted_record_is_read_without_those_who_refused_it);
   CPPUNIT_TEST(a_large_message_that_was_never_answered_is_an_orphan);
+  CPPUNIT_TEST(a_large_message_that_all_refused_goes_at_once);
   CPPUNIT_TEST(an_envelope_beyond_all_bounds_is_refused);
   CPPUNIT_TEST(after_the_end_nothing_is_taken);
   CPPUNIT_TEST(too_little_room_is_said_at_once);
@@ -311,6 +316,44 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(append_one(*out, "n", "x"));
     CPPUNIT_ASSERT(out->counters().segments_recycled > 0);
   }
+  void a_record_header_that_is_damaged_later_is_set_aside_too() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position first = append_one(*out, "a", "1").value(), damaged = append_one(*out, "b", "2").value(), last = append_one(*out, "c", "3").value();
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, damaged, last}));
+    damage(scratch, damaged, 20);
+    CPPUNIT_ASSERT(in.read(damaged).error().kind == Kind::corrupt);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{first, last}));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, in.corrupt_found());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, files_in(scratch, "corrupt"));
+    CPPUNIT_ASSERT((reader(scratch).scan(10).value() == std::vector{first, last}));
+  }
+  // Its sessions run beside deliveries of this one during an upgrade, or it has been taken back.
+  void what_a_newer_program_wrote_stays_for_it() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position newer = append_one(*out, "n", "1").value(), own = append_one(*out, "o", "2").value();
+    {
+      const base::Descriptor file(::open((scratch.path / "journal" / segment_name(newer.segment)).c_str(), O_RDWR));
+      std::string bytes(4096, '\0');
+      CPPUNIT_ASSERT(::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(newer.offset)) == 4096);
+      auto header = decode_record_header(bytes, {newer.segment, newer.generation, get64(&bytes[8])}, newer.offset, 65536).value();
+      bytes.resize(static_cast<std::size_t>(header.end() - newer.offset));
+      bytes[kRecordHeaderBytes + 4] = 99;  // the envelope's version
+      header.body_checksum = base::crc32c(std::string_view(bytes).substr(kRecordHeaderBytes));
+      encode_record_header(header, bytes.data());
+      CPPUNIT_ASSERT(base::system_files().write_at(file.get(), bytes, newer.offset));
+    }
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT((in.scan(10).value() == std::vector{newer, own}));
+    CPPUNIT_ASSERT(in.read(newer).error().kind == Kind::temporary);
+    // Said once, and not tried again for ever; it counts all the same.
+    CPPUNIT_ASSERT(in.scan(10).value() == std::vector{own});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, in.unfinished());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, files_in(scratch, "corrupt"));
+    CPPUNIT_ASSERT(!finished(in, newer));
+  }
   // In a live writer's segment that the reader sees for the first time, what lies far behind the end is not searched at once: the end is
   // nearly always the end, and the search reads each block.
   void records_behind_long_damage_are_found_in_time() {
@@ -548,6 +591,24 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, in.remove_orphaned_large_messages().value());
     out.reset();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, in.remove_orphaned_large_messages().value());
+  }
+  // The child that notes it has never read the record.
+  void a_large_message_that_all_refused_goes_at_once() {
+    Scratch scratch;
+    auto out = writer(scratch);
+    const Position refused = append_one(*out, "r", std::string(50000, 'r'), true).value(), taken = append_one(*out, "t", std::string(50000, 't'), true).value();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, files_in(scratch, "large"));
+    {
+      auto marker = VerdictMarker::open(base::system_files(), scratch.directory.get()).value();
+      test::Verdicts verdicts;
+      marker->accept(taken, {}, verdicts.next());
+      marker->drop(refused);
+      CPPUNIT_ASSERT(verdicts.wait().front());
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, files_in(scratch, "large"));
+    auto in = reader(scratch);
+    CPPUNIT_ASSERT(in.scan(10).value() == std::vector{taken});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{50000}, in.read(taken).value().message().size());
   }
   void an_envelope_beyond_all_bounds_is_refused() {
     Scratch scratch;
