@@ -3,14 +3,11 @@
 
 #include "base/log.h"
 #include "conversion/channel.h"
-#include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
 #include "roles/directory_watch.h"
+#include "roles/mail_system.h"
 #include "roles/not_started.h"
-#include "roles/outside.h"
-#include "roles/rules_in_force.h"
-#include "roles/submitter.h"
 #include "roles/workers_lock.h"
 #include "spool/held.h"
 
@@ -35,25 +32,17 @@ conversion::Limits limits_of(const conf::Conversion& settings) {
 
 class ConversionRole {
  public:
-  ConversionRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::Deferred waiting,
-                 spool::Held held, conversion::WorkPlace place, directory::Generations generations)
+  ConversionRole(asio::io_context& io, service::Start& start, service::ControlLink& link, MailSystem::Opened system, spool::Deferred waiting,
+                 spool::Held held, conversion::WorkPlace place)
       : io_(io),
-        base_(start.take("base")),
-        submitter_(std::move(submitter)),
+        system_(io, start, link, std::move(system)),
         waiting_(std::move(waiting)),
         held_(std::move(held)),
         place_(std::move(place)),
-        generations_(std::move(generations)),
-        directory_(io, base_.get(), generations_),
-        outside_(io, start, base_.get(), directory_),
-        rules_(start, link, directory_, outside_.questions()),
-        notifier_([this](std::string address) { return resolve(std::move(address)); },
-                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                  queue::notification_settings(*start.configuration)),
         converter_(place_, [this](std::string table, std::string text) { return ask(std::move(table), std::move(text)); }),
-        channel_({io, waiting_, converter_, notifier_,
-                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                  [this](std::string address) { return resolve(std::move(address)); },
+        channel_({io, waiting_, converter_, system_.notifier(),
+                  [this](mail::Envelope envelope, std::string message) { return system_.submit(std::move(envelope), std::move(message)); },
+                  [this](std::string address) { return system_.resolve(std::move(address)); },
                   [this](const mail::Envelope& envelope, std::string_view message) { return held_.put(envelope, message, began_); }, [this] { wake_.cancel(); }},
                  channel_settings(*start.configuration)),
         wake_(io),
@@ -73,7 +62,6 @@ class ConversionRole {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
       // Without the file this process is about to be told to finish; until then it goes by what it has.
       if (!conf::conversions(*configuration)) return;
-      notifier_.set_settings(queue::notification_settings(*configuration));
       if (auto used = use(*configuration); !used) base::log_event(Severity::error, "conversions-not-taken-over", {{"reason", used.error().what}});
       wake_.cancel();
     });
@@ -85,14 +73,12 @@ class ConversionRole {
     net::run_for_life(io_, serve());
   }
 
-  void end() { submitter_->finish(); }
+  void end() { system_.submitter().finish(); }
 
  private:
-  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) { co_return co_await policy::resolve(rules_.access(), std::move(address)); }
-
   // 'TABLE:text' in the file of conversions.
   Awaitable<std::optional<std::string>> ask(std::string table, std::string text) {
-    const policy::Access access = rules_.access();
+    const policy::Access access = system_.rules().access();
     const policy::QuestionFacts facts;
     const mapping::Mapped mapped = co_await policy::ask_table(access.tables(), std::move(table), std::move(text), {}, access.questions(), facts);
     if (!mapped.matched || mapped.step_limit_exceeded || !mapped.flags.has_either_case('Y')) co_return std::nullopt;
@@ -121,16 +107,10 @@ class ConversionRole {
   }
 
   asio::io_context& io_;
-  base::Descriptor base_;
-  std::unique_ptr<Submitter> submitter_;
+  MailSystem system_;
   spool::Deferred waiting_;
   spool::Held held_;
   conversion::WorkPlace place_;
-  directory::Generations generations_;
-  directory::Client directory_;
-  Outside outside_;
-  RulesInForce rules_;
-  queue::Notifier notifier_;
   conversion::Converter converter_;
   conversion::Channel channel_;
   asio::steady_timer wake_;
@@ -144,21 +124,19 @@ class ConversionRole {
 int run_conversion(service::Start& start) {
   asio::io_context io(1);
   if (auto alone = wait_for_other_workers(start); !alone) return not_started("conversion", alone.error());
-  auto submitter = Submitter::open(start);
-  if (!submitter) return not_started("conversion", submitter.error());
-  const int spool = (*submitter)->spool_directory();
+  auto system = MailSystem::open(start);
+  if (!system) return not_started("conversion", system.error());
+  const int spool = system->submitter->spool_directory();
   auto waiting = spool::Deferred::open(base::system_files(), spool, "conversion");
   if (!waiting) return not_started("conversion", waiting.error());
   auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return not_started("conversion", held.error());
   auto place = conversion::WorkPlace::open(spool);
   if (!place) return not_started("conversion", place.error());
-  auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return not_started("conversion", generations.error());
   service::ControlLink link(io, start);
   // One before this may have died between a message's new record and the end of its entry: it comes once more then.
-  (*submitter)->state().note_death();
-  ConversionRole role(io, start, link, std::move(*submitter), std::move(*waiting), std::move(*held), std::move(*place), std::move(*generations));
+  system->submitter->state().note_death();
+  ConversionRole role(io, start, link, std::move(*system), std::move(*waiting), std::move(*held), std::move(*place));
   if (auto used = role.use(*start.configuration); !used) return not_started("conversion", used.error());
   role.begin(link);
   link.ready();

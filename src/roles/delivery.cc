@@ -6,18 +6,14 @@
 #include "delivery/deliverer.h"
 #include "delivery/filter_settings.h"
 #include "delivery/verdict.h"
-#include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
 #include "policy/conversion.h"
-#include "queue/notification.h"
 #include "policy/channels.h"
 #include "roles/journal_feed.h"
+#include "roles/mail_system.h"
 #include "roles/not_started.h"
 #include "roles/outgoing_mail.h"
-#include "roles/outside.h"
-#include "roles/rules_in_force.h"
-#include "roles/submitter.h"
 #include "roles/workers_lock.h"
 
 #include <memory>
@@ -70,14 +66,13 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
 
 class DeliveryRole {
  public:
-  DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter,
+  DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, MailSystem::Opened system,
                std::unique_ptr<Submitter> outgoing, spool::EarlierRecords earlier, spool::JournalReader reader,
-               spool::Deferred deferred, spool::Deferred discarded, spool::Deferred conversion, spool::Held held, store::Store store, directory::Generations generations, base::Descriptor notices,
+               spool::Deferred deferred, spool::Deferred discarded, spool::Deferred conversion, spool::Held held, store::Store store, base::Descriptor notices,
                base::Descriptor questions)
       : io_(io),
         child_(start.number),
-        base_(start.take("base")),
-        submitter_(std::move(submitter)),
+        system_(io, start, link, std::move(system)),
         outgoing_(std::move(outgoing)),
         earlier_(std::move(earlier)),
         reader_(std::move(reader)),
@@ -86,36 +81,29 @@ class DeliveryRole {
         conversion_(std::move(conversion)),
         held_(std::move(held)),
         store_(std::move(store)),
-        generations_(std::move(generations)),
-        directory_(io, base_.get(), generations_),
-        outside_(io, start, base_.get(), directory_),
-        rules_(start, link, directory_, outside_.questions()),
-        notifier_([this](std::string address) { return resolve(std::move(address)); },
-                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                  queue::notification_settings(*start.configuration)),
-        deliverer_({reader_, submitter_->state(), deferred_, held_, store_, directory_,
-                    [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                    [this](std::string address) { return resolve(std::move(address)); }, &discarded_,
+        deliverer_({reader_, system_.state(), deferred_, held_, store_, system_.directory(),
+                    [this](mail::Envelope envelope, std::string message) { return system_.submit(std::move(envelope), std::move(message)); },
+                    [this](std::string address) { return system_.resolve(std::move(address)); }, &discarded_,
                     script_of(),
                     [this](std::vector<delivery::Outgoing> messages) { return send_out(std::move(messages)); },
                     [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
-                      return earlier_.has(envelope, recipient.address, submitter_->state().last_death());
+                      return earlier_.has(envelope, recipient.address, system_.state().last_death());
                     },
                     [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
-                      return notifier_.tell(std::move(envelope), message, std::move(statuses));
+                      return system_.notifier().tell(std::move(envelope), message, std::move(statuses));
                     },
                     &conversion_, [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); }},
                    deliverer_settings(*start.configuration, start.number)),
-        verdicts_(reader_, store_, directory_, script_of()),
+        verdicts_(reader_, store_, system_.directory(), script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
-        outgoing_mail_(directory_, start.configuration),
-        feed_(io, std::move(notices), reader_, submitter_->state(), kRecordsInScan),
+        outgoing_mail_(system_.directory(), start.configuration),
+        feed_(io, std::move(notices), reader_, system_.state(), kRecordsInScan),
         questions_(io, questions.release()) {
     verdicts_.filtering().set_settings(delivery::filter_settings(*start.configuration));
     for (delivery::Filtering* const filtering : {&deliverer_.filtering(), &verdicts_.filtering()}) {
-      filtering->lists().set_generation([this] { return generations_.directory(); });
+      filtering->lists().set_generation([this] { return system_.generations().directory(); });
       filtering->lists().set_tables([this](const std::string& table, const std::string& value) {
-        const mapping::Tables tables = rules_.access().tables();
+        const mapping::Tables tables = system_.rules().access().tables();
         const mapping::Mapped mapped = mapping::evaluate(tables, table, value);
         return mapped.matched && !mapped.step_limit_exceeded;
       });
@@ -128,7 +116,6 @@ class DeliveryRole {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
       deliverer_.set_settings(deliverer_settings(*configuration, child_));
       verdicts_.filtering().set_settings(delivery::filter_settings(*configuration));
-      notifier_.set_settings(queue::notification_settings(*configuration));
       batch_messages_ = configuration->delivery.batch_messages;
       outgoing_mail_.set_configuration(configuration);
     });
@@ -141,26 +128,26 @@ class DeliveryRole {
     });
     net::run_for_life(io_, answer_questions());
     // For nobody yet: the first message that goes on may take over the segments of a child that died.
-    [[maybe_unused]] const bool known = earlier_.has({}, {}, submitter_->state().last_death());
+    [[maybe_unused]] const bool known = earlier_.has({}, {}, system_.state().last_death());
     feed_.begin();
     net::run_for_life(io_, serve());
   }
 
   void end() {
     [[maybe_unused]] const auto synced = reader_.sync_marks();
-    submitter_->finish();
+    system_.submitter().finish();
     outgoing_->finish();
   }
 
  private:
   delivery::Filtering::ScriptOf script_of() {
-    return [this](std::string account, std::string name) { return directory_.script_of(std::move(account), std::move(name)); };
+    return [this](std::string account, std::string name) { return system_.directory().script_of(std::move(account), std::move(name)); };
   }
 
   // Compiled filters are kept beside the mailboxes, if their directory is there: an older master may not have made it.
   void keep_programs(std::uint64_t most_bytes) {
     if (most_bytes == 0) return;
-    auto directory = base::open_directory(base_.get(), "filters");
+    auto directory = base::open_directory(system_.base(), "filters");
     if (!directory) return base::log_event(Severity::warning, "program-not-kept", {{"reason", directory.error().what}});
     programs_.emplace(base::system_files(), std::move(*directory), most_bytes);
     deliverer_.filtering().set_cache(&*programs_);
@@ -246,30 +233,21 @@ class DeliveryRole {
   }
 
   Awaitable<bool> converts(const mail::Envelope& envelope, const mail::Recipient& recipient) {
-    const policy::Access access = rules_.access();
+    const policy::Access access = system_.rules().access();
     const bool converts = co_await policy::goes_through_conversion(access, envelope.source_channel, recipient.destination_channel, recipient.conversion);
     co_return converts;
   }
 
-  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
-    co_return co_await policy::resolve(rules_.access(), std::move(address));
-  }
-
   asio::io_context& io_;
   unsigned child_;
-  base::Descriptor base_;
-  std::unique_ptr<Submitter> submitter_, outgoing_;
+  MailSystem system_;
+  std::unique_ptr<Submitter> outgoing_;
   spool::EarlierRecords earlier_;
   spool::JournalReader reader_;
   spool::Deferred deferred_, discarded_, conversion_;
   spool::Held held_;
   store::Store store_;
-  directory::Generations generations_;
-  directory::Client directory_;
-  Outside outside_;
-  RulesInForce rules_;
   std::optional<delivery::ProgramCache> programs_;
-  queue::Notifier notifier_;
   delivery::Deliverer deliverer_;
   delivery::Verdicts verdicts_;
   std::size_t batch_messages_;
@@ -285,13 +263,13 @@ class DeliveryRole {
 int run_delivery(service::Start& start) {
   asio::io_context io(1);
   if (auto alone = wait_for_other_workers(start); !alone) return not_started("delivery", alone.error());
-  auto submitter = Submitter::open(start);
-  if (!submitter) return not_started("delivery", submitter.error());
+  auto system = MailSystem::open(start);
+  if (!system) return not_started("delivery", system.error());
   auto outgoing = Submitter::open(start, Journal::outgoing);
   if (!outgoing) return not_started("delivery", outgoing.error());
   auto earlier = spool::EarlierRecords::open(base::system_files(), (*outgoing)->spool_directory());
   if (!earlier) return not_started("delivery", earlier.error());
-  const int spool = (*submitter)->spool_directory();
+  const int spool = system->submitter->spool_directory();
   auto reader = spool::JournalReader::open(base::system_files(), spool);
   if (!reader) return not_started("delivery", reader.error());
   auto deferred = spool::Deferred::open(base::system_files(), spool);
@@ -306,15 +284,13 @@ int run_delivery(service::Start& start) {
   if (!mail) return not_started("delivery", mail.error());
   auto store = store::Store::open(base::system_files(), mail->get(), store_settings(*start.configuration));
   if (!store) return not_started("delivery", store.error());
-  auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return not_started("delivery", generations.error());
   base::Descriptor notices = start.take("notices-read");
   if (!notices) return not_started("delivery", {Kind::invalid, "no socket for notices was handed over"});
   base::Descriptor questions = start.take("verdicts-read");
   if (!questions) return not_started("delivery", {Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*submitter), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*conversion), std::move(*held), std::move(*store), std::move(*generations),
+  DeliveryRole role(io, start, link, std::move(*system), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*conversion), std::move(*held), std::move(*store),
                     std::move(notices), std::move(questions));
   role.begin(link);
   link.ready();

@@ -7,6 +7,7 @@ libpostern_roles_a_SOURCES = \
   src/roles/directory.h src/roles/directory.cc \
   src/roles/directory_watch.h src/roles/directory_watch.cc \
   src/roles/journal_feed.h src/roles/journal_feed.cc \
+  src/roles/mail_system.h src/roles/mail_system.cc \
   src/roles/loader.h src/roles/loader.cc \
   src/roles/outside.h src/roles/outside.cc \
   src/roles/managesieve.h src/roles/managesieve.cc \

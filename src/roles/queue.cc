@@ -2,16 +2,13 @@
 #include "roles/queue.h"
 
 #include "base/log.h"
-#include "directory/client.h"
 #include "net/run_for_life.h"
 #include "policy/access.h"
 #include "policy/channels.h"
 #include "queue/manager.h"
 #include "roles/directory_watch.h"
+#include "roles/mail_system.h"
 #include "roles/not_started.h"
-#include "roles/outside.h"
-#include "roles/rules_in_force.h"
-#include "roles/submitter.h"
 #include "roles/workers_lock.h"
 #include "spool/earlier_records.h"
 #include "spool/held.h"
@@ -28,25 +25,17 @@ constexpr std::chrono::seconds kScanInterval{5};
 
 class QueueRole {
  public:
-  QueueRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> incoming, std::unique_ptr<Submitter> outgoing,
-            spool::JournalReader outgoing_reader, spool::Deferred deferred, spool::Held held, spool::EarlierRecords earlier, directory::Generations generations)
+  QueueRole(asio::io_context& io, service::Start& start, service::ControlLink& link, MailSystem::Opened system, std::unique_ptr<Submitter> outgoing,
+            spool::JournalReader outgoing_reader, spool::Deferred deferred, spool::Held held, spool::EarlierRecords earlier)
       : io_(io),
-        base_(start.take("base")),
-        incoming_(std::move(incoming)),
+        system_(io, start, link, std::move(system)),
         outgoing_(std::move(outgoing)),
         outgoing_reader_(std::move(outgoing_reader)),
         deferred_(std::move(deferred)),
         held_(std::move(held)),
         earlier_(std::move(earlier)),
-        generations_(std::move(generations)),
-        directory_(io, base_.get(), generations_),
-        outside_(io, start, base_.get(), directory_),
-        rules_(start, link, directory_, outside_.questions()),
-        notifier_([this](std::string address) { return resolve(std::move(address)); },
-                  [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
-                  queue::notification_settings(*start.configuration)),
-        manager_({deferred_, notifier_,
-                  [this](mail::Envelope envelope, std::string message) { return incoming_->submit(std::move(envelope), std::move(message)); },
+        manager_({deferred_, system_.notifier(),
+                  [this](mail::Envelope envelope, std::string message) { return system_.submit(std::move(envelope), std::move(message)); },
                   [this](mail::Envelope envelope, std::string message) { return outgoing_->submit_at(std::move(envelope), std::move(message)); },
                   [this](std::vector<spool::Position>& positions) { outgoing_reader_.drop_finished(positions); }, [this] { watch_.catch_up(); }, &policy::is_sent_on,
                   [this](const mail::Envelope& envelope, std::string_view message) { return held_.put(envelope, message, began_); },
@@ -59,7 +48,6 @@ class QueueRole {
 
   void begin(service::ControlLink& link) {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
-      notifier_.set_settings(queue::notification_settings(*configuration));
       manager_.set_settings(queue::manager_settings(*configuration));
       wake_.cancel();
     });
@@ -72,13 +60,11 @@ class QueueRole {
   }
 
   void end() {
-    incoming_->finish();
+    system_.submitter().finish();
     outgoing_->finish();
   }
 
  private:
-  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) { co_return co_await policy::resolve(rules_.access(), std::move(address)); }
-
   void scan() {
     const auto began = base::steady_now();
     scan_due_ = false;
@@ -104,7 +90,7 @@ class QueueRole {
         next_scan = base::steady_now() + kScanInterval;
       }
       const auto wait = co_await manager_.run();
-      incoming_->state().set_deferred(manager_.waiting().size() + manager_.waiting().under_way());
+      system_.state().set_deferred(manager_.waiting().size() + manager_.waiting().under_way());
       working_ = false;
       if (finishing_) break;
       if (wait.count() == 0) {
@@ -119,18 +105,13 @@ class QueueRole {
   }
 
   asio::io_context& io_;
-  base::Descriptor base_;
-  std::unique_ptr<Submitter> incoming_, outgoing_;
+  MailSystem system_;
+  std::unique_ptr<Submitter> outgoing_;
   spool::JournalReader outgoing_reader_;
   spool::Deferred deferred_;
   spool::Held held_;
   spool::EarlierRecords earlier_;  // of the outgoing journal
   const base::WallTime began_ = base::wall_now();
-  directory::Generations generations_;
-  directory::Client directory_;
-  Outside outside_;
-  RulesInForce rules_;
-  queue::Notifier notifier_;
   queue::Manager manager_;
   asio::steady_timer wake_;
   DirectoryWatch watch_;
@@ -142,25 +123,23 @@ class QueueRole {
 int run_queue(service::Start& start) {
   asio::io_context io(1);
   if (auto alone = wait_for_other_workers(start); !alone) return not_started("queue", alone.error());
-  auto incoming = Submitter::open(start);
-  if (!incoming) return not_started("queue", incoming.error());
+  auto system = MailSystem::open(start);
+  if (!system) return not_started("queue", system.error());
+  const int spool = system->submitter->spool_directory();
   auto outgoing = Submitter::open(start, Journal::outgoing);
   if (!outgoing) return not_started("queue", outgoing.error());
   auto reader = spool::JournalReader::open(base::system_files(), (*outgoing)->spool_directory());
   if (!reader) return not_started("queue", reader.error());
-  auto deferred = spool::Deferred::open(base::system_files(), (*incoming)->spool_directory());
+  auto deferred = spool::Deferred::open(base::system_files(), spool);
   if (!deferred) return not_started("queue", deferred.error());
-  auto held = spool::Held::open(base::system_files(), (*incoming)->spool_directory());
+  auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return not_started("queue", held.error());
   auto earlier = spool::EarlierRecords::open(base::system_files(), (*outgoing)->spool_directory());
   if (!earlier) return not_started("queue", earlier.error());
-  auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return not_started("queue", generations.error());
   service::ControlLink link(io, start);
   // A queue before this one may have died between a message's new record and the end of its deferred entry: it comes once more then.
-  (*incoming)->state().note_death();
-  QueueRole role(io, start, link, std::move(*incoming), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*held),
-                 std::move(*earlier), std::move(*generations));
+  system->submitter->state().note_death();
+  QueueRole role(io, start, link, std::move(*system), std::move(*outgoing), std::move(*reader), std::move(*deferred), std::move(*held), std::move(*earlier));
   role.begin(link);
   link.ready();
   io.run();

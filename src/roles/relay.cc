@@ -3,18 +3,13 @@
 
 #include "base/files.h"
 #include "base/log.h"
-#include "directory/client.h"
 #include "gate/activity.h"
 #include "gate/scoreboard.h"
 #include "net/run_for_life.h"
-#include "policy/access.h"
-#include "queue/notification.h"
 #include "relay/relayer.h"
 #include "roles/journal_feed.h"
+#include "roles/mail_system.h"
 #include "roles/not_started.h"
-#include "roles/outside.h"
-#include "roles/rules_in_force.h"
-#include "roles/submitter.h"
 #include "roles/workers_lock.h"
 
 #include <memory>
@@ -62,39 +57,28 @@ class CountedConnection {
 
 class RelayRole {
  public:
-  RelayRole(asio::io_context& io, service::Start& start, service::ControlLink& link, std::unique_ptr<Submitter> submitter, spool::JournalReader reader,
-            spool::SharedState state, spool::Deferred deferred, directory::Generations generations, std::shared_ptr<const net::TlsClient> tls,
+  RelayRole(asio::io_context& io, service::Start& start, service::ControlLink& link, MailSystem::Opened system, spool::JournalReader reader,
+            spool::SharedState state, spool::Deferred deferred, std::shared_ptr<const net::TlsClient> tls,
             base::Descriptor notices, TlsDirectories directories, std::shared_ptr<gate::Activity> activity)
       : io_(io),
         owner_{start.number, start.incarnation},
         activity_(std::move(activity)),
-        base_(start.take("base")),
-        submitter_(std::move(submitter)),
+        system_(io, start, link, std::move(system)),
         reader_(std::move(reader)),
         state_(std::move(state)),
         deferred_(std::move(deferred)),
-        generations_(std::move(generations)),
-        directory_(io, base_.get(), generations_),
-        outside_(io, start, base_.get(), directory_),
-        rules_(start, link, directory_, outside_.questions()),
         limits_(io),
         tls_directories_(std::move(directories)),
-        advisor_(io, limits_, outside_.resolver(), tls, advisor_settings(start)),
-        connector_(io, limits_, outside_.resolver(), std::move(tls), advisor_, relay::connector_settings(*start.configuration)),
-        notifier_([this](std::string address) { return resolve(std::move(address)); },
-                  [this](mail::Envelope envelope, std::string message) { return submitter_->submit(std::move(envelope), std::move(message)); },
-                  queue::notification_settings(*start.configuration)),
+        advisor_(io, limits_, system_.outside().resolver(), tls, advisor_settings(start)),
+        connector_(io, limits_, system_.outside().resolver(), std::move(tls), advisor_, relay::connector_settings(*start.configuration)),
         relayer_({io, reader_, state_, deferred_, [this](relay::Target target) { return connect(std::move(target)); },
                   [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses, std::uint64_t message_bytes) {
-                    return notifier_.tell(std::move(envelope), message, std::move(statuses), message_bytes);
+                    return system_.notifier().tell(std::move(envelope), message, std::move(statuses), message_bytes);
                   }},
                  relay::relayer_settings(*start.configuration, start.number)),
         feed_(io, std::move(notices), reader_, state_, start.configuration->relay.waiting_messages + kRecordsAtOnce) {}
 
   void begin(service::ControlLink& link) {
-    link.on_configuration([this](const std::shared_ptr<const conf::Configuration>& configuration) {
-      notifier_.set_settings(queue::notification_settings(*configuration));
-    });
     link.on_rescan([this] { feed_.rescan(); });
     // What has been begun is brought to its end: a death would make suspects of it.
     link.on_finish([this](std::chrono::milliseconds) {
@@ -110,7 +94,7 @@ class RelayRole {
     base::flush_log();
     advisor_.save();
     [[maybe_unused]] const auto synced = reader_.sync_marks();
-    submitter_->finish();
+    system_.submitter().finish();
   }
 
  private:
@@ -155,29 +139,18 @@ class RelayRole {
     co_await timer.async_wait(asio::use_awaitable);
   }
 
-  Awaitable<Result<std::vector<mail::Recipient>>> resolve(std::string address) {
-    const policy::Access access = rules_.access();
-    co_return co_await policy::resolve(access, std::move(address));
-  }
-
   asio::io_context& io_;
   const gate::Owner owner_;
   const std::shared_ptr<gate::Activity> activity_;
   std::uint64_t loops_counted_ = 0;
-  base::Descriptor base_;
-  std::unique_ptr<Submitter> submitter_;
+  MailSystem system_;
   spool::JournalReader reader_;
   spool::SharedState state_;
   spool::Deferred deferred_;
-  directory::Generations generations_;
-  directory::Client directory_;
-  Outside outside_;
-  RulesInForce rules_;
   net::TimeLimits limits_;
   TlsDirectories tls_directories_;
   relay::TlsAdvisor advisor_;
   relay::Connector connector_;
-  queue::Notifier notifier_;
   relay::Relayer relayer_;
   JournalFeed feed_;
 };
@@ -187,18 +160,17 @@ class RelayRole {
 int run_relay(service::Start& start) {
   asio::io_context io(1);
   if (auto alone = wait_for_other_workers(start); !alone) return not_started("relay", alone.error());
-  auto submitter = Submitter::open(start);
-  if (!submitter) return not_started("relay", submitter.error());
+  auto system = MailSystem::open(start);
+  if (!system) return not_started("relay", system.error());
+  const int spool = system->submitter->spool_directory();
   auto outgoing = open_journal_directory(start, Journal::outgoing);
   if (!outgoing) return not_started("relay", outgoing.error());
   auto state = map_journal_state(start, Journal::outgoing);
   if (!state) return not_started("relay", state.error());
   auto reader = spool::JournalReader::open(base::system_files(), outgoing->get());
   if (!reader) return not_started("relay", reader.error());
-  auto deferred = spool::Deferred::open(base::system_files(), (*submitter)->spool_directory());
+  auto deferred = spool::Deferred::open(base::system_files(), spool);
   if (!deferred) return not_started("relay", deferred.error());
-  auto generations = directory::Generations::map(start.take("generations"));
-  if (!generations) return not_started("relay", generations.error());
   const conf::Configuration& configuration = *start.configuration;
   auto tls = net::TlsClient::make(configuration.relay.authorities, configuration.tls.ciphers);
   if (!tls) return not_started("relay", tls.error());
@@ -209,12 +181,11 @@ int run_relay(service::Start& start) {
   base::Descriptor notices = start.take("outgoing-read");
   if (!notices) return not_started("relay", {Kind::invalid, "no socket for notices was handed over"});
 
-  auto directories = open_tls_directories((*submitter)->spool_directory());
+  auto directories = open_tls_directories(spool);
   if (!directories) return not_started("relay", directories.error());
 
   service::ControlLink link(io, start);
-  RelayRole role(io, start, link, std::move(*submitter), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*generations), std::move(*tls),
-                 std::move(notices), std::move(*directories), std::make_shared<gate::Activity>(std::move(*activity)));
+  RelayRole role(io, start, link, std::move(*system), std::move(*reader), std::move(*state), std::move(*deferred), std::move(*tls), std::move(notices), std::move(*directories), std::make_shared<gate::Activity>(std::move(*activity)));
   role.begin(link);
   link.ready();
   io.run();
