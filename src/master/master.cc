@@ -45,6 +45,8 @@ constexpr auto kKillAfterGrace = 2s;
 constexpr std::size_t kSocketsAMessage = 100;
 // Descriptors beside sessions: journal, log, libraries, lingering refusals.
 constexpr std::uint64_t kSpareFiles = 2048;
+// Of roles without sessions: two for each journal segment of a backlog (16,384: 256 GiB of it), and enough for the work on it.
+constexpr std::uint64_t kWorkerFiles = 16384;
 constexpr std::size_t kLargestImage = std::size_t{4} << 30;
 
 bool same_file(const struct stat& a, const struct stat& b) {
@@ -245,8 +247,9 @@ Result<Child*> Master::State::start_child(RoleState& role, unsigned replaces) {
   start.identity = site.of(role.role.user);
   start.change_user = site.root;
   start.background = options.background;
-  start.open_files = kSpareFiles + role.role.modules.size() * configuration.gate.proxy_waiting +
-                     (role.role.modules.empty() ? 0 : configuration.connection_table_sessions);
+  start.open_files = role.role.modules.empty()
+                         ? kWorkerFiles
+                         : kSpareFiles + role.role.modules.size() * configuration.gate.proxy_waiting + configuration.connection_table_sessions;
   start.generation = generation;
   start.descriptors = common_descriptors();
   start.descriptors.emplace_back("base", site.base.get());
