@@ -374,8 +374,9 @@ class Service {
       for (const auto& [name, state] : {std::pair("spool", &*state_), std::pair("outgoing", &*outgoing_)}) {
         const auto totals = state->totals();
         status[name] = boost::json::object{
-            {"backlog", state->backlog()}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
+            {"backlog", state->backlog() + (state == &*state_ ? state_->converting() : 0)}, {"accepted", totals.accepted}, {"finished", totals.finished}, {"corrupt", totals.corrupt}};
       }
+      status["spool"].get_object()["converting"] = state_->converting();
       const auto sent = outgoing_->traffic();
       auto& outgoing = status["outgoing"].get_object();
       outgoing["sent_messages"] = sent.delivered_messages;

@@ -165,8 +165,8 @@ class ProcessServices final : public smtp::Services {
     return committed;
   }
 
-  // Of both journals: what is delivered faster than it can be sent on would only wait elsewhere.
-  [[nodiscard]] std::uint64_t backlog() const { return submitter_.state().backlog() + outgoing_.backlog(); }
+  // Of both journals, and of the conversion channel: what is delivered faster than it can be sent on, or looked at, would only wait elsewhere.
+  [[nodiscard]] std::uint64_t backlog() const { return submitter_.state().backlog() + submitter_.state().converting() + outgoing_.backlog(); }
 
   RulesInForce& rules_;
   Submitter& submitter_;

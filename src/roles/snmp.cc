@@ -105,7 +105,7 @@ class Agent {
     mail.refused_messages = activity_.count(gate::ActivityCount::refused_messages);
     mail.loops_in = activity_.count(gate::ActivityCount::loops_in);
     mail.loops_out = activity_.count(gate::ActivityCount::loops_out);
-    mail.backlog = spool_.backlog();
+    mail.backlog = spool_.backlog() + spool_.converting();
     mail.outgoing_backlog = outgoing_.backlog();
     mail.deferred = spool_.deferred();
     mail.corrupt = spool_.totals().corrupt + outgoing_.totals().corrupt;

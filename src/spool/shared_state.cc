@@ -43,9 +43,20 @@ struct SharedState::Entry {
   }
 };
 
+// Behind the entries. Memory of a server that did not know it yet has this room too, for the alignment of the entries, and zeros in it: so it can be
+// taken over by a newer program and by an older one.
+struct SharedState::Tail {
+  std::atomic<std::uint64_t> converting;
+};
+
 SharedState::Shape& SharedState::shape() const { return *reinterpret_cast<Shape*>(memory_.data()); }
 SharedState::Entry* SharedState::entries() const {
   return reinterpret_cast<Entry*>(memory_.data() + (sizeof(Shape) + alignof(Entry) - 1) / alignof(Entry) * alignof(Entry));
+}
+
+SharedState::Tail& SharedState::tail() const {
+  static_assert(sizeof(Tail) <= alignof(Entry) && sizeof(Shape) % alignof(Entry) == 0);
+  return *reinterpret_cast<Tail*>(entries() + capacity_);
 }
 
 Result<SharedState> SharedState::create(std::size_t capacity) {
@@ -309,5 +320,9 @@ std::optional<std::uint64_t> SharedState::deferred() const {
   const std::uint64_t known = shape().deferred_known.load(std::memory_order_relaxed);
   return known == 0 ? std::nullopt : std::optional(known - 1);
 }
+
+void SharedState::set_converting(std::uint64_t messages) { tail().converting.store(messages, std::memory_order_relaxed); }
+
+std::uint64_t SharedState::converting() const { return tail().converting.load(std::memory_order_relaxed); }
 
 }  // namespace postern::spool

@@ -100,6 +100,10 @@ class SharedState {
   // Messages that wait for another attempt, as the queue counted them last; nothing: it has not yet.
   void set_deferred(std::uint64_t messages);
   [[nodiscard]] std::optional<std::uint64_t> deferred() const;
+  // Messages that wait for the conversion channel, or that it works on, as one of its children counted them last; they are accepted and no
+  // filter has seen them, so they belong to the backlog of whoever asks how much there is to do.
+  void set_converting(std::uint64_t messages);
+  [[nodiscard]] std::uint64_t converting() const;
 
  private:
   struct Shape;
@@ -107,6 +111,8 @@ class SharedState {
   explicit SharedState(base::SharedMemory memory, std::size_t capacity) : memory_(std::move(memory)), capacity_(capacity) {}
   [[nodiscard]] Shape& shape() const;
   [[nodiscard]] Entry* entries() const;
+  struct Tail;
+  [[nodiscard]] Tail& tail() const;
   [[nodiscard]] bool lock(std::chrono::milliseconds patience) const;
   [[nodiscard]] bool lock() const;
   void unlock() const;

@@ -183,6 +183,14 @@ class SharedStateTest : public CppUnit::TestFixture {
     state.set_deferred(7);
     CPPUNIT_ASSERT(reader.deferred() == std::optional<std::uint64_t>(7));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reader.backlog());
+    // Behind all claims, and in nobody's way.
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reader.converting());
+    for (std::uint64_t offset = 0; offset < 64; ++offset) (void)state.claim({1, 1, offset * 4096}, 1);
+    state.set_converting(~std::uint64_t{0});
+    CPPUNIT_ASSERT_EQUAL(~std::uint64_t{0}, reader.converting());
+    const std::size_t claims = state.claims_of(1);
+    state.set_converting(5);
+    CPPUNIT_ASSERT(state.claims_of(1) == claims && reader.converting() == 5 && reader.deferred() == std::optional<std::uint64_t>(7));
   }
   void suspects_of_finished_records_are_forgotten() {
     auto state = fresh(16);
