@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "mail/message_id.h"
 #include "net/run_for_life.h"
+#include "queue/message_order.h"
 
 #include <algorithm>
 
@@ -102,25 +103,14 @@ Awaitable<void> Channel::handle(spool::DeferredEntry entry) {
 }
 
 Awaitable<bool> Channel::carry_out_order(const spool::DeferredEntry& entry, const mail::Envelope& envelope, const std::string& message) {
-  using Order = spool::Deferred::MessageOrder;
   const auto order = parts_.waiting.message_order(entry.id);
   if (!order) co_return false;
-  Result<void> done;
-  if (*order == Order::bounce) {
-    done = co_await tell_failed(envelope, message, "5.0.0", "the administrator of this server has given it up");
-  } else if (*order == Order::hold) {
-    mail::Envelope held = envelope;
-    held.held = true;
-    held.held_by = "posternctl queue hold";
-    done = parts_.hold(held, message);
-  }
+  const queue::OrderParts parts{parts_.notifier, parts_.hold};
+  auto done = co_await queue::carry_out(parts, *order, envelope, message);
   if (done) {
-    base::log_event(Severity::notice, "order-carried-out",
-                    {{"id", entry.id}, {"order", *order == Order::bounce ? "bounce" : *order == Order::hold ? "hold" : "remove"}});
     removed(entry, parts_.waiting.remove(entry));
     parts_.waiting.forget_message_order(entry.id);
   } else {
-    base::log_event(Severity::error, "order-not-carried-out", {{"id", entry.id}, {"reason", done.error().what}});
     later(entry, kTroubleWait);
   }
   co_return true;
@@ -153,7 +143,7 @@ Awaitable<void> Channel::work_on(spool::DeferredEntry entry) {
   mail::Envelope& envelope = message->envelope;
   if (over) {
     const bool returned = envelope.returned;
-    auto told = co_await tell_failed(envelope, message->message, returned ? "5.0.0" : "5.4.7", "");
+    auto told = co_await parts_.notifier.tell_failed(envelope, message->message, returned ? "5.0.0" : "5.4.7", returned ? queue::kGivenUp : "the message could not be converted");
     if (told) {
       base::log_event(Severity::notice, "given-up", {{"id", entry.id}, {"from", envelope.reverse_path}, {"recipients", envelope.recipients.size()}, {"reason", "it could not be converted"}});
       removed(*marked, parts_.waiting.remove(*marked));
@@ -187,6 +177,11 @@ Awaitable<void> Channel::work_on(spool::DeferredEntry entry) {
   ordered = co_await carry_out_order(*marked, envelope, message->message);
   if (ordered) co_return;
   ++envelope.attempts;
+  if (queue::delay_notice_due(envelope, base::wall_now(), settings_.retry) && !queue::expired(envelope, base::wall_now(), settings_.retry)) {
+    // No reason to forget what is done: it is told next time.
+    auto told = co_await parts_.notifier.tell_delay(envelope, message->message, queue::expires_at(envelope, settings_.retry));
+    if (!told) base::log_event(Severity::warning, "notice-not-sent", {{"id", envelope.id}, {"reason", told.error().what}});
+  }
   const base::WallTime next = queue::next_attempt(envelope, base::wall_now(), settings_.retry);
   base::log_event(Severity::warning, "conversion-put-off",
                   {{"id", envelope.id}, {"recipients", envelope.recipients.size()}, {"attempts", envelope.attempts}, {"next", base::iso8601(next)}, {"reason", why}});
@@ -225,7 +220,8 @@ Awaitable<Result<void>> Channel::conclude(mail::Envelope envelope, const std::st
       result = "held";
       break;
     case Outcome::Kind::returned: {
-      auto told = co_await tell_failed(envelope, message, "5.7.1", outcome.why.empty() ? "the message was refused when its parts were looked at" : outcome.why);
+      const std::string why = outcome.why.empty() ? "the message was refused when its parts were looked at" : outcome.why;
+      auto told = co_await parts_.notifier.tell_failed(envelope, message, "5.7.1", why, true);
       if (!told) co_return told;
       base::log_event(Severity::notice, "converted", {{"id", id}, {"recipients", envelope.recipients.size()}, {"result", "returned"}, {"reason", outcome.why}});
       co_return Result<void>();
@@ -250,18 +246,6 @@ Awaitable<Result<void>> Channel::conclude(mail::Envelope envelope, const std::st
   auto submitted = co_await parts_.submit(std::move(envelope), text.empty() ? message : std::move(text));
   if (submitted) base::log_event(Severity::info, "converted", fields);
   co_return submitted;
-}
-
-Awaitable<Result<void>> Channel::tell_failed(const mail::Envelope& envelope, const std::string& message, std::string status, std::string why) {
-  std::vector<mail::RecipientStatus> failed;
-  for (const Recipient& recipient : envelope.recipients) {
-    mail::RecipientStatus one{recipient, mail::DeliveryAction::failed, {}, {}};
-    // The last attempt says why it was given up.
-    one.outcome = {status, why.empty() ? recipient.last_failure.diagnostic : why, "", base::wall_now()};
-    if (one.outcome.diagnostic.empty()) one.outcome.diagnostic = "the message could not be converted";
-    failed.push_back(std::move(one));
-  }
-  co_return co_await parts_.notifier.tell(envelope, message, std::move(failed));
 }
 
 }  // namespace postern::conversion

@@ -65,6 +65,8 @@ class Channel {
   // Begins with what is due, as far as there is room. Returns how long to wait for the next one, at most kLongestWait.
   std::chrono::milliseconds run();
   [[nodiscard]] std::size_t under_way() const { return under_way_.size(); }
+  // All that it knows of, whoever works on it: what is under way here stands among the waiting ones under its next time.
+  [[nodiscard]] std::size_t size() const { return waiting_.size(); }
   static constexpr std::chrono::milliseconds kLongestWait{5000};
 
  private:
@@ -76,7 +78,6 @@ class Channel {
   // For recipients of one group; an error: they must wait.
   net::Awaitable<Result<void>> convert(const mail::Envelope& envelope, const std::string& message, std::vector<mail::Recipient> recipients, const std::vector<std::string>& tags);
   net::Awaitable<Result<void>> conclude(mail::Envelope envelope, const std::string& message, Outcome outcome);
-  net::Awaitable<Result<void>> tell_failed(const mail::Envelope& envelope, const std::string& message, std::string status, std::string why);
   void later(const spool::DeferredEntry& entry, std::chrono::seconds wait);
   void failed_to_read(const spool::DeferredEntry& entry, const Error& error);
   void removed(const spool::DeferredEntry& entry, Result<void> outcome);

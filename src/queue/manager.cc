@@ -3,6 +3,7 @@
 
 #include "base/kill_point.h"
 #include "base/log.h"
+#include "queue/message_order.h"
 
 #include <algorithm>
 #include <charconv>
@@ -27,8 +28,6 @@ constexpr std::chrono::seconds kLookWait{3600};
 
 // Orders about single messages that are kept in memory; of more the files are there, and no longer noticed.
 constexpr std::size_t kMostOrders = 100000;
-
-constexpr const char* kGivenUp = "the administrator of this server has given it up";
 
 constexpr std::string_view kOrderPrefix = ".retry-";
 
@@ -230,7 +229,6 @@ void Manager::removed(const spool::DeferredEntry& entry, Result<void> outcome) {
 }
 
 Awaitable<bool> Manager::carry_out_order(const spool::DeferredEntry& entry) {
-  using Order = spool::Deferred::MessageOrder;
   if (!ordered_.contains(entry.id)) co_return false;
   const auto order = parts_.deferred.message_order(entry.id);
   if (!order) co_return false;
@@ -239,22 +237,10 @@ Awaitable<bool> Manager::carry_out_order(const spool::DeferredEntry& entry) {
     failed_to_read(entry, message.error());
     co_return true;
   }
-  base::log_event(Severity::notice, "order-carried-out",
-                  {{"id", entry.id}, {"order", *order == Order::bounce ? "bounce" : *order == Order::hold ? "hold" : "remove"}});
-  if (*order == Order::bounce) {
-    co_await give_up(entry, std::move(*message), "5.0.0", kGivenUp);
-    co_return true;
-  }
-  if (*order == Order::hold) {
-    message->envelope.held = true;
-    message->envelope.held_by = "posternctl queue hold";
-    if (auto put = parts_.hold(message->envelope, message->message); !put) {
-      base::log_event(Severity::error, "held-not-written", {{"id", entry.id}, {"reason", put.error().what}});
-      later(entry, kNoRoomWait);
-      co_return true;
-    }
-  }
-  removed(entry, parts_.deferred.remove(entry));
+  const OrderParts parts{parts_.notifier, parts_.hold};
+  auto done = co_await carry_out(parts, *order, std::move(message->envelope), std::move(message->message));
+  if (done) removed(entry, parts_.deferred.remove(entry));
+  else later(entry, kNoRoomWait);
   co_return true;
 }
 
@@ -292,7 +278,7 @@ Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
     co_await give_up(entry, std::move(*message), returned ? "5.0.0" : "5.4.7", returned ? kGivenUp : "its time is over");
     co_return;
   }
-  auto told = co_await tell_delay(message->envelope, message->message);
+  auto told = co_await parts_.notifier.tell_delay(message->envelope, message->message, expires_at(message->envelope, schedule));
   auto postponed = told ? parts_.deferred.postpone(entry, message->envelope, message->message, next_attempt(message->envelope, now, schedule))
                         : Result<spool::DeferredEntry>(told.error());
   if (postponed) waiting_.add(*postponed);
@@ -332,7 +318,7 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   }
   if (envelope.attempts > 0 && delay_notice_due(envelope, now, schedule)) {
     // The notice is no reason to hold the message up: it is told next time.
-    if (auto told = co_await tell_delay(envelope, message->message); !told)
+    if (auto told = co_await parts_.notifier.tell_delay(envelope, message->message, expires_at(envelope, schedule)); !told)
       base::log_event(Severity::warning, "notice-not-sent", {{"id", envelope.id}, {"reason", told.error().what}});
   }
   // Counts as an attempt, so that a delivery before a crash is looked for.
@@ -382,29 +368,9 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   co_return under_way;
 }
 
-Awaitable<Result<void>> Manager::tell_delay(mail::Envelope& envelope, const std::string& message) {
-  const base::WallTime until = expires_at(envelope, schedule_of(envelope));
-  std::vector<RecipientStatus> late;
-  for (const mail::Recipient& recipient : envelope.recipients)
-    if (!recipient.delay_notified) late.push_back({recipient, DeliveryAction::delayed, recipient.last_failure, until});
-  if (late.empty()) co_return Result<void>();
-  auto told = co_await parts_.notifier.tell(envelope, message, std::move(late));
-  if (told)
-    for (mail::Recipient& recipient : envelope.recipients) recipient.delay_notified = true;
-  co_return told;
-}
-
 Awaitable<void> Manager::give_up(spool::DeferredEntry entry, spool::Deferred::Message message, const char* status, std::string why) {
-  std::vector<RecipientStatus> failed;
-  for (const mail::Recipient& recipient : message.envelope.recipients) {
-    RecipientStatus one{recipient, DeliveryAction::failed, recipient.last_failure, {}};
-    one.outcome.status = status;
-    // What the last attempt met says more than that time is over.
-    if (one.outcome.diagnostic.empty()) one.outcome.diagnostic = why;
-    failed.push_back(std::move(one));
-  }
-  const std::size_t recipients = failed.size();
-  auto told = co_await parts_.notifier.tell(message.envelope, message.message, std::move(failed));
+  const std::size_t recipients = message.envelope.recipients.size();
+  auto told = co_await parts_.notifier.tell_failed(message.envelope, message.message, status, why);
   if (!told) {
     base::log_event(Severity::warning, "notice-not-sent", {{"id", entry.id}, {"reason", told.error().what}});
     later(entry, kTroubleWait);

@@ -93,7 +93,6 @@ class Manager {
   void drop_what_has_gone(const spool::DeferredEntry& entry);
   // Tells the senders that the message is given up, and forgets it.
   net::Awaitable<void> give_up(spool::DeferredEntry entry, spool::Deferred::Message message, const char* status, std::string why);
-  net::Awaitable<Result<void>> tell_delay(mail::Envelope& envelope, const std::string& message);
   [[nodiscard]] const RetrySchedule& schedule_of(const mail::Envelope& envelope) const;
   // Whether relay had the recipient before: anything else may not have met the filters yet.
   [[nodiscard]] bool goes_out(const mail::Recipient& recipient) const;

@@ -112,6 +112,30 @@ net::Awaitable<Result<void>> Notifier::tell(mail::Envelope envelope, std::string
   co_return Result<void>();
 }
 
+net::Awaitable<Result<void>> Notifier::tell_failed(const mail::Envelope& envelope, const std::string& message, std::string status, std::string why, bool why_counts) {
+  std::vector<RecipientStatus> failed;
+  for (const mail::Recipient& recipient : envelope.recipients) {
+    RecipientStatus one{recipient, DeliveryAction::failed, recipient.last_failure, {}};
+    one.outcome.status = status;
+    if (why_counts) one.outcome.remote_host.clear();
+    if (why_counts || one.outcome.diagnostic.empty()) one.outcome.diagnostic = why;
+    failed.push_back(std::move(one));
+  }
+  auto told = co_await tell(envelope, message, std::move(failed));
+  co_return told;
+}
+
+net::Awaitable<Result<void>> Notifier::tell_delay(mail::Envelope& envelope, const std::string& message, base::WallTime until) {
+  std::vector<RecipientStatus> late;
+  for (const mail::Recipient& recipient : envelope.recipients)
+    if (!recipient.delay_notified) late.push_back({recipient, DeliveryAction::delayed, recipient.last_failure, until});
+  if (late.empty()) co_return Result<void>();
+  auto told = co_await tell(envelope, message, std::move(late));
+  if (told)
+    for (mail::Recipient& recipient : envelope.recipients) recipient.delay_notified = true;
+  co_return told;
+}
+
 net::Awaitable<Result<void>> Notifier::send(GeneratedMail notice, std::string id) {
   const std::string to = notice.envelope.recipients.front().address;
   auto recipients = co_await resolve_(to);

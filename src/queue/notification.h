@@ -62,6 +62,12 @@ class Notifier {
   // is enough, with the size of the whole in `message_bytes`.
   net::Awaitable<Result<void>> tell(mail::Envelope envelope, std::string_view message, std::vector<RecipientStatus> statuses,
                                     std::optional<std::uint64_t> message_bytes = std::nullopt);
+  // The message is given up for all its recipients, with `status`. What each one's last attempt met says more than `why`, which is told where there was
+  // none, or where `why_counts`. Both must live until then.
+  net::Awaitable<Result<void>> tell_failed(const mail::Envelope& envelope, const std::string& message, std::string status, std::string why,
+                                           bool why_counts = false);
+  // It takes longer, and is tried until `until`: whoever was not told yet is, and noted as told. The same holds of both.
+  net::Awaitable<Result<void>> tell_delay(mail::Envelope& envelope, const std::string& message, base::WallTime until);
 
  private:
   net::Awaitable<Result<void>> send(GeneratedMail notice, std::string id);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "mail/message.h"
 #include "queue/manager.h"
+#include "queue/message_order.h"
 #include "spool/held.h"
 #include "spool/journal_reader.h"
 #include "tools/ctl_queue.h"
@@ -220,17 +221,13 @@ class Spool {
       if (!put) return put.error();
       return {};
     }
-    read->envelope.held = true;
-    read->envelope.held_by = "posternctl queue hold";
+    queue::mark_held(read->envelope);
     if (auto put = held_.put(read->envelope, read->message, began_); !put) return put.error();
     return waiting.remove(entry);
   }
 
   // What is to become of a message that is being tried, or converted, should it come to wait again.
-  Result<void> order(const std::string& action, const std::string& id, State state) {
-    using Order = spool::Deferred::MessageOrder;
-    return waiting_of(state).give_message_order(id, action == "bounce" ? Order::bounce : action == "hold" ? Order::hold : Order::remove);
-  }
+  Result<void> order(spool::Deferred::MessageOrder order, const std::string& id, State state) { return waiting_of(state).give_message_order(id, order); }
 
   // Everything for the domain, or everything there is. How many destinations and single messages were asked for.
   Result<std::size_t> flush(const std::optional<std::string>& domain) {
@@ -421,11 +418,10 @@ int show(const Context& context, Spool& spool, const std::string& id, bool text)
   return status;
 }
 
-// Whether an order can wait until the attempt that is under way is over.
-bool waits(const std::string& action) { return action == "bounce" || action == "hold" || action == "remove"; }
-
 int act_on(const Context& context, Spool& spool, const std::string& action, const Filter& filter) {
   const base::WallTime now = base::wall_now();
+  // What can wait until the attempt that is under way is over.
+  const auto order = queue::message_order_from(action);
   std::vector<Message> chosen;
   std::set<std::string> under_way;  // ids of those that are being tried
   const auto look = [&](const Filter& which) {
@@ -453,7 +449,7 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
       if (acted) {
         ++done;
         missed.erase(message.envelope.id);
-      } else if (acted.error().kind == Kind::not_found || (message.state == State::conversion && acted.error().kind == Kind::temporary && waits(action))) {
+      } else if (acted.error().kind == Kind::not_found || (message.state == State::conversion && acted.error().kind == Kind::temporary && order)) {
         missed.insert(message.envelope.id);
       } else {
         print_error(context, message.envelope.id + ": " + acted.error().what);
@@ -475,12 +471,12 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
   act();
   ordered.insert(missed.begin(), missed.end());
   gone = missed.size();
-  if (!waits(action)) {
+  if (!order) {
     ordered.clear();
   } else if (!ordered.empty()) {
     for (const std::string& id : ordered) {
       known.insert(id);
-      if (auto given = spool.order(action, id, converted.contains(id) ? State::conversion : State::deferred); !given) {
+      if (auto given = spool.order(*order, id, converted.contains(id) ? State::conversion : State::deferred); !given) {
         print_error(context, id + ": " + given.error().what);
         failed = true;
       }
