@@ -248,6 +248,7 @@ struct Conversion {
   std::uint64_t program_memory = std::uint64_t{4} << 30;  // address space of each of its processes
   std::uint64_t output_bytes = 100 * 1024 * 1024;  // of each file that it writes
   bool network = false;                            // it may use more than local sockets
+  std::vector<TextLine> writable;                  // directories that it may change besides its own
 };
 
 // What happens to mail for a mailbox that is full.

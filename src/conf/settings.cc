@@ -285,6 +285,7 @@ const Setting kSettings[] = {
   {"conversion.program_time", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::conversion, &Conversion::program_time>},
   {"conversion.program_memory", Type::size, "4 GiB", 16 * kMiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::program_memory>},
   {"conversion.output_bytes", Type::size, "100 MiB", 4 * kKiB, 2 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::output_bytes>},
+  {"conversion.writable", Type::lines, "", 0, 0, "", "", running, &server<&C::conversion, &Conversion::writable>},
   {"conversion.network", Type::boolean, "false", 0, 0, "", "", running, &server<&C::conversion, &Conversion::network>},
 
   {"queue.retry_first", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::queue, &Queue::retry_first>},

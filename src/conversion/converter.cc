@@ -18,6 +18,9 @@ using net::Awaitable;
 constexpr const char *kInput = "input", *kInputHeaders = "input.headers", *kMessageHeaders = "message.headers", *kOutput = "output", *kOutputHeaders = "output.headers",
                      *kOutputOptions = "output.options", *kWords = "words";
 
+// Of each text of a message that patterns are compared with: a long one times many parts and entries would keep all other messages waiting.
+constexpr std::size_t kMostMatchedBytes = 2000;
+
 std::string first_word(std::string_view value) { return base::lower(base::trim(value.substr(0, value.find_first_of("; \t(")))); }
 
 bool is_text(std::string_view type) { return type == "text" || type == "message"; }
@@ -59,12 +62,15 @@ struct Converter::Work {
   Changes changes;
   Outcome outcome{};
   std::size_t programs = 0, attachments = 0;
+  const mail::Part* subject_of = nullptr;  // the message whose it is
+  std::string subject{};
 };
 
 Result<void> Converter::set(std::vector<Entry> entries, Limits limits) {
   auto confinement = Confinement::make(limits.network);
   if (!confinement) return confinement.error();
-  rules_ = std::make_shared<const Rules>(Rules{std::move(entries), limits, std::move(*confinement)});
+  Isolation isolation = Isolation::find_out(place_, limits.writable, limits.network);
+  rules_ = std::make_shared<const Rules>(Rules{std::move(entries), std::move(limits), std::move(*confinement), std::move(isolation)});
   return {};
 }
 
@@ -88,10 +94,14 @@ Awaitable<bool> Converter::condition(const std::optional<Value>& value, const Va
 }
 
 // Some parameter of the type, or of the disposition, has this name and this value.
-Awaitable<bool> Converter::parameters_fit(const Entry& entry, const Visit& visit, const Variables& variables) {
+Awaitable<bool> Converter::parameters_fit(const Entry& entry, const Visit& visit, const Variables& variables, std::optional<Parameters>& read) {
   if (entry.in_parameters.empty()) co_return true;
-  auto known = mail::parameters(mail::field_value(visit.part->header, "Content-Type"));
-  for (auto& parameter : mail::parameters(mail::field_value(visit.part->header, "Content-Disposition"))) known.push_back(std::move(parameter));
+  if (!read) {
+    read = mail::parameters(mail::field_value(visit.part->header, "Content-Type"));
+    for (auto& parameter : mail::parameters(mail::field_value(visit.part->header, "Content-Disposition"))) read->push_back(std::move(parameter));
+    for (auto& [name, value] : *read) value.resize(std::min(value.size(), kMostMatchedBytes));
+  }
+  const Parameters& known = *read;
   for (const auto& [number, wanted] : entry.in_parameters) {
     if (!wanted.name) co_return false;
     const auto name = co_await expand(*wanted.name, variables);
@@ -102,14 +112,16 @@ Awaitable<bool> Converter::parameters_fit(const Entry& entry, const Visit& visit
   co_return true;
 }
 
-Awaitable<const Entry*> Converter::find_entry(const Rules& rules, const Work& work, const Visit& visit, const Variables& variables) {
+Awaitable<const Entry*> Converter::find_entry(const Rules& rules, Work& work, const Visit& visit, const Variables& variables) {
   const mail::Part& part = *visit.part;
-  const std::string subject = mail::field_value(visit.message->header, "Subject");
+  if (std::exchange(work.subject_of, visit.message) != visit.message)
+    work.subject = mail::field_value(visit.message->header, "Subject").substr(0, kMostMatchedBytes);
+  std::optional<Parameters> parameters;
   for (const Entry& entry : rules.entries) {
     const std::pair<const std::optional<Value>*, std::string> conditions[] = {
         {&entry.in_channel, work.facts.in_channel}, {&entry.out_channel, work.facts.out_channel}, {&entry.in_type, part.type}, {&entry.in_subtype, part.subtype},
         {&entry.in_disposition, variables.find("INPUT_DISPOSITION")->second}, {&entry.in_description, variables.find("INPUT_DESCRIPTION")->second},
-        {&entry.in_subject, subject}, {&entry.part_number, visit.number}};
+        {&entry.in_subject, work.subject}, {&entry.part_number, visit.number}};
     bool good = true;
     for (const auto& [value, actual] : conditions) {
       if (!*value) continue;
@@ -120,7 +132,7 @@ Awaitable<const Entry*> Converter::find_entry(const Rules& rules, const Work& wo
       const auto pattern = co_await expand(*entry.tag, variables);
       good = pattern && std::any_of(work.facts.tags.begin(), work.facts.tags.end(), [&](const std::string& tag) { return fits(*pattern, tag); });
     }
-    if (good) good = co_await parameters_fit(entry, visit, variables);
+    if (good) good = co_await parameters_fit(entry, visit, variables, parameters);
     if (good) co_return &entry;
   }
   co_return nullptr;
@@ -186,7 +198,7 @@ Awaitable<bool> Converter::run(const Rules& rules, const Entry& entry, const Vis
   for (const auto& [name, value] : variables) environment.push_back(name + "=" + value);
   const std::string program = words.front();
   POSTERN_KILL_POINT("conversion-before-program");
-  const Ended ended = co_await run_program(std::move(words), std::move(environment), directory.descriptor(), kWords, rules.limits, rules.confinement);
+  const Ended ended = co_await run_program(std::move(words), std::move(environment), directory.descriptor(), kWords, rules.limits, rules.confinement, rules.isolation);
   POSTERN_KILL_POINT("conversion-after-program");
   const auto log = [&](Severity severity, const char* event, const std::string& result) {
     base::log_event(severity, event, {{"id", work.facts.id}, {"part", visit.number}, {"line", entry.line}, {"program", program}, {"result", result}, {"words", ended.words}});

@@ -7,7 +7,7 @@
 //
 // Failure: what could not be found out now (a program that a signal ended, that took too long or is not there, no room on the disk, an unknown STATUS)
 // makes the whole message wait: Outcome::Kind::again. A program that fails leaves its part as it is.
-// Limits: kMostPrograms a message; more, and it is held. A part, decoded, is in memory as often as it is worked on.
+// Limits: the first 2000 bytes of a text are compared with patterns. kMostPrograms a message; more, and it is held. A part, decoded, is in memory as often as it is worked on.
 #include "conversion/entries.h"
 #include "conversion/options.h"
 #include "conversion/part_change.h"
@@ -48,6 +48,8 @@ class Converter {
   Converter(const WorkPlace& place, AskTable ask) : place_(place), ask_(std::move(ask)) {}
   // For a reload: messages that are under way keep what they began with.
   Result<void> set(std::vector<Entry> entries, Limits limits);
+  // How programs are kept apart; set() must have been called.
+  [[nodiscard]] const Isolation& isolation() const { return rules_->isolation; }
 
   // `message` must live until then.
   net::Awaitable<Outcome> convert(std::string_view message, MessageFacts facts);
@@ -57,13 +59,16 @@ class Converter {
     std::vector<Entry> entries;
     Limits limits;
     Confinement confinement;
+    Isolation isolation;
   };
   struct Visit;
   struct Work;
   net::Awaitable<std::optional<std::string>> expand(const Value& value, const Variables& variables);
   net::Awaitable<bool> condition(const std::optional<Value>& value, const Variables& variables, std::string actual);
-  net::Awaitable<const Entry*> find_entry(const Rules& rules, const Work& work, const Visit& visit, const Variables& variables);
-  net::Awaitable<bool> parameters_fit(const Entry& entry, const Visit& visit, const Variables& variables);
+  using Parameters = std::vector<std::pair<std::string, std::string>>;
+  net::Awaitable<const Entry*> find_entry(const Rules& rules, Work& work, const Visit& visit, const Variables& variables);
+  // `read`: the part's, once they were needed.
+  net::Awaitable<bool> parameters_fit(const Entry& entry, const Visit& visit, const Variables& variables, std::optional<Parameters>& read);
   net::Awaitable<PartChange> wanted_change(const Entry& entry, const Variables& variables);
   // False: the message is done with, work.outcome says how.
   net::Awaitable<bool> apply(const Rules& rules, const Entry& entry, const Visit& visit, Variables variables, std::string body, Work& work);

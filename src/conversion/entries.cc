@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 namespace postern::conversion {
@@ -346,8 +347,19 @@ bool fits(std::string_view pattern, std::string_view text) {
 Entries parse_entries(std::string_view text, const std::string& path) { return Parser(text, path).parse(); }
 
 std::vector<conf::Mistake> check(const conf::Configuration& configuration) {
+  std::vector<conf::Mistake> wrong;
+  const auto within = [](const std::filesystem::path& path, const std::filesystem::path& directory) {
+    const auto [end, ignored] = std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
+    return end == directory.end();
+  };
+  for (const conf::TextLine& line : configuration.conversion.writable) {
+    const std::filesystem::path path = std::filesystem::path(line.text + "/.").lexically_normal().parent_path(),
+                                base = std::filesystem::path(configuration.base_directory + "/.").lexically_normal().parent_path();
+    if (!line.text.starts_with('/') || within(path, base) || within(base, path))
+      wrong.push_back({line.place, "conversion.writable", "expected the whole path of a directory outside of base_directory, found " + shown(line.text)});
+  }
   const auto file = conf::conversions(configuration);
-  if (!file) return {};
+  if (!file) return wrong;
   Entries entries = parse_entries(file->second, file->first);
   for (const Entry& entry : entries.list) {
     if (entry.command.empty() || entry.command[0].pieces.empty()) continue;
@@ -356,7 +368,8 @@ std::vector<conf::Mistake> check(const conf::Configuration& configuration) {
     const int error = errno;
     entries.mistakes.push_back({{file->first, entry.line}, "command", "expected a program that can be run, found " + system_error(error, program).what});
   }
-  return std::move(entries.mistakes);
+  wrong.insert(wrong.end(), entries.mistakes.begin(), entries.mistakes.end());
+  return wrong;
 }
 
 }  // namespace postern::conversion

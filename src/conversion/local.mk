@@ -4,6 +4,7 @@ libpostern_conversion_a_SOURCES = \
   src/conversion/channel.h src/conversion/channel.cc \
   src/conversion/converter.h src/conversion/converter.cc \
   src/conversion/entries.h src/conversion/entries.cc \
+  src/conversion/isolation.h src/conversion/isolation.cc \
   src/conversion/options.h src/conversion/options.cc \
   src/conversion/part_change.h src/conversion/part_change.cc \
   src/conversion/program.h src/conversion/program.cc \

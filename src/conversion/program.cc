@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -41,49 +43,89 @@ struct FreeFilter {
 // All that the new process needs, made ready before fork(): behind it, in a copy of a process with threads, nothing may allocate.
 struct Ready {
   std::vector<char*> arguments, environment;
-  int directory = -1, null = -1, output = -1, report = -1;
+  Isolation::Ready isolation;
+  int directory = -1, null = -1, output = -1;
+  int report = -1;  // says what failed; its end without a word means that the program runs
+  int reading = -1;  // the other end of that one
+  int status = -1;  // says what became of it
   rlimit memory{}, time{}, file{}, files{}, processes{};
   sock_fprog filter{};
-  pid_t parent = 0;
 };
 
-// In the new process. Says on the report pipe what failed; the pipe's end without a word means that the program runs.
-[[noreturn]] void become_program(const Ready& ready) {
+[[noreturn]] void fail(int report) {
+  const int error = errno;
+  [[maybe_unused]] const auto said = ::write(report, &error, sizeof error);
+  ::_exit(127);
+}
+
+// In the process between: `parent` is its number there.
+[[noreturn]] void become_program(const Ready& ready, pid_t parent) {
   int report = ready.report;
-  const auto fail = [&report] {
-    const int error = errno;
-    [[maybe_unused]] const auto said = ::write(report, &error, sizeof error);
-    ::_exit(127);
-  };
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail(report);
+  if (::getppid() != parent) ::_exit(127);
+  // Before descriptors move: it has one of its own.
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !restrict_files(ready.isolation)) fail(report);
+  if (::dup2(ready.null, STDIN_FILENO) < 0 || ::dup2(ready.output, STDOUT_FILENO) < 0 || ::dup2(ready.output, STDERR_FILENO) < 0) fail(report);
+  // The report pipe goes when the program begins; the others must not outlive this either.
+  if (::dup2(report, 3) < 0) fail(report);
+  report = 3;
+  if (::fcntl(report, F_SETFD, FD_CLOEXEC) != 0) fail(report);
+  if (::syscall(SYS_close_range, 4U, ~0U, 0U) != 0) fail(report);
+  if (::setrlimit(RLIMIT_AS, &ready.memory) != 0 || ::setrlimit(RLIMIT_CPU, &ready.time) != 0 || ::setrlimit(RLIMIT_FSIZE, &ready.file) != 0 ||
+      ::setrlimit(RLIMIT_NOFILE, &ready.files) != 0 || ::setrlimit(RLIMIT_NPROC, &ready.processes) != 0)
+    fail(report);
+  const rlimit no_core{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) fail(report);
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &ready.filter) != 0) fail(report);
+  ::execve(ready.arguments[0], ready.arguments.data(), ready.environment.data());
+  fail(report);
+}
+
+// The role has died: what the program has started can't be in another group, or, in a namespace, ends with its first process.
+extern "C" void end_group(int) {
+  ::kill(0, SIGKILL);
+  ::_exit(127);
+}
+
+// In the new process, which stays between this one and the program until that ends.
+[[noreturn]] void watch_program(const Ready& ready) {
   ::setsid();
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail();
-  if (::getppid() != ready.parent) ::_exit(127);
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &usual, nullptr);
   // A file that becomes too large is an error to whoever writes it.
   usual.sa_handler = SIG_IGN;
   ::sigaction(SIGXFSZ, &usual, nullptr);
+  usual.sa_handler = end_group;
+  ::sigaction(SIGTERM, &usual, nullptr);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) fail(ready.report);
+  // In a namespace of its own it can't ask for its parent; but if that is dead, nobody reads the pipe.
+  pollfd reader{ready.report, 0, 0};
+  if (::syscall(SYS_close_range, 0U, 2U, 0U) != 0 || ::close(ready.reading) != 0) ::_exit(127);
+  if (::poll(&reader, 1, 0) > 0) ::_exit(127);
   ::umask(0077);
-  if (::fchdir(ready.directory) != 0) fail();
-  if (::dup2(ready.null, STDIN_FILENO) < 0 || ::dup2(ready.output, STDOUT_FILENO) < 0 || ::dup2(ready.output, STDERR_FILENO) < 0) fail();
-  // The report pipe goes when the program begins; the others must not outlive this either.
-  if (::dup2(report, 3) < 0) fail();
-  report = 3;
-  if (::fcntl(report, F_SETFD, FD_CLOEXEC) != 0) fail();
-  if (::syscall(SYS_close_range, 4U, ~0U, 0U) != 0) fail();
-  if (::setrlimit(RLIMIT_AS, &ready.memory) != 0 || ::setrlimit(RLIMIT_CPU, &ready.time) != 0 || ::setrlimit(RLIMIT_FSIZE, &ready.file) != 0 ||
-      ::setrlimit(RLIMIT_NOFILE, &ready.files) != 0 || ::setrlimit(RLIMIT_NPROC, &ready.processes) != 0)
-    fail();
-  const rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) fail();
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &ready.filter) != 0) fail();
-  ::execve(ready.arguments[0], ready.arguments.data(), ready.environment.data());
-  fail();
-  ::abort();
+  if (::fchdir(ready.directory) != 0 || !enter(ready.isolation)) fail(ready.report);
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) fail(ready.report);
+  const pid_t self = ::getpid();
+  const pid_t program = ::_Fork();
+  if (program < 0) fail(ready.report);
+  if (program == 0) become_program(ready, self);
+  // Nothing that is open here keeps anybody waiting, or anything alive.
+  const auto kept = static_cast<unsigned>(ready.status);
+  if (kept > 0) ::syscall(SYS_close_range, 0U, kept - 1, 0U);
+  ::syscall(SYS_close_range, kept + 1, ~0U, 0U);
+  for (;;) {
+    int status = 0;
+    const pid_t ended = ::waitpid(-1, &status, 0);
+    if (ended == program) {
+      [[maybe_unused]] const auto said = ::write(ready.status, &status, sizeof status);
+      ::_exit(0);
+    }
+    if (ended < 0 && errno != EINTR) ::_exit(127);
+  }
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -129,6 +171,10 @@ Result<Confinement> Confinement::make(bool network) {
   // Its group is how all of it is ended.
   forbid(SCMP_SYS(setsid), EPERM);
   forbid(SCMP_SYS(setpgid), EPERM);
+  // What the role needs to isolate them.
+  for (const int number : {SCMP_SYS(mount), SCMP_SYS(unshare), SCMP_SYS(setns)}) forbid(number, EPERM);
+  for (const scmp_datum_t flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP})
+    forbid(SCMP_SYS(clone), EPERM, scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, flag, flag});
   if (!network) {
     const scmp_arg_cmp other{0, SCMP_CMP_NE, AF_UNIX, 0};
     forbid(SCMP_SYS(socket), EACCES, other);
@@ -148,15 +194,20 @@ Result<Confinement> Confinement::make(bool network) {
 }
 
 net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<std::string> environment, const base::Descriptor& directory, std::string output,
-                                  Limits limits, const Confinement& confinement) {
+                                  Limits limits, const Confinement& confinement, const Isolation& isolation) {
   auto file = base::system_files().open(directory.get(), output, O_RDWR | O_CREAT | O_TRUNC, 0600);
   if (!file) co_return not_started(file.error());
   const base::Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null.valid()) co_return not_started(system_error(errno, "/dev/null"));
+  auto prepared = isolation.prepare(directory);
+  if (!prepared) co_return not_started(prepared.error());
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) co_return not_started(system_error(errno, "pipe"));
   const base::Descriptor reading(ends[0]);
   base::Descriptor writing(ends[1]);
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) co_return not_started(system_error(errno, "pipe"));
+  const base::Descriptor outcome(ends[0]);
+  base::Descriptor telling(ends[1]);
 
   std::vector<sock_filter> instructions(confinement.instructions().size() / sizeof(sock_filter));
   std::memcpy(instructions.data(), confinement.instructions().data(), instructions.size() * sizeof(sock_filter));
@@ -167,18 +218,21 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
   ready.null = null.get();
   ready.output = file->get();
   ready.report = writing.get();
+  ready.reading = reading.get();
+  ready.status = telling.get();
+  ready.isolation = std::move(*prepared);
   ready.memory = limit(RLIMIT_AS, limits.memory_bytes);
   ready.time = limit(RLIMIT_CPU, static_cast<rlim_t>(std::chrono::ceil<std::chrono::seconds>(limits.time).count()));
   ready.file = limit(RLIMIT_FSIZE, limits.file_bytes);
   ready.files = limit(RLIMIT_NOFILE, kOpenFiles);
   ready.processes = limit(RLIMIT_NPROC, kProcesses);
   ready.filter = {static_cast<unsigned short>(instructions.size()), instructions.data()};
-  ready.parent = ::getpid();
 
-  const pid_t pid = ::fork();
-  if (pid < 0) co_return not_started(system_error(errno, "fork"));
-  if (pid == 0) become_program(ready);
+  const pid_t pid = fork_into(ready.isolation.flags);
+  if (pid < 0) co_return not_started(system_error(errno, "clone"));
+  if (pid == 0) watch_program(ready);
   writing.reset();
+  telling.reset();
   // A moment: until it is the program, or says why not.
   int error = 0;
   ssize_t got = 0;
@@ -225,7 +279,10 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
   }
   // What it has left behind goes with it. It has not been reaped, so its number is still its own.
   end_all();
-  const int status = reap();
+  int status = reap();
+  // Not there if the process between was killed before the program ended: then it ended by that.
+  int told = 0;
+  if (::read(outcome.get(), &told, sizeof told) == static_cast<ssize_t>(sizeof told)) status = told;
   Ended result;
   result.words = first_words(file->get());
   if (watch->too_late) result.how = Ended::How::too_late;

@@ -3,12 +3,16 @@
 // Runs one of the site's programs, without a shell, under limits, and waits for its end without holding anybody up.
 //
 // The program is executed in a session and process group of its own that it can't leave, with nothing open but its standard streams (nothing to
-// read; what it writes goes to a file), in `directory`. It and all that it starts inherit what the role may not do (service/confinement.cc), and
-// may besides open no sockets but those of this machine (unless `network`), and no process group of their own: so when it has ended, or its time
-// is over, all of it is killed at once. It is killed too if this process dies.
+// read; what it writes goes to a file), in `directory`, as isolated as the kernel allows (isolation.h). It and all that it starts inherit what the role may
+// not do (service/confinement.cc), and may besides open no sockets but those of this machine (unless `network`), and no process group of their own: so when it has ended, or its time
+// is over, all of it is killed at once. So it is if this process dies.
+//
+// Between this process and the program stands another one of ours: the first process in the namespaces, which the kernel treats in another way than a program
+// expects (no signal ends it by itself), and which buries what the program leaves behind.
 //
 // Failure: Ended says what happened; nothing is thrown. Limits: those of Limits, 256 open files, no core file.
 #include "base/descriptor.h"
+#include "conversion/isolation.h"
 #include "net/asio.h"
 
 #include <chrono>
@@ -23,6 +27,7 @@ struct Limits {
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  // address space of each process
   std::uint64_t file_bytes = 100 * 1024 * 1024;  // of each file that it writes; more is an error to it, not its end
   bool network = false;
+  std::vector<std::string> writable;  // directories that it may change besides its own
 };
 
 struct Ended {
@@ -45,6 +50,6 @@ class Confinement {
 // `words`: the program's path and its arguments. `environment`: NAME=VALUE each. `directory` must live until then, and is where the file `output`
 // is made.
 net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<std::string> environment, const base::Descriptor& directory, std::string output,
-                                  Limits limits, const Confinement& confinement);
+                                  Limits limits, const Confinement& confinement, const Isolation& isolation);
 
 }  // namespace postern::conversion

@@ -38,7 +38,18 @@ void remove_all(int directory, const std::string& name) {
 
 }  // namespace
 
-Result<WorkPlace> WorkPlace::open(int spool_directory) {
+std::string real_path(int directory) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(directory)).c_str(), target.data(), target.size());
+  if (length <= 0 || static_cast<std::size_t>(length) >= target.size() || target[0] != '/') return {};
+  return {target.data(), static_cast<std::size_t>(length)};
+}
+
+std::string spool_of(const std::string& work_directory) {
+  return std::filesystem::path(work_directory).parent_path().parent_path().parent_path().string();
+}
+
+Result<WorkPlace> WorkPlace::open(int spool_directory, int base_directory) {
   auto all = base::make_and_open_directory(base::system_files(), spool_directory, kName, 02770);
   if (!all) return all.error().in("spool");
   auto names = base::list_directory(all->get(), kMostPlaces);
@@ -50,7 +61,7 @@ Result<WorkPlace> WorkPlace::open(int spool_directory) {
   auto own = base::make_and_open_directory(base::system_files(), all->get(), base::random_name(), 0700);
   if (!own) return own.error().in(kName);
   if (::flock(own->get(), LOCK_EX | LOCK_NB) != 0) return system_error(errno, "lock a directory for programs");
-  return WorkPlace(std::move(*own));
+  return WorkPlace(std::move(*own), real_path(base_directory));
 }
 
 Result<WorkDirectory> WorkDirectory::make(const WorkPlace& place) {
@@ -58,11 +69,9 @@ Result<WorkDirectory> WorkDirectory::make(const WorkPlace& place) {
   if (auto made = base::system_files().make_directory(place.descriptor(), name, 0700); !made) return made.error().in(kName);
   auto directory = base::open_directory(place.descriptor(), name);
   if (!directory) return directory.error().in(kName);
-  std::string prefix;
-  std::array<char, PATH_MAX> target{};
-  const ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(directory->get())).c_str(), target.data(), target.size());
-  if (length > 0 && static_cast<std::size_t>(length) < target.size() && ::access(std::string(target.data(), static_cast<std::size_t>(length)).c_str(), R_OK | W_OK | X_OK) == 0)
-    prefix = std::string(target.data(), static_cast<std::size_t>(length)) + "/";
+  std::string prefix = real_path(directory->get());
+  if (!prefix.empty() && ::access(prefix.c_str(), R_OK | W_OK | X_OK) == 0) prefix += '/';
+  else prefix.clear();
   return WorkDirectory(place.descriptor(), std::move(name), std::move(*directory), std::move(prefix));
 }
 

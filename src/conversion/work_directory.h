@@ -16,14 +16,22 @@ namespace postern::conversion {
 // A process's own directory of them, locked for as long as it lives.
 class WorkPlace {
  public:
-  // Makes a directory in spool/conversion.work, and removes those whose processes are gone.
-  static Result<WorkPlace> open(int spool_directory);
+  // Makes a directory in spool/conversion.work, and removes those whose processes are gone. `base_directory`: all that is the server's own.
+  static Result<WorkPlace> open(int spool_directory, int base_directory);
   [[nodiscard]] int descriptor() const { return directory_.get(); }
+  // The path of base_directory: what is not for programs (isolation.h).
+  [[nodiscard]] const std::string& hides() const { return hides_; }
 
  private:
-  explicit WorkPlace(base::Descriptor directory) : directory_(std::move(directory)) {}
+  WorkPlace(base::Descriptor directory, std::string hides) : directory_(std::move(directory)), hides_(std::move(hides)) {}
   base::Descriptor directory_;
+  std::string hides_;
 };
+
+// The path of an open directory; empty: it has none. Nobody need be able to go along it.
+std::string real_path(int directory);
+// Of the spool that a work directory with this path lies in.
+std::string spool_of(const std::string& work_directory);
 
 class WorkDirectory {
  public:

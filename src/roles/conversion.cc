@@ -27,7 +27,9 @@ conversion::ChannelSettings channel_settings(const conf::Configuration& configur
 }
 
 conversion::Limits limits_of(const conf::Conversion& settings) {
-  return {settings.program_time, settings.program_memory, settings.output_bytes, settings.network};
+  conversion::Limits limits{settings.program_time, settings.program_memory, settings.output_bytes, settings.network, {}};
+  for (const conf::TextLine& line : settings.writable) limits.writable.push_back(line.text);
+  return limits;
 }
 
 class ConversionRole {
@@ -54,8 +56,10 @@ class ConversionRole {
     conversion::Entries entries;
     if (file) entries = conversion::parse_entries(file->second, file->first);
     auto set = converter_.set(std::move(entries.list), limits_of(configuration.conversion));
-    if (set) channel_.set_settings(channel_settings(configuration));
-    return set;
+    if (!set) return set;
+    channel_.set_settings(channel_settings(configuration));
+    tell_isolation(converter_.isolation());
+    return {};
   }
 
   void begin(service::ControlLink& link) {
@@ -76,6 +80,13 @@ class ConversionRole {
   void end() { system_.submitter().finish(); }
 
  private:
+  // Once, and again where a reload has made another one of it.
+  void tell_isolation(const conversion::Isolation& isolation) {
+    const std::string now = isolation.namespaces() + "\n" + isolation.files();
+    if (std::exchange(told_isolation_, now) == now) return;
+    base::log_event(isolation.none() ? Severity::warning : Severity::notice, "programs-isolated", {{"namespaces", isolation.namespaces()}, {"files", isolation.files()}});
+  }
+
   // 'TABLE:text' in the file of conversions.
   Awaitable<std::optional<std::string>> ask(std::string table, std::string text) {
     const policy::Access access = system_.rules().access();
@@ -98,6 +109,7 @@ class ConversionRole {
           next_scan = base::steady_now() + kScanInterval;
         }
         wait = channel_.run();
+        system_.state().set_converting(channel_.size());
       }
       wake_.expires_after(wait);
       boost::system::error_code ignored;
@@ -116,6 +128,7 @@ class ConversionRole {
   asio::steady_timer wake_;
   DirectoryWatch watch_;
   bool scan_due_ = true, finishing_ = false;
+  std::string told_isolation_;
   const base::WallTime began_ = base::wall_now();
 };
 
@@ -131,7 +144,7 @@ int run_conversion(service::Start& start) {
   if (!waiting) return not_started("conversion", waiting.error());
   auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return not_started("conversion", held.error());
-  auto place = conversion::WorkPlace::open(spool);
+  auto place = conversion::WorkPlace::open(spool, start.get("base"));
   if (!place) return not_started("conversion", place.error());
   service::ControlLink link(io, start);
   // One before this may have died between a message's new record and the end of its entry: it comes once more then.

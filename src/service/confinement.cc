@@ -46,14 +46,15 @@ constexpr const char* kFiles[] = {
 constexpr const char* kSockets[] = {"accept", "accept4", "bind", "connect", "listen", "socketpair"};
 
 // The role that starts the site's programs, which inherit what it may not do: a list of what they may do would have to know all programs. So this is what
-// no program that looks at a file, or changes it, has a reason for: other processes, the kernel and its doors, mounts, other users, clocks.
+// no program that looks at a file, or changes it, has a reason for: other processes, the kernel and its doors, mounts, other users, clocks. The role itself must
+// make namespaces, with mounts in them, to keep its programs apart; it forbids both to them before it starts one (conversion/program.cc).
 constexpr const char* kForbiddenToPrograms[] = {
     "acct", "add_key", "adjtimex", "bpf", "chroot", "clock_adjtime", "clock_settime", "create_module", "delete_module", "fanotify_init", "finit_module", "fsconfig",
     "fsmount", "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load",
-    "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree", "perf_event_open",
+    "keyctl", "lookup_dcookie", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree", "perf_event_open",
     "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname",
     "setgid", "setgroups", "sethostname", "setns", "setregid", "setresgid", "setresuid", "setreuid", "settimeofday", "setuid", "stime", "swapoff", "swapon", "syslog",
-    "umount", "umount2", "unshare", "userfaultfd", "uselib", "vhangup", "vm86"};
+    "umount", "umount2", "userfaultfd", "uselib", "vhangup", "vm86"};
 
 // Roles that live from what they inherited: the loader reads one descriptor and answers with another one; SNMP reads shared memory
 // and answers on the sockets it has; the resolver reads two files at its start and talks to name servers.
@@ -120,8 +121,10 @@ Result<void> confine_programs() {
     if (added < 0 && added != -EDOM) failed = added;
   };
   for (const char* name : kForbiddenToPrograms) forbid(seccomp_syscall_resolve_name(name));
-  // No new namespaces by this way either: user, mount, network and process ids. clone3() hides its flags; without it libc takes clone().
-  for (const scmp_datum_t flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP}) forbid(SCMP_SYS(clone), bits(0, flag, flag));
+  forbid(SCMP_SYS(unshare), scmp_arg_cmp{0, SCMP_CMP_NE, CLONE_NEWNS, 0});
+  // Namespaces of other kinds only together with one of users. clone3() hides its flags; without it libc takes clone().
+  for (const scmp_datum_t flag : {CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP})
+    forbid(SCMP_SYS(clone), bits(0, CLONE_NEWUSER | flag, flag));
   if (const int added = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); added < 0) failed = added;
   forbid(SCMP_SYS(socket), bits(1, 0xf, SOCK_RAW));
   for (const int family : {AF_PACKET, AF_NETLINK, AF_VSOCK, AF_ALG, AF_KEY}) forbid(SCMP_SYS(socket), equal(0, static_cast<scmp_datum_t>(family)));

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The conversion channel: table CONVERSIONS, the file of conversions, programs under limits, and each of their results (access-control.md 7)."""
+import base64
+
 from postern_testing import *
 
 # Programs must be within reach of the service's user.
@@ -28,22 +30,28 @@ exit 0
 SCAN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "share", "postern", "programs", "scan")
 with open(SCAN) as source:
     make_program("scan", source.read().split("\n", 1)[1])
-LEFT = os.path.join(programs, "left")
-open(LEFT, "w").close()
-os.chmod(LEFT, 0o666)
+LEFT = "sleep 3000%d" % os.getpid()
+# ClamAV itself, with a database of one virus: no download is needed.
+CLAMSCAN = program("clamscan", required=False)
+REAL_VIRUS = b"A virus of this test alone, %d" % os.getpid()
+with open(os.path.join(programs, "one.hdb"), "w") as database:
+    database.write("%s:%d:Postern.Test\n" % (hashlib.md5(REAL_VIRUS).hexdigest(), len(REAL_VIRUS)))
+os.chmod(database.name, 0o644)
+site = Site({"host_name": "example.com", "delivery": {"retry_first": 1, "retry_most": 1}, "conversion": {"program_time": 2}})
 # What the subject says is what comes of it.
 make_program("obey", """\
 word=$(sed -n 's/^Subject: do //p' "$MESSAGE_HEADERS")
 case $word in
   fail) exit 9 ;;
-  hang) sleep 600 & echo $! > %(p)s/left; sleep 600 ;;
+  hang) %(left)s & %(left)s ;;
   die) kill -9 $$ ;;
   network) python3 -c 'import socket; socket.socket()' > "$OUTPUT_FILE" 2>&1; exit 0 ;;
+  spy) { for one in ../../../../*; do echo "has $one"; done; cat ../../../../spool/* ../../../../spool/*/* ../../*/*/*; } > "$OUTPUT_FILE" 2>&1; exit 0 ;;
   where) { id -u; pwd; env | sort; } > "$OUTPUT_FILE" ;;
   FORCE*) echo "STATUS=$word" > "$OUTPUT_OPTIONS"; echo 'OUTPUT_DIAGNOSTIC="Not in here"' >> "$OUTPUT_OPTIONS" ;;
 esac
 exit 0
-""" % {"p": programs})
+""" % {"left": LEFT})
 ICONV = program("iconv", required=False)
 
 CONVERSIONS = """\
@@ -54,15 +62,17 @@ in-chan=tcp_local; in-type=text; in-subtype=plain; in-subject="do *";
 
 in-type=application; in-subtype=x-gone; delete=1
 
+in-type=application; in-subtype=x-real; override-option-file=1;
+  command="%(p)s/scan %(c)s --no-summary -d %(p)s/one.hdb $INPUT_FILE"
+
 in-type=application; override-option-file=1;
   command="%(p)s/scan %(p)s/clamscan --no-summary $INPUT_FILE"
 
 in-type=text; in-parameter-name-0=charset; in-parameter-value-0=iso-8859-1; tag=latin;
   out-type=text; out-subtype=plain; out-parameter-name-0=charset; out-parameter-value-0=utf-8;
   command="%(i)s -f ISO-8859-1 -t UTF-8 -o $OUTPUT_FILE $INPUT_FILE"
-""" % {"p": programs, "i": ICONV or "/bin/true"}
+""" % {"p": programs, "i": ICONV or "/bin/true", "c": CLAMSCAN or "/bin/true"}
 
-site = Site({"host_name": "example.com", "delivery": {"retry_first": 1, "retry_most": 1}, "conversion": {"program_time": 2}})
 with open(os.path.join(site.etc, "conversions"), "w") as conversions:
     conversions.write(CONVERSIONS)
 os.chmod(os.path.join(site.etc, "conversions"), 0o644)
@@ -128,6 +138,35 @@ def without_its_database_the_scanner_keeps_mail_waiting():
 
 
 @case
+def the_real_clamscan_looks_at_parts():
+    if not CLAMSCAN:
+        raise Skip("clamscan is not installed (package clamav)")
+    real = lambda body: parts(TEXT, "Content-Type: application/x-real\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.b64encode(body).decode())
+    site.find_message("anna@example.com", send("clean", mime=real(REAL_VIRUS[1:])))
+    message_id = send("virus", mime=real(REAL_VIRUS))
+    report = wait_until(lambda: [text for text in site.messages("bert@example.com") if message_id.encode() in text], 20 * slow_build(), "the report")[0]
+    contains(report, b"virus found: Postern.Test")
+    equal([text for text in site.messages("anna@example.com") if message_id.encode() in text], [], "what anna got")
+    # Without a database it can't tell.
+    os.rename(database.name, database.name + ".away")
+    message_id = send("unknown", mime=real(REAL_VIRUS[1:]))
+    wait_until(lambda: [one for one in waiting() if "signal" in one["recipients"][0].get("diagnostic", "")], 10 * slow_build(), "it waits")
+    os.rename(database.name + ".away", database.name)
+    site.find_message("anna@example.com", message_id)
+
+
+@case
+def a_program_sees_nothing_of_the_server():
+    how = site.log_lines("programs-isolated")
+    check(how, "what is in force is logged")
+    text = site.find_message("anna@example.com", send("do spy", sender="secret.sender@example.com"))
+    if how[0].count("none") == 2:
+        raise Skip("the kernel allows no isolation")
+    body = text.split(b"\n\n", 1)[1]
+    check(b"secret.sender" not in body and b"/run" not in body and body.count(b"has ") == 1, "neither queue nor its names: %r" % body)
+
+
+@case
 def another_character_set_for_who_wants_it():
     if not ICONV:
         raise Skip("iconv is not installed")
@@ -181,9 +220,10 @@ def a_program_has_neither_network_nor_anybody_elses_rights():
 def a_program_that_hangs_is_killed_with_all_it_has_started():
     message_id = send("do hang")
     site.wait_for_log("conversion-put-off", "took too long")
-    with open(LEFT) as file:
-        left = int(file.read())
-    wait_until(lambda: left not in process_table(), 5 * slow_build(), "what it has started is gone")
+    running = lambda: [one for one in process_table().values() if one[3] == LEFT and one[2] != "Z"]
+    wait_until(lambda: not running(), 5 * slow_build(), "what it has started is gone")
+    equal(site.ctl_json("status")["spool"]["converting"], 1, "messages in the channel")
+    equal(site.ctl_json("status")["spool"]["backlog"], 1, "messages that are counted as waiting")
     wait_until(waiting, 5 * slow_build(), "it waits")
     site.ctl("queue", "bounce", waiting()[0]["id"])
     wait_until(lambda: [text for text in site.messages("bert@example.com") if message_id.encode() in text], 10 * slow_build(), "the report")

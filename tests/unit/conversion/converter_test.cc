@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/files.h"
 #include "conversion/channel.h"
 #include "conversion/converter.h"
 #include "mail/message_id.h"
@@ -8,9 +9,15 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <iterator>
 
 namespace postern::conversion {
 namespace {
@@ -27,7 +34,9 @@ const std::string kMixed =
 
 struct World {
   test::ScratchDirectory scratch;
-  WorkPlace place = WorkPlace::open(scratch.directory.get()).value();
+  // The server's own directory, which programs don't see.
+  base::Descriptor spool = base::make_and_open_directory(base::system_files(), scratch.directory.get(), "spool", 0700).value();
+  WorkPlace place = WorkPlace::open(spool.get(), spool.get()).value();
   std::vector<std::string> asked;
   Converter converter{place, [this](std::string table, std::string text) { return ask(std::move(table), std::move(text)); }};
   Limits limits{.time = 5000ms};
@@ -61,6 +70,8 @@ class ConverterTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_program_knows_the_part);
   CPPUNIT_TEST(results_are_what_the_program_says);
   CPPUNIT_TEST(programs_have_limits);
+  CPPUNIT_TEST(programs_are_kept_from_the_server_and_each_other);
+  CPPUNIT_TEST(programs_end_with_the_process_that_started_them);
   CPPUNIT_TEST(what_a_dead_process_left_is_removed);
   CPPUNIT_TEST(too_many_programs_hold_the_message);
   CPPUNIT_TEST_SUITE_END();
@@ -194,6 +205,22 @@ class ConverterTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!conf::Configuration().conversion.network);
   }
 
+  // Whether somebody has this command; outside of namespaces all processes can be seen.
+  static bool runs(const std::string& command) {
+    std::string words = command + ' ';
+    std::replace(words.begin(), words.end(), ' ', '\0');
+    std::error_code ignored;
+    for (const auto& process : std::filesystem::directory_iterator("/proc", ignored)) {
+      std::ifstream file(process.path() / "cmdline", std::ios::binary);
+      if (std::string(std::istreambuf_iterator<char>(file), {}) == words) return true;
+    }
+    return false;
+  }
+  static bool ends(const std::string& command) {
+    for (int i = 0; i < 500 && runs(command); ++i) ::usleep(10000);
+    return !runs(command);
+  }
+
   void programs_have_limits() {
     World world;
     using Kind = Outcome::Kind;
@@ -207,15 +234,10 @@ class ConverterTest : public CppUnit::TestFixture {
     contains(tried, "Permission");
     contains(tried, "setsid failed");
     // What it leaves behind ends with it, and what takes too long is killed.
-    const std::string left = world.scratch.path / "left";
+    const std::string left = "sleep 1000" + std::to_string(::getpid());
     world.limits.time = 1000ms;
-    world.convert(entry, "sleep 100 & echo $! > " + left);
-    std::string pid, state;
-    CPPUNIT_ASSERT(std::ifstream(left) >> pid);
-    // Gone, or a zombie that nobody has reaped yet.
-    const auto runs = [&] { return std::ifstream("/proc/" + pid + "/stat") >> state >> state >> state && state != "Z"; };
-    for (int i = 0; i < 500 && runs(); ++i) ::usleep(10000);
-    CPPUNIT_ASSERT(!runs());
+    world.convert(entry, left + " & exit 0");
+    CPPUNIT_ASSERT(ends(left));
     CPPUNIT_ASSERT(world.convert(entry, "sleep 100").kind == Kind::again);
 #ifndef POSTERN_SANITIZED
     world.limits.time = 5000ms;
@@ -225,19 +247,65 @@ class ConverterTest : public CppUnit::TestFixture {
 #endif
   }
 
+  void programs_are_kept_from_the_server_and_each_other() {
+    World world;
+    std::ofstream(world.scratch.path / "spool" / "queued") << "a secret";
+    const std::string spool = world.scratch.path / "spool", outside = world.scratch.path / "outside", open = world.scratch.path / "open";
+    std::filesystem::create_directory(open);
+    world.limits.writable = {open};
+    const std::string script = "exec > $OUTPUT_FILE 2>&1; cat " + spool + "/queued; ls " + spool + "; echo x > " + outside + "; echo x > " + open + "/file; kill -0 " +
+                               std::to_string(::getpid()) + " && echo reached; unshare -U true || echo no namespaces; id -u; pwd; cat $INPUT_FILE > own && cat own | wc -c; " +
+                               "ls $PWD; cat /etc/passwd | head -n 1; exit 0";
+    const std::string text = world.convert("in-type=application; out-type=text; out-subtype=plain; out-encoding=8bit; command=\"P\"", script).text;
+    const Isolation& isolation = world.converter.isolation();
+    contains(text, "\r\n4\r\n");
+    contains(text, "no namespaces");
+    contains(text, "root:");
+    contains(text, "input.headers");
+    contains(text, "\r\n" + std::to_string(::geteuid()) + "\r\n" + spool + "/conversion.work/");
+    if (!isolation.none()) CPPUNIT_ASSERT_MESSAGE(text, text.find("a secret") == std::string::npos);
+    const bool namespaces = !isolation.namespaces().starts_with("none"), files = !isolation.files().starts_with("none");
+    if (namespaces) CPPUNIT_ASSERT_MESSAGE(text, text.find("reached") == std::string::npos);
+    if (files) {
+      CPPUNIT_ASSERT(!std::filesystem::exists(outside));
+      CPPUNIT_ASSERT_MESSAGE(text, std::filesystem::exists(open + "/file"));
+    }
+    if (!namespaces || !files) std::cerr << "programs: namespaces " << isolation.namespaces() << ", files " << isolation.files() << "\n";
+    // A socket of the server is not there either.
+    const std::string connected = world.convert("in-type=application; out-type=text; out-subtype=plain; command=\"P\"",
+                                                "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.connect(\"" + spool + "/queued\")' > $OUTPUT_FILE 2>&1; exit 0").text;
+    contains(connected, namespaces ? "FileNotFoundError" : "Error");
+  }
+
+  void programs_end_with_the_process_that_started_them() {
+    World world;
+    const std::string left = "sleep 2000" + std::to_string(::getpid());
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      world.convert("in-type=application; command=\"P\"", left + " & " + left + "1");
+      ::_exit(0);
+    }
+    for (int i = 0; i < 1000 && !runs(left); ++i) ::usleep(10000);
+    CPPUNIT_ASSERT(runs(left));
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    CPPUNIT_ASSERT(ends(left + "1"));
+    CPPUNIT_ASSERT(ends(left));
+  }
+
   void what_a_dead_process_left_is_removed() {
     test::ScratchDirectory scratch;
     const auto work = scratch.path / "conversion.work";
     {
-      auto place = WorkPlace::open(scratch.directory.get()).value();
+      auto place = WorkPlace::open(scratch.directory.get(), scratch.directory.get()).value();
       const auto left = std::filesystem::directory_iterator(work)->path() / "program";
       std::filesystem::create_directories(left / "its own");
       std::ofstream(left / "its own" / "file") << "x";
       std::filesystem::permissions(left / "its own", std::filesystem::perms::none);
-      auto second = WorkPlace::open(scratch.directory.get()).value();
+      auto second = WorkPlace::open(scratch.directory.get(), scratch.directory.get()).value();
       CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{2}, std::distance(std::filesystem::directory_iterator(work), {}));
     }
-    auto third = WorkPlace::open(scratch.directory.get()).value();
+    auto third = WorkPlace::open(scratch.directory.get(), scratch.directory.get()).value();
     CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{1}, std::distance(std::filesystem::directory_iterator(work), {}));
   }
 
@@ -320,6 +388,7 @@ class ChannelTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(recipients_with_other_tags_are_converted_for_themselves);
   CPPUNIT_TEST(results_reach_the_envelope);
   CPPUNIT_TEST(what_fails_waits_and_is_given_up_in_the_end);
+  CPPUNIT_TEST(who_waits_long_is_told_once);
   CPPUNIT_TEST(what_could_not_be_submitted_stays);
   CPPUNIT_TEST(orders_are_carried_out_when_it_would_wait_again);
   CPPUNIT_TEST_SUITE_END();
@@ -406,6 +475,23 @@ class ChannelTest : public CppUnit::TestFixture {
     site.run(upper_, "exit 0");
     CPPUNIT_ASSERT(site.left().empty() && site.submitted.empty() && site.told.size() == 1);
     CPPUNIT_ASSERT(site.told[0].find("signal 9") != std::string::npos && site.told[0].find("5.4.7") != std::string::npos);
+  }
+
+  void who_waits_long_is_told_once() {
+    Site site;
+    site.channel.set_settings({queue::RetrySchedule{.first = 60s, .delay_notice = 100s}, 2, "postmaster@example.com"});
+    mail::Envelope envelope = Site::envelope({"a@example.com"});
+    for (const auto& [age, notices] : {std::pair{0s, 0U}, {2h, 1U}, {3h, 1U}}) {
+      envelope.received = base::wall_now() - age;
+      CPPUNIT_ASSERT(site.waiting.put(envelope, kMixed, base::WallTime{}));
+      site.run(upper_, "kill -KILL $$");
+      CPPUNIT_ASSERT_EQUAL(std::size_t{notices}, site.told.size());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.left().size());
+      envelope = site.waiting.read_head(site.left()[0]).value().envelope;
+      CPPUNIT_ASSERT_EQUAL(notices == 1, envelope.recipients.at(0).delay_notified);
+      CPPUNIT_ASSERT(site.waiting.remove(site.left()[0]));
+    }
+    CPPUNIT_ASSERT(site.told[0].find("Action: delayed") != std::string::npos && site.told[0].find("signal 9") != std::string::npos);
   }
 
   void what_could_not_be_submitted_stays() {

@@ -12,6 +12,7 @@ class EntriesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(entries_are_read_as_the_specification_has_them);
   CPPUNIT_TEST(commands_are_parted_into_words_without_a_shell);
   CPPUNIT_TEST(mistakes_name_line_and_item);
+  CPPUNIT_TEST(programs_may_not_be_given_what_is_the_servers);
   CPPUNIT_TEST(limits_hold);
   CPPUNIT_TEST(patterns_fit_in_time);
   CPPUNIT_TEST(options_of_programs_are_read);
@@ -21,6 +22,19 @@ class EntriesTest : public CppUnit::TestFixture {
     std::string all;
     for (const auto& mistake : entries.mistakes) all += mistake.to_string() + "\n";
     return all;
+  }
+
+  void programs_may_not_be_given_what_is_the_servers() {
+    conf::Configuration configuration;
+    configuration.base_directory = "/var/lib/postern/";
+    const std::pair<const char*, bool> rows[] = {{"/var/spool/quarantine", true}, {"/var/lib/postern-quarantine/", true}, {"/var/lib/postern", false},
+                                                 {"/var/lib/x/../postern/spool", false}, {"/var/lib/", false}, {"/", false}, {"quarantine", false}, {"", false}};
+    for (const auto& [path, good] : rows) {
+      configuration.conversion.writable = {{path, {"postern.conf", 3}}};
+      const auto mistakes = check(configuration);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(path, good, mistakes.empty());
+      if (!good) CPPUNIT_ASSERT_MESSAGE(path, mistakes[0].to_string().find("postern.conf:3: conversion.writable: expected the whole path") != std::string::npos);
+    }
   }
 
   // access-control.md 7.

@@ -94,7 +94,7 @@ class ConfinementTest : public CppUnit::TestFixture {
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !confine("conversion")) return 1;
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 || errno != EPERM) return 2;
     if (::unshare(CLONE_NEWUSER) == 0 || errno != EPERM) return 3;
-    if (::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr) >= 0 || errno != EPERM) return 4;
+    if (::syscall(SYS_clone, CLONE_NEWNS | SIGCHLD, nullptr, nullptr, nullptr, nullptr) >= 0 || errno != EPERM) return 4;
     if (::socket(AF_NETLINK, SOCK_RAW, 0) >= 0 || errno != EPERM) return 5;
     if (::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1) >= 0 || errno != EPERM) return 6;
     if (::syscall(SYS_io_uring_setup, 1, nullptr) >= 0 || errno != EPERM) return 7;
