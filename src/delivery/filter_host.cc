@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "store/address_books.h"
 
 #include <algorithm>
 #include <charconv>
@@ -67,6 +68,36 @@ std::optional<std::string> FilterHost::metadata(const std::optional<std::string>
     if (folder.name == *mailbox)
       if (const auto found = folder.facts.annotations.find(base::lower(entry)); found != folder.facts.annotations.end()) return found->second;
   return std::nullopt;
+}
+
+std::optional<std::string> address_book_of(std::string_view list) {
+  if (!list.starts_with(sieve::kAddressBooks)) return std::nullopt;
+  list.remove_prefix(sieve::kAddressBooks.size());
+  return store::AddressBooks::is_name(list) ? std::optional(std::string(list)) : std::nullopt;
+}
+
+const ListedValues* FilterHost::address_book(const std::string& list) {
+  const auto name = address_book_of(list);
+  if (!name || !subject_.account) return nullptr;
+  auto known = address_books_.find(*name);
+  if (known == address_books_.end()) {
+    const store::AddressBooks books(store_.files(), store_.mail_directory(), subject_.account->mailbox_directory);
+    const auto text = books.text(*name);
+    known = address_books_.emplace(*name, text && *text ? std::optional(ListedValues::read(**text)) : std::nullopt).first;
+  }
+  return known->second ? &*known->second : nullptr;
+}
+
+bool FilterHost::list_contains(const std::string& list, const std::string& value) {
+  if (lists_.exists(list)) return lists_.contains(list, value);
+  const ListedValues* book = address_book(list);
+  return book != nullptr && book->contains(value);
+}
+
+std::vector<std::string> FilterHost::list_members(const std::string& list, std::size_t most) {
+  if (lists_.exists(list)) return lists_.members(list, most);
+  const ListedValues* book = address_book(list);
+  return book != nullptr ? book->members(most) : std::vector<std::string>();
 }
 
 bool FilterHost::is_duplicate(const std::string& key) {

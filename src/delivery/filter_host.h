@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the Sieve engine asks while it runs a recipient's scripts (sieve/run.h): his mailboxes and memory, scores of filters in front of
-// us, the environment. What can't be found out counts as not there; nothing is changed.
+// What the Sieve engine asks while it runs a recipient's scripts (sieve/run.h): his mailboxes, memory and address books, scores of filters in
+// front of us, the environment. What can't be found out counts as not there; nothing is changed.
 #include "delivery/filtering.h"
 #include "store/account_memory.h"
 #include "store/folder_facts.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,23 +27,29 @@ class FilterHost final : public sieve::Host {
   std::optional<sieve::Score> spam_score() override;
   std::optional<sieve::Score> virus_score() override;
   std::optional<std::string> environment(std::string_view item) override;
-  bool list_exists(const std::string& list) override { return lists_.exists(list); }
-  bool list_contains(const std::string& list, const std::string& value) override { return lists_.contains(list, value); }
-  std::vector<std::string> list_members(const std::string& list, std::size_t most) override { return lists_.members(list, most); }
+  bool list_exists(const std::string& list) override { return lists_.exists(list) || address_book(list) != nullptr; }
+  bool list_contains(const std::string& list, const std::string& value) override;
+  std::vector<std::string> list_members(const std::string& list, std::size_t most) override;
   std::string_view sub_address_delimiters() override { return settings_.recipient_delimiter; }
   void note(int line, int column, const std::string& text) override;
 
  private:
   const std::vector<store::NamedFolder>& folders();
+  // The account's own address book of this name as a list; null if there is none.
+  const ListedValues* address_book(const std::string& list);
   [[nodiscard]] std::optional<std::string> sender_item(std::string_view item) const;
   store::Store& store_;
   std::optional<std::vector<store::NamedFolder>> folders_;  // looked up at the first question
+  std::map<std::string, std::optional<ListedValues>, std::less<>> address_books_;  // by name, once asked for
   const FilterSubject& subject_;
   const FilterSettings& settings_;
   const mail::MessageView& message_;
   const SeenInBatch& seen_;
   const FilterLists& lists_;
 };
+
+// The name of the address book that a list with this name is (RFC 6134 section 2.7, as sieve::list_name() gives it); nothing if it is none.
+std::optional<std::string> address_book_of(std::string_view list);
 
 // The memory of this account.
 store::AccountMemory memory_of(store::Store& store, const std::string& mailbox_directory, const FilterSettings& settings);

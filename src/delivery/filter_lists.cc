@@ -4,13 +4,37 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#include <algorithm>
 #include <set>
 
 namespace postern::delivery {
 
-void FilterLists::List::add(std::string_view member) {
-  if (known.insert(base::lower(member)).second) members.emplace_back(member);
+ListedValues ListedValues::read(std::string_view text) {
+  ListedValues values;
+  for (std::string_view line : base::split(text, '\n')) {
+    line = base::trim(line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);
+    if (!line.empty() && line.front() != '#') values.add(line);
+  }
+  return values;
+}
+
+void ListedValues::add(std::string_view value) {
+  if (known_.insert(base::lower(value)).second) all_.emplace_back(value);
+}
+
+bool ListedValues::contains(std::string_view value) const {
+  const std::string wanted = base::lower(base::trim(value));
+  if (known_.contains(wanted)) return true;
+  const auto at = wanted.rfind('@');
+  return at != std::string::npos && at > 0 && known_.contains(wanted.substr(at));
+}
+
+std::vector<std::string> ListedValues::members(std::size_t most) const {
+  std::vector<std::string> some;
+  for (const std::string& value : all_) {
+    if (some.size() == most) break;
+    if (!value.starts_with('@')) some.push_back(value);
+  }
+  return some;
 }
 
 void FilterLists::set_lists(const std::vector<FilterListSource>& sources) {
@@ -19,14 +43,7 @@ void FilterLists::set_lists(const std::vector<FilterListSource>& sources) {
   for (const FilterListSource& source : sources) {
     List& list = lists_[source.list.name];
     list.list = source.list;
-    for (std::string_view rest = source.text; !rest.empty();) {
-      const auto end = std::min(rest.find('\n'), rest.size() - 1) + 1;
-      std::string_view line = rest.substr(0, end);
-      rest.remove_prefix(end);
-      while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
-      line = base::trim(line);
-      if (!line.empty() && line.front() != '#') list.add(line);
-    }
+    list.values = ListedValues::read(source.text);
   }
 }
 
@@ -53,7 +70,7 @@ net::Awaitable<Result<void>> FilterLists::look_up(List& list) {
     if (!group) co_return group.error();
     if (*group == nullptr) continue;
     for (const std::string& member : (*group)->members) {
-      if (found.members.size() == kMostMembers) {
+      if (found.values.all().size() == kMostMembers) {
         base::log_event(base::Severity::warning, "list-cut", {{"list", list.list.name}, {"members", kMostMembers}});
         break;
       }
@@ -71,12 +88,11 @@ net::Awaitable<Result<void>> FilterLists::look_up(List& list) {
         if (!alias) co_return alias.error();
         nested = std::move(*alias);
       }
-      if (nested == nullptr) found.add(member);
+      if (nested == nullptr) found.values.add(member);
       else if (seen.insert(nested->name).second) groups.push_back(nested->name);
     }
   }
-  list.members = std::move(found.members);
-  list.known = std::move(found.known);
+  list.values = std::move(found.values);
   co_return Result<void>();
 }
 
@@ -85,21 +101,12 @@ bool FilterLists::contains(const std::string& name, std::string_view value) cons
   if (found == lists_.end()) return false;
   const List& list = found->second;
   if (list.list.source == conf::FilterList::Source::table) return table_matches_ && table_matches_(list.list.from, std::string(value));
-  const std::string wanted = base::lower(base::trim(value));
-  if (list.known.contains(wanted)) return true;
-  const auto at = wanted.rfind('@');
-  return at != std::string::npos && at > 0 && list.known.contains(wanted.substr(at));
+  return list.values.contains(value);
 }
 
 std::vector<std::string> FilterLists::members(const std::string& name, std::size_t most) const {
-  std::vector<std::string> some;
   const auto found = lists_.find(name);
-  if (found == lists_.end()) return some;
-  for (const std::string& member : found->second.members) {
-    if (some.size() == most) break;
-    if (!member.starts_with('@')) some.push_back(member);
-  }
-  return some;
+  return found == lists_.end() ? std::vector<std::string>() : found->second.values.members(most);
 }
 
 }  // namespace postern::delivery

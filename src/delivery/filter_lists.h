@@ -29,6 +29,23 @@ struct FilterListSource {
   std::string text;  // of a file
 };
 
+// The values of a list, in their order and each once.
+class ListedValues {
+ public:
+  // A value a line, blanks around it dropped; what begins with '#' is a comment.
+  static ListedValues read(std::string_view text);
+  void add(std::string_view value);
+  // Without regard to case; an address also if its domain stands there as "@example.com".
+  [[nodiscard]] bool contains(std::string_view value) const;
+  // What is not a domain, at most `most`.
+  [[nodiscard]] std::vector<std::string> members(std::size_t most) const;
+  [[nodiscard]] const std::vector<std::string>& all() const { return all_; }
+
+ private:
+  std::vector<std::string> all_;
+  std::unordered_set<std::string> known_;  // the same in lower case
+};
+
 class FilterLists {
  public:
   static constexpr std::size_t kMostMembers = 100'000;
@@ -54,9 +71,7 @@ class FilterLists {
  private:
   struct List {
     conf::FilterList list;
-    std::vector<std::string> members;         // in their order
-    std::unordered_set<std::string> known;    // the same in lower case
-    void add(std::string_view member);
+    ListedValues values;
   };
   net::Awaitable<Result<void>> look_up(List& list);
   directory::Lookups& directory_;

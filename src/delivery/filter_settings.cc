@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "delivery/filter_settings.h"
 
+#include "delivery/filter_host.h"
 #include "policy/channels.h"
 
 #include <map>
@@ -45,6 +46,7 @@ std::vector<FilterListSource> filter_lists(const conf::Configuration& configurat
     FilterListSource source;
     if (list->source == conf::FilterList::Source::file) source.text = conf::filter_text(configuration, list->from);
     source.list = std::move(*list);
+    source.list.name = sieve::list_name(source.list.name);
     sources.push_back(std::move(source));
   }
   return sources;
@@ -73,7 +75,10 @@ sieve::CompileOptions compile_options(const conf::Configuration& configuration, 
   };
   std::set<std::string> lists;
   for (FilterListSource& source : filter_lists(configuration)) lists.insert(std::move(source.list.name));
-  options.list_exists = [lists = std::make_shared<const std::set<std::string>>(std::move(lists))](const std::string& name) { return lists->contains(name); };
+  // Which address books an account has is known when a script runs; they may come later.
+  options.list_exists = [lists = std::make_shared<const std::set<std::string>>(std::move(lists))](const std::string& name) {
+    return lists->contains(name) || address_book_of(name).has_value();
+  };
   return options;
 }
 

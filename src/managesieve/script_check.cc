@@ -5,6 +5,7 @@
 #include "sieve/lint.h"
 
 #include <algorithm>
+#include <set>
 
 namespace postern::managesieve {
 namespace {
@@ -64,6 +65,15 @@ ScriptReport check_script(std::string_view source, sieve::CompileOptions options
   return report;
 }
 
+namespace {
+
+bool has(std::uint32_t abilities, std::string_view name) {
+  const auto all = sieve::capabilities(abilities);
+  return std::any_of(all.begin(), all.end(), [&](const sieve::Capability& capability) { return capability.name == name; });
+}
+
+}  // namespace
+
 std::string sieve_capability(std::uint32_t abilities) {
   std::string names;
   for (const sieve::Capability& capability : sieve::capabilities(abilities)) {
@@ -74,10 +84,16 @@ std::string sieve_capability(std::uint32_t abilities) {
   return names;
 }
 
-std::string notify_capability(std::uint32_t abilities) {
-  const auto all = sieve::capabilities(abilities);
-  const bool notifies = std::any_of(all.begin(), all.end(), [](const sieve::Capability& capability) { return capability.name == "enotify"; });
-  return notifies ? "mailto" : "";
+std::string notify_capability(std::uint32_t abilities) { return has(abilities, "enotify") ? "mailto" : ""; }
+
+std::string lists_capability(std::uint32_t abilities, const conf::Filters& filters) {
+  if (!has(abilities, "extlists")) return {};
+  std::set<std::string> schemes{"urn"};
+  for (const conf::TextLine& line : filters.lists)
+    if (const auto colon = line.text.find(':'); colon != 0 && colon != std::string::npos) schemes.insert(base::lower(line.text.substr(0, colon)));
+  std::string names;
+  for (const std::string& scheme : schemes) names += (names.empty() ? "" : " ") + scheme;
+  return names;
 }
 
 }  // namespace postern::managesieve

@@ -3,6 +3,7 @@
 // What is said to whoever stores a script: whether it can be run here, and which lines are wrong or doubtful.
 //
 // A script of kMaxFilterBytes takes a tenth of a second: to be called where nobody else waits.
+#include "conf/configuration.h"
 #include "sieve/compile.h"
 
 #include <map>
@@ -34,5 +35,8 @@ ScriptReport check_script(std::string_view source, sieve::CompileOptions options
 // notification methods; empty if scripts can't notify.
 std::string sieve_capability(std::uint32_t abilities);
 std::string notify_capability(std::uint32_t abilities);
+// EXTLISTS (RFC 6134 section 2.6): the URI schemes of lists outside of scripts, those of the site and the accounts' address books; empty if scripts
+// can't ask any.
+std::string lists_capability(std::uint32_t abilities, const conf::Filters& filters);
 
 }  // namespace postern::managesieve

@@ -303,6 +303,7 @@ class Session {
     add_capability("SASL", mechanisms());
     add_capability("SIEVE", sieve_capability(services_.abilities()));
     if (const std::string methods = notify_capability(services_.abilities()); !methods.empty()) add_capability("NOTIFY", methods);
+    if (const std::string schemes = lists_capability(services_.abilities(), configuration_->filters); !schemes.empty()) add_capability("EXTLISTS", schemes);
     add_capability("MAXREDIRECTS", std::to_string(services_.redirects()));
     if (may_start_tls()) out_ += "\"STARTTLS\"\r\n";
     out_ += "\"UNAUTHENTICATE\"\r\n\"RENAME\"\r\n";

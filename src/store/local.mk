@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_store.a
 libpostern_store_a_SOURCES = \
   src/store/account_memory.h src/store/account_memory.cc \
+  src/store/address_books.h src/store/address_books.cc \
   src/store/folder.cc src/store/folder_facts.h src/store/folder_facts.cc \
   src/store/keywords.h src/store/keywords.cc \
   src/store/mailbox.h src/store/mailbox.cc \

@@ -5,28 +5,21 @@
 #include "base/text.h"
 #include "delivery/deliverer.h"
 #include "delivery/filter_settings.h"
-#include "net/frames.h"
 #include "net/run_coroutine.h"
 #include "sieve/compile.h"
 #include "store/mailbox.h"
 #include "store/names.h"
 #include "store/refiling.h"
 #include "tools/directory_access.h"
+#include "tools/mailbox_access.h"
 #include "tools/options.h"
 #include "tools/posternctl.h"
 #include "tools/progress.h"
 
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -43,7 +36,6 @@ using ActionKind = sieve::Action::Kind;
 constexpr const char* kTrash = "Trash";
 constexpr std::size_t kMostMessageBytes = std::size_t{1} << 30;
 constexpr std::size_t kMessagesInSync = 200;
-constexpr std::size_t kMostAnswerBytes = 4 * 1024 * 1024;
 
 int complain(const Context& context, const std::string& text) {
   print_error(context, text);
@@ -58,52 +50,6 @@ struct Request {
 };
 
 std::string folder_argument(const std::string& name) { return base::equal_ignoring_case(name, "INBOX") ? "" : name; }
-
-// The account's name, directory and script. Whoever asks the database becomes its owner for good, if no server runs, and that one may not read mail: so
-// another process asks.
-Result<directory::Account> look_up(const Context& context, const std::string& name) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return system_error(errno, "pipe");
-  base::Descriptor reading(ends[0]), writing(ends[1]);
-  const pid_t child = ::fork();
-  if (child < 0) return system_error(errno, "fork");
-  if (child == 0) {
-    object answer;
-    DirectoryLookups lookups(context);
-    auto found = net::run_coroutine(lookups.account(name));
-    if (!found) answer["error"] = found.error().what;
-    else if (*found == nullptr) answer["error"] = "there is no account " + name;
-    else answer = {{"name", (*found)->name}, {"mailbox_directory", (*found)->mailbox_directory}, {"filter", (*found)->filter}};
-    const std::string text = boost::json::serialize(answer);
-    for (std::string_view left = text; !left.empty();) {
-      const ssize_t written = ::write(writing.get(), left.data(), left.size());
-      if (written <= 0) ::_exit(1);
-      left.remove_prefix(static_cast<std::size_t>(written));
-    }
-    ::_exit(0);
-  }
-  writing.reset();
-  std::string text;
-  char piece[65536];
-  for (ssize_t got = 0; (got = ::read(reading.get(), piece, sizeof piece)) != 0 && text.size() < kMostAnswerBytes;) {
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) break;
-    text.append(piece, static_cast<std::size_t>(got));
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  boost::system::error_code error;
-  const boost::json::value value = boost::json::parse(text, error);
-  if (error || !value.is_object()) return Error{Kind::temporary, "the account could not be looked up"};
-  const object& answer = value.get_object();
-  if (const auto wrong = net::text_in(answer, "error")) return Error{Kind::not_found, *wrong};
-  directory::Account account;
-  account.name = net::text_in(answer, "name").value_or("");
-  account.mailbox_directory = net::text_in(answer, "mailbox_directory").value_or("");
-  account.filter = net::text_in(answer, "filter").value_or("");
-  return account;
-}
 
 std::string read_script(const std::string& path, bool& good) {
   std::ifstream file;
@@ -189,7 +135,9 @@ class Work {
       return complain(context_, name + " has mistakes");
     }
     script_ = {sieve::Level::user, name, compiled.program, {}};
-    if (auto opened = open_mail(); !opened) return complain(context_, opened.error().what);
+    auto mail = open_mailboxes(context_);
+    if (!mail) return complain(context_, mail.error().what);
+    mail_ = std::move(*mail);
     auto store = store::Store::open(base::system_files(), mail_.get());
     if (!store) return complain(context_, store.error().what);
     DirectoryLookups lookups(context_);
@@ -208,21 +156,6 @@ class Work {
     std::size_t folder = 0;  // number among the request's
     store::RefiledFolder::Message message;
   };
-
-  // The mailboxes' owner is who touches their files.
-  Result<void> open_mail() {
-    auto mail = base::open_directory(context_.base_directory(), "mail");
-    if (!mail) {
-      if (mail.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the mailboxes may do that"};
-      return mail.error();
-    }
-    struct stat status {};
-    if (::fstat(mail->get(), &status) != 0) return system_error(errno, "mailboxes");
-    if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the mailboxes"); !become) return become.error();
-    ::umask(0077);
-    mail_ = std::move(*mail);
-    return {};
-  }
 
   Result<void> find_messages() {
     for (std::size_t i = 0; i < request_.folders.size(); ++i) {
@@ -405,7 +338,7 @@ int run_filter(const Context& context, const std::vector<std::string>& arguments
   if (request.apply && request.folders.empty()) return wrong("apply needs --folder, as often as there are folders to be filed anew");
   if (request.folders.empty()) request.folders.emplace_back("INBOX");
   static_cast<void>(context.configuration());
-  auto account = look_up(context, request.account);
+  auto account = look_up_account(context, request.account);
   if (!account) return complain(context, account.error().what);
   return Work(context, std::move(request), std::move(*account)).run();
 }

@@ -5,13 +5,12 @@
 #include "base/text.h"
 #include "directory/directory.h"
 #include "store/folder_facts.h"
+#include "tools/mailbox_access.h"
 #include "tools/posternctl.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <iostream>
@@ -37,16 +36,6 @@ std::string joined(const std::vector<std::string>& texts) {
   std::string all;
   for (const std::string& text : texts) all += (all.empty() ? "" : " ") + text;
   return all.empty() ? "-" : all;
-}
-
-// The directory of all mailboxes; root becomes its owner, who may write there.
-Result<base::Descriptor> open_mail(const Context& context) {
-  auto mail = base::open_directory(context.base_directory(), "mail");
-  if (!mail) return mail.error();
-  struct stat status {};
-  if (::fstat(mail->get(), &status) != 0) return system_error(errno, "stat mail");
-  if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the mailboxes"); !become) return become.error();
-  return mail;
 }
 
 Result<void> list(const Context& context, int mail, const std::string& directory) {
@@ -97,7 +86,7 @@ int run_folder(const Context& context, const std::vector<std::string>& words) {
   if (action == "use" && !std::all_of(uses.begin(), uses.end(), is_use)) return complain("expected special uses such as \\Junk, found \"" + joined(uses) + "\"");
   if (action == "note" && !is_entry(words[3])) return complain("expected the name of an annotation such as /private/comment, found \"" + base::printable(words[3], 200) + "\"");
   if (words.size() == 5 && words[4].size() > kMostValueBytes) return complain("expected a value of at most " + std::to_string(kMostValueBytes) + " bytes");
-  auto mail = open_mail(context);
+  auto mail = open_mailboxes(context);
   if (!mail) return complain(mail.error().what);
   const std::string directory = directory::mailbox_directory_for(*account);
   if (action == "list") {

@@ -2,7 +2,7 @@
 sbin_PROGRAMS += posternctl
 posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ctl_ask.h src/tools/ctl_ask.cc src/tools/ctl_server.cc src/tools/ctl_gate.cc src/tools/ctl_accounts.cc \
   src/tools/client_settings.h src/tools/client_settings.cc \
-  src/tools/ctl_certificate.cc src/tools/ctl_dkim.cc src/tools/ctl_folders.cc \
+  src/tools/ctl_certificate.cc src/tools/ctl_dkim.cc src/tools/ctl_folders.cc src/tools/ctl_address_books.cc src/tools/mailbox_access.h src/tools/mailbox_access.cc \
   src/tools/ctl_filter.cc src/tools/ctl_discarded.cc src/tools/ctl_queue.h src/tools/ctl_queue.cc src/tools/ctl_queue_messages.cc src/tools/ctl_tables.cc src/tools/ctl_throttle.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc \
   src/tools/options.h src/tools/options.cc src/tools/directory_access.h src/tools/directory_access.cc \

@@ -43,6 +43,7 @@ const Command kCommands[] = {
     {"group", "add|change|list|show|remove …", "lists: addresses with members", run_group, kGroupDetails},
     {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", run_directory, kDirectoryDetails},
     {"dkim", "make|list|show|remove …", "keys that sign a domain's mail, and the records to publish", run_dkim, kDkimDetails},
+    {"addressbook", "list|show|add|remove|import …", "address books of an account, for its filters", run_address_book, kAddressBookDetails},
     {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
     {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", run_queue, kQueueDetails},

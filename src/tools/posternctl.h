@@ -76,6 +76,9 @@ extern const char* const kGroupDetails;
 // ctl_directory.cc
 int run_directory(const Context&, const std::vector<std::string>&);
 extern const char* const kDirectoryDetails;
+// ctl_address_books.cc
+int run_address_book(const Context&, const std::vector<std::string>&);
+extern const char* const kAddressBookDetails;
 // ctl_folders.cc
 int run_folder(const Context&, const std::vector<std::string>&);
 extern const char* const kFolderDetails;

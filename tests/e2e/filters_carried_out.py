@@ -34,6 +34,7 @@ if header :is "subject" "where" { if environment "host" "mail.example.com" { fil
 if header :is "subject" "gone" { discard; stop; }
 if address :list "from" "tag:example.com,2026:partners" { fileinto "Work.Partners"; stop; }
 if header :list "subject" "tag:example.com,2026:invoices" { fileinto "Work/Invoices"; stop; }
+if address :list "from" ":addrbook:default" { fileinto "Known"; stop; }
 if header :is "subject" "staff" { redirect :list "tag:example.com,2026:staff"; stop; }
 if header :is "subject" "break" { redirect "${nobody}"; }
 """
@@ -130,6 +131,32 @@ def lists_are_asked_in_files_tables_and_the_directory():
 
 
 @case
+def an_account_has_address_books():
+    friend = "Friend@people.example"
+    before = deliver(site, sender=friend, subject="x")
+    site.find_message("anna@example.com", before)
+    equal(site.ctl_json("addressbook", "list", "anna@example.com"), {"address_books": [{"book": "default", "entries": 0}]})
+    equal(site.ctl_json("addressbook", "add", "anna@example.com", "Default", friend, "@team.example", friend.lower()), {"book": "default", "entries": 2})
+    contains(site.ctl("addressbook", "show", "anna@example.com", "default").stdout, "Friend@people.example\n@team.example\n")
+    site.find_message("anna@example.com", deliver(site, sender="friend@people.example", subject="x"), "Known")
+    site.find_message("anna@example.com", deliver(site, sender="anybody@team.example", subject="x"), "Known")
+    equal(site.ctl_json("addressbook", "remove", "anna@example.com", "default", "@TEAM.example"), {"book": "default", "entries": 1})
+    site.find_message("anna@example.com", deliver(site, sender="anybody@team.example", subject="x"))
+    told = site.ctl("addressbook", "import", "anna@example.com", "family", "-", input="# they\nmum@home.example\n\ndad@home.example\n").stdout
+    contains(told, "address book family of anna@example.com has 2 entries")
+    rows = site.ctl("addressbook", "list", "anna@example.com").stdout.split("\n")
+    equal([row.split() for row in rows if row], [["BOOK", "ENTRIES"], ["default", "1"], ["family", "2"]])
+    site.ctl("addressbook", "remove", "anna@example.com", "family")
+    contains(site.ctl("addressbook", "show", "anna@example.com", "family", expect=1).stderr, "no address book family")
+    contains(site.ctl("addressbook", "remove", "anna@example.com", "default", "x@y", expect=1).stderr, "x@y is not in it")
+    contains(site.ctl("addressbook", "add", "anna@example.com", "../x", "x@y", expect=1).stderr, "name of an address book")
+    contains(site.ctl("addressbook", "add", "anna@example.com", "default", "#x", expect=1).stderr, "expected a mail address")
+    contains(site.ctl("addressbook", "import", "anna@example.com", "default", "-", input="a@b\n" + 400 * "x", expect=1).stderr, "-:2: expected")
+    contains(site.ctl("addressbook", "add", "nobody@example.com", "default", "x@y", expect=1).stderr, "no account nobody@example.com")
+    contains(site.ctl("addressbook", "add", "anna@example.com", "default", expect=2).stderr, "usage")
+
+
+@case
 def changed_text_and_flags_are_stored():
     contains(site.find_message("anna@example.com", to_anna("change"), "Changed"), b"\nX-Changed: yes\n")
     site.find_message("anna@example.com", to_anna("flags"), "Flagged")
@@ -214,7 +241,7 @@ def global_and_personal_scripts_are_included():
 def the_owner_of_a_failing_script_is_told_once():
     for _ in range(2):
         site.find_message("anna@example.com", to_anna("break"))
-    contains(with_subject("anna@example.com", "Subject: Your mail filter failed")[0], b"line 17, column 35")
+    contains(with_subject("anna@example.com", "Subject: Your mail filter failed")[0], b"line 18, column 35")
     equal(len(with_subject("anna@example.com", "Subject: Your mail filter failed")), 1, "mails about it")
 
 

@@ -142,8 +142,8 @@ def ten_templates_are_shipped_and_all_give_rules_that_compile_and_read_back():
 @case
 def folders_are_named_with_the_separator_of_the_site():
     fill = ("template", "fill", "--templates", TEMPLATES, "from-folder", "WHO=a@example.com")
-    contains(run(TOOL, *fill, "BOX=Work/Boss").stdout, 'fileinto "Work/Boss";')
-    contains(run(TOOL, *fill, "--folder-separators", ".", "BOX=Work.Boss").stdout, 'fileinto "Work.Boss";')
+    contains(run(TOOL, *fill, "BOX=Work/Boss").stdout, 'fileinto :create "Work/Boss";')
+    contains(run(TOOL, *fill, "--folder-separators", ".", "BOX=Work.Boss").stdout, 'fileinto :create "Work.Boss";')
     contains(run(TOOL, *fill, "--folder-separators", ".", "BOX=Work/Boss", expect=1).stderr, 'its parts stand between "." here')
     dots = file("dots.sieve", 'require "fileinto"; fileinto "Work.Boss";\n')
     contains(run(TOOL, "run", "--folder-separators", ".", dots, ORDER).stdout, 'fileinto "Work/Boss"')

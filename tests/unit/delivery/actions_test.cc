@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "delivery/filter_host.h"
+#include "delivery/filter_settings.h"
+#include "store/address_books.h"
 #include "store/folder_facts.h"
 
 #include <cppunit/extensions/HelperMacros.h>
@@ -35,6 +37,7 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_a_sender_asked_for_goes_with_a_redirect);
   CPPUNIT_TEST(large_changed_texts_go_on_one_at_a_time);
   CPPUNIT_TEST(lists_come_from_files_groups_and_tables);
+  CPPUNIT_TEST(address_books_are_the_recipients);
   CPPUNIT_TEST(folder_names_have_the_separators_of_the_site);
   CPPUNIT_TEST(changed_text_is_stored_and_sent_on);
   CPPUNIT_TEST(same_change_is_written_once);
@@ -310,6 +313,66 @@ class ActionsTest : public CppUnit::TestFixture {
     site.directory_.set_down(true);
     site.work({site.append({"a@example.com"}, kTo)});
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.deferred_);
+  }
+
+  void address_books_are_the_recipients() {
+    Site site;
+    conf::Configuration configuration;
+    configuration.filters.lists.emplace_back().text = ":addrbook:Team group staff@example.com";
+    FilterSettings settings = filter_settings(configuration);
+    settings.host_name = site.settings_.filters.host_name;
+    site.settings_.filters = settings;
+    site.directory_.add_alias("staff@example.com", {"s@example.org"}, directory::Alias::Kind::group);
+    const base::Descriptor mail(::open(site.path_of("mail").c_str(), O_RDONLY | O_DIRECTORY));
+    const auto book = [&](const std::string& account, const std::string& name, const std::string& text) {
+      store::AddressBooks books(base::system_files(), mail.get(), account);
+      CPPUNIT_ASSERT(books.change(name, [&](const std::string&) -> Result<std::optional<std::string>> { return std::optional(text); }));
+    };
+    book("example.com/a", "default", "# friends\nBert@Example.org\n@partner.example\n");
+    book("example.com/a", "team", "t@example.org\n");
+    book("example.com/a", "some", "b@example.com\nc@example.org\n");
+    book("example.com/other", "default", "x@example.org\n");
+    const struct {
+      const char *test, *sender;
+      bool holds;
+    } rows[] = {
+        {"envelope :list \"from\" \":addrbook:default\"", "bert@example.org", true},
+        {"envelope :list \"from\" \"urn:ietf:params:sieve:addrbook:DEFAULT\"", "x@partner.example", true},
+        {"envelope :list \"from\" \":addrbook:default\"", "x@example.org", false},
+        {"envelope :list \"from\" \":addrbook:friends\"", "bert@example.org", false},
+        {"valid_ext_list [\":addrbook:default\", \":addrbook:some\"]", "", true},
+        {"valid_ext_list \":addrbook:friends\"", "", false},
+        {"envelope :list \"from\" \":addrbook:team\"", "s@example.org", true},   // the site's comes first
+        {"envelope :list \"from\" \":addrbook:team\"", "t@example.org", false},
+    };
+    for (const auto& row : rows) {
+      site.account("a@example.com", "require [\"extlists\", \"envelope\", \"fileinto\"]; if " + std::string(row.test) + " { fileinto \"In\"; }");
+      const std::size_t before = site.count("example.com/a", ".In");
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, site.work({site.append({"a@example.com"}, kTo, [&](mail::Envelope& e) { e.reverse_path = row.sender; })}).filter_errors);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.test) + " " + row.sender, row.holds, site.count("example.com/a", ".In") == before + 1);
+    }
+    site.account("a@example.com", "require \"extlists\"; redirect :list \":addrbook:some\";");
+    site.work({site.append({"a@example.com"}, kTo)});
+    std::string to;
+    for (const auto& [envelope, text] : site.submitted_) to += recipients_of(envelope).at(0) + " ";
+    CPPUNIT_ASSERT_EQUAL(std::string("b@example.com c@example.org "), to);
+    // Of nobody's list there is nothing to redirect to: the message stays.
+    site.account("b@example.com", "require \"extlists\"; redirect :list \":addrbook:default\";");
+    site.work({site.append({"b@example.com"}, kTo)});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/b"));
+    // The server's script asks the recipient's, too, and there is none where mail goes on.
+    site.settings_.filters.server = {"system.filter", "require [\"extlists\", \"envelope\"]; if envelope :list \"from\" \":addrbook:default\" { discard; }"};
+    site.account("a@example.com");
+    const std::size_t before = site.count("example.com/a");
+    const auto from_bert = [](mail::Envelope& e) { e.reverse_path = "bert@example.org"; };
+    site.work({site.append({"a@example.com"}, kTo, from_bert)});
+    CPPUNIT_ASSERT_EQUAL(before, site.count("example.com/a"));
+    site.work({site.append({"x@example.net"}, kTo, [&](mail::Envelope& e) {
+      from_bert(e);
+      e.recipients[0].destination_channel = "tcp_local";
+      e.recipients[0].account.clear();
+    })});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.sent_out_.size());
   }
 
   void folder_names_have_the_separators_of_the_site() {

@@ -58,6 +58,11 @@ class ScriptCheckTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(few.find("  ") == std::string::npos);
     CPPUNIT_ASSERT_EQUAL(std::string(), managesieve::notify_capability(0));
     CPPUNIT_ASSERT_EQUAL(std::string("mailto"), managesieve::notify_capability(sieve::kAllAbilities));
+    conf::Filters filters;
+    for (const char* line : {"tag:example.com,2026:a file a", ":addrbook:team group team@example.com", "TAG:example.com,2026:b table B", "ldap:x file x"}) filters.lists.emplace_back().text = line;
+    CPPUNIT_ASSERT_EQUAL(std::string(), managesieve::lists_capability(0, filters));
+    CPPUNIT_ASSERT_EQUAL(std::string("ldap tag urn"), managesieve::lists_capability(sieve::kAllAbilities, filters));
+    CPPUNIT_ASSERT_EQUAL(std::string("urn"), managesieve::lists_capability(sieve::kAllAbilities, {}));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(ScriptCheckTest);

@@ -80,10 +80,11 @@ class SessionTest : public CppUnit::TestFixture {
     contains(greeting, "\"VERSION\" \"1.0\"\r\nOK \"Postern ManageSieve at sieve.example.com\"\r\n");
     contains(greeting, "\"MAXREDIRECTS\" \"4\"\r\n");
     lacks(greeting, "NOTIFY");
+    lacks(greeting, "EXTLISTS");
     lacks(greeting, "OWNER");
     lacks(greeting, "STARTTLS");
     site.can = sieve::kAllAbilities;
-    contains(site.talk({"LOGOUT\r\n"}), "\"NOTIFY\" \"mailto\"\r\n");
+    contains(site.talk({"LOGOUT\r\n"}), "\"NOTIFY\" \"mailto\"\r\n\"EXTLISTS\" \"urn\"\r\n");
   }
 
   void capabilities_change_with_tls_and_login() {
