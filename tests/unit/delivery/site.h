@@ -81,11 +81,12 @@ class Site {
     auto store = store::Store::open(*store_files_, mail_.get()).value();
     DelivererParts parts{reader, state_, deferred, held, store, directory_,
                          [this](mail::Envelope envelope, std::string text) -> net::Awaitable<Result<void>> {
-                           if (submit_fails_ || ++submits_ == failing_submit_) co_return Error{Kind::temporary, "no room"};
+                           if (submit_fails_ || ++submits_ == failing_submit_ || (fails_ && fails_())) co_return Error{Kind::temporary, "no room"};
                            submitted_.emplace_back(std::move(envelope), std::move(text));
                            co_return Result<void>();
                          },
-                         [](std::string address) -> net::Awaitable<Result<std::vector<mail::Recipient>>> {
+                         [this](std::string address) -> net::Awaitable<Result<std::vector<mail::Recipient>>> {
+                           if (fails_ && fails_()) co_return Error{Kind::temporary, "no answer"};
                            const bool local = address.ends_with("@example.com");
                            if (!local && !address.ends_with("@example.org")) co_return Error{Kind::permanent, "no way there"};
                            mail::Recipient recipient;
@@ -163,6 +164,7 @@ class Site {
   spool::SharedState state_ = spool::SharedState::create(1024).value();
   std::vector<std::pair<mail::Envelope, std::string>> submitted_;
   bool submit_fails_ = false;
+  std::function<bool()> fails_;  // asked at each submission, and each time an address is resolved
   std::vector<Outgoing> sent_out_;
   std::string sent_at_once_;  // "2 1": how many messages each time
   std::string told_;          // "delivered a@example.com, …"

@@ -16,6 +16,7 @@ class LimitsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(runs_end_at_their_limits);
   CPPUNIT_TEST(program_has_a_size);
   CPPUNIT_TEST(steps_are_counted_exactly);
+  CPPUNIT_TEST(memory_is_counted_exactly);
   CPPUNIT_TEST(regular_expressions_have_a_size);
   CPPUNIT_TEST(time_ends_a_run);
   CPPUNIT_TEST_SUITE_END();
@@ -114,6 +115,16 @@ class LimitsTest : public CppUnit::TestFixture {
       const Outcome got = run(*compiled.program, message, kEnvelope, host, limits);
       CPPUNIT_ASSERT_EQUAL(limit < steps, got.over_limit);
       CPPUNIT_ASSERT_EQUAL(limit < steps, got.actions.empty());
+    }
+  }
+
+  // A variable takes the bytes of its value.
+  void memory_is_counted_exactly() {
+    const std::string script = "require \"variables\"; set \"a\" \"" + std::string(100, 'x') + "\"; discard;";
+    for (const std::size_t limit : {99U, 100U, 101U}) {
+      Limits limits;
+      limits.memory_bytes = limit;
+      CPPUNIT_ASSERT_EQUAL(std::string(limit < 100 ? "error: 1:22 script used up its 99 bytes of memory" : "discard"), test::result(script, kMessage, kEnvelope, limits));
     }
   }
 
