@@ -16,10 +16,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
+#include <future>
 #include <iostream>
 #include <unordered_map>
-#include <unordered_set>
 
 namespace postern::tools {
 namespace {
@@ -28,7 +29,7 @@ using boost::json::object;
 using Arguments = std::vector<std::string>;
 
 // Of one transaction: few enough that nobody waits long for the directory, enough that a sync is shared.
-constexpr std::size_t kBatchRecords = 500, kBatchBytes = 1024 * 1024;
+constexpr std::size_t kBatchRecords = 1000, kBatchBytes = 1024 * 1024;
 // Longest record that goes through the running server.
 constexpr std::size_t kMostServerBytes = 5 * 1024 * 1024;
 
@@ -117,7 +118,7 @@ int dump(const Context& context, const Arguments& arguments) {
   return written.error().what.empty() ? kFailed : could_not(context, written.error().in(arguments[1]).what);
 }
 
-// Reads the file line by line into a DumpReader.
+// A file that is read line by line, more than once.
 class DumpFile {
  public:
   static Result<DumpFile> open(const std::string& path) {
@@ -129,19 +130,20 @@ class DumpFile {
     return DumpFile(path, std::move(file), static_cast<std::uint64_t>(status.st_size));
   }
 
-  // From the beginning to the end, or until `going()` says no.
-  Result<void> read(directory::DumpReader& reader, const char* doing, const std::function<bool()>& going) {
+  // Each line without its LF, from the beginning to the end, or until `take` says no.
+  Result<void> read(const char* doing, const std::function<bool(std::string_view line)>& take) {
     if (::lseek(file_.get(), 0, SEEK_SET) != 0) return system_error(errno, path_);
     Progress progress;
     std::string buffer;
     std::size_t start = 0;
+    std::uint64_t lines = 0;
     for (std::uint64_t done = 0;;) {
       const std::size_t kept = buffer.size() - start;
       buffer.erase(0, start);
       start = 0;
-      if (kept > directory::kMaxDumpLine) return Error{Kind::invalid, path_ + ":" + std::to_string(reader.lines() + 1) + ": the line is longer than " + std::to_string(directory::kMaxDumpLine) + " bytes"};
-      buffer.resize(kept + (1 << 20));
-      const ssize_t got = ::read(file_.get(), buffer.data() + kept, 1 << 20);
+      if (kept > directory::kMaxDumpLine) return Error{Kind::invalid, path_ + ":" + std::to_string(lines + 1) + ": the line is longer than " + std::to_string(directory::kMaxDumpLine) + " bytes"};
+      buffer.resize(kept + kPieceBytes);
+      const ssize_t got = ::read(file_.get(), buffer.data() + kept, kPieceBytes);
       if (got < 0 && errno == EINTR) {
         buffer.resize(kept);
         continue;
@@ -152,14 +154,14 @@ class DumpFile {
       for (;;) {
         const auto end = buffer.find('\n', start);
         if (end == std::string::npos) break;
-        reader.read(std::string_view(buffer).substr(start, end - start));
+        const std::string_view line = std::string_view(buffer).substr(start, end - start);
         start = end + 1;
-        if (!going()) return {};
+        ++lines;
+        if (!take(line)) return {};
       }
       progress.show(done, size_, doing);
       if (got > 0) continue;
-      if (start < buffer.size()) reader.read(std::string_view(buffer).substr(start));
-      reader.end();
+      if (start < buffer.size()) take(std::string_view(buffer).substr(start));
       return {};
     }
   }
@@ -171,6 +173,7 @@ class DumpFile {
   std::string path_;
   base::Descriptor file_;
   std::uint64_t size_;
+  static constexpr std::size_t kPieceBytes = 256 * 1024;
 };
 
 const char* kind_of(const directory::Database::Entry& entry) {
@@ -179,17 +182,24 @@ const char* kind_of(const directory::Database::Entry& entry) {
   return entry.alias->kind == directory::Alias::Kind::group ? "group" : "alias";
 }
 
-// The whole file before anything is changed: every field, every name once, every domain above its accounts.
-Result<std::uint64_t> check_file(DirectoryAccess& directory, DumpFile& file) {
-  std::unordered_map<std::string, std::uint64_t> lines;
+struct CheckedRecord {
+  std::string name;
+  std::uint64_t line = 0;
+};
+
+// The whole file before anything is changed: every field, every name once, every domain above its accounts. What it has, in its order.
+Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFile& file) {
+  std::deque<CheckedRecord> records;
+  std::unordered_map<std::string_view, std::uint64_t> lines;  // by the names in `records`
   std::unordered_map<std::string, bool> domains;
   std::optional<Error> failed;
   directory::DumpReader* self = nullptr;
   directory::DumpReader reader([&](const directory::Database::Entry& entry, std::uint64_t line) {
     const std::string& name = name_of(entry);
-    const std::string record = std::string(kind_of(entry)) + " " + name;
-    if (const auto [before, fresh] = lines.emplace(name, line); !fresh)
-      return self->mistake(line, record, "", "the name was given in line " + std::to_string(before->second) + " already");
+    const auto mistake = [&](std::string text) { self->mistake(line, std::string(kind_of(entry)) + " " + name, "", std::move(text)); };
+    if (const auto before = lines.find(name); before != lines.end()) return mistake("the name was given in line " + std::to_string(before->second) + " already");
+    records.push_back({name, line});
+    lines.emplace(records.back().name, line);
     if (entry.domain) {
       domains[name] = true;
       return;
@@ -200,42 +210,41 @@ Result<std::uint64_t> check_file(DirectoryAccess& directory, DumpFile& file) {
       if (!answer) failed = answer.error();
       domains[domain] = answer && directory::truth_in(*answer, "found").value_or(false);
     }
-    if (!domains[domain]) self->mistake(line, record, "", "there is no domain " + domain + ", neither above this line nor in the directory");
+    if (!domains[domain]) mistake("there is no domain " + domain + ", neither above this line nor in the directory");
   });
   self = &reader;
-  auto read = file.read(reader, "checking", [&] { return !failed && reader.mistakes().size() < directory::kMostMistakes; });
+  auto read = file.read("checking", [&](std::string_view line) {
+    reader.read(line);
+    return !failed && reader.mistakes().size() < directory::kMostMistakes;
+  });
+  reader.end();
   if (!read) return read.error();
   if (failed) return *failed;
   for (const directory::DumpMistake& mistake : reader.mistakes()) std::cerr << file.path() << ":" << mistake.to_string() << "\n";
   if (!reader.mistakes().empty()) return Error{Kind::invalid, file.path() + " has mistakes; nothing was changed"};
-  return lines.size();
+  return records;
 }
 
+// Cuts the lines of a checked file into batches. While the directory works on one, the next is read.
 class Loading {
  public:
-  Loading(DirectoryAccess& directory, const std::string& path, bool replace, bool check) : directory_(directory), path_(path), replace_(replace), check_(check) {}
+  Loading(DirectoryAccess& directory, const std::string& path, const std::deque<CheckedRecord>& records, bool replace, bool check)
+      : directory_(directory), path_(path), records_(records), most_record_bytes_(directory.through_server() ? kMostServerBytes : SIZE_MAX), replace_(replace), check_(check) {}
 
-  void add(const directory::Database::Entry& entry, std::uint64_t line) {
-    if (failed_) return;
-    std::string text = dump_text(entry);
-    if (text_.size() + text.size() > kBatchBytes && !text_.empty()) send();
-    if (failed_) return;
-    if (text.size() > kMostServerBytes && directory_.through_server()) {
-      failed_ = Error{Kind::invalid, path_ + ":" + std::to_string(line) + ": " + name_of(entry) + ": its scripts are too long to go through the running server; load them while it is stopped"};
-      return;
-    }
-    text_ += text;
-    batch_.emplace_back(name_of(entry), line);
-    if (batch_.size() == kBatchRecords) send();
+  // False: it has failed.
+  bool take(std::string_view line) {
+    if (++line_ == 1) return true;  // the head
+    const std::size_t start = line.find_first_not_of(" \t\r");
+    if (start == std::string_view::npos || line[start] == '#') return true;
+    if (start == 0 && !begin_record()) return false;
+    record_.append(line) += '\n';
+    return true;
   }
-  void send() {
-    if (failed_ || batch_.empty()) return;
-    const auto answer = directory_.ask({{"ask", "directory-load"}, {"text", text_}, {"replace", replace_}, {"check", check_}});
-    if (!answer) failed_ = located(answer.error());
-    else
-      for (auto& [name, count] : counts_) count += directory::number_in(*answer, name).value_or(0);
-    text_.clear();
-    batch_.clear();
+  void end() {
+    if (!failed_) finish_record();
+    if (!failed_ && next_ != records_.size()) failed_ = changed();
+    send();
+    wait();
   }
 
   [[nodiscard]] const std::optional<Error>& failed() const { return failed_; }
@@ -246,20 +255,79 @@ class Loading {
   }
 
  private:
-  // With file and line in front, if it is about a record of the batch.
-  Error located(const Error& error) const {
-    for (const auto& [name, line] : batch_)
-      if (error.what.starts_with(name + ": ")) return error.in(path_ + ":" + std::to_string(line));
+  // The records from `first` to before `end`, as the file has them.
+  struct Batch {
+    std::size_t first = 0, end = 0;
+    std::string text;
+  };
+
+  [[nodiscard]] Error changed() const { return {Kind::invalid, path_ + " was changed meanwhile"}; }
+
+  bool begin_record() {
+    finish_record();
+    if (!failed_ && (next_ == records_.size() || records_[next_].line != line_)) failed_ = changed();
+    if (!failed_) ++next_;
+    return !failed_;
+  }
+
+  // Puts the record that was read into the batch.
+  void finish_record() {
+    if (record_.empty()) return;
+    if (record_.size() > most_record_bytes_) {
+      const CheckedRecord& record = records_[next_ - 1];
+      failed_ = Error{Kind::invalid, path_ + ":" + std::to_string(record.line) + ": " + record.name + ": its scripts are too long to go through the running server; load them while it is stopped"};
+      return;
+    }
+    if (batch_.end > batch_.first && batch_.text.size() + record_.size() > kBatchBytes) send();
+    batch_.text += record_;
+    batch_.end = next_;
+    record_.clear();
+    if (batch_.end - batch_.first == kBatchRecords) send();
+  }
+
+  // After the one before it: each is durable before the next one begins.
+  void send() {
+    wait();
+    if (batch_.end == batch_.first) return;
+    const std::size_t next = batch_.end;
+    if (!failed_) {
+      object request{{"ask", "directory-load"}, {"text", batch_.text}, {"replace", replace_}, {"check", check_}};
+      batch_.text.clear();
+      sent_ = std::move(batch_);
+      answer_ = std::async(std::launch::async, [this, request = std::move(request)]() mutable { return directory_.ask(std::move(request)); });
+    }
+    batch_ = {next, next, {}};
+  }
+
+  void wait() {
+    if (!answer_.valid()) return;
+    const auto answer = answer_.get();
+    if (!answer) {
+      if (!failed_) failed_ = located(answer.error());
+      return;
+    }
+    for (auto& [name, count] : counts_) count += directory::number_in(*answer, name).value_or(0);
+  }
+
+  // With file and line in front, if it is about a record of the batch that was sent.
+  [[nodiscard]] Error located(const Error& error) const {
+    for (std::size_t i = sent_.first; i < sent_.end; ++i)
+      if (error.what.starts_with(records_[i].name + ": ")) return error.in(path_ + ":" + std::to_string(records_[i].line));
     return error;
   }
 
   DirectoryAccess& directory_;
   const std::string path_;
+  const std::deque<CheckedRecord>& records_;
+  const std::size_t most_record_bytes_;
   const bool replace_, check_;
-  std::string text_;
-  std::vector<std::pair<std::string, std::uint64_t>> batch_;
+  std::uint64_t line_ = 0;
+  std::size_t next_ = 0;  // record
+  std::string record_;    // its lines, but comments
+  Batch batch_, sent_;
   std::pair<const char*, std::uint64_t> counts_[3] = {{"added", 0}, {"replaced", 0}, {"unchanged", 0}};
   std::optional<Error> failed_;
+  std::future<Result<object>> answer_;  // last: it waits for what uses the others
 };
 
 int load(const Context& context, const Arguments& arguments) {
@@ -274,10 +342,9 @@ int load(const Context& context, const Arguments& arguments) {
   const auto records = check_file(directory, *file);
   if (!records) return could_not(context, records.error().what);
 
-  Loading loading(directory, file->path(), replace, check);
-  directory::DumpReader reader([&](const directory::Database::Entry& entry, std::uint64_t line) { loading.add(entry, line); });
-  auto read = file->read(reader, check ? "comparing" : "loading", [&] { return !loading.failed(); });
-  loading.send();
+  Loading loading(directory, file->path(), *records, replace, check);
+  auto read = file->read(check ? "comparing" : "loading", [&](std::string_view line) { return loading.take(line); });
+  loading.end();
   if (read && loading.failed()) read = *loading.failed();
   const auto changed = loading.count("added") + loading.count("replaced");
   if (!read) {
@@ -285,12 +352,12 @@ int load(const Context& context, const Arguments& arguments) {
       std::cerr << changed << " records before it were loaded; once that is settled, load the file again: what is there already is passed over\n";
     return could_not(context, read.error().what);
   }
-  const object answer{{"records", *records}, {"added", loading.count("added")}, {"replaced", loading.count("replaced")}, {"unchanged", loading.count("unchanged")}};
+  const object answer{{"records", records->size()}, {"added", loading.count("added")}, {"replaced", loading.count("replaced")}, {"unchanged", loading.count("unchanged")}};
   if (context.json) {
     print_answer(answer);
     return kDone;
   }
-  std::cout << *records << (*records == 1 ? " record: " : " records: ") << loading.count("added") << (check ? " would be added, " : " added, ") << loading.count("replaced")
+  std::cout << records->size() << (records->size() == 1 ? " record: " : " records: ") << loading.count("added") << (check ? " would be added, " : " added, ") << loading.count("replaced")
             << (check ? " would be replaced, " : " replaced, ") << loading.count("unchanged") << " there already\n";
   return kDone;
 }

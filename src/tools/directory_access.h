@@ -24,7 +24,7 @@ class DirectoryAccess {
   explicit DirectoryAccess(const Context& context, Purpose purpose = Purpose::change) : context_(context), purpose_(purpose) {}
 
   // The answer, or the error in it (directory/administration.h). Root becomes the owner of the database at the first question, for
-  // good, if no server runs.
+  // good, if no server runs. By one thread at a time.
   Result<boost::json::object> ask(boost::json::object request);
   // Whether the running server answers, whose questions are no longer than a frame.
   bool through_server();

@@ -67,7 +67,7 @@ tests_bench_probe_ring_bench_LDADD = libpostern_rehearsal.a libpostern_mapping.a
 CLEANFILES += tests/bench/probe_ring_bench
 bench-rehearsal: tests/bench/probe_ring_bench
 	tests/bench/probe_ring_bench
-.PHONY: bench-rehearsal bench-logins
+.PHONY: bench-rehearsal bench-import bench-logins
 
 # Journal and store alone: `make tests/bench/journal_bench && tests/bench/journal_bench /var/tmp`.
 EXTRA_PROGRAMS += tests/bench/journal_bench
@@ -103,6 +103,11 @@ $(tests_bench_directory_bench_OBJECTS): $(ASIO_PCH)
 CLEANFILES += tests/bench/directory_bench
 bench-directory: tests/bench/directory_bench
 	tests/bench/directory_bench $(DIRECTORYFLAGS)
+
+# The same through posternctl, as an administrator does it. `make bench-import IMPORTFLAGS="--accounts 1000000 --shuffled"`.
+EXTRA_DIST += tests/bench/import_accounts
+bench-import: all
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/import_accounts $(IMPORTFLAGS)
 
 # Whether the time of a failed login tells who exists. `make bench-logins LOGINFLAGS="--tries 1000"`.
 EXTRA_DIST += tests/bench/failed_logins

@@ -186,6 +186,15 @@ def many_accounts_are_loaded_and_can_log_in():
 
 
 @case
+def what_people_write_between_records_is_passed_over():
+    path = write("odd", "postern-directory 1\r\n# first\r\n\ndomain odd.example\r\n  \r\n  # second\naccount a@odd.example\n  script mine\n    | # kept\n    |\n    > keep;\n    =#end\n"
+                        "#third\n\tactive-script mine\n# last")
+    equal(site.ctl_json("directory", "load", path)["added"], 2)
+    equal(site.ctl("account", "script", "get", "a@odd.example", "mine").stdout, " # kept\n\n keep;\n#end")
+    equal(site.ctl_json("directory", "load", path, "--check")["unchanged"], 2)
+
+
+@case
 def a_load_goes_on_where_the_death_of_the_directory_ended_it():
     path = write("late", "postern-directory 1\ndomain late.example\n" + "".join("account u%d@late.example\n" % number for number in range(20000)))
     before = len(site.log_lines("change=directory-load"))
