@@ -97,9 +97,11 @@ std::string apple_profile(const ClientSettings& settings, const std::string& add
     for (const std::string_view label : base::split(settings.domain, '.')) name = std::string(label) + (name.empty() ? "" : ".") + name;
     return name;
   }();
+  // A device that gets a profile with an identifier that it knows puts it in that one's place: two accounts of a family on one device are two.
+  const std::string uuid = uuid_of("profile " + address), identifier = reversed + ".mail." + uuid;
   std::string text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"
                      "<plist version=\"1.0\">\n<dict>\n  <key>PayloadContent</key>\n  <array>\n    <dict>\n";
-  text += key("PayloadType", "string", "com.apple.mail.managed") + key("PayloadVersion", "integer", "1") + key("PayloadIdentifier", "string", reversed + ".mail.account") +
+  text += key("PayloadType", "string", "com.apple.mail.managed") + key("PayloadVersion", "integer", "1") + key("PayloadIdentifier", "string", identifier + ".account") +
           key("PayloadUUID", "string", uuid_of("account " + address)) + key("PayloadDisplayName", "string", "Mail for " + address) +
           key("EmailAccountDescription", "string", address) + key("EmailAccountType", "string", "EmailTypePOP") + key("EmailAddress", "string", address) +
           key("IncomingMailServerAuthentication", "string", "EmailAuthPassword") + key("IncomingMailServerHostName", "string", settings.host) +
@@ -107,8 +109,8 @@ std::string apple_profile(const ClientSettings& settings, const std::string& add
           key("OutgoingMailServerAuthentication", "string", "EmailAuthPassword") + key("OutgoingMailServerHostName", "string", settings.host) +
           key("OutgoingMailServerPortNumber", "integer", std::to_string(out.port)) + key("OutgoingMailServerUseSSL", true) + key("OutgoingMailServerUsername", "string", address) +
           key("OutgoingPasswordSameAsIncomingPassword", true);
-  text += "    </dict>\n  </array>\n" + key("PayloadType", "string", "Configuration") + key("PayloadVersion", "integer", "1") + key("PayloadIdentifier", "string", reversed + ".mail") +
-          key("PayloadUUID", "string", uuid_of("profile " + address)) + key("PayloadDisplayName", "string", "Mail at " + settings.domain) +
+  text += "    </dict>\n  </array>\n" + key("PayloadType", "string", "Configuration") + key("PayloadVersion", "integer", "1") + key("PayloadIdentifier", "string", identifier) +
+          key("PayloadUUID", "string", uuid) + key("PayloadDisplayName", "string", "Mail at " + settings.domain) +
           key("PayloadRemovalDisallowed", false) + "</dict>\n</plist>\n";
   return text;
 }

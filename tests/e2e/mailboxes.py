@@ -229,6 +229,9 @@ def mail_programs_find_their_settings():
     account = profile["PayloadContent"][0]
     equal((profile["PayloadType"], account["EmailAddress"], account["IncomingMailServerHostName"], account["IncomingMailServerPortNumber"], account["OutgoingMailServerPortNumber"], account["OutgoingMailServerUseSSL"]),
           ("Configuration", "anna@example.com", "mx.example.com", 995, 465, True))
+    # Two accounts of one domain do not replace each other on a device; the same one replaces itself.
+    identifiers = [plistlib.loads(site.ctl("domain", "autoconfig", "example.com", "apple", name).stdout.encode())["PayloadIdentifier"] for name in ("anna@example.com", "bert@example.com", "anna@example.com")]
+    check(identifiers[0] == identifiers[2] != identifiers[1] and identifiers[0].startswith("com.example.mail."), identifiers)
     records = [line.split() for line in site.ctl("domain", "autoconfig", "example.com", "dns").stdout.splitlines()]
     equal(records[0], ["_submissions._tcp.example.com.", "SRV", "0", "1", "465", "mail.example.com."])
     check(["_sieve._tcp.example.com.", "SRV", "10", "1", "4190", "mail.example.com."] in records, records)
