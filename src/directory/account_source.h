@@ -52,6 +52,8 @@ class AccountSource {
   [[nodiscard]] virtual bool checks_passwords() const = 0;
   // True if the password is that of the entry. An empty entry: nobody's, which takes as long and is always false.
   virtual void check_password(std::string entry, std::string password, Then<bool> then) = 0;
+  // The longest that its check of an account's password has taken so far, waiting for its turn not counted. A source may be quicker with what nobody has.
+  [[nodiscard]] virtual std::chrono::microseconds slowest_check() const = 0;
 
   // The one script that an account has here, which is called kMainScript: as it is stored, and whether it is in force. No such account: nothing.
   struct Script {

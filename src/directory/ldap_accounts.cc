@@ -46,6 +46,7 @@ struct Name {
 struct TriedPassword {
   std::vector<std::string> forms;
   bool right = false;
+  std::chrono::microseconds spent{0};  // by the server
   TriedPassword() { forms.reserve(2); }
   TriedPassword(const TriedPassword&) = delete;
   TriedPassword& operator=(const TriedPassword&) = delete;
@@ -145,6 +146,7 @@ class LdapAccounts final : public AccountSource {
   [[nodiscard]] bool has(const std::string& domain) const override { return domains_.contains(domain); }
   [[nodiscard]] bool may_have_others() const override { return !settings_->domain_filter.empty(); }
   [[nodiscard]] bool checks_passwords() const override { return logins_ != nullptr; }
+  [[nodiscard]] std::chrono::microseconds slowest_check() const override { return slowest_bind_; }
 
   void find_domain(std::string name, Then<FoundDomain> then) override {
     if (has(name) || !may_have_others()) return then(FoundDomain{has(name), settings_->cache_time});
@@ -198,15 +200,18 @@ class LdapAccounts final : public AccountSource {
     wipe(password);  // its own room, which a short one leaves
     logins_->run(
         [entry = std::move(entry), tried](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<void> {
+          const auto began = Clock::now();
           for (const std::string& form : tried->forms) {
             const auto bound = connection.bind(entry, form, deadline);
             if (bound) tried->right = true;
             else if (bound.error().kind != Kind::denied && bound.error().kind != Kind::not_found) return bound;
           }
+          tried->spent = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began);
           return {};
         },
-        [tried, real, then = std::move(then)](Result<void> done) {
+        [this, tried, real, then = std::move(then)](Result<void> done) {
           if (!done) return then(unusable("login", done.error()));
+          if (real) slowest_bind_ = std::max(slowest_bind_, tried->spent);
           then(tried->right && real);
         });
   }
@@ -396,6 +401,7 @@ class LdapAccounts final : public AccountSource {
   const Limits limits_;
   const JoinRules join_;
   const std::shared_ptr<const std::string> key_;
+  std::chrono::microseconds slowest_bind_{0};
   std::set<std::string, std::less<>> domains_;
   std::unordered_map<std::string, std::vector<Then<Found>>> waiting_;
   std::list<Known> order_;  // used last, first

@@ -16,8 +16,15 @@ using Outcome = SaslSession::Outcome;
 
 constexpr std::string_view kBusy = "too many logins at once";
 
-// A server's answer about nobody comes a little sooner than one about somebody, by some ten microseconds; after this time that does not show.
+// A server finds nobody a little sooner than somebody, by some ten microseconds, and says at once that nobody's password is wrong, where it takes its time
+// for somebody's, longer if the hash is of a slow kind. So an answer comes no sooner than the slowest so far, and this time for the search.
 constexpr std::chrono::milliseconds kLeastRefusal{50};
+constexpr std::chrono::seconds kMostRefusal{2};
+
+// Of refused attempts: how long one is remembered, how many of a name, how many names, and how often one does not count.
+constexpr std::chrono::hours kAttemptTime{1};
+constexpr std::size_t kMostAttempts = 4, kMostRefusedNames = 10'000, kMostNameBytes = 320;
+constexpr unsigned kMostAgain = 1000;
 
 // Where an owner changes scripts after the login.
 bool changes_scripts(std::string_view service) { return service == "sieve" || service == "managesieve" || service == "web"; }
@@ -26,14 +33,14 @@ bool changes_scripts(std::string_view service) { return service == "sieve" || se
 std::string shown(const std::string& name) { return base::printable(name, 320); }
 
 // A record like those of most accounts.
-std::string record_of_nobody(unsigned scram_iterations) {
+AccountRecord record_of_nobody(unsigned scram_iterations) {
   AccountRecord record;
   record.account.name = "nobody@example.com";
   record.account.mailbox_directory = mailbox_directory_for(record.account.name);
   record.password_hash = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
   for (const auto& [digest, text] : {std::pair(ScramDigest::sha1, &record.scram_sha1), std::pair(ScramDigest::sha256, &record.scram_sha256)})
     *text = to_text(digest, made_up_scram_secret(digest, record.account.name, {}, scram_iterations));
-  return encode(record);
+  return record;
 }
 
 // The name in the first message of SCRAM (RFC 5802 section 7), and nothing in later ones.
@@ -58,7 +65,7 @@ std::optional<std::string> scram_name(std::string_view message) {
 
 // Calls of libraries into others are bound when they are made for the first time, by code that leaves what registers hold on the stack. That shall be
 // nobody's password: so what a login calls is called before.
-void warm_up(Database& database, const std::string& record_of_nobody) {
+void warm_up(Database& database, const std::string& bytes_of_nobody) {
   const auto no_secret = [](const std::string&, ScramDigest) { return Result<ScramSecret>(Error{Kind::temporary, "warming up"}); };
   if (const auto session = SaslSession::begin("PLAIN", {}, no_secret)) static_cast<void>(session->step(std::string_view("\0nobody\0nothing", 15)));
   if (const auto session = SaslSession::begin("LOGIN", {}, no_secret)) {
@@ -68,7 +75,13 @@ void warm_up(Database& database, const std::string& record_of_nobody) {
   if (const auto name = canonical_account("nobody@example.com")) static_cast<void>(database.account(*name));
   static_cast<void>(canonical_account("n\xc3\xb6" "body@example.com"));
   static_cast<void>(prepared_password("p\xc3\xa4ssword"));
-  static_cast<void>(decode_account(record_of_nobody));
+  static_cast<void>(decode_account(bytes_of_nobody));
+}
+
+// Empty: the library has no randomness.
+std::string random_key() {
+  auto made = random_bytes(32);
+  return made ? std::move(*made) : std::string();
 }
 
 object kind_answer(std::string_view kind) {
@@ -82,8 +95,8 @@ object kind_answer(std::string_view kind) {
 Logins::Logins(net::asio::io_context& io, Database& database, Outside& outside, Handles& handles, const LoginSettings& settings)
     : io_(io), database_(database), outside_(outside), handles_(handles), settings_(settings),
       verifier_(std::make_unique<Verifier>(io, settings.verify_threads, settings.verify_queue)),
-      nobody_(record_of_nobody(settings.scram_iterations)) {
-  warm_up(database, nobody_);
+      nobody_(record_of_nobody(settings.scram_iterations)), bytes_of_nobody_(encode(nobody_)), attempt_key_(random_key()) {
+  warm_up(database, bytes_of_nobody_);
 }
 
 Logins::~Logins() = default;
@@ -368,8 +381,8 @@ void Logins::find(const std::string& name, Then then) {
 }
 
 void Logins::finish_password(const Login& login, const Account& account) {
-  if (!is_own(login.name, login.authorization)) return refuse(login, "authorization");
-  if (const auto refusal = login_refusal(account, login.service); !refusal.empty()) return refuse(login, refusal);
+  if (!is_own(login.name, login.authorization)) return refuse_password(login, "authorization");
+  if (const auto refusal = login_refusal(account, login.service); !refusal.empty()) return refuse_password(login, refusal);
   accept(login, account);
 }
 
@@ -393,6 +406,7 @@ void Logins::check_outside(const Login& login, std::optional<Found> found, std::
 
 void Logins::check_password(Login login, std::string password) {
   login.began = std::chrono::steady_clock::now();
+  login.attempt = mark_of(login.name, password);
   const auto canonical = canonical_account(login.name);
   const bool outside = canonical && outside_.has(*canonical) && outside_.source()->checks_passwords();
   // One copy, which whoever has the last word wipes.
@@ -415,12 +429,15 @@ void Logins::check_password(Login login, std::string password) {
 void Logins::check_hash(Login login, std::shared_ptr<const AccountRecord> entry, std::string password, bool may_upgrade) {
   std::string hash = entry ? entry->password_hash : std::string();
   std::optional<Verifier::Upgrade> upgrade;
-  if (may_upgrade && settings_.upgrade_passwords && entry) {
+  if (may_upgrade && settings_.upgrade_passwords) {
     const auto stale = [&](ScramDigest digest, const std::string& text) {
       const auto secret = read_scram_secret(digest, text);
       return !secret || secret->iterations != settings_.scram_iterations;
     };
-    if (!is_present_hash(hash) || stale(ScramDigest::sha1, entry->scram_sha1) || stale(ScramDigest::sha256, entry->scram_sha256))
+    // The same is read of nobody, so that it takes as long.
+    const AccountRecord& stored = entry ? *entry : nobody_;
+    const bool old = !is_present_hash(stored.password_hash) || stale(ScramDigest::sha1, stored.scram_sha1) || stale(ScramDigest::sha256, stored.scram_sha256);
+    if (old && entry)
       upgrade = Verifier::Upgrade{settings_.scram_iterations, [weak = std::weak_ptr(self_), entry](const PasswordSecrets& secrets) {
                                     if (const auto self = weak.lock()) (*self)->keep_secrets(entry->account.name, entry->password_hash, secrets);
                                   }};
@@ -431,8 +448,8 @@ void Logins::check_hash(Login login, std::shared_ptr<const AccountRecord> entry,
     const auto self = weak.lock();
     if (!self) return;
     if (outcome == Verifier::Outcome::too_late) return fail(login.peer, login.id, std::string(kBusy));
-    if (!entry) return refuse(login, "unknown");
-    if (outcome != Verifier::Outcome::matches) return refuse(login, "password");
+    if (!entry) return (*self)->refuse_password(login, "unknown");
+    if (outcome != Verifier::Outcome::matches) return (*self)->refuse_password(login, "password");
     (*self)->finish_password(login, entry->account);
   };
   if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(peer, id, std::string(kBusy));
@@ -455,7 +472,7 @@ void Logins::keep_secrets(const std::string& name, const std::string& earlier_ha
 
 Result<std::optional<AccountRecord>> Logins::record(const std::string& name) {
   auto found = database_.account(name);
-  if (found && !*found) static_cast<void>(decode_account(nobody_));
+  if (found && !*found) static_cast<void>(decode_account(bytes_of_nobody_));
   if (found) return found;
   base::log_event(base::Severity::error, "directory-record", {{"error", found.error().what}, {"kind", to_string(found.error().kind)}});
   return Error{Kind::temporary, "the record can't be read"};
@@ -489,9 +506,39 @@ void Logins::refuse(const Login& login, std::string_view reason) {
   send(login.peer, login.id, std::move(answer));
 }
 
+void Logins::refuse_password(const Login& login, std::string_view reason) { refuse(login, reason_of_attempt(login, reason)); }
+
+std::optional<std::uint16_t> Logins::mark_of(const std::string& name, const std::string& password) const {
+  if (attempt_key_.empty()) return std::nullopt;
+  std::string text;
+  text.reserve(name.size() + password.size() + 64);  // no copy stays behind
+  text.append(name) += '\0';
+  text += password;
+  const std::string digest = hmac_sha256(attempt_key_, text);
+  wipe(text);
+  if (digest.size() < 2) return std::nullopt;
+  return static_cast<std::uint16_t>(static_cast<unsigned char>(digest[0]) << 8 | static_cast<unsigned char>(digest[1]));
+}
+
+std::string Logins::reason_of_attempt(const Login& login, std::string_view reason) {
+  std::string told(reason);
+  if (!login.attempt || login.name.empty() || login.name.size() > kMostNameBytes) return told;
+  const auto now = std::chrono::steady_clock::now();
+  if (refused_.size() >= kMostRefusedNames) std::erase_if(refused_, [now](const auto& one) { return one.second.until <= now; });
+  if (refused_.size() >= kMostRefusedNames && !refused_.contains(login.name)) return told;
+  Refused& refused = refused_[login.name];
+  if (refused.until <= now) refused = {now + kAttemptTime, {}, 0};
+  auto& attempts = refused.attempts;
+  if (std::find(attempts.begin(), attempts.end(), *login.attempt) != attempts.end()) return ++refused.again > kMostAgain ? told : told.append(kAgain);
+  if (attempts.size() >= kMostAttempts) attempts.erase(attempts.begin());
+  attempts.push_back(*login.attempt);
+  return told;
+}
+
 void Logins::refuse_later(const Login& login, std::string_view reason) {
-  const auto timer = std::make_shared<net::asio::steady_timer>(io_, login.began + kLeastRefusal);
-  timer->async_wait([timer, login, reason = std::string(reason)](const boost::system::error_code&) { refuse(login, reason); });
+  const auto slowest = std::min<std::chrono::microseconds>(outside_.source()->slowest_check(), kMostRefusal);
+  const auto timer = std::make_shared<net::asio::steady_timer>(io_, login.began + kLeastRefusal + slowest);
+  timer->async_wait([timer, login, reason = reason_of_attempt(login, reason)](const boost::system::error_code&) { refuse(login, reason); });
 }
 
 void Logins::fail(const Peer& peer, std::uint64_t id, std::string text) { send(peer, id, error_answer({Kind::temporary, std::move(text)})); }

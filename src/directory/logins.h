@@ -3,6 +3,9 @@
 // Logins as the directory child answers them: passwords (`verify`), and the exchanges of SASL mechanisms (`sasl-begin`, `sasl-step`,
 // `sasl-end`; doc/design/directory.md).
 //
+// A name and a password that were refused are remembered for an hour, as sixteen bits of a keyed digest: tried again they are refused with kAgain behind
+// the reason.
+//
 // Nobody learns from an answer, or from its time, whether an account exists: a password is hashed for every name, SCRAM gets a made-up
 // secret that is the same at every try, and what is refused is refused in the same step for all. The reason is for the log.
 //
@@ -25,6 +28,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 namespace postern::directory {
 
@@ -65,6 +70,13 @@ class Logins {
     std::string service, name, authorization;
     bool wants_handle = false;
     std::chrono::steady_clock::time_point began{};  // the check of a password
+    std::optional<std::uint16_t> attempt;           // by a password: which one it was, without telling it
+  };
+  // What was refused lately under one name.
+  struct Refused {
+    std::chrono::steady_clock::time_point until;
+    std::vector<std::uint16_t> attempts;  // the last ones
+    unsigned again = 0;
   };
   struct Exchange {
     std::weak_ptr<net::FramePeer> peer;
@@ -119,8 +131,13 @@ class Logins {
   static bool is_own(const std::string& name, const std::string& authorization);
   void accept(const Login& login, const Account& account);
   static void refuse(const Login& login, std::string_view reason);
-  // The same, but not before a check of ours would have come to an end.
+  // The same of a login by password.
+  void refuse_password(const Login& login, std::string_view reason);
+  // And not before a check of ours would have come to an end.
   void refuse_later(const Login& login, std::string_view reason);
+  // The reason, with kAgain behind it if that was refused before; remembers the attempt.
+  std::string reason_of_attempt(const Login& login, std::string_view reason);
+  [[nodiscard]] std::optional<std::uint16_t> mark_of(const std::string& name, const std::string& password) const;
   static void fail(const Peer& peer, std::uint64_t id, std::string text);
   static void send(const Peer& peer, std::uint64_t id, boost::json::object answer);
   void drop_stale();
@@ -134,7 +151,10 @@ class Logins {
   Exchanges exchanges_;                 // by number, so the oldest first
   std::uint64_t last_ = 0;
   std::optional<std::string> site_secret_;
-  const std::string nobody_;            // the record of an account that there is not
+  const AccountRecord nobody_;          // an account that there is not, and its record
+  const std::string bytes_of_nobody_;
+  const std::string attempt_key_;       // empty: no randomness, and nothing is remembered
+  std::unordered_map<std::string, Refused> refused_;  // by name
   // What helper threads have finished may come when this is gone.
   std::shared_ptr<Logins*> self_ = std::make_shared<Logins*>(this);
 };

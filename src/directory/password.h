@@ -23,6 +23,10 @@
 
 namespace postern::directory {
 
+// Behind the reason of a login that was refused ("password again"): the same name was tried with the same password not long ago. A program that knows
+// several mechanisms, or an old password, does that; who guesses learns nothing by it. It is logged, and not counted.
+inline constexpr std::string_view kAgain = " again";
+
 // As SASLprep makes it, or unchanged if it forbids it.
 std::string prepared_password(std::string_view password);
 

@@ -59,7 +59,7 @@ net::Awaitable<LoginOutcome> judge_login(LoginFacts login, std::string name, Res
   }
   if (!answer->accepted) {
     log_failed(login, name, answer->reason);
-    watch.note_failed_login();
+    if (!answer->reason.ends_with(directory::kAgain)) watch.note_failed_login();
     outcome.kind = LoginOutcome::Kind::refused;
     co_return outcome;
   }

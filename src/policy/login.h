@@ -4,7 +4,8 @@
 //
 // judge_login() is the one place where it is decided, logged (`login`, `login-failed`) and told to the watch who is let in: whatever service
 // asks, LOGIN_ACCESS comes after the correct password and before the login succeeds (access-control.md 2.9), and whoever it refuses gets the
-// answer to a wrong password. Failed logins count towards the blocked addresses (listeners.md L-50).
+// answer to a wrong password. Failed logins count towards the blocked addresses (listeners.md L-50), but not the same name and password once more
+// (beyond.md R7).
 #include "directory/directory.h"
 #include "net/session_watch.h"
 #include "net/stream.h"

@@ -353,11 +353,11 @@ def passwords_are_in_no_memory_afterwards():
 def failed_logins_block_an_address():
     codes = []
     with secure("127.0.0.9") as session:
-        for _ in range(5):
-            codes.append(session.command("AUTH PLAIN " + plain(password="wrong"))[0])
+        for number in range(5):
+            codes.append(session.command("AUTH PLAIN " + plain(password="wrong %d" % number))[0])
     with secure_pop3("127.0.0.9") as session:
-        for _ in range(5):
-            codes.append(session.command("AUTH PLAIN " + plain("nobody@example.com"))[:11])
+        for number in range(5):
+            codes.append(session.command("AUTH PLAIN " + plain("nobody%d@example.com" % number))[:11])
     equal(codes, [535] * 5 + ["-ERR [AUTH] "[:11]] * 5)
     wait_until(lambda: refused_silently(site.smtp, "127.0.0.9"), 5, "a refusal of the address")
     check(greeted(site.smtp, "127.0.0.2"), "others are welcome")

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Blocked addresses (listeners.md L-50): by hand and automatically, over reload and restart, and what the server knows of an address."""
+import itertools
+
 from postern_testing import *
 
 STRANGER, OTHER, GUESSER, SPARED, CLIENT = "127.0.0.50", "127.0.0.51", "127.0.0.52", "127.0.0.53", "127.0.0.1"
@@ -12,7 +14,10 @@ def networks():
     return [block["network"] for block in site.ctl_json("blocked")["blocked"]]
 
 
-def fail_to_log_in(source, times):
+passwords = itertools.count()
+
+
+def fail_to_log_in(source, times, same=False):
     """So many failed logins, as far as the server lets them happen."""
     done = 0
     while done < times:
@@ -22,7 +27,7 @@ def fail_to_log_in(source, times):
                 for _ in range(min(2, times - done)):
                     line.send("USER anna@example.com\r\n")
                     line.line()
-                    line.send("PASS wrong\r\n")
+                    line.send("PASS %s\r\n" % ("wrong" if same else "wrong %d" % next(passwords)))
                     contains(line.line(), "-ERR")
                     done += 1
         except Closed:
@@ -84,6 +89,17 @@ def failed_logins_block_over_all_services_but_never_those_who_are_spared():
     equal(known["blocked"]["by"], "failed-logins")
     equal(site.ctl_json("address", SPARED)["failures"]["failed_logins"], 8)
     contains(json.dumps(known["refusals"]), '"blocked"')
+
+
+@case
+def the_same_wrong_password_counts_once():
+    source = "127.0.0.77"
+    equal(fail_to_log_in(source, 6, same=True), 6)
+    check(greeted(site.smtp, source), "one password, tried six times")
+    equal(site.ctl_json("address", source)["failures"]["failed_logins"], 1)
+    equal(len(site.log_lines("login-failed", "client=" + source, 'reason="password again"')), 5)
+    equal(fail_to_log_in(source, 3), 3)
+    wait_until(lambda: refused_silently(site.smtp, source), 2, "blocked after four different ones")
 
 
 @case

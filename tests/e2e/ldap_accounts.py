@@ -3,6 +3,7 @@
 """Accounts in an LDAP directory: a real slapd on loopback with 100 users, our schema, StartTLS and a name that may read. Delivery, aliases,
 forwarding, groups, filters, the states of an account, logins by bind; a certificate that is not trusted, a server that dies and comes back."""
 import base64
+import crypt
 import poplib
 
 from slapd import *
@@ -32,7 +33,17 @@ def entries_text():
                   uniqueMember=["uid=user002,ou=people,dc=example", "uid=nobody,ou=people,dc=example"])
     for number in range(1, 101):
         text += user("user%03d" % number)
-    return text
+    return text + user("slow", userPassword="{CRYPT}" + SLOW_HASH)
+
+
+def slow_hash():
+    """One, and the CPU time that it took."""
+    began = time.process_time()
+    made = crypt.crypt("password of slow", "$6$rounds=500000$saltsaltsalt")
+    return made, time.process_time() - began
+
+
+SLOW_HASH, SLOW_SECONDS = slow_hash()
 
 
 slapd = Slapd(entries_text())
@@ -236,6 +247,16 @@ def while_no_server_answers_nothing_is_lost_or_refused_for_good():
     wait_until(lambda: answer_to(address("user003"))[0] == 250, 10 * slow_build(), "it comes back by itself")
     site.find_message(address("user003"), deliver(site, address("user003")))
     wait_until(lambda: auth("anna", "password of anna") == 235, 10 * slow_build(), "logins too")
+
+
+@case
+def a_slow_hash_does_not_tell_who_exists():
+    equal(auth("slow", "wrong"), 535)
+    began = time.monotonic()
+    equal(auth("nobody", "wrong"), 535)
+    spent = time.monotonic() - began
+    check(spent > SLOW_SECONDS / 2, "nobody was refused after %.3f s, and a hash takes %.3f s" % (spent, SLOW_SECONDS))
+    equal(auth("slow", "password of slow"), 235)
 
 
 @case
