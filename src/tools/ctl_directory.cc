@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -130,13 +132,13 @@ class DumpFile {
     return DumpFile(path, std::move(file), static_cast<std::uint64_t>(status.st_size));
   }
 
-  // Each line without its LF, from the beginning to the end, or until `take` says no.
-  Result<void> read(const char* doing, const std::function<bool(std::string_view line)>& take) {
+  // Each line without its LF and where it begins, from the beginning to the end, or until `take` says no.
+  Result<void> read(const char* doing, const std::function<bool(std::string_view line, std::uint64_t offset)>& take) {
     if (::lseek(file_.get(), 0, SEEK_SET) != 0) return system_error(errno, path_);
     Progress progress;
     std::string buffer;
     std::size_t start = 0;
-    std::uint64_t lines = 0;
+    std::uint64_t lines = 0, offset = 0;
     for (std::uint64_t done = 0;;) {
       const std::size_t kept = buffer.size() - start;
       buffer.erase(0, start);
@@ -157,16 +159,31 @@ class DumpFile {
         const std::string_view line = std::string_view(buffer).substr(start, end - start);
         start = end + 1;
         ++lines;
-        if (!take(line)) return {};
+        if (!take(line, offset)) return {};
+        offset += line.size() + 1;
       }
       progress.show(done, size_, doing);
       if (got > 0) continue;
-      if (start < buffer.size()) take(std::string_view(buffer).substr(start));
+      if (start < buffer.size()) take(std::string_view(buffer).substr(start), offset);
       return {};
     }
   }
 
+  // Some of it, which was there when it was read.
+  Result<std::string> piece(std::uint64_t offset, std::size_t bytes) {
+    std::string text(bytes, '\0');
+    for (std::size_t done = 0; done < bytes;) {
+      const ssize_t got = ::pread(file_.get(), text.data() + done, bytes - done, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return system_error(errno, path_);
+      if (got == 0) return Error{Kind::invalid, path_ + " was changed meanwhile"};
+      done += static_cast<std::size_t>(got);
+    }
+    return text;
+  }
+
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::uint64_t bytes() const { return size_; }
 
  private:
   DumpFile(std::string path, base::Descriptor file, std::uint64_t size) : path_(std::move(path)), file_(std::move(file)), size_(size) {}
@@ -182,10 +199,25 @@ const char* kind_of(const directory::Database::Entry& entry) {
   return entry.alias->kind == directory::Alias::Kind::group ? "group" : "alias";
 }
 
+// A line that is no part of any record.
+bool is_between_records(std::string_view line) {
+  const std::size_t start = line.find_first_not_of(" \t\r");
+  return start == std::string_view::npos || line[start] == '#';
+}
+
 struct CheckedRecord {
   std::string name;
-  std::uint64_t line = 0;
+  std::uint64_t line = 0, offset = 0;
 };
+
+// By their keys in the database, since a page that many records in a row go to is written once: domains first, then by domain and name.
+bool goes_before(const CheckedRecord& one, const CheckedRecord& other) {
+  const auto at = one.name.rfind('@'), other_at = other.name.rfind('@');
+  if (at == std::string::npos || other_at == std::string::npos) return at == std::string::npos && (other_at != std::string::npos || one.name < other.name);
+  const std::string_view name = one.name, other_name = other.name;
+  if (const int order = name.substr(at).compare(other_name.substr(other_at)); order != 0) return order < 0;
+  return name.substr(0, at) < other_name.substr(0, other_at);
+}
 
 // The whole file before anything is changed: every field, every name once, every domain above its accounts. What it has, in its order.
 Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFile& file) {
@@ -198,7 +230,7 @@ Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFil
     const std::string& name = name_of(entry);
     const auto mistake = [&](std::string text) { self->mistake(line, std::string(kind_of(entry)) + " " + name, "", std::move(text)); };
     if (const auto before = lines.find(name); before != lines.end()) return mistake("the name was given in line " + std::to_string(before->second) + " already");
-    records.push_back({name, line});
+    records.push_back({name, line, 0});
     lines.emplace(records.back().name, line);
     if (entry.domain) {
       domains[name] = true;
@@ -213,7 +245,9 @@ Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFil
     if (!domains[domain]) mistake("there is no domain " + domain + ", neither above this line nor in the directory");
   });
   self = &reader;
-  auto read = file.read("checking", [&](std::string_view line) {
+  std::vector<std::uint64_t> beginnings;
+  auto read = file.read("checking", [&](std::string_view line, std::uint64_t offset) {
+    if (reader.lines() > 0 && !is_between_records(line) && line[0] != ' ' && line[0] != '\t') beginnings.push_back(offset);
     reader.read(line);
     return !failed && reader.mistakes().size() < directory::kMostMistakes;
   });
@@ -222,27 +256,30 @@ Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFil
   if (failed) return *failed;
   for (const directory::DumpMistake& mistake : reader.mistakes()) std::cerr << file.path() << ":" << mistake.to_string() << "\n";
   if (!reader.mistakes().empty()) return Error{Kind::invalid, file.path() + " has mistakes; nothing was changed"};
+  POSTERN_ASSERT(beginnings.size() == records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) records[i].offset = beginnings[i];
   return records;
 }
 
-// Cuts the lines of a checked file into batches. While the directory works on one, the next is read.
+// Sends the records of a checked file in batches. While the directory works on one, the next is read.
 class Loading {
  public:
-  Loading(DirectoryAccess& directory, const std::string& path, const std::deque<CheckedRecord>& records, bool replace, bool check)
-      : directory_(directory), path_(path), records_(records), most_record_bytes_(directory.through_server() ? kMostServerBytes : SIZE_MAX), replace_(replace), check_(check) {}
-
-  // False: it has failed.
-  bool take(std::string_view line) {
-    if (++line_ == 1) return true;  // the head
-    const std::size_t start = line.find_first_not_of(" \t\r");
-    if (start == std::string_view::npos || line[start] == '#') return true;
-    if (start == 0 && !begin_record()) return false;
-    record_.append(line) += '\n';
-    return true;
+  Loading(DirectoryAccess& directory, DumpFile& file, const std::deque<CheckedRecord>& records, bool replace, bool check)
+      : directory_(directory), file_(file), most_record_bytes_(directory.through_server() ? kMostServerBytes : SIZE_MAX), replace_(replace), check_(check) {
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const std::uint64_t end = i + 1 < records.size() ? records[i + 1].offset : file.bytes();
+      records_.push_back({&records[i], static_cast<std::size_t>(end - records[i].offset)});
+    }
+    const auto before = [](const Record& one, const Record& other) { return goes_before(*one.checked, *other.checked); };
+    if (!std::is_sorted(records_.begin(), records_.end(), before)) std::sort(records_.begin(), records_.end(), before);
   }
-  void end() {
-    if (!failed_) finish_record();
-    if (!failed_ && next_ != records_.size()) failed_ = changed();
+
+  void run() {
+    Progress progress;
+    for (std::size_t i = 0; i < records_.size() && !failed_; ++i) {
+      add(i);
+      progress.show(i + 1, records_.size(), check_ ? "comparing" : "loading");
+    }
     send();
     wait();
   }
@@ -255,33 +292,39 @@ class Loading {
   }
 
  private:
-  // The records from `first` to before `end`, as the file has them.
+  struct Record {
+    const CheckedRecord* checked;
+    std::size_t bytes;  // up to the next one in the file
+  };
+  // Those from `first` to before `end`.
   struct Batch {
     std::size_t first = 0, end = 0;
     std::string text;
   };
 
-  [[nodiscard]] Error changed() const { return {Kind::invalid, path_ + " was changed meanwhile"}; }
+  [[nodiscard]] std::string place(const Record& record) const { return file_.path() + ":" + std::to_string(record.checked->line); }
 
-  bool begin_record() {
-    finish_record();
-    if (!failed_ && (next_ == records_.size() || records_[next_].line != line_)) failed_ = changed();
-    if (!failed_) ++next_;
-    return !failed_;
-  }
-
-  // Puts the record that was read into the batch.
-  void finish_record() {
-    if (record_.empty()) return;
-    if (record_.size() > most_record_bytes_) {
-      const CheckedRecord& record = records_[next_ - 1];
-      failed_ = Error{Kind::invalid, path_ + ":" + std::to_string(record.line) + ": " + record.name + ": its scripts are too long to go through the running server; load them while it is stopped"};
+  // Puts the record into the batch, without what people have written around it.
+  void add(std::size_t number) {
+    const Record& record = records_[number];
+    const auto piece = file_.piece(record.checked->offset, record.bytes);
+    if (!piece) {
+      failed_ = piece.error();
       return;
     }
-    if (batch_.end > batch_.first && batch_.text.size() + record_.size() > kBatchBytes) send();
-    batch_.text += record_;
-    batch_.end = next_;
-    record_.clear();
+    std::string text;
+    for (std::string_view left = *piece; !left.empty();) {
+      const std::string_view line = left.substr(0, left.find('\n'));
+      left.remove_prefix(std::min(line.size() + 1, left.size()));
+      if (!is_between_records(line)) text.append(line) += '\n';
+    }
+    if (text.size() > most_record_bytes_) {
+      failed_ = Error{Kind::invalid, place(record) + ": " + record.checked->name + ": its scripts are too long to go through the running server; load them while it is stopped"};
+      return;
+    }
+    if (batch_.end > batch_.first && batch_.text.size() + text.size() > kBatchBytes) send();
+    batch_.text += text;
+    batch_.end = number + 1;
     if (batch_.end - batch_.first == kBatchRecords) send();
   }
 
@@ -312,18 +355,15 @@ class Loading {
   // With file and line in front, if it is about a record of the batch that was sent.
   [[nodiscard]] Error located(const Error& error) const {
     for (std::size_t i = sent_.first; i < sent_.end; ++i)
-      if (error.what.starts_with(records_[i].name + ": ")) return error.in(path_ + ":" + std::to_string(records_[i].line));
+      if (error.what.starts_with(records_[i].checked->name + ": ")) return error.in(place(records_[i]));
     return error;
   }
 
   DirectoryAccess& directory_;
-  const std::string path_;
-  const std::deque<CheckedRecord>& records_;
+  DumpFile& file_;
   const std::size_t most_record_bytes_;
   const bool replace_, check_;
-  std::uint64_t line_ = 0;
-  std::size_t next_ = 0;  // record
-  std::string record_;    // its lines, but comments
+  std::vector<Record> records_;
   Batch batch_, sent_;
   std::pair<const char*, std::uint64_t> counts_[3] = {{"added", 0}, {"replaced", 0}, {"unchanged", 0}};
   std::optional<Error> failed_;
@@ -342,10 +382,9 @@ int load(const Context& context, const Arguments& arguments) {
   const auto records = check_file(directory, *file);
   if (!records) return could_not(context, records.error().what);
 
-  Loading loading(directory, file->path(), *records, replace, check);
-  auto read = file->read(check ? "comparing" : "loading", [&](std::string_view line) { return loading.take(line); });
-  loading.end();
-  if (read && loading.failed()) read = *loading.failed();
+  Loading loading(directory, *file, *records, replace, check);
+  loading.run();
+  const Result<void> read = loading.failed() ? Result<void>(*loading.failed()) : Result<void>();
   const auto changed = loading.count("added") + loading.count("replaced");
   if (!read) {
     if (!check && changed > 0)
