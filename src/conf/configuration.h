@@ -440,6 +440,8 @@ struct Ldap {
   std::string member_attribute = "mgrpRFC822MailMember";  // addresses
   std::string member_dn_attribute = "uniqueMember";       // entries that have mail_attribute
   std::string owner_attribute = "mgrpErrorsTo";
+  std::string domain_tag_attribute = "mailDomainConversionTag";  // of the entry that domain_filter finds, as the next
+  std::string domain_base_attribute = "inetDomainBaseDN";        // where its accounts are: _base_dn_ of templates; without it `base`
   unsigned connections = 4;        // for questions
   unsigned login_connections = 4;  // for logins by bind
   unsigned questions = 1000;       // waiting for a connection

@@ -60,7 +60,9 @@ void check_names(Ldap& ldap, const LdapMistake& mistake) {
       {"ldap.password_attribute", &ldap.password_attribute}, {"ldap.scram_attribute", &ldap.scram_attribute},
       {"ldap.password_time_attribute", &ldap.password_time_attribute},
       {"ldap.member_attribute", &ldap.member_attribute},     {"ldap.member_dn_attribute", &ldap.member_dn_attribute},
-      {"ldap.owner_attribute", &ldap.owner_attribute}};
+      {"ldap.owner_attribute", &ldap.owner_attribute},
+      {"ldap.domain_tag_attribute", &ldap.domain_tag_attribute},
+      {"ldap.domain_base_attribute", &ldap.domain_base_attribute}};
   for (const auto& [name, attribute] : attributes)
     if (!is_attribute(*attribute)) mistake(name, nullptr, "expected the name of an attribute, found " + quoted(*attribute), false);
 }

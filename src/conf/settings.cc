@@ -392,6 +392,8 @@ const Setting kSettings[] = {
   {"ldap.member_attribute", Type::text, "mgrpRFC822MailMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_attribute>},
   {"ldap.member_dn_attribute", Type::text, "uniqueMember", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::member_dn_attribute>},
   {"ldap.owner_attribute", Type::text, "mgrpErrorsTo", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::owner_attribute>},
+  {"ldap.domain_tag_attribute", Type::text, "mailDomainConversionTag", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::domain_tag_attribute>},
+  {"ldap.domain_base_attribute", Type::text, "inetDomainBaseDN", 0, 128, "", "", new_children, &server<&C::ldap, &Ldap::domain_base_attribute>},
   {"ldap.connections", Type::number, "4", 1, 64, "connections", "", new_children, &server<&C::ldap, &Ldap::connections>},
   {"ldap.login_connections", Type::number, "4", 1, 64, "connections", "", new_children, &server<&C::ldap, &Ldap::login_connections>},
   {"ldap.questions", Type::number, "1000", 1, 100000, "questions", "", new_children, &server<&C::ldap, &Ldap::questions>},

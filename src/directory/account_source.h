@@ -29,6 +29,9 @@ class AccountSource {
   struct FoundDomain {
     bool found = false;
     std::chrono::milliseconds good_for{0};
+    std::string base_dn = {};  // below which its accounts are
+    std::string entry = {};    // its own; empty: it has none
+    std::vector<std::string> conversion_tags = {};
   };
   virtual void find_domain(std::string name, Then<FoundDomain> then) = 0;
 
@@ -64,6 +67,9 @@ class AccountSource {
   virtual void script(std::string account, Then<std::optional<Script>> then) = 0;
   // Puts another one in its place, durably; an empty text: there is none any more. False: scripts may not be changed here.
   virtual void put_script(std::string account, Script script, Then<bool> then) = 0;
+
+  // The first value of an attribute of the domain's entry; nothing: there is none, or no entry.
+  virtual void domain_attribute(std::string name, std::string attribute, Then<std::optional<std::string>> then) = 0;
 
   // The first value that a URL of RFC 4516 without a host finds; nothing: there is none.
   virtual void url(std::string url, Then<std::optional<std::string>> then) = 0;

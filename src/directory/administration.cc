@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "directory/dump.h"
 #include "directory/password.h"
 #include "directory/protocol.h"
@@ -72,16 +73,45 @@ Administered domain_remove(Database& database, const object& request, const Limi
   });
 }
 
-Administered domain_filter(Database& database, const object& request, const Limits&) {
+// What the question says of the domain's attributes.
+Result<void> set_attributes(Domain& domain, const object& request) {
+  if (auto tags = texts_in(request, "conversion_tags")) domain.conversion_tags = std::move(*tags);
+  const auto* const attributes = request.if_contains("attributes");
+  if (attributes == nullptr) return {};
+  if (!attributes->is_object()) return Error{Kind::invalid, "\"attributes\" is not an object"};
+  for (const auto& member : attributes->get_object()) {
+    auto name = canonical_attribute(member.key());
+    if (!name) return name.error().in(base::printable(member.key(), kMaxAttributeNameBytes));
+    if (!member.value().is_string()) return Error{Kind::invalid, *name + ": the value is not text"};
+    const std::string value(member.value().get_string());
+    if (value.empty()) domain.attributes.erase(*name);
+    else domain.attributes.insert_or_assign(std::move(*name), value);
+  }
+  return {};
+}
+
+// Reads, changes and writes back one domain.
+Administered change_domain(Database& database, const object& request, const std::function<Result<void>(Domain&)>& change) {
   return with_canonical(request, canonical_domain, [&](const std::string& name) {
-    const auto filter = text_in(request, "filter");
-    if (!filter) return missing("filter");
     auto domain = database.domain(name);
     if (!domain) return failed(domain.error());
     if (!domain->has_value()) return failed({Kind::not_found, "there is no domain " + name});
-    (*domain)->filter = *filter;
+    if (auto good = change(**domain); !good) return failed(good.error());
     if (auto changed = database.change(**domain); !changed) return failed(changed.error());
     return done_with(**domain);
+  });
+}
+
+Administered domain_change(Database& database, const object& request, const Limits&) {
+  return change_domain(database, request, [&](Domain& domain) { return set_attributes(domain, request); });
+}
+
+Administered domain_filter(Database& database, const object& request, const Limits&) {
+  const auto filter = text_in(request, "filter");
+  if (!filter) return missing("filter");
+  return change_domain(database, request, [&](Domain& domain) -> Result<void> {
+    domain.filter = *filter;
+    return {};
   });
 }
 
@@ -601,7 +631,7 @@ std::optional<Administered> administer(Database& database, const object& request
     std::string_view ask;
     Administered (*answer)(Database&, const object&, const Limits&);
   } questions[] = {
-      {"domain-add", domain_add},         {"domain-remove", domain_remove},   {"domain-filter", domain_filter},
+      {"domain-add", domain_add},         {"domain-remove", domain_remove},   {"domain-filter", domain_filter},   {"domain-change", domain_change},
       {"dkim-add", dkim_add},             {"dkim-remove", dkim_remove},       {"dkim-list", dkim_list},
       {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
       {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},

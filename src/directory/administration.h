@@ -5,6 +5,7 @@
 //
 //   domain-add, domain-remove              "name"
 //   domain-filter                          "name", "filter"
+//   domain-change                          "name", and what changes: "conversion_tags", "attributes" (an object; an empty value takes one away)
 //   domain-list                            "after", "limit"
 //   dkim-add                               "name", "selector", "type", "public_key_hex", "private_key_hex", "created": a key that signs the domain's mail
 //   dkim-remove                            "name", "selector"

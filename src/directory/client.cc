@@ -16,7 +16,7 @@ namespace {
 using boost::json::object;
 
 // Fixed cost of an entry in the cache, about.
-constexpr std::size_t kEntryBytes = 256;
+constexpr std::size_t kEntryBytes = 256, kAttributeBytes = 128;
 
 std::size_t bytes_of(const std::vector<std::string>& texts) {
   std::size_t bytes = texts.size() * sizeof(std::string);
@@ -162,6 +162,8 @@ class Client::State : public std::enable_shared_from_this<Client::State> {
     if (found.domain) {
       bytes += sizeof(Domain) + found.domain->name.size() + found.domain->filter.size();
       for (const SigningKey& one : found.domain->signing_keys) bytes += sizeof(SigningKey) + one.selector.size() + one.public_key.size();
+      bytes += bytes_of(found.domain->conversion_tags);
+      for (const auto& [name, value] : found.domain->attributes) bytes += kAttributeBytes + name.size() + value.size();
     }
     if (found.account) {
       bytes += sizeof(Account) + found.account->name.size() + found.account->mailbox_directory.size() + found.account->filter.size() +
@@ -431,6 +433,21 @@ net::Awaitable<Result<std::optional<std::string>>> Client::ldap_url(std::string 
   object request;
   request["ask"] = "ldap-url";
   request["url"] = url;
+  const auto answer = co_await State::ask(state_, std::move(request));
+  if (!answer) co_return answer.error();
+  co_return text_in(*answer, "text");
+}
+
+net::Awaitable<Result<std::optional<std::string>>> Client::domain_attribute(std::string domain, std::string attribute) {
+  const auto known = co_await this->domain(std::move(domain));
+  if (!known) co_return known.error();
+  if (*known == nullptr) co_return std::nullopt;
+  if (const std::string* const value = attribute_of(**known, attribute)) co_return *value;
+  if (!has_entry(**known) || !canonical_attribute(attribute)) co_return std::nullopt;
+  object request;
+  request["ask"] = "ldap-attribute";
+  request["name"] = (*known)->name;
+  request["attribute"] = attribute;
   const auto answer = co_await State::ask(state_, std::move(request));
   if (!answer) co_return answer.error();
   co_return text_in(*answer, "text");

@@ -65,6 +65,9 @@ class Client final : public Lookups {
   // What an ldap: URL of a template finds (access-control.md 1.5.3); nothing if there is none, or this site has no LDAP. Not cached.
   net::Awaitable<Result<std::optional<std::string>>> ldap_url(std::string url);
 
+  // An attribute of a domain for a template (access-control.md 1.5.3); nothing if domain or attribute is missing. What an LDAP entry says is not cached.
+  net::Awaitable<Result<std::optional<std::string>>> domain_attribute(std::string domain, std::string attribute);
+
   // For tests and status: answers in the cache, questions sent so far.
   [[nodiscard]] std::size_t cached() const;
   [[nodiscard]] std::uint64_t asked() const;

@@ -10,6 +10,7 @@
 #include "net/asio.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,8 +39,10 @@ inline constexpr std::size_t kMaxTargetBytes = 512;
 inline constexpr std::size_t kMaxMembersBytes = 1000000;
 // Most addresses that the mail of one account is forwarded to.
 inline constexpr std::size_t kMaxForwarding = 100;
-// Most conversion tags of an account, and the longest.
+// Most conversion tags of an account or a domain, and the longest.
 inline constexpr std::size_t kMaxTags = 100, kMaxTagBytes = 64;
+// Most attributes of a domain, the longest name of one, and the longest value.
+inline constexpr std::size_t kMaxDomainAttributes = 100, kMaxAttributeNameBytes = 64, kMaxAttributeBytes = 1024;
 // Longest name of a script: 128 characters (RFC 5804 section 1.6).
 inline constexpr std::size_t kMaxScriptNameCharacters = 128, kMaxScriptNameBytes = 512;
 // What the script is called that posternctl account filter sets, and that an account of an earlier version has.
@@ -70,8 +73,18 @@ struct Domain {
   std::string filter;  // Sieve source for all accounts of the domain; empty: none
   base::WallTime created{};
   std::vector<SigningKey> signing_keys = {};  // as Lookups::domain() finds them, the oldest first; no part of the domain's record
+  std::vector<std::string> conversion_tags = {};  // put on all mail for its mailboxes, with those of the account
+  // For tables ($}domain,attribute{); names in lower case (canonical_attribute()). Of a domain in LDAP kBaseDn and, if it has an entry, kDomainDn.
+  std::map<std::string, std::string> attributes = {};
   friend bool operator==(const Domain&, const Domain&) = default;
 };
+inline constexpr std::string_view kBaseDn = "_base_dn_", kDomainDn = "_domain_dn_";
+
+// The attribute of that name (A-Z like a-z) that is known of the domain itself, its name among them (access-control.md 1.5.3: _domain_name_,
+// _canonical_name_). Null: the domain has none; one in LDAP may have it in its entry.
+const std::string* attribute_of(const Domain& domain, std::string_view name);
+// Whether further attributes of the domain may stand in an entry of an LDAP directory.
+bool has_entry(const Domain& domain);
 
 struct Account {
   std::string name;               // canonical address: "user@example.com"
@@ -139,6 +152,10 @@ Result<std::string> canonical_target(std::string_view address);
 // Kind::invalid for what can't be a script's name: empty, longer than 128 characters, not UTF-8, or with a control character, a line
 // or paragraph separator or '/' in it (RFC 5804 section 1.6).
 Result<void> check_script_name(std::string_view name);
+
+// The name of a domain's attribute as it is stored: lower case; a letter, then letters, digits and hyphens, at most kMaxAttributeNameBytes. Kind::invalid
+// says why it is none.
+Result<std::string> canonical_attribute(std::string_view name);
 
 // A selector of signing keys as it is stored: lower case, labels of letters, digits and inner hyphens, at most 63 bytes. Kind::invalid says why it
 // is none.

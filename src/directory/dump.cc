@@ -130,6 +130,8 @@ std::string dump_text(const Database::Entry& entry) {
       add_field(out, "filter", "");
       add_text(out, entry.domain->filter);
     }
+    for (const std::string& tag : entry.domain->conversion_tags) add_field(out, "tag", tag);
+    for (const auto& [name, value] : entry.domain->attributes) add_field(out, "attribute", name + " " + value);
     for (const SigningRecord& key : entry.signing_keys) {
       add_field(out, "signing-key", key.key.selector + " " + base::to_base64(key.private_key));
       add_time(out, "key-created", key.key.created);
@@ -300,10 +302,23 @@ void DumpReader::target(std::string_view key, std::string_view value, std::vecto
 void DumpReader::domain_field(std::string_view key, std::string_view value) {
   if (key == "created") return time(key, value, entry_.domain->created);
   if (key == "signing-key" || key == "key-created") return signing_key(key, value);
+  if (key == "tag") {
+    entry_.domain->conversion_tags.emplace_back(value);
+    return;
+  }
+  if (key == "attribute") return attribute(key, value);
   if (key != "filter") return wrong(key.substr(0, 64), "domains have no such field");
   if (!first(key)) return;
   text_ = &entry_.domain->filter;
   text_ended_ = false;
+}
+
+void DumpReader::attribute(std::string_view key, std::string_view value) {
+  const auto blank = value.find(' ');
+  auto name = canonical_attribute(value.substr(0, blank));
+  if (!name) return wrong(key, base::printable(value.substr(0, blank), kMaxAttributeNameBytes) + ": " + name.error().what);
+  const std::string text(blank == std::string_view::npos ? std::string_view() : value.substr(blank + 1));
+  if (!entry_.domain->attributes.emplace(*name, text).second) wrong(key, *name + " is given twice");
 }
 
 void DumpReader::signing_key(std::string_view key, std::string_view value) {

@@ -62,6 +62,7 @@ class DumpReader {
   void field(std::string_view key, std::string_view value);
   void account_field(std::string_view key, std::string_view value);
   void domain_field(std::string_view key, std::string_view value);
+  void attribute(std::string_view key, std::string_view value);
   void signing_key(std::string_view key, std::string_view value);
   void alias_field(std::string_view key, std::string_view value);
   void text_line(char mark, std::string_view text);

@@ -17,6 +17,11 @@ void FixedDirectory::add_domain(std::string_view name, std::string filter) {
   domains_[canonical] = std::make_shared<Domain>(Domain{canonical, std::move(filter), {}});
 }
 
+void FixedDirectory::set_domain(Domain domain) {
+  std::string name = domain.name;
+  domains_[std::move(name)] = std::make_shared<Domain>(std::move(domain));
+}
+
 void FixedDirectory::add_account(std::string_view name, std::string password, std::string filter) {
   Account account;
   account.name = canonical_account(name).value();

@@ -11,6 +11,8 @@ class FixedDirectory final : public Lookups {
  public:
   // Names are made canonical; a name that can't be is a test's mistake and ends the program.
   void add_domain(std::string_view name, std::string filter = {});
+  // Puts this domain in place of the one of its name.
+  void set_domain(Domain domain);
   // Its domain is added too. The mailbox directory is the usual one.
   void add_account(std::string_view name, std::string password = {}, std::string filter = {});
   void disable(std::string_view name);

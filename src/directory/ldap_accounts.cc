@@ -36,6 +36,17 @@ Result<std::optional<LdapEntry>> only_entry(Result<std::vector<LdapEntry>> found
   return std::optional(std::move(found->front()));
 }
 
+// The attribute's first value.
+Result<std::optional<std::string>> first_value(Result<std::optional<LdapEntry>> entry, const std::string& attribute) {
+  using Text = std::optional<std::string>;
+  if (!entry) return entry.error();
+  if (!*entry) return Text();
+  const auto values = (*entry)->values(attribute);
+  if (values.empty()) return Text();
+  if (!base::is_utf8(values.front())) return Error{Kind::corrupt, "the value is not text"};
+  return Text(values.front());
+}
+
 // What a look-up found; the entry's name is for logins and changes.
 struct Name {
   LdapName what;
@@ -149,20 +160,43 @@ class LdapAccounts final : public AccountSource {
   [[nodiscard]] std::chrono::microseconds slowest_check() const override { return slowest_bind_; }
 
   void find_domain(std::string name, Then<FoundDomain> then) override {
-    if (has(name) || !may_have_others()) return then(FoundDomain{has(name), settings_->cache_time});
-    if (const Known* known = remembered("d" + name)) return then(FoundDomain{known->domain, left_of(*known)});
-    ask<bool>(
-        [settings = settings_, name](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<bool> {
-          const auto found = connection.search({settings->base, settings->scope, filter_for(settings->domain_filter, name, *settings), {"1.1"}, 2}, deadline);
-          if (!found) return found.error();
-          return !found->empty();
+    // Without a filter nobody knows its entry.
+    if (!may_have_others()) return then(FoundDomain{has(name), settings_->cache_time, settings_->base});
+    if (const Known* known = remembered("d" + name)) {
+      FoundDomain found = known->domain;
+      found.good_for = left_of(*known);
+      return then(std::move(found));
+    }
+    std::vector<std::string> wanted;
+    for (const std::string* const attribute : {&settings_->domain_base_attribute, &settings_->domain_tag_attribute})
+      if (!attribute->empty()) wanted.push_back(*attribute);
+    if (wanted.empty()) wanted.emplace_back("1.1");
+    using Entries = std::vector<LdapEntry>;
+    ask<Entries>(
+        [settings = settings_, name, wanted = std::move(wanted)](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<Entries> {
+          return connection.search({settings->base, settings->scope, filter_for(settings->domain_filter, name, *settings), wanted, 2}, deadline);
         },
-        [this, name, then = std::move(then)](Result<bool> found) {
-          if (!found) return then(unusable(name, found.error()));
-          const auto time = *found ? settings_->cache_time : settings_->negative_cache_time;
-          remember({"d" + name, Clock::now() + time, *found, {}, 0});
-          then(FoundDomain{*found, time});
+        [this, name, then = std::move(then)](Result<Entries> entries) {
+          if (!entries) return then(unusable(name, entries.error()));
+          // A filter may find what shows that there is such a domain, and is none of its own.
+          FoundDomain found = entries->size() == 1 ? read_ldap_domain(entries->front(), *settings_) : FoundDomain{false, {}, settings_->base};
+          found.found = !entries->empty() || has(name);
+          found.good_for = found.found ? settings_->cache_time : settings_->negative_cache_time;
+          remember({"d" + name, Clock::now() + found.good_for, found, {}, 0});
+          then(std::move(found));
         });
+  }
+
+  void domain_attribute(std::string name, std::string attribute, Then<std::optional<std::string>> then) override {
+    using Text = std::optional<std::string>;
+    if (!may_have_others()) return then(Text());
+    if (const auto shown = check_shown(attribute, {}); !shown) return then(shown.error());
+    ask<Text>(
+        [settings = settings_, name, attribute](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<Text> {
+          const std::string filter = filter_for(settings->domain_filter, name, *settings);
+          return first_value(only_entry(connection.search({settings->base, settings->scope, filter, {attribute}, 2}, deadline), filter), attribute);
+        },
+        std::move(then));
   }
 
   void find(std::string name, Then<Found> then) override {
@@ -249,21 +283,12 @@ class LdapAccounts final : public AccountSource {
   void url(std::string url, Then<std::optional<std::string>> then) override {
     const auto question = parse_ldap_url(url);
     if (!question) return then(question.error());
-    // Whoever may put questions into mapping tables' templates, secrets are for logins only.
-    for (const std::string& secret : {settings_->password_attribute, settings_->scram_attribute, std::string(kUserPassword)})
-      if (!secret.empty() && (base::lower(question->attribute).starts_with(base::lower(secret)) ||
-                              base::lower(question->filter).find(base::lower(secret)) != std::string::npos))
-        return then(Error{Kind::denied, "the attribute " + secret + " is not shown"});
+    if (const auto shown = check_shown(question->attribute, question->filter); !shown) return then(shown.error());
     using Text = std::optional<std::string>;
     ask<Text>(
         [question = *question](LdapConnection& connection, LdapConnection::Deadline deadline) -> Result<Text> {
-          const auto entry = only_entry(connection.search({question.base, question.scope, question.filter, {question.attribute}, 2}, deadline), question.filter);
-          if (!entry) return entry.error();
-          if (!*entry) return Text();
-          const auto values = (*entry)->values(question.attribute);
-          if (values.empty()) return Text();
-          if (!base::is_utf8(values.front())) return Error{Kind::corrupt, "the value is not text"};
-          return Text(values.front());
+          return first_value(only_entry(connection.search({question.base, question.scope, question.filter, {question.attribute}, 2}, deadline), question.filter),
+                             question.attribute);
         },
         std::move(then));
   }
@@ -272,10 +297,18 @@ class LdapAccounts final : public AccountSource {
   struct Known {
     std::string key;
     Clock::time_point until;
-    bool domain = false;
+    FoundDomain domain;
     LdapName name;
     std::size_t bytes = 0;
   };
+
+  // Whoever may put questions into mapping tables' templates, secrets are for logins only.
+  [[nodiscard]] Result<void> check_shown(const std::string& attribute, const std::string& filter) const {
+    for (const std::string& secret : {settings_->password_attribute, settings_->scram_attribute, std::string(kUserPassword)})
+      if (!secret.empty() && (base::lower(attribute).starts_with(base::lower(secret)) || base::lower(filter).find(base::lower(secret)) != std::string::npos))
+        return Error{Kind::denied, "the attribute " + secret + " is not shown"};
+    return {};
+  }
 
   using KnownNames = std::unordered_map<std::string, std::list<Known>::iterator>;
 
@@ -323,7 +356,7 @@ class LdapAccounts final : public AccountSource {
       if (found->what.account && !found->what.account->put_off.empty())
         base::log_event(base::Severity::warning, "ldap-account", {{"account", name}, {"entry", found->dn}, {"reason", found->what.account->put_off}});
       const milliseconds time = something ? settings_->cache_time : settings_->negative_cache_time;
-      remember({"a" + name, Clock::now() + time, false, found->what, 0});
+      remember({"a" + name, Clock::now() + time, {}, found->what, 0});
       for (const auto& asker : askers) asker(found_in(found->what, time));
     });
   }
@@ -377,7 +410,8 @@ class LdapAccounts final : public AccountSource {
 
   // About what it takes: an account's filter, or the members of a group, may be a megabyte.
   static std::size_t size_of(const Known& known) {
-    std::size_t bytes = 1024 + 2 * known.key.size();
+    std::size_t bytes = 1024 + 2 * known.key.size() + known.domain.base_dn.size() + known.domain.entry.size();
+    for (const std::string& tag : known.domain.conversion_tags) bytes += sizeof(std::string) + tag.size();
     if (known.name.account) {
       bytes += 2 * known.name.account->record.account.filter.size();
       for (const std::string& address : known.name.account->record.account.forwarding) bytes += sizeof(std::string) + address.size();

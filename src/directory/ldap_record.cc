@@ -220,6 +220,19 @@ Result<LdapName> read_ldap_account(const LdapEntry& entry, const conf::Ldap& set
   return found;
 }
 
+AccountSource::FoundDomain read_ldap_domain(const LdapEntry& entry, const conf::Ldap& settings) {
+  AccountSource::FoundDomain found;
+  found.found = true;
+  found.entry = entry.dn;
+  const std::string base = first_of(entry, settings.domain_base_attribute);
+  found.base_dn = base.empty() || !base::is_utf8(base) ? settings.base : base;
+  for (const std::string& value : entry.values(settings.domain_tag_attribute)) {
+    const std::vector<std::string> tag{std::string(base::trim(value))};
+    if (found.conversion_tags.size() < kMaxTags && check_tags(tag)) found.conversion_tags.push_back(tag.front());
+  }
+  return found;
+}
+
 Result<Alias> read_ldap_group(const LdapEntry& entry, const conf::Ldap& settings, const std::string& name, Alias::Kind kind,
                               std::span<const std::string> others, const Limits& limits) {
   Alias alias;

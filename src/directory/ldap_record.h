@@ -6,6 +6,7 @@
 // Pure functions of what a server answered: nothing of it is trusted to be well-formed. Failure: Kind::corrupt says which attribute is wrong; its
 // mail then waits. Limits: those of a record (directory/record.h).
 #include "conf/configuration.h"
+#include "directory/account_source.h"
 #include "directory/record.h"
 
 #include <functional>
@@ -48,6 +49,9 @@ Result<LdapName> read_ldap_account(const LdapEntry& entry, const conf::Ldap& set
 // The alias or group of that name; `others` are the addresses of those that it names as entries.
 Result<Alias> read_ldap_group(const LdapEntry& entry, const conf::Ldap& settings, const std::string& name, Alias::Kind kind,
                               std::span<const std::string> others, const Limits& limits);
+
+// What the entry that ldap.domain_filter found says of its domain. Values that can be no conversion tag are left out.
+AccountSource::FoundDomain read_ldap_domain(const LdapEntry& entry, const conf::Ldap& settings);
 
 // The account's own address: the first of its mail addresses in order, since a directory does not keep their order. Empty: it has none.
 std::string own_address(const LdapEntry& entry, const conf::Ldap& settings);

@@ -250,6 +250,23 @@ Result<std::string> canonical_selector(std::string_view selector) {
   return base::lower(selector);
 }
 
+Result<std::string> canonical_attribute(std::string_view name) {
+  if (name.empty() || name.size() > kMaxAttributeNameBytes)
+    return Error{Kind::invalid, "the name of an attribute has 1 to " + std::to_string(kMaxAttributeNameBytes) + " bytes"};
+  const bool plain = std::all_of(name.begin(), name.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-'; });
+  if (!plain || !base::is_alpha(name.front())) return Error{Kind::invalid, "the name of an attribute is a letter, then letters, digits and hyphens"};
+  return base::lower(name);
+}
+
+const std::string* attribute_of(const Domain& domain, std::string_view name) {
+  const std::string wanted = base::lower(name);
+  if (wanted == "_domain_name_" || wanted == "_canonical_name_") return &domain.name;
+  const auto found = domain.attributes.find(wanted);
+  return found == domain.attributes.end() ? nullptr : &found->second;
+}
+
+bool has_entry(const Domain& domain) { return domain.attributes.contains(std::string(kDomainDn)); }
+
 std::string mailbox_directory_for(std::string_view canonical) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   const auto at = canonical.rfind('@');

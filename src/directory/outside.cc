@@ -28,6 +28,16 @@ object outcome_answer(ScriptOutcome outcome) {
   return answer;
 }
 
+// Sends what a question for one text comes to.
+std::function<void(const Result<std::optional<std::string>>&)> send_text(const Outside::Peer& peer, std::uint64_t id) {
+  return [peer, id](const Result<std::optional<std::string>>& text) {
+    if (!text) return send(peer, id, error_answer(text.error()));
+    object answer = found_answer(text->has_value());
+    if (text->has_value()) answer["text"] = **text;
+    send(peer, id, std::move(answer));
+  };
+}
+
 void set_time(object& answer, std::chrono::milliseconds good_for) { answer["good_for_ms"] = std::max<std::int64_t>(0, good_for.count()); }
 
 }  // namespace
@@ -49,18 +59,20 @@ bool Outside::look_up(const Peer& peer, std::uint64_t id, std::string_view ask, 
       send(peer, id, error_answer({Kind::permanent, "ldap.servers of postern.conf names no server"}));
       return true;
     }
-    source_->url(*url, [peer, id](const Result<std::optional<std::string>>& text) {
-      if (!text) return send(peer, id, error_answer(text.error()));
-      object answer = found_answer(text->has_value());
-      if (text->has_value()) answer["text"] = **text;
-      send(peer, id, std::move(answer));
-    });
+    source_->url(*url, send_text(peer, id));
     return true;
   }
   const auto name = source_ == nullptr ? std::nullopt : text_in(request, "name");
   if (!name) return false;
-  const auto canonical = ask == "domain" ? canonical_domain(*name) : canonical_alias(*name);
+  const bool of_domain = ask == "domain" || ask == "ldap-attribute";
+  const auto canonical = of_domain ? canonical_domain(*name) : canonical_alias(*name);
   if (!canonical || !has(*canonical)) return false;
+  if (ask == "ldap-attribute") {
+    const auto attribute = text_in(request, "attribute");
+    if (!attribute || !canonical_attribute(*attribute)) return false;
+    source_->domain_attribute(*canonical, *attribute, send_text(peer, id));
+    return true;
+  }
   if (ask == "domain") {
     // Its filter may stand in the database.
     if (const auto here = database_.domain(*canonical); !here || here->has_value()) return false;
@@ -90,7 +102,13 @@ void Outside::domain(const Peer& peer, std::uint64_t id, const std::string& name
   source_->find_domain(name, [peer, id, name](const Result<AccountSource::FoundDomain>& found) {
     if (!found) return send(peer, id, error_answer(found.error()));
     object answer = found_answer(found->found);
-    if (found->found) answer["domain"] = to_json(Domain{name, {}, {}}, true);
+    if (found->found) {
+      Domain domain{name, {}, {}};
+      domain.conversion_tags = found->conversion_tags;
+      domain.attributes.emplace(kBaseDn, found->base_dn);
+      if (!found->entry.empty()) domain.attributes.emplace(kDomainDn, found->entry);
+      answer["domain"] = to_json(domain, true);
+    }
     set_time(answer, found->good_for);
     send(peer, id, std::move(answer));
   });

@@ -33,7 +33,7 @@ class Outside {
   // does not have it.
   bool has(std::string_view name);
 
-  // "domain", "account", "account-script" and, for everybody, "ldap-url". False: it is not for this.
+  // "domain", "account", "account-script" "ldap-attribute" and, for everybody, "ldap-url". False: it is not for this.
   bool look_up(const Peer& peer, std::uint64_t id, std::string_view ask, const boost::json::object& request);
   // What somebody who logged in asks about the own scripts: there is one, kMainScript, or none.
   void own_script(const Peer& peer, std::uint64_t id, const std::string& account, const boost::json::object& request, const Limits& limits,

@@ -34,6 +34,12 @@ object to_json(const Domain& domain, bool with_filter) {
   out["created"] = base::to_microseconds(domain.created);
   out["filter_bytes"] = domain.filter.size();
   if (with_filter) out["filter"] = domain.filter;
+  if (!domain.conversion_tags.empty()) out["conversion_tags"] = to_json(domain.conversion_tags);
+  if (!domain.attributes.empty()) {
+    object attributes;
+    for (const auto& [name, value] : domain.attributes) attributes[name] = value;
+    out["attributes"] = std::move(attributes);
+  }
   array keys;
   for (const SigningKey& key : domain.signing_keys) keys.push_back(to_json(key));
   if (!keys.empty()) out["signing_keys"] = std::move(keys);
@@ -124,6 +130,12 @@ Result<Domain> domain_from(const object& from) {
       auto key = entry.is_object() ? signing_key_from(entry.get_object()) : Result<SigningKey>(Error{Kind::invalid, "not a signing key"});
       if (!key) return key.error();
       domain.signing_keys.push_back(std::move(*key));
+    }
+  domain.conversion_tags = texts_in(from, "conversion_tags").value_or(std::vector<std::string>());
+  if (const auto* attributes = from.if_contains("attributes"); attributes != nullptr && attributes->is_object())
+    for (const auto& attribute : attributes->get_object()) {
+      if (!attribute.value().is_string()) return Error{Kind::invalid, "not an attribute of a domain"};
+      domain.attributes.emplace(attribute.key(), attribute.value().get_string());
     }
   return domain;
 }

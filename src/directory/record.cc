@@ -11,7 +11,7 @@ namespace postern::directory {
 namespace {
 
 constexpr char kDomain = 'D', kAccount = 'A', kAlias = 'L', kScript = 'S', kSigningKey = 'K';
-constexpr char kVersion = 1, kTaggedAccount = 2;
+constexpr char kVersion = 1, kTaggedAccount = 2, kDomainWithAttributes = 2;
 constexpr unsigned char kEnabled = 1, kHeld = 2, kKeepsCopy = 4;
 
 // The fields of an account, in the order in which they stand. A tag is never used for something else.
@@ -146,7 +146,14 @@ Result<void> check_targets(const std::vector<std::string>& targets) {
 }  // namespace
 
 std::string encode(const Domain& domain) {
-  return Writer(kDomain).number(static_cast<std::uint64_t>(base::to_microseconds(domain.created))).text(domain.name).text(domain.filter).bytes();
+  // One without them is written as always.
+  const bool plain = domain.conversion_tags.empty() && domain.attributes.empty();
+  Writer out(kDomain, plain ? kVersion : kDomainWithAttributes);
+  out.number(static_cast<std::uint64_t>(base::to_microseconds(domain.created))).text(domain.name).text(domain.filter);
+  if (plain) return out.bytes();
+  out.counted(domain.conversion_tags);
+  for (const auto& [name, value] : domain.attributes) out.text(name).text(value);
+  return out.bytes();
 }
 
 std::string encode(const AccountRecord& record) {
@@ -206,12 +213,22 @@ std::string encode(const SigningRecord& record) {
 
 Result<Domain> decode_domain(std::string_view bytes) {
   if (bytes.size() < 2 || bytes[0] != kDomain) return corrupt("not the record of a domain");
-  if (bytes[1] != kVersion) return corrupt("record of a domain in an unknown version");
+  if (bytes[1] != kVersion && bytes[1] != kDomainWithAttributes) return corrupt("record of a domain in an unknown version");
   Reader in(bytes.substr(2));
   Domain domain;
   domain.created = base::from_microseconds(static_cast<std::int64_t>(in.number()));
   domain.name = in.text(kMaxNameBytes);
   domain.filter = in.text(kMaxFilterBytes);
+  if (bytes[1] == kDomainWithAttributes) {
+    domain.conversion_tags = in.counted(kMaxTagBytes);
+    const std::vector<std::string> texts = in.texts(kMaxAttributeBytes);
+    bool ordered = texts.size() % 2 == 0 && !(texts.empty() && domain.conversion_tags.empty());
+    for (std::size_t i = 0; ordered && i < texts.size(); i += 2) {
+      ordered = i == 0 || texts[i - 2] < texts[i];
+      domain.attributes.emplace(texts[i], texts[i + 1]);
+    }
+    if (!ordered) return corrupt("record of a domain is damaged");
+  }
   if (!in.complete()) return corrupt("record of a domain is damaged");
   if (auto good = check(domain); !good) return Error{Kind::corrupt, "record of a domain: " + good.error().what};
   return domain;
@@ -361,12 +378,28 @@ Result<void> check(const SigningRecord& record) {
   return {};
 }
 
+Result<void> check_tags(const std::vector<std::string>& tags) {
+  if (tags.size() > kMaxTags) return invalid("there are more than 100 conversion tags");
+  for (const std::string& tag : tags)
+    if (tag.empty() || tag.size() > kMaxTagBytes || !std::all_of(tag.begin(), tag.end(), [](char c) { return c > ' ' && c < 0x7f && c != ',' && c != '"'; }))
+      return invalid("a conversion tag is not 1 to 64 printable ASCII characters without blank, comma and quote");
+  return {};
+}
+
 Result<void> check(const Domain& domain) {
   const auto canonical = canonical_domain(domain.name);
   if (!canonical || *canonical != domain.name) return invalid("the domain's name is not in canonical form");
   if (domain.filter.size() > kMaxFilterBytes) return invalid("the filter is longer than 1,000,000 bytes");
   if (!is_text(domain.filter)) return invalid("the filter is not UTF-8 text");
-  return {};
+  if (domain.attributes.size() > kMaxDomainAttributes) return invalid("there are more than 100 attributes");
+  for (const auto& [name, value] : domain.attributes) {
+    const auto attribute = canonical_attribute(name);
+    if (!attribute) return attribute.error().in(base::printable(name, kMaxAttributeNameBytes));
+    if (*attribute != name) return invalid("an attribute's name is not in canonical form");
+    if (value.empty() || value.size() > kMaxAttributeBytes || !is_text(value) || std::any_of(value.begin(), value.end(), base::is_control))
+      return Error{Kind::invalid, "attribute " + name + ": the value is not one line of 1 to " + std::to_string(kMaxAttributeBytes) + " bytes of UTF-8 text"};
+  }
+  return check_tags(domain.conversion_tags);
 }
 
 Result<void> check(const AccountRecord& record) {
@@ -394,10 +427,7 @@ Result<void> check(const AccountRecord& record) {
   if (account.forwarding.size() > kMaxForwarding) return invalid("mail is forwarded to more than 100 addresses");
   if (auto good = check_targets(account.forwarding); !good) return good;
   if (account.keeps_copy && account.forwarding.empty()) return invalid("a copy is kept, but nothing forwarded");
-  if (account.conversion_tags.size() > kMaxTags) return invalid("there are more than 100 conversion tags");
-  for (const std::string& tag : account.conversion_tags)
-    if (tag.empty() || tag.size() > kMaxTagBytes || !std::all_of(tag.begin(), tag.end(), [](char c) { return c > ' ' && c < 0x7f && c != ',' && c != '"'; }))
-      return invalid("a conversion tag is not 1 to 64 printable ASCII characters without blank, comma and quote");
+  if (auto good = check_tags(account.conversion_tags); !good) return good;
   for (const std::string& service : account.services)
     if (std::find(std::begin(kServices), std::end(kServices), service) == std::end(kServices))
       return invalid("services are pop3, imap, smtp, sieve and web");

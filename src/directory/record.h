@@ -63,6 +63,8 @@ Result<SigningRecord> decode_signing_key(std::string_view bytes);
 
 // What may be stored: canonical names, limits kept, text that is UTF-8 without NUL, a hash without blanks and control bytes.
 Result<void> check(const Domain& domain);
+// Conversion tags, of an account or a domain.
+Result<void> check_tags(const std::vector<std::string>& tags);
 Result<void> check(const AccountRecord& record);
 Result<void> check(const Alias& alias);
 Result<void> check(const ScriptRecord& script);

@@ -224,7 +224,7 @@ class TransactionAccess {
   struct Final {
     std::string address, channel, account, detail;
     std::string led_here;  // the address that was looked up
-    std::vector<std::string> conversion_tags;  // of the account
+    std::vector<std::string> conversion_tags;  // of the account and of its domain
     std::string list_owner;  // of the last group on the way here that has an owner
     bool full = false;       // its mailbox has no room
   };
@@ -270,7 +270,9 @@ class TransactionAccess {
   // "postmaster" or "abuse", whatever its sub-address; empty for all others.
   static std::string role_of(std::string_view local_part, std::string_view delimiters);
   // The mailbox that postmaster gets when somebody makes his account.
-  void add_unclaimed(const std::string& host, unsigned round, Expansion& expansion) const;
+  net::Awaitable<void> add_unclaimed(std::string host, unsigned round, Expansion& expansion, Decision& decision);
+  // The conversion tags of the mailbox's domain, to those of its owner. False: nobody knows them now, and `expansion.failed` says so.
+  net::Awaitable<bool> add_domain_tags(Final& final, Expansion& expansion, Decision& decision);
   void explain(unsigned round, const std::string& address, const char* found, const std::vector<std::string>& targets = {}) const;
   [[nodiscard]] std::string field(std::string_view text) const;
   [[nodiscard]] std::string connection_fields() const;

@@ -24,13 +24,25 @@ std::string TransactionAccess::role_of(std::string_view local_part, std::string_
   return user == "postmaster" || user == "abuse" ? user : std::string();
 }
 
-void TransactionAccess::add_unclaimed(const std::string& host, unsigned round, Expansion& expansion) const {
+net::Awaitable<bool> TransactionAccess::add_domain_tags(Final& final, Expansion& expansion, Decision& decision) {
+  const auto domain = co_await access_.directory().domain(final.address.substr(final.address.rfind('@') + 1));
+  if (!domain) {
+    decision.notes.push_back({base::Severity::warning, "directory-failed", {{"reason", domain.error().what}}});
+    expansion.failed = temporary();
+    co_return false;
+  }
+  if (*domain != nullptr) final.conversion_tags.insert(final.conversion_tags.end(), (*domain)->conversion_tags.begin(), (*domain)->conversion_tags.end());
+  co_return true;
+}
+
+net::Awaitable<void> TransactionAccess::add_unclaimed(std::string host, unsigned round, Expansion& expansion, Decision& decision) {
   Final final;
   final.address = "postmaster@" + host;
   final.channel = "ims-ms";
   final.account = final.address;
   explain(round, final.address, "postmaster");
-  add_final(std::move(final), expansion);
+  const bool tagged = co_await add_domain_tags(final, expansion, decision);
+  if (tagged) add_final(std::move(final), expansion);
 }
 
 // A person who is a member in several ways gets the message once.
@@ -114,6 +126,8 @@ net::Awaitable<void> TransactionAccess::reach_account(std::shared_ptr<const dire
   Final final;
   final.address = account->name;
   final.conversion_tags = account->conversion_tags;
+  const bool tagged = co_await add_domain_tags(final, expansion, decision);
+  if (!tagged) co_return;
   if (account->held) {
     // Released, the address is looked up again: forwarding is followed then.
     final.channel = "hold";
@@ -204,7 +218,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     co_return;
   }
   if (role == "postmaster") {
-    add_unclaimed(host, round, expansion);
+    co_await add_unclaimed(host, round, expansion, decision);
     co_return;
   }
   explain(round, address, "nobody");

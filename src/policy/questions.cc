@@ -91,10 +91,6 @@ net::Awaitable<std::optional<std::string>> Questions::answer(Question question, 
   co_return std::nullopt;
 }
 
-bool is_name_of_domain(std::string_view attribute) {
-  return base::equal_ignoring_case(attribute, "_domain_name_") || base::equal_ignoring_case(attribute, "_canonical_name_");
-}
-
 net::Awaitable<mapping::Mapped> ask_table(const mapping::Tables& tables, std::string table, std::string probe, mapping::Flags flags,
                                           Questions& questions, const QuestionFacts& facts, bool trace) {
   mapping::Evaluation evaluation(tables, table, std::move(probe), flags, trace);

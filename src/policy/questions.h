@@ -76,10 +76,6 @@ class Questions {
   std::set<std::string> logged_;
 };
 
-// Whether an attribute of a domain, $}domain,attribute{, is its name. Ours have no others: _base_dn_, _domain_dn_ and what an LDAP entry has
-// besides are not kept (mappings(5)).
-bool is_name_of_domain(std::string_view attribute);
-
 // One probe against one table, its questions answered. `tables`, `questions` and `facts` must outlive the call. A table that does not
 // exist: matched == false. `trace`: what each entry did.
 net::Awaitable<mapping::Mapped> ask_table(const mapping::Tables& tables, std::string table, std::string probe, mapping::Flags flags,

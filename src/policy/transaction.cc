@@ -384,7 +384,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   if (local_role && leads_nowhere) {
     expansion.failed.reset();
     expansion.finals.clear();
-    add_unclaimed(host, 0, expansion);
+    co_await add_unclaimed(host, 0, expansion, decision);
   }
   if (expansion.failed) {
     refuse(*expansion.failed);

@@ -112,14 +112,10 @@ net::Awaitable<Outside::Text> Outside::url(std::string url) {
 }
 
 net::Awaitable<Outside::Text> Outside::attribute(std::string domain, std::string attribute) {
-  if (!policy::is_name_of_domain(attribute)) co_return std::nullopt;
-  const auto known = co_await directory_.domain(std::move(domain));
-  if (!known) {
-    complaints_.say("attribute-failed", attribute, known.error().what);
-    co_return std::nullopt;
-  }
-  if (!*known) co_return std::nullopt;
-  co_return (*known)->name;
+  auto value = co_await directory_.domain_attribute(std::move(domain), attribute);
+  if (value) co_return std::move(*value);
+  complaints_.say("attribute-failed", attribute, value.error().what);
+  co_return std::nullopt;
 }
 
 }  // namespace postern::roles

@@ -329,6 +329,8 @@ std::string used_text(const std::optional<store::Usage>& usage, std::uint64_t by
   return text;
 }
 
+void print_line(const char* what, const std::string& text) { std::printf("%-16s %s\n", what, text.c_str()); }
+
 int show_account(const Context& context, const std::string& name) {
   DirectoryAccess directory(context);
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
@@ -345,26 +347,65 @@ int show_account(const Context& context, const std::string& name) {
     print_answer(object{{"account", std::move(shown)}});
     return kDone;
   }
-  const auto line = [](const char* what, const std::string& text) { std::printf("%-16s %s\n", what, text.c_str()); };
   const auto yes = [&](std::string_view member) { return directory::truth_in(*account, member).value_or(false); };
   const auto quota = directory::number_in(*account, "quota_bytes").value_or(0), most_messages = directory::number_in(*account, "quota_messages").value_or(0);
   const bool full = base::from_microseconds(static_cast<std::int64_t>(directory::number_in(*account, "full_until").value_or(0))) > base::wall_now();
   const std::string services = joined(*account, "services");
-  line("account", directory::text_in(*account, "name").value_or(""));
-  line("description", text_or_dash(*account, "description"));
-  line("logins", !yes("enabled") ? "disabled" : services == "-" ? "all services" : services);
-  line("mail", yes("held") ? "waits on channel hold" : "is delivered");
-  line("mailbox", mailbox_path(context, *answer));
-  line("quota", quota == 0 && most_messages == 0 ? "none"
+  print_line("account", directory::text_in(*account, "name").value_or(""));
+  print_line("description", text_or_dash(*account, "description"));
+  print_line("logins", !yes("enabled") ? "disabled" : services == "-" ? "all services" : services);
+  print_line("mail", yes("held") ? "waits on channel hold" : "is delivered");
+  print_line("mailbox", mailbox_path(context, *answer));
+  print_line("quota", quota == 0 && most_messages == 0 ? "none"
                 : (quota == 0 ? "" : bytes_text(quota)) + (quota != 0 && most_messages != 0 ? ", " : "") + (most_messages == 0 ? "" : std::to_string(most_messages) + " messages"));
-  line("used", used_text(usage_of(context, *answer), quota, most_messages) + (full ? "; full, mail is refused for now" : ""));
-  line("forwarded to", joined(*account, "forwarding"));
-  if (joined(*account, "forwarding") != "-") line("mailbox gets", yes("keeps_copy") ? "a copy" : "nothing");
-  line("conversion tags", joined(*account, "conversion_tags"));
-  line("mail host", text_or_dash(*account, "mail_host"));
-  line("filter", text_or_dash(*account, "active_script"));
-  line("created", created(*account));
+  print_line("used", used_text(usage_of(context, *answer), quota, most_messages) + (full ? "; full, mail is refused for now" : ""));
+  print_line("forwarded to", joined(*account, "forwarding"));
+  if (joined(*account, "forwarding") != "-") print_line("mailbox gets", yes("keeps_copy") ? "a copy" : "nothing");
+  print_line("conversion tags", joined(*account, "conversion_tags"));
+  print_line("mail host", text_or_dash(*account, "mail_host"));
+  print_line("filter", text_or_dash(*account, "active_script"));
+  print_line("created", created(*account));
   return kDone;
+}
+
+int show_domain(const Context& context, const std::string& name) {
+  DirectoryAccess directory(context);
+  const auto answer = directory.ask({{"ask", "domain"}, {"name", name}});
+  if (!answer) return could_not(context, answer.error().what);
+  const object* const domain = record_in(*answer, "domain");
+  if (domain == nullptr) return could_not(context, "there is no domain " + name);
+  if (context.json) {
+    object shown = *domain;
+    shown.erase("filter");
+    print_answer(object{{"domain", std::move(shown)}});
+    return kDone;
+  }
+  print_line("domain", directory::text_in(*domain, "name").value_or(""));
+  print_line("filter", filter_size(*domain));
+  print_line("conversion tags", joined(*domain, "conversion_tags"));
+  const auto* const keys = domain->if_contains("signing_keys");
+  print_line("signing keys", keys != nullptr && keys->is_array() ? std::to_string(keys->get_array().size()) : "none");
+  if (const auto at = directory::number_in(*domain, "created"); at && *at != 0) print_line("created", created(*domain));
+  if (const auto* const attributes = domain->if_contains("attributes"); attributes != nullptr && attributes->is_object())
+    for (const auto& attribute : attributes->get_object())
+      if (attribute.value().is_string())
+        print_line("attribute", std::string(attribute.key()) + " " + std::string(attribute.value().get_string()));
+  return kDone;
+}
+
+int set_attribute(const Context& context, const std::string& name, const std::string& attribute, const std::string& value) {
+  const bool none = value == "--none";
+  if (value.empty()) return could_not(context, "the value is empty; --none takes the attribute away");
+  return change(context, {{"ask", "domain-change"}, {"name", name}, {"attributes", object{{attribute, none ? std::string() : value}}}}, [&](const object& answer) {
+    return (none ? "removed attribute " : "set attribute ") + attribute + " of domain " + value_in(answer, "domain", "name");
+  });
+}
+
+int set_tags(const Context& context, const std::string& name, Arguments tags) {
+  if (tags == Arguments{"--none"}) tags.clear();
+  return change(context, {{"ask", "domain-change"}, {"name", name}, {"conversion_tags", directory::to_json(tags)}}, [&](const object& answer) {
+    return (tags.empty() ? "removed the conversion tags of domain " : "set the conversion tags of domain ") + value_in(answer, "domain", "name");
+  });
 }
 
 }  // namespace
@@ -373,9 +414,14 @@ const char* const kDomainDetails =
     "  posternctl domain add NAME\n"
     "  posternctl domain list\n"
     "  posternctl domain remove NAME\n"
+    "  posternctl domain show NAME\n"
+    "  posternctl domain set NAME ATTRIBUTE VALUE | --none\n"
+    "  posternctl domain tag NAME TAG ... | --none\n"
     "  posternctl domain filter NAME FILE | - | --none | --show\n"
     "  posternctl domain autoconfig NAME thunderbird | dns [--host HOST]\n"
     "  posternctl domain autoconfig NAME apple ADDRESS [--host HOST]\n"
+    "set gives the domain an attribute for tables ($}NAME,ATTRIBUTE{), or takes it away; tag sets the\n"
+    "conversion tags of all mail for its mailboxes.\n"
     "autoconfig prints what mail programs look for to set up an account: Thunderbird's file for\n"
     "https://autoconfig.NAME/mail/config-v1.1.xml, a profile for Apple's devices, or SRV records.\n";
 
@@ -452,6 +498,9 @@ int run_domain(const Context& context, const std::vector<std::string>& arguments
   if (verb == "list" && arguments.size() == 1) return list_domains(context);
   if (verb == "autoconfig") return print_client_settings(context, arguments);
   if (verb == "filter" && arguments.size() == 3) return run_filter(context, "domain", arguments[1], arguments[2]);
+  if (verb == "show" && arguments.size() == 2) return show_domain(context, arguments[1]);
+  if (verb == "set" && arguments.size() == 4) return set_attribute(context, arguments[1], arguments[2], arguments[3]);
+  if (verb == "tag" && arguments.size() >= 3) return set_tags(context, arguments[1], {arguments.begin() + 2, arguments.end()});
   return wrong_usage(context, kDomainDetails);
 }
 

@@ -157,6 +157,13 @@ Result<std::optional<std::string>> DirectoryLookups::ldap_url(const std::string&
   return directory::text_in(*answer, "text");
 }
 
+Result<std::optional<std::string>> DirectoryLookups::entry_attribute(const directory::Domain& domain, const std::string& attribute) {
+  if (!directory::has_entry(domain) || !directory::canonical_attribute(attribute)) return std::optional<std::string>();
+  auto answer = access_.ask({{"ask", "ldap-attribute"}, {"name", domain.name}, {"attribute", attribute}});
+  if (!answer) return answer.error();
+  return directory::text_in(*answer, "text");
+}
+
 net::Awaitable<Result<directory::LoginAnswer>> DirectoryLookups::verify(std::string, std::string, std::string, net::Address) { co_return no_login(); }
 
 namespace {

@@ -62,6 +62,9 @@ class DirectoryLookups final : public directory::Lookups {
   // The text behind an ldap: URL, which only a server that runs can ask for; nothing if there is none.
   Result<std::optional<std::string>> ldap_url(const std::string& url);
 
+  // The same of an attribute in the entry of a domain.
+  Result<std::optional<std::string>> entry_attribute(const directory::Domain& domain, const std::string& attribute);
+
   // Why an answer is missing; nothing if none is.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 

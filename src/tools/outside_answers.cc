@@ -78,10 +78,12 @@ net::Awaitable<Text> OutsideAnswers::url(std::string url) {
 }
 
 net::Awaitable<Text> OutsideAnswers::attribute(std::string domain, std::string attribute) {
-  if (!policy::is_name_of_domain(attribute)) co_return std::nullopt;
   const auto known = co_await directory_.domain(std::move(domain));
   if (!known || *known == nullptr) co_return std::nullopt;
-  co_return (*known)->name;
+  if (const std::string* const value = directory::attribute_of(**known, attribute)) co_return *value;
+  auto text = directory_.entry_attribute(**known, attribute);
+  if (!text) co_return std::nullopt;
+  co_return std::move(*text);
 }
 
 }  // namespace postern::tools

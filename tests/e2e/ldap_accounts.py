@@ -15,6 +15,7 @@ for name in ("slapd", "slapadd"):
 
 def entries_text():
     text = base_entries()
+    text += entry("o=company,dc=example", ["organization", "domainRelatedObject"], o="company", associatedDomain=DOMAIN, description="The company", businessCategory=["scan", "no tag"])
     text += user("anna", mailAlternateAddress=[address("anna.other"), "@catchall.example"], mailQuota="10M", cn="Anna Example")
     text += user("bert", mailDeliveryOption="forward", mailForwardingAddress=address("anna"))
     text += user("carl", mailDeliveryOption=["forward", "mailbox"], mailForwardingAddress=address("anna"))
@@ -50,6 +51,7 @@ slapd = Slapd(entries_text())
 site = Site(domains=["example.com"], accounts={"anna@example.com": "anna's secret"}, mappings=MAPPINGS + """
 FROM_ACCESS
 
+  *|SMTP*|MAIL|*|attribute-*@ldap.example|   $C$N$}ldap.example,$3{$E
   *|SMTP*|MAIL|*|*@ldap.example|   $C$N$=$]ldap:///dc=example?cn?sub?(uid=$3)[$E
 """)
 site.write_configuration({
@@ -57,6 +59,7 @@ site.write_configuration({
     "smtp": {"failure_delay": 0}, "pop3": {"failure_delay": 0}, "gate": {"failed_logins": 0},
     "sasl": {"disabled_mechanisms": ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"]},
     "ldap": slapd.settings(servers=["ldap://127.0.0.1:%d" % free_port(), "ldap://127.0.0.1:%d" % slapd.port], domains=[DOMAIN, "catchall.example"],
+                           domain_filter="(associatedDomain=%d)", domain_tag_attribute="businessCategory",
                            password_time_attribute="shadowLastChange", cache_time=1, negative_cache_time=1, connections=2, login_connections=2)})
 
 
@@ -119,6 +122,22 @@ def tables_find_text_in_the_directory():
         equal(sender(local_part)[0], 250, local_part)
     probe = "TCP|127.0.0.1|25|192.0.2.1|4000|SMTP/x|MAIL|tcp_local|anna@ldap.example|"
     equal(site.ctl_json("probe", "--ask", "--table", "FROM_ACCESS", probe)["output"], "Anna Example")
+
+
+@case
+def tables_find_attributes_of_domains():
+    def value(name):
+        with Smtp(site.smtp) as session:
+            session.hello()
+            return session.command("MAIL FROM:<attribute-%s@ldap.example>" % name)[1][0].split(": ")[0]
+    equal(value("description"), "5.7.1 The company")
+    equal(value("_domain_dn_"), "5.7.1 o=company,dc=example")
+    equal(value("_base_dn_"), "5.7.1 dc=example")
+    for name in ("title", "userPassword"):
+        contains(value(name), "2.1.0", name)
+    shown = site.ctl_json("domain", "show", DOMAIN)["domain"]
+    equal(shown["conversion_tags"], ["scan"])
+    equal(shown["attributes"], {"_base_dn_": "dc=example", "_domain_dn_": "o=company,dc=example"})
 
 
 @case

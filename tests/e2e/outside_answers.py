@@ -32,6 +32,7 @@ FROM_ACCESS
   *|SMTP*|MAIL|*|ldap@*|*       $C$N$]ldap:///dc=example?cn?base?(cn=x)[$E
   *|SMTP*|MAIL|*|domain@*|*     $C$N$}EXAMPLE.com,_canonical_name_{$E
   *|SMTP*|MAIL|*|nodomain@*|*   $C$N$}example.net,_domain_name_{$E
+  *|SMTP*|MAIL|*|attribute@*|*  $C$N$}example.com,DEPARTMENT{$E
   *|SMTP*|MAIL|*|basedn@*|*     $C$N$}example.com,_base_dn_{$E
   *|SMTP*|MAIL|*|daemon-*@*|*   $C$N$[socket:%(socket)s,$3$ of$ $2]$E
   *|SMTP*|MAIL|*|often@*|*      $C$[postern:throttle_p,by-sender,often]$NToo$ much$E
@@ -204,6 +205,7 @@ def tools_ask_what_changes_nothing():
     contains(answer("FROM_ACCESS", sent % "missing", "--ask")[1], "nothing found outside")
     # What the directory knows.
     equal(answer("FROM_ACCESS", sent % "domain", "--ask")[0], "example.com")
+    equal(answer("FROM_ACCESS", sent % "attribute", "--ask")[0], "Sales & more")
     for nothing in ("nodomain", "basedn", "ldap"):
         contains(answer("FROM_ACCESS", sent % nothing, "--ask")[1], "nothing found outside")
     # The whole decision.
@@ -214,10 +216,31 @@ def tools_ask_what_changes_nothing():
 
 
 @cases_of([(name, name, wanted) for name, wanted in [("data", "hello you: data@"), ("file", "first line: file@"), ("nofile", "250"), ("ldap", "250"),
-                                                     ("domain", "example.com: domain@"), ("nodomain", "250"), ("basedn", "250")]])
+                                                     ("domain", "example.com: domain@"), ("attribute", "Sales & more: attribute@"), ("nodomain", "250"), ("basedn", "250")]])
 def urls_and_domains(local_part, wanted):
     contains(sender(local_part), wanted)
 
 
+@case
+def attributes_are_set_shown_and_taken_away():
+    shown = site.ctl_json("domain", "show", "example.com")["domain"]
+    equal((shown["attributes"], shown["conversion_tags"]), ({"department": "Sales & more"}, ["scan", "pdf"]))
+    contains(site.ctl("domain", "show", "example.com").stdout, "attribute        department Sales & more")
+    dumped = site.ctl("directory", "dump").stdout
+    contains(dumped, "  attribute department Sales & more\n")
+    contains(dumped, "  tag scan\n  tag pdf\n")
+    contains(site.ctl("domain", "set", "example.com", "_base_dn_", "x", expect=1).stderr, "a letter, then letters, digits and hyphens")
+    contains(site.ctl("domain", "set", "none.example", "a", "x", expect=1).stderr, "there is no domain none.example")
+    contains(site.ctl("domain", "tag", "example.com", "a b", expect=1).stderr, "conversion tag")
+    site.ctl("domain", "set", "example.com", expect=2)
+    site.ctl("domain", "set", "example.com", "Department", "--none")
+    site.ctl("domain", "tag", "example.com", "--none")
+    shown = site.ctl_json("domain", "show", "example.com")["domain"]
+    check("attributes" not in shown and "conversion_tags" not in shown, shown)
+    contains(sender("attribute"), "250")
+
+
+site.ctl("domain", "set", "example.com", "Department", "Sales & more")
+site.ctl("domain", "tag", "example.com", "scan", "pdf")
 with site.running():
     run_cases()

@@ -534,6 +534,8 @@ class LoadTest : public CppUnit::TestFixture {
         {"member_attribute", "\"a b\"", "expected the name of an attribute"},
         {"member_dn_attribute", "\"a b\"", "expected the name of an attribute"},
         {"owner_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"domain_tag_attribute", "\"a b\"", "expected the name of an attribute"},
+        {"domain_base_attribute", "\"a b\"", "expected the name of an attribute"},
         {"connections", "0", "expected a number from 1 to 64, found 0"},
         {"login_connections", "65", "expected a number from 1 to 64, found 65"},
         {"questions", "0", "expected a number from 1 to 100000, found 0"},

@@ -29,6 +29,8 @@ std::vector<Database::Entry> sample() {
   const auto time = base::from_microseconds(1'700'000'000'123'456);
   std::vector<Database::Entry> entries(4);
   entries[0].domain = Domain{"example.com", "keep;\r\n  # last line without an end", time};
+  entries[0].domain->conversion_tags = {"scan", "pdf"};
+  entries[0].domain->attributes = {{"department", " Sales | é"}, {"x", "y"}};
   entries[0].signing_keys.push_back(signing_record_from(base::from_base64(kKey).value(), "s1", time).value());
   AccountRecord& record = entries[1].account.emplace();
   record.account.name = "ann@example.com";

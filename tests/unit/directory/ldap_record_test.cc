@@ -24,6 +24,7 @@ class LdapRecordTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(LdapRecordTest);
   CPPUNIT_TEST(what_is_put_into_filters_is_escaped);
   CPPUNIT_TEST(urls_are_read_or_refused);
+  CPPUNIT_TEST(entries_become_domains);
   CPPUNIT_TEST(entries_become_accounts);
   CPPUNIT_TEST(an_entry_found_by_another_address_is_an_alias);
   CPPUNIT_TEST(states_and_delivery_options_are_obeyed);
@@ -83,6 +84,16 @@ class LdapRecordTest : public CppUnit::TestFixture {
                                    std::string("ldap:///dc=x?cn?all"), std::string("ldap:///dc=x?cn?sub?(a=b)?!ext"), std::string("ldap:///dc=%zz?cn"),
                                    std::string("ldap:///dc=%00?cn"), "ldap:///dc=x?cn?sub?" + std::string(1024, 'x')})
       CPPUNIT_ASSERT_MESSAGE(url, !parse_ldap_url(url));
+  }
+
+  void entries_become_domains() {
+    conf::Ldap settings;
+    settings.base = "dc=example";
+    const auto plain = read_ldap_domain(LdapEntry{"o=x", {}}, settings);
+    CPPUNIT_ASSERT(plain.found && plain.entry == "o=x" && plain.base_dn == "dc=example" && plain.conversion_tags.empty());
+    const auto full = read_ldap_domain(LdapEntry{"o=x", {{"INETDOMAINBASEDN", {" o=people "}}, {"mailDomainConversionTag", {"scan", "a b", "pdf"}}}}, settings);
+    CPPUNIT_ASSERT_EQUAL(std::string("o=people"), full.base_dn);
+    CPPUNIT_ASSERT(full.conversion_tags == (Values{"scan", "pdf"}));
   }
 
   void entries_become_accounts() {

@@ -34,6 +34,7 @@ class RecordTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(records_of_the_first_version_are_read);
   CPPUNIT_TEST(aliases_and_scripts_read_back);
   CPPUNIT_TEST(every_shorter_or_longer_record_is_corrupt);
+  CPPUNIT_TEST(attributes_of_domains);
   CPPUNIT_TEST(lengths_that_lie_are_corrupt);
   CPPUNIT_TEST(unknown_kinds_versions_and_flags_are_corrupt);
   CPPUNIT_TEST(what_must_not_be_stored_is_refused);
@@ -115,6 +116,48 @@ class RecordTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!decode_domain(domain + "x"));
     CPPUNIT_ASSERT(!decode_domain(bytes));
     CPPUNIT_ASSERT(!decode_account(domain));
+  }
+
+  void attributes_of_domains() {
+    Domain domain{"example.com", "keep;", {}};
+    // Without any, as it was written before there were attributes.
+    CPPUNIT_ASSERT_EQUAL(1, static_cast<int>(encode(domain)[1]));
+    domain.conversion_tags = {"scan"};
+    CPPUNIT_ASSERT(decode_domain(encode(domain)).value() == domain);
+    domain.attributes = {{"department", "Sales & Co."}, {"x-2", "\xc3\xa9"}};
+    CPPUNIT_ASSERT(decode_domain(encode(domain)).value() == domain);
+    domain.conversion_tags.clear();
+    const std::string good = encode(domain);
+    CPPUNIT_ASSERT(decode_domain(good).value() == domain);
+    CPPUNIT_ASSERT_EQUAL(std::string("Sales & Co."), *attribute_of(domain, "Department"));
+    CPPUNIT_ASSERT_EQUAL(std::string("example.com"), *attribute_of(domain, "_Canonical_Name_"));
+    CPPUNIT_ASSERT(attribute_of(domain, "_base_dn_") == nullptr);
+    // Version 2 says that there is something, each once, in order.
+    std::string nothing = encode(Domain{"example.com", "keep;", {}}) + std::string(4, '\0');
+    nothing[1] = 2;
+    CPPUNIT_ASSERT(!decode_domain(nothing));
+    std::string twice = good;
+    twice.replace(twice.find("department"), 10, "x-2x-2x-2x");
+    CPPUNIT_ASSERT(!decode_domain(twice));
+    CPPUNIT_ASSERT(!decode_domain(good + std::string("\0\0\0\1y", 5)));
+    const struct { const char* what; void (*spoil)(Domain&); } rows[] = {
+        {"a name of the server's own", [](Domain& d) { d.attributes["_base_dn_"] = "x"; }},
+        {"a name with a blank", [](Domain& d) { d.attributes["a b"] = "x"; }},
+        {"a name in capitals", [](Domain& d) { d.attributes["Name"] = "x"; }},
+        {"a name that is too long", [](Domain& d) { d.attributes[std::string(kMaxAttributeNameBytes + 1, 'a')] = "x"; }},
+        {"no value", [](Domain& d) { d.attributes["name"] = ""; }},
+        {"a value of two lines", [](Domain& d) { d.attributes["name"] = "a\nb"; }},
+        {"a value that is too long", [](Domain& d) { d.attributes["name"].assign(kMaxAttributeBytes + 1, 'x'); }},
+        {"a value that is no text", [](Domain& d) { d.attributes["name"] = "\xff"; }},
+        {"too many", [](Domain& d) { for (std::size_t i = 0; i < kMaxDomainAttributes; ++i) d.attributes["a" + std::to_string(i)] = "x"; }},
+        {"a tag with a comma", [](Domain& d) { d.conversion_tags = {"a,b"}; }},
+    };
+    for (const auto& row : rows) {
+      Domain bad = domain;
+      row.spoil(bad);
+      CPPUNIT_ASSERT_MESSAGE(row.what, !check(bad));
+      CPPUNIT_ASSERT_MESSAGE(row.what, !decode_domain(encode(bad)));
+    }
   }
 
   void lengths_that_lie_are_corrupt() {

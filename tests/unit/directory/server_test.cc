@@ -142,7 +142,15 @@ class Elsewhere final : public AccountSource {
   [[nodiscard]] bool may_have_others() const override { return true; }
   [[nodiscard]] bool checks_passwords() const override { return binds; }
   [[nodiscard]] std::chrono::microseconds slowest_check() const override { return slowest; }
-  void find_domain(std::string name, Then<FoundDomain> then) override { later(then, FoundDomain{name == "other.example" || has(name), good_for}); }
+  void find_domain(std::string name, Then<FoundDomain> then) override {
+    FoundDomain found{name == "other.example" || has(name), good_for, "o=" + name};
+    if (has(name)) found.entry = "cn=" + name;
+    if (has(name)) found.conversion_tags = {"outside"};
+    later(then, std::move(found));
+  }
+  void domain_attribute(std::string name, std::string attribute, Then<std::optional<std::string>> then) override {
+    later(then, attribute == "Department" ? std::optional("of " + name) : std::nullopt);
+  }
   void find(std::string name, Then<Found> then) override {
     Found found;
     found.good_for = good_for;
@@ -225,6 +233,7 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(full_mailboxes_are_remembered);
   CPPUNIT_TEST(connections_are_bounded);
   CPPUNIT_TEST(accounts_from_elsewhere_are_found_and_hold_for_their_time);
+  CPPUNIT_TEST(attributes_of_domains);
   CPPUNIT_TEST(logins_of_accounts_from_elsewhere);
   CPPUNIT_TEST(scripts_of_accounts_from_elsewhere);
   CPPUNIT_TEST(what_becomes_of_accounts_from_elsewhere_is_seen_by_their_sessions);
@@ -856,6 +865,26 @@ class ServerTest : public CppUnit::TestFixture {
     reader.feed(std::string_view(piece, static_cast<std::size_t>(got)));
     CPPUNIT_ASSERT(error_in(reader.next().value())->kind == Kind::denied);
     CPPUNIT_ASSERT_EQUAL(std::string("found"), site.run(site.client->ldap_url("ldap:///x?y")).value().value_or(""));
+  }
+
+  void attributes_of_domains() {
+    SiteWithElsewhere site;
+    const auto value = [&](const char* domain, const char* name) { return site.run(site.client->domain_attribute(domain, name)).value().value_or("none"); };
+    Domain domain = site.database->domain("example.com").value().value();
+    domain.attributes = {{"department", "Sales"}};
+    domain.conversion_tags = {"here"};
+    site.database->change(domain).value();
+    CPPUNIT_ASSERT(site.run(site.client->domain("example.com")).value()->conversion_tags == std::vector<std::string>{"here"});
+    CPPUNIT_ASSERT(site.run(site.client->domain("outside.example")).value()->conversion_tags == std::vector<std::string>{"outside"});
+    const struct { const char *domain, *name, *want; } rows[] = {
+        {"Example.COM", "_domain_name_", "example.com"}, {"example.com", "_Canonical_Name_", "example.com"}, {"example.com", "Department", "Sales"},
+        {"example.com", "other", "none"}, {"example.com", "_base_dn_", "none"}, {"example.com", "_domain_dn_", "none"}, {"none.example", "_domain_name_", "none"},
+        {"outside.example", "_domain_name_", "outside.example"}, {"outside.example", "_BASE_DN_", "o=outside.example"}, {"outside.example", "_domain_dn_", "cn=outside.example"},
+        {"outside.example", "Department", "of outside.example"}, {"outside.example", "other", "none"}, {"outside.example", "a b", "none"},
+        {"other.example", "_base_dn_", "o=other.example"}, {"other.example", "_domain_dn_", "none"}, {"other.example", "Department", "none"}};
+    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.domain) + " " + row.name, std::string(row.want), value(row.domain, row.name));
+    site.elsewhere.away = true;
+    CPPUNIT_ASSERT(!site.run(site.client->domain_attribute("outside.example", "Department")));
   }
 
   void logins_of_accounts_from_elsewhere() {

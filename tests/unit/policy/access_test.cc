@@ -695,6 +695,16 @@ class AccessTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.want), World::shown(decision));
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.address, std::string(row.finals), World::finals(decision));
     }
+    directory::Domain domain{"example.com", {}, {}};
+    domain.conversion_tags = {"tag-of-domain"};
+    world.directory.set_domain(domain);
+    // Of the mailbox they are put on, not of what leads elsewhere.
+    const auto tagged = world.rcpt("both@example.com");
+    CPPUNIT_ASSERT(tagged.recipients[0].conversion_tags == (std::vector<std::string>{"tag-of-b", "tag-of-domain"}));
+    CPPUNIT_ASSERT(world.rcpt("waits@example.com").recipients[0].conversion_tags == (std::vector<std::string>{"tag-of-w", "tag-of-domain"}));
+    CPPUNIT_ASSERT(world.rcpt("postmaster@example.com").recipients[0].conversion_tags == std::vector<std::string>{"tag-of-domain"});
+    domain.conversion_tags.clear();
+    world.directory.set_domain(domain);
     const auto both = world.rcpt("both@example.com");
     CPPUNIT_ASSERT(both.recipients[0].conversion_tags == std::vector<std::string>{"tag-of-b"});
     CPPUNIT_ASSERT(both.recipients[1].conversion_tags.empty());
