@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real slapd on loopback, with our schema, StartTLS and a name that may read, for tests of accounts in LDAP."""
 import base64
+import ctypes
 
 from postern_testing import *
 
@@ -93,6 +94,13 @@ def entry(name, classes, **attributes):
 def ssha(password):
     salt = os.urandom(8)
     return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+
+
+def crypted(password, setting):
+    """A hash by crypt(3), as userPassword has it; Python's own module for that is on its way out."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    return "{CRYPT}" + library.crypt(password.encode(), setting.encode()).decode()
 
 
 def user(name, **attributes):
