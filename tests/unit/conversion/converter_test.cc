@@ -17,7 +17,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 
 namespace postern::conversion {
 namespace {
@@ -212,7 +211,10 @@ class ConverterTest : public CppUnit::TestFixture {
     std::error_code ignored;
     for (const auto& process : std::filesystem::directory_iterator("/proc", ignored)) {
       std::ifstream file(process.path() / "cmdline", std::ios::binary);
-      if (std::string(std::istreambuf_iterator<char>(file), {}) == words) return true;
+      // It may be gone by now; getline() takes that as the end.
+      std::string read;
+      std::getline(file, read);
+      if (read == words) return true;
     }
     return false;
   }
