@@ -149,20 +149,33 @@ std::optional<mail::DeliverBy> read_deliver_by(std::string_view value, base::Wal
   return made;
 }
 
-// "2026-11-22T06:30:00Z" (RFC 4865 section 4, RFC 3339): in UTC, whole seconds or parts of them.
-std::optional<base::WallTime> read_utc(std::string_view text) {
-  constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd";
-  if (text.size() < kForm.size() + 1 || base::ascii_upper(text.back()) != 'Z') return std::nullopt;
-  for (std::size_t i = 0; i < kForm.size(); ++i)
-    if (kForm[i] == 'd' ? !base::is_digit(text[i]) : base::ascii_upper(text[i]) != kForm[i]) return std::nullopt;
-  const std::string_view fraction = text.substr(kForm.size(), text.size() - kForm.size() - 1);
-  if (!fraction.empty() && (fraction.size() < 2 || fraction.size() > 10 || fraction[0] != '.' || !std::all_of(fraction.begin() + 1, fraction.end(), base::is_digit)))
-    return std::nullopt;
+// "2026-11-22T06:30:00Z", "2026-11-22T07:30:00.5+01:00" (RFC 4865 section 3 as erratum 2040 has it; RFC 3339 section 5.6). Parts of a second count as a whole
+// one: nothing is let go before its time.
+std::optional<base::WallTime> read_date_time(std::string_view text) {
+  const auto has_form = [](std::string_view some, std::string_view form) {
+    return some.size() == form.size() &&
+           std::equal(some.begin(), some.end(), form.begin(), [](char c, char wanted) { return wanted == 'd' ? base::is_digit(c) : base::ascii_upper(c) == wanted; });
+  };
+  constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd", kOffset = "dd:dd";
+  if (!has_form(text.substr(0, kForm.size()), kForm)) return std::nullopt;
   const auto number = [&](std::size_t at, std::size_t digits) { return *base::number_from<int>(text.substr(at, digits)); };
   const std::chrono::year_month_day day{std::chrono::year(number(0, 4)), std::chrono::month(static_cast<unsigned>(number(5, 2))),
                                         std::chrono::day(static_cast<unsigned>(number(8, 2)))};
   if (!day.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 60) return std::nullopt;
-  return std::chrono::sys_days(day) + std::chrono::hours(number(11, 2)) + std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2));
+  base::WallTime time = std::chrono::sys_days(day) + std::chrono::hours(number(11, 2)) + std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2));
+  std::string_view rest = text.substr(kForm.size());
+  if (rest.starts_with('.')) {
+    const std::string_view digits = rest.substr(1, std::min(rest.find_first_not_of("0123456789", 1), rest.size()) - 1);
+    if (digits.empty() || digits.size() > 9) return std::nullopt;
+    if (digits.find_first_not_of('0') != std::string_view::npos) time += std::chrono::seconds(1);
+    rest.remove_prefix(1 + digits.size());
+  }
+  if (base::equal_ignoring_case(rest, "Z")) return time;
+  if (rest.empty() || (rest[0] != '+' && rest[0] != '-') || !has_form(rest.substr(1), kOffset)) return std::nullopt;
+  const int hours = *base::number_from<int>(rest.substr(1, 2)), minutes = *base::number_from<int>(rest.substr(4, 2));
+  if (hours > 23 || minutes > 59) return std::nullopt;
+  const std::chrono::minutes offset = std::chrono::hours(hours) + std::chrono::minutes(minutes);
+  return rest[0] == '+' ? time - offset : time + offset;
 }
 
 // RFC 6710 section 5.1: a digit, perhaps with a minus sign.
@@ -255,8 +268,10 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       parameters.priority = priority;
     } else if (longest_hold.count() > 0 && (base::equal_ignoring_case(given.name, "HOLDFOR") || base::equal_ignoring_case(given.name, "HOLDUNTIL"))) {
       std::optional<base::WallTime> until;
-      if (base::equal_ignoring_case(given.name, "HOLDUNTIL")) until = read_utc(given.value);
-      else if (const auto seconds = base::number_from<std::uint32_t>(given.value); seconds && given.value.size() <= 9) until = now + std::chrono::seconds(*seconds);
+      if (base::equal_ignoring_case(given.name, "HOLDUNTIL")) until = read_date_time(given.value);
+      // RFC 4865 section 3: a positive number of up to nine digits, without a zero in front.
+      else if (const auto seconds = base::number_from<std::uint32_t>(given.value); seconds && given.value.size() <= 9 && !given.value.starts_with('0'))
+        until = now + std::chrono::seconds(*seconds);
       if (parameters.hold_until || !until) return bad_parameter();
       if (*until > now + longest_hold) return Reply{501, "5.5.4", "that is further ahead than this server holds messages"};
       parameters.hold_until = until;
@@ -264,6 +279,9 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
       return unknown_parameter(given.name);
     }
   }
+  // It would be late before anything was tried.
+  if (parameters.hold_until && parameters.deliver_by && parameters.deliver_by->until <= *parameters.hold_until)
+    return Reply{501, "5.5.4", "the message is to be held beyond the time by which it is to be delivered"};
   return parameters;
 }
 

@@ -352,6 +352,11 @@ Session::Next Session::on_turn(std::string_view argument) {
   if (!hello_ || !may_turn()) return bad_command(502, "5.5.1", "command not available");
   if (transaction_) return bad_command(503, "5.5.1", "a message is under way");
   if (!count_idle_command()) return Next::close;
+  // Section 5.3: all hosts below a domain, and queues with names. Queues here are those of single domains.
+  if (argument.starts_with('@') || argument.starts_with('#')) {
+    reply(459, "4.5.4", "Node " + base::printable(argument, 260) + " not allowed: ask for each domain by its name");
+    return Next::command;
+  }
   const auto domain = mail::canonical_domain(argument);
   if (!domain) return bad_command(501, "5.5.4", "expected a domain");
   const auto asked = services_.try_now(*domain, configuration_->smtp.etrn_time);

@@ -155,6 +155,8 @@ def etrn_and_flush_try_at_once_what_waits_for_a_domain():
         session.command("ETRN dead.example", 250)
         session.command("ETRN dead.example", 458)
         session.command("ETRN", 501)
+        session.command("ETRN @dead.example", 459)
+        session.command("ETRN #low", 459)
     message_id = send("alive@dead.example")
     waiting("alive@dead.example")
     sink = Sink(port=DEAD)

@@ -113,8 +113,11 @@ class CommandTest : public CppUnit::TestFixture {
       int code;  // 0: taken
       std::chrono::seconds until;
     } rows[] = {{" HOLDFOR=60", 0, 60s}, {" HOLDFOR=3601", 501, 0s}, {" HOLDFOR=-1", 501, 0s}, {" HOLDFOR=1x", 501, 0s}, {" HOLDFOR=60 HOLDUNTIL=2027-01-15T08:01:00Z", 501, 0s},
-                {" HOLDUNTIL=2027-01-15T08:01:00Z", 0, 60s}, {" holduntil=2027-01-15t08:01:00.25z", 0, 60s}, {" HOLDUNTIL=2027-01-15T10:01:00Z", 501, 0s},
-                {" HOLDUNTIL=2027-02-30T08:01:00Z", 501, 0s}, {" HOLDUNTIL=2027-01-15T08:01:00+01:00", 501, 0s}, {" HOLDUNTIL=2027-01-15T24:00:00Z", 501, 0s},
+                {" HOLDUNTIL=2027-01-15T08:01:00Z", 0, 60s}, {" holduntil=2027-01-15t08:01:00.25z", 0, 61s}, {" HOLDUNTIL=2027-01-15T08:01:00.00Z", 0, 60s}, {" HOLDUNTIL=2027-01-15T10:01:00Z", 501, 0s},
+                {" HOLDUNTIL=2027-02-30T08:01:00Z", 501, 0s}, {" HOLDUNTIL=2027-01-15T09:01:00+01:00", 0, 60s}, {" HOLDUNTIL=2027-01-15T03:31:00.5-04:30", 0, 61s},
+                {" HOLDUNTIL=2027-01-15T09:01:00+24:00", 501, 0s}, {" HOLDUNTIL=2027-01-15T09:01:00+0100", 501, 0s}, {" HOLDUNTIL=2027-01-15T08:01:00.Z", 501, 0s},
+                {" HOLDUNTIL=2027-01-15T08:01:00", 501, 0s}, {" HOLDFOR=0", 501, 0s}, {" HOLDFOR=060", 501, 0s}, {" HOLDFOR=1000000000", 501, 0s},
+                {" HOLDFOR=60 BY=60;R", 501, 0s}, {" BY=61;R HOLDFOR=60", 0, 60s}, {" HOLDUNTIL=2027-01-15T24:00:00Z", 501, 0s},
                 {" HOLDUNTIL=Z", 501, 0s}};
     for (const auto& row : rows) {
       const auto parsed = parse_mail_parameters(row.text, true, now, 1h);
