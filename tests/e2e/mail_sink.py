@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host that takes mail, for tests: an SMTP or LMTP server on a port of loopback, which keeps what it gets, and misbehaves where told to.
 
-    sink = Sink()                          # sink.port; sink.messages: each with .sender, .recipients, .commands, .data, .tls, .how
+    sink = Sink()                          # sink.port; sink.messages: each with .sender, .recipients, .commands, .data, .tls, .how, .begun, .answered
     sink = Sink(offers=("PIPELINING", "8BITMIME"), answers={"RCPT TO:<b@": "450 4.2.0 not now"})
     sink.answers["DATA"] = "554 5.6.0 no"  # by the start of a command; "greeting", "EHLO", "end" (of the text), "BDAT" too
 
-The answer "close" ends the connection without a word; one that can be called is asked for when its time comes. `certificate`: (file, key) for STARTTLS.
+Times (of the monotonic clock): MAIL came, and the answer to the text was sent; nothing: it could not be. The answer "close" ends the connection without a word; one that can be called is asked for when its time comes. `certificate`: (file, key) for STARTTLS.
 """
 import socket
 import ssl
 import threading
+import time
 
 ALL = ("PIPELINING", "8BITMIME", "SIZE 10000000", "CHUNKING", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
 
@@ -17,6 +18,7 @@ ALL = ("PIPELINING", "8BITMIME", "SIZE 10000000", "CHUNKING", "SMTPUTF8", "DSN",
 class Message:
     def __init__(self, sender):
         self.sender, self.recipients, self.commands, self.data, self.how, self.tls = sender, [], [sender], b"", "", ""
+        self.begun, self.answered = time.monotonic(), None
 
 
 class _End(Exception):
@@ -160,3 +162,4 @@ class Sink:
                 self.messages.append(message)
         for recipient in message.recipients if self.lmtp else [""]:
             say(self._answer("end " + recipient, answer) if recipient else answer)
+        message.answered = time.monotonic()
