@@ -77,7 +77,11 @@ class ConversionRole {
     net::run_for_life(io_, serve());
   }
 
-  void end() { system_.submitter().finish(); }
+  void end() {
+    // Whoever comes after this one counts anew; without a conversion channel nobody does, and what waits for it must keep no sender waiting.
+    system_.state().set_converting(0);
+    system_.submitter().finish();
+  }
 
  private:
   // Once, and again where a reload has made another one of it.
