@@ -71,6 +71,7 @@ def arrived():
     return copies
 
 
+LONGEST = 5  # seconds: by far longer than a record of a 250 may take
 Kill = collections.namedtuple("Kill", "role time end unfinished")
 kills = []
 
@@ -118,7 +119,10 @@ def judge(name, copies):
         if not fitting:
             return "%s (id %s) came at %.3f and again at %.3f; kills between: %s" % (
                 name, message_id, first.begun, second.begun, ["%s at %.3f, its record had its end" % (one.role, one.time) for one in between] or "none")
-        gaps.append(fitting[0].time - first.answered if first.answered else -0.001)
+        gap = fitting[0].time - first.answered if first.answered else -0.001
+        if gap > LONGEST * slow_build():
+            return "%s (id %s): %.1f s after the 250 its record still had no end when the %s was killed" % (name, message_id, gap, fitting[0].role)
+        gaps.append(gap)
     return gaps
 
 
