@@ -2,6 +2,7 @@
 #include "net/stream.h"
 
 #include "base/log.h"
+#include "base/result.h"
 #include "net/tls_session.h"
 
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace postern::net {
 namespace {
@@ -276,8 +278,29 @@ Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_
 // that would be work for nothing.
 constexpr std::size_t kWipedBytes = 13 * 1024;
 
-static void wipe(std::string& bytes) {
+static void wipe(std::span<char> bytes) {
   if (bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
+}
+
+Awaitable<Result<std::span<char>>> Input::receive() {
+  // Beside the sessions' own memory: most of them have nothing to say most of the time.
+  static thread_local std::array<char, kReadBytes> common;
+  for (;;) {
+    if (reads_without_wait_ >= kReadsWithoutWait) {
+      reads_without_wait_ = 0;
+      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+      if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
+    }
+    const auto got = stream_.try_read(common);
+    if (!got) co_return got.error();
+    if (got->has_value()) {
+      ++reads_without_wait_;
+      co_return std::span<char>(common).first(**got);
+    }
+    reads_without_wait_ = 0;
+    auto ready = co_await stream_.wait_readable();
+    if (!ready) co_return ready.error();
+  }
 }
 
 Awaitable<Result<bool>> Input::fill() {
@@ -291,40 +314,20 @@ Awaitable<Result<bool>> Input::fill() {
     }
     taken_ = 0;
   }
-  for (;;) {
-    // Read beside the session's own memory first: most sessions have nothing to say most of the time.
-    std::size_t count = 0;
-    bool at_end = false;
-    {
-      static thread_local std::array<char, kReadBytes> common;
-      auto got = stream_.try_read(common);
-      if (!got) co_return got.error();
-      if (got->has_value()) {
-        count = **got;
-        at_end = count == 0;
-        // What grows is copied, and would be left behind.
-        if (!buffer_.empty() && buffer_.size() <= kWipedBytes && buffer_.capacity() < buffer_.size() + count) {
-          std::string larger;
-          larger.reserve(std::max(2 * buffer_.size(), buffer_.size() + count));
-          larger.append(buffer_);
-          wipe(buffer_);
-          buffer_ = std::move(larger);
-        }
-        buffer_.append(common.data(), count);
-        if (count <= kWipedBytes) ::explicit_bzero(common.data(), count);
-      }
-    }
-    if (count > 0 && ++reads_without_wait_ >= kReadsWithoutWait) {
-      reads_without_wait_ = 0;
-      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
-      if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
-    }
-    if (count > 0) co_return true;
-    if (at_end) co_return false;
-    reads_without_wait_ = 0;
-    auto ready = co_await stream_.wait_readable();
-    if (!ready) co_return ready.error();
+  const auto got = co_await receive();
+  if (!got) co_return got.error();
+  if (got->empty()) co_return false;
+  // What grows is copied, and would be left behind.
+  if (!buffer_.empty() && buffer_.size() <= kWipedBytes && buffer_.capacity() < buffer_.size() + got->size()) {
+    std::string larger;
+    larger.reserve(std::max(2 * buffer_.size(), buffer_.size() + got->size()));
+    larger.append(buffer_);
+    wipe(buffer_);
+    buffer_ = std::move(larger);
   }
+  buffer_.append(got->data(), got->size());
+  wipe(*got);
+  co_return true;
 }
 
 void Input::release_if_empty() {
@@ -376,20 +379,27 @@ Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t l
 }
 
 Awaitable<Result<std::string_view>> Input::read_some() {
-  if (taken_ >= buffer_.size()) {
-    release_if_empty();
-    auto more = co_await fill();
-    if (!more) co_return more.error();
-  }
-  co_return std::string_view(buffer_).substr(taken_);
+  POSTERN_ASSERT(shown_.empty());
+  if (taken_ < buffer_.size()) co_return std::string_view(buffer_).substr(taken_);
+  release_if_empty();
+  // The text of a message is copied by who reads it, and that once is enough.
+  const auto got = co_await receive();
+  if (!got) co_return got.error();
+  shown_ = *got;
+  co_return std::string_view(shown_.data(), shown_.size());
 }
 
 void Input::consume(std::size_t count) {
-  taken_ += count;
-  release_if_empty();
+  if (shown_.empty()) {
+    taken_ += count;
+    return release_if_empty();
+  }
+  buffer_.assign(shown_.data() + count, shown_.size() - count);
+  wipe(std::exchange(shown_, {}));
 }
 
 void Input::discard_buffered() {
+  shown_ = {};
   taken_ = buffer_.size();
   release_if_empty();
 }

@@ -152,13 +152,14 @@ class Input {
   // Reads one line of at most `limit_bytes` (without CRLF) into `line`. Error: time limit, connection lost.
   Awaitable<Result<Line>> read_line(std::string& line, std::size_t limit_bytes);
 
-  // Bytes that are there; waits for at least one. Empty at the end of the stream. Valid until the next call of any method.
+  // Bytes that are there; waits for at least one. Empty at the end of the stream. Good only until the caller waits for anything: consume()
+  // comes first, for what the session does not take must be copied into its own memory.
   Awaitable<Result<std::string_view>> read_some();
-  // Takes the first `count` of what read_some() showed.
+  // Takes the first `count` of what read_some() showed; to be called once for each of its answers that was not empty.
   void consume(std::size_t count);
 
   // True if a complete line, or anything else, is already buffered: replies may be held back (RFC 2920 section 3.2).
-  [[nodiscard]] bool has_buffered() const { return taken_ < buffer_.size(); }
+  [[nodiscard]] bool has_buffered() const { return taken_ < buffer_.size() || !shown_.empty(); }
   // Forgets everything that is buffered: AUTH with a layer (hardening.md 3).
   void discard_buffered();
   // The one way for a session to change its stream: forgets what is buffered, so that nothing sent in clear text is executed after
@@ -168,14 +169,17 @@ class Input {
   Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server);
 
  private:
-  // Reads more behind what is buffered; false at the end of the stream. A peer that always has more to say lets the others have
-  // their turn all the same, and its time limit holds.
+  // Reads into memory that all sessions of the thread share: good until the caller waits for anything. Empty at the end of the stream. A peer
+  // that always has more to say lets the others have their turn all the same, and its time limit holds.
+  Awaitable<Result<std::span<char>>> receive();
+  // Reads more behind what is buffered; false at the end of the stream.
   Awaitable<Result<bool>> fill();
   void release_if_empty();
 
   Stream& stream_;
   std::string buffer_;
   std::size_t taken_ = 0;
+  std::span<char> shown_;  // by read_some(), in the memory that is shared
   unsigned reads_without_wait_ = 0;
 };
 
