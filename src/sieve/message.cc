@@ -64,6 +64,8 @@ MessageVersion Message::current() const {
   version.header = std::string(text.substr(0, header.bytes));
   if (!version.header.empty() && version.header.back() != '\n') version.header += line_end_;
   version.separator = text.substr(header.bytes, header.body_offset - header.bytes);
+  // Without an empty line the first line of the body may look like more of a field that is added in front of it.
+  if (header.has_body && version.separator.empty()) version.separator = line_end_;
   version.body = text.substr(header.body_offset);
   return version;
 }

@@ -310,6 +310,9 @@ class CapabilitiesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("X: y\nA: b\n\nbody\n"), header("addheader \"X\" \"y\";", "A: b\n\nbody\n"));
     CPPUNIT_ASSERT_EQUAL(std::string("A: b\r\nX: y\r\n"), header("addheader :last \"X\" \"y\";", "A: b"));
     CPPUNIT_ASSERT_EQUAL(std::string("B: c\r\n\r\nbody"), header("deleteheader \"a\";", "A: b\r\n folded\r\nB: c\r\n\r\nbody"));
+    // A body without an empty line in front of it stays the body.
+    CPPUNIT_ASSERT_EQUAL(std::string("X: y\n\n no field\nB: c\n"), header("addheader \"X\" \"y\";", " no field\nB: c\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("A: b\r\nX: y\r\n\r\nno field\r\n"), header("addheader :last \"X\" \"y\";", "A: b\r\nno field\r\n"));
     // Text beyond ASCII is encoded and reads back the same.
     CPPUNIT_ASSERT_EQUAL(std::string("discard"),
                          run_one(host, "require \"editheader\"; addheader \"X\" \"caf\xc3\xa9 \xe2\x82\xac\"; if header \"x\" \"caf\xc3\xa9 \xe2\x82\xac\" { discard; }", kMessage).shown);
