@@ -160,7 +160,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::carry_out(Job& job, std::size_
 Awaitable<Result<void>> Deliverer::perform(Job& job, Progress& progress, std::size_t number, const sieve::Action& action, store::Batch& batch) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[progress.index];
-  const FilterSubject subject{envelope, recipient, progress.account};
+  const FilterSubject subject(envelope, recipient, progress.account, settings_.filters.recipient_delimiter);
   switch (action.kind) {
     case ActionKind::keep:
     case ActionKind::hold:  // let go by the administrator
@@ -478,7 +478,7 @@ Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::siz
   const Recipient& recipient = envelope.recipients[progress.index];
   // Without a memory nobody could say who has been answered.
   if (!progress.account) co_return Error{Kind::permanent, "the recipient has no mailbox here"};
-  const FilterSubject subject{envelope, recipient, progress.account};
+  const FilterSubject subject(envelope, recipient, progress.account, settings_.filters.recipient_delimiter);
   sieve::GeneratedMail reply = sieve::vacation_reply(vacation, job.message(), envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
   if (!reply.to.empty() && vacation.period.count() > 0) {
     const auto memory = memory_of(parts_.store, progress.account->mailbox_directory, settings_.filters);
@@ -507,7 +507,7 @@ Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::siz
 
 Awaitable<Result<void>> Deliverer::notify(Job& job, Progress& progress, std::size_t number, const sieve::Notification& notification, store::Batch& batch) {
   const mail::Envelope& envelope = job.record->envelope;
-  const FilterSubject subject{envelope, envelope.recipients[progress.index], progress.account};
+  const FilterSubject subject(envelope, envelope.recipients[progress.index], progress.account, settings_.filters.recipient_delimiter);
   sieve::GeneratedMail mail = sieve::notification_mail(notification, job.message(), envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
   if (!mail.to.empty()) {
     std::erase_if(mail.to, [&](const std::string& address) { return std::find(progress.notified.begin(), progress.notified.end(), base::lower(address)) != progress.notified.end(); });

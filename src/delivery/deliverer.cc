@@ -149,13 +149,6 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
   }
 }
 
-std::string Deliverer::whole_address(const Recipient& recipient) const {
-  const std::string& delimiters = settings_.filters.recipient_delimiter;
-  if (recipient.detail.empty() || delimiters.empty()) return recipient.account;
-  const auto at = recipient.account.rfind('@');
-  return mail::quoted_local_part(recipient.account.substr(0, at) + delimiters.front() + recipient.detail) + recipient.account.substr(at);
-}
-
 void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVersion* version, std::vector<std::string> tags, const std::string& mail_host) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[index];
@@ -179,7 +172,7 @@ void Deliverer::add_outgoing(Job& job, std::size_t index, const sieve::MessageVe
   kept.conversion_tags = std::move(tags);
   kept.next_host = mail_host;
   // There nobody knows that the address was taken apart here.
-  if (!mail_host.empty()) kept.address = whole_address(recipient);
+  if (!mail_host.empty()) kept.address = account_with_detail(recipient, settings_.filters.recipient_delimiter);
 }
 
 void Deliverer::leave_out_handed_on(Job& job) {
@@ -533,7 +526,7 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
       co_return RecipientOutcome{};
     }
   }
-  const FilterSubject subject{envelope, recipient, account};
+  const FilterSubject subject(envelope, recipient, account, settings_.filters.recipient_delimiter);
   std::vector<sieve::LevelScript> scripts;
   if (job.deaths < settings_.attempts_alone && !envelope.restored) {
     auto found = co_await filtering_.scripts(subject);

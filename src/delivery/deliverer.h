@@ -114,7 +114,6 @@ class Deliverer {
   net::Awaitable<Result<std::shared_ptr<const directory::Account>>> owner_of(Job& job, std::size_t index, store::Batch& batch);
   net::Awaitable<RecipientOutcome> deliver_to(Job& job, std::size_t index, store::Batch& batch, std::chrono::microseconds& script_time);
   // The mailbox is on another host, where the filters are asked: relay takes it there.
-  [[nodiscard]] std::string whole_address(const mail::Recipient& recipient) const;
   void send_to_mail_host(Job& job, std::size_t index, const directory::Account& account);
   // A message of their own for all members of groups with the same owner as this recipient's: he is its sender.
   net::Awaitable<RecipientOutcome> send_to_list(Job& job, std::size_t index);

@@ -101,7 +101,8 @@ std::vector<std::string> FilterHost::list_members(const std::string& list, std::
 }
 
 bool FilterHost::is_duplicate(const std::string& key) {
-  if (!subject_.account) return false;
+  // Of a message without an id nobody knows whether it was this one that was seen.
+  if (!subject_.account || subject_.envelope.id.empty()) return false;
   const std::string& directory = subject_.account->mailbox_directory;
   if (const auto earlier = seen_.find({directory, key}); earlier != seen_.end() && earlier->second != subject_.envelope.id) return true;
   // What this very message left, before a crash, is no earlier one. A memory that can't be read knows nothing: nobody loses mail to a guess.

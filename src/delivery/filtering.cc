@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "delivery/filter_host.h"
+#include "mail/address.h"
 #include "sieve/digest.h"
 
 #include <algorithm>
@@ -89,8 +90,18 @@ net::Awaitable<Result<std::vector<sieve::LevelScript>>> Filtering::scripts(Filte
   co_return scripts;
 }
 
+std::string account_with_detail(const mail::Recipient& recipient, std::string_view delimiters) {
+  if (recipient.detail.empty() || delimiters.empty()) return recipient.account;
+  const auto at = recipient.account.rfind('@');
+  return mail::quoted_local_part(recipient.account.substr(0, at) + delimiters.front() + recipient.detail) + recipient.account.substr(at);
+}
+
+FilterSubject::FilterSubject(const mail::Envelope& of, const mail::Recipient& whom, std::shared_ptr<const directory::Account> owner, std::string_view delimiters)
+    : envelope(of), recipient(whom), account(std::move(owner)),
+      address(whom.detail.empty() || whom.account.empty() ? whom.address : account_with_detail(whom, delimiters)) {}
+
 sieve::EnvelopeView envelope_view(const FilterSubject& subject) {
-  return {subject.envelope.reverse_path, subject.recipient.address, subject.recipient.original, subject.envelope.authenticated};
+  return {subject.envelope.reverse_path, subject.address, subject.recipient.original, subject.envelope.authenticated};
 }
 
 sieve::Decision Filtering::decide(std::span<const sieve::LevelScript> scripts, const mail::MessageView& message, const FilterSubject& subject) {

@@ -52,12 +52,18 @@ struct FilterSettings {
 
 // For whom scripts are asked. The envelope must outlive it; `recipient` is one of its recipients.
 struct FilterSubject {
+  // `delimiters`: between user and detail, FilterSettings::recipient_delimiter.
+  FilterSubject(const mail::Envelope& of, const mail::Recipient& whom, std::shared_ptr<const directory::Account> owner, std::string_view delimiters);
   const mail::Envelope& envelope;
   const mail::Recipient& recipient;
   // Whose mailbox it goes to. Empty: it goes on by its channel; then only the scripts of the channels and the server are asked
   // (access-control.md 6.1).
   std::shared_ptr<const directory::Account> account;
+  std::string address;  // of the recipient, with its detail
 };
+
+// The account's address with the detail that the recipient's had; without `delimiters` or detail the account's alone.
+std::string account_with_detail(const mail::Recipient& recipient, std::string_view delimiters);
 
 // What `duplicate` saw in messages that are not on the disk yet: mailbox directory and key, and the message's id.
 using SeenInBatch = std::map<std::pair<std::string, std::string>, std::string>;
@@ -70,6 +76,7 @@ using ScriptOf = std::function<net::Awaitable<Result<std::optional<std::string>>
 net::Awaitable<Result<void>> add_script(Scripts& compiled, std::vector<sieve::LevelScript>& scripts, sieve::Level level, std::string name, const std::string& source, std::string account,
                                         ScriptOf script_of);
 
+// Good as long as the subject.
 sieve::EnvelopeView envelope_view(const FilterSubject& subject);
 
 class Filtering {

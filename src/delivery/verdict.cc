@@ -56,7 +56,7 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
     bool converted_first = false;
     if (converts_) converted_first = co_await converts_(envelope, recipient);
     if (converted_first) continue;
-    FilterSubject subject{envelope, recipient, nullptr};
+    FilterSubject subject(envelope, recipient, nullptr, filtering_.settings().recipient_delimiter);
     if (!recipient.account.empty()) {
       auto account = co_await directory_.account(recipient.account);
       if (!account || *account == nullptr) continue;

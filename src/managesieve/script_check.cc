@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "sieve/lint.h"
+#include "sieve/templates.h"
 
 #include <algorithm>
 #include <set>
@@ -30,8 +31,10 @@ std::string lines_of(const std::vector<sieve::Mistake>& mistakes, bool warnings)
 
 }  // namespace
 
-ScriptReport check_script(std::string_view source, sieve::CompileOptions options, const OwnScripts& own) {
+ScriptReport check_script(std::string_view stored, sieve::CompileOptions options, const OwnScripts& own) {
   ScriptReport report;
+  // Rules are checked as they are run: together.
+  const std::string source = sieve::joined_rules(stored);
   std::vector<std::string> missing;
   const auto add_once = [](std::vector<std::string>& names, const std::string& name) {
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
@@ -41,7 +44,7 @@ ScriptReport check_script(std::string_view source, sieve::CompileOptions options
     const auto found = own.find(name);
     if (found == own.end()) add_once(report.wanted, name);
     else if (!found->second) add_once(missing, name);
-    else return *found->second;
+    else return sieve::joined_rules(*found->second);
     return std::string();
   };
   const sieve::Compiled compiled = sieve::compile(source, options);

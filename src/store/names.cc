@@ -52,6 +52,13 @@ bool is_delivery_name(std::string_view name) {
          all(base.substr(line + 1), [](char c) { return base::is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
+std::string_view delivery_id(std::string_view name) {
+  if (!is_delivery_name(name)) return {};
+  const std::string_view base = name_base(name);
+  const std::size_t begin = base.find('.') + 1;
+  return base.substr(begin, base.rfind('_') - begin);
+}
+
 std::optional<std::uint64_t> name_number(std::string_view name, char which) {
   name = name.substr(0, name.find(':'));
   const char key[] = {',', which, '='};

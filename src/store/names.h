@@ -16,6 +16,8 @@ std::string_view name_base(std::string_view name);
 std::string delivery_base(base::WallTime received, std::string_view message_id, std::string_view recipient_key);
 // True for a name with sizes that delivery made: what it says of them can be believed. Other programs' names may have wrong ones.
 bool is_delivery_name(std::string_view name);
+// The message id in such a name; empty if it is another one.
+std::string_view delivery_id(std::string_view name);
 // The number behind ",S=" or ",W=" in a name.
 std::optional<std::uint64_t> name_number(std::string_view name, char which);
 // The seconds at the start, 0 if there are none.

@@ -5,8 +5,9 @@
 #include "base/text.h"
 #include "delivery/deliverer.h"
 #include "delivery/filter_settings.h"
+#include "delivery/filtering.h"
+#include "delivery/scripts.h"
 #include "net/run_coroutine.h"
-#include "sieve/compile.h"
 #include "store/mailbox.h"
 #include "store/names.h"
 #include "store/refiling.h"
@@ -119,7 +120,6 @@ class Work {
 
   int run() {
     const conf::Configuration& configuration = context_.configuration();
-    sieve::CompileOptions options = delivery::compile_options(configuration);
     std::string source = account_.filter, name = "filter of " + account_.name;
     if (!request_.script.empty()) {
       bool good = false;
@@ -128,19 +128,22 @@ class Work {
       if (!good) return complain(context_, "can't read " + name);
     }
     if (source.empty()) return complain(context_, account_.name + " has no filter; name a file");
-    sieve::Compiled compiled = sieve::compile(source, options);
-    if (compiled.program == nullptr) {
-      for (const auto& mistake : compiled.mistakes)
-        if (!mistake.warning) std::cerr << name << ":" << mistake.line << ":" << mistake.column << ": " << mistake.text << "\n";
-      return complain(context_, name + " has mistakes");
-    }
-    script_ = {sieve::Level::user, name, compiled.program, {}};
+    DirectoryLookups lookups(context_);
+    // As a delivery reads it: stored rules are joined, and what it includes is asked for.
+    delivery::Scripts compiled;
+    compiled.set_options(delivery::compile_options(configuration));
+    delivery::ScriptOf script_of = [&lookups](std::string account, std::string script) { return lookups.script_of(std::move(account), std::move(script)); };
+    std::vector<sieve::LevelScript> scripts;
+    auto read = net::run_coroutine(delivery::add_script(compiled, scripts, sieve::Level::user, name, source, account_.name, std::move(script_of)));
+    if (!read) return complain(context_, read.error().what);
+    if (scripts.empty()) return complain(context_, name + " has only rules that are switched off");
+    if (scripts.front().program == nullptr) return complain(context_, name + ": " + scripts.front().problem);
+    script_ = std::move(scripts.front());
     auto mail = open_mailboxes(context_);
     if (!mail) return complain(context_, mail.error().what);
     mail_ = std::move(*mail);
     auto store = store::Store::open(base::system_files(), mail_.get());
     if (!store) return complain(context_, store.error().what);
-    DirectoryLookups lookups(context_);
     delivery::Filtering filtering(*store, lookups);
     delivery::FilterSettings settings = delivery::filter_settings(configuration);
     create_folders_ = configuration.delivery.create_folders;
@@ -175,6 +178,8 @@ class Work {
 
   Plan plan(delivery::Filtering& filtering, const Found& found, const mail::MessageView& message) {
     mail::Envelope envelope;
+    // So that what `duplicate` remembers of this very message is no earlier one.
+    envelope.id = store::delivery_id(found.message.name);
     envelope.received = base::from_microseconds(static_cast<std::int64_t>(store::name_seconds(found.message.name)) * 1'000'000);
     const auto path = message.first("Return-Path");
     const std::string text = path ? std::string(base::trim(*path)) : std::string();
@@ -183,7 +188,7 @@ class Work {
     mail::Recipient& recipient = envelope.recipients.front();
     recipient.address = recipient.original = recipient.account = account_.name;
     recipient.destination_channel = "ims-ms";
-    const delivery::FilterSubject subject{envelope, recipient, owner_};
+    const delivery::FilterSubject subject(envelope, recipient, owner_, context_.configuration().recipient_delimiter);
     return plan_of(filtering.decide(std::span(&script_, 1), message, subject), folder_argument(request_.folders[found.folder]), create_folders_);
   }
 

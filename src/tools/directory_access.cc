@@ -157,6 +157,12 @@ Result<std::optional<std::string>> DirectoryLookups::ldap_url(const std::string&
   return directory::text_in(*answer, "text");
 }
 
+net::Awaitable<Result<std::optional<std::string>>> DirectoryLookups::script_of(std::string account, std::string script) {
+  const auto answer = access_.ask({{"ask", "account-script"}, {"name", account}, {"script", script}});
+  if (!answer) co_return answer.error();
+  co_return directory::text_in(*answer, "text");
+}
+
 Result<std::optional<std::string>> DirectoryLookups::entry_attribute(const directory::Domain& domain, const std::string& attribute) {
   if (!directory::has_entry(domain) || !directory::canonical_attribute(attribute)) return std::optional<std::string>();
   auto answer = access_.ask({{"ask", "ldap-attribute"}, {"name", domain.name}, {"attribute", attribute}});

@@ -59,6 +59,9 @@ class DirectoryLookups final : public directory::Lookups {
   net::Awaitable<Result<directory::ScriptOutcome>> rename_script(std::string handle, std::string name, std::string new_name) override;
   net::Awaitable<Result<directory::ScriptOutcome>> activate_script(std::string handle, std::string name) override;
 
+  // The text of an account's script; nothing if there is none of that name.
+  net::Awaitable<Result<std::optional<std::string>>> script_of(std::string account, std::string script);
+
   // The text behind an ldap: URL, which only a server that runs can ask for; nothing if there is none.
   Result<std::optional<std::string>> ldap_url(const std::string& url);
 

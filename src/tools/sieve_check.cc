@@ -5,9 +5,11 @@
 #include "mail/address.h"
 #include "sieve/format.h"
 #include "sieve/lint.h"
+#include "sieve/templates.h"
 #include "tools/sieve_tool.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <memory>
 
 namespace postern::tools {
 
@@ -129,13 +132,30 @@ sieve::CompileOptions compile_options(const SieveOptions& options, const std::st
   return made;
 }
 
+namespace {
+
+// The file behind a link, with the mode that it has.
+Result<void> rewrite(const std::string& name, const std::string& text) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(name.c_str(), nullptr), std::free);
+  struct stat status {};
+  if (real == nullptr || ::stat(real.get(), &status) != 0) return system_error(errno, name);
+  const std::string path = real.get();
+  const auto slash = path.rfind('/');
+  const auto folder = base::open_directory(AT_FDCWD, slash == 0 ? "/" : path.substr(0, slash));
+  if (!folder) return folder.error();
+  return base::replace_file(base::system_files(), folder->get(), path.substr(slash + 1), text, status.st_mode & 0777);
+}
+
+}  // namespace
+
 int sieve_check(const SieveOptions& options) {
   if (options.files.empty()) wrong_usage("check needs a script");
   int status = kGood;
   boost::json::array all;
   for (const std::string& name : options.files) {
-    const auto source = read_input(name);
+    auto source = read_input(name);
     if (!source) return kUsage;
+    *source = sieve::joined_rules(*source);
     sieve::CompileOptions how = compile_options(options, name);
     const sieve::Compiled compiled = sieve::compile(*source, how);
     how.abilities = delivery::kFilterAbilities;   // what is valid but would be refused there is worth a word
@@ -174,10 +194,7 @@ int sieve_format(const SieveOptions& options) {
     } else if (!options.write || name == "-") {
       std::cout << *done.text;
     } else if (*done.text != *source) {
-      const auto slash = name.rfind('/');
-      const auto folder = base::open_directory(AT_FDCWD, slash == std::string::npos ? "." : slash == 0 ? "/" : name.substr(0, slash));
-      const auto written = folder ? base::replace_file(base::system_files(), folder->get(), slash == std::string::npos ? name : name.substr(slash + 1), *done.text, 0644)
-                                  : Result<void>(folder.error());
+      const auto written = rewrite(name, *done.text);
       if (!written) {
         std::cerr << "postern-sieve: " << name << ": " << written.error().what << '\n';
         return kUsage;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-sieve run: what a script would do with messages.
 #include "mail/message.h"
+#include "sieve/templates.h"
 #include "tools/sieve_tool.h"
 
 #include <algorithm>
@@ -84,8 +85,9 @@ boost::json::object to_json(const sieve::Outcome& outcome) {
 int sieve_run(const SieveOptions& options) {
   if (options.files.size() < 2) wrong_usage("run needs a script and at least one message");
   const std::string& name = options.files.front();
-  const auto source = read_input(name);
+  auto source = read_input(name);
   if (!source) return kUsage;
+  *source = sieve::joined_rules(*source);
   const sieve::Compiled compiled = sieve::compile(*source, compile_options(options, name));
   if (!compiled.program) {
     if (options.json) std::cout << boost::json::serialize(boost::json::object{{"script", name}, {"valid", false}, {"mistakes", to_json(compiled.mistakes)}}) << '\n';

@@ -72,8 +72,28 @@ def a_pop3_session_keeps_the_mailbox():
 
 
 @case
+def a_script_is_read_as_a_delivery_reads_it():
+    rules = script('# $Rule Info: Order=0 Name=off\ndiscard;\n# $Rule Info: Order=1 Name=first\nrequire "imap4flags";\naddflag "\\\\Flagged";\n'
+                   '# $Rule Info: Order=2 Name=second\nrequire "include";\ninclude :personal "inner";\n')
+    with open(os.path.join(site.directory, "inner.sieve"), "w") as file:
+        file.write('require "fileinto";\nfileinto "Inner";\n')
+    site.ctl("account", "script", "put", "anna@example.com", "inner", os.path.join(site.directory, "inner.sieve"))
+    told = site.ctl_json("filter", "rehearse", "anna@example.com", rules, "--last", "1")
+    equal(told[0]["actions"], ['fileinto "Inner" :flags ["\\\\Flagged"]'])
+    run(program("postern-sieve"), "check", "--include", site.directory, rules)
+
+
+@case
+def what_a_delivery_remembers_of_a_message_is_no_earlier_one():
+    site.ctl("account", "filter", "bert@example.com", script('require "duplicate";\nif duplicate { discard; stop; }\n'))
+    for _ in range(2):
+        site.find_message("bert@example.com", deliver(site, "bert@example.com"))
+    equal([one["actions"] for one in site.ctl_json("filter", "rehearse", "bert@example.com")], [["keep (implicit)"]] * 2)
+
+
+@case
 def mistakes_are_named():
-    contains(site.ctl("filter", "rehearse", "anna@example.com", script("fileinto"), expect=1).stderr, "script.sieve:1:")
+    contains(site.ctl("filter", "rehearse", "anna@example.com", script("fileinto"), expect=1).stderr, "script.sieve: line 1, column ")
     contains(site.ctl("filter", "rehearse", "anna@example.com", expect=1).stderr, "has no filter")
     contains(site.ctl("filter", "rehearse", "nobody@example.com", script(), expect=1).stderr, "no account")
     contains(site.ctl("filter", "rehearse", "anna@example.com", script(), "--folder", "None", expect=1).stderr, "None")

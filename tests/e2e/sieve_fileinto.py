@@ -3,15 +3,17 @@
 """Filters at delivery: a user's script files into folders, the whole server's runs where the user's decides nothing, errors keep."""
 from postern_testing import *
 
-site = Site()
+site = Site(settings={"recipient_delimiter": "+"})
 SCRIPT = """\
-require ["fileinto", "envelope", "copy", "mailbox", "variables"];
+require ["fileinto", "envelope", "copy", "mailbox", "variables", "subaddress", "vacation"];
 if header :contains "subject" "[list]" { fileinto :create "Lists/Postern"; stop; }
 if envelope :domain "from" "junk.example" { discard; stop; }
 if header :is "subject" "copy" { fileinto :copy :create "Copies"; }
 if header :is "subject" "both" { fileinto :create "Copies"; keep; }
 if header :is "subject" "new" { fileinto "Not yet there"; }
 if header :matches "subject" "into *" { fileinto "${1}"; }
+if envelope :detail "to" "shop" { fileinto :create "Shop"; }
+if header :is "subject" "answer" { vacation "Away."; }
 """
 
 
@@ -54,6 +56,23 @@ def a_missing_folder_is_made():
 def a_folder_that_cannot_be_keeps_the_message(name):
     site.find_message("anna@example.com", deliver(site, subject="into " + name))
     site.wait_for_log("filter", "anna@example.com", "line=")
+
+
+@case
+def the_detail_of_the_address_is_in_the_envelope():
+    site.find_message("anna@example.com", deliver(site, "anna+shop@example.com"), "Shop")
+    site.find_message("anna@example.com", deliver(site, "anna+other@example.com"))
+
+
+@case
+def who_writes_to_an_address_with_a_detail_is_answered():
+    site.find_message("anna@example.com", deliver(site, "anna+other@example.com", sender="bert@example.com", subject="answer"))
+
+    def texts():
+        for path in site.files("bert@example.com"):
+            with open(path) as file:
+                yield file.read()
+    wait_until(lambda: any("Away." in text for text in texts()), 10, "the answer")
 
 
 @case

@@ -78,7 +78,12 @@ def a_script_is_formatted_and_its_comments_stay():
     loose = file("layout.sieve", 'require["fileinto"];# why\nif header:contains"subject"["a","b"]{fileinto"x";}')
     want = 'require ["fileinto"];  # why\nif header :contains "subject" ["a", "b"] {\n  fileinto "x";\n}\n'
     equal(run(TOOL, "format", loose).stdout, want)
-    equal(run(TOOL, "format", "--write", loose).stdout, "")
+    os.chmod(loose, 0o600)
+    link = os.path.join(os.path.dirname(loose), "link.sieve")
+    os.symlink(loose, link)
+    equal(run(TOOL, "format", "--write", link).stdout, "")
+    check(os.path.islink(link), "the link stays")
+    equal(os.stat(loose).st_mode & 0o777, 0o600, "its mode")
     with open(loose) as text:
         equal(text.read(), want)
     contains(run(TOOL, "format", file("bad-layout.sieve", "keep"), expect=1).stderr, "expected ';'")
