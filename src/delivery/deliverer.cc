@@ -499,6 +499,8 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
                                                              std::chrono::microseconds& script_time) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[index];
+  // Before all else: the message to the members takes those along who are on hold.
+  if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) co_return co_await send_to_list(job, index);
   if (recipient.destination_channel == "bitbucket") {
     base::log_event(Severity::info, "discarded", {{"id", envelope.id}, {"recipient", recipient.address}, {"by", "bitbucket"}});
     co_return RecipientOutcome{};
@@ -507,7 +509,6 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     if (envelope.released) co_return co_await let_go(job, index);
     co_return RecipientOutcome{false, "channel hold", true};
   }
-  if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) co_return co_await send_to_list(job, index);
   if (parts_.conversion != nullptr && !envelope.restored) {
     const bool converts = co_await parts_.converts(envelope, recipient);
     if (converts) {

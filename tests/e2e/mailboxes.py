@@ -124,6 +124,24 @@ def the_owner_of_a_group_gets_what_goes_wrong():
 
 
 @case
+def a_member_on_hold_gets_the_message_of_the_group_once():
+    site.ctl("group", "add", "crew@example.com", "anna@example.com", "bert@example.com", "--owner", "anna@example.com")
+    change("bert@example.com", "--hold")
+    message_id = deliver(site, "crew@example.com", sender="stranger@sender.example")
+    site.find_message("anna@example.com", message_id)
+
+    def held():
+        return [entry for entry in site.ctl_json("queue", "held", "list") if entry["recipients"] == ["bert@example.com"]]
+    entries = wait_until(held, 10 * slow_build(), "a message on hold")
+    equal([entry["sender"] for entry in entries], ["anna@example.com"], "held")
+    change("bert@example.com", "--no-hold")
+    site.ctl("queue", "held", "release", entries[0]["id"])
+    text = site.find_message("bert@example.com", message_id)
+    check(text.startswith(b"Return-Path: <anna@example.com>"), "the owner is the sender: %r" % text[:200])
+    equal((len([one for one in site.messages("bert@example.com") if message_id.encode() in one]), held()), (1, []), "copies, and what is held")
+
+
+@case
 def sessions_end_with_the_password():
     session = pop3(site, "bert@example.com")
     session.stat()
