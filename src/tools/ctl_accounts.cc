@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -53,13 +54,36 @@ class Silence {
   bool active_ = false;
 };
 
-// One line from a descriptor, without its end; nothing at the end of the file.
+volatile std::sig_atomic_t interruption = 0;  // the signal
+
+// While somebody types a password: interrupted in between, the terminal would stay silent. So the signal waits until it speaks again.
+class Interruptions {
+ public:
+  Interruptions() {
+    struct sigaction noted {};
+    noted.sa_handler = [](int signal) { interruption = signal; };  // without SA_RESTART: the wait for a key ends
+    sigemptyset(&noted.sa_mask);
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &noted, &before_[i]);
+  }
+  ~Interruptions() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+    if (interruption != 0) ::raise(interruption);
+  }
+  Interruptions(const Interruptions&) = delete;
+  Interruptions& operator=(const Interruptions&) = delete;
+
+ private:
+  static constexpr std::array<int, 4> kSignals{SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
+};
+
+// One line from a descriptor, without its end; nothing at the end of the file, or if it was interrupted.
 std::optional<std::string> read_line(int from) {
   std::string line;
   for (char c = 0;;) {
     const ssize_t got = ::read(from, &c, 1);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return line.empty() ? std::nullopt : std::optional(line);
+    if (got < 0 && errno == EINTR && interruption == 0) continue;
+    if (got <= 0) return line.empty() || interruption != 0 ? std::nullopt : std::optional(line);
     if (c == '\n') break;
     line += c;
     if (line.size() > 4096) break;
@@ -76,13 +100,14 @@ Result<std::string> prompt_for_password() {
     static_cast<void>(ignored);
     return read_line(terminal.get());
   };
-  // Interrupted in between, the terminal would stay silent.
-  sigset_t interruptions, before;
-  sigemptyset(&interruptions);
-  for (const int signal : {SIGINT, SIGQUIT, SIGTSTP, SIGTERM, SIGHUP}) sigaddset(&interruptions, signal);
-  ::sigprocmask(SIG_BLOCK, &interruptions, &before);
+  // To be stopped in the middle would leave the terminal silent as well.
+  sigset_t stop, before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::sigprocmask(SIG_BLOCK, &stop, &before);
   std::optional<std::string> first, second;
   {
+    const Interruptions interruptions;
     const Silence silence(terminal.get());
     first = ask("New password: ");
     if (first && !first->empty()) second = ask("Once more: ");

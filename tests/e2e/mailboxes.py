@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import plistlib
+import pty
+import termios
 import xml.etree.ElementTree
 
 from dns_responder import Responder
@@ -139,6 +141,22 @@ def a_member_on_hold_gets_the_message_of_the_group_once():
     text = site.find_message("bert@example.com", message_id)
     check(text.startswith(b"Return-Path: <anna@example.com>"), "the owner is the sender: %r" % text[:200])
     equal((len([one for one in site.messages("bert@example.com") if message_id.encode() in one]), held()), (1, []), "copies, and what is held")
+
+
+@case
+def the_question_for_a_password_can_be_interrupted():
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(program("posternctl"), ["posternctl", "--config", site.configuration, "account", "passwd", "bert@example.com"])
+    with contextlib.closing(os.fdopen(terminal, "r+b", buffering=0)) as keys:
+        said = b""
+        while b"New password" not in said:
+            said += keys.read(100)
+        wait_until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, what="a terminal that does not show what is typed")
+        keys.write(b"\x03")
+        status = []
+        wait_until(lambda: status or [status.append(how) for pid, how in [os.waitpid(child, os.WNOHANG)] if pid], what="its end")
+        equal((os.waitstatus_to_exitcode(status[0]), bool(termios.tcgetattr(terminal)[3] & termios.ECHO)), (-signal.SIGINT, True), "how it ended, and whether the terminal shows what is typed")
 
 
 @case
