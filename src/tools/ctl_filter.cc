@@ -128,11 +128,12 @@ class Work {
       if (!good) return complain(context_, "can't read " + name);
     }
     if (source.empty()) return complain(context_, account_.name + " has no filter; name a file");
-    DirectoryLookups lookups(context_);
     // As a delivery reads it: stored rules are joined, and what it includes is asked for.
     delivery::Scripts compiled;
     compiled.set_options(delivery::compile_options(configuration));
-    delivery::ScriptOf script_of = [&lookups](std::string account, std::string script) { return lookups.script_of(std::move(account), std::move(script)); };
+    delivery::ScriptOf script_of = [this](std::string account, std::string script) -> net::Awaitable<Result<std::optional<std::string>>> {
+      co_return look_up_script(context_, account, script);
+    };
     std::vector<sieve::LevelScript> scripts;
     auto read = net::run_coroutine(delivery::add_script(compiled, scripts, sieve::Level::user, name, source, account_.name, std::move(script_of)));
     if (!read) return complain(context_, read.error().what);
@@ -144,6 +145,7 @@ class Work {
     mail_ = std::move(*mail);
     auto store = store::Store::open(base::system_files(), mail_.get());
     if (!store) return complain(context_, store.error().what);
+    DirectoryLookups lookups(context_);
     delivery::Filtering filtering(*store, lookups);
     delivery::FilterSettings settings = delivery::filter_settings(configuration);
     create_folders_ = configuration.delivery.create_folders;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 
 namespace postern::tools {
 namespace {
@@ -24,22 +25,15 @@ using boost::json::object;
 
 constexpr std::size_t kMostAnswerBytes = 4 * 1024 * 1024;
 
-}  // namespace
-
-Result<directory::Account> look_up_account(const Context& context, const std::string& name) {
+// What `ask` answers in a process of its own. An "error" in it comes back as Kind::not_found.
+Result<object> ask_elsewhere(const std::function<object()>& ask) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return system_error(errno, "pipe");
   base::Descriptor reading(ends[0]), writing(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) return system_error(errno, "fork");
   if (child == 0) {
-    object answer;
-    DirectoryLookups lookups(context);
-    auto found = net::run_coroutine(lookups.account(name));
-    if (!found) answer["error"] = found.error().what;
-    else if (*found == nullptr) answer["error"] = "there is no account " + name;
-    else answer = {{"name", (*found)->name}, {"mailbox_directory", (*found)->mailbox_directory}, {"filter", (*found)->filter}};
-    const std::string text = boost::json::serialize(answer);
+    const std::string text = boost::json::serialize(ask());
     for (std::string_view left = text; !left.empty();) {
       const ssize_t written = ::write(writing.get(), left.data(), left.size());
       if (written <= 0) ::_exit(1);
@@ -61,13 +55,37 @@ Result<directory::Account> look_up_account(const Context& context, const std::st
   boost::system::error_code error;
   const boost::json::value value = boost::json::parse(text, error);
   if (error || !value.is_object()) return Error{Kind::temporary, "the account could not be looked up"};
-  const object& answer = value.get_object();
-  if (const auto wrong = net::text_in(answer, "error")) return Error{Kind::not_found, *wrong};
+  if (const auto wrong = net::text_in(value.get_object(), "error")) return Error{Kind::not_found, *wrong};
+  return value.get_object();
+}
+
+}  // namespace
+
+Result<directory::Account> look_up_account(const Context& context, const std::string& name) {
+  const auto answer = ask_elsewhere([&]() -> object {
+    DirectoryLookups lookups(context);
+    const auto found = net::run_coroutine(lookups.account(name));
+    if (!found) return {{"error", found.error().what}};
+    if (*found == nullptr) return {{"error", "there is no account " + name}};
+    return {{"name", (*found)->name}, {"mailbox_directory", (*found)->mailbox_directory}, {"filter", (*found)->filter}};
+  });
+  if (!answer) return answer.error();
   directory::Account account;
-  account.name = net::text_in(answer, "name").value_or("");
-  account.mailbox_directory = net::text_in(answer, "mailbox_directory").value_or("");
-  account.filter = net::text_in(answer, "filter").value_or("");
+  account.name = net::text_in(*answer, "name").value_or("");
+  account.mailbox_directory = net::text_in(*answer, "mailbox_directory").value_or("");
+  account.filter = net::text_in(*answer, "filter").value_or("");
   return account;
+}
+
+Result<std::optional<std::string>> look_up_script(const Context& context, const std::string& account, const std::string& script) {
+  const auto answer = ask_elsewhere([&]() -> object {
+    DirectoryLookups lookups(context);
+    const auto found = net::run_coroutine(lookups.script_of(account, script));
+    if (!found) return {{"error", found.error().what}};
+    return *found ? object{{"text", **found}} : object{};
+  });
+  if (!answer) return answer.error();
+  return net::text_in(*answer, "text");
 }
 
 Result<base::Descriptor> open_mailboxes(const Context& context) {

@@ -5,6 +5,7 @@
 #include "directory/directory.h"
 #include "tools/posternctl.h"
 
+#include <optional>
 #include <string>
 
 namespace postern::tools {
@@ -12,6 +13,9 @@ namespace postern::tools {
 // The account's name, mailbox directory and script. Whoever asks the database becomes its owner for good, if no server runs, and that one may
 // not read mail: so another process asks. Kind::not_found, with the reason, if there is no answer.
 Result<directory::Account> look_up_account(const Context& context, const std::string& name);
+
+// The text of an account's script, asked for in the same way; nothing if there is none of that name.
+Result<std::optional<std::string>> look_up_script(const Context& context, const std::string& account, const std::string& script);
 
 // The directory of all mailboxes; root becomes its owner for good, who is who touches their files.
 Result<base::Descriptor> open_mailboxes(const Context& context);

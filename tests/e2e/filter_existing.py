@@ -105,3 +105,4 @@ with site.running():
     run_cases()
 # Without the server it works on the files alone.
 equal(len(site.ctl_json("filter", "rehearse", "anna@example.com", script())), 4)
+equal(site.ctl_json("filter", "rehearse", "anna@example.com", script('require "include";\ninclude :personal "inner";\n'), "--last", "1")[0]["actions"], ['fileinto "Inner"'])
