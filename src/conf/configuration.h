@@ -251,6 +251,14 @@ struct Conversion {
   std::vector<TextLine> writable;                  // directories that it may change besides its own
 };
 
+// Channel defragment: message/partial pieces of a message (RFC 2046 section 5.2.2) wait for each other.
+struct Defragment {
+  std::chrono::seconds wait_time{172800};               // for the missing ones; then those that are there go on as they are
+  unsigned messages = 100;                              // that wait for pieces at once
+  unsigned pieces = 100;                                // of one message
+  std::uint64_t message_bytes = 50 * 1024 * 1024;       // of one message's pieces together
+};
+
 // What happens to mail for a mailbox that is full.
 struct Quota {
   enum class FullReply : std::uint8_t { temporary, permanent } full_reply = FullReply::temporary;  // to RCPT TO: 452 or 552
@@ -589,6 +597,7 @@ struct Configuration {
   Spool spool;
   Delivery delivery;
   Conversion conversion;
+  Defragment defragment;
   Quota quota;
   Queue queue;
   Relay relay;

@@ -288,6 +288,11 @@ const Setting kSettings[] = {
   {"conversion.writable", Type::lines, "", 0, 0, "", "", running, &server<&C::conversion, &Conversion::writable>},
   {"conversion.network", Type::boolean, "false", 0, 0, "", "", running, &server<&C::conversion, &Conversion::network>},
 
+  {"defragment.wait_time", Type::duration, "172800", 1, 30 * kDay, "s", "", running, &server<&C::defragment, &Defragment::wait_time>},
+  {"defragment.messages", Type::number, "100", 1, 10000, "messages", "", running, &server<&C::defragment, &Defragment::messages>},
+  {"defragment.pieces", Type::number, "100", 2, 10000, "pieces", "", running, &server<&C::defragment, &Defragment::pieces>},
+  {"defragment.message_bytes", Type::size, "50 MiB", 64 * kKiB, 2 * kGiB - kMiB, "bytes", "", running, &server<&C::defragment, &Defragment::message_bytes>},
+
   {"queue.retry_first", Type::duration, "300", 1, kDay, "s", "", running, &server<&C::queue, &Queue::retry_first>},
   {"queue.retry_factor", Type::number, "2", 1, 10, "", "", running, &server<&C::queue, &Queue::retry_factor>},
   {"queue.retry_most", Type::duration, "14400", 1, 7 * kDay, "s", "", running, &server<&C::queue, &Queue::retry_most>},

@@ -37,6 +37,8 @@ constexpr std::string_view kHoldChannel = "hold";
 constexpr std::size_t kList = 1U << 19;
 // Stands for the number of an action where a message that was on hold goes on.
 constexpr std::size_t kLetGo = 1U << 20;
+// Where it has been processed, and by which channel.
+constexpr std::pair<std::string_view, std::size_t> kProcessed[] = {{"process", 1U << 25}, {"reprocess", 1U << 26}, {"defragment", 1U << 27}};
 // And where a filter changed a message that leaves by its channel.
 constexpr std::size_t kChanged = 1U << 23;
 // For so long a memory is waited for that another process writes to, looked at so often; one write takes milliseconds.
@@ -272,7 +274,7 @@ Awaitable<void> Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   std::vector<spool::Position> finished;
   std::vector<const Job*> done;
   for (Job& job : jobs) {
-    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.to_convert.empty() && !put_to_conversion(job)) || (!job.discarded.empty() && !keep_discarded(job)) ||
+    if (!stored || job.unfinished || (!job.held.empty() && !hold(job)) || (!job.to_convert.empty() && !put_to_conversion(job)) || (!job.to_defragment.empty() && !put_to_defragment(job)) || (!job.discarded.empty() && !keep_discarded(job)) ||
         (!job.put_off.empty() && !put_off(job))) {
       // Files that were not promised, and redirected copies, may be there all the same: whoever comes next must look.
       if (job.left_traces) parts_.state.note_death();
@@ -303,6 +305,7 @@ Awaitable<void> Deliverer::conclude(std::vector<Job>& jobs, bool stored) {
   for (const Job* const job : done)
     if (job->recipients_filed > 0) parts_.state.add_delivered(job->record->message().size(), job->recipients_filed);
   counters_.messages += finished.size();
+  if (std::any_of(done.begin(), done.end(), [](const Job* job) { return !job->to_defragment.empty(); })) parts_.defragmenter->arrived();
 }
 
 // Whoever died then may have put the message aside already, for this record.
@@ -359,6 +362,22 @@ bool Deliverer::put_to_conversion(Job& job) {
   }
   job.left_traces = true;
   base::log_event(Severity::info, "to-conversion", {{"id", envelope.id}, {"recipients", envelope.recipients.size()}});
+  return true;
+}
+
+bool Deliverer::put_to_defragment(Job& job) {
+  mail::Envelope envelope = job.record->envelope;
+  std::vector<Recipient> left;
+  for (const std::size_t index : job.to_defragment) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  const std::size_t recipients = envelope.recipients.size();
+  const std::string id = envelope.id;
+  if (auto put = parts_.defragmenter->put(std::move(envelope), *job.piece, job.position, job.record->message(), earlier_death(job)); !put) {
+    base::log_event(Severity::error, "deferred-not-written", {{"id", id}, {"reason", put.error().what}});
+    return false;
+  }
+  job.left_traces = true;
+  base::log_event(Severity::info, "to-defragment", {{"id", id}, {"recipients", recipients}, {"number", job.piece->number}, {"total", job.piece->total}});
   return true;
 }
 
@@ -509,6 +528,14 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
     if (envelope.released) co_return co_await let_go(job, index);
     co_return RecipientOutcome{false, "channel hold", true};
   }
+  if (parts_.defragmenter != nullptr && !envelope.defragmented && parts_.defragments && parts_.defragments(recipient.destination_channel)) {
+    if (!std::exchange(job.piece_known, true)) job.piece = parts_.defragmenter->piece(envelope, job.record->message());
+    if (job.piece) {
+      job.to_defragment.push_back(index);
+      co_return RecipientOutcome{};
+    }
+  }
+  if (policy::is_deferred(recipient.destination_channel)) co_return co_await process(job, index);
   if (parts_.conversion != nullptr && !envelope.restored) {
     const bool converts = co_await parts_.converts(envelope, recipient);
     if (converts) {
@@ -603,6 +630,85 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::send_to_list(Job& job, std::si
   }
   job.lists.emplace(recipient.list_owner, outcome);
   co_return outcome;
+}
+
+Awaitable<Deliverer::RecipientOutcome> Deliverer::process(Job& job, std::size_t index) {
+  const mail::Envelope& envelope = job.record->envelope;
+  const std::string channel = envelope.recipients[index].destination_channel;
+  if (const auto done = job.processed.find(channel); done != job.processed.end()) co_return done->second[index];
+  if (!parts_.process) co_return RecipientOutcome{true, "nothing here serves channel " + channel};
+  std::map<std::size_t, RecipientOutcome>& outcomes = job.processed[channel];
+  mail::Envelope next = envelope;
+  next.recipients.clear();
+  policy::Effects effects;
+  std::optional<std::size_t> first;
+  std::vector<std::pair<std::size_t, policy::Reply>> refused;
+  for (std::size_t i = 0; i < envelope.recipients.size(); ++i) {
+    const Recipient& recipient = envelope.recipients[i];
+    // Members of a list get a message of their own, which comes here in its turn.
+    if (recipient.destination_channel != channel || (!recipient.list_owner.empty() && !envelope.reverse_path.empty())) continue;
+    policy::RecipientDecision decision = co_await parts_.process(envelope, recipient);
+    RecipientOutcome& outcome = outcomes[i];
+    if (!decision.accepted && decision.reply.code < 500) {
+      outcome = RecipientOutcome{true, decision.reply.text};
+      if (decision.reply.status.starts_with("4.")) outcome.status = decision.reply.status;
+    } else if (!decision.accepted) {
+      refused.emplace_back(i, std::move(decision.reply));
+    } else {
+      effects.add(decision.effects);
+      if (!first) first = i;
+      for (Recipient& found : decision.recipients)
+        if (std::none_of(next.recipients.begin(), next.recipients.end(), [&](const Recipient& known) {
+              return known.address == found.address && known.detail == found.detail && known.destination_channel == found.destination_channel;
+            }))
+          next.recipients.push_back(std::move(found));
+    }
+  }
+  const auto put_off = [&](const std::string& why) {
+    for (auto& [i, outcome] : outcomes) outcome = RecipientOutcome{true, why};
+  };
+  if (!next.recipients.empty()) {
+    if (policy::is_visible(channel)) next.source_channel = channel;
+    if (effects.held) {
+      next.held = true;
+      next.held_by = effects.held_by;
+    }
+    next.discarded = next.discarded || effects.discarded;
+    next.jettisoned = next.jettisoned || effects.jettisoned;
+    next.spam_adjustments.insert(next.spam_adjustments.end(), effects.spam_adjustments.begin(), effects.spam_adjustments.end());
+    std::string fields;
+    for (const std::string& field : effects.header_fields) fields += base::printable(field, 2048) + "\r\n";
+    const std::size_t recipients = next.recipients.size();
+    const std::size_t action = std::find_if(std::begin(kProcessed), std::end(kProcessed), [&](const auto& one) { return one.first == channel; })->second;
+    auto sent = co_await send_on(job, *first, action, std::move(next), std::move(fields));
+    if (!sent) {
+      put_off(sent.error().what);
+      co_return outcomes[index];
+    }
+    base::log_event(Severity::info, "processed", {{"id", envelope.id}, {"channel", channel}, {"recipients", recipients}, {"new_id", new_id_for(envelope, envelope.recipients[*first], action)}});
+  }
+  if (!refused.empty()) {
+    std::vector<std::size_t> numbers;
+    for (const auto& [i, reply] : refused) numbers.push_back(i);
+    auto told = co_await tell_refused(job, std::move(refused));
+    if (!told)
+      for (const std::size_t i : numbers) outcomes[i] = RecipientOutcome{true, told.error().what};
+  }
+  co_return outcomes[index];
+}
+
+// A crash behind it makes the same notice once more, under the same id.
+Awaitable<Result<void>> Deliverer::tell_refused(Job& job, std::vector<std::pair<std::size_t, policy::Reply>> refused) {
+  const mail::Envelope& envelope = job.record->envelope;
+  std::vector<mail::RecipientStatus> failed;
+  for (auto& [index, reply] : refused) {
+    const Recipient& recipient = envelope.recipients[index];
+    base::log_event(Severity::notice, "processing-refused",
+                    {{"id", envelope.id}, {"recipient", recipient.address}, {"channel", recipient.destination_channel}, {"reply", reply.code}, {"status", reply.status}, {"text", reply.text}});
+    failed.push_back({recipient, mail::DeliveryAction::failed, {reply.status, base::printable(reply.text), "", base::wall_now()}, {}});
+  }
+  if (!parts_.tell) co_return Error{Kind::temporary, "nobody tells the sender"};
+  co_return co_await parts_.tell(envelope, job.record->message(), std::move(failed));
 }
 
 Awaitable<Deliverer::RecipientOutcome> Deliverer::let_go(Job& job, std::size_t index) {

@@ -14,10 +14,12 @@
 // Failure: none to the caller; every trouble is logged with the message's id. Limits: one batch at a time.
 #include "net/asio.h"
 
+#include "delivery/defragmenter.h"
 #include "delivery/filtering.h"
 #include "directory/directory.h"
 #include "mail/delivery_status.h"
 #include "mail/envelope.h"
+#include "policy/access.h"
 #include "queue/retry_schedule.h"
 #include "sieve/replies.h"
 #include "spool/journal.h"
@@ -84,6 +86,11 @@ struct DelivererParts {
   // Where messages go that are to be converted before the filters see them, and whether one is, for this recipient. Null, none: nothing is.
   spool::Deferred* conversion = nullptr;
   std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts = {};
+  // Where a recipient on channel process, reprocess or defragment goes (policy::process()). None: he is put off.
+  std::function<net::Awaitable<policy::RecipientDecision>(const mail::Envelope&, const mail::Recipient&)> process = {};
+  // Where pieces of messages wait for each other, and whether those for a channel do. Null, none: they go on as they are.
+  Defragmenter* defragmenter = nullptr;
+  std::function<bool(const std::string& channel)> defragments = {};
 };
 
 class Deliverer {
@@ -117,6 +124,9 @@ class Deliverer {
   void send_to_mail_host(Job& job, std::size_t index, const directory::Account& account);
   // A message of their own for all members of groups with the same owner as this recipient's: he is its sender.
   net::Awaitable<RecipientOutcome> send_to_list(Job& job, std::size_t index);
+  // All recipients on the channel of this one, process, reprocess or defragment: a message of their own for where their addresses lead now.
+  net::Awaitable<RecipientOutcome> process(Job& job, std::size_t index);
+  net::Awaitable<Result<void>> tell_refused(Job& job, std::vector<std::pair<std::size_t, policy::Reply>> refused);
   // Once more for a recipient that was on hold: his mail has been let go.
   net::Awaitable<RecipientOutcome> let_go(Job& job, std::size_t index);
   // Puts a recipient whose mail leaves by its channel into a message for other hosts, with what a filter made of it (null: as it came) and the
@@ -134,6 +144,7 @@ class Deliverer {
   bool put_off(Job& job);
   bool hold(Job& job);
   bool put_to_conversion(Job& job);
+  bool put_to_defragment(Job& job);
   bool keep_discarded(Job& job);
   net::Awaitable<void> remember(const Job& job);
   // Puts entries into the memory of a mailbox directory's account, after who else is writing there. Errors: as AccountMemory has them.

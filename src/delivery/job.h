@@ -35,6 +35,9 @@ struct Deliverer::Job {
   std::vector<std::size_t> put_off;    // recipients for deferred/
   std::vector<std::size_t> held;       // recipients for held/
   std::vector<std::size_t> to_convert; // recipients for conversion/
+  std::vector<std::size_t> to_defragment;  // recipients for defragment/
+  std::optional<mail::Piece> piece;    // what it is a piece of; known if `piece_known`
+  bool piece_known = false;
   std::vector<std::size_t> to_tell;    // recipients whose mailbox has it, and whose sender wants to know
   std::vector<mail::Recipient> expanded;  // recipients that several addresses took the place of, and whose sender wants to know
   std::vector<std::size_t> discarded;  // recipients for discarded/
@@ -44,6 +47,7 @@ struct Deliverer::Job {
   std::vector<Outgoing> outgoing;    // for recipients whose message leaves by its channel: as it came, and each text that filters made of it
   std::uint64_t changed_bytes = 0;   // of those texts
   std::map<std::string, RecipientOutcome> lists;  // what became of the message to all members of groups, by the groups' owners
+  std::map<std::string, std::map<std::size_t, RecipientOutcome>> processed;  // what became of the recipients on process, reprocess and defragment, by channel
   std::vector<std::string> sent;   // what is in a journal (Deliverer::sent_)
   std::map<std::string, std::vector<store::AccountMemory::Entry>> remember;  // by mailbox directory, once it is delivered
   std::vector<base::Fields> delivered;  // to be logged once it is true

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_delivery.a
 libpostern_delivery_a_SOURCES = \
   src/delivery/actions.cc \
+  src/delivery/defragmenter.h src/delivery/defragmenter.cc \
   src/delivery/deliverer.h src/delivery/deliverer.cc src/delivery/job.h \
   src/delivery/filter_host.h src/delivery/filter_host.cc \
   src/delivery/filter_lists.h src/delivery/filter_lists.cc \

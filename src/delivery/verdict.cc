@@ -2,6 +2,8 @@
 #include "delivery/verdict.h"
 
 #include "base/text.h"
+#include "mail/partial.h"
+#include "policy/channels.h"
 #include "spool/segment_format.h"
 
 #include <boost/json/array.hpp>
@@ -50,7 +52,9 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
   const mail::MessageView message(record->message());
   for (std::uint32_t number = 0; number < envelope.recipients.size(); ++number) {
     const mail::Recipient& recipient = envelope.recipients[number];
-    if (recipient.destination_channel == "bitbucket" || recipient.destination_channel == "hold") continue;
+    if (recipient.destination_channel == "bitbucket" || recipient.destination_channel == "hold" || policy::is_deferred(recipient.destination_channel)) continue;
+    // A piece is not what the filters will see.
+    if (defragments_ && !envelope.defragmented && defragments_(recipient.destination_channel) && mail::piece_of(record->message())) continue;
     // Members of a list get a message of their own.
     if (!recipient.list_owner.empty() && !envelope.reverse_path.empty()) continue;
     bool converted_first = false;

@@ -36,6 +36,8 @@ class Verdicts {
       : reader_(reader), directory_(directory), filtering_(store, directory, std::move(script_of)) {}
   // Its own, not the deliverer's: what scripts saw in a message that is then refused has not been delivered.
   [[nodiscard]] Filtering& filtering() { return filtering_; }
+  // Whether pieces of messages for a channel wait for each other (DelivererParts::defragments): filters see what they make. None: they don't.
+  void set_defragments(std::function<bool(const std::string& channel)> defragments) { defragments_ = std::move(defragments); }
   // Whose filters see the message only after it has been converted has not refused it. None: nothing is converted.
   void set_converts(std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts) { converts_ = std::move(converts); }
   net::Awaitable<std::vector<mail::Refusal>> refusals(spool::Position position);
@@ -45,6 +47,7 @@ class Verdicts {
   directory::Lookups& directory_;
   Filtering filtering_;
   std::function<net::Awaitable<bool>(const mail::Envelope&, const mail::Recipient&)> converts_;
+  std::function<bool(const std::string& channel)> defragments_;
 };
 
 // The question is a notice (spool/position.h) of one record, with a socket attached; the answer is one message on that socket.

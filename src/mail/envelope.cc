@@ -16,6 +16,8 @@ constexpr unsigned kVersionWithoutQueue = 2;
 constexpr unsigned kVersionWithoutLists = 3;
 // Knows nothing of the conversion channel.
 constexpr unsigned kVersionWithoutConversion = 4;
+// Knows nothing of channel defragment.
+constexpr unsigned kVersionWithoutDefragment = 5;
 constexpr std::size_t kLeastText = 4;       // bytes of an empty text
 constexpr std::size_t kLeastRecipient = 6 * kLeastText + 4 + 1;  // of the versions before; that of the present one is larger
 
@@ -23,6 +25,8 @@ enum EnvelopeFlag : unsigned { kBody8bit = 1, kSmtpUtf8 = 2, kHeld = 4, kDiscard
                                kEnvelopeFlags = 255, kEarlierEnvelopeFlags = 127 };
 enum QueueFlag : unsigned { kRequireTls = 1, kHoldUntil = 2, kDeliverBy = 4, kNotifyLate = 8, kTrace = 16, kRestored = 32, kQueueFlags = 63, kEarlierQueueFlags = 31 };
 enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kGiven = 8, kNever = 16, kDelayNotified = 32, kNotifyFlags = 63, kEarlierNotifyFlags = 7 };
+
+enum WayFlag : unsigned { kForwarded = 1, kDefragmented = 2, kWayFlags = 3, kEarlierWayFlags = 1 };
 
 class Writer {
  public:
@@ -167,7 +171,7 @@ std::string encode(const Envelope& envelope) {
   if (envelope.hold_until) out.time(*envelope.hold_until);
   if (envelope.deliver_by) out.time(deliver_by.until);
   write(out, envelope.authentication);
-  out.number(static_cast<std::uint8_t>(envelope.forwarded ? 1 : 0));
+  out.number(static_cast<std::uint8_t>((envelope.forwarded ? kForwarded : 0U) | (envelope.defragmented ? kDefragmented : 0U)));
   out.number(static_cast<std::uint32_t>(envelope.recipients.size()));
   for (const Recipient& recipient : envelope.recipients) {
     out.text(recipient.address);
@@ -228,7 +232,9 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   if (of_the_queue) read_queue_fields(in, version, envelope);
   if (version > kVersionWithoutLists) {
     read_authentication(in, envelope.authentication);
-    envelope.forwarded = in.at_most(1) == 1;
+    const unsigned way = in.flags(version > kVersionWithoutDefragment ? kWayFlags : kEarlierWayFlags);
+    envelope.forwarded = (way & kForwarded) != 0;
+    envelope.defragmented = (way & kDefragmented) != 0;
   }
   const std::uint32_t recipients = in.count(kLeastRecipient);
   for (std::uint32_t i = 0; i < recipients && in.good(); ++i) {
@@ -262,7 +268,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     if (version <= kVersionWithoutLists) continue;
     recipient.next_host = in.text();
     recipient.list_owner = in.text();
-    if (version == kVersionWithoutConversion) continue;
+    if (version <= kVersionWithoutConversion) continue;
     recipient.conversion = static_cast<Recipient::Conversion>(in.at_most(static_cast<unsigned>(Recipient::Conversion::done)));
   }
   if (!in.good()) return Error{Kind::corrupt, "envelope is damaged"};

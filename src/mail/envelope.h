@@ -101,13 +101,14 @@ struct Envelope {
   std::vector<std::string> spam_adjustments;     // flag $, : arguments of a Sieve spamadjust, in the order of the tables
   SenderAuthentication authentication;
   bool forwarded = false;      // whoever got it first has sent it on (redirect)
+  bool defragmented = false;   // it has been through channel defragment: put together, or given up as the piece that it is
   std::uint32_t attempts = 0;  // deliveries tried and put off before this record (deferred/)
   std::vector<Recipient> recipients;
   friend bool operator==(const Envelope&, const Envelope&) = default;
 };
 
 // The versions that decode_envelope() reads; encode() writes the newest.
-inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 5;
+inline constexpr unsigned kOldestEnvelopeVersion = 1, kEnvelopeVersion = 6;
 
 // Length-prefixed, versioned bytes; never lines (hardening.md 3: encoded control characters). Described in doc/design/envelope.md.
 std::string encode(const Envelope& envelope);

@@ -13,6 +13,7 @@ libpostern_mail_a_SOURCES = \
   src/mail/message_id.h src/mail/message_id.cc \
   src/mail/notice_text.h src/mail/notice_text.cc \
   src/mail/part.h src/mail/part.cc \
+  src/mail/partial.h src/mail/partial.cc \
   src/mail/received.h src/mail/received.cc \
   src/mail/refusal.h \
   src/mail/submission_header.h src/mail/submission_header.cc \

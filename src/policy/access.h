@@ -11,7 +11,8 @@
 //
 // A site without compiled tables is closed: 451 4.3.5 at MAIL FROM. With tables but without ORIG_SEND_ACCESS, the first entry of the
 // shipped one holds: nobody relays from tcp_local to tcp_local (3.4).
-// Recipients of a channel that nothing here serves (neither a mailbox's nor one that is sent on) get 451 4.4.0 after the tables had their say.
+// Recipients of a channel that nothing here serves (conversion and filter_discard, and the site's own whose name does not begin with tcp_) get 451 4.4.0 after
+// the tables had their say.
 //
 // Failure: the directory away, a step limit, a probe above 4096 bytes: 451, never a guess.
 // What templates ask of the outside is answered by the process's Questions (policy/questions.h).
@@ -220,6 +221,7 @@ class TransactionAccess {
 
  private:
   friend net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std::string address);
+  friend net::Awaitable<RecipientDecision> process(Access access, SessionFacts facts, std::string reverse_path, mail::Recipient recipient);
   // An address that alias expansion came to.
   struct Final {
     std::string address, channel, account, detail;
@@ -250,7 +252,7 @@ class TransactionAccess {
   net::Awaitable<std::optional<Reply>> ask_step(bool original, const Ask& recipient, std::string channel, std::string address,
                                                 Decision& decision, Effects& effects);
   net::Awaitable<RecipientDecision> returned(Ask recipient);
-  net::Awaitable<Rewritten> rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision);
+  net::Awaitable<Rewritten> rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision, bool pass_over_deferred = false);
   net::Awaitable<Replacement> replace(std::string table, mapping::Flags flags, std::string address, Notes& notes);
   // A rewritten recipient address after FORWARD; the other one is rewritten in its turn, and not asked for again.
   net::Awaitable<Rewritten> forward(Rewritten rewritten, Decision& decision);
@@ -283,7 +285,16 @@ class TransactionAccess {
   std::string reverse_path_;
   std::string sender_field_;  // $K
   int debug_level_ = 0;       // $U of FROM_ACCESS
+  bool deferred_ = false;     // what stands on process, reprocess or defragment is looked up again: it leads nowhere there
+  bool asked_before_ = false; // the ORIG_ tables were asked when the message came in
 };
+
+// A recipient on one of the channels process, reprocess and defragment (3.1), behind the reply: its address is looked up again, past the rules that lead to
+// those channels, and its access tables are asked, of process all of the recipient's with source channel process, of the others SEND_ACCESS and MAIL_ACCESS
+// (the ORIG_ tables saw where it goes, when it came in). `facts`: see processing_facts(). The recipients keep what the sender asked for and their conversion tags.
+net::Awaitable<RecipientDecision> process(Access access, SessionFacts facts, std::string reverse_path, mail::Recipient recipient);
+// What the tables see then: no connection, and of process its name as source channel.
+SessionFacts processing_facts(const mail::Envelope& envelope, const std::string& channel);
 
 // The final recipients of an address without the access tables: for mail that a filter redirects. Errors: Kind::not_found (nobody of
 // that name here), Kind::permanent (nothing serves its channel), Kind::invalid (no address), Kind::temporary.

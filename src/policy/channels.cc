@@ -48,7 +48,7 @@ struct Given {
   std::optional<Channel::Switching> switching;
   std::optional<Channel::Authentication> authentication;
   std::optional<std::string> tls_switch, authentication_switch, source_filter, destination_filter;
-  std::optional<bool> rewrites_sender, verifies_sender_domain;
+  std::optional<bool> rewrites_sender, verifies_sender_domain, defragments;
   std::optional<unsigned> notice_days;
   bool alias_local = false;
 };
@@ -66,6 +66,7 @@ std::optional<std::string> read_keywords(const std::vector<std::string_view>& li
     else if (word == "aliaslocal") given.alias_local = true;
     else if (word == "authrewrite" || word == "noauthrewrite") given.rewrites_sender = word == "authrewrite";
     else if (word == "mailfromdnsverify" || word == "nomailfromdnsverify") given.verifies_sender_domain = word == "mailfromdnsverify";
+    else if (word == "defragment" || word == "nodefragment") given.defragments = word == "defragment";
     else if (word == "userswitchchannel") return "userswitchchannel is not available: this version switches channels by client address, TLS and login only";
     else if (word == "notices") {
       constexpr unsigned kMostDays = 365;
@@ -100,6 +101,7 @@ Channel make(std::string_view name, const Given& own, const Given& defaults) {
   channel.destination_filter = own.destination_filter ? *own.destination_filter : defaults.destination_filter.value_or("");
   channel.rewrites_sender = own.rewrites_sender ? *own.rewrites_sender : defaults.rewrites_sender.value_or(false);
   channel.verifies_sender_domain = own.verifies_sender_domain ? *own.verifies_sender_domain : defaults.verifies_sender_domain.value_or(false);
+  channel.defragments = own.defragments ? *own.defragments : defaults.defragments.value_or(false);
   channel.notice_days = own.notice_days ? *own.notice_days : defaults.notice_days.value_or(channel.notice_days);
   channel.alias_local = own.alias_local || defaults.alias_local || name == "l";
   return channel;
@@ -169,6 +171,8 @@ bool Channels::is_name(std::string_view name) {
                      [](char c) { return (c >= 'a' && c <= 'z') || base::is_digit(c) || c == '_' || c == '$' || c == '-'; });
 }
 
+bool is_deferred(std::string_view channel) { return channel == "process" || channel == "reprocess" || channel == "defragment"; }
+bool is_visible(std::string_view channel) { return channel != "reprocess" && channel != "defragment"; }
 bool is_sent_on(std::string_view channel) { return channel.starts_with("tcp_"); }
 
 std::string initial_channel(conf::Module module, const conf::SocketRow& row) {

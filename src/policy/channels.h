@@ -27,6 +27,7 @@ struct Channel {
   bool alias_local = false;           // aliases are expanded for its recipients (always for `l`)
   bool rewrites_sender = false;       // authrewrite: flag $K may set the Sender field of what comes in here (2.6)
   bool verifies_sender_domain = false;  // mailfromdnsverify (8.2)
+  bool defragments = false;           // pieces of messages that go to it are put together first
   unsigned notice_days = 7;           // notices: so long filter_discard keeps what filters discard (6.6)
 };
 
@@ -47,6 +48,11 @@ class Channels {
  private:
   std::map<std::string, Channel, std::less<>> channels_;
 };
+
+// Whether mail for this channel is processed behind the reply, when its address is looked up again (3.1): process, reprocess, defragment.
+bool is_deferred(std::string_view channel);
+// Of those, process: the tables see it.
+bool is_visible(std::string_view channel);
 
 // Whether the relay children serve this channel: its name begins with "tcp_". (tcp_lmtp too: as a destination it is another store.)
 bool is_sent_on(std::string_view channel);

@@ -319,7 +319,7 @@ const std::vector<Rule>* RewriteRules::find(std::string_view pattern) const {
 }
 
 net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
-                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer) {
+                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer, bool pass_over_deferred) {
   Rewritten result;
   Explanation* const explanation = explanation_of(observer);
   const auto explain = [&](const std::string& rule, const conf::Place& place, std::string reason, const std::string& new_local,
@@ -384,10 +384,15 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
           result.reason = "a mapping table called by a rewriting rule used up its steps";
           co_return result;
         }
-        explain(rule.text, rule.place, {}, new_local.text, normal_host(new_host.text), rule.channel);
+        const bool passes_over = pass_over_deferred && is_deferred(rule.channel);
+        if (passes_over && new_local.text == local_part && normal_host(new_host.text) == host) {
+          explain(rule.text, rule.place, "the address has been through channel " + rule.channel, {}, {}, {});
+          continue;
+        }
+        explain(rule.text, rule.place, {}, new_local.text, normal_host(new_host.text), passes_over ? std::string() : rule.channel);
         local_part = new_local.text;
         host = normal_host(new_host.text);
-        if (!rule.channel.empty()) {
+        if (!rule.channel.empty() && !passes_over) {
           result.outcome = Rewritten::Outcome::done;
           result.local_part = std::move(local_part);
           result.host = std::move(host);

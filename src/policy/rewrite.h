@@ -74,9 +74,10 @@ struct Rewritten {
 
 struct Site;
 
-// Rewrites an envelope address. `site`, `tables`, `directory` and `questions` must outlive the call. `directory` may be null: no local
+// Rewrites an envelope address. `pass_over_deferred`: rules that lead to process, reprocess or defragment don't lead there, since the address has been there
+// (3.1): what they make of it is rewritten again, and one that leaves it as it is does not hold. `site`, `tables`, `directory` and `questions` must outlive the call. `directory` may be null: no local
 // domains. `observer`, if any, is told what INTERNAL_IP was asked, and its explanation of each rule whose pattern fits.
 net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& tables, directory::Lookups* directory, Questions& questions,
-                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer = nullptr);
+                                  Direction direction, std::string local_part, std::string host, ProbeObserver* observer = nullptr, bool pass_over_deferred = false);
 
 }  // namespace postern::policy

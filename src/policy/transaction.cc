@@ -40,7 +40,7 @@ void set_notify(mail::Recipient& kept, const TransactionAccess::Ask& recipient) 
 }
 
 // Channels that one of our processes works for: delivery, or relay.
-bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket" || is_sent_on(channel); }
+bool is_served(const std::string& channel) { return channel == "ims-ms" || channel == "hold" || channel == "bitbucket" || is_deferred(channel) || is_sent_on(channel); }
 
 }  // namespace
 
@@ -87,9 +87,9 @@ net::Awaitable<std::optional<Reply>> TransactionAccess::ask(std::string table, s
   co_return refused;
 }
 
-net::Awaitable<Rewritten> TransactionAccess::rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision) {
+net::Awaitable<Rewritten> TransactionAccess::rewrite_address(Direction direction, std::string local_part, std::string host, Decision& decision, bool pass_over_deferred) {
   Rewritten rewritten = co_await rewrite(access_.site(), access_.tables(), &access_.directory(), access_.questions(), direction, local_part, host,
-                                         access_.observer());
+                                         access_.observer(), deferred_ || pass_over_deferred);
   if (rewritten.outcome == Rewritten::Outcome::temporary)
     decision.notes.push_back({base::Severity::warning, "rewrite-failed", {{"reason", rewritten.reason}}});
   co_return rewritten;
@@ -135,6 +135,8 @@ net::Awaitable<TransactionAccess::Replacement> TransactionAccess::replace(std::s
 }
 
 net::Awaitable<Rewritten> TransactionAccess::forward(Rewritten rewritten, Decision& decision) {
+  // It is asked when the address is looked up again.
+  if (is_deferred(rewritten.channel)) co_return rewritten;
   const Replacement other = co_await replace("FORWARD", mapping::Flags(), address_of(rewritten), decision.notes);
   if (other.temporary) {
     rewritten.outcome = Rewritten::Outcome::temporary;
@@ -245,9 +247,9 @@ net::Awaitable<std::optional<Reply>> TransactionAccess::ask_step(bool original, 
   if (recipient.notify_delay) flags.add('D');
   std::string common = field(session_->source_channel) + "|" + field(reverse_path_) + "|" + field(channel) + "|" + field(address);
   if (access_.site().options.access_orcpt) common += "|" + field(recipient.orcpt);
-  // A site that forgot ORIG_SEND_ACCESS: the first entry of the shipped one holds all the same (3.4).
+  // A site that forgot ORIG_SEND_ACCESS: the first entry of the shipped one holds all the same (3.4), and nobody comes past it by way of process.
   mapping::Mapped instead;
-  if (original && session_->source_channel == "tcp_local" && channel == "tcp_local") {
+  if (original && session_->source_channel == "tcp_local" && (channel == "tcp_local" || channel == "process")) {
     instead.matched = true;
     instead.output = "Relaying not permitted";
     instead.flags = mapping::Flags("N");
@@ -348,17 +350,22 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   } else {
     rewritten = co_await rewrite_address(Direction::forward, recipient.local_part, recipient.domain, decision);
   }
-  switch (rewritten.outcome) {
+  // Of what goes by way of reprocess or defragment the tables see where it goes, so that nobody comes past them in this way.
+  Rewritten seen = rewritten;
+  if (rewritten.outcome == Rewritten::Outcome::done && !is_visible(rewritten.channel))
+    seen = co_await rewrite_address(Direction::forward, rewritten.local_part, rewritten.host, decision, true);
+  switch (seen.outcome) {
     case Rewritten::Outcome::done: break;
     case Rewritten::Outcome::no_rule: refuse({550, "5.1.2", "no way to this host: " + shown}); co_return decision;
     case Rewritten::Outcome::too_many_rounds: refuse({550, "5.4.6", "rewriting rules run in a circle: " + shown}); co_return decision;
     case Rewritten::Outcome::temporary: refuse(temporary()); co_return decision;
   }
-  const std::string address = mail::quoted_local_part(rewritten.local_part) + "@" + rewritten.host;
+  const std::string address = address_of(seen);
 
   // Step 5.
   Effects effects;
-  auto refused = co_await ask_step(true, recipient, rewritten.channel, address, decision, effects);
+  std::optional<Reply> refused;
+  if (!asked_before_) refused = co_await ask_step(true, recipient, seen.channel, address, decision, effects);
   // A refused address leaves no trace but its delay, and the wish to see more in the log.
   decision.effects.add_delay(effects);
   decision.effects.debug_level = std::max(debug_level_, effects.debug_level);
@@ -366,7 +373,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
     refuse(*refused);
     co_return decision;
   }
-  const Channel* channel = access_.site().channels.find(rewritten.channel);
+  const Channel* channel = access_.site().channels.find(seen.channel);
   if (session_->lmtp && (channel == nullptr || !channel->alias_local)) {
     refuse({550, "5.7.1", "LMTP takes mail for local recipients only: " + shown});
     co_return decision;
@@ -374,8 +381,8 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
 
   // Step 6.
   Expansion expansion;
-  const std::string host = rewritten.host;
-  const std::string role = role_of(rewritten.local_part, access_.site().recipient_delimiter);
+  const std::string host = seen.host;
+  const std::string role = role_of(seen.local_part, access_.site().recipient_delimiter);
   const bool local_role = channel != nullptr && channel->alias_local && !role.empty();
   const Rewritten forwarded = co_await forward(std::move(rewritten), decision);
   co_await follow(forwarded, address, 0, expansion, decision);
@@ -411,7 +418,9 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   for (Final& final : expansion.finals) {
     co_await give_way(++asked);
     Effects own;
-    auto said_no = co_await ask_step(false, recipient, final.channel, final.address, decision, own);
+    std::optional<Reply> said_no;
+    // They are asked where it goes when it has been looked up again.
+    if (is_visible(final.channel)) said_no = co_await ask_step(false, recipient, final.channel, final.address, decision, own);
     decision.effects.add_delay(own);
     decision.effects.debug_level = std::max(decision.effects.debug_level, own.debug_level);
     if (said_no) {
@@ -474,6 +483,8 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
   if (!mailbox) co_return mailbox.error();
   const bool conversion = goes_through_conversion(access.site(), mailbox->local_part, mailbox->domain);
   TransactionAccess transaction(std::move(access), std::make_shared<const SessionFacts>());
+  // This is behind the reply already.
+  transaction.deferred_ = true;
   Decision trail;
   const Rewritten rewritten = co_await transaction.rewrite_address(Direction::forward, mailbox->local_part, mailbox->domain, trail);
   TransactionAccess::Expansion expansion;
@@ -502,6 +513,43 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
     recipients.push_back(std::move(recipient));
   }
   co_return recipients;
+}
+
+SessionFacts processing_facts(const mail::Envelope& envelope, const std::string& channel) {
+  SessionFacts facts;
+  facts.id = envelope.id;
+  facts.source_channel = is_visible(channel) ? channel : envelope.source_channel;
+  facts.authenticated = envelope.authenticated;
+  facts.from_network = false;
+  return facts;
+}
+
+net::Awaitable<RecipientDecision> process(Access access, SessionFacts facts, std::string reverse_path, mail::Recipient recipient) {
+  RecipientDecision decision;
+  decision.accepted = false;
+  auto mailbox = mail::parse_mailbox(recipient.address);
+  if (!mailbox) {
+    decision.reply = {550, "5.1.3", mailbox.error().what + ": " + base::printable(recipient.address, kReplyTextBytes)};
+    co_return decision;
+  }
+  if (!access.tables().loaded()) {
+    decision.reply = {451, "4.3.5", "mail is not accepted before the access tables are in place"};
+    co_return decision;
+  }
+  const auto session = std::make_shared<const SessionFacts>(std::move(facts));
+  TransactionAccess transaction(std::move(access), session);
+  transaction.reverse_path_ = std::move(reverse_path);
+  transaction.deferred_ = true;
+  transaction.asked_before_ = !is_visible(recipient.destination_channel);
+  TransactionAccess::Ask ask{std::move(mailbox->local_part), std::move(mailbox->domain), recipient.original, recipient.orcpt, recipient.orcpt_type,
+                             recipient.notify_given, recipient.notify_success, recipient.notify_given && recipient.notify_failure, recipient.notify_delay};
+  decision = co_await transaction.recipient(std::move(ask));
+  for (mail::Recipient& found : decision.recipients) {
+    found.conversion_tags.insert(found.conversion_tags.end(), recipient.conversion_tags.begin(), recipient.conversion_tags.end());
+    if (recipient.conversion != mail::Recipient::Conversion::unasked) found.conversion = recipient.conversion;
+  }
+  log_decision("process", *session, decision);
+  co_return decision;
 }
 
 }  // namespace postern::policy

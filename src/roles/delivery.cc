@@ -10,6 +10,7 @@
 #include "policy/access.h"
 #include "policy/conversion.h"
 #include "policy/channels.h"
+#include "roles/directory_watch.h"
 #include "roles/journal_feed.h"
 #include "roles/mail_system.h"
 #include "roles/not_started.h"
@@ -64,11 +65,16 @@ delivery::DelivererSettings deliverer_settings(const conf::Configuration& config
   return settings;
 }
 
+delivery::DefragmenterSettings defragmenter_settings(const conf::Configuration& configuration) {
+  const conf::Defragment& settings = configuration.defragment;
+  return {settings.wait_time, settings.messages, settings.pieces, settings.message_bytes};
+}
+
 class DeliveryRole {
  public:
   DeliveryRole(asio::io_context& io, service::Start& start, service::ControlLink& link, MailSystem::Opened system,
                std::unique_ptr<Submitter> outgoing, spool::EarlierRecords earlier, spool::JournalReader reader,
-               spool::Deferred deferred, spool::Deferred discarded, spool::Deferred conversion, spool::Held held, store::Store store, base::Descriptor notices,
+               spool::Deferred deferred, spool::Deferred discarded, spool::Deferred conversion, spool::Deferred defragment, spool::Held held, store::Store store, base::Descriptor notices,
                base::Descriptor questions)
       : io_(io),
         child_(start.number),
@@ -79,8 +85,16 @@ class DeliveryRole {
         deferred_(std::move(deferred)),
         discarded_(std::move(discarded)),
         conversion_(std::move(conversion)),
+        defragment_(std::move(defragment)),
         held_(std::move(held)),
         store_(std::move(store)),
+        defragmenter_({io, defragment_, deferred_,
+                       [this](mail::Envelope envelope, std::string message) { return system_.submit(std::move(envelope), std::move(message)); },
+                       [this] { system_.state().note_death(); }, [this](std::vector<spool::Position> records) { return finished(std::move(records)); }},
+                      defragmenter_settings(*start.configuration)),
+        // What goes is of no interest: whoever takes an entry away knows what becomes of it.
+        defragment_watch_(io, {[this](const std::string& name) { if (spool::Deferred::entry_of(name)) defragmenter_.arrived(); }, [](const std::string&) {},
+                               [this] { defragmenter_.arrived(); }}),
         deliverer_({reader_, system_.state(), deferred_, held_, store_, system_.directory(),
                     [this](mail::Envelope envelope, std::string message) { return system_.submit(std::move(envelope), std::move(message)); },
                     [this](std::string address) { return system_.resolve(std::move(address)); }, &discarded_,
@@ -92,7 +106,11 @@ class DeliveryRole {
                     [this](mail::Envelope envelope, std::string_view message, std::vector<mail::RecipientStatus> statuses) {
                       return system_.notifier().tell(std::move(envelope), message, std::move(statuses));
                     },
-                    &conversion_, [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); }},
+                    &conversion_, [this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); },
+                    [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
+                      return policy::process(system_.rules().access(), policy::processing_facts(envelope, recipient.destination_channel), envelope.reverse_path, recipient);
+                    },
+                    &defragmenter_, [this](const std::string& channel) { return defragments(channel); }},
                    deliverer_settings(*start.configuration, start.number)),
         verdicts_(reader_, store_, system_.directory(), script_of()),
         batch_messages_(start.configuration->delivery.batch_messages),
@@ -108,6 +126,7 @@ class DeliveryRole {
         return mapped.matched && !mapped.step_limit_exceeded;
       });
     }
+    verdicts_.set_defragments([this](const std::string& channel) { return defragments(channel); });
     verdicts_.set_converts([this](const mail::Envelope& envelope, const mail::Recipient& recipient) { return converts(envelope, recipient); });
     keep_programs(start.configuration->filters.cache_bytes);
   }
@@ -115,6 +134,7 @@ class DeliveryRole {
   void begin(service::ControlLink& link) {
     link.on_configuration([this](std::shared_ptr<const conf::Configuration> configuration) {
       deliverer_.set_settings(deliverer_settings(*configuration, child_));
+      defragmenter_.set_settings(defragmenter_settings(*configuration));
       verdicts_.filtering().set_settings(delivery::filter_settings(*configuration));
       batch_messages_ = configuration->delivery.batch_messages;
       outgoing_mail_.set_configuration(configuration);
@@ -123,13 +143,16 @@ class DeliveryRole {
     // What has been claimed is brought to its end: a death would make suspects of it.
     link.on_finish([this](std::chrono::milliseconds) {
       finishing_ = true;
+      defragmenter_.finish();
       feed_.wake();
-      if (!working_) io_.stop();
+      stop_when_idle();
     });
     net::run_for_life(io_, answer_questions());
     // For nobody yet: the first message that goes on may take over the segments of a child that died.
     [[maybe_unused]] const bool known = earlier_.has({}, {}, system_.state().last_death());
     feed_.begin();
+    defragment_watch_.begin(defragment_.descriptor(), [] {});
+    net::run_for_life(io_, put_together());
     net::run_for_life(io_, serve());
   }
 
@@ -194,6 +217,7 @@ class DeliveryRole {
         earlier_.forget_unused(kEarlierKept);
         deferred_.forget_unused(kEarlierKept);
         conversion_.forget_unused(kEarlierKept);
+        defragment_.forget_unused(kEarlierKept);
         next_discarded = base::steady_now() + kDiscardedInterval;
       }
       working_ = false;
@@ -204,7 +228,25 @@ class DeliveryRole {
       }
       co_await feed_.wait();
     }
-    io_.stop();
+    stop_when_idle();
+  }
+
+  Awaitable<void> put_together() {
+    co_await defragmenter_.run();
+    defragmenting_ = false;
+    stop_when_idle();
+  }
+
+  void stop_when_idle() {
+    if (finishing_ && !working_ && !defragmenting_) io_.stop();
+  }
+
+  // A note that only this process knows of would be gone with it.
+  bool finished(std::vector<spool::Position> records) {
+    reader_.drop_finished(records);
+    if (!records.empty()) return false;
+    const auto synced = reader_.sync_marks();
+    return synced.has_value();
   }
 
   // What was kept long enough goes without a word (access-control.md 6.6). Other children do the same.
@@ -232,6 +274,13 @@ class DeliveryRole {
     co_return answers;
   }
 
+  bool defragments(const std::string& channel) {
+    if (channel == "defragment") return true;
+    const policy::Access access = system_.rules().access();
+    const policy::Channel* const known = access.site().channels.find(channel);
+    return known != nullptr && known->defragments;
+  }
+
   Awaitable<bool> converts(const mail::Envelope& envelope, const mail::Recipient& recipient) {
     const policy::Access access = system_.rules().access();
     const bool converts = co_await policy::goes_through_conversion(access, envelope.source_channel, recipient.destination_channel, recipient.conversion);
@@ -244,10 +293,12 @@ class DeliveryRole {
   std::unique_ptr<Submitter> outgoing_;
   spool::EarlierRecords earlier_;
   spool::JournalReader reader_;
-  spool::Deferred deferred_, discarded_, conversion_;
+  spool::Deferred deferred_, discarded_, conversion_, defragment_;
   spool::Held held_;
   store::Store store_;
   std::optional<delivery::ProgramCache> programs_;
+  delivery::Defragmenter defragmenter_;
+  DirectoryWatch defragment_watch_;
   delivery::Deliverer deliverer_;
   delivery::Verdicts verdicts_;
   std::size_t batch_messages_;
@@ -255,7 +306,7 @@ class DeliveryRole {
   JournalFeed feed_;
   asio::posix::stream_descriptor questions_;
   std::vector<spool::Position> found_;  // by the last scan, not yet looked at
-  bool finishing_ = false, working_ = false;
+  bool finishing_ = false, working_ = false, defragmenting_ = true;
 };
 
 }  // namespace
@@ -278,6 +329,8 @@ int run_delivery(service::Start& start) {
   if (!discarded) return not_started("delivery", discarded.error());
   auto conversion = spool::Deferred::open(base::system_files(), spool, "conversion");
   if (!conversion) return not_started("delivery", conversion.error());
+  auto defragment = spool::Deferred::open(base::system_files(), spool, "defragment");
+  if (!defragment) return not_started("delivery", defragment.error());
   auto held = spool::Held::open(base::system_files(), spool);
   if (!held) return not_started("delivery", held.error());
   auto mail = base::open_directory(start.get("base"), "mail");
@@ -290,7 +343,7 @@ int run_delivery(service::Start& start) {
   if (!questions) return not_started("delivery", {Kind::invalid, "no socket for verdicts was handed over"});
 
   service::ControlLink link(io, start);
-  DeliveryRole role(io, start, link, std::move(*system), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*conversion), std::move(*held), std::move(*store),
+  DeliveryRole role(io, start, link, std::move(*system), std::move(*outgoing), std::move(*earlier), std::move(*reader), std::move(*deferred), std::move(*discarded), std::move(*conversion), std::move(*defragment), std::move(*held), std::move(*store),
                     std::move(notices), std::move(questions));
   role.begin(link);
   link.ready();

@@ -70,8 +70,8 @@ std::vector<const char*> list_of(std::string_view role) {
   if (!needs_no_files(role)) names.insert(names.end(), std::begin(kFiles), std::end(kFiles));
   if (needs_sockets(role)) names.insert(names.end(), std::begin(kSockets), std::end(kSockets));
   if (role == "resolver") names.insert(names.end(), {"access", "faccessat", "faccessat2"});
-  // Is told what comes and goes among the deferred messages.
-  if (role == "queue") names.insert(names.end(), {"inotify_init1", "inotify_add_watch"});
+  // They are told what comes and goes among the deferred messages, and among pieces of messages.
+  if (role == "queue" || role == "delivery") names.insert(names.end(), {"inotify_init1", "inotify_add_watch"});
   // Its helper threads, which check passwords, step back behind the thread that answers.
   if (role == "directory") names.push_back("setpriority");
   return names;

@@ -250,7 +250,7 @@ const char* const kQueueDetails =
     "  release ID …                        lets a held message go\n"
     "  retry|hold|release|bounce|remove FILTER …   the same for all that fit; --all for all there are\n"
     "    FILTER: --sender ADDRESS, --recipient ADDRESS (or @DOMAIN; <> for no sender), --host DOMAIN, --older TIME, --newer TIME,\n"
-    "            --reason TEXT, --state deferred|held|incoming|outgoing|conversion; list also takes --limit NUMBER\n"
+    "            --reason TEXT, --state deferred|held|incoming|outgoing|conversion|defragment; list also takes --limit NUMBER\n"
     "  held list                           messages that a rule of yours holds\n"
     "  held show ID [--message]            sender, recipients, and which rule; its text\n"
     "  held release ID                     lets it go: it is delivered\n"

@@ -38,15 +38,15 @@ constexpr std::chrono::milliseconds kJournalWait{200};
 // Lines of each part of the statistics.
 constexpr std::size_t kMostShown = 20;
 
-enum class State { deferred, held, incoming, outgoing, conversion };
-constexpr std::string_view kStates[] = {"deferred", "held", "incoming", "outgoing", "conversion"};
+enum class State { deferred, held, incoming, outgoing, conversion, defragment };
+constexpr std::string_view kStates[] = {"deferred", "held", "incoming", "outgoing", "conversion", "defragment"};
 
 struct Message {
   State state = State::deferred;
   std::optional<spool::DeferredEntry> entry;  // of those that have a file of their own
   mail::Envelope envelope;
   std::uint64_t bytes = 0;
-  [[nodiscard]] bool has_time() const { return state == State::deferred || state == State::conversion; }
+  [[nodiscard]] bool has_time() const { return state == State::deferred || state == State::conversion || state == State::defragment; }
 };
 
 struct Filter {
@@ -75,7 +75,7 @@ namespace {
 bool contains_ignoring_case(std::string_view text, std::string_view part) { return base::lower(text).find(base::lower(part)) != std::string::npos; }
 
 std::string reason_of(const Message& message) {
-  if (message.state == State::held) return message.envelope.held_by;
+  if (message.state == State::held || message.state == State::defragment) return message.envelope.held_by;
   for (const auto& recipient : message.envelope.recipients)
     if (!recipient.last_failure.status.empty()) return recipient.last_failure.status + " " + recipient.last_failure.diagnostic;
   return {};
@@ -134,14 +134,16 @@ class Spool {
     if (!held) return held.error();
     auto conversion = spool::Deferred::open(base::system_files(), spool->get(), "conversion");
     if (!conversion) return conversion.error();
-    return Spool(std::move(*spool), std::move(*deferred), std::move(*held), std::move(*conversion));
+    auto defragment = spool::Deferred::open(base::system_files(), spool->get(), "defragment");
+    if (!defragment) return defragment.error();
+    return Spool(std::move(*spool), std::move(*deferred), std::move(*held), std::move(*conversion), std::move(*defragment));
   }
 
-  // Deferred ones by the time of their next attempt, those for the conversion channel likewise, then held ones, then those in the journals. Trouble with one message is no trouble
+  // Deferred ones by the time of their next attempt, those for the conversion channel and pieces of messages likewise, then held ones, then those in the journals. Trouble with one message is no trouble
   // with the others: it is told, and true is returned nevertheless unless nothing could be listed.
   Result<void> each(const Filter& filter, const std::function<bool(Message&)>& visit) {
     const auto wants = [&](State state) { return !filter.state || *filter.state == kStates[static_cast<std::size_t>(state)]; };
-    for (const State state : {State::deferred, State::conversion}) {
+    for (const State state : {State::deferred, State::conversion, State::defragment}) {
       if (!wants(state)) continue;
       const spool::Deferred& waiting = waiting_of(state);
       auto entries = waiting.list(SIZE_MAX);
@@ -256,10 +258,12 @@ class Spool {
   [[nodiscard]] bool trouble() const { return trouble_; }
 
  private:
-  Spool(base::Descriptor spool, spool::Deferred deferred, spool::Held held, spool::Deferred conversion)
-      : spool_(std::move(spool)), deferred_(std::move(deferred)), held_(std::move(held)), conversion_(std::move(conversion)) {}
+  Spool(base::Descriptor spool, spool::Deferred deferred, spool::Held held, spool::Deferred conversion, spool::Deferred defragment)
+      : spool_(std::move(spool)), deferred_(std::move(deferred)), held_(std::move(held)), conversion_(std::move(conversion)), defragment_(std::move(defragment)) {}
 
-  [[nodiscard]] spool::Deferred& waiting_of(State state) { return state == State::conversion ? conversion_ : deferred_; }
+  [[nodiscard]] spool::Deferred& waiting_of(State state) {
+    return state == State::conversion ? conversion_ : state == State::defragment ? defragment_ : deferred_;
+  }
 
   void complain(const Error& error) {
     // Gone meanwhile: somebody has taken it.
@@ -294,7 +298,7 @@ class Spool {
   base::Descriptor spool_;
   spool::Deferred deferred_;
   spool::Held held_;
-  spool::Deferred conversion_;
+  spool::Deferred conversion_, defragment_;
   const base::WallTime began_ = base::wall_now();
   bool trouble_ = false;
 };
@@ -593,7 +597,7 @@ int run_queue_messages(const Context& context, const std::vector<std::string>& a
       if (!*target) return wrong(std::string(name) + ": expected a time such as 30min, 4h or 2d, found " + queue_text(**text));
     }
   if (filter.state && std::find(std::begin(kStates), std::end(kStates), *filter.state) == std::end(kStates))
-    return wrong("--state: expected deferred, held, incoming, outgoing or conversion, found " + queue_text(*filter.state));
+    return wrong("--state: expected deferred, held, incoming, outgoing, conversion or defragment, found " + queue_text(*filter.state));
   if (filter.limit && base::number_from<std::size_t>(*filter.limit).value_or(0) == 0) return wrong("--limit: expected a number above 0, found " + queue_text(*filter.limit));
   if (filter.limit && action != "list") return wrong("--limit goes with list");
   if (message && action != "show") return wrong("--message goes with show");

@@ -132,6 +132,11 @@ FUZZ_TARGETS += tests/fuzz/envelope_fuzz
 tests_fuzz_envelope_fuzz_SOURCES = tests/fuzz/envelope_fuzz.cc
 tests_fuzz_envelope_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)
 tests_fuzz_envelope_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/partial_fuzz
+tests_fuzz_partial_fuzz_SOURCES = tests/fuzz/partial_fuzz.cc
+tests_fuzz_partial_fuzz_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS)
+tests_fuzz_partial_fuzz_LDFLAGS = $(AM_LDFLAGS) $(POSTERN_FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/message_fuzz
 tests_fuzz_message_fuzz_SOURCES = tests/fuzz/message_fuzz.cc
 tests_fuzz_message_fuzz_LDADD = libpostern_sieve.a libpostern_mail.a libpostern_base.a $(ICU_LIBS)

@@ -49,6 +49,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_row_with_tls_wants_a_certificate_for_its_address);
   CPPUNIT_TEST(wrong_values_of_rehearsal_and_resolver_are_named);
   CPPUNIT_TEST(wrong_values_of_authentication_are_named);
+  CPPUNIT_TEST(limits_of_defragmentation);
   CPPUNIT_TEST(the_file_of_conversions_is_handed_on);
   CPPUNIT_TEST(wrong_values_of_ldap_are_named);
   CPPUNIT_TEST(what_ldap_settings_say_together_is_checked);
@@ -1001,6 +1002,14 @@ class LoadTest : public CppUnit::TestFixture {
     has(bad, {4, "submission.complete_header", "expected true or false"});
     has(bad, {5, "submission.add_sender", "expected true or false"});
     has(bad, {6, "submission.hide_client", "expected true or false"});
+  }
+
+  void limits_of_defragmentation() {
+    const auto bad = conf::load_text("defragment = { wait_time = 0;\n messages = 0;\n pieces = 1;\n message_bytes = 1; };\n" + kSmtp, "t");
+    has(bad, {1, "defragment.wait_time", "expected a time from 1 s to 30 d"});
+    has(bad, {2, "defragment.messages", "expected a number from 1 to 10000, found 0"});
+    has(bad, {3, "defragment.pieces", "expected a number from 2 to 10000, found 1"});
+    has(bad, {4, "defragment.message_bytes", "found 1"});
   }
 
   void the_file_of_conversions_is_handed_on() {

@@ -97,7 +97,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!decode_envelope(bytes));
   }
 
-  // As a spool has them after an upgrade. Version 4 lacks a byte at the end of each recipient. Version 3 lacks two texts at the end of each recipient, and two bytes in front of their
+  // As a spool has them after an upgrade. Version 5 lacks a flag. Version 4 lacks a byte at the end of each recipient. Version 3 lacks two texts at the end of each recipient, and two bytes in front of their
   // count. Version 2 has neither the three bytes behind attempts nor the five fields at the end of each
   // recipient; version 1 lacks an empty text and an empty list in front of attempts, too.
   void versions_before_are_read() {
@@ -109,6 +109,15 @@ class EnvelopeTest : public CppUnit::TestFixture {
     recipient.address = "a@example.com";
     const std::size_t new_of_recipient = 4 * 4 + 8, old_of_recipient = 6 * 4 + 13 + 4 + 1;
     std::string bytes = encode(envelope);
+    bytes[4] = 5;
+    const auto fifth = decode_envelope(bytes);
+    CPPUNIT_ASSERT(fifth.has_value());
+    CPPUNIT_ASSERT(envelope == *fifth);
+    std::string defragmented = bytes;
+    defragmented[defragmented.size() - 1 - new_of_recipient - old_of_recipient - 2 * 4 - 4 - 1] = 2;
+    CPPUNIT_ASSERT(!decode_envelope(defragmented));
+    defragmented[4] = 6;
+    CPPUNIT_ASSERT(decode_envelope(defragmented).value().defragmented);
     bytes.pop_back();
     bytes[4] = 4;
     const auto fourth = decode_envelope(bytes);
@@ -148,7 +157,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
     const std::size_t queue_flags = good.size() - 4 - 2 - 3;
     for (const std::size_t at : {queue_flags, queue_flags + 1, queue_flags + 2, queue_flags + 3, queue_flags + 4}) {
       std::string bytes = good;
-      bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : at == queue_flags + 2 ? 19 : 2);
+      bytes[at] = static_cast<char>(at == queue_flags ? 64 : at == queue_flags + 1 ? 3 : at == queue_flags + 2 ? 19 : at == queue_flags + 4 ? 4 : 2);
       CPPUNIT_ASSERT(!decode_envelope(bytes));
     }
     Envelope envelope;
@@ -160,7 +169,7 @@ class EnvelopeTest : public CppUnit::TestFixture {
 
   void another_version_is_corrupt() {
     std::string bytes = encode(Envelope{});
-    bytes[4] = 6;
+    bytes[4] = 7;
     CPPUNIT_ASSERT(!decode_envelope(bytes));
     CPPUNIT_ASSERT(!decode_envelope(""));
     CPPUNIT_ASSERT(!decode_envelope("PEnv"));

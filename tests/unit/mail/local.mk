@@ -6,7 +6,7 @@ tests_unit_mail_mail_test_SOURCES = tests/unit/main.cc \
   tests/unit/mail/encode_test.cc \
   tests/unit/mail/envelope_test.cc \
   tests/unit/mail/header_test.cc \
-  tests/unit/mail/part_test.cc \
+  tests/unit/mail/part_test.cc tests/unit/mail/partial_test.cc \
   tests/unit/mail/received_test.cc tests/unit/mail/submission_header_test.cc
 tests_unit_mail_mail_test_LDADD = libpostern_mail.a libpostern_base.a $(ICU_LIBS) $(CPPUNIT_LIBS)
 tests_unit_mail_mail_test_CPPFLAGS = $(AM_CPPFLAGS) -DPOSTERN_SOURCE_DIR='"$(abs_top_srcdir)"'

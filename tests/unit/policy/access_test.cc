@@ -142,9 +142,72 @@ class AccessTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(lmtp_is_for_local_users);
   CPPUNIT_TEST(addresses_resolve_without_tables);
   CPPUNIT_TEST(an_address_may_ask_for_conversion);
+  CPPUNIT_TEST(mail_may_be_processed_behind_the_reply);
   CPPUNIT_TEST(each_probe_is_told_once);
   CPPUNIT_TEST(what_is_returned_to_a_rewritten_sender_goes_to_him);
   CPPUNIT_TEST_SUITE_END();
+
+  // access-control.md 3.1: process is seen by the tables, reprocess and defragment are not.
+  void mail_may_be_processed_behind_the_reply() {
+    World world(std::string(test::kShippedTables) + "SEND_ACCESS\n\n  process|*|ims-ms|u2@*  $NNot$ for$ u2\n  *|*|ims-ms|u2@example.com  $G$Nnever\n  process|*|*|*  $Gseen\n",
+                "list@example.com: u1, members@later.invalid\nmembers@example.com: u1@example.org, friend@elsewhere.example\n");
+    world.configuration.rewrite = {{"later.invalid $U%example.com@reprocess-daemon", {}},
+                                   {"slow.example $U%example.com@process-daemon", {}},
+                                   {"example.org $U%$D@reprocess-daemon", {}},
+                                   {"outside.example $U%$D@reprocess-daemon", {}},
+                                   {"pieces.example $U%$D@defragment-daemon", {}},
+                                   {"[] $E$R${INTERNAL_IP,$L}$U%[$L]@tcp_internal-daemon", {}},
+                                   {". $U%$H$D@tcp_local-daemon", {}}};
+    const auto process = [&](const mail::Recipient& recipient) {
+      mail::Envelope envelope;
+      envelope.source_channel = "tcp_local";
+      return test::run(policy::process(world.access(), processing_facts(envelope, recipient.destination_channel), "a@example.net", recipient));
+    };
+    // What is seen in the session, and what comes of it behind.
+    const auto member = world.rcpt("list@example.com");
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.com reprocess:members@example.com"), World::finals(member));
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS tcp_local|a@example.net|l|list@example.com\nSEND_ACCESS tcp_local|a@example.net|ims-ms|u1@example.com\n"), World::probes(member));
+    auto recipient = member.recipients[1];
+    recipient.conversion_tags = {"before"};
+    recipient.notify_given = recipient.notify_success = true;
+    recipient.notify_failure = false;
+    auto processed = process(recipient);
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.org tcp_local:friend@elsewhere.example"), World::finals(processed));
+    CPPUNIT_ASSERT_EQUAL(std::string("SEND_ACCESS tcp_local|a@example.net|ims-ms|u1@example.org\nSEND_ACCESS tcp_local|a@example.net|tcp_local|friend@elsewhere.example\n"),
+                         World::probes(processed));
+    CPPUNIT_ASSERT(processed.recipients[0].conversion_tags == std::vector<std::string>{"before"});
+    CPPUNIT_ASSERT(processed.recipients[0].notify_success && !processed.recipients[0].notify_failure && processed.recipients[0].original == "list@example.com");
+    // A local domain whose every address is processed later.
+    const auto local = world.rcpt("u1@example.org");
+    CPPUNIT_ASSERT_EQUAL(std::string("reprocess:u1@example.org"), World::finals(local));
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS tcp_local|a@example.net|l|u1@example.org\n"), World::probes(local));
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.org"), World::finals(process(local.recipients[0])));
+    const auto nobody = world.rcpt("nobody@example.org");
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(nobody));
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.1.1 no such user here: nobody@example.org"), World::shown(process(nobody.recipients[0])));
+    // Nobody relays by these ways, nor by process.
+    CPPUNIT_ASSERT_EQUAL(kRelay + std::string("x@outside.example"), World::shown(world.rcpt("x@outside.example")));
+    CPPUNIT_ASSERT_EQUAL(kRelay + std::string("x@pieces.example"), World::shown(world.rcpt("x@pieces.example")));
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.7.1 unknown host or domain: u1@slow.example"), World::shown(world.rcpt("u1@slow.example")));
+    world.source_channel = "l";
+    const auto slow = world.rcpt("u1@slow.example");
+    CPPUNIT_ASSERT_EQUAL(std::string("process:u1@example.com"), World::finals(slow));
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS l|a@example.net|process|u1@example.com\nSEND_ACCESS l|a@example.net|process|u1@example.com\n"), World::probes(slow));
+    processed = process(slow.recipients[0]);
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms:u1@example.com"), World::finals(processed));
+    CPPUNIT_ASSERT_EQUAL(std::string("ORIG_SEND_ACCESS process|a@example.net|l|u1@example.com\nSEND_ACCESS process|a@example.net|ims-ms|u1@example.com\n"), World::probes(processed));
+    CPPUNIT_ASSERT(processed.recipients[0].conversion_tags == std::vector<std::string>{"seen"});
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.7.1 Not for u2: u2@slow.example"), World::shown(process(world.rcpt("u2@slow.example").recipients[0])));
+    CPPUNIT_ASSERT_EQUAL(std::string("defragment:x@pieces.example"), World::finals(world.rcpt("x@pieces.example")));
+    // What filters redirect is behind the reply already.
+    CPPUNIT_ASSERT_EQUAL(std::string("ims-ms"), test::run(resolve(world.access(), "u1@slow.example")).value().at(0).destination_channel);
+    world.directory.set_down(true);
+    CPPUNIT_ASSERT_EQUAL(451, process(slow.recipients[0]).reply.code);
+    world.directory.set_down(false);
+    world.source_channel = "tcp_lmtp";
+    world.lmtp = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.org")));
+  }
 
   // SRS: nobody relays by such an address, and the tables are not asked.
   void what_is_returned_to_a_rewritten_sender_goes_to_him() {
@@ -371,6 +434,8 @@ class AccessTest : public CppUnit::TestFixture {
     World world("OTHER\n\n  *  $Y\n");
     CPPUNIT_ASSERT_EQUAL(kRelay + std::string("x@example.net"), World::shown(world.rcpt("x@example.net")));
     CPPUNIT_ASSERT_EQUAL(std::string("250"), World::shown(world.rcpt("u1@example.com")));
+    world.configuration.rewrite = {{". $U%$H$D@process-daemon", {}}};
+    CPPUNIT_ASSERT_EQUAL(kRelay + std::string("x@example.net"), World::shown(world.rcpt("x@example.net")));
     world.tables = {};
     const auto decision = world.mail();
     CPPUNIT_ASSERT_EQUAL(451, decision.reply.code);
