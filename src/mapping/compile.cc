@@ -60,7 +60,7 @@ class Compiler final : public SourceHandler {
  public:
   explicit Compiler(const CompileInput& input)
       : input_(input), lint_([this](const char* code, std::uint16_t file, std::uint32_t line, std::string text) { message(code, file, line, std::move(text)); },
-              input.throttles, input.access_orcpt) {}
+              input.throttles, input.access_orcpt, input.channels) {}
 
   Compilation run() {
     if (!input_.mappings.empty()) {

@@ -31,6 +31,7 @@ struct CompileInput {
   bool lint = true;       // warnings and the checks of access tables too
   std::optional<std::set<std::string>> throttles;  // tables of counters that postern.conf has, lower case; nothing: not known
   std::optional<bool> access_orcpt;  // as postern.conf has it; nothing: not known
+  std::optional<std::set<std::string>> channels;   // names of all channels; nothing: not known
   std::function<void(std::uint64_t done_bytes, std::uint64_t all_bytes)> progress;  // may be empty
 };
 

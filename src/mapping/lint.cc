@@ -57,17 +57,6 @@ std::string letters_of(std::string_view name) {
   return out;
 }
 
-// Whether one differs from the other by at most one letter put in, left out, changed or swapped with its neighbour.
-bool nearly_equal(std::string_view a, std::string_view b) {
-  if (a.size() < b.size()) std::swap(a, b);
-  if (a.size() - b.size() > 1) return false;
-  std::size_t i = 0;
-  while (i < b.size() && a[i] == b[i]) ++i;
-  if (a.size() > b.size()) return a.substr(i + 1) == b.substr(i);
-  if (i == b.size() || a.substr(i + 1) == b.substr(i + 1)) return true;
-  return i + 1 < a.size() && a[i] == b[i + 1] && a[i + 1] == b[i] && a.substr(i + 2) == b.substr(i + 2);
-}
-
 // Where in the text a network stands as administrators of other programs write it: 192.0.2.0/24, 2001:db8::/32. Empty: nowhere.
 std::string_view plain_network(std::string_view text) {
   for (std::size_t slash = text.find('/'); slash != std::string_view::npos; slash = text.find('/', slash + 1)) {
@@ -144,6 +133,27 @@ PatternFacts facts_of(std::string_view code) {
 // A probe by which a stranger asks to relay.
 constexpr std::string_view kRelayProbe = "tcp_local|stranger@outside.invalid|tcp_local|somebody@elsewhere.invalid";
 
+// Call-outs that every asker of a table has or, where it has no session to ask about, fails (mappings(5), CALL-OUTS), and how many arguments they want.
+struct BuiltIn {
+  std::string_view name;
+  std::size_t least;
+  std::string_view arguments;
+};
+constexpr std::array<BuiltIn, 7> kBuiltIns = {{{"client", 1, "address"}, {"certificate", 0, ""}, {"throttle", 2, "table,key"}, {"throttle_p", 2, "table,key"},
+                                               {"dns_verify", 1, "name"}, {"dnsbl", 2, "address,list"}, {"spf", 0, ""}}};
+constexpr std::array<std::string_view, 8> kSpfResults = {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror", "explanation"};
+
+// Input flags that a table may be asked with (2.2, 2.4, 2.5, 2.1 for REVERSE).
+std::string_view input_flags(std::string_view table) {
+  if (table == "PORT_ACCESS") return "AS";
+  if (table == "FROM_ACCESS") return "AT";
+  if (table == "REVERSE") return "EBI";
+  return access_table(table) == AccessTable::recipient ? "ATELSFD" : "";
+}
+
+// Whether the asker of the table wants to know no more than $Y or $N.
+bool answers_yes_or_no(std::string_view table) { return table == "INTERNAL_IP" || table == "FORWARD" || table == "REVERSE"; }
+
 bool has_reply_code(std::string_view text) {
   if (text.starts_with("-ERR ") || text.starts_with("* BYE ") || text.starts_with("BYE ")) return true;
   return text.size() >= 4 && base::is_digit(text[0]) && base::is_digit(text[1]) && base::is_digit(text[2]) && text[3] == ' ';
@@ -198,11 +208,13 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   }
   if (said.unguarded_failure) unguarded_ = place;
   if (said.control_after_failure) warn("W03", place, "$C, $L or $R to the right of a sequence that can fail is not read when it fails");
-  for (const char flag : {'Y', 'N', 'F'})
-    if (said.raised_before_failure.has_either_case(flag)) {
-      warn("W04", place, std::string("flag ") + flag + " to the left of a sequence that can fail is dropped when it fails");
-      break;
-    }
+  const auto dropped = [&](char flag) {
+    const bool yes_or_no = flag == 'Y' || flag == 'N' || flag == 'F';
+    return yes_or_no ? said.raised_before_failure.has_either_case(flag) : said.raised_before_failure.has(flag);
+  };
+  const std::string access_flags = "YNF" + std::string(known_flags(access_table(name_)));
+  if (const auto flag = std::find_if(access_flags.begin(), access_flags.end(), dropped); flag != access_flags.end())
+    warn("W04", place, std::string("flag ") + *flag + " to the left of a sequence that can fail is dropped when it fails");
   std::string_view plain = name_;
   if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
   // access-control.md 8.1: PORT_ACCESS is asked again when a session offers AUTH, without flag A.
@@ -226,12 +238,11 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   }
   check_flags(expansion, place);
   check_arguments(expansion, place);
-  check_bars(pattern.code, pattern_text, place);
-
-  if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") &&
-      (base::upper(pattern_text).find("|SMTP|") != std::string::npos))
-    warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");
-  check_literals(pattern.code, place);
+  check_answer(expansion, place);
+  check_lost_dollars(expansion, place);
+  check_call_outs(said, place);
+  check_tested(said, place);
+  check_fields(pattern.code, pattern_text, place);
   if (name_ == "ORIG_SEND_ACCESS") check_relaying(pattern, expansion, place);
   // Success goes on just as failure does, and a later entry may say something else.
   const bool answers = said.raised.has_either_case('Y') || raises(said.raised, 'N');
@@ -239,14 +250,102 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
     warn("W18", place, "$C holds to the end of the template: with this answer, too, the table goes on; $E at the end makes it final");
 }
 
-void Lint::check_literals(std::string_view code, const Place& place) {
+// Whether it can match a probe at all. Of several reasons the plainest is told.
+void Lint::check_fields(std::string_view code, std::string_view pattern_text, const Place& place) {
+  std::string_view plain = name_;
+  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const bool literals_fit = check_literals(code, place);
+  if (!check_bars(code, pattern_text, place) || !literals_fit) return;
+  if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") && base::upper(pattern_text).find("|SMTP|") != std::string::npos)
+    return warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");
+  if (const auto reason = fields_.impossible(plain, code)) warn("W25", place, *reason + ": this entry never matches");
+}
+
+// An answer that nobody understands who asks the table.
+void Lint::check_answer(const Template& expansion, const Place& place) {
+  const TemplateFacts& said = expansion.facts;
+  if (said.any_continuing) return;
+  std::string text;
+  bool constant = true;
+  for (const TemplateFacts::Piece& piece : said.output) {
+    constant &= piece.constant;
+    text += piece.text;
+  }
+  const std::string letters = said.raised.letters();
+  if (name_ == "CONVERSIONS") {
+    const std::string answer = base::lower(text);
+    if (constant && answer != "yes" && answer != "no") warn("W26", place, "the answer of CONVERSIONS is the text Yes or No, without $");
+    return;
+  }
+  // The asker of the other tables sees flags.
+  const bool one_letter = constant && letters.empty() && (text == "Y" || text == "N" || text == "y" || text == "n");
+  if (one_letter) return warn("W26", place, text + " is a text here: the flag is $" + text);
+  const bool answers = said.raised.has_either_case('Y') || said.raised.has_either_case('N') || said.raised.has_either_case('T') || said.raised.has_either_case('F');
+  if (answers_yes_or_no(name_) && !answers) warn("W26", place, "raises neither $Y nor $N, so it says nothing to whoever asks " + name_);
+}
+
+// A call without its `$` is text.
+void Lint::check_lost_dollars(const Template& expansion, const Place& place) {
+  for (const TemplateFacts::Piece& piece : expansion.facts.output) {
+    if (!piece.constant) continue;
+    // Of `$postern:` the first letter is a flag.
+    const bool no_bracket = (expansion.facts.raised.has('p') && piece.text.find("ostern:") != std::string::npos) ||
+                            (expansion.facts.raised.has('s') && piece.text.find("ocket:/") != std::string::npos);
+    if (no_bracket) return warn("W27", place, "a call-out begins with $[");
+    for (const std::string_view sign : {"[postern:", "[socket:", "]ldap:", "]file:", "]data:"})
+      if (piece.text.find(sign) != std::string::npos) return warn("W27", place, "\"" + std::string(sign) + "\" is a text here: the sequence begins with $[ or $]");
+    for (std::size_t bar = piece.text.find('|'); bar != std::string::npos; bar = piece.text.find('|', bar + 1)) {
+      const std::size_t end = piece.text.find_first_of(";| ", bar + 1);
+      if (end != std::string::npos && piece.text[end] == ';') lost_calls_.emplace(base::upper(piece.text.substr(bar + 1, end - bar - 1)), place);
+    }
+  }
+}
+
+void Lint::check_call_outs(const TemplateFacts& said, const Place& place) {
+  for (const TemplateFacts::CallOut& call : said.call_outs) {
+    const bool constant = (call.name + call.routine).find('$') == std::string::npos;
+    if (!constant || call.name == "socket") continue;
+    const auto known = std::find_if(kBuiltIns.begin(), kBuiltIns.end(), [&](const BuiltIn& one) { return one.name == call.routine; });
+    if (call.name != "postern" || known == kBuiltIns.end()) {
+      std::string names;
+      for (const BuiltIn& one : kBuiltIns) names += (names.empty() ? "" : ", ") + std::string(one.name);
+      warn("W28", place, "there is no call-out " + call.name + ":" + call.routine + ": this always fails. There are postern: with " + names + ", and socket:/PATH");
+      continue;
+    }
+    const auto arguments = base::split(call.arguments, ',');
+    if (known->least > (call.arguments.empty() ? 0 : arguments.size()))
+      warn("W28", place, "postern:" + call.routine + " wants " + std::string(known->arguments) + ": without them it always fails");
+    if (call.routine == "spf" && !call.arguments.empty())
+      for (const std::string_view result : arguments)
+        if (result.find('$') == std::string_view::npos && std::find(kSpfResults.begin(), kSpfResults.end(), base::trim(result)) == kSpfResults.end())
+          warn("W28", place, "SPF has no result \"" + std::string(result) + "\"");
+  }
+}
+
+void Lint::check_tested(const TemplateFacts& said, const Place& place) {
+  std::string_view plain = name_;
+  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const std::string tested = said.tested.letters();
+  if (tested.empty()) return;
+  if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) == kKnownTables.end()) {
+    flag_tests_.emplace(name_, place);
+    return;
+  }
+  const std::string_view given = input_flags(plain);
+  for (const char flag : tested)
+    if (given.find(flag) == std::string_view::npos)
+      warn("W29", place, std::string("input flag ") + flag + " is never set when " + std::string(plain) + " is asked" + (given.empty() ? "" : "; those are " + std::string(given)));
+}
+
+bool Lint::check_literals(std::string_view code, const Place& place) {
   CodeReader in(code);
   while (!in.at_end()) {
     switch (static_cast<PatternOp>(in.u8())) {
       case PatternOp::literal:
         if (const std::string_view network = plain_network(in.text()); !network.empty()) {
           const bool v6 = network.find(':') != std::string_view::npos;
-          return warn("W19", place, std::string(network) + " stands for itself here: a network is " + (v6 ? "${" : "$(") + std::string(network) + (v6 ? "}" : ")"));
+          warn("W19", place, std::string(network) + " stands for itself here: a network is " + (v6 ? "${" : "$(") + std::string(network) + (v6 ? "}" : ")"));
+          return false;
         }
         break;
       case PatternOp::wildcard:
@@ -256,9 +355,10 @@ void Lint::check_literals(std::string_view code, const Place& place) {
       case PatternOp::block4: in.raw(9); break;
       case PatternOp::block6: in.raw(18); break;
       case PatternOp::back: in.raw(2); break;
-      default: return;
+      default: return true;
     }
   }
+  return true;
 }
 
 void Lint::check_relaying(const Pattern& pattern, const Template& expansion, const Place& place) {
@@ -358,11 +458,11 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
   }
 }
 
-void Lint::check_bars(std::string_view code, std::string_view pattern_text, const Place& place) {
+bool Lint::check_bars(std::string_view code, std::string_view pattern_text, const Place& place) {
   std::string_view plain = name_;
   if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
   const Bars bars = bars_of(plain, access_orcpt_);
-  if (bars.most < 0) return;
+  if (bars.most < 0) return true;
   const PatternFacts facts = facts_of(code);
   if (facts.bars > bars.most)
     warn("W13", place, "\"" + std::string(pattern_text) + "\" has " + std::to_string(facts.bars) + " bars, a probe of " + name_ + " at most " + std::to_string(bars.most));
@@ -372,6 +472,9 @@ void Lint::check_bars(std::string_view code, std::string_view pattern_text, cons
   else if (bars.recipient_last && access_orcpt_.value_or(false) && facts.bars < bars.most && !facts.ends_in_star)
     warn("W13", place, "\"" + std::string(pattern_text) + "\" ends in the recipient, but with access_orcpt a probe of " + name_ +
                            " has the original recipient behind it: end the pattern in |*");
+  else
+    return true;
+  return false;
 }
 
 void Lint::finish() {
@@ -381,6 +484,10 @@ void Lint::finish() {
       const auto similar = std::find_if(tables_.begin(), tables_.end(), [&called = called](const std::string& name) { return nearly_equal(letters_of(name), letters_of(called)); });
       warn("W02", place, "table " + called + " is called but does not exist" + (similar == tables_.end() ? "" : "; did you mean " + *similar + "?"));
     }
+  for (const auto& [called, place] : lost_calls_)
+    if (tables_.contains(called)) warn("W27", place, "\"|" + called + ";\" is a text here: a call of a table begins with $|");
+  for (const auto& [table, place] : flag_tests_)
+    if (calls_.contains(table)) warn("W29", place, "a table that another one calls sees no input flags: test them in front of the call of " + table);
   if (!tables_.contains("ORIG_SEND_ACCESS")) {
     emit_("W09", 0, 0, "no table ORIG_SEND_ACCESS: Postern refuses to relay for strangers by itself");
   } else if (relaying_ == Relaying::granted) {

@@ -15,6 +15,7 @@ libpostern_mapping_a_SOURCES = \
   src/mapping/loader.h \
   src/mapping/message.h \
   src/mapping/pattern.h src/mapping/pattern.cc \
+  src/mapping/probe_fields.h src/mapping/probe_fields.cc \
   src/mapping/source.h src/mapping/source.cc \
   src/mapping/tables.h src/mapping/tables.cc \
   src/mapping/template.h src/mapping/template.cc

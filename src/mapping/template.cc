@@ -112,6 +112,7 @@ class Parser {
       case ';':
         if (at_ == text_.size()) return error("E15", std::string("$") + c + " without a flag");
         may_fail(c == ':' || text_[at_] != 'A');
+        facts().tested.add(text_[at_]);
         op(c == ':' ? TemplateOp::if_set : TemplateOp::if_clear);
         if (c == ':' && text_[at_] == 'A') first_probe_only_ = true;
         return code_.u8(static_cast<std::uint8_t>(text_[at_++]));
@@ -246,6 +247,7 @@ class Parser {
       name = head;
       std::tie(routine, rest) = split_once(tail, ',');
     }
+    facts().call_outs.push_back({std::string(name), std::string(routine), std::string(rest)});
     const bool counts = name == "postern" && (routine == "throttle" || routine == "throttle_p");
     if (counts && !first_probe_only_) facts().counts_every_probe = true;
     if (const std::string_view table = split_once(rest, ',').first; counts && table.find('$') == std::string_view::npos) facts().throttles.emplace_back(table);

@@ -23,6 +23,12 @@ struct TemplateFacts {
   char control = ' ';                // the last letter
   std::vector<std::string> called_tables;  // those named by constants
   std::vector<std::string> throttles;      // tables of counters, the same
+  Flags tested;                            // input flags, by $: and $;
+  // `$[name:routine,arguments]`, as they are written.
+  struct CallOut {
+    std::string name, routine, arguments;
+  };
+  std::vector<CallOut> call_outs;
   // The output as runs of constant text and of substituted text in between.
   struct Piece {
     bool constant = true;

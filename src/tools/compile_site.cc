@@ -6,6 +6,7 @@
 #include "conf/configuration.h"
 #include "mapping/compile.h"
 #include "mapping/tables.h"
+#include "policy/channels.h"
 #include "tools/generations.h"
 #include "tools/progress.h"
 #include "tools/replay_report.h"
@@ -202,7 +203,7 @@ int compile_site(const std::string& program, const std::string& default_director
 
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
-  std::optional<std::set<std::string>> throttles;
+  std::optional<std::set<std::string>> throttles, channels;
   std::optional<ServiceUser> user;
   std::optional<bool> access_orcpt;
   std::size_t kept = conf::Configuration().tables_kept;
@@ -222,6 +223,10 @@ int compile_site(const std::string& program, const std::string& default_director
       access_orcpt = loaded.configuration.access.access_orcpt;
       throttles.emplace();
       for (const auto& table : loaded.configuration.throttle) throttles->insert(base::lower(table.name));
+      std::vector<conf::Mistake> mistakes;
+      const policy::Channels known = policy::Channels::parse(loaded.configuration.channels, mistakes);
+      channels.emplace();
+      for (const auto& [name, channel] : known.all()) channels->insert(name);
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
       kept = loaded.configuration.tables_kept;
       // Without root the server runs as whoever starts it.
@@ -255,6 +260,7 @@ int compile_site(const std::string& program, const std::string& default_director
   };
   input.throttles = std::move(throttles);
   input.access_orcpt = access_orcpt;
+  input.channels = std::move(channels);
   input.progress = [&](std::uint64_t done, std::uint64_t all) { progress.show(done, all); };
   if (is_there(*source, "mappings")) input.mappings = options->directory + "/mappings";
   if (is_there(*source, "general.txt")) input.general = options->directory + "/general.txt";

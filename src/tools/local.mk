@@ -43,7 +43,7 @@ postern_sieve_LDADD = libpostern_sieve_test.a libpostern_sieve.a libpostern_mail
 sbin_PROGRAMS += postern-compile
 postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc
-postern_compile_LDADD = libpostern_rehearsal.a libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
+postern_compile_LDADD = libpostern_rehearsal.a libpostern_policy.a libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
   $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS)
 
 sbin_PROGRAMS += posternd

@@ -106,7 +106,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  $(192.0.2.1/24) x\n  ${2001:db8::1/32} x\n  $<192.0.2.1/8> x\n  $(192.0.2.0/24) x\n", "W08:3 W08:4 W08:5"},
         {"T\n\n  $[^a]* x\n  $[!a]* x\n  $[~a]* x\n  $[a^]* x\n", "W11:3 W11:4 W11:5"},
         {"T\n\n  * z$0$R\n  *a $0$R\n  *-* $0-$1$R\n", "W12:3 W12:5"},
-        {"SEND_ACCESS\n\n  a|b|c $N\n  a|b|c|d|e|f $N\n  a|b|c* $N\n  a|b|c|d $N\n", "W13:3 W13:4"},
+        {"SEND_ACCESS\n\n  a|b|c $N\n  a|b|c|d|e|f $N\n  a|b@c|d* $N\n  a|b@c|d|e@f $N\n", "W13:3 W13:4"},
         {"SENDACCESS\n\n  * $N\n\nORIG_SENDACCESS\n\n  * $N\n\nMY_TABLE\n\n  * $N\n", "W14:1 W14:5"},
         {"OBSERVE_FORWARD\n\n  * $N\n\nOBSERVE_SEND_ACCESS\n\n  * $N\n\nOBSERVE_INTERNAL_IP\n\n  * $N\n", "W14:1"},
         {"MAIL_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*|* $N\n  TCP|*|25|*|*|SMTP*|MAIL|*|*|*|* $N\n", "W15:3"},
@@ -114,12 +114,43 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  a $C$:Ax$Y\n  b $C$:Ax$Y$E\n  c $C$:Ax\n  d $Cx$Y\n", "W18:3"},
         {"T\n\n  192.0.2.0/24|* x\n  $(192.0.2.0/24)|* x\n  *2001:db8::/32 x\n  SMTP/* x\n  1.2.3.4|5/6 x\n", "W19:3 W19:5"},
         {"SEND_ACCESS\n\n  * $h$n\n  * $N$$h\n\nT\n\n  * $h\n", "W01:4 W20:3"},
-        {"SEND_ACCESS\n\n  *|a|*|* $Q$N\n  *|b|*|* $X4.7.1|$N$$Q\n  *|c|*|* $C$Q$Y$E\n\nT\n\n  * $Q\n", "W23:3 W23:5"},
-        {"SEND_ACCESS\n\n  *|a|*|* $C$|T;$0|$Y$E\n  *|b|*|* x$Y\n  *|c|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
-        {"PORT_ACCESS\n\n  a*|*|*|*|* $C$|T;$0|$Ngo$E\n  b*|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
+        {"SEND_ACCESS\n\n  *|a@*|*|* $Q$N\n  *|b@*|*|* $X4.7.1|$N$$Q\n  *|c@*|*|* $C$Q$Y$E\n\nT\n\n  * $Q\n", "W23:3 W23:5"},
+        {"SEND_ACCESS\n\n  *|a@*|*|* $C$|T;$0|$Y$E\n  *|b@*|*|* x$Y\n  *|c@*|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
+        {"PORT_ACCESS\n\n  T*|*|*|*|* $C$|T;$0|$Ngo$E\n  *|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
         {"PORT_ACCESS\n\n  TCP|*|25|*|* $C$[postern:throttle,smtp,$1]$N421$ later$E\n  TCP|*|25|*|* $C$:A$[postern:throttle_p,smtp,$1]$N421$ later$E\n  * $Y\n", "W21:3"},
         {"FROM_ACCESS\n\n  * $C$[postern:throttle,from,$0]$N$E\n  * $Y\n", ""},
-        {"FROM_ACCESS\n\n  a* $S-5\n  b* $S0,1,2\n", "E14:3"},
+        {"FROM_ACCESS\n\n  TCP* $S-5\n  *|b@c|* $S0,1,2\n", "E14:3"},
+        {"SEND_ACCESS\n\n  *|a@*|*|* $C$H$|T;$0|$E\n  *|b@*|*|* $C$|T;$0|$H$E\n\nT\n\n  a $Y\n", "W04:3"},
+        // A word that every probe has, with a slip in it.
+        {"PORT_ACCESS\n\n  CP|*|25|*|* $Y\n  TCP||25|*|* $Y\n  TCP|*|smtp|*|* $Y\n  TCP|*|25|*| $Y\n  T*|%*|2%|1.*|* $Y\n  *|*|*|::1|* $Y\n  *|25|* $Y\n", "W25:3 W25:4 W25:5 W25:6"},
+        {"PORT_ACCESS\n\n  TCP|*|*|2001:db8:0:0::1|* $Y\n  TCP|*|*|2001:DB8::1|* $Y\n  TCP|*|*|192.0.2.01|* $Y\n  TCP|*|*|host.example|* $Y\n  $@*|${::1}|*|$(10.0.0.0/8)|* $Y\n", "W25:3 W25:5 W25:6"},
+        {"INTERNAL_IP\n\n  localhost $Y\n  192.0.2.* $Y\n  $(10.0.0.0/8) $Y\n", "W25:3"},
+        {"FROM_ACCESS\n\n  |SMTP*|MAIL|*|a@b|* $N\n  *|MTP*|MAIL|*|a@b|* $N\n  *|SMTP*|AIL|*|a@b|* $N\n  *|SMTP*|MAIL|tcp_locl|*@a|* $N\n  *|SMTP*|MAILtcp_local|*@a|* $N\n"
+         "  *|SMTP*|MAIL|tcp_local|@a|* $N\n  *|SMTP*|MAIL|tcp_local|<a@b>|* $N\n  *|SMTP*|MAIL|tcp_local|<>|* $N\n", "W25:10 W25:3 W25:4 W25:5 W25:6 W25:8 W25:9"},
+        {"FROM_ACCESS\n\n  ||MAIL|l|a@b| $N\n  *|SMTP*/helo|*|*||* $N\n  *|SMTP/*|M*|own_channel|*@b|$3* $N\n  *a@b* $N\n  *|a@b| $N\n  TCP|*|25|*|*|SMTP*|MAIL|tcp_*|*@*|*@* $N\n", ""},
+        {"SEND_ACCESS\n\n  tcp_loacl|*|*|* $N\n  *|*|ims-ns|* $N\n  *|*|l|anna $N\n  *|*|l| $N\n  *|*|l|@b $N\n  *|a|*|anna@b $N\n  tcp_intranet||l|*@b $N\n", "W25:3 W25:4 W25:5 W25:6 W25:7"},
+        {"OBSERVE_SEND_ACCESS\n\n  *|<*|*|* $N\n", "W25:3"},
+        {"MAIL_ACCESS\n\n  TCP|*|25|*|*|SMPT*|MAIL|*|*|*|* $N\n  *|MAIL|*|*|*|*@b|* $N\n  *|*@b $N\n", "W25:3"},
+        {"LOGIN_ACCESS\n\n  pop|*|*|*|* $N\n  pop3|*|TSLv1.3|*|* $N\n  pop3|*|TLSv1.3|PLAIN|anna $N\n  s*|10.*||*|*@b $N\n", "W25:3 W25:4 W25:5"},
+        {"FORWARD\n\n  anna x@y$Y\n  *@b $0@c$Y\n", "W25:3"},
+        // An answer that means nothing to who asks.
+        {"INTERNAL_IP\n\n  127.0.0.1 Y\n  127.0.0.2 yes\n  127.0.0.3 x$C\n  127.0.0.4 $n\n  * N\n", "W26:3 W26:4 W26:7"},
+        {"REVERSE\n\n  *@b $0@c\n  *@c $C$:B$0@d$Y$E\n", "W26:3"},
+        {"T\n\n  a Y\n  b Yes\n  c N$Y\n", "W26:3"},
+        {"CONVERSIONS\n\n  IN-CHAN=l;* $Yes\n  IN-CHAN=x;* yes\n  * $N\n", "W26:3 W26:5"},
+        // Calls that are texts.
+        {"PORT_ACCESS\n\n  T* $$|Inner;$1|$Y$E\n  TC*|25|* $C|INNER;$0|$Y$E\n  TCP* $NONE|421$ a|b;c\n\nINNER\n\n  a $Y\n", "E08:3 W06:5 W27:4"},
+        {"INTERNAL_IP\n\n  1* $Ca|Inner;$0|$Y$E\n  * $$|INNER;$0|$Y\n\nINNER\n\n  a $Y\n", "W27:3"},
+        {"INTERNAL_IP\n\n  1* $C[postern:client,$0]$Y$E\n  2* $C$postern:client,$0]$Y$E\n  * $NPostern:$ no\n", "W27:3 W27:4"},
+        {"T\n\n  1* $C[socket:/x,$0]$Y$E\n  2* $C$socket:/x,$0]$Y$E\n  3* $C]ldap:///x[$Y$E\n", "W27:3 W27:4 W27:5"},
+        // Call-outs that there are not, or that want more.
+        {"T\n\n  a* $C$[postern:dnsb,$0,x]$E\n  b* $C$[img,rout,$0]$E\n  c* $C$[postern:$0,x]$E\n  d* $C$[postern:dnsbl,$0]$E\n  e* $C$[postern:certificate]$E\n"
+         "  f* $C$[postern:throttle,x]$E\n  g* $C$[postern:spf,fail,softfial]$E\n  h* $C$[postern:spf]$E\n  i* $C$[socket:/x,a]$E\n", "W28:3 W28:4 W28:6 W28:8 W28:9"},
+        // Input flags that nobody sets.
+        {"FROM_ACCESS\n\n  *|a@b|* $C$:X$N$E\n  *|b@b|* $C$;A$;T$N$E\n", "W29:3"},
+        {"SEND_ACCESS\n\n  *|a@b|*|* $C$;A$;T$;E$;L$;S$;F$;D$N$E\n", ""},
+        {"T\n\n  a $C$:A$Y$E\n", ""},
+        {"T\n\n  a $C$|U;x|$Y$E\n\nU\n\n  a $C$:A$Y$E\n", "W29:7"},
     };
     for (const auto& row : rows) {
       Compilation compilation = compiled({{"/mappings", relay + row.source}}, true);
@@ -138,6 +169,15 @@ class CompileTest : public CppUnit::TestFixture {
     Compilation compilation = compile(input);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, compilation.warnings);
     CPPUNIT_ASSERT_EQUAL(std::string("W22"), std::string(compilation.messages.at(0).code));
+    // And so are the site's own channels.
+    input.throttles.reset();
+    input.access_orcpt = false;
+    input.read = [&](const std::string&) -> Result<std::string> {
+      return relay + "SEND_ACCESS\n\n  tcp_own|*|*|* $N\n  tcp_*|*|tcp_partner|* $N\n  tcp_q*|*|*|* $N\n  *|a|*|b@c $N\n  %*|*|*l|* $N\n";
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("W25:10"), codes(compile(input)));
+    input.channels = {"tcp_local", "tcp_own", "l"};
+    CPPUNIT_ASSERT_EQUAL(std::string("W25:10 W25:8 W25:9"), codes(compile(input)));
     CPPUNIT_ASSERT_EQUAL(std::string("W09:1"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_auth|*|tcp_local|* $N\n"}}, true)));
     // Who is let pass above the refusal is let pass.
     CPPUNIT_ASSERT_EQUAL(std::string("W09:3"), codes(compiled({{"/mappings", "ORIG_SEND_ACCESS\n\n  tcp_*|*|*|* $Y\n  tcp_local|*|tcp_local|* $N\n"}}, true)));
