@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "conf/configuration.h"
 #include "conversion/entries.h"
-#include "delivery/filter_settings.h"
+#include "delivery/filter_check.h"
 #include "directory/generation.h"
 #include "gate/activity.h"
 #include "gate/datagram_counts.h"
@@ -122,25 +122,11 @@ int run_child() {
   return service::run_child(mains);
 }
 
-// The administrator's Sieve scripts, with the places in their own files.
-void check_filters(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
-  std::set<std::string, std::less<>> lists;  // files of addresses, which filters ask
-  for (const conf::TextLine& line : configuration.filters.lists)
-    if (auto list = conf::filter_list(configuration, line.text); list && list->source == conf::FilterList::Source::file) lists.insert(std::move(list->from));
-  for (const auto& [path, text] : conf::filter_texts(configuration)) {
-    if (lists.contains(path)) continue;
-    sieve::CompileOptions options = delivery::compile_options(configuration, delivery::Owner::nobody);
-    options.system_script = true;
-    for (const auto& mistake : sieve::compile(text, options).mistakes)
-      mistakes.push_back({{path, mistake.line}, "column " + std::to_string(mistake.column), mistake.text, mistake.warning});
-  }
-}
-
 // What other folders can say about a configuration beyond what conf/ checks.
 void check_policy(const conf::Configuration& configuration, std::vector<conf::Mistake>& mistakes) {
   for (auto& mistake : policy::check(configuration)) mistakes.push_back(std::move(mistake));
   relay::Routes::parse(configuration, mistakes);
-  check_filters(configuration, mistakes);
+  for (auto& mistake : delivery::check_filters(configuration)) mistakes.push_back(std::move(mistake));
   for (auto& mistake : conversion::check(configuration)) mistakes.push_back(std::move(mistake));
   for (auto& mistake : queue::check_notices(configuration)) mistakes.push_back(std::move(mistake));
   if (auto ciphers = net::check_cipher_list(configuration.tls.ciphers); !ciphers)

@@ -6,7 +6,7 @@ libpostern_delivery_a_SOURCES = \
   src/delivery/deliverer.h src/delivery/deliverer.cc src/delivery/job.h \
   src/delivery/filter_host.h src/delivery/filter_host.cc \
   src/delivery/filter_lists.h src/delivery/filter_lists.cc \
-  src/delivery/filter_settings.h src/delivery/filter_settings.cc \
+  src/delivery/filter_check.h src/delivery/filter_check.cc src/delivery/filter_settings.h src/delivery/filter_settings.cc \
   src/delivery/filtering.h src/delivery/filtering.cc \
   src/delivery/program_cache.h src/delivery/program_cache.cc \
   src/delivery/scripts.h src/delivery/scripts.cc \

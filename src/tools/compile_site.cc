@@ -4,6 +4,8 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "conf/configuration.h"
+#include "conversion/entries.h"
+#include "delivery/filter_check.h"
 #include "mapping/compile.h"
 #include "mapping/tables.h"
 #include "policy/channels.h"
@@ -40,7 +42,7 @@ constexpr char kUsageText[] =
     "Usage: postern-compile [--config DIR|FILE] [--output FILE] [--check] [--strict] [--stats]\n"
     "       postern-compile [--config DIR|FILE] --replay[=DAYS] [--json]\n"
     "\n"
-    "Compiles DIR/mappings, DIR/general.txt and DIR/aliases into DIR/tables.db.\n"
+    "Compiles DIR/mappings, DIR/general.txt and DIR/aliases into DIR/tables.db, and checks conversions and system filters.\n"
     "  -c, --config DIR   the configuration directory, or a file in it (postern.conf)\n"
     "  -o, --output FILE  write this one file instead, without a number\n"
     "      --check        write nothing\n"
@@ -204,6 +206,7 @@ int compile_site(const std::string& program, const std::string& default_director
   // Where to: --output, or what postern.conf says, or beside the sources.
   std::string target_path = options->directory, output_name;
   std::optional<std::set<std::string>> throttles, channels;
+  std::vector<conf::Mistake> beside;  // in conversions and the administrator's filters
   std::optional<ServiceUser> user;
   std::optional<bool> access_orcpt;
   std::size_t kept = conf::Configuration().tables_kept;
@@ -227,6 +230,8 @@ int compile_site(const std::string& program, const std::string& default_director
       const policy::Channels known = policy::Channels::parse(loaded.configuration.channels, mistakes);
       channels.emplace();
       for (const auto& [name, channel] : known.all()) channels->insert(name);
+      beside = conversion::check(loaded.configuration);
+      for (conf::Mistake& mistake : delivery::check_filters(loaded.configuration)) beside.push_back(std::move(mistake));
       if (!loaded.configuration.tables_directory.empty()) target_path = loaded.configuration.tables_directory;
       kept = loaded.configuration.tables_kept;
       // Without root the server runs as whoever starts it.
@@ -269,7 +274,7 @@ int compile_site(const std::string& program, const std::string& default_director
   const double compile_seconds = seconds_since(started);
   progress.clear();
 
-  std::size_t warnings = compilation.warnings;
+  std::size_t warnings = compilation.warnings, errors = compilation.errors;
   if (input.mappings.empty()) {
     std::cerr << options->directory << "/mappings: warning W16: there is no such file: the tables are empty\n";
     ++warnings;
@@ -279,10 +284,14 @@ int compile_site(const std::string& program, const std::string& default_director
     ++warnings;
   }
   for (const mapping::Message& message : compilation.messages) std::cerr << message.to_string() << "\n";
+  for (const conf::Mistake& mistake : beside) {
+    ++(mistake.warning ? warnings : errors);
+    std::cerr << mistake.place.file << ":" << mistake.place.line << (mistake.warning ? ": warning W30: " : ": error E17: ") << mistake.setting << ": " << mistake.text << "\n";
+  }
   if (compilation.errors + compilation.warnings > mapping::kMaxMessages)
     std::cerr << program << ": … " << compilation.errors << " errors and " << compilation.warnings << " warnings in all\n";
-  if (!compilation.good()) {
-    std::cerr << program << ": " << compilation.errors << (compilation.errors == 1 ? " error" : " errors") << ": nothing was written\n";
+  if (errors != 0) {
+    std::cerr << program << ": " << errors << (errors == 1 ? " error" : " errors") << ": nothing was written\n";
     return kErrors;
   }
   if (options->strict && warnings != 0) {

@@ -13,7 +13,7 @@ posternctl_SOURCES = src/tools/posternctl.h src/tools/posternctl.cc src/tools/ct
   src/tools/decision_report.h src/tools/decision_report.cc \
   src/tools/ctl_probe.cc src/tools/ctl_match.cc src/tools/ctl_access.cc src/tools/ctl_rewrite.cc src/tools/ctl_resolve.cc src/tools/ctl_tls_policy.cc
 posternctl_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
-posternctl_LDADD = libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_authentication.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
+posternctl_LDADD = libpostern_conversion.a libpostern_delivery.a libpostern_relay.a libpostern_queue.a libpostern_store.a libpostern_spool.a libpostern_policy.a libpostern_rehearsal.a libpostern_directory.a libpostern_authentication.a libpostern_mapping.a libpostern_keyfile.a libpostern_sieve.a libpostern_mail.a libpostern_conf.a \
   libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 $(posternctl_OBJECTS): $(ASIO_PCH)
 
@@ -43,8 +43,8 @@ postern_sieve_LDADD = libpostern_sieve_test.a libpostern_sieve.a libpostern_mail
 sbin_PROGRAMS += postern-compile
 postern_compile_SOURCES = src/tools/postern-compile.cc src/tools/compile_site.h src/tools/compile_site.cc \
   src/tools/generations.h src/tools/generations.cc src/tools/progress.h src/tools/replay_report.h src/tools/replay_report.cc
-postern_compile_LDADD = libpostern_rehearsal.a libpostern_policy.a libpostern_mapping.a libpostern_keyfile.a libpostern_conf.a libpostern_net.a libpostern_base.a \
-  $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS)
+postern_compile_LDADD = libpostern_conversion.a libpostern_delivery.a libpostern_spool.a libpostern_store.a libpostern_rehearsal.a libpostern_policy.a libpostern_directory.a libpostern_mapping.a libpostern_keyfile.a \
+  libpostern_sieve.a libpostern_mail.a libpostern_conf.a libpostern_net.a libpostern_base.a $(LIBCONFIG_LIBS) $(BOOST_JSON_LIBS) $(DB_LIBS) $(ICU_LIBS) $(CRYPT_LIBS)
 
 sbin_PROGRAMS += posternd
 posternd_SOURCES = src/posternd.cc

@@ -61,6 +61,36 @@ def a_mistake_is_named_and_the_old_file_stays():
 
 
 @case
+def filters_and_conversions_beside_the_tables_are_checked():
+    with Tables() as tables:
+        def put(name, text):
+            with open(os.path.join(tables.path, name), "w") as file:
+                file.write(text)
+        put("postern.conf", 'format = 1; base_directory = "%s/state";\n' % tables.path)
+        tables.compile("--strict")
+        put("system.filter", "keep;\nif size :over 1M { hold; }\n")
+        done = tables.compile(expect=2)
+        contains(done.stderr, "%s/system.filter:2: error E17: column" % tables.path)
+        contains(done.stderr, "1 error: nothing was written")
+        put("system.filter", 'require "vnd.postern.hold";\nif size :over 1M { hold; }\n')
+        put("conversions", "! nothing\nin-type=text; command=/no/such/program\n")
+        contains(tables.compile(expect=2).stderr, "%s/conversions:2: error E17: command" % tables.path)
+        equal(tables.names(), ["000001.db"])
+        put("conversions", "in-type=text; delete=1\n")
+        tables.compile("--strict")
+        equal(tables.names(), ["000001.db", "000002.db"])
+
+
+@case
+def a_fifo_is_no_compiled_file():
+    with Tables() as tables:
+        path = os.path.join(tables.path, "fifo")
+        os.mkfifo(path)
+        done = run(program("posternctl"), "probe", "--tables", path, "--table", "ORIG_SEND_ACCESS", RELAY, expect=2, timeout=10)
+        contains(done.stderr, "not a regular file")
+
+
+@case
 def warnings_count_only_when_they_should():
     with Tables("T\n\n  a b\n") as tables:
         contains(tables.compile("--check").stderr, "W09")
