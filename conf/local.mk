@@ -15,6 +15,6 @@ install-site-files:
 	  else echo "installed: $$to"; $(INSTALL_DATA) "$(srcdir)/$$file" "$$to" || exit 1; fi; \
 	done
 
-# The tables of a small company, to learn from.
+# The tables of a small company, and a filter that goes with them, to learn from.
 companydir = $(pkgdatadir)/examples/company
-dist_company_DATA = conf/company/mappings
+dist_company_DATA = conf/company/mappings conf/company/before.filter

@@ -3,11 +3,16 @@
 """The example tables of a small company: they compile without a word, decide as their remarks say, and each line that is broken is named."""
 from postern_testing import *
 
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "company", "mappings")
-with open(SOURCE) as file:
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "company")
+with open(os.path.join(SOURCES, "mappings")) as file:
     TEXT = file.read()
 site = Site(mappings=TEXT, domains=["company.example", "shop.example"],
             accounts={"anna@company.example": "anna's secret", "bert@shop.example": "bert's secret", "news@company.example": "news' secret"})
+shutil.copy(os.path.join(SOURCES, "before.filter"), site.etc)
+with open(os.path.join(site.etc, "aliases"), "w") as file:
+    file.write("staff@company.example: anna@company.example, bert@shop.example\n")
+site.compile()
+site.ctl("account", "filter", "bert@shop.example", "-", input="keep;\n")
 
 
 def line_of(part):
@@ -67,7 +72,7 @@ def the_decision_is(client, sender, recipient, reply, entry):
     equal(told["accepted"], reply.startswith("250"))
     if entry:
         equal((probes[-1]["verdict"], probes[-1]["line"]), ("deny", line_of(entry)))
-        check(probes[-1]["file"].endswith("/etc/mappings") and probes[-1]["generation"] == 1, probes[-1])
+        check(probes[-1]["file"].endswith("/etc/mappings") and probes[-1]["generation"] == 2, probes[-1])
 
 
 @case
@@ -117,13 +122,31 @@ def each_entry_that_is_broken_is_named():
 
 @case
 def the_decisions_are_in_the_log():
-    with site.running():
-        with Smtp(site.smtp, source="127.0.0.2") as session:
-            session.hello()
-            session.command("MAIL FROM:<a@example.org>", 250)
-            equal(session.command("RCPT TO:<b@example.net>")[0], 550)
-            session.command("RCPT TO:<anna@company.example>", 250)
-        wait_until(lambda: site.log_lines("refused", "table=ORIG_SEND_ACCESS", "line=%d " % line_of("tcp_local|*|tcp_local|*"), "reply=550"), 5, "the refusal in the log")
+    with Smtp(site.smtp, source="127.0.0.2") as session:
+        session.hello()
+        session.command("MAIL FROM:<a@example.org>", 250)
+        equal(session.command("RCPT TO:<b@example.net>")[0], 550)
+        session.command("RCPT TO:<anna@company.example>", 250)
+    wait_until(lambda: site.log_lines("refused", "table=ORIG_SEND_ACCESS", "line=%d " % line_of("tcp_local|*|tcp_local|*"), "reply=550"), 5, "the refusal in the log")
 
 
-run_cases()
+@case
+def attachments_to_a_list_wait_until_they_are_let_go_and_nothing_else_does():
+    def send(recipient, kind):
+        return deliver(site, recipient, source="127.0.0.2", sender="a@example.org", extra="MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=cut\r\n",
+                       body="--cut\r\n\r\nHello.\r\n--cut\r\nContent-Type: application/pdf\r\nContent-Disposition: %s; filename=a.pdf\r\n\r\nPDF\r\n--cut--\r\n" % kind)
+    # A filter of a member's own does not come first.
+    held = send("staff@company.example", "Attachment")
+    for others in (send("staff@company.example", "inline"), send("anna@company.example", "attachment")):
+        site.find_message("anna@company.example", others)
+    waiting = wait_until(lambda: site.ctl_json("queue", "held", "list"), 5, "the message on hold")
+    equal(len(waiting), 1)
+    for account in ("anna@company.example", "bert@shop.example"):
+        check(all(held.encode() not in text for text in site.messages(account)), account)
+    site.ctl("queue", "held", "release", waiting[0]["id"])
+    for account in ("anna@company.example", "bert@shop.example"):
+        site.find_message(account, held)
+
+
+with site.running():
+    run_cases()
