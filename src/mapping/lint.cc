@@ -383,6 +383,11 @@ void Lint::check_flags(const Template& expansion, const Place& place) {
     if (flag < 'a' || flag > 'z' || flag == 'y' || flag == 'n' || flag == 'f') continue;
     warn("W20", place, std::string("$") + flag + " raises a flag that means nothing in " + name_ + ": letters after $ are upper case, and a dollar sign is $$");
   }
+  // `$no` in the middle of a text: flags in both cases are a word that lost the blank behind its `$`.
+  const Flags& raised = expansion.facts.raised;
+  const bool answers = raised.has('Y') || raised.has('N') || raised.has('F');
+  for (const char flag : {'y', 'n', 'f'})
+    if (answers && raised.has(flag)) warn("W20", place, std::string("$") + flag + " raises a flag, as its upper case does: a blank is $ and the blank");
   for (const char flag : expansion.facts.raised.letters()) {
     if ((flag >= 'a' && flag <= 'z') || std::string_view("YNF").find(flag) != std::string_view::npos || kAllAccessFlags.find(flag) != std::string_view::npos) continue;
     warn("W23", place, std::string("no access table knows the flag $") + flag + ": it does nothing, and a dollar sign is $$");

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxSourceBytes = std::size_t{2} << 30;
 constexpr std::size_t kMaxFiles = 65535;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // of UTF-8
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -77,6 +78,10 @@ class Reader {
       ++number;
       if (number % 65536 == 0) handler_.progress(all - text.size(), all);
       if (end != std::string_view::npos && line.ends_with('\r')) line.remove_suffix(1);
+      if (number == 1 && line.starts_with(kByteOrderMark)) {
+        handler_.message("E01", file, number, "the file begins with a byte order mark: save it without");
+        line.remove_prefix(kByteOrderMark.size());
+      }
       if (line.find('\0') != std::string_view::npos) {
         handler_.message("E01", file, number, "NUL byte in the line");
         continue;
@@ -120,7 +125,7 @@ class Reader {
     if (is_blank(line[0])) return entry(line, file, number);
     if (!base::is_alpha(line[0])) {
       const bool foreign_remark = line[0] == '#' || line[0] == ';' || line[0] == '/';
-      handler_.message("E01", file, number, std::string("neither a table name nor an indented entry: the line begins with \"") + line[0] + "\"" +
+      handler_.message("E01", file, number, std::string("neither a table name nor an indented entry: the line begins with \"") + base::printable(line.substr(0, 1)) + "\"" +
                                                 (foreign_remark ? "; a remark begins with !" : "; is it an entry that is not indented?"));
       return;
     }

@@ -9,14 +9,21 @@
 namespace postern::policy {
 namespace {
 
-constexpr const char* kTryLater = "try again later";
-
 // Bits of log_connection are numbered from 0 (access-control.md 2.2).
 constexpr unsigned kRefusalRecords = 1U << 1, kConnectionRecords = 1U << 4;
 
 // An answer of PORT_ACCESS that lets in, with the name of an AUTH rule set at most.
 bool says_nothing_else(const mapping::AccessResult& result) {
   return !result.step_limit_exceeded && !result.refuse && !result.restricted && !result.debug_level && result.connection_text.empty() && result.connection_log.empty();
+}
+
+// Over a limit (access-control.md 10), in the words of the service.
+const char* try_later_reply(conf::Module module) {
+  switch (module) {
+    case conf::Module::pop3: return "-ERR [SYS/TEMP] try again later";
+    case conf::Module::managesieve: return "BYE (TRYLATER) \"try again later\"";  // RFC 5804 section 1.3
+    default: return "421 4.7.1 try again later";
+  }
 }
 
 base::Severity access_severity(int debug_level) { return debug_level > 0 ? base::Severity::info : base::Severity::debug; }
@@ -102,7 +109,7 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   if (!listener) co_return decision;
   if (answer.over_limit) {
     decision.accepted = false;
-    decision.text = module == conf::Module::pop3 ? std::string("-ERR [SYS/TEMP] ") + kTryLater : std::string("421 4.7.1 ") + kTryLater;
+    decision.text = try_later_reply(module);
   } else if (result.refuse) {
     decision.accepted = false;
     decision.text = base::printable(result.text);

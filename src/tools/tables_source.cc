@@ -43,7 +43,7 @@ Result<mapping::Tables> tables_of_text(const Context& context, const TablesSourc
 }
 
 Result<mapping::Tables> tables_of_file(const std::string& path) {
-  const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return system_error(errno, path);
   auto image = mapping::image_of_compiled(file.get());
   if (!image) return image.error().in(path);

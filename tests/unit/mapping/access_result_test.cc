@@ -85,6 +85,9 @@ class AccessResultTest : public CppUnit::TestFixture {
         {"not for recipients", "MAIL_ACCESS", "!JN", "x", "refuse text=x"},
         {"limits", "FROM_ACCESS", "SY", "1000,5", "granted S=1000/5"},
         {"cut delay", "SEND_ACCESS", "D", "99999999", "no objection delay=300000"},
+        {"delay below the limit", "SEND_ACCESS", "D", "29999", "no objection delay=299990"},
+        {"delay at the limit", "SEND_ACCESS", "D", "-30000", "no objection once=300000"},
+        {"delay above the limit", "SEND_ACCESS", "D", "30001", "no objection delay=300000"},
         {"bad delay", "SEND_ACCESS", "DN", "soon|x", "refuse text=x"},
         {"control bytes", "SEND_ACCESS", "N", "a\r\nb", "refuse text=a  b"},
         {"spamadjust before refusal", "SEND_ACCESS", ",N", "+3|no", "refuse text=no ,=+3"},
@@ -98,6 +101,8 @@ class AccessResultTest : public CppUnit::TestFixture {
         {"observed", "OBSERVE_FROM_ACCESS", "JY", "x", "granted J=x"},
     };
     for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.want), shown(read_access(row.table, answer(row.flags, row.output))));
+    for (const std::size_t size : {511U, 512U, 513U})
+      CPPUNIT_ASSERT_EQUAL("refuse text=" + std::string(std::min<std::size_t>(size, 512), 'x'), shown(read_access("SEND_ACCESS", answer("N", std::string(size, 'x').c_str()))));
     // AR16
     CPPUNIT_ASSERT_EQUAL(std::string("no objection"), shown(read_access("SEND_ACCESS", Mapped())));
   }

@@ -43,6 +43,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  a b\n\n  c d\n", "E01:5"},
         {"  a b\n", "E01:1"},
         {"7T\n\n", "E01:1"},
+        {"\xef\xbb\xbfT\n\n  a b\n", "E01:1"},
         {"T x\n\n  a b\n", "E01:1"},
         // An entry that is not indented is one mistake, and so are all entries up to the next table.
         {"T\n\n  a b\nc d\n  e f\n", "E01:4"},
@@ -114,6 +115,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  a $C$:Ax$Y\n  b $C$:Ax$Y$E\n  c $C$:Ax\n  d $Cx$Y\n", "W18:3"},
         {"T\n\n  192.0.2.0/24|* x\n  $(192.0.2.0/24)|* x\n  *2001:db8::/32 x\n  SMTP/* x\n  1.2.3.4|5/6 x\n", "W19:3 W19:5"},
         {"SEND_ACCESS\n\n  * $h$n\n  * $N$$h\n\nT\n\n  * $h\n", "W01:4 W20:3"},
+        {"SEND_ACCESS\n\n  *|*|l|* $NMail$from$ you\n  *|*|*|a@b $NGo$ away$now\n  *|*|*|c@d $nGo$ away\n", "W20:3 W20:4"},
         {"SEND_ACCESS\n\n  *|a@*|*|* $Q$N\n  *|b@*|*|* $X4.7.1|$N$$Q\n  *|c@*|*|* $C$Q$Y$E\n\nT\n\n  * $Q\n", "W23:3 W23:5"},
         {"SEND_ACCESS\n\n  *|a@*|*|* $C$|T;$0|$Y$E\n  *|b@*|*|* x$Y\n  *|c@*|*|* $0$Y\n\nT\n\n  a $Y\n", "W07:4 W07:5"},
         {"PORT_ACCESS\n\n  T*|*|*|*|* $C$|T;$0|$Ngo$E\n  *|*|*|*|* $C$|T;$0|$N421$ go$E\n\nT\n\n  a $Y\n", "W06:3"},
@@ -427,6 +429,20 @@ class CompileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(257, 10)));
     CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(10, 1025)));
     CPPUNIT_ASSERT_EQUAL(std::string("E10:3"), codes(entry(10, 5000)));
+    // A joined line of 4096 bytes, and one more; most of them blanks.
+    for (const std::size_t size : {4096U, 4097U}) {
+      std::string line = "T\n\n  a";
+      for (std::size_t i = 4; i < size; ++i) line += i % 200 == 0 ? "\\\n " : " ";
+      CPPUNIT_ASSERT_EQUAL(std::string(size > 4096 ? "E10:3" : ""), codes(compiled({{"/mappings", line + "b\n"}})));
+    }
+    for (const int depth : {10, 11}) {
+      SourceFiles files{{"/mappings", "T\n\n</1\n"}};
+      for (int i = 1; i < depth; ++i) files["/" + std::to_string(i)] = "</" + std::to_string(i + 1) + "\n";
+      files["/" + std::to_string(depth)] = "  a b\n";
+      CPPUNIT_ASSERT_EQUAL(std::string(depth > 10 ? "E11:1" : ""), codes(compiled(files)));
+    }
+    // Physical lines of 252 and 253 bytes.
+    CPPUNIT_ASSERT_EQUAL(std::string("W09:0 W10:4"), codes(compiled({{"/mappings", "T\n\n  " + std::string(247, 'a') + "  b\n  " + std::string(248, 'c') + "  d\n"}}, true)));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(CompileTest);

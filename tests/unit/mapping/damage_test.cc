@@ -102,6 +102,10 @@ class DamageTest : public CppUnit::TestFixture {
     const std::string code = parse_pattern(pattern).code;
     for (const std::uint64_t limit : {1u, 100u, 100'000u}) CPPUNIT_ASSERT(match(code, std::string(4000, 'a'), limit).gave_up);
     CPPUNIT_ASSERT(!match(code, "aaaaaaaaaaaba", kMaxMatchSteps).gave_up);
+    // As many steps as there may be, and one less.
+    const std::string one = parse_pattern("$S*a$S*b$S*c").code, subject = std::string(50, 'a') + "c";
+    const std::uint64_t needed = match(one, subject, kMaxMatchSteps).steps;
+    CPPUNIT_ASSERT(needed > 3 && !match(one, subject, needed).gave_up && match(one, subject, needed - 1).gave_up);
     // The same of plain wildcards needs no backtracking.
     const std::string plain = parse_pattern("*a*a*a*a*a*a*a*a*a*a*b*a").code;
     const Match answered = match(plain, std::string(4000, 'a'), kMaxMatchSteps);
@@ -166,6 +170,11 @@ class DamageTest : public CppUnit::TestFixture {
   }
 
   void long_probes_are_refused() {
+    const Tables urls = tables_in_memory(compiled({{"/mappings", "U\n\n  *  $]data:,$0[$Y\n"}}));
+    for (const std::size_t size : {1023U, 1024U, 1025U}) {
+      Evaluation evaluation(urls, "U", std::string(size - 6, 'x'), {});
+      CPPUNIT_ASSERT(evaluation.run() == (size > 1024 ? Evaluation::State::finished : Evaluation::State::asks));
+    }
     const Tables tables = tables_in_memory(compiled({{"/mappings", "T\n\n  * $N\n"}}));
     CPPUNIT_ASSERT(evaluate(tables, "T", std::string(kMaxProbeBytes, 'x')).matched);
     const Mapped mapped = evaluate(tables, "T", std::string(kMaxProbeBytes + 1, 'x'));

@@ -1037,10 +1037,17 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("451 4.7.1 try again later"), World::shown(decision));
     CPPUNIT_ASSERT(decision.verdicts.back().denied());
     World endless("PORT_ACCESS\n\n  TCP|$[0-9a-f:|]*$H%$[0-9a-f:|]*$H%$[0-9a-f:|]*$H%$[0-9a-f:|]*$H%$[0-9a-f:|]*$T%*  $Y\n");
-    const auto port = test::run(endless.access().port_access(conf::Module::smtp, test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 25),
-                                                             test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1111", 25), true));
-    CPPUNIT_ASSERT(!port.accepted);
-    CPPUNIT_ASSERT_EQUAL(std::string("421 4.7.1 try again later"), port.text);
+    // In the words of each service.
+    const std::pair<conf::Module, const char*> texts[] = {{conf::Module::smtp, "421 4.7.1 try again later"},
+                                                          {conf::Module::lmtp, "421 4.7.1 try again later"},
+                                                          {conf::Module::pop3, "-ERR [SYS/TEMP] try again later"},
+                                                          {conf::Module::managesieve, "BYE (TRYLATER) \"try again later\""}};
+    for (const auto& [module, text] : texts) {
+      const auto port = test::run(endless.access().port_access(module, test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 25),
+                                                               test::endpoint("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1111", 25), true));
+      CPPUNIT_ASSERT(!port.accepted);
+      CPPUNIT_ASSERT_EQUAL(std::string(text), port.text);
+    }
     World long_probe("SEND_ACCESS\n\n  *  $Y\n");
     long_probe.configuration.access.access_orcpt = true;
     CPPUNIT_ASSERT_EQUAL(std::string("451 4.7.1 try again later"), World::shown(long_probe.rcpt("u1@example.com", std::string(4096, 'x'))));
