@@ -277,6 +277,7 @@ Awaitable<void> SocketStream::linger(std::chrono::milliseconds limit, std::size_
 // What was read may have been a password, so no copy of it stays in memory that is given back. Of the texts of messages, which come in large pieces,
 // that would be work for nothing.
 constexpr std::size_t kWipedBytes = 13 * 1024;
+constexpr std::size_t kShownBytes = 8;  // of a line that is too long
 
 static void wipe(std::span<char> bytes) {
   if (bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
@@ -352,6 +353,7 @@ Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t l
         const std::string_view seen = std::string_view(buffer_).substr(taken_);
         // The last byte may be the CR of the line's end.
         bad = bad || seen.substr(0, seen.size() - 1).find('\r') != std::string_view::npos || seen.find('\0') != std::string_view::npos;
+        if (discarded == 0) line.assign(seen.substr(0, kShownBytes));
         discarded += scanned - 1;
         taken_ += scanned - 1;
         scanned = 1;
@@ -370,7 +372,7 @@ Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t l
     const std::string_view content = crlf ? text.substr(0, text.size() - 1) : text;
     bad = bad || !crlf || content.find('\r') != std::string_view::npos || content.find('\0') != std::string_view::npos;
     const bool too_long = discarded > 0 || content.size() > limit_bytes;
-    if (!bad && !too_long) line.assign(content);
+    if (!bad && discarded == 0) line.assign(content.substr(0, too_long ? kShownBytes : content.size()));
     taken_ = end + 1;
     release_if_empty();
     if (bad) co_return Line::garbage;

@@ -145,7 +145,7 @@ class Input {
   enum class Line {
     complete,   // `line` is the text without CRLF
     end,        // the peer has closed; what stood in front of the end is dropped
-    too_long,   // longer than the limit; discarded up to its CRLF, at most kDiscardBytes (then: garbage)
+    too_long,   // longer than the limit; discarded up to its CRLF, at most kDiscardBytes (then: garbage), but for the first eight bytes: they are `line`
     garbage,    // a bare CR, a bare LF, or NUL in it: discarded up to the next LF
   };
   static constexpr std::size_t kDiscardBytes = 65536;

@@ -223,7 +223,10 @@ net::Awaitable<Session::Next> Session::one_command() {
   switch (*got) {
     case net::Input::Line::complete: break;
     case net::Input::Line::end: watch_.set_end_reason("closed by peer"); co_return Next::close;
-    case net::Input::Line::too_long: co_return foreign_command(500, "5.5.2", "line too long");
+    case net::Input::Line::too_long:
+      // RFC 4954 section 6.
+      if (may_log_in() && parse_command(line_).verb == Verb::auth) co_return foreign_command(500, "5.5.6", "line too long");
+      co_return foreign_command(500, "5.5.2", "line too long");
     case net::Input::Line::garbage:
       watch_.note_protocol_error();
       // Where the next command begins is not certain any more (hardening.md 3).

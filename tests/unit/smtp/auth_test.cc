@@ -132,6 +132,7 @@ class AuthTest : public CppUnit::TestFixture {
         {"no such mechanism", {"AUTH GSSAPI\r\n", "AUTH EXTERNAL\r\n", "AUTH SCRAM-SHA-256-PLUS\r\n", "AUTH\r\n"}, "504 504 504 501"},
         {"a long response", {"AUTH PLAIN\r\n", std::string(12284, 'A') + "\r\n"}, "334 535"},
         {"a line too long", {"AUTH PLAIN\r\n", std::string(12287, 'A') + "\r\n", "NOOP\r\n"}, "334 500 250"},
+        {"an initial response too long", {"AUTH PLAIN " + std::string(12300, 'A') + "\r\n", "auth plain " + std::string(40000, 'A') + "\r\n", "NOOP\r\n"}, "500 500 250"},
         {"a long initial response", {"AUTH PLAIN " + std::string(8000, 'A') + "\r\n", "NOOP " + std::string(8000, 'A') + "\r\n"}, "535 500"},
         {"the end of the connection", {"AUTH PLAIN\r\n"}, "334"},
         {"a bare line feed", {"AUTH PLAIN\r\n", kRight + "\n"}, "334 500"},
@@ -143,6 +144,9 @@ class AuthTest : public CppUnit::TestFixture {
       for (std::size_t at = 0; at < got.size(); at = got.find("\n", at) + 1) replies += (replies.empty() ? "" : " ") + got.substr(at, 3);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.want, replies);
     }
+    // RFC 4954 section 6.
+    Secure patient;
+    CPPUNIT_ASSERT(patient.after_hello({"AUTH PLAIN " + std::string(12300, 'A') + "\r\n"}).starts_with("500 5.5.6"));
     Secure site;
     site.services.directory.set_down(true);
     CPPUNIT_ASSERT(site.after_hello({kAuth}).starts_with("454 4.7.0"));
