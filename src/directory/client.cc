@@ -368,6 +368,8 @@ class Client::Exchange final : public SaslExchange {
       step.kind = SaslStep::Kind::refused;
     } else if (kind == "malformed") {
       step.kind = SaslStep::Kind::malformed;
+    } else {
+      step.login.reason = away(step.login.reason).what;
     }
     return step;
   }

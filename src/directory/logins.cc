@@ -212,7 +212,7 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
     if (!empty) return send(peer, id, kind_answer("malformed"));
     const std::string name = login.name;
     return find(name, [this, login = std::move(login)](const Result<std::optional<Found>>& found) {
-      if (!found) return fail(login.peer, login.id, found.error().what);
+      if (!found) return fail(login, found.error().what);
       if (!*found) return refuse(login, "unknown");
       // Disabled since it was proved.
       if (const auto refusal = login_refusal((*found)->record.account, login.service); !refusal.empty()) return refuse(login, refusal);
@@ -240,7 +240,7 @@ void Logins::proceed(Exchanges::iterator at, const Peer& peer, std::uint64_t id,
       return wipe(outcome.password);
     case Outcome::Kind::refused: return refuse(login, outcome.reason.empty() ? std::string_view("proof") : std::string_view(outcome.reason));
     case Outcome::Kind::malformed: return send(peer, id, kind_answer("malformed"));
-    default: return fail(peer, id, "the login can't be checked now");
+    default: return fail(login, "the login can't be checked now");
   }
 }
 
@@ -251,17 +251,22 @@ bool Logins::fetch_first(Exchanges::iterator at, const Peer& peer, std::uint64_t
   const auto canonical = name ? canonical_account(*name) : Result<std::string>(Error{});
   if (!canonical || !outside_.has(*canonical)) return false;
   exchange.waiting = true;
-  find(*canonical, [this, number = at->first, peer, id, text = std::string(response)](Result<std::optional<Found>> found) {
+  Login login;
+  login.peer = peer;
+  login.id = id;
+  login.sasl = true;
+  login.name = *canonical;
+  find(*canonical, [this, number = at->first, login = std::move(login), text = std::string(response)](Result<std::optional<Found>> found) {
     const auto again = exchanges_.find(number);
-    if (again == exchanges_.end()) return fail(peer, id, "the login was given up");
+    if (again == exchanges_.end()) return fail(login, "the login was given up");
     again->second.waiting = false;
     if (!found) {
       exchanges_.erase(again);
-      return fail(peer, id, found.error().what);
+      return fail(login, found.error().what);
     }
     again->second.looked_up = true;
     if (*found) again->second.outside = std::move((*found)->record);
-    proceed(again, peer, id, text);
+    proceed(again, login.peer, login.id, text);
   });
   return true;
 }
@@ -293,7 +298,7 @@ void Logins::prove(Exchanges::iterator at, Login login, const Outcome& outcome) 
     }
     exchanges_.erase(number);
     if (name) refuse(login, "certificate");
-    else fail(login.peer, login.id, name.error().what);
+    else fail(login, name.error().what);
   });
 }
 
@@ -302,7 +307,7 @@ void Logins::prove_account(std::uint64_t exchange, Login login, const std::strin
   const std::string name = canonical ? *canonical : std::string();
   const auto proved = [this, exchange, login = std::move(login), data, name](const Result<std::optional<Found>>& found) {
     const auto at = exchanges_.find(exchange);
-    if (at == exchanges_.end()) return fail(login.peer, login.id, "the login was given up");
+    if (at == exchanges_.end()) return fail(login, "the login was given up");
     std::string_view refusal;
     if (found) {
       if (!*found) refusal = "unknown";
@@ -311,7 +316,7 @@ void Logins::prove_account(std::uint64_t exchange, Login login, const std::strin
     }
     if (!found || !refusal.empty()) {
       exchanges_.erase(at);
-      return found ? refuse(login, refusal) : fail(login.peer, login.id, found.error().what);
+      return found ? refuse(login, refusal) : fail(login, found.error().what);
     }
     if (data.empty()) {
       exchanges_.erase(at);
@@ -392,7 +397,7 @@ void Logins::check_outside(const Login& login, std::optional<Found> found, std::
   outside_.source()->check_password(std::move(entry), std::move(password), [weak = std::weak_ptr(self_), login, found = std::move(found)](const Result<bool>& right) {
     const auto self = weak.lock();
     if (!self) return;
-    if (!right) return fail(login.peer, login.id, right.error().what);
+    if (!right) return fail(login, right.error().what);
     std::string_view refusal;
     if (!found) refusal = "unknown";
     else if (!*right) refusal = "password";
@@ -415,7 +420,7 @@ void Logins::check_password(Login login, std::string password) {
   const auto check = [this, login = std::move(login), secret, outside](Result<std::optional<Found>> found) {
     if (!found) {
       wipe(*secret);
-      return fail(login.peer, login.id, found.error().what);
+      return fail(login, found.error().what);
     }
     const bool is_outside = *found && (*found)->is_outside;
     if (outside) check_outside(login, std::move(*found), std::move(*secret));
@@ -442,17 +447,15 @@ void Logins::check_hash(Login login, std::shared_ptr<const AccountRecord> entry,
                                     if (const auto self = weak.lock()) (*self)->keep_secrets(entry->account.name, entry->password_hash, secrets);
                                   }};
   }
-  const Peer peer = login.peer;
-  const std::uint64_t id = login.id;
-  const auto done = [weak = std::weak_ptr(self_), entry, login = std::move(login)](Verifier::Outcome outcome) {
+  const auto done = [weak = std::weak_ptr(self_), entry, login](Verifier::Outcome outcome) {
     const auto self = weak.lock();
     if (!self) return;
-    if (outcome == Verifier::Outcome::too_late) return fail(login.peer, login.id, std::string(kBusy));
+    if (outcome == Verifier::Outcome::too_late) return fail(login, kBusy);
     if (!entry) return (*self)->refuse_password(login, "unknown");
     if (outcome != Verifier::Outcome::matches) return (*self)->refuse_password(login, "password");
     (*self)->finish_password(login, entry->account);
   };
-  if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(peer, id, std::string(kBusy));
+  if (!verifier_ || !verifier_->submit(std::move(password), std::move(hash), done, std::move(upgrade))) fail(login, kBusy);
   wipe(password);
 }
 
@@ -491,7 +494,7 @@ void Logins::accept(const Login& login, const Account& account) {
   answer["account"] = to_json(account, false);
   if (login.wants_handle) {
     std::string handle = handles_.issue(login.peer, account.name);
-    if (handle.empty()) return fail(login.peer, login.id, "too many sessions are logged in");
+    if (handle.empty()) return fail(login, "too many sessions are logged in");
     answer["handle"] = handle;
   }
   if (login.sasl) answer["name"] = account.name;
@@ -539,6 +542,14 @@ void Logins::refuse_later(const Login& login, std::string_view reason) {
   const auto slowest = std::min<std::chrono::microseconds>(outside_.source()->slowest_check(), kMostRefusal);
   const auto timer = std::make_shared<net::asio::steady_timer>(io_, login.began + kLeastRefusal + slowest);
   timer->async_wait([timer, login, reason = reason_of_attempt(login, reason)](const boost::system::error_code&) { refuse(login, reason); });
+}
+
+void Logins::fail(const Login& login, std::string_view text) {
+  if (!login.sasl) return fail(login.peer, login.id, std::string(text));
+  object answer = kind_answer("temporary");
+  answer["name"] = shown(login.name);
+  answer["reason"] = text;
+  send(login.peer, login.id, std::move(answer));
 }
 
 void Logins::fail(const Peer& peer, std::uint64_t id, std::string text) { send(peer, id, error_answer({Kind::temporary, std::move(text)})); }

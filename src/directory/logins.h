@@ -138,6 +138,8 @@ class Logins {
   // The reason, with kAgain behind it if that was refused before; remembers the attempt.
   std::string reason_of_attempt(const Login& login, std::string_view reason);
   [[nodiscard]] std::optional<std::uint16_t> mark_of(const std::string& name, const std::string& password) const;
+  // It can't be told now.
+  static void fail(const Login& login, std::string_view text);
   static void fail(const Peer& peer, std::uint64_t id, std::string text);
   static void send(const Peer& peer, std::uint64_t id, boost::json::object answer);
   void drop_stale();

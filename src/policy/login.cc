@@ -35,7 +35,10 @@ net::Awaitable<std::optional<std::string>> challenge(LineExchange& result, std::
   switch (*read) {
     case net::Input::Line::complete: break;
     case net::Input::Line::end: result.end = End::closed; co_return std::nullopt;
-    case net::Input::Line::too_long: result.end = End::too_long; co_return std::nullopt;
+    case net::Input::Line::too_long:
+      directory::wipe(said);
+      result.end = End::too_long;
+      co_return std::nullopt;
     case net::Input::Line::garbage: result.end = End::garbage; co_return std::nullopt;
   }
   if (said == "*") {
@@ -54,7 +57,7 @@ net::Awaitable<LoginOutcome> judge_login(LoginFacts login, std::string name, Res
                                          net::SessionWatch& watch) {
   LoginOutcome outcome;
   if (!answer) {
-    log_failed(login, name, "directory: " + answer.error().what);
+    log_failed(login, name, answer.error().what);
     co_return outcome;
   }
   if (!answer->accepted) {
