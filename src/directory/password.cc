@@ -63,8 +63,9 @@ Scheme scheme_of(std::string_view hash) {
   return {base::upper(hash.substr(1, end - 1)), hash.substr(end + 1)};
 }
 
-bool is_crypt_scheme(std::string_view name) {
-  return name.empty() || name == "CRYPT" || name == "SHA512-CRYPT" || name == "SHA256-CRYPT" || name == "BLF-CRYPT";
+bool is_crypt_scheme(const Scheme& scheme) {
+  constexpr std::string_view names[] = {"", "CRYPT", "SHA512-CRYPT", "SHA256-CRYPT", "BLF-CRYPT", "MD5-CRYPT", "DES-CRYPT"};
+  return std::find(std::begin(names), std::end(names), scheme.name) != std::end(names) || (scheme.name == "MD5" && scheme.rest.starts_with("$1$"));
 }
 
 bool is_plain_scheme(std::string_view name) { return name == "PLAIN" || name == "CLEAR" || name == "CLEARTEXT"; }
@@ -81,33 +82,55 @@ std::optional<Digested> digested(const Scheme& scheme) {
     const EVP_MD* (*digest)();
     bool salted;
   };
-  static constexpr Row rows[] = {{"SHA", EVP_sha1, false},     {"SHA256", EVP_sha256, false},  {"SHA512", EVP_sha512, false},
-                                 {"SSHA", EVP_sha1, true},     {"SSHA256", EVP_sha256, true},  {"SSHA512", EVP_sha512, true}};
+  static constexpr Row rows[] = {{"MD5", EVP_md5, false},       {"LDAP-MD5", EVP_md5, false},   {"PLAIN-MD5", EVP_md5, false},  {"SHA", EVP_sha1, false},
+                                 {"SHA1", EVP_sha1, false},     {"SHA256", EVP_sha256, false},  {"SHA384", EVP_sha384, false},  {"SHA512", EVP_sha512, false},
+                                 {"SMD5", EVP_md5, true},       {"SSHA", EVP_sha1, true},       {"SSHA256", EVP_sha256, true},  {"SSHA384", EVP_sha384, true},
+                                 {"SSHA512", EVP_sha512, true}};
+  const std::size_t dot = std::min(scheme.name.find('.'), scheme.name.size());
+  const std::string_view name = std::string_view(scheme.name).substr(0, dot), coding = std::string_view(scheme.name).substr(dot);
+  if (!coding.empty() && coding != ".HEX" && coding != ".B64" && coding != ".BASE64") return std::nullopt;
   for (const Row& row : rows) {
-    if (row.name != scheme.name) continue;
-    const auto bytes = base::from_base64(scheme.rest);
+    if (row.name != name) continue;
     const auto size = static_cast<std::size_t>(EVP_MD_get_size(row.digest()));
+    // Without a word on it: no digest is as long in base64 as in hexadecimal.
+    const bool hexadecimal = coding == ".HEX" || (coding.empty() && !row.salted && scheme.rest.size() == 2 * size);
+    const auto bytes = hexadecimal ? net::from_hex(scheme.rest) : base::from_base64(scheme.rest);
     if (!bytes || bytes->size() < size || (bytes->size() > size) != row.salted) return std::nullopt;
     return Digested{row.digest(), bytes->substr(0, size), bytes->substr(size)};
   }
   return std::nullopt;
 }
 
-// As others write it: $1$SALT$ROUNDS$HEX.
+// As others write it: $1$SALT$ROUNDS$HEX, or ROUNDS$SALT$KEY in base64 of their own.
 struct Derived {
+  const EVP_MD* digest = nullptr;
   std::string salt, value;
   unsigned rounds = 0;
 };
 constexpr unsigned kMaxRounds = 1'000'000;
 
+// OpenLDAP's module pw-pbkdf2 and what took it over write "." for "+" and leave the padding out.
+std::optional<std::string> from_adapted_base64(std::string_view text) {
+  std::string usual(text);
+  std::replace(usual.begin(), usual.end(), '.', '+');
+  usual.append((4 - usual.size() % 4) % 4, '=');
+  return base::from_base64(usual);
+}
+
 std::optional<Derived> derived(const Scheme& scheme) {
-  if (scheme.name != "PBKDF2") return std::nullopt;
+  const EVP_MD* const digest = scheme.name == "PBKDF2" || scheme.name == "PBKDF2-SHA1" ? EVP_sha1()
+                               : scheme.name == "PBKDF2-SHA256"                        ? EVP_sha256()
+                               : scheme.name == "PBKDF2-SHA512"                        ? EVP_sha512()
+                                                                                       : nullptr;
+  if (digest == nullptr) return std::nullopt;
   const auto parts = base::split(scheme.rest, '$');
-  if (parts.size() != 5 || !parts[0].empty() || parts[1] != "1") return std::nullopt;
-  const auto rounds = base::number_from<unsigned>(parts[3]);
-  auto value = net::from_hex(parts[4]);
-  if (!rounds || *rounds == 0 || *rounds > kMaxRounds || !value || value->size() != 20) return std::nullopt;
-  return Derived{std::string(parts[2]), std::move(*value), *rounds};
+  const bool in_hex = scheme.name == "PBKDF2" && parts.size() == 5 && parts[0].empty() && parts[1] == "1";
+  if (!in_hex && parts.size() != 3) return std::nullopt;
+  const auto rounds = base::number_from<unsigned>(in_hex ? parts[3] : parts[0]);
+  const auto salt = in_hex ? std::optional(std::string(parts[2])) : from_adapted_base64(parts[1]);
+  auto value = in_hex ? net::from_hex(parts[4]) : from_adapted_base64(parts[2]);
+  if (!rounds || *rounds == 0 || *rounds > kMaxRounds || !salt || !value || value->size() != static_cast<std::size_t>(EVP_MD_get_size(digest))) return std::nullopt;
+  return Derived{digest, *salt, std::move(*value), *rounds};
 }
 
 const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
@@ -201,7 +224,7 @@ bool password_matches(std::string_view password, const std::string& hash) {
   const std::string_view tried = possible ? password : std::string_view("-");
   const Scheme scheme = scheme_of(hash);
   bool matches = false;
-  if (is_crypt_scheme(scheme.name)) {
+  if (is_crypt_scheme(scheme)) {
     const std::string made = crypt_with(tried, std::string(scheme.rest));
     matches = !made.empty() && made[0] != '*' && base::equal_in_constant_time(made, scheme.rest);
   } else if (is_plain_scheme(scheme.name)) {
@@ -211,7 +234,7 @@ bool password_matches(std::string_view password, const std::string& hash) {
     matches = base::equal_in_constant_time(digest_of(digest->digest, salted), digest->value);
     wipe(salted);
   } else if (const auto key = derived(scheme)) {
-    matches = base::equal_in_constant_time(stretched(EVP_sha1(), tried, key->salt, key->rounds), key->value);
+    matches = base::equal_in_constant_time(stretched(key->digest, tried, key->salt, key->rounds), key->value);
   }
   return possible && matches;
 }
@@ -219,7 +242,7 @@ bool password_matches(std::string_view password, const std::string& hash) {
 bool is_password_hash(const std::string& hash) {
   const Scheme scheme = scheme_of(hash);
   if (is_plain_scheme(scheme.name)) return can_be_password(scheme.rest);
-  if (!is_crypt_scheme(scheme.name)) return digested(scheme) || derived(scheme);
+  if (!is_crypt_scheme(scheme)) return digested(scheme) || derived(scheme);
   // Any word could be a hash of DES by its first two letters; by its length few are.
   if (!scheme.rest.starts_with('$') && !scheme.rest.starts_with('_') && scheme.rest.size() != 13) return false;
   const int kind = crypt_checksalt(std::string(scheme.rest).c_str());
@@ -228,7 +251,7 @@ bool is_password_hash(const std::string& hash) {
 
 bool is_cheap_hash(std::string_view hash) {
   const Scheme scheme = scheme_of(hash);
-  if (!is_crypt_scheme(scheme.name)) return true;
+  if (!is_crypt_scheme(scheme)) return true;
   // yescrypt, GOST-yescrypt, scrypt, bcrypt.
   constexpr std::string_view slow[] = {"$y$", "$gy$", "$7$", "$2"};
   return std::none_of(std::begin(slow), std::end(slow), [&](std::string_view kind) { return scheme.rest.starts_with(kind); });

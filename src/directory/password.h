@@ -4,10 +4,14 @@
 //
 // Hashes are those of libcrypt (libxcrypt; crypt(5) lists the kinds), as they are or behind the name that other servers put in front, and
 // for what is brought from elsewhere a few that libcrypt does not know:
-//   {CRYPT} {SHA512-CRYPT} {SHA256-CRYPT} {BLF-CRYPT}        what follows is a string of crypt(5)
-//   {SHA} {SHA256} {SHA512}, {SSHA} {SSHA256} {SSHA512}      base64 of a digest, or of a digest and its salt
+//   {CRYPT} {SHA512-CRYPT} {SHA256-CRYPT} {BLF-CRYPT} {MD5-CRYPT} {DES-CRYPT}   what follows is a string of crypt(5)
+//   {MD5} {SHA} {SHA256} {SHA384} {SHA512}                   a digest, in base64 or hexadecimal; also {LDAP-MD5} {PLAIN-MD5} {SHA1}
+//   {SMD5} {SSHA} {SSHA256} {SSHA384} {SSHA512}              base64 of a digest and its salt
 //   {PBKDF2}                                                 $1$SALT$ROUNDS$HEX, HMAC-SHA-1
+//   {PBKDF2} {PBKDF2-SHA1} {PBKDF2-SHA256} {PBKDF2-SHA512}   ROUNDS$SALT$KEY, in base64 with . for + and no =
 //   {PLAIN} {CLEAR} {CLEARTEXT}                              the password itself
+// ".HEX", ".B64" or ".BASE64" may stand behind the name of a digest. {MD5} with a string of crypt(5), $1$..., is that. What can't be checked here: {ARGON2...}, of which
+// Debian 12's libxcrypt knows nothing, {CRAM-MD5} and the like, which keep a state of MD5 and no hash, {NT} and {LANMAN} (MD4, DES).
 // New ones are yescrypt at the library's default cost. All but those and bcrypt are cheap to check: is_cheap_hash().
 //
 // Passwords are prepared by SASLprep (RFC 4013) before they are hashed; text that it forbids is taken as it is.
