@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "store/address_books.h"
 #include "tools/mailbox_access.h"
+#include "tools/options.h"
 #include "tools/posternctl.h"
 
 #include <boost/json/array.hpp>
@@ -140,15 +141,20 @@ const char* const kAddressBookDetails =
     "  import ACCOUNT BOOK FILE        what the file says, an entry a line, takes the place of what is there; \"-\" is standard input\n"
     "BOOK is \"default\", which everybody has, or another name: a-z, 0-9, '.', '_' and '-'. Filters know it as :addrbook:BOOK.\n";
 
-int run_address_book(const Context& context, const std::vector<std::string>& words) {
-  const std::string action = words.empty() ? std::string() : words[0];
-  const bool known = (action == "list" && words.size() == 2) || (action == "show" && words.size() == 3) || (action == "add" && words.size() >= 4) ||
-                     (action == "remove" && words.size() >= 3) || (action == "import" && words.size() == 4);
-  if (!known) {
-    if (context.json) print_error(context, "wrong usage");
+int run_address_book(const Context& context, const std::vector<std::string>& arguments) {
+  static const Verbs verbs{{"list", {"ACCOUNT"}},
+                           {"show", {"ACCOUNT", "BOOK"}},
+                           {"add", {"ACCOUNT", "BOOK", "ENTRY ..."}},
+                           {"remove", {"ACCOUNT", "BOOK", "[ENTRY] ..."}},
+                           {"import", {"ACCOUNT", "BOOK", "FILE"}}};
+  const auto given = read_verb("addressbook", verbs, arguments);
+  if (!given) {
+    print_error(context, given.error().what);
     std::cerr << "usage: posternctl addressbook …\n" << kAddressBookDetails;
     return kUsage;
   }
+  const std::vector<std::string>& words = *given;
+  const std::string& action = words[0];
   const auto complain = [&](const std::string& text) {
     print_error(context, text);
     return kFailed;

@@ -6,6 +6,7 @@
 #include "directory/directory.h"
 #include "store/folder_facts.h"
 #include "tools/mailbox_access.h"
+#include "tools/options.h"
 #include "tools/posternctl.h"
 
 #include <boost/json/array.hpp>
@@ -68,14 +69,16 @@ const char* const kFolderDetails =
     "  use ACCOUNT FOLDER [USE …]          special uses, \\Junk or \\Archive for instance; none: it has none any more\n"
     "  note ACCOUNT FOLDER ENTRY [VALUE]   an annotation, /private/comment for instance; no value: it is removed\n";
 
-int run_folder(const Context& context, const std::vector<std::string>& words) {
-  const std::string action = words.empty() ? std::string() : words[0];
-  const bool known = (action == "list" && words.size() == 2) || (action == "use" && words.size() >= 3) || (action == "note" && (words.size() == 4 || words.size() == 5));
-  if (!known) {
-    if (context.json) print_error(context, "wrong usage");
+int run_folder(const Context& context, const std::vector<std::string>& arguments) {
+  static const Verbs verbs{{"list", {"ACCOUNT"}}, {"use", {"ACCOUNT", "FOLDER", "[USE] ..."}}, {"note", {"ACCOUNT", "FOLDER", "ENTRY", "[VALUE]"}}};
+  const auto given = read_verb("folder", verbs, arguments);
+  if (!given) {
+    print_error(context, given.error().what);
     std::cerr << "usage: posternctl folder …\n" << kFolderDetails;
     return kUsage;
   }
+  const std::vector<std::string>& words = *given;
+  const std::string& action = words[0];
   const auto complain = [&](const std::string& text) {
     print_error(context, text);
     return kFailed;

@@ -7,13 +7,11 @@
 #include "spool/corrupt.h"
 #include "spool/held.h"
 #include "tools/ctl_queue.h"
+#include "tools/options.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <cstdio>
 #include <iostream>
 
@@ -36,18 +34,7 @@ std::string recipients_of(const mail::Envelope& envelope) {
   return to;
 }
 
-Result<base::Descriptor> open_spool_as_owner(const Context& context) {
-  auto spool = base::open_directory(context.base_directory(), "spool");
-  if (!spool) {
-    if (spool.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the base directory may do that"};
-    return spool.error();
-  }
-  struct stat status {};
-  if (::fstat(spool->get(), &status) != 0) return system_error(errno, "spool");
-  if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the spool"); !become) return become.error();
-  ::umask(0007);
-  return spool;
-}
+Result<base::Descriptor> open_spool_as_owner(const Context& context) { return open_as_owner(context, "spool", "the owner of the spool", 0007); }
 
 int print_text(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -275,7 +262,9 @@ int run_queue(const Context& context, const std::vector<std::string>& arguments)
                      (action == "list" ? words.size() == 2 : (action == "show" || action == "release" || action == "remove") && words.size() == 3) &&
                      (!message || action == "show") && (!damaged || (action == "release" && !is_held));
   if (!known) {
-    if (context.json) print_error(context, "wrong usage");
+    const bool family = is_held || (!words.empty() && words[0] == "corrupt");
+    print_error(context, family ? "queue " + words[0] + " wants list, or show, release or remove and one " + (is_held ? "ID" : "NAME")
+                                : verb_mistake("queue", words.empty() ? std::string() : words[0]));
     std::cerr << "usage: posternctl queue …\n" << kQueueDetails;
     return kUsage;
   }

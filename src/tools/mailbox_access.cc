@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/mailbox_access.h"
 
-#include "base/files.h"
 #include "net/frames.h"
 #include "net/run_coroutine.h"
 #include "tools/directory_access.h"
@@ -10,8 +9,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,17 +85,6 @@ Result<std::optional<std::string>> look_up_script(const Context& context, const 
   return net::text_in(*answer, "text");
 }
 
-Result<base::Descriptor> open_mailboxes(const Context& context) {
-  auto mail = base::open_directory(context.base_directory(), "mail");
-  if (!mail) {
-    if (mail.error().kind == Kind::denied) return Error{Kind::denied, "only root and the owner of the mailboxes may do that"};
-    return mail.error();
-  }
-  struct stat status {};
-  if (::fstat(mail->get(), &status) != 0) return system_error(errno, "mailboxes");
-  if (auto become = become_owner(status.st_uid, status.st_gid, "the owner of the mailboxes"); !become) return become.error();
-  ::umask(0077);
-  return mail;
-}
+Result<base::Descriptor> open_mailboxes(const Context& context) { return open_as_owner(context, "mail", "the owner of the mailboxes", 0077); }
 
 }  // namespace postern::tools

@@ -39,4 +39,31 @@ Result<std::vector<std::string>> read_options(const std::string& command, const 
   return rest;
 }
 
+std::string words_mistake(const std::string& command, const std::vector<std::string>& names, const std::vector<std::string>& words) {
+  const auto may_be_missing = [](const std::string& name) { return name.starts_with('['); };
+  if (words.size() < names.size() && !may_be_missing(names[words.size()])) return command + " wants " + names[words.size()];
+  if (words.size() > names.size() && (names.empty() || !names.back().ends_with(" ..."))) return command + ": \"" + words[names.size()] + "\" is one word too many";
+  return {};
+}
+
+Result<std::vector<std::string>> read_words(const std::string& command, const std::vector<std::string>& names, const std::vector<std::string>& arguments) {
+  auto words = read_options(command, {}, arguments);
+  if (!words) return words.error();
+  if (std::string mistake = words_mistake(command, names, *words); !mistake.empty()) return Error{Kind::invalid, std::move(mistake)};
+  return words;
+}
+
+Result<std::vector<std::string>> read_verb(const std::string& command, const Verbs& verbs, const std::vector<std::string>& arguments) {
+  const std::string verb = arguments.empty() ? std::string() : arguments[0];
+  const auto known = verbs.find(verb);
+  if (known == verbs.end()) return Error{Kind::invalid, verb_mistake(command, verb)};
+  auto words = read_words(command + " " + verb, known->second, {arguments.begin() + 1, arguments.end()});
+  if (words) words->insert(words->begin(), verb);
+  return words;
+}
+
+std::string verb_mistake(const std::string& command, const std::string& verb) {
+  return verb.empty() ? command + ": say what is to be done" : command + " has no " + verb;
+}
+
 }  // namespace postern::tools

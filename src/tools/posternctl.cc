@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -228,6 +229,17 @@ Result<void> become_owner(uid_t user, gid_t group, std::string_view who) {
   if (::setgroups(0, nullptr) != 0 || ::setresgid(group, group, group) != 0 || ::setresuid(user, user, user) != 0)
     return system_error(errno, "become " + std::string(who));
   return {};
+}
+
+Result<base::Descriptor> open_as_owner(const Context& context, const std::string& name, const std::string& who, mode_t mask) {
+  auto directory = base::open_directory(context.base_directory(), name);
+  if (!directory && directory.error().kind == Kind::denied) return Error{Kind::denied, "only root and " + who + " may do that"};
+  if (!directory) return directory.error();
+  struct stat status {};
+  if (::fstat(directory->get(), &status) != 0) return system_error(errno, name);
+  if (auto become = become_owner(status.st_uid, status.st_gid, who); !become) return become.error();
+  ::umask(mask);
+  return directory;
 }
 
 }  // namespace postern::tools

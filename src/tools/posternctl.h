@@ -43,6 +43,9 @@ void print_table(const std::vector<std::string>& headings, const std::vector<std
 // Root becomes this user for good, with no other group; for anybody else nothing changes. `who` is for the error.
 Result<void> become_owner(uid_t user, gid_t group, std::string_view who);
 
+// A directory below the base directory, as its owner, whom root becomes for good; new files are made with this umask. `who` is for errors.
+Result<base::Descriptor> open_as_owner(const Context& context, const std::string& name, const std::string& who, mode_t mask);
+
 // ctl_server.cc
 int run_status(const Context&, const std::vector<std::string>&);
 int run_sessions(const Context&, const std::vector<std::string>&);
