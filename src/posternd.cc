@@ -8,6 +8,7 @@
 #include "conf/configuration.h"
 #include "conversion/entries.h"
 #include "delivery/filter_check.h"
+#include "directory/file_check.h"
 #include "directory/generation.h"
 #include "gate/activity.h"
 #include "gate/datagram_counts.h"
@@ -48,6 +49,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -145,19 +147,45 @@ conf::Loaded load(const std::string& path) {
 }
 
 // The master finds them at its start; here they join the other mistakes. For anybody but root they do not matter.
-void check_users(conf::Loaded& loaded) {
+void check_users(conf::Loaded& loaded, master::Site& site) {
   if (!loaded.readable) return;
-  master::Site site;
   for (auto& mistake : master::find_users(loaded.configuration.users, site)) loaded.mistakes.push_back(std::move(mistake));
 }
+
+// Root as another user, until it goes; for anybody else, or where there is no such user, nothing changes.
+class ActingAs {
+ public:
+  explicit ActingAs(const master::Identity& user) {
+    if (::geteuid() != 0 || user.uid == 0) return;
+    groups_.resize(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+    active_ = ::getgroups(static_cast<int>(groups_.size()), groups_.data()) >= 0 && ::setgroups(0, nullptr) == 0;
+    active_ = active_ && ::setegid(user.gid) == 0 && ::seteuid(user.uid) == 0;
+  }
+  ~ActingAs() {
+    if (!active_) return;
+    const bool back = ::seteuid(0) == 0 && ::setegid(own_group_) == 0 && ::setgroups(groups_.size(), groups_.data()) == 0;
+    POSTERN_ASSERT(back);
+  }
+  ActingAs(const ActingAs&) = delete;
+  ActingAs& operator=(const ActingAs&) = delete;
+
+ private:
+  const gid_t own_group_ = ::getegid();
+  std::vector<gid_t> groups_;
+  bool active_ = false;
+};
 
 // -t: everything that can be said without starting.
 int check(const std::string& path) {
   conf::Loaded loaded = load(path);
-  check_users(loaded);
-  // The server starts without a good certificate too, and says so in its log; here it is a mistake.
-  if (loaded.readable)
+  master::Site site;
+  check_users(loaded, site);
+  // The server starts without a good certificate too, and without what the directory reads, and says so in its log; here it is a mistake.
+  if (loaded.readable) {
     for (auto& mistake : master::Certificates::check(loaded.configuration)) loaded.mistakes.push_back(std::move(mistake));
+    const ActingAs directory(site.directory);
+    for (auto& mistake : directory::check_files(loaded.configuration)) loaded.mistakes.push_back(std::move(mistake));
+  }
   print(loaded.mistakes);
   bool usable = loaded.usable();
   if (loaded.readable) {
@@ -493,7 +521,8 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
   const std::string pid_name = pid_path.empty() ? pid_path : std::filesystem::absolute(pid_path, ignored).string();
   const std::string program_path = master::own_program_path(arguments.front());
   conf::Loaded loaded = load(whole);
-  if (!loaded.usable()) check_users(loaded);
+  master::Site site;
+  if (!loaded.usable()) check_users(loaded, site);
   print(loaded.mistakes);
   if (!loaded.usable()) {
     std::cerr << "posternd: " << path << " is not usable\n";

@@ -42,6 +42,28 @@ bool is_attribute(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '.' || c == ';'; });
 }
 
+// RFC 4514 section 3, roughly: types and values with "=" between them, and "," or "+" between those. A server knows better what they mean.
+bool is_distinguished_name(std::string_view name) {
+  bool in_type = true, quoted = false;
+  std::size_t type = 0;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    if (in_type) {
+      if (c == '=' && type > 0) in_type = false;
+      else if (base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '.') ++type;
+      else if (c != ' ' || type > 0) return false;
+    } else if (c == '\\') {
+      if (++i == name.size()) return false;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || c == '+' || c == ';')) {
+      in_type = true;
+      type = 0;
+    }
+  }
+  return !in_type && !quoted;
+}
+
 std::string quoted(std::string_view text) { return "\"" + base::printable(text, 64) + "\""; }
 
 void check_names(Ldap& ldap, const LdapMistake& mistake) {
@@ -63,6 +85,9 @@ void check_names(Ldap& ldap, const LdapMistake& mistake) {
       {"ldap.owner_attribute", &ldap.owner_attribute},
       {"ldap.domain_tag_attribute", &ldap.domain_tag_attribute},
       {"ldap.domain_base_attribute", &ldap.domain_base_attribute}};
+  for (const auto& [name, entry] : {std::pair{"ldap.base", &ldap.base}, {"ldap.bind_dn", &ldap.bind_dn}, {"ldap.nobody_dn", &ldap.nobody_dn}})
+    if (!entry->empty() && !is_distinguished_name(*entry))
+      mistake(name, nullptr, "expected the name of an entry such as \"ou=people,dc=example,dc=com\", found " + quoted(*entry), false);
   for (const auto& [name, attribute] : attributes)
     if (!is_attribute(*attribute)) mistake(name, nullptr, "expected the name of an attribute, found " + quoted(*attribute), false);
 }

@@ -5,6 +5,8 @@
 
 #include <lber.h>
 #include <ldap.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -49,6 +51,42 @@ int scope_of(conf::Ldap::Scope scope) {
   return LDAP_SCOPE_BASE;
 }
 
+bool begins_with_tls(const std::string& server) { return server.starts_with("ldaps://"); }
+bool starts_tls(const conf::Ldap& settings, const std::string& server) { return server.starts_with("ldap://") && settings.tls == conf::Ldap::Tls::starttls; }
+std::string authorities_of(const conf::Ldap& settings) { return settings.authorities.empty() ? kSystemAuthorities : settings.authorities; }
+
+// "ldaps://[2001:db8::1]:636" → "2001:db8::1"
+std::string host_of(const std::string& server) {
+  std::string host = server.substr(server.find("://") + 3);
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
+}
+
+struct FreeCertificate {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+struct FreeStore {
+  void operator()(X509_STORE* store) const { X509_STORE_free(store); }
+};
+struct FreeCheck {
+  void operator()(X509_STORE_CTX* check) const { X509_STORE_CTX_free(check); }
+};
+
+// Why nobody should believe that it is the server's; empty: no reason is known.
+std::string trouble_with(const std::string& certificate_der, const std::string& host, const std::string& authorities) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(certificate_der.data());
+  const std::unique_ptr<X509, FreeCertificate> certificate(d2i_X509(nullptr, &bytes, static_cast<long>(certificate_der.size())));
+  const std::unique_ptr<X509_STORE, FreeStore> store(X509_STORE_new());
+  const std::unique_ptr<X509_STORE_CTX, FreeCheck> check(X509_STORE_CTX_new());
+  if (!certificate || !store || !check) return {};
+  if (X509_STORE_load_file(store.get(), authorities.c_str()) != 1) return "ldap.authorities " + authorities + " has no certificate that can be read";
+  if (X509_STORE_CTX_init(check.get(), store.get(), certificate.get(), nullptr) != 1) return {};
+  X509_VERIFY_PARAM* const wanted = X509_STORE_CTX_get0_param(check.get());
+  if (X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) != 1 && X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), host.size()) != 1) return {};
+  if (X509_verify_cert(check.get()) == 1) return {};
+  return std::string("its certificate is not trusted: ") + X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get())) + " (for " + host + ", by " + authorities + ")";
+}
+
 class Connection final : public LdapConnection {
  public:
   explicit Connection(LDAP* handle) : handle_(handle) {}
@@ -56,7 +94,8 @@ class Connection final : public LdapConnection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  Result<void> prepare(const conf::Ldap& settings, const std::string& server, Deadline deadline) {
+  // `demand`: what the server's certificate must be, LDAP_OPT_X_TLS_HARD or NEVER.
+  Result<void> prepare(const conf::Ldap& settings, const std::string& server, Deadline deadline, int demand = LDAP_OPT_X_TLS_HARD) {
     const int version = LDAP_VERSION3, never = LDAP_DEREF_NEVER;
     const timeval left = time_left(deadline);
     bool good = set(LDAP_OPT_PROTOCOL_VERSION, &version) && set(LDAP_OPT_REFERRALS, LDAP_OPT_OFF) && set(LDAP_OPT_DEREF, &never) &&
@@ -66,18 +105,26 @@ class Connection final : public LdapConnection {
     Sockbuf* buffer = nullptr;
     good = good && ldap_get_option(handle_, LDAP_OPT_SOCKBUF, &buffer) == LDAP_OPT_SUCCESS && buffer != nullptr &&
            ber_sockbuf_ctrl(buffer, LBER_SB_OPT_SET_MAX_INCOMING, &most) > 0;
-    const bool starts_tls = server.starts_with("ldap://") && settings.tls == conf::Ldap::Tls::starttls;
-    if (starts_tls || server.starts_with("ldaps://")) {
-      const int hard = LDAP_OPT_X_TLS_HARD, client = 0, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
-      const std::string authorities = settings.authorities.empty() ? kSystemAuthorities : settings.authorities;
+    if (starts_tls(settings, server) || begins_with_tls(server)) {
+      const int client = 0, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
+      const std::string authorities = authorities_of(settings);
       if (::access(authorities.c_str(), R_OK) != 0) return system_error(errno, "ldap.authorities " + authorities);
-      good = good && set(LDAP_OPT_X_TLS_CACERTFILE, authorities.c_str()) && set(LDAP_OPT_X_TLS_REQUIRE_CERT, &hard) &&
+      good = good && set(LDAP_OPT_X_TLS_CACERTFILE, authorities.c_str()) && set(LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) &&
              set(LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) && set(LDAP_OPT_X_TLS_NEWCTX, &client);
     }
     if (!good) return Error{Kind::temporary, "the connection can't be prepared"};
-    if (!starts_tls) return {};
+    if (!starts_tls(settings, server)) return {};
     if (const int code = ldap_start_tls_s(handle_, nullptr, nullptr); code != LDAP_SUCCESS) return failure("StartTLS", code);
     return {};
+  }
+
+  // In DER, after TLS; empty: there is none.
+  std::string shown_certificate() {
+    if (ldap_connect(handle_) != LDAP_SUCCESS) return {};
+    berval bytes{};
+    if (ldap_get_option(handle_, LDAP_OPT_X_TLS_PEERCERT, &bytes) != LDAP_OPT_SUCCESS || bytes.bv_val == nullptr) return {};
+    const Bytes owned(bytes.bv_val);
+    return {bytes.bv_val, bytes.bv_len};
   }
 
   Result<void> bind(const std::string& dn, const std::string& password, Deadline deadline) override {
@@ -228,12 +275,31 @@ class Connection final : public LdapConnection {
 
 }  // namespace
 
-Result<std::unique_ptr<LdapConnection>> LdapConnection::open(const conf::Ldap& settings, const std::string& server, Deadline deadline) {
+// Nothing if the server's name can't be one.
+static LDAP* handle_for(const std::string& server, int& code) {
   // Read by the library's first call; the settings of the machine are not ours.
   static std::once_flag once;
   std::call_once(once, [] { ::setenv("LDAPNOINIT", "1", 1); });
   LDAP* handle = nullptr;
-  if (const int code = ldap_initialize(&handle, server.c_str()); code != LDAP_SUCCESS) return Error{Kind::temporary, server + ": " + ldap_err2string(code)};
+  code = ldap_initialize(&handle, server.c_str());
+  return code == LDAP_SUCCESS ? handle : nullptr;
+}
+
+std::string LdapConnection::certificate_trouble(const conf::Ldap& settings, const std::string& server, Deadline deadline) {
+  if (!starts_tls(settings, server) && !begins_with_tls(server)) return {};
+  int code = LDAP_SUCCESS;
+  LDAP* const handle = handle_for(server, code);
+  if (handle == nullptr) return {};
+  Connection connection(handle);
+  if (!connection.prepare(settings, server, deadline, LDAP_OPT_X_TLS_NEVER)) return {};
+  const std::string certificate = connection.shown_certificate();
+  return certificate.empty() ? std::string() : trouble_with(certificate, host_of(server), authorities_of(settings));
+}
+
+Result<std::unique_ptr<LdapConnection>> LdapConnection::open(const conf::Ldap& settings, const std::string& server, Deadline deadline) {
+  int code = LDAP_SUCCESS;
+  LDAP* const handle = handle_for(server, code);
+  if (handle == nullptr) return Error{Kind::temporary, server + ": " + ldap_err2string(code)};
   auto connection = std::make_unique<Connection>(handle);
   if (auto prepared = connection->prepare(settings, server, deadline); !prepared) return Error{Kind::temporary, prepared.error().what};
   return std::unique_ptr<LdapConnection>(std::move(connection));

@@ -30,6 +30,9 @@ class LdapConnection {
 
   // Connects, with TLS as the settings and the server's scheme say; nobody is logged in yet.
   static Result<std::unique_ptr<LdapConnection>> open(const conf::Ldap& settings, const std::string& server, Deadline deadline);
+  // What is wrong with the certificate that a server shows, after TLS to it failed: libldap says of that no more than that the server can't be contacted.
+  // Empty: nothing, or it shows none. Asks on a connection of its own, which trusts anybody and is told nothing.
+  static std::string certificate_trouble(const conf::Ldap& settings, const std::string& server, Deadline deadline);
   virtual ~LdapConnection() = default;
 
   // A simple bind (RFC 4513 section 5.1); without a name an anonymous one. A name without a password is refused here: servers take it

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "directory/ldap_pool.h"
 
-#include "base/descriptor.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "directory/file_check.h"
 #include "directory/password.h"
 
-#include <fcntl.h>
-
-#include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -23,20 +19,6 @@ namespace postern::directory {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::size_t kMaxPasswordFileBytes = 4096;
-
-// The first line of the file.
-Result<std::string> password_in(const std::string& path) {
-  const base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file) return system_error(errno, "ldap.password_file " + path);
-  auto text = base::read_all(file.get(), kMaxPasswordFileBytes);
-  if (!text) return text.error().in("ldap.password_file " + path);
-  std::string password = text->substr(0, text->find_first_of("\r\n"));
-  wipe(*text);
-  if (password.empty()) return Error{Kind::temporary, "ldap.password_file " + path + ": its first line is empty"};
-  return password;
-}
 
 Error temporary(std::string text) { return {Kind::temporary, std::move(text)}; }
 
@@ -171,8 +153,11 @@ class LdapPool::State : public std::enable_shared_from_this<LdapPool::State> {
         note_up(i);
         return {};
       }
-      last = temporary(server + ": " + ready.error().what);
-      note_down(i, ready.error().what);
+      std::string why = ready.error().what;
+      if (seemed_up(i))
+        if (const std::string trouble = LdapConnection::certificate_trouble(settings_, server, until); !trouble.empty()) why = trouble + ": " + why;
+      last = temporary(server + ": " + why);
+      note_down(i, why);
     }
     return last;
   }
@@ -181,14 +166,19 @@ class LdapPool::State : public std::enable_shared_from_this<LdapPool::State> {
     if (!bound_) return {};
     std::string password;
     if (!settings_.bind_dn.empty()) {
-      auto read = password_in(settings_.password_file);
-      if (!read) return read.error();
+      auto read = read_ldap_password(settings_.password_file);
+      if (!read) return read.error().in("ldap.password_file");
       password = std::move(*read);
     }
     // The first words on a connection, also where nobody in particular asks: they show that it works.
     auto bound = connection.bind(settings_.bind_dn, password, until);
     wipe(password);
     return bound;
+  }
+
+  bool seemed_up(std::size_t server) {
+    const std::lock_guard lock(mutex_);
+    return !servers_[server].down;
   }
 
   void note_down(std::size_t server, const std::string& why) {

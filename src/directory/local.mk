@@ -7,6 +7,7 @@ libpostern_directory_a_SOURCES = \
   src/directory/database.h src/directory/database.cc src/directory/database_scripts.cc src/directory/database_load.cc \
   src/directory/directory.h \
   src/directory/dump.h src/directory/dump.cc \
+  src/directory/file_check.h src/directory/file_check.cc \
   src/directory/fixed.h src/directory/fixed.cc \
   src/directory/generation.h src/directory/generation.cc \
   src/directory/handles.h src/directory/handles.cc \

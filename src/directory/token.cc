@@ -212,12 +212,18 @@ bool TokenKey::verifies(std::string_view text, std::string_view signature) const
          EVP_DigestVerify(context.get(), bytes(signature), signature.size(), bytes(text), text.size()) == 1;
 }
 
+Result<TokenKey> read_token_key(const std::string& path) {
+  auto text = base::read_file(AT_FDCWD, path, kMaxKeyBytes);
+  if (!text) return text.error();
+  auto key = TokenKey::from(*text);
+  OPENSSL_cleanse(text->data(), text->size());
+  return key;
+}
+
 Result<std::vector<TokenKey>> read_token_keys(const std::vector<std::string>& files) {
   std::vector<TokenKey> keys;
   for (const std::string& file : files) {
-    auto text = base::read_file(AT_FDCWD, file, kMaxKeyBytes);
-    auto key = text ? TokenKey::from(*text) : Result<TokenKey>(text.error());
-    if (text) OPENSSL_cleanse(text->data(), text->size());
+    auto key = read_token_key(file);
     if (key) keys.push_back(std::move(*key));
     else base::log_event(base::Severity::error, "token-key", {{"file", file}, {"reason", key.error().what}});
   }

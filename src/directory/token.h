@@ -44,6 +44,8 @@ class TokenKey {
   std::shared_ptr<const Parts> parts_;
 };
 
+// What one file has in it. Kind::invalid: no key that can be used; or what the system says.
+Result<TokenKey> read_token_key(const std::string& path);
 // Reads the files. One that can't be used is logged and left out; Kind::temporary if none is left.
 Result<std::vector<TokenKey>> read_token_keys(const std::vector<std::string>& files);
 

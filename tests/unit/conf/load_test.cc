@@ -500,6 +500,11 @@ class LoadTest : public CppUnit::TestFixture {
     } rows[] = {
         {"servers", "( \"http://x\" )", "expected a server such as"},
         {"servers", "( \"ldap://\" )", "expected a server such as"},
+        {"base", "\"example.com\"", "expected the name of an entry"},
+        {"base", "\"dc=example,,dc=com\"", "expected the name of an entry"},
+        {"bind_dn", "\"postern\"", "expected the name of an entry"},
+        {"nobody_dn", "\"cn=x,dc\"", "expected the name of an entry"},
+        {"nobody_dn", "\"cn=\\\"x,dc=y\"", "expected the name of an entry"},
         {"servers", "( \"ldap://x/dc=com\" )", "expected a server such as"},
         {"servers", "( \"ldap://a ldap://b\" )", "expected a server such as"},
         {"tls", "\"on\"", "expected one of \"off\", \"starttls\""},
@@ -557,7 +562,7 @@ class LoadTest : public CppUnit::TestFixture {
 
   void what_ldap_settings_say_together_is_checked() {
     const auto said = [](const std::string& settings) { return conf::load_text("ldap = {\n" + settings + "\n};", "t"); };
-    const std::string good = "servers = ( \"ldaps://a.example\", \"ldap://b.example:3389\", \"ldapi://%2Frun%2Fldapi\" ); domains = ( \"Example.COM.\" ); ";
+    const std::string good = "base = \"ou=Mail + l=a\\\\,b, DC=example,2.5.4.3=#0401\"; servers = ( \"ldaps://a.example\", \"ldap://b.example:3389\", \"ldapi://%2Frun%2Fldapi\" ); domains = ( \"Example.COM.\" ); ";
     CPPUNIT_ASSERT(said(good).usable());
     CPPUNIT_ASSERT_EQUAL(std::string("example.com"), said(good).configuration.ldap.domains.at(0).text);
     has(said(good), {2, "ldap.servers", "SCRAM is offered"});
