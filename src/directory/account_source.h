@@ -65,6 +65,8 @@ class AccountSource {
     bool enabled = true;  // its owner may log in
   };
   virtual void script(std::string account, Then<std::optional<Script>> then) = 0;
+  // Whether it may be changed here at all.
+  [[nodiscard]] virtual bool keeps_scripts() const = 0;
   // Puts another one in its place, durably; an empty text: there is none any more. False: scripts may not be changed here.
   virtual void put_script(std::string account, Script script, Then<bool> then) = 0;
 

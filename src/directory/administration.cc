@@ -59,7 +59,7 @@ Administered with_canonical(const object& request, Result<std::string> (*canonic
 }
 
 Administered domain_add(Database& database, const object& request, const Limits&) {
-  return with_canonical(request, canonical_domain, [&](const std::string& name) {
+  return with_canonical(request, canonical_new_domain, [&](const std::string& name) {
     const Domain domain{name, {}, base::wall_now()};
     if (auto added = database.add(domain); !added) return failed(added.error());
     return done_with(domain);
@@ -181,7 +181,7 @@ Administered change_account(Database& database, const object& request, const std
 Result<void> set_hash(AccountRecord& record, const object& request) {
   const auto hash = text_in(request, "password_hash");
   if (!hash) return Error{Kind::invalid, "the question lacks \"password_hash\""};
-  if (!is_password_hash(*hash)) return Error{Kind::invalid, "the password's hash is of no kind that crypt(5) knows"};
+  if (!is_password_hash(*hash)) return Error{Kind::invalid, "the password's hash is of no kind that passwords can be checked against: posternctl-account(8) lists them"};
   // Sessions that are open end when they see it. Never twice the same, whatever the clock does.
   record.account.password_changed = std::max(base::wall_now(), record.account.password_changed + std::chrono::microseconds(1));
   record.password_hash = *hash;
@@ -477,7 +477,17 @@ Administered directory_dump(Database& database, const object& request, const Lim
   return done;
 }
 
-Administered directory_load(Database& database, const object& request, const Limits&) {
+// The domain of an address, or of "@domain".
+std::string domain_of(std::string_view name) { return std::string(name.substr(name.rfind('@') + 1)); }
+
+// Nothing if the accounts of the domain of this name are here.
+Result<void> check_is_here(const std::string& name, const Elsewhere& elsewhere) {
+  const std::string reason = elsewhere ? elsewhere(domain_of(name)) : std::string();
+  if (!reason.empty()) return Error{Kind::denied, name + ": " + reason};
+  return {};
+}
+
+Administered directory_load(Database& database, const object& request, const Elsewhere& elsewhere) {
   const auto text = text_in(request, "text");
   if (!text) return missing("text");
   std::vector<Database::Entry> entries;
@@ -489,6 +499,9 @@ Administered directory_load(Database& database, const object& request, const Lim
   }
   reader.end();
   if (!reader.mistakes().empty()) return failed({Kind::invalid, reader.mistakes().front().to_string()});
+  for (const Database::Entry& entry : entries)
+    if (!entry.domain)
+      if (const auto here = check_is_here(name_of(entry), elsewhere); !here) return failed(here.error());
   const bool check_only = truth_in(request, "check").value_or(false);
   const auto counts = database.load(entries, truth_in(request, "replace").value_or(false), check_only);
   if (!counts) return failed(counts.error());
@@ -564,11 +577,12 @@ object unreadable(const Error& error) {
   return error_answer({Kind::temporary, "the record can't be read"});
 }
 
-object look_up_domain(Database& database, const std::string& name) {
+object look_up_domain(Database& database, const std::string& name, const Elsewhere& elsewhere) {
   object answer;
   answer["found"] = false;
   const auto canonical = canonical_domain(name);
   if (!canonical) return answer;
+  if (const std::string reason = elsewhere ? elsewhere(*canonical) : std::string(); !reason.empty()) answer["elsewhere"] = reason;
   auto domain = database.domain(*canonical);
   if (!domain) return unreadable(domain.error());
   if (!domain->has_value()) return answer;
@@ -616,17 +630,19 @@ object look_up_account(Database& database, const std::string& name) {
 
 }  // namespace
 
-std::optional<object> look_up(Database& database, const object& request) {
+std::string kept_in_ldap(const std::string& domain) { return "the accounts of " + domain + " are in an LDAP directory, and are looked after there"; }
+
+std::optional<object> look_up(Database& database, const object& request, const Elsewhere& elsewhere) {
   const auto ask = text_in(request, "ask");
   const auto name = text_in(request, "name");
   if (!name) return std::nullopt;
-  if (ask == "domain") return look_up_domain(database, *name);
+  if (ask == "domain") return look_up_domain(database, *name, elsewhere);
   if (ask == "account") return look_up_account(database, *name);
   if (ask == "account-script") return look_up_script(database, *name, text_in(request, "script").value_or(""));
   return std::nullopt;
 }
 
-std::optional<Administered> administer(Database& database, const object& request, const Limits& limits) {
+std::optional<Administered> administer(Database& database, const object& request, const Limits& limits, const Elsewhere& elsewhere) {
   constexpr struct {
     std::string_view ask;
     Administered (*answer)(Database&, const object&, const Limits&);
@@ -636,9 +652,15 @@ std::optional<Administered> administer(Database& database, const object& request
       {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
       {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},
       {"alias-add", alias_add},           {"alias-change", alias_change},     {"alias-remove", alias_remove},
-      {"alias-list", alias_list},         {"directory-dump", directory_dump}, {"directory-load", directory_load},
+      {"alias-list", alias_list},         {"directory-dump", directory_dump},
   };
+  // What changes an account or an alias, and what would be for nobody where they are elsewhere.
+  constexpr std::string_view changes[] = {"account-add", "account-change", "account-filter", "alias-add", "alias-change", "script-put", "script-rename", "script-activate"};
   const auto ask = text_in(request, "ask");
+  if (ask == "directory-load") return directory_load(database, request, elsewhere);
+  if (elsewhere && std::find(std::begin(changes), std::end(changes), ask) != std::end(changes))
+    if (const auto name = canonical_alias(text_in(request, "name").value_or("")))
+      if (const auto here = check_is_here(*name, elsewhere); !here) return failed(here.error());
   for (const auto& question : questions)
     if (ask == question.ask) return question.answer(database, request, limits);
   if (!is_about_scripts(ask)) return std::nullopt;

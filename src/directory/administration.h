@@ -37,6 +37,9 @@
 
 #include <boost/json/object.hpp>
 
+#include <functional>
+#include <string>
+
 namespace postern::directory {
 
 // Most entries of one list in an answer; the rest is asked for with "after".
@@ -47,8 +50,14 @@ struct Administered {
   bool changed = false;  // something is different now: the generation must be raised
 };
 
-// Empty if the question is not one of administration.
-std::optional<Administered> administer(Database& database, const boost::json::object& request, const Limits& limits = {});
+// Why nobody would find an account of this domain (canonical) in the database; empty: there its accounts are.
+using Elsewhere = std::function<std::string(const std::string& domain)>;
+// The reason that there is: "the accounts of example.com are in an LDAP directory, and are looked after there".
+std::string kept_in_ldap(const std::string& domain);
+
+// Empty if the question is not one of administration. Of a domain that is `elsewhere`, accounts and aliases are neither added nor changed: Kind::denied,
+// "NAME: reason". What was there before can be listed, dumped and removed.
+std::optional<Administered> administer(Database& database, const boost::json::object& request, const Limits& limits = {}, const Elsewhere& elsewhere = {});
 
 // The same for a question about the scripts of `account` (canonical) by its owner.
 std::optional<Administered> administer_own_scripts(Database& database, const std::string& account, const boost::json::object& request,
@@ -56,7 +65,8 @@ std::optional<Administered> administer_own_scripts(Database& database, const std
 
 // {"ask":"account-script","name":…,"script":…}: "found", and with it "text". {"ask":"domain"|"account","name":…}: "found", and with it the whole record but for the hash; if there is no such account but an alias or
 // group, "alias". "@domain" asks for a catch-all. A name that can't be one is not
-// found; a record that can't be read is logged, and an error of Kind::temporary: unknown is not absent. Empty: another question.
-std::optional<boost::json::object> look_up(Database& database, const boost::json::object& request);
+// found; a record that can't be read is logged, and an error of Kind::temporary: unknown is not absent. Of a domain "elsewhere" too, the reason, if
+// there is one. Empty: another question.
+std::optional<boost::json::object> look_up(Database& database, const boost::json::object& request, const Elsewhere& elsewhere = {});
 
 }  // namespace postern::directory

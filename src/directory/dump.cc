@@ -217,7 +217,7 @@ void DumpReader::begin_record(std::string_view kind, std::string_view name) {
   record_ = std::string(kind.substr(0, 64)) + " " + base::printable(name, 400);
   Result<std::string> canonical = Error{Kind::invalid, "expected \"domain\", \"account\", \"alias\" or \"group\" at the beginning of a line"};
   if (kind == "domain") {
-    canonical = canonical_domain(name);
+    canonical = canonical_new_domain(name);
     if (canonical) entry_.domain = Domain{*canonical, {}, {}};
   } else if (kind == "account") {
     canonical = canonical_account(name);
@@ -382,7 +382,7 @@ void DumpReader::account_field(std::string_view key, std::string_view value) {
   } else if (key == "password") {
     if (!first(key)) return;
     entry_.account->password_hash = value;
-    if (!is_password_hash(entry_.account->password_hash)) wrong(key, "the hash is of no kind that crypt(5) knows");
+    if (!is_password_hash(entry_.account->password_hash)) wrong(key, "the hash is of no kind that passwords can be checked against");
   } else if (key == "scram-sha-1" || key == "scram-sha-256") {
     const bool sha1 = key == "scram-sha-1";
     if (!first(key)) return;

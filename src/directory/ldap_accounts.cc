@@ -259,8 +259,10 @@ class LdapAccounts final : public AccountSource {
     });
   }
 
+  [[nodiscard]] bool keeps_scripts() const override { return settings_->write_scripts && !settings_->filter_attribute.empty(); }
+
   void put_script(std::string account, Script script, Then<bool> then) override {
-    if (!settings_->write_scripts || settings_->filter_attribute.empty()) return then(false);
+    if (!keeps_scripts()) return then(false);
     // One that is not in force says so in the way that single rules do (access-control.md 6.4).
     if (!script.active && !script.text.empty()) script.text = std::string(kSwitchedOff) + script.text;
     ask<bool>(

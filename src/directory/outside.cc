@@ -2,6 +2,7 @@
 #include "directory/outside.h"
 
 #include "base/text.h"
+#include "directory/administration.h"
 #include "directory/protocol.h"
 
 #include <boost/json/array.hpp>
@@ -108,6 +109,7 @@ void Outside::domain(const Peer& peer, std::uint64_t id, const std::string& name
       domain.attributes.emplace(kBaseDn, found->base_dn);
       if (!found->entry.empty()) domain.attributes.emplace(kDomainDn, found->entry);
       answer["domain"] = to_json(domain, true);
+      answer["elsewhere"] = kept_in_ldap(name);
     }
     set_time(answer, found->good_for);
     send(peer, id, std::move(answer));
@@ -133,6 +135,7 @@ void Outside::own_script(const Peer& peer, std::uint64_t id, const std::string& 
   const auto text = text_in(request, "text");
   const auto bytes = ask == "script-space" ? number_in(request, "bytes").value_or(0) : text ? text->size() : 0;
   const auto answer = [peer, id](ScriptOutcome outcome) { send(peer, id, outcome_answer(outcome)); };
+  if ((ask == "script-put" || ask == "script-space") && !source_->keeps_scripts()) return answer(ScriptOutcome::denied);
   if (bytes > limits.script_bytes) return answer(ScriptOutcome::too_large);
   if (text && (!base::is_utf8(*text) || text->find('\0') != std::string::npos)) return answer(ScriptOutcome::not_text);
   // The one name that there is; no other can be made here.

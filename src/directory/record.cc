@@ -386,6 +386,14 @@ Result<void> check_tags(const std::vector<std::string>& tags) {
   return {};
 }
 
+Result<std::string> canonical_new_domain(std::string_view name) {
+  auto canonical = canonical_domain(name);
+  if (!canonical) return canonical;
+  const std::string_view last = std::string_view(*canonical).substr(canonical->rfind('.') + 1);
+  if (std::all_of(last.begin(), last.end(), base::is_digit)) return invalid("the domain ends in a number, as addresses do");
+  return canonical;
+}
+
 Result<void> check(const Domain& domain) {
   const auto canonical = canonical_domain(domain.name);
   if (!canonical || *canonical != domain.name) return invalid("the domain's name is not in canonical form");

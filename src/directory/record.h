@@ -61,6 +61,10 @@ Result<Alias> decode_alias(std::string_view bytes);
 Result<ScriptRecord> decode_script(std::string_view bytes);
 Result<SigningRecord> decode_signing_key(std::string_view bytes);
 
+// As canonical_domain(), for a domain that is to be made: also Kind::invalid for one that ends in a number, which is an address and can have no mail
+// (RFC 3696 section 2).
+Result<std::string> canonical_new_domain(std::string_view name);
+
 // What may be stored: canonical names, limits kept, text that is UTF-8 without NUL, a hash without blanks and control bytes.
 Result<void> check(const Domain& domain);
 // Conversion tags, of an account or a domain.

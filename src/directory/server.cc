@@ -40,6 +40,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
         signers_(settings.signers),
         signer_(database),
         outside_(database, settings.source, [this](object& account) { add_quota(account); }),
+        elsewhere_(elsewhere_of(settings.source)),
         logins_(io, database, outside_, handles_, settings.logins),
         server_(io, std::move(listening), {"directory", settings.users, settings.administrators, settings.connections, question_bytes(settings)},
                 [this](const Peer& peer, const object& request) { return answer(peer, request); }) {}
@@ -66,7 +67,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     if (outside_.look_up(peer, *id, *ask, request)) return true;
     object answer;
     if (*ask == "domain" || *ask == "account" || *ask == "account-script") {
-      auto found = look_up(database_, request);
+      auto found = look_up(database_, request, elsewhere_);
       if (!found) return false;
       answer = std::move(*found);
       if (auto* const account = answer.if_contains("account"); account != nullptr && account->is_object()) add_quota(account->get_object());
@@ -83,9 +84,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
       answer = std::move(*done);
     } else if (!peer->administrator()) {
       answer = error_answer({Kind::denied, "only root and the owner of the base directory may administer"});
-    } else if (const auto elsewhere = refuse_elsewhere(*ask, request)) {
-      answer = error_answer(*elsewhere);
-    } else if (auto done = administer(database_, request, limits_)) {
+    } else if (auto done = administer(database_, request, limits_, elsewhere_)) {
       if (done->changed) {
         generations_.raise_directory();
         signer_.forget();
@@ -103,12 +102,9 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
     return true;
   }
 
-  // What would be added where nobody looks: the accounts of the domain are in LDAP.
-  std::optional<Error> refuse_elsewhere(const std::string& ask, const object& request) {
-    if ((ask != "account-add" && ask != "alias-add") || outside_.source() == nullptr) return std::nullopt;
-    const auto name = canonical_alias(text_in(request, "name").value_or(""));
-    if (!name || !outside_.source()->has(name->substr(name->rfind('@') + 1))) return std::nullopt;
-    return Error{Kind::denied, *name + ": the accounts of this domain are in an LDAP directory (ldap.domains)"};
+  static Elsewhere elsewhere_of(const AccountSource* source) {
+    if (source == nullptr) return {};
+    return [source](const std::string& domain) { return source->has(domain) ? kept_in_ldap(domain) : std::string(); };
   }
 
   // What whoever writes to mailboxes knows of them; it is forgotten when this process ends, and the next message brings it up again.
@@ -218,6 +214,7 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
   const std::vector<uid_t> signers_;
   Signer signer_;
   Outside outside_;
+  const Elsewhere elsewhere_;
   Handles handles_;
   struct Changes {
     std::chrono::steady_clock::time_point until{};

@@ -135,6 +135,7 @@ std::string service_records(const ClientSettings& settings) {
   };
   add(settings.submission, "submissions", "submission");
   add(settings.pop3, "pop3s", "pop3");
+  add({}, "imaps", "imap");
   add(settings.managesieve, "", "sieve");
   std::size_t width = 0;
   for (const Row& row : rows) width = std::max(width, row.name.size());

@@ -32,7 +32,7 @@ Result<ClientSettings> client_settings(const conf::Configuration& configuration,
 std::string thunderbird_settings(const ClientSettings& settings);
 // A .mobileconfig for this address; the device asks for the password.
 std::string apple_profile(const ClientSettings& settings, const std::string& address);
-// Lines of a zone file.
+// Lines of a zone file; of services that are not there too, IMAP among them, so that nobody tries them.
 std::string service_records(const ClientSettings& settings);
 
 }  // namespace postern::tools

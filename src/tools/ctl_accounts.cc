@@ -150,29 +150,37 @@ Result<NewPassword> new_password(const Context& context, const std::optional<std
   return result;
 }
 
-// `kind` is "domain" or "account".
-int run_filter(const Context& context, const std::string& kind, const std::string& name, const std::string& what) {
+Arguments behind_verb(const Arguments& arguments) { return {arguments.begin() + 1, arguments.end()}; }
+
+int show_filter(const Context& context, const std::string& kind, const std::string& name) {
   DirectoryAccess directory(context);
-  if (what == "--show") {
-    const auto answer = directory.ask({{"ask", kind}, {"name", name}});
-    if (!answer) return could_not(context, answer.error().what);
-    const auto* record = answer->if_contains(kind);
-    if (record == nullptr || !record->is_object()) return could_not(context, "there is no " + kind + " " + name);
-    std::cout << directory::text_in(record->get_object(), "filter").value_or("");
-    return kDone;
-  }
+  const auto answer = directory.ask({{"ask", kind}, {"name", name}});
+  if (!answer) return could_not(context, answer.error().what);
+  const object* const record = record_in(*answer, kind.c_str());
+  if (record == nullptr) return could_not(context, there_is_no(directory, kind, name));
+  std::cout << directory::text_in(*record, "filter").value_or("");
+  return kDone;
+}
+
+// `kind` is "domain" or "account".
+int run_filter(const Context& context, const std::string& kind, const Arguments& arguments, const char* details) {
+  bool none = false, show = false;
+  const std::string command = kind + " filter";
+  const auto words = read_options(command, {{"--none", &none}, {"--show", &show}}, behind_verb(arguments));
+  if (!words) return wrong_usage(context, words.error().what, details);
+  std::string mistake = words_mistake(command, none || show ? Arguments{"NAME"} : Arguments{"NAME", "FILE, --none or --show"}, *words);
+  if (none && show) mistake = "--none and --show exclude each other";
+  if (!mistake.empty()) return wrong_usage(context, mistake, details);
+  const std::string& name = words->front();
+  if (show) return show_filter(context, kind, name);
   object request{{"ask", kind + "-filter"}, {"name", name}, {"filter", ""}};
-  if (what != "--none") {
-    auto source = read_filter(context, what, kind == "domain");
+  if (!none) {
+    auto source = read_filter(context, words->back(), kind == "domain");
     if (!source) return could_not(context, source.error().what);
     if (source->empty()) return could_not(context, "the filter is empty; --none removes one");
     request["filter"] = *source;
   }
-  const auto answer = directory.ask(std::move(request));
-  if (!answer) return could_not(context, answer.error().what);
-  if (context.json) print_answer(*answer);
-  else std::cout << (what == "--none" ? "removed" : "set") << " the filter of " << kind << " " << name << "\n";
-  return kDone;
+  return change(context, std::move(request), [&](const object&) { return (none ? "removed" : "set") + (" the filter of " + kind + " ") + name; });
 }
 
 int list_domains(const Context& context) {
@@ -193,8 +201,7 @@ int list_domains(const Context& context) {
 }
 
 int list_accounts(const Context& context, const std::string& domain) {
-  DirectoryAccess directory(context);
-  const auto list = whole_list(directory, {{"ask", "account-list"}, {"domain", domain}}, "accounts");
+  const auto list = list_of_domain(context, {{"ask", "account-list"}, {"domain", domain}}, "accounts");
   if (!list) return could_not(context, list.error().what);
   if (context.json) {
     print_answer(*list);
@@ -235,7 +242,8 @@ Result<bool> finds_a_mailbox(const Context& context, const std::string& name) {
 Result<void> check_mailbox_of_new_account(const Context& context, DirectoryAccess& directory, const std::string& name) {
   const auto found = finds_a_mailbox(context, name);
   if (found && !*found) return {};
-  // If the account is there, its mailbox is not what is wrong.
+  // If the account is there, or can't be, its mailbox is not what is wrong.
+  if (const std::string reason = kept_elsewhere(directory, name); !reason.empty()) return Error{Kind::denied, name + ": " + reason};
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
   if (!answer) return answer.error();
   if (const auto* account = answer->if_contains("account"); account != nullptr && account->is_object())
@@ -266,7 +274,7 @@ Result<PasswordOptions> password_options(const Arguments& arguments, bool add) {
   }
   const auto rest = read_options("account " + arguments[0], options, {arguments.begin() + 1, arguments.end()});
   if (!rest) return rest.error();
-  if (rest->size() != 1) return Error{Kind::invalid, "expected the name of one account"};
+  if (std::string mistake = words_mistake("account " + arguments[0], {"NAME"}, *rest); !mistake.empty()) return Error{Kind::invalid, std::move(mistake)};
   if (given.generate + given.file.has_value() + given.hash.has_value() > 1)
     return Error{Kind::invalid, "--generate, --password-file and --password-hash exclude each other"};
   given.name = rest->front();
@@ -276,15 +284,20 @@ Result<PasswordOptions> password_options(const Arguments& arguments, bool add) {
   return given;
 }
 
-// Nothing if the directory has room for an account of this name. The answer to `account-add` says it again; but then somebody has typed a
+// Nothing if an account of this name can be added, or be given another password. The answer to that says it again; but then somebody has typed a
 // password for nothing.
-Result<void> check_name_is_free(DirectoryAccess& directory, const std::string& name) {
+Result<void> check_name(DirectoryAccess& directory, const std::string& name, bool add) {
   const std::string domain = name.substr(name.rfind('@') + 1);
   const auto home = directory.ask({{"ask", "domain"}, {"name", domain}});
   if (!home) return home.error();
+  if (const auto reason = directory::text_in(*home, "elsewhere")) return Error{Kind::denied, name + ": " + *reason};
   if (record_in(*home, "domain") == nullptr) return Error{Kind::not_found, "there is no domain " + domain};
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
   if (!answer) return answer.error();
+  if (!add) {
+    if (record_in(*answer, "account") != nullptr) return {};
+    return Error{Kind::not_found, "there is no account " + name + (record_in(*answer, "alias") != nullptr ? "; it is an alias or a group" : "")};
+  }
   if (record_in(*answer, "account") != nullptr) return Error{Kind::invalid, "account " + name + " is there already"};
   if (record_in(*answer, "alias") != nullptr) return Error{Kind::invalid, "alias or group " + name + " is there already"};
   return {};
@@ -298,8 +311,7 @@ int set_password(const Context& context, const PasswordOptions& options, bool ad
   if (add && !options.adopt_mailbox) {
     if (auto good = check_mailbox_of_new_account(context, directory, *name); !good) return could_not(context, good.error().what);
   }
-  if (add)
-    if (auto good = check_name_is_free(directory, *name); !good) return could_not(context, good.error().what);
+  if (auto good = check_name(directory, *name, add); !good) return could_not(context, good.error().what);
   auto password = options.hash ? Result<NewPassword>(NewPassword{{*options.hash, {}, {}}, {}}) : new_password(context, options.file, options.generate);
   if (!password) return could_not(context, password.error().what);
   object request = options.attributes;
@@ -332,7 +344,8 @@ int change_account(const Context& context, const Arguments& arguments) {
   if (!rest) return wrong_usage(context, rest.error().what, kAccountDetails);
   auto request = attributes.request();
   if (!request) return wrong_usage(context, request.error().what, kAccountDetails);
-  if (rest->size() != 1 || request->empty()) return wrong_usage(context, kAccountDetails);
+  if (const std::string mistake = words_mistake("account change", {"NAME"}, *rest); !mistake.empty()) return wrong_usage(context, mistake, kAccountDetails);
+  if (request->empty()) return wrong_usage(context, "account change: say what is to change", kAccountDetails);
   (*request)["ask"] = "account-change";
   (*request)["name"] = rest->front();
   return change(context, std::move(*request), [](const object& answer) { return "changed account " + value_in(answer, "account", "name"); });
@@ -361,7 +374,7 @@ int show_account(const Context& context, const std::string& name) {
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
   if (!answer) return could_not(context, answer.error().what);
   const object* const account = record_in(*answer, "account");
-  if (account == nullptr) return could_not(context, "there is no account " + name + (record_in(*answer, "alias") != nullptr ? "; it is an alias or a group" : ""));
+  if (account == nullptr) return could_not(context, record_in(*answer, "alias") != nullptr ? "there is no account " + name + "; it is an alias or a group" : there_is_no(directory, "account", name));
   if (context.json) {
     object shown = *account;
     shown.erase("filter");
@@ -418,17 +431,28 @@ int show_domain(const Context& context, const std::string& name) {
   return kDone;
 }
 
-int set_attribute(const Context& context, const std::string& name, const std::string& attribute, const std::string& value) {
-  const bool none = value == "--none";
-  if (value.empty()) return could_not(context, "the value is empty; --none takes the attribute away");
-  return change(context, {{"ask", "domain-change"}, {"name", name}, {"attributes", object{{attribute, none ? std::string() : value}}}}, [&](const object& answer) {
+int set_attribute(const Context& context, const Arguments& arguments) {
+  bool none = false;
+  const auto words = read_options("domain set", {{"--none", &none}}, behind_verb(arguments));
+  if (!words) return wrong_usage(context, words.error().what, kDomainDetails);
+  const std::string mistake = words_mistake("domain set", none ? Arguments{"NAME", "ATTRIBUTE"} : Arguments{"NAME", "ATTRIBUTE", "VALUE or --none"}, *words);
+  if (!mistake.empty()) return wrong_usage(context, mistake, kDomainDetails);
+  const std::string& attribute = (*words)[1];
+  const std::string value = none ? std::string() : words->back();
+  if (!none && value.empty()) return could_not(context, "the value is empty; --none takes the attribute away");
+  return change(context, {{"ask", "domain-change"}, {"name", words->front()}, {"attributes", object{{attribute, value}}}}, [&](const object& answer) {
     return (none ? "removed attribute " : "set attribute ") + attribute + " of domain " + value_in(answer, "domain", "name");
   });
 }
 
-int set_tags(const Context& context, const std::string& name, Arguments tags) {
-  if (tags == Arguments{"--none"}) tags.clear();
-  return change(context, {{"ask", "domain-change"}, {"name", name}, {"conversion_tags", directory::to_json(tags)}}, [&](const object& answer) {
+int set_tags(const Context& context, const Arguments& arguments) {
+  bool none = false;
+  const auto words = read_options("domain tag", {{"--none", &none}}, behind_verb(arguments));
+  if (!words) return wrong_usage(context, words.error().what, kDomainDetails);
+  const std::string mistake = words_mistake("domain tag", none ? Arguments{"NAME"} : Arguments{"NAME", "TAG or --none", "[TAG] ..."}, *words);
+  if (!mistake.empty()) return wrong_usage(context, mistake, kDomainDetails);
+  const Arguments tags(words->begin() + 1, words->end());
+  return change(context, {{"ask", "domain-change"}, {"name", words->front()}, {"conversion_tags", directory::to_json(tags)}}, [&](const object& answer) {
     return (tags.empty() ? "removed the conversion tags of domain " : "set the conversion tags of domain ") + value_in(answer, "domain", "name");
   });
 }
@@ -485,7 +509,10 @@ int print_client_settings(const Context& context, const Arguments& arguments) {
   const auto rest = read_options("domain autoconfig", options, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, kDomainDetails);
   const std::string form = rest->size() < 2 ? std::string() : (*rest)[1];
-  if (rest->size() != (form == "apple" ? 3U : 2U) || (form != "thunderbird" && form != "dns" && form != "apple")) return wrong_usage(context, kDomainDetails);
+  const bool known = form == "thunderbird" || form == "dns" || form == "apple";
+  std::string mistake = words_mistake("domain autoconfig", form == "apple" ? Arguments{"NAME", "FORM", "ADDRESS"} : Arguments{"NAME", "thunderbird, dns or apple"}, *rest);
+  if (mistake.empty() && !known) mistake = "domain autoconfig: expected thunderbird, dns or apple, found " + form;
+  if (!mistake.empty()) return wrong_usage(context, mistake, kDomainDetails);
   const auto domain = directory::canonical_domain(rest->front());
   if (!domain) return could_not(context, rest->front() + ": " + domain.error().what);
   DirectoryAccess directory(context);
@@ -514,19 +541,17 @@ int print_client_settings(const Context& context, const Arguments& arguments) {
 
 int run_domain(const Context& context, const std::vector<std::string>& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
-  if (verb == "add" && arguments.size() == 2)
-    return change(context, {{"ask", "domain-add"}, {"name", arguments[1]}},
-                  [](const object& answer) { return "added domain " + value_in(answer, "domain", "name"); });
-  if (verb == "remove" && arguments.size() == 2)
-    return change(context, {{"ask", "domain-remove"}, {"name", arguments[1]}},
-                  [](const object& answer) { return "removed domain " + value_in(answer, "domain", "name"); });
-  if (verb == "list" && arguments.size() == 1) return list_domains(context);
   if (verb == "autoconfig") return print_client_settings(context, arguments);
-  if (verb == "filter" && arguments.size() == 3) return run_filter(context, "domain", arguments[1], arguments[2]);
-  if (verb == "show" && arguments.size() == 2) return show_domain(context, arguments[1]);
-  if (verb == "set" && arguments.size() == 4) return set_attribute(context, arguments[1], arguments[2], arguments[3]);
-  if (verb == "tag" && arguments.size() >= 3) return set_tags(context, arguments[1], {arguments.begin() + 2, arguments.end()});
-  return wrong_usage(context, kDomainDetails);
+  if (verb == "filter") return run_filter(context, "domain", arguments, kDomainDetails);
+  if (verb == "set") return set_attribute(context, arguments);
+  if (verb == "tag") return set_tags(context, arguments);
+  const auto words = read_verb("domain", {{"add", {"NAME"}}, {"list", {}}, {"remove", {"NAME"}}, {"show", {"NAME"}}}, arguments);
+  if (!words) return wrong_usage(context, words.error().what, kDomainDetails);
+  if (verb == "list") return list_domains(context);
+  const std::string& name = words->back();
+  if (verb == "show") return show_domain(context, name);
+  return change(context, {{"ask", "domain-" + verb}, {"name", name}},
+                [&](const object& answer) { return (verb == "add" ? "added domain " : "removed domain ") + value_in(answer, "domain", "name"); });
 }
 
 int run_account(const Context& context, const std::vector<std::string>& arguments) {
@@ -536,18 +561,20 @@ int run_account(const Context& context, const std::vector<std::string>& argument
     return options ? set_password(context, *options, verb == "add") : wrong_usage(context, options.error().what, kAccountDetails);
   }
   if (verb == "change") return change_account(context, arguments);
-  if (verb == "show" && arguments.size() == 2) return show_account(context, arguments[1]);
-  if (verb == "script") return run_scripts(context, {arguments.begin() + 1, arguments.end()});
-  if (verb == "list" && arguments.size() <= 2) return list_accounts(context, arguments.size() == 2 ? arguments[1] : "");
-  if ((verb == "enable" || verb == "disable") && arguments.size() == 2)
-    return change(context, {{"ask", "account-change"}, {"name", arguments[1]}, {"enabled", verb == "enable"}},
-                  [&verb](const object& answer) { return verb + "d account " + value_in(answer, "account", "name"); });
-  if (verb == "remove" && arguments.size() == 2)
-    return change(context, {{"ask", "account-remove"}, {"name", arguments[1]}}, [&context](const object& answer) {
+  if (verb == "script") return run_scripts(context, behind_verb(arguments));
+  if (verb == "filter") return run_filter(context, "account", arguments, kAccountDetails);
+  const Verbs verbs{{"show", {"NAME"}}, {"list", {"[DOMAIN]"}}, {"enable", {"NAME"}}, {"disable", {"NAME"}}, {"remove", {"NAME"}}};
+  const auto words = read_verb("account", verbs, arguments);
+  if (!words) return wrong_usage(context, words.error().what, kAccountDetails);
+  const std::string name = words->size() < 2 ? std::string() : (*words)[1];
+  if (verb == "list") return list_accounts(context, name);
+  if (verb == "show") return show_account(context, name);
+  if (verb == "remove")
+    return change(context, {{"ask", "account-remove"}, {"name", name}}, [&context](const object& answer) {
       return "removed account " + value_in(answer, "account", "name") + "; its mail was kept in " + mailbox_path(context, answer);
     });
-  if (verb == "filter" && arguments.size() == 3) return run_filter(context, "account", arguments[1], arguments[2]);
-  return wrong_usage(context, kAccountDetails);
+  return change(context, {{"ask", "account-change"}, {"name", name}, {"enabled", verb == "enable"}},
+                [&verb](const object& answer) { return verb + "d account " + value_in(answer, "account", "name"); });
 }
 
 }  // namespace postern::tools

@@ -70,7 +70,7 @@ int add(const Context& context, const Family& family, const Arguments& arguments
   if (group) options.push_back({"--owner", &owner});
   const auto rest = read_options(std::string(family.kind) + " add", options, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, family.details);
-  if (rest->empty()) return wrong_usage(context, family.details);
+  if (rest->empty()) return wrong_usage(context, std::string(family.kind) + " add wants NAME", family.details);
   std::vector<std::string> members(rest->begin() + 1, rest->end());
   for (const std::string& file : files)
     if (auto read = add_from_file(file, members); !read) return could_not(context, read.error().what);
@@ -93,7 +93,9 @@ int change_one(const Context& context, const Family& family, const Arguments& ar
   if (&family == &kGroup) options.push_back({"--owner", &owner});
   const auto rest = read_options(std::string(family.kind) + " change", options, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, family.details);
-  if (rest->size() != 1 || (!owner && !description && added.empty() && dropped.empty() && files.empty())) return wrong_usage(context, family.details);
+  const std::string command = std::string(family.kind) + " change";
+  if (const std::string mistake = words_mistake(command, {"NAME"}, *rest); !mistake.empty()) return wrong_usage(context, mistake, family.details);
+  if (!owner && !description && added.empty() && dropped.empty() && files.empty()) return wrong_usage(context, command + ": say what is to change", family.details);
   object request{{"ask", "alias-change"}, {"name", rest->front()}, {"kind", family.kind}};
   if (!files.empty()) {
     std::vector<std::string> members;
@@ -109,8 +111,7 @@ int change_one(const Context& context, const Family& family, const Arguments& ar
 }
 
 int list(const Context& context, const Family& family, const std::string& domain) {
-  DirectoryAccess directory(context);
-  const auto all = whole_list(directory, {{"ask", "alias-list"}, {"kind", family.kind}, {"domain", domain}}, "aliases");
+  const auto all = list_of_domain(context, {{"ask", "alias-list"}, {"kind", family.kind}, {"domain", domain}}, "aliases");
   if (!all) return could_not(context, all.error().what);
   if (context.json) {
     print_answer(*all);
@@ -138,7 +139,7 @@ int show(const Context& context, const Family& family, const std::string& name) 
   const auto answer = directory.ask({{"ask", "account"}, {"name", name}});
   if (!answer) return could_not(context, answer.error().what);
   const object* const alias = record_in(*answer, "alias");
-  if (alias == nullptr || directory::text_in(*alias, "kind") != family.kind) return could_not(context, "there is no " + std::string(family.kind) + " " + name);
+  if (alias == nullptr || directory::text_in(*alias, "kind") != family.kind) return could_not(context, there_is_no(directory, family.kind, name));
   if (context.json) {
     print_answer(object{{"alias", *alias}});
     return kDone;
@@ -156,12 +157,13 @@ int run(const Context& context, const Family& family, const Arguments& arguments
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "add") return add(context, family, arguments);
   if (verb == "change") return change_one(context, family, arguments);
-  if (verb == "list" && arguments.size() <= 2) return list(context, family, arguments.size() == 2 ? arguments[1] : "");
-  if (verb == "show" && arguments.size() == 2) return show(context, family, arguments[1]);
-  if (verb == "remove" && arguments.size() == 2)
-    return change(context, {{"ask", "alias-remove"}, {"name", arguments[1]}, {"kind", family.kind}},
-                  [&](const object& answer) { return "removed " + std::string(family.kind) + " " + value_in(answer, "alias", "name"); });
-  return wrong_usage(context, family.details);
+  const auto words = read_verb(family.kind, {{"list", {"[DOMAIN]"}}, {"show", {"NAME"}}, {"remove", {"NAME"}}}, arguments);
+  if (!words) return wrong_usage(context, words.error().what, family.details);
+  const std::string name = words->size() < 2 ? std::string() : (*words)[1];
+  if (verb == "list") return list(context, family, name);
+  if (verb == "show") return show(context, family, name);
+  return change(context, {{"ask", "alias-remove"}, {"name", name}, {"kind", family.kind}},
+                [&](const object& answer) { return "removed " + std::string(family.kind) + " " + value_in(answer, "alias", "name"); });
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include <future>
 #include <iostream>
 #include <unordered_map>
+#include <utility>
 
 namespace postern::tools {
 namespace {
@@ -98,38 +99,64 @@ Result<void> dump_by_child(const Context& context, int to) {
 }
 
 int dump(const Context& context, const Arguments& arguments) {
-  if (arguments.size() > 2) return wrong_usage(context, kDirectoryDetails);
-  if (arguments.size() < 2 || arguments[1] == "-") {
+  const auto words = read_words("directory dump", {"[FILE]"}, {arguments.begin() + 1, arguments.end()});
+  if (!words) return wrong_usage(context, words.error().what, kDirectoryDetails);
+  if (words->empty() || words->front() == "-") {
     const auto dumped = dump_to(context, STDOUT_FILENO);
     return dumped ? kDone : could_not(context, dumped.error().what);
   }
-  const std::filesystem::path path(arguments[1]);
+  const std::string& given = words->front();
+  const std::filesystem::path path(given);
   const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
   const base::Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return could_not(context, system_error(errno, folder).what);
   base::Files& files = base::system_files();
   const std::string fresh = "." + path.filename().string() + "." + base::random_name();
   auto file = files.open(directory.get(), fresh, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (!file) return could_not(context, file.error().in(arguments[1]).what);
+  if (!file) return could_not(context, file.error().in(given).what);
   Result<void> written = dump_by_child(context, file->get());
   if (written) written = files.sync(file->get());
   if (written) written = files.rename(directory.get(), fresh, directory.get(), path.filename().string());
   if (written) written = files.sync_directory(directory.get());
   if (written) return kDone;
   [[maybe_unused]] const auto removed = files.unlink(directory.get(), fresh);
-  return written.error().what.empty() ? kFailed : could_not(context, written.error().in(arguments[1]).what);
+  return written.error().what.empty() ? kFailed : could_not(context, written.error().in(given).what);
+}
+
+// What can be read only once, as a file that has no name and goes with its descriptor.
+Result<base::Descriptor> nameless_copy(int from) {
+  const char* const given = std::getenv("TMPDIR");
+  const std::string place = given != nullptr && *given != '\0' ? given : "/var/tmp";
+  base::Descriptor copy(::open(place.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
+  if (!copy) return system_error(errno, "a temporary file in " + place);
+  for (std::string piece(1 << 16, '\0');;) {
+    const ssize_t got = ::read(from, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(errno, "read");
+    if (got == 0) return copy;
+    if (auto put = write_all(copy.get(), std::string_view(piece).substr(0, static_cast<std::size_t>(got))); !put) return put.error().in("a temporary file in " + place);
+  }
 }
 
 // A file that is read line by line, more than once.
 class DumpFile {
  public:
+  // "-": standard input.
   static Result<DumpFile> open(const std::string& path) {
-    base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return system_error(errno, path);
+    const bool standard_input = path == "-";
+    const std::string shown = standard_input ? "standard input" : path;
+    base::Descriptor file(standard_input ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return system_error(errno, shown);
     struct stat status{};
-    if (::fstat(file.get(), &status) != 0) return system_error(errno, path);
-    if (!S_ISREG(status.st_mode)) return Error{Kind::invalid, path + ": not a regular file; it is read twice"};
-    return DumpFile(path, std::move(file), static_cast<std::uint64_t>(status.st_size));
+    if (::fstat(file.get(), &status) != 0) return system_error(errno, shown);
+    if (S_ISDIR(status.st_mode)) return system_error(EISDIR, shown);
+    if (standard_input || !S_ISREG(status.st_mode)) {
+      auto copy = nameless_copy(file.get());
+      if (!copy) return copy.error().in(shown);
+      file = std::move(*copy);
+      if (::fstat(file.get(), &status) != 0) return system_error(errno, shown);
+    }
+    return DumpFile(shown, std::move(file), static_cast<std::uint64_t>(status.st_size));
   }
 
   // Each line without its LF and where it begins, from the beginning to the end, or until `take` says no.
@@ -223,7 +250,11 @@ bool goes_before(const CheckedRecord& one, const CheckedRecord& other) {
 Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFile& file) {
   std::deque<CheckedRecord> records;
   std::unordered_map<std::string_view, std::uint64_t> lines;  // by the names in `records`
-  std::unordered_map<std::string, bool> domains;
+  struct Known {
+    bool given = false, asked = false, there = false;
+    std::string elsewhere;
+  };
+  std::unordered_map<std::string, Known> domains;
   std::optional<Error> failed;
   directory::DumpReader* self = nullptr;
   directory::DumpReader reader([&](const directory::Database::Entry& entry, std::uint64_t line) {
@@ -233,16 +264,20 @@ Result<std::deque<CheckedRecord>> check_file(DirectoryAccess& directory, DumpFil
     records.push_back({name, line, 0});
     lines.emplace(records.back().name, line);
     if (entry.domain) {
-      domains[name] = true;
+      domains[name].given = true;
       return;
     }
     const std::string domain = name.substr(name.rfind('@') + 1);
-    if (!domains.contains(domain)) {
+    Known& known = domains[domain];
+    if (!std::exchange(known.asked, true)) {
       const auto answer = directory.ask({{"ask", "domain"}, {"name", domain}});
-      if (!answer) failed = answer.error();
-      domains[domain] = answer && directory::truth_in(*answer, "found").value_or(false);
+      // What the file itself says needs nobody else, an LDAP server for instance that is away.
+      if (!answer && !known.given) failed = answer.error();
+      known.there = answer && directory::truth_in(*answer, "found").value_or(false);
+      if (answer) known.elsewhere = directory::text_in(*answer, "elsewhere").value_or("");
     }
-    if (!domains[domain]) mistake("there is no domain " + domain + ", neither above this line nor in the directory");
+    if (!known.elsewhere.empty()) mistake(known.elsewhere);
+    else if (!known.given && !known.there) mistake("there is no domain " + domain + ", neither above this line nor in the directory");
   });
   self = &reader;
   std::vector<std::uint64_t> beginnings;
@@ -374,7 +409,7 @@ int load(const Context& context, const Arguments& arguments) {
   bool check = false, replace = false;
   const auto rest = read_options("directory load", {{"--check", &check}, {"--replace", &replace}}, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, kDirectoryDetails);
-  if (rest->size() != 1) return wrong_usage(context, kDirectoryDetails);
+  if (const std::string mistake = words_mistake("directory load", {"FILE"}, *rest); !mistake.empty()) return wrong_usage(context, mistake, kDirectoryDetails);
   // Before root is given up.
   auto file = DumpFile::open(rest->front());
   if (!file) return could_not(context, file.error().what);
@@ -409,14 +444,15 @@ const char* const kDirectoryDetails =
     "dump writes all domains, accounts, aliases and groups as text (postern-directory(5)), with\n"
     "the hashes of passwords: FILE can be read by its owner only. load adds what is in FILE;\n"
     "what is there already with the same values is passed over, so that a load can be repeated.\n"
+    "FILE may be -: standard output or input.\n"
     "  --replace  what is there with other values gets those of FILE, instead of being an error\n"
     "  --check    look for mistakes and differences only\n";
 
 int run_directory(const Context& context, const Arguments& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "dump") return dump(context, arguments);
-  if (verb == "load" && arguments.size() >= 2) return load(context, arguments);
-  return wrong_usage(context, kDirectoryDetails);
+  if (verb == "load") return load(context, arguments);
+  return wrong_usage(context, verb_mistake("directory", verb), kDirectoryDetails);
 }
 
 }  // namespace postern::tools

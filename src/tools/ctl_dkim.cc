@@ -57,7 +57,7 @@ int make(const Context& context, const Arguments& arguments) {
   const auto rest = read_options("dkim make", {{"--selector", &selector}, {"--algorithm", &algorithm}}, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, kDkimDetails);
   const auto type = directory::signing_type_from(algorithm);
-  if (rest->size() != 1) return wrong_usage(context, kDkimDetails);
+  if (const std::string mistake = words_mistake("dkim make", {"DOMAIN"}, *rest); !mistake.empty()) return wrong_usage(context, mistake, kDkimDetails);
   if (!type) return wrong_usage(context, "expected --algorithm rsa or ed25519, found " + algorithm, kDkimDetails);
   const auto domain = directory::canonical_domain(rest->front());
   if (!domain) return could_not(context, rest->front() + ": " + domain.error().what);
@@ -143,12 +143,13 @@ const char* const kDkimDetails =
 int run_dkim(const Context& context, const Arguments& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "make") return make(context, arguments);
-  if (verb == "list" && arguments.size() <= 2) return list(context, arguments.size() == 2 ? arguments[1] : "");
-  if (verb == "show" && arguments.size() == 3) return show(context, arguments[1], arguments[2]);
-  if (verb == "remove" && arguments.size() == 3)
-    return change(context, {{"ask", "dkim-remove"}, {"name", arguments[1]}, {"selector", arguments[2]}},
-                  [&](const object&) { return "removed key " + arguments[2] + " of " + arguments[1]; });
-  return wrong_usage(context, kDkimDetails);
+  const auto words = read_verb("dkim", {{"list", {"[DOMAIN]"}}, {"show", {"DOMAIN", "SELECTOR"}}, {"remove", {"DOMAIN", "SELECTOR"}}}, arguments);
+  if (!words) return wrong_usage(context, words.error().what, kDkimDetails);
+  const std::string domain = words->size() < 2 ? std::string() : (*words)[1];
+  if (verb == "list") return list(context, domain);
+  const std::string& selector = words->back();
+  if (verb == "show") return show(context, domain, selector);
+  return change(context, {{"ask", "dkim-remove"}, {"name", domain}, {"selector", selector}}, [&](const object&) { return "removed key " + selector + " of " + domain; });
 }
 
 }  // namespace postern::tools

@@ -32,9 +32,9 @@ std::string shown_outcome(directory::ScriptOutcome outcome, const std::string& s
 // Asks, and prints what was done, or why it was not. With nothing to say it is not the end.
 int ask_about(const Context& context, object request, const std::string& said) {
   DirectoryAccess directory(context);
-  const std::string script = directory::text_in(request, "script").value_or("");
+  const std::string script = directory::text_in(request, "script").value_or(""), name = directory::text_in(request, "name").value_or("");
   const auto answer = directory.ask(std::move(request));
-  if (!answer) return could_not(context, answer.error().what);
+  if (!answer) return could_not(context, explained(directory, name, answer.error()).what);
   const auto outcome = directory::script_outcome_in(*answer);
   if (!outcome) return could_not(context, outcome.error().what);
   if (*outcome != directory::ScriptOutcome::done) return could_not(context, shown_outcome(*outcome, script));
@@ -47,7 +47,7 @@ int ask_about(const Context& context, object request, const std::string& said) {
 int list(const Context& context, const std::string& name) {
   DirectoryAccess directory(context);
   const auto answer = directory.ask({{"ask", "script-list"}, {"name", name}});
-  if (!answer) return could_not(context, answer.error().what);
+  if (!answer) return could_not(context, explained(directory, name, answer.error()).what);
   const auto* scripts = answer->if_contains("scripts");
   if (scripts == nullptr || !scripts->is_array()) return could_not(context, "the answer was not understood");
   if (context.json) {
@@ -67,7 +67,7 @@ int list(const Context& context, const std::string& name) {
 int get(const Context& context, const std::string& name, const std::string& script) {
   DirectoryAccess directory(context);
   const auto answer = directory.ask({{"ask", "script-get"}, {"name", name}, {"script", script}});
-  if (!answer) return could_not(context, answer.error().what);
+  if (!answer) return could_not(context, explained(directory, name, answer.error()).what);
   const auto outcome = directory::script_outcome_in(*answer);
   if (!outcome || *outcome != directory::ScriptOutcome::done)
     return could_not(context, outcome ? shown_outcome(*outcome, script) : outcome.error().what);
@@ -81,7 +81,8 @@ int put(const Context& context, const Arguments& arguments) {
   bool activate = false;
   const auto rest = read_options("account script put", {{"--activate", &activate}}, arguments);
   if (!rest) return wrong_usage(context, rest.error().what, kScriptDetails);
-  if (rest->size() < 3) return wrong_usage(context, kScriptDetails);
+  if (const std::string mistake = words_mistake("account script put", {"NAME", "SCRIPT", "FILE ..."}, *rest); !mistake.empty())
+    return wrong_usage(context, mistake, kScriptDetails);
   const std::string& name = (*rest)[0];
   const std::string& script = (*rest)[1];
   if (auto good = directory::check_script_name(script); !good) return could_not(context, good.error().what);
@@ -124,19 +125,21 @@ const char* const kScriptDetails =
 
 int run_scripts(const Context& context, const Arguments& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
-  const std::size_t count = arguments.size();
-  if (verb == "list" && count == 2) return list(context, arguments[1]);
-  if (verb == "get" && count == 3) return get(context, arguments[1], arguments[2]);
   if (verb == "put") return put(context, {arguments.begin() + 1, arguments.end()});
-  if (verb == "activate" && count == 3)
-    return ask_about(context, {{"ask", "script-activate"}, {"name", arguments[1]}, {"script", arguments[2]}}, "script " + arguments[2] + " is the filter of account " + arguments[1] + " now");
-  if (verb == "deactivate" && count == 2)
-    return ask_about(context, {{"ask", "script-activate"}, {"name", arguments[1]}, {"script", ""}}, "account " + arguments[1] + " has no filter now");
-  if (verb == "rename" && count == 4)
-    return ask_about(context, {{"ask", "script-rename"}, {"name", arguments[1]}, {"script", arguments[2]}, {"new_name", arguments[3]}}, "renamed script " + arguments[2] + " to " + arguments[3]);
-  if (verb == "remove" && count == 3)
-    return ask_about(context, {{"ask", "script-remove"}, {"name", arguments[1]}, {"script", arguments[2]}}, "removed script " + arguments[2] + " of account " + arguments[1]);
-  return wrong_usage(context, kScriptDetails);
+  static const Verbs verbs{{"list", {"NAME"}},       {"get", {"NAME", "SCRIPT"}},    {"activate", {"NAME", "SCRIPT"}},
+                           {"deactivate", {"NAME"}}, {"remove", {"NAME", "SCRIPT"}}, {"rename", {"NAME", "SCRIPT", "NEW-NAME"}}};
+  const auto words = read_verb("account script", verbs, arguments);
+  if (!words) return wrong_usage(context, words.error().what, kScriptDetails);
+  const std::string& name = (*words)[1];
+  if (verb == "list") return list(context, name);
+  if (verb == "deactivate") return ask_about(context, {{"ask", "script-activate"}, {"name", name}, {"script", ""}}, "account " + name + " has no filter now");
+  const std::string& script = (*words)[2];
+  if (verb == "get") return get(context, name, script);
+  if (verb == "activate")
+    return ask_about(context, {{"ask", "script-activate"}, {"name", name}, {"script", script}}, "script " + script + " is the filter of account " + name + " now");
+  if (verb == "rename")
+    return ask_about(context, {{"ask", "script-rename"}, {"name", name}, {"script", script}, {"new_name", (*words)[3]}}, "renamed script " + script + " to " + (*words)[3]);
+  return ask_about(context, {{"ask", "script-remove"}, {"name", name}, {"script", script}}, "removed script " + script + " of account " + name);
 }
 
 }  // namespace postern::tools

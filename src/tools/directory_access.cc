@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -22,6 +23,18 @@ namespace {
 
 constexpr const char* kSocket = "run/directory.sock";
 constexpr std::chrono::seconds kPatience{15};
+
+// The domains that postern.conf gives to LDAP, as the running server would say.
+directory::Elsewhere elsewhere(const conf::Ldap& settings) {
+  if (settings.servers.empty()) return {};
+  return [&settings](const std::string& domain) {
+    const auto is_this = [&](const conf::TextLine& line) {
+      const auto name = directory::canonical_domain(line.text);
+      return name && *name == domain;
+    };
+    return std::any_of(settings.domains.begin(), settings.domains.end(), is_this) ? directory::kept_in_ldap(domain) : std::string();
+  };
+}
 
 Error no_login() { return {Kind::temporary, "posternctl checks no passwords"}; }
 
@@ -39,9 +52,10 @@ Result<object> DirectoryAccess::ask(object request) {
     auto got = net::ask(context_.base_directory(), kSocket, request, kPatience);
     if (!got) return got.error();
     answer = std::move(*got);
-  } else if (auto found = directory::look_up(*database_, request)) {
+  } else if (auto found = directory::look_up(*database_, request, elsewhere(context_.configuration().ldap))) {
     answer = std::move(*found);
-  } else if (auto done = directory::administer(*database_, request, directory::limits_from(context_.configuration().directory))) {
+  } else if (auto done = directory::administer(*database_, request, directory::limits_from(context_.configuration().directory),
+                                            elsewhere(context_.configuration().ldap))) {
     answer = std::move(done->answer);
   } else {
     return Error{Kind::invalid, "unknown question"};

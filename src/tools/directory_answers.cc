@@ -43,11 +43,8 @@ int could_not(const Context& context, const std::string& text) {
   return kFailed;
 }
 
-int wrong_usage(const Context& context, const char* details) { return wrong_usage(context, "", details); }
-
 int wrong_usage(const Context& context, const std::string& text, const char* details) {
-  if (!text.empty()) print_error(context, text);
-  else if (context.json) print_error(context, "wrong usage");
+  print_error(context, text);
   std::cerr << "usage:\n" << details;
   return kUsage;
 }
@@ -66,7 +63,7 @@ void print_answer(array list) {
 
 std::string created(const object& record) {
   const auto at = directory::number_in(record, "created").value_or(0);
-  return base::iso8601(base::from_microseconds(static_cast<std::int64_t>(at)));
+  return at == 0 ? "-" : base::iso8601(base::from_microseconds(static_cast<std::int64_t>(at)));
 }
 
 std::string text_or_dash(const object& record, std::string_view member) {
@@ -90,6 +87,39 @@ std::string value_in(const object& answer, const char* kind, const char* name) {
   return record != nullptr ? directory::text_in(*record, name).value_or("") : std::string();
 }
 
+std::string kept_elsewhere(DirectoryAccess& directory, const std::string& name) {
+  const auto answer = directory.ask({{"ask", "domain"}, {"name", name.substr(name.rfind('@') + 1)}});
+  return answer ? directory::text_in(*answer, "elsewhere").value_or("") : std::string();
+}
+
+Error explained(DirectoryAccess& directory, const std::string& name, const Error& error) {
+  if (error.kind != Kind::not_found) return error;
+  const std::string reason = kept_elsewhere(directory, name);
+  if (reason.empty()) return error;
+  // A domain may be in both: here are its filter, its attributes and its keys.
+  if (name.find('@') == std::string::npos) return Error{Kind::not_found, error.what + " in the account database (posternctl domain add); " + reason};
+  return Error{Kind::denied, name + ": " + reason};
+}
+
+std::string there_is_no(DirectoryAccess& directory, const std::string& kind, const std::string& name) {
+  const std::string domain = name.substr(name.rfind('@') + 1);
+  const auto answer = directory.ask({{"ask", "domain"}, {"name", domain}});
+  if (answer && record_in(*answer, "domain") == nullptr) return "there is no domain " + domain;
+  return "there is no " + kind + " " + name;
+}
+
+Result<array> list_of_domain(const Context& context, object request, const char* member) {
+  DirectoryAccess directory(context);
+  const std::string domain = directory::text_in(request, "domain").value_or("");
+  auto list = whole_list(directory, std::move(request), member);
+  if (domain.empty() || (!list && list.error().kind != Kind::not_found)) return list;
+  const std::string reason = kept_elsewhere(directory, domain);
+  if (reason.empty()) return list;
+  if (!list || list->empty()) return Error{Kind::denied, reason};
+  std::cerr << "posternctl: " << reason << "; nobody finds these, which were here before\n";
+  return list;
+}
+
 Result<array> whole_list(DirectoryAccess& directory, object request, const char* member) {
   array all;
   for (;;) {
@@ -111,8 +141,9 @@ Result<array> whole_list(DirectoryAccess& directory, object request, const char*
 
 int change(const Context& context, object request, const std::function<std::string(const object& answer)>& said) {
   DirectoryAccess directory(context);
+  const std::string name = directory::text_in(request, "name").value_or("");
   const auto answer = directory.ask(std::move(request));
-  if (!answer) return could_not(context, answer.error().what);
+  if (!answer) return could_not(context, explained(directory, name, answer.error()).what);
   if (context.json) print_answer(*answer);
   else std::cout << said(*answer) << "\n";
   return kDone;

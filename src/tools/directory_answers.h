@@ -17,8 +17,7 @@ namespace postern::tools {
 
 // Says why not; kFailed.
 int could_not(const Context& context, const std::string& text);
-int wrong_usage(const Context& context, const char* details);
-// The same, with what is wrong in front.
+// Says what is wrong, and how it is used; kUsage.
 int wrong_usage(const Context& context, const std::string& text, const char* details);
 
 // For people's programs: times as text, nothing of the protocol.
@@ -34,8 +33,19 @@ std::string value_in(const boost::json::object& answer, const char* kind, const 
 // The record of kind `kind` in an answer; null if there is none.
 const boost::json::object* record_in(const boost::json::object& answer, const char* kind);
 
+// Why the account database says nothing about the accounts of a domain, or of the domain of an address; empty: it has them.
+std::string kept_elsewhere(DirectoryAccess& directory, const std::string& name);
+// What was not found, for people: that it is kept elsewhere, if it is.
+Error explained(DirectoryAccess& directory, const std::string& name, const Error& error);
+// The words about an account or alias of that name that is not there.
+std::string there_is_no(DirectoryAccess& directory, const std::string& kind, const std::string& name);
+
 // All entries of a list, asked for a piece at a time.
 Result<boost::json::array> whole_list(DirectoryAccess& directory, boost::json::object request, const char* member);
+
+// The same of one domain, or of all: then "domain" is empty. An error, with the reason, if the domain has none because they are kept elsewhere; if it
+// has some that were here before, standard error says so.
+Result<boost::json::array> list_of_domain(const Context& context, boost::json::object request, const char* member);
 
 // Asks for one change and says what was done.
 int change(const Context& context, boost::json::object request, const std::function<std::string(const boost::json::object& answer)>& said);

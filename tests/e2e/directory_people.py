@@ -177,6 +177,54 @@ def a_file_with_mistakes_changes_nothing():
 
 
 @case
+def a_dump_is_read_from_standard_input_and_pipes():
+    text = "postern-directory 1\naccount piped@example.com\n  password {SMD5}uMHdic8Q95KsojBAkMio+E5hQ2wxMjM0\n"
+    contains(site.ctl("directory", "load", "-", input=text).stdout, "1 record: 1 added")
+    contains(site.ctl("directory", "load", "/dev/stdin", input=text).stdout, "1 there already")
+    contains(site.ctl("directory", "load", "-", input=text + "  quota x\n", expect=1).stderr, "standard input:4: account piped@example.com: quota: ")
+    site.ctl("account", "remove", "piped@example.com")
+
+
+@case
+def wrong_usage_is_told_in_a_sentence():
+    for words, sentence in (
+        ("account list --jsn", "account list has no option --jsn"),
+        ("account show", "account show wants NAME"),
+        ("account show a@example.com b@example.com", '"b@example.com" is one word too many'),
+        ("account lst", "account has no lst"),
+        ("account", "account: say what is to be done"),
+        ("account change anna@example.com", "say what is to change"),
+        ("account passwd", "account passwd wants NAME"),
+        ("account filter anna@example.com", "account filter wants FILE, --none or --show"),
+        ("account filter anna@example.com --none --show", "exclude each other"),
+        ("account script put anna@example.com x", "account script put wants FILE"),
+        ("account script actvate anna@example.com x", "account script has no actvate"),
+        ("domain add", "domain add wants NAME"),
+        ("domain list example.com", '"example.com" is one word too many'),
+        ("domain set example.com a", "domain set wants VALUE or --none"),
+        ("domain tag example.com", "domain tag wants TAG or --none"),
+        ("domain autoconfig example.com ios", "expected thunderbird, dns or apple, found ios"),
+        ("alias show", "alias show wants NAME"),
+        ("group list --jsn", "group list has no option --jsn"),
+        ("directory load", "directory load wants FILE"),
+        ("directory dump --jsn", "directory dump has no option --jsn"),
+        ("dkim show example.com", "dkim show wants SELECTOR"),
+        ("folder use anna@example.com", "folder use wants FOLDER"),
+        ("addressbook add anna@example.com default", "addressbook add wants ENTRY"),
+        ("queue held", "queue held wants list")):
+        contains(refused(*words.split(), status=2).splitlines()[0], sentence, words)
+
+
+@case
+def what_can_not_be_is_said_before_a_password_is_asked_for():
+    contains(refused("account", "passwd", "nobody@example.com"), "there is no account nobody@example.com")
+    contains(refused("account", "passwd", "info@example.com"), "it is an alias or a group")
+    contains(refused("account", "add", "a@nowhere.example"), "there is no domain nowhere.example")
+    contains(refused("domain", "add", "10.0.0.1"), "the domain ends in a number")
+    contains(refused("account", "add", "new@example.com", "--password-hash", "{ARGON2ID}$argon2id$x"), "posternctl-account(8) lists them")
+
+
+@case
 def many_accounts_are_loaded_and_can_log_in():
     path = write("many", "postern-directory 1\ndomain many.example\n" + "".join("account u%d@many.example\n  password %s\n" % (number, HASH) for number in range(2000)))
     equal(site.ctl_json("directory", "load", path)["added"], 2001)

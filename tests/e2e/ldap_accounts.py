@@ -270,6 +270,8 @@ def while_no_server_answers_nothing_is_lost_or_refused_for_good():
     code, texts = answer_to(address("nobody"))
     check(400 <= code < 500, "and nobody: %r %r" % (code, texts))
     equal(auth("anna", "password of anna"), 454)
+    failed = site.wait_for_log("login-failed", "name=" + address("anna"), "reason=\"directory: ")[0]
+    equal(failed.count("directory:"), 1, failed)
     site.find_message("anna@example.com", deliver(site))
     site.wait_for_log("ldap-server-down")
     slapd.start()
@@ -289,12 +291,44 @@ def a_slow_hash_does_not_tell_who_exists():
 
 
 @case
-def a_server_that_is_not_trusted_is_asked_nothing():
-    site.write_configuration({"ldap": {"authorities": slapd.path("stranger.pem")}})
+def administrators_hear_where_the_accounts_are():
+    reason = "the accounts of ldap.example are in an LDAP directory"
+    dump = "postern-directory 1\ndomain ldap.example\naccount new@ldap.example\n  password {MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ==\n"
+    for arguments, text in ((["directory", "load", "-"], dump), (["account", "add", address("new"), "--generate"], ""), (["account", "passwd", address("anna"), "--generate"], ""),
+                            (["account", "change", address("anna"), "--hold"], ""), (["account", "list", DOMAIN], ""), (["account", "remove", address("anna")], ""),
+                            (["alias", "add", address("other"), address("anna")], ""), (["account", "script", "list", address("anna")], "")):
+        contains(site.ctl(*arguments, input=text, expect=1).stderr, reason, arguments)
+    contains(site.ctl("directory", "load", "-", input=dump, expect=1).stderr, "standard input:3: account new@ldap.example: " + reason)
+    contains(site.ctl("account", "show", address("anna")).stdout, "created          -\n")
+    contains(site.ctl("account", "passwd", "nobody@example.com", expect=1).stderr, "there is no account nobody@example.com")
+
+
+@case
+def servers_are_asked_by_ldaps():
+    site.write_configuration({"ldap": {"servers": ["ldaps://127.0.0.1:%d" % slapd.tls_port]}})
     site.server.reload()
-    wait_until(lambda: 400 <= answer_to(address("user004"))[0] < 500, 10 * slow_build(), "mail waits")
-    site.wait_for_log("ldap-server-down", "StartTLS")
-    equal(auth("anna", "password of anna"), 454)
+    wait_until(lambda: answer_to(address("user004"))[0] == 250, 10 * slow_build(), "the new directory process answers")
+    equal(auth("anna", "password of anna"), 235)
+
+
+@case
+def a_server_that_is_not_trusted_is_asked_nothing():
+    for server in ("ldaps://127.0.0.1:%d" % slapd.tls_port, "ldap://127.0.0.1:%d" % slapd.port):
+        site.write_configuration({"ldap": {"authorities": slapd.path("stranger.pem"), "servers": [server]}})
+        site.server.reload()
+        wait_until(lambda: 400 <= answer_to(address("user004"))[0] < 500, 10 * slow_build(), "mail waits")
+        # Without that, libldap says that the server can't be contacted.
+        site.wait_for_log("ldap-server-down", "server=" + server, "its certificate is not trusted: self-signed certificate (for 127.0.0.1, by %s)" % slapd.path("stranger.pem"))
+        equal(auth("anna", "password of anna"), 454)
+
+
+@case
+def a_check_of_the_configuration_reads_the_files():
+    stranger = slapd.path("stranger.key")
+    site.write_configuration({"ldap": {"password_file": "/nonexistent", "authorities": stranger, "base": "example.com", "bind_dn": "postern"}})
+    output = run(program("posternd"), "-t", "--config", site.configuration, expect=None)
+    for part in ("ldap.password_file: /nonexistent: ", "ldap.authorities: %s: " % stranger, "ldap.base: expected the name of an entry", "ldap.bind_dn: expected the name of an entry"):
+        contains(output.stderr, part)
 
 
 slapd.start()

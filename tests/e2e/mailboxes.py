@@ -271,6 +271,9 @@ def mail_programs_find_their_settings():
     records = [line.split() for line in site.ctl("domain", "autoconfig", "example.com", "dns").stdout.splitlines()]
     equal(records[0], ["_submissions._tcp.example.com.", "SRV", "0", "1", "465", "mail.example.com."])
     check(["_sieve._tcp.example.com.", "SRV", "10", "1", "4190", "mail.example.com."] in records, records)
+    # RFC 6186 section 3.4: nobody shall try what is not there.
+    for service in ("_imap", "_imaps"):
+        check(["%s._tcp.example.com." % service, "SRV", "0", "0", "0", "."] in records, records)
     contains(site.ctl("domain", "autoconfig", "nowhere.example", "dns", expect=1).stderr, "there is no domain nowhere.example")
     contains(site.ctl("domain", "autoconfig", "example.com", "apple", "anna@example.org", expect=1).stderr, "is not in example.com")
     site.ctl("domain", "autoconfig", "example.com", "apple", expect=2)

@@ -127,13 +127,13 @@ struct Site {
 };
 
 // Accounts elsewhere: those of outside.example, which answers later, as a server far away does.
-class Elsewhere final : public AccountSource {
+class OtherSource final : public AccountSource {
  public:
-  explicit Elsewhere(asio::io_context& io) : io_(io) {}
+  explicit OtherSource(asio::io_context& io) : io_(io) {}
 
   std::map<std::string, AccountRecord> accounts;
   std::string script_text, put_off;
-  bool binds = true, away = false;
+  bool binds = true, writes_scripts = true, away = false;
   std::chrono::microseconds slowest{0};
   std::chrono::milliseconds good_for{50};
   std::vector<std::string> tried;  // entries whose password was tried
@@ -169,6 +169,7 @@ class Elsewhere final : public AccountSource {
   void script(std::string account, Then<std::optional<Script>> then) override {
     later(then, accounts.contains(account) ? std::optional(Script{script_text, true}) : std::optional<Script>());
   }
+  bool keeps_scripts() const override { return writes_scripts; }
   void put_script(std::string, Script script, Then<bool> then) override {
     script_text = script.text;
     later(then, true);
@@ -234,6 +235,7 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(connections_are_bounded);
   CPPUNIT_TEST(accounts_from_elsewhere_are_found_and_hold_for_their_time);
   CPPUNIT_TEST(attributes_of_domains);
+  CPPUNIT_TEST(nothing_is_added_for_accounts_from_elsewhere);
   CPPUNIT_TEST(logins_of_accounts_from_elsewhere);
   CPPUNIT_TEST(scripts_of_accounts_from_elsewhere);
   CPPUNIT_TEST(what_becomes_of_accounts_from_elsewhere_is_seen_by_their_sessions);
@@ -814,7 +816,7 @@ class ServerTest : public CppUnit::TestFixture {
   }
 
   struct SiteWithElsewhere : Site {
-    Elsewhere elsewhere{io};
+    OtherSource elsewhere{io};
     SiteWithElsewhere() {
       settings.source = &elsewhere;
       AccountRecord record;
@@ -852,19 +854,44 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(site.run(site.client->account("bert@outside.example")).error().kind == Kind::temporary);
     CPPUNIT_ASSERT(site.run(site.client->account("user@example.com")).value());
     site.elsewhere.away = false;
-    // Nothing is added where nobody would look.
-    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
-    const std::string bytes = net::frame({{"id", 1}, {"ask", "alias-add"}, {"name", "alias@outside.example"}, {"members", boost::json::array{"user@example.com"}}});
-    CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
-    site.io.restart();
-    site.io.run_for(50ms);
-    net::FrameReader reader;
-    char piece[4096];
-    const ssize_t got = ::recv(peer.get(), piece, sizeof piece, MSG_DONTWAIT);
-    CPPUNIT_ASSERT(got > 0);
-    reader.feed(std::string_view(piece, static_cast<std::size_t>(got)));
-    CPPUNIT_ASSERT(error_in(reader.next().value())->kind == Kind::denied);
     CPPUNIT_ASSERT_EQUAL(std::string("found"), site.run(site.client->ldap_url("ldap:///x?y")).value().value_or(""));
+  }
+
+  // Nobody would look there.
+  void nothing_is_added_for_accounts_from_elsewhere() {
+    SiteWithElsewhere site;
+    const auto peer = net::connect_unix(site.place.get(), "run/directory.sock").value();
+    net::FrameReader reader;
+    const auto ask = [&](boost::json::object request) {
+      request["id"] = 1;
+      const std::string bytes = net::frame(request);
+      CPPUNIT_ASSERT(::send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0);
+      site.io.restart();
+      site.io.run_for(10ms);
+      char piece[4096];
+      const ssize_t got = ::recv(peer.get(), piece, sizeof piece, MSG_DONTWAIT);
+      CPPUNIT_ASSERT(got > 0);
+      reader.feed(std::string_view(piece, static_cast<std::size_t>(got)));
+      return reader.next().value();
+    };
+    const std::string reason = "the accounts of outside.example are in an LDAP directory, and are looked after there", hash = hash_password("x").value();
+    for (const char* const what : {"account-add", "account-change", "account-filter", "alias-add", "alias-change", "script-put", "script-rename", "script-activate"}) {
+      const auto error = error_in(ask({{"ask", what}, {"name", "Bert@outside.example"}, {"password_hash", hash}, {"filter", ""}, {"script", "a"}, {"text", ""}, {"new_name", "b"},
+                                       {"members", boost::json::array{"user@example.com"}}}));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(what, "bert@outside.example: " + reason, error ? error->what : std::string());
+      CPPUNIT_ASSERT(error->kind == Kind::denied);
+    }
+    for (const char* const text : {"alias a@outside.example\n  member user@example.com\n", "account user@example.com\naccount bert@outside.example\n"}) {
+      const auto answer = ask({{"ask", "directory-load"}, {"text", text}, {"replace", true}});
+      CPPUNIT_ASSERT_MESSAGE(text, error_in(answer) && error_in(answer)->what.ends_with("@outside.example: " + reason));
+    }
+    CPPUNIT_ASSERT(!site.database->account("bert@outside.example").value());
+    // The domain itself may have a filter here, and whoever asks for it learns about its accounts.
+    CPPUNIT_ASSERT(!error_in(ask({{"ask", "directory-load"}, {"text", "domain outside.example\n"}})));
+    for (const char* const text : {"outside.example", "other.example"})
+      CPPUNIT_ASSERT(text_in(ask({{"ask", "domain"}, {"name", text}}), "elsewhere").value_or("").starts_with("the accounts of " + std::string(text)));
+    CPPUNIT_ASSERT(!text_in(ask({{"ask", "domain"}, {"name", "example.com"}}), "elsewhere"));
+    CPPUNIT_ASSERT_EQUAL(std::string("there is no account bert@outside.example"), error_in(ask({{"ask", "account-remove"}, {"name", "bert@outside.example"}}))->what);
   }
 
   void attributes_of_domains() {
@@ -917,7 +944,11 @@ class ServerTest : public CppUnit::TestFixture {
     site.elsewhere.away = true;
     CPPUNIT_ASSERT(!site.run(site.client->verify("anna@outside.example", "right", "pop3", {})));
     const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
-    CPPUNIT_ASSERT(site.run(exchange->step("n,,n=anna@outside.example,r=abcdefgh")).kind == SaslStep::Kind::temporary);
+    const SaslStep step = site.run(exchange->step("n,,n=anna@outside.example,r=abcdefgh"));
+    CPPUNIT_ASSERT(step.kind == SaslStep::Kind::temporary);
+    // For the log: who it was, and why it can't be said.
+    CPPUNIT_ASSERT_EQUAL(std::string("anna@outside.example"), step.login_name);
+    CPPUNIT_ASSERT_EQUAL(std::string("directory: away"), step.login.reason);
   }
 
   void what_becomes_of_accounts_from_elsewhere_is_seen_by_their_sessions() {
@@ -970,6 +1001,10 @@ class ServerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(site.run(site.client->scripts(handle)).value().scripts.empty());
     CPPUNIT_ASSERT(site.run(site.client->put_script(handle, "mine", "keep;")).value() == ScriptOutcome::denied);
     CPPUNIT_ASSERT(site.run(site.client->have_space(handle, "filter", 1u << 30)).value() == ScriptOutcome::too_large);
+    site.elsewhere.writes_scripts = false;
+    for (const auto& outcome : {site.run(site.client->have_space(handle, "filter", 100)), site.run(site.client->put_script(handle, "filter", "keep;"))})
+      CPPUNIT_ASSERT(outcome.value() == ScriptOutcome::denied);
+    site.elsewhere.writes_scripts = true;
     CPPUNIT_ASSERT(site.run(site.client->put_script(handle, "filter", "keep;")).value() == ScriptOutcome::done);
     const auto list = site.run(site.client->scripts(handle)).value();
     CPPUNIT_ASSERT(list.scripts.size() == 1 && list.scripts[0].active && list.scripts[0].name == "filter");
