@@ -109,9 +109,10 @@ EXTRA_DIST += tests/bench/import_accounts
 bench-import: all
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/import_accounts $(IMPORTFLAGS)
 
-# Whether the time of a failed login tells who exists. `make bench-logins LOGINFLAGS="--tries 1000"`.
-EXTRA_DIST += tests/bench/failed_logins
+# Five hundred logins at once beside other sessions; whether the time of a failed login tells who exists. `make bench-logins LOGINFLAGS="--tries 1000"`.
+EXTRA_DIST += tests/bench/failed_logins tests/bench/login_storm
 bench-logins: all
+	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/login_storm
 	POSTERN_PROGRAMS=$(abs_builddir) $(srcdir)/tests/bench/failed_logins $(LOGINFLAGS)
 
 # Sieve scripts of 5 to 600 rules over generated messages, beside dovecot-sieve. `make bench-sieve SIEVEFLAGS="--rounds 1"`.
