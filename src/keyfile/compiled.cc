@@ -177,7 +177,7 @@ Result<Checked> check(int file, bool want_body) {
   if (::fstat(file, &status) != 0) return system_error(errno, "compiled file");
   if (!S_ISREG(status.st_mode)) return Error{Kind::invalid, "compiled file: not a regular file"};
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < kTrailerBytes + kPageBytes) return corrupt("too short");
+  if (size < kTrailerBytes + kPageBytes) return corrupt("too short to be one of ours");
   if (size > kMaxCompiledBytes) return corrupt("too long");
 
   std::string page(kTrailerBytes, '\0');

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/crc32c.h"
 #include "keyfile/compiled.h"
 
 #include "scratch.h"
@@ -51,6 +52,7 @@ class CompiledTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(refuses_disorder_and_replaces_only_when_told);
   CPPUNIT_TEST(refuses_every_damaged_byte);
   CPPUNIT_TEST(refuses_every_cut);
+  CPPUNIT_TEST(says_what_a_file_is_instead);
   CPPUNIT_TEST_SUITE_END();
 
   void reads_what_was_written() {
@@ -99,6 +101,34 @@ class CompiledTest : public CppUnit::TestFixture {
     });
     CPPUNIT_ASSERT(disorder.error().kind == Kind::invalid);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, base::list_directory(scratch.get(), 100)->size());
+  }
+
+  void says_what_a_file_is_instead() {
+    const Scratch scratch;
+    CPPUNIT_ASSERT(write(scratch, "t.db", {{"a", "1"}}));
+    const std::string bytes = *base::read_file(scratch.get(), "t.db", 1 << 20);
+    const auto told = [](const std::string& content) {
+      const base::Descriptor copy(::memfd_create("copy", 0));
+      CPPUNIT_ASSERT(base::system_files().write_at(copy.get(), content, 0));
+      const auto answer = check_compiled(copy.get());
+      return answer ? "fine" : answer.error().what;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("fine"), told(bytes));
+    // An older and a newer version, whole otherwise: the number stands 16 bytes into the last page, whose sum ends it.
+    for (const int by : {-1, 1}) {
+      std::string other = bytes;
+      std::string page = other.substr(other.size() - 4096);
+      page[16] = static_cast<char>(page[16] + by);
+      const std::uint32_t sum = base::crc32c(std::string_view(page).substr(0, 4092));
+      for (int i = 0; i < 4; ++i) page[static_cast<std::size_t>(4092 + i)] = static_cast<char>(sum >> 8 * i);
+      other.replace(other.size() - 4096, 4096, page);
+      CPPUNIT_ASSERT_EQUAL("compiled file: format version " + std::to_string(static_cast<int>(kCompiledVersion) + by) + ", this program reads version " +
+                               std::to_string(kCompiledVersion) + ": run postern-compile",
+                           told(other));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("compiled file: not one of ours, or its end is missing"), told(std::string(40'000, 'x')));
+    CPPUNIT_ASSERT_EQUAL(std::string("compiled file: too short to be one of ours"), told("a text\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("compiled file: too short to be one of ours"), told(""));
   }
 
   // Each bit pattern that a byte can be damaged by is seen by a CRC; one of them a byte is tried.
