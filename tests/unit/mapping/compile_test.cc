@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the compiler says about mistakes, and what it reads right: files in, messages out.
 #include "helpers.h"
+#include "mapping/pattern.h"
+#include "mapping/probe_fields.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <random>
 #include <set>
 
 using namespace postern;
@@ -26,6 +29,7 @@ class CompileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(reports_errors_with_their_lines);
   CPPUNIT_TEST(warns_where_the_manual_says);
   CPPUNIT_TEST(bars_are_counted_with_the_original_recipient);
+  CPPUNIT_TEST(no_pattern_that_matches_a_probe_is_called_impossible);
   CPPUNIT_TEST(every_message_names_file_and_line);
   CPPUNIT_TEST(reads_lines_as_the_rules_say);
   CPPUNIT_TEST(follows_includes);
@@ -203,6 +207,54 @@ class CompileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("W13:4"), codes(compile(input)));
     input.access_orcpt = true;
     CPPUNIT_ASSERT_EQUAL(std::string("W13:3"), codes(compile(input)));
+  }
+
+  // Patterns made of probes, by putting wildcards for parts of them, match those probes: W25 must not be said of any.
+  void no_pattern_that_matches_a_probe_is_called_impossible() {
+    const std::pair<const char*, const char*> probes[] = {
+        {"PORT_ACCESS", "TCP|192.0.2.1|25|198.51.100.7|40312"},
+        {"PORT_ACCESS", "TCP|2001:db8::1|4190|2001:db8:0:1::7|7"},
+        {"INTERNAL_IP", "2001:db8::7"},
+        {"FORWARD", "\"a b\"@example.com"},
+        {"LOGIN_ACCESS", "pop3|192.0.2.7|TLSv1.3|USER|anna@example.com"},
+        {"LOGIN_ACCESS", "submission|::1||SCRAM-SHA-256|anna@example.com"},
+        {"LOGIN_ACCESS", "sieve|::1|ext|PLAIN|anna@example.com"},
+        {"FROM_ACCESS", "TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/TLS_AES_256_GCM_SHA384/mx.example.org|MAIL|tcp_local|a@example.org|"},
+        {"FROM_ACCESS", "TCP|192.0.2.1|587|198.51.100.7|40312|SMTP/[192.0.2.7]|MAIL|tcp_submit|\"x_y\"@[192.0.2.1]|anna@example.com"},
+        {"FROM_ACCESS", "TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/|MAIL|tcp_internal||"},
+        {"FROM_ACCESS", "||MAIL|l|a@example.com|"},
+        {"ORIG_SEND_ACCESS", "tcp_local|a@example.org|l|anna@example.com"},
+        {"SEND_ACCESS", "process||ims-ms|\"mail\"@example.com|rfc822;anna@example.com"},
+        {"ORIG_MAIL_ACCESS", "TCP|192.0.2.1|25|198.51.100.7|40312|SMTP/x|MAIL|tcp_own$1|smtp@mail|tcp_local|tcp@25.example"},
+        {"MAIL_ACCESS", "||MAIL|l|a@example.com|bitbucket|b@example.com|"},
+    };
+    std::mt19937 random(11);
+    std::size_t tried = 0;
+    for (int round = 0; round < 30'000; ++round) {
+      const auto& [table, probe] = probes[random() % std::size(probes)];
+      const std::string text = probe;
+      std::string pattern;
+      for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = std::min<std::size_t>(1 + random() % 12, text.size() - i);
+        switch (random() % 6) {
+          case 0: pattern += random() % 4 == 0 ? "$_*" : "*"; break;
+          case 1:
+            for (std::size_t n = 0; n < length; ++n) pattern += "%";
+            break;
+          case 2: pattern += "$[\\!-~ ]*"; break;
+          default:
+            for (const char c : text.substr(i, length)) pattern += c == '$' || c == ' ' ? std::string{'$', c} : std::string(1, c);
+        }
+        i += length;
+      }
+      const Pattern parsed = parse_pattern(pattern);
+      if (!parsed.good() || !match(parsed.code, text, kMaxMatchSteps).matched) continue;
+      ++tried;
+      ProbeFields fields;
+      const auto wrong = fields.impossible(table, parsed.code);
+      CPPUNIT_ASSERT_MESSAGE(pattern + ": " + wrong.value_or(""), !wrong);
+    }
+    CPPUNIT_ASSERT(tried > 20'000);
   }
 
   void every_message_names_file_and_line() {
