@@ -258,7 +258,7 @@ void Lint::check_fields(std::string_view code, std::string_view pattern_text, co
   if (!check_bars(code, pattern_text, place) || !literals_fit) return;
   if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") && base::upper(pattern_text).find("|SMTP|") != std::string::npos)
     return warn("W15", place, "the probe has SMTP/ and the client's name there: write SMTP*");
-  if (const auto reason = fields_.impossible(plain, code)) warn("W25", place, *reason + ": this entry never matches");
+  if (const auto reason = fields_.impossible(plain, code)) warn("W25", place, *reason);
 }
 
 // An answer that nobody understands who asks the table.
@@ -457,6 +457,8 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
       case 'N':
         if (table == AccessTable::port && !argument.empty() && !has_reply_code(argument))
           warn("W06", place, "the refusal text must begin with the reply code (421 or 5xx, -ERR, * BYE): nothing is put in front of it");
+        if ((table == AccessTable::from || table == AccessTable::recipient) && has_reply_code(argument))
+          warn("W31", place, "the reply code of a refusal is put in front of its text: leave \"" + std::string(argument.substr(0, 3)) + "\" out, and write a status as $X4.7.1|");
         break;
       default: break;
     }

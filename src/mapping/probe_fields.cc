@@ -229,7 +229,7 @@ std::optional<std::pair<std::size_t, std::size_t>> ProbeFields::misfit(const std
   return std::nullopt;
 }
 
-std::string ProbeFields::described(Kind kind, const Segment& segment) const {
+std::string_view ProbeFields::described(Kind kind) {
   switch (kind) {
     case Kind::nothing: return "nothing";
     case Kind::transport: return "TCP";
@@ -237,22 +237,27 @@ std::string ProbeFields::described(Kind kind, const Segment& segment) const {
     case Kind::port: return "a port's number";
     case Kind::application: return "SMTP/ and the client's name";
     case Kind::submission: return "MAIL";
+    case Kind::channel: return "the name of a channel";
     case Kind::sender: return "an address without <>, or nothing";
     case Kind::recipient: return "an address without <>";
     case Kind::account: return "the address of an account";
     case Kind::service: return "smtp, submission, pop3, imap, sieve, http, ldap, radius or sip";
     case Kind::tls: return "the version of TLS, ext, or nothing";
-    case Kind::channel: {
-      std::string text = "the name of a channel";
-      const auto literal = only_literal(segment);
-      const auto similar = std::find_if(kShippedChannels.begin(), kShippedChannels.end(),
-                                        [&](std::string_view name) { return literal && name.size() > 1 && nearly_equal(*literal, name); });
-      if (similar != kShippedChannels.end()) text += "; did you mean " + std::string(*similar) + "?";
-      return text;
-    }
     case Kind::any: break;
   }
   return "something else";
+}
+
+std::string ProbeFields::meant(Kind kind, const Segment& segment) const {
+  const auto literal = only_literal(segment);
+  if (!literal) return {};
+  if (kind == Kind::channel)
+    for (const std::string_view name : kShippedChannels)
+      if (name.size() > 1 && nearly_equal(*literal, name)) return std::string(name);
+  // A domain alone, as other programs take it.
+  if ((kind == Kind::sender || kind == Kind::recipient) && literal->find('.') != std::string_view::npos && literal->find('@', 1) == std::string_view::npos)
+    return "*@" + std::string(literal->substr(literal->starts_with('@') ? 1 : 0));
+  return {};
 }
 
 std::optional<std::string> ProbeFields::impossible(std::string_view table, std::string_view pattern) {
@@ -298,7 +303,10 @@ std::optional<std::string> ProbeFields::impossible(std::string_view table, std::
   if (!worst) return "no probe of " + std::string(table) + " begins like this";
   const Segment& segment = segments_[worst->first];
   if (worst->second >= shape->size()) return "no probe of " + std::string(table) + " has so many fields";
-  return "\"" + pattern_text(code_of(segment)) + "\" stands where a probe of " + std::string(table) + " has " + described((*shape)[worst->second], segment);
+  const Kind kind = (*shape)[worst->second];
+  const std::string other = meant(kind, segment);
+  return "\"" + pattern_text(code_of(segment)) + "\" never matches: a probe of " + std::string(table) + " has " + std::string(described(kind)) + " there" +
+         (other.empty() ? "" : "; did you mean " + other + "?");
 }
 
 }  // namespace postern::mapping

@@ -45,7 +45,9 @@ class ProbeFields {
   [[nodiscard]] bool is_channel(const Segment& segment) const;
   // The first segment that fits nowhere, and the first field that it might have been; nothing: all fit.
   [[nodiscard]] std::optional<std::pair<std::size_t, std::size_t>> misfit(const std::vector<Kind>& fields) const;
-  [[nodiscard]] std::string described(Kind kind, const Segment& segment) const;
+  [[nodiscard]] static std::string_view described(Kind kind);
+  // What was probably meant; empty: who knows.
+  [[nodiscard]] std::string meant(Kind kind, const Segment& segment) const;
 
   const std::optional<bool> access_orcpt_;
   const std::optional<std::set<std::string>> channels_;

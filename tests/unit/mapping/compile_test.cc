@@ -127,6 +127,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"FROM_ACCESS\n\n  * $C$[postern:throttle,from,$0]$N$E\n  * $Y\n", ""},
         {"FROM_ACCESS\n\n  TCP* $S-5\n  *|b@c|* $S0,1,2\n", "E14:3"},
         {"SEND_ACCESS\n\n  *|a@*|*|* $C$H$|T;$0|$E\n  *|b@*|*|* $C$|T;$0|$H$E\n\nT\n\n  a $Y\n", "W04:3"},
+        {"FROM_ACCESS\n\n  *|a@b|* $N550$ 5.7.1$ no\n  *|b@b|* $N5$ errors\n  *|c@b|* $D30|$N450$ later\n  *|d@b|* $X4.7.1|$Nlater\n", "W31:3 W31:5"},
         // A word that every probe has, with a slip in it.
         {"PORT_ACCESS\n\n  CP|*|25|*|* $Y\n  TCP||25|*|* $Y\n  TCP|*|smtp|*|* $Y\n  TCP|*|25|*| $Y\n  T*|%*|2%|1.*|* $Y\n  *|*|*|::1|* $Y\n  *|25|* $Y\n", "W25:3 W25:4 W25:5 W25:6"},
         {"PORT_ACCESS\n\n  TCP|*|*|2001:db8:0:0::1|* $Y\n  TCP|*|*|2001:DB8::1|* $Y\n  TCP|*|*|192.0.2.01|* $Y\n  TCP|*|*|host.example|* $Y\n  $@*|${::1}|*|$(10.0.0.0/8)|* $Y\n", "W25:3 W25:5 W25:6"},
@@ -304,6 +305,9 @@ class CompileTest : public CppUnit::TestFixture {
       const std::string wanted = "/part:" + std::to_string(row.line) + kind + row.code + ": ";
       CPPUNIT_ASSERT_MESSAGE(wanted + "\n" + messages_of(compilation), ("\n" + messages_of(compilation)).find("\n" + wanted) != std::string::npos);
     }
+    CPPUNIT_ASSERT(messages_of(compiled({{"/mappings", "SEND_ACCESS\n\n  tcp_locl|*|*|* $N\n  *|*|l|example.com $N\n"}}, true))
+                       .starts_with("/mappings:3: warning W25: \"tcp_locl\" never matches: a probe of SEND_ACCESS has the name of a channel there; did you mean tcp_local?\n"
+                                    "/mappings:4: warning W25: \"example.com\" never matches: a probe of SEND_ACCESS has an address without <> there; did you mean *@example.com?\n"));
     // The one that is about what is not there.
     CPPUNIT_ASSERT_EQUAL(std::string("/mappings: warning W09"), messages_of(compiled({{"/mappings", "T\n\n"}}, true)).substr(0, 22));
   }
