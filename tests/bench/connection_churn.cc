@@ -72,6 +72,7 @@ std::uint64_t cpu_nanoseconds(const std::vector<int>& pids) {
     DIR* const list = ::opendir(directory.c_str());
     if (list == nullptr) continue;
     while (const dirent* const entry = ::readdir(list)) {
+      if (entry->d_name[0] == '.') continue;  // ".." is the process, and would count its first thread twice
       std::ifstream file(directory + "/" + entry->d_name + "/schedstat");
       std::uint64_t ran = 0;
       if (file >> ran) total += ran;
