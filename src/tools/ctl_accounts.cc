@@ -497,7 +497,7 @@ const char* const kAccountDetails =
     "  --mail-host NAME       the host that has the mailbox, if it is not this one\n"
     "and PASSWORD one of\n"
     "  --password-file FILE   the first line of FILE (-: of standard input)\n"
-    "  --password-hash HASH   what crypt(5) made of one\n"
+    "  --password-hash HASH   a hash of one: of crypt(5), or {SSHA} and what other servers have\n"
     "  --generate             make one and print it\n"
     "Without it the password is asked for, twice.\n";
 

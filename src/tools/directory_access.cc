@@ -25,7 +25,7 @@ constexpr const char* kSocket = "run/directory.sock";
 constexpr std::chrono::seconds kPatience{15};
 
 // The domains that postern.conf gives to LDAP, as the running server would say.
-directory::Elsewhere elsewhere(const conf::Ldap& settings) {
+directory::Elsewhere elsewhere_by(const conf::Ldap& settings) {
   if (settings.servers.empty()) return {};
   return [&settings](const std::string& domain) {
     const auto is_this = [&](const conf::TextLine& line) {
@@ -45,17 +45,19 @@ Result<object> DirectoryAccess::ask(object request) {
     if (auto found = find(); !found) return found.error();
   }
   object answer;
+  const directory::Elsewhere elsewhere = elsewhere_by(context_.configuration().ldap);
   if (absent_) {
     answer["found"] = false;
+    const auto domain = directory::canonical_domain(directory::text_in(request, "name").value_or(""));
+    if (const std::string reason = domain && elsewhere ? elsewhere(*domain) : std::string(); !reason.empty()) answer["elsewhere"] = reason;
   } else if (server_) {
     request["id"] = 1;
     auto got = net::ask(context_.base_directory(), kSocket, request, kPatience);
     if (!got) return got.error();
     answer = std::move(*got);
-  } else if (auto found = directory::look_up(*database_, request, elsewhere(context_.configuration().ldap))) {
+  } else if (auto found = directory::look_up(*database_, request, elsewhere)) {
     answer = std::move(*found);
-  } else if (auto done = directory::administer(*database_, request, directory::limits_from(context_.configuration().directory),
-                                            elsewhere(context_.configuration().ldap))) {
+  } else if (auto done = directory::administer(*database_, request, directory::limits_from(context_.configuration().directory), elsewhere)) {
     answer = std::move(done->answer);
   } else {
     return Error{Kind::invalid, "unknown question"};

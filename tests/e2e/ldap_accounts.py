@@ -329,8 +329,19 @@ def a_check_of_the_configuration_reads_the_files():
     output = run(program("posternd"), "-t", "--config", site.configuration, expect=None)
     for part in ("ldap.password_file: /nonexistent: ", "ldap.authorities: %s: " % stranger, "ldap.base: expected the name of an entry", "ldap.bind_dn: expected the name of an entry"):
         contains(output.stderr, part)
+    site.write_configuration({"ldap": slapd.settings()})
 
 
 slapd.start()
 with site.running():
     run_cases()
+
+
+@case
+def without_a_server_administrators_hear_the_same():
+    for arguments in (["account", "add", address("new"), "--generate"], ["account", "list", DOMAIN], ["directory", "load", "--check", "-"]):
+        contains(site.ctl(*arguments, input="postern-directory 1\ndomain %s\nalias %s\n  member a@b.example\n" % (DOMAIN, address("new")), expect=1).stderr,
+                 "the accounts of ldap.example are in an LDAP directory", arguments)
+
+
+run_cases()
