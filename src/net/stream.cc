@@ -358,13 +358,17 @@ Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t l
         taken_ += scanned - 1;
         scanned = 1;
         if (discarded > kDiscardBytes) {
+          line.clear();
           discard_buffered();
           co_return Line::garbage;
         }
       }
       auto more = co_await fill();
       if (!more) co_return more.error();
-      if (!*more) co_return Line::end;
+      if (!*more) {
+        line.clear();
+        co_return Line::end;
+      }
       continue;
     }
     const std::string_view text = std::string_view(buffer_).substr(taken_, end - taken_);
@@ -372,7 +376,8 @@ Awaitable<Result<Input::Line>> Input::read_line(std::string& line, std::size_t l
     const std::string_view content = crlf ? text.substr(0, text.size() - 1) : text;
     bad = bad || !crlf || content.find('\r') != std::string_view::npos || content.find('\0') != std::string_view::npos;
     const bool too_long = discarded > 0 || content.size() > limit_bytes;
-    if (!bad && discarded == 0) line.assign(content.substr(0, too_long ? kShownBytes : content.size()));
+    if (bad) line.clear();
+    else if (discarded == 0) line.assign(content.substr(0, too_long ? kShownBytes : content.size()));
     taken_ = end + 1;
     release_if_empty();
     if (bad) co_return Line::garbage;
