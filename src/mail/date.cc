@@ -107,11 +107,12 @@ std::optional<Date> parse_date(std::string_view text) {
   if (at + 4 < found.size()) read_zone(found[at + 4], date);
   else date.zone_unknown = true;
   date.time = std::chrono::sys_days(calendar) + *clock - date.zone;
+  date.leap_second = found[at + 3].ends_with(":60");
   return date;
 }
 
 std::string format_date(const Date& date) {
-  const auto local = date.time + date.zone;
+  const auto local = date.time + date.zone - std::chrono::seconds(date.leap_second ? 1 : 0);
   const auto day = std::chrono::floor<std::chrono::days>(local);
   const std::chrono::year_month_day calendar(day);
   const std::chrono::hh_mm_ss clock(local - day);
@@ -121,7 +122,7 @@ std::string format_date(const Date& date) {
   const auto name = [](std::string_view lower) { return std::string{base::ascii_upper(lower[0]), lower[1], lower[2]}; };
   std::snprintf(out.data(), out.size(), "%s, %02u %s %04d %02d:%02d:%02d %c%02d%02d", name(kDays[weekday]).c_str(), static_cast<unsigned>(calendar.day()),
                 name(kMonths[static_cast<unsigned>(calendar.month()) - 1]).c_str(), static_cast<int>(calendar.year()), static_cast<int>(clock.hours().count()),
-                static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()), date.zone.count() < 0 || date.zone_unknown ? '-' : '+',
+                static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()) + (date.leap_second ? 1 : 0), date.zone.count() < 0 || date.zone_unknown ? '-' : '+',
                 static_cast<int>(minutes / 60), static_cast<int>(minutes % 60));
   return out.data();
 }

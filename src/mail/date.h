@@ -9,9 +9,10 @@
 namespace postern::mail {
 
 struct Date {
-  std::chrono::sys_seconds time{};       // UTC
+  std::chrono::sys_seconds time{};       // UTC; of a leap second that of the second behind it
   std::chrono::minutes zone{0};          // east of Greenwich
   bool zone_unknown = false;             // "-0000", a military letter, or an unknown word
+  bool leap_second = false;              // "23:59:60"
 };
 
 // Reads a date as lenient as mail needs it: no day of the week, no seconds, two- and three-digit years, zone names, comments,

@@ -34,14 +34,14 @@ std::string zone_text(std::chrono::minutes zone, const char* colon) {
 }
 
 // RFC 5260 section 4.2. `part` in lower case.
-std::string date_part(std::string_view part, std::chrono::sys_seconds time, std::chrono::minutes zone) {
-  const auto local = time + zone;
+std::string date_part(std::string_view part, const mail::Date& date, std::chrono::minutes zone) {
+  const auto local = date.time + zone - std::chrono::seconds(date.leap_second ? 1 : 0);
   const auto day = std::chrono::floor<std::chrono::days>(local);
   const std::chrono::year_month_day calendar(day);
   const std::chrono::hh_mm_ss clock(local - day);
   const int year = static_cast<int>(calendar.year());
   const unsigned month = static_cast<unsigned>(calendar.month()), day_of_month = static_cast<unsigned>(calendar.day());
-  const int hour = static_cast<int>(clock.hours().count()), minute = static_cast<int>(clock.minutes().count()), second = static_cast<int>(clock.seconds().count());
+  const int hour = static_cast<int>(clock.hours().count()), minute = static_cast<int>(clock.minutes().count()), second = static_cast<int>(clock.seconds().count()) + (date.leap_second ? 1 : 0);
   if (part == "year") return printed("%04d", year);
   if (part == "month") return printed("%02u", month);
   if (part == "day") return printed("%02u", day_of_month);
@@ -53,7 +53,7 @@ std::string date_part(std::string_view part, std::chrono::sys_seconds time, std:
   if (part == "time") return printed("%02d:%02d:%02d", hour, minute, second);
   if (part == "iso8601")
     return printed("%04d-%02u-%02uT%02d:%02d:%02d", year, month, day_of_month, hour, minute, second) + (zone.count() == 0 ? "Z" : zone_text(zone, ":"));
-  if (part == "std11") return mail::format_date({time, zone, false});
+  if (part == "std11") return mail::format_date({date.time, zone, false, date.leap_second});
   if (part == "zone") return zone_text(zone, "");
   return printed("%u", std::chrono::weekday(day).c_encoding());
 }
@@ -88,21 +88,21 @@ class DateTest : public Step {
       }
     }
     std::size_t count = 0;
-    const auto look = [&](std::chrono::sys_seconds time, std::chrono::minutes own) {
+    const auto look = [&](const mail::Date& date) {
       ++count;
-      const std::chrono::minutes used = given ? *given : original_zone ? own : run.host().zone(time);
-      return matcher.type != MatchType::count && matcher.matches(run, date_part(wanted, time, used));
+      const std::chrono::minutes used = given ? *given : original_zone ? date.zone : run.host().zone(date.time);
+      return matcher.type != MatchType::count && matcher.matches(run, date_part(wanted, date, used));
     };
     bool found = false;
     if (current) {
-      found = look(run.now(), std::chrono::minutes(0));
+      found = look({run.now()});
     } else {
       // Only the first field counts, if :index asks for no other.
       found = fields.first(run, [&](const FieldValue& field) {
         std::string_view text = field.value();
         if (const auto semicolon = text.rfind(';'); semicolon != std::string_view::npos) text.remove_prefix(semicolon + 1);   // Received
         const auto date = mail::parse_date(text);
-        return date && look(date->time, date->zone);
+        return date && look(*date);
       });
     }
     return found || (matcher.type == MatchType::count && !run.failed() && matcher.matches_count(run, count));
