@@ -331,7 +331,8 @@ class ExtensionsTest : public CppUnit::TestFixture {
       std::string_view html, want;
     } rows[] = {
         {"plain", "plain"},        {"a<br>b", "a b"},           {"<b>a</b>b", "ab"},       {"a &amp; b &lt;c&gt;", "a & b <c>"}, {"&#65;&#x42;", "AB"},
-        {"&unknown; &", "&unknown; &"}, {"a<!-- <b> -->b", "ab"}, {"<style>x</style>y", "y"}, {"<script>a</b>c</script>d", "d"},    {"<a href=\"x>y\">z</a>", "z"},
+        {"&unknown; &", "&unknown; &"}, {"&Auml;&hellip;&nbsp;&Omega;&thetasym;&yuml;&zwnj;&sup1;&Nbsp;", "\xc3\x84\xe2\x80\xa6 \xce\xa9\xcf\x91\xc3\xbf\xe2\x80\x8c\xc2\xb9&Nbsp;"},
+        {"a<!-- <b> -->b", "ab"}, {"<style>x</style>y", "y"}, {"<script>a</b>c</script>d", "d"},    {"<a href=\"x>y\">z</a>", "z"},
         {"1 < 2", "1 < 2"},        {"<p", ""},                  {"<!DOCTYPE html>x", "x"}, {"<script>never", ""},                {"&#0;", "\xef\xbf\xbd"},
     };
     for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.html), std::string(row.want), html_text(row.html));
