@@ -60,7 +60,9 @@ class Verifier {
 
   // The message as it came in, with CRLF as line ends.
   void add(std::string_view piece);
-  // After all of it was added: its header; without fields if it is too large to be looked at.
+  // The header is there, or too large: for whoever looks at nothing else.
+  [[nodiscard]] bool header_ended() const { return has_header_ || too_large_; }
+  // After all of it, or of the header, was added: its header; without fields if it is too large to be looked at.
   [[nodiscard]] const mail::Header& header();
   // After that: whether it is.
   [[nodiscard]] bool too_large() const { return too_large_; }

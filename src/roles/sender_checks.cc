@@ -66,6 +66,19 @@ void obey(const authentication::DmarcAnswer& dmarc, const Authentication& settin
   }
 }
 
+bool checks_senders(const Authentication& settings) { return settings.spf || settings.dkim || settings.dmarc || settings.arc; }
+
+// The fields with scores that a sender has written himself.
+void remove_scores(const mail::Header& header, const conf::Filters& filters, std::vector<smtp::CheckResult::Part>& removed) {
+  for (std::size_t i = 0; i < header.fields.size(); ++i) {
+    const mail::HeaderField& field = header.fields[i];
+    const auto is = [&](const std::string& name) { return !name.empty() && base::equal_ignoring_case(field.name, name); };
+    if (!is(filters.spam_field) && !is(filters.virus_field)) continue;
+    const std::size_t end = i + 1 < header.fields.size() ? header.fields[i + 1].offset : header.bytes;
+    removed.push_back({field.offset, end - field.offset});
+  }
+}
+
 }  // namespace
 
 std::string authentication_service(const conf::Configuration& configuration) {
@@ -79,7 +92,7 @@ bool has_word(std::string_view names, std::string_view name) {
 
 bool SenderChecks::applies(const conf::Configuration& configuration, const policy::SessionFacts& session) {
   const Authentication& settings = configuration.authentication;
-  if (!settings.spf && !settings.dkim && !settings.dmarc && !settings.arc) return false;
+  if (!checks_senders(settings) && configuration.filters.spam_field.empty() && configuration.filters.virus_field.empty()) return false;
   if (!session.from_network || !session.authenticated.empty()) return false;
   // Clients that are known by a name pattern only relay by a channel of their own.
   // A client of this machine is none from outside, whatever the tables make of it.
@@ -97,9 +110,11 @@ const authentication::PublicSuffixes& SenderChecks::suffixes() {
 
 net::Awaitable<smtp::CheckResult> SenderChecks::check(std::shared_ptr<const conf::Configuration> configuration, smtp::MessageUnderCheck message) {
   smtp::CheckResult result;
+  const conf::Authentication& settings = configuration->authentication;
+  const bool checks = checks_senders(settings);
   authentication::Verifier verifier(verification_settings(*configuration));
   std::string piece(std::min<std::uint64_t>(kPieceBytes, message.text->size_bytes()), '\0');
-  for (std::uint64_t at = 0; at < message.text->size_bytes();) {
+  for (std::uint64_t at = 0; at < message.text->size_bytes() && (checks || !verifier.header_ended());) {
     const auto got = message.text->read(at, piece);
     if (!got) {
       base::log_event(base::Severity::warning, "sender-not-checked", {{"id", message.envelope->id}, {"reason", got.error().what}});
@@ -117,8 +132,10 @@ net::Awaitable<smtp::CheckResult> SenderChecks::check(std::shared_ptr<const conf
     result.refusal = policy::Reply{552, "5.3.4", "the header is too large to be examined"};
     co_return result;
   }
+  remove_scores(header, configuration->filters, result.removed);
+  if (!checks) co_return result;
   for (const auto& [offset, bytes] : authentication::forged_results(header, service)) result.removed.push_back({offset, bytes});
-  const conf::Authentication& settings = configuration->authentication;
+  std::sort(result.removed.begin(), result.removed.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
   const authentication::SpfQuestion question =
       authentication::spf_question(message.session->remote.address, message.session->helo, message.envelope->reverse_path, configuration->host_name, settings.time);
   const unsigned lot = static_cast<unsigned>(base::random_u64() % 100);

@@ -3,6 +3,9 @@
 // Checks who sent the messages that come from outside (settings group `authentication`): SPF, DKIM, DMARC and ARC, over the text as it came in.
 // The results stand in Authentication-Results and travel with the envelope; what DMARC wants is done if the settings say so.
 //
+// Fields that only our own checks and filters may write are taken out of such messages: results in our name (RFC 8601 section 5), and the scores
+// that spamtest and virustest believe (filters.spam_field, filters.virus_field; RFC 5235 section 5).
+//
 // Failure: an answer; nobody is refused because a name server was silent, or because a file could not be read.
 #include "authentication/verification.h"
 #include "conf/configuration.h"
@@ -22,7 +25,7 @@ class SenderChecks {
  public:
   // `resolver` must outlive this.
   explicit SenderChecks(net::Resolver& resolver) : resolver_(resolver) {}
-  // Whether messages of this client are checked: it is not one of ours, and came by a channel that the settings name.
+  // Whether messages of this client are looked at: it is not one of ours, and came by a channel that the settings name.
   [[nodiscard]] static bool applies(const conf::Configuration& configuration, const policy::SessionFacts& session);
   net::Awaitable<smtp::CheckResult> check(std::shared_ptr<const conf::Configuration> configuration, smtp::MessageUnderCheck message);
 

@@ -45,7 +45,8 @@ FROM_ACCESS
 """
 site = Site(mappings=MAPPINGS_WITH_SPF, settings=merged(dns.settings(time_limit="1 s"), {
     "relay": {"routes": ["*  [127.0.0.1]:%d" % sink.port], "idle_time": "200 ms"},
-    "authentication": {"dmarc_reject": "refuse", "dmarc_quarantine": "hold", "arc_domain": "example.com", "srs_domain": "example.com", "srs_secret_file": SECRET, "time": "3 s"}}))
+    "authentication": {"dmarc_reject": "refuse", "dmarc_quarantine": "hold", "arc_domain": "example.com", "srs_domain": "example.com", "srs_secret_file": SECRET, "time": "3 s"},
+    "filters": {"spam_field": "X-Spam-Score", "virus_field": "X-Scan"}}))
 site.write_configuration({"listeners": {"smtp": {"sockets": [
     {"port": site.smtp, "address": "127.0.0.1"}, {"port": SMTP, "address": "127.0.0.1", "proxy": True, "trusted_proxies": "127.0.0.1"}]}}})
 
@@ -118,6 +119,27 @@ def results_that_others_pretend_are_ours_are_taken_out():
     text = site.find_message("anna@example.com", message_id)
     check(b"bank.example" not in text, "the forged field is gone")
     contains(text, b"Authentication-Results: other.example; spf=pass\n")
+
+
+@case
+def scores_that_a_sender_gave_himself_are_taken_out():
+    script = os.path.join(site.directory, "script")
+    with open(script, "w") as file:
+        file.write('require ["spamtest", "virustest", "relational", "comparator-i;ascii-numeric", "fileinto"];\n'
+                   'if not virustest "0" { fileinto "Scanned"; } elsif spamtest :value "ge" :comparator "i;ascii-numeric" "9" { fileinto "Junk"; }')
+    site.ctl("account", "filter", "bert@example.com", script)
+    extra = "X-Spam-Score: 0.1\r\nReceived-By: somebody\r\nx-spam-score: 9.5\r\n\t(folded)\r\nX-Spam-Scores: 1\r\n"
+    for field, local in ((extra, "Junk"), ("X-Scan: Clean\r\n", "Scanned")):
+        given = new_id("sender.example")
+        take(message(given, to="bert@example.com", sender="user@sender.example", extra=field), recipient="bert@example.com")
+        text = site.find_message("bert@example.com", given)
+        check(b"score:" not in text.lower() and b"(folded)" not in text and b"X-Scan" not in text, "the sender's own are gone: %r" % text)
+        if field == extra:
+            contains(text, b"Received-By: somebody\n")
+            contains(text, b"X-Spam-Scores: 1\n")
+        # A filter of ours, on this host or named as a client, is believed; of several fields the worst.
+        site.find_message("bert@example.com", deliver(site, "bert@example.com", extra=field), local)
+    site.ctl("account", "filter", "bert@example.com", "--none")
 
 
 @case
