@@ -74,11 +74,17 @@ Result<base::Descriptor> make_folder(base::Files& files, int mail_directory, con
   auto user = base::make_and_open_directory(files, domain->get(), account.substr(slash + 1), 0700);
   if (!user) return as_temporary(user.error());
   if (directory.empty()) return user;
-  auto folder = base::make_and_open_directory(files, user->get(), directory, 0700);
-  if (!folder) return as_temporary(folder.error());
-  // Maildir++ tells folders from other directories by this file; without it delivery works all the same.
-  [[maybe_unused]] const auto sign = files.open(folder->get(), "maildirfolder", O_WRONLY | O_CREAT, 0600);
-  return folder;
+  // Those that it stands in first: programs that show folders as a tree would miss them.
+  for (std::size_t end = directory.find('.', 1);; end = directory.find('.', end + 1)) {
+    const std::string level = directory.substr(0, end);
+    auto folder = base::make_and_open_directory(files, user->get(), level, 0700);
+    if (!folder) return as_temporary(folder.error());
+    // Maildir++ tells folders from other directories by this file; without it delivery works all the same.
+    [[maybe_unused]] const auto sign = files.open(folder->get(), "maildirfolder", O_WRONLY | O_CREAT, 0600);
+    if (end == std::string::npos) return folder;
+    for (const char* part : {"tmp", "new", "cur"})
+      if (auto made = base::make_and_open_directory(files, folder->get(), part, 0700); !made) return as_temporary(made.error());
+  }
 }
 
 class Store::Implementation {

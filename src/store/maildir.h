@@ -124,7 +124,8 @@ class Store {
 // UTF-7, RFC 3501 section 5.1.3). Kind::invalid for what has empty levels, "." or "..", control bytes, bad UTF-8, or is too long.
 Result<std::string> folder_directory(std::string_view folder);
 
-// Makes "domain", "user" and the folder's `directory` (as folder_directory() gave it) as far as they are missing, each synced into its parent.
+// Makes "domain", "user", the folder's `directory` (as folder_directory() gave it) and those that it stands in, as far as they are missing, each synced
+// into its parent.
 Result<base::Descriptor> make_folder(base::Files& files, int mail_directory, const std::string& account, const std::string& directory);
 
 }  // namespace postern::store

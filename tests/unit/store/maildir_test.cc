@@ -134,6 +134,7 @@ class MaildirTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(store.folder_exists("example.com/user", filed.folder).value());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, scratch.names("example.com/user/.Lists.Postern/new").size());
     CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "example.com/user/.Lists.Postern/maildirfolder"));
+    CPPUNIT_ASSERT(std::filesystem::exists(scratch.path / "example.com/user/.Lists/maildirfolder") && std::filesystem::exists(scratch.path / "example.com/user/.Lists/cur"));
   }
   void flags_go_to_cur() {
     Scratch scratch;
