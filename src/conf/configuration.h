@@ -537,12 +537,17 @@ struct Filters {
   bool before_may_discard = false;  // before.filter may use discard (6.2)
   // Of a script and of its program (sieve/limits.h).
   std::size_t script_bytes = 1024 * 1024;
+  std::size_t string_bytes = 1024 * 1024;
   std::size_t program_bytes = 16 * 1024 * 1024;
   std::size_t commands = 20000;
   std::size_t nesting = 32;
+  std::size_t loop_nesting = 4;
+  std::size_t arguments = 32;
+  std::size_t list_items = 4096;
   std::size_t includes = 255;
   std::size_t include_depth = 10;
   std::size_t variables = 255;
+  std::size_t regex_total_bytes = 32 * 1024 * 1024;
   std::uint64_t cache_bytes = 64 * 1024 * 1024;  // of compiled programs on disk; 0: none are kept
   // Of a run.
   std::uint64_t steps = 10'000'000;
@@ -555,8 +560,11 @@ struct Filters {
   std::size_t header_value_bytes = 2048;
   std::size_t regex_bytes = 64 * 1024;
   std::size_t regex_text_bytes = 1024 * 1024;
+  std::uint64_t regex_work = 536'870'912;
   std::size_t body_part_bytes = 8 * 1024 * 1024;
   std::size_t body_bytes = 32 * 1024 * 1024;
+  std::size_t mime_depth = 50;
+  std::size_t mime_parts = 1000;
   std::size_t list_lookups = 100;
   std::string folder_separators = "/";          // what stands between the parts of a folder's name in scripts: "/", "." or both
   std::vector<TextLine> lists;                  // lists outside of scripts (RFC 6134), "NAME KIND SOURCE"; filter_list() reads one

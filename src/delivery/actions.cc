@@ -79,6 +79,12 @@ std::string maildir_flags(const std::vector<std::string>& flags) {
   return letters;
 }
 
+std::vector<std::string> keywords_among(const std::vector<std::string>& flags) {
+  std::vector<std::string> keywords;
+  std::copy_if(flags.begin(), flags.end(), std::back_inserter(keywords), [](const std::string& flag) { return !flag.starts_with('\\'); });
+  return keywords;
+}
+
 void follow_notify(Recipient& next, const Recipient& recipient, bool only) {
   next.orcpt = recipient.orcpt;
   next.orcpt_type = recipient.orcpt_type;
@@ -254,7 +260,7 @@ Result<void> Deliverer::file(Job& job, const Recipient& recipient, const directo
   message.message_id = filing.id.empty() ? envelope.id : filing.id;
   message.recipient_key = recipient.address;
   message.flags = maildir_flags(filing.flags);
-  std::copy_if(filing.flags.begin(), filing.flags.end(), std::back_inserter(message.keywords), [](const std::string& flag) { return !flag.starts_with('\\'); });
+  message.keywords = keywords_among(filing.flags);
   message.received = envelope.received;
   message.suspicious = job.suspicious;
   bool made = false;
@@ -473,13 +479,54 @@ Awaitable<Result<bool>> Deliverer::send(Job& job, std::size_t index, std::size_t
   co_return true;
 }
 
+// By aliases of the directory that stand for one address; a group is a list, however short, and a catch-all is nobody's address.
+Awaitable<bool> Deliverer::leads_to(std::string address, std::string account) {
+  constexpr int kMostAliases = 10;
+  for (int round = 0; round < kMostAliases; ++round) {
+    const auto name = directory::canonical_account(address);
+    if (!name) co_return false;
+    if (*name == account) co_return true;
+    auto local = co_await parts_.directory.is_local_domain(name->substr(name->rfind('@') + 1));
+    if (!local || !*local) co_return false;
+    auto other = co_await parts_.directory.account(*name);
+    if (!other) co_return false;
+    if (*other != nullptr) co_return (*other)->name == account;
+    auto alias = co_await parts_.directory.alias(*name);
+    if (!alias || *alias == nullptr || (*alias)->kind != directory::Alias::Kind::alias || (*alias)->members.size() != 1) co_return false;
+    address = (*alias)->members.front();
+  }
+  co_return false;
+}
+
+Awaitable<std::vector<std::string>> Deliverer::own_addresses(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account) {
+  // Each is a question or three to the directory.
+  constexpr std::size_t kMostAsked = 50;
+  const mail::Envelope& envelope = job.record->envelope;
+  std::vector<std::string> candidates{envelope.recipients[index].original, envelope.reverse_path};
+  for (std::string& one : sieve::addressees(job.message(), kMostAsked)) candidates.push_back(std::move(one));
+  std::vector<std::string> own;
+  for (const std::string& candidate : candidates) {
+    const auto at = candidate.rfind('@');
+    if (at == std::string::npos || std::find(own.begin(), own.end(), candidate) != own.end()) continue;
+    bool ours = co_await leads_to(candidate, account->name);
+    if (const auto tag = candidate.find_first_of(settings_.filters.recipient_delimiter, 1); !ours && tag < at) {
+      std::string bare = candidate.substr(0, tag) + candidate.substr(at);
+      ours = co_await leads_to(std::move(bare), account->name);
+    }
+    if (ours) own.push_back(candidate);
+  }
+  co_return own;
+}
+
 Awaitable<Result<void>> Deliverer::answer(Job& job, Progress& progress, std::size_t number, const sieve::Vacation& vacation, store::Batch& batch) {
   const mail::Envelope& envelope = job.record->envelope;
   const Recipient& recipient = envelope.recipients[progress.index];
   // Without a memory nobody could say who has been answered.
   if (!progress.account) co_return Error{Kind::permanent, "the recipient has no mailbox here"};
   const FilterSubject subject(envelope, recipient, progress.account, settings_.filters.recipient_delimiter);
-  sieve::GeneratedMail reply = sieve::vacation_reply(vacation, job.message(), envelope_view(subject), reply_settings(progress), moment(job, progress.index, number));
+  sieve::ReplySettings settings = reply_settings(progress);
+  settings.own_addresses = co_await own_addresses(job, progress.index, progress.account);
+  sieve::GeneratedMail reply = sieve::vacation_reply(vacation, job.message(), envelope_view(subject), settings, moment(job, progress.index, number));
   if (!reply.to.empty() && vacation.period.count() > 0) {
     const auto memory = memory_of(parts_.store, progress.account->mailbox_directory, settings_.filters);
     const std::string key = sieve::digest({"vacation", vacation.key, base::lower(envelope.reverse_path)});
@@ -572,7 +619,7 @@ Awaitable<void> Deliverer::tell_owners(Job& job, std::size_t index, std::shared_
       continue;
     }
     std::string body = "The mail filter \"" + error.script + "\" failed when a message was delivered:\r\n\r\n  ";
-    if (error.line > 0) body += "line " + std::to_string(error.line) + ", column " + std::to_string(error.column) + ": ";
+    if (error.line > 0) body += sieve::shown_place(error.rule, error.line, error.column) + ": ";
     body += base::printable(error.text, 1000) + "\r\n\r\nThe message was treated as if the filter had decided nothing. Until the filter is mended, this may happen to\r\n"
             "other messages too; there will be no further mail about it for a while.\r\n";
     const std::size_t action = kOwnerNotice + static_cast<std::size_t>(error.level);

@@ -106,6 +106,7 @@ Awaitable<std::size_t> Deliverer::work(std::vector<spool::Position> positions, s
     job.position = positions[i];
     job.deaths = claims[i].attempts;
     job.suspicious = claims[i].must_be_alone;
+    job.mime = settings_.filters.mime;
     (claims[i].must_be_alone ? alone : together).push_back(std::move(job));
   }
   if (!together.empty()) co_await work_on(std::move(together));
@@ -575,13 +576,17 @@ Awaitable<Deliverer::RecipientOutcome> Deliverer::deliver_to(Job& job, std::size
   if (discarded_by_table) std::erase_if(decision.actions, [](const sieve::Action& action) { return action.implicit; });
   for (const sieve::LevelError& error : decision.errors) {
     ++counters_.filter_errors;
-    base::log_event(Severity::warning, "filter-error",
-                    {{"id", envelope.id}, {"recipient", recipient.address}, {"level", sieve::to_string(error.level)}, {"script", error.script},
-                     {"line", error.line}, {"column", error.column}, {"reason", error.text}});
+    base::Fields fields{{"id", envelope.id}, {"recipient", recipient.address}, {"level", sieve::to_string(error.level)}, {"script", error.script}};
+    if (!error.rule.name.empty()) fields.emplace_back("rule", error.rule.name);
+    fields.insert(fields.end(), {{"line", error.rule.name.empty() ? error.line : error.rule.line}, {"column", error.column}, {"reason", error.text}});
+    base::log_event(Severity::warning, "filter-error", fields);
   }
   if (!scripts.empty() && base::log_enabled(Severity::info)) {
     std::string actions;
-    for (const sieve::Action& action : decision.actions) actions += (actions.empty() ? "" : ", ") + sieve::to_string(action);
+    for (const sieve::Action& action : decision.actions) {
+      const std::string place = sieve::shown_place(action);
+      actions += (actions.empty() ? "" : ", ") + sieve::to_string(action) + (place.empty() ? "" : " (" + place + ")");
+    }
     base::log_event(Severity::info, "filtered",
                     {{"id", envelope.id}, {"recipient", recipient.address},
                      {"decided_by", decision.decided_by ? sieve::to_string(*decision.decided_by) : "nobody"}, {"actions", actions}});

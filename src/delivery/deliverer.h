@@ -158,6 +158,9 @@ class Deliverer {
                                              bool discarded_by_table, store::Batch& batch);
   net::Awaitable<Result<void>> perform(Job& job, Progress& progress, std::size_t number, const sieve::Action& action, store::Batch& batch);
   net::Awaitable<Result<void>> redirect(Job& job, Progress& progress, std::size_t number, const sieve::Action& action);
+  // Those of the addresses in the message's header, of its sender and of the recipient's that are aliases of the account alone.
+  net::Awaitable<std::vector<std::string>> own_addresses(Job& job, std::size_t index, std::shared_ptr<const directory::Account> account);
+  net::Awaitable<bool> leads_to(std::string address, std::string account);
   net::Awaitable<Result<void>> answer(Job& job, Progress& progress, std::size_t number, const sieve::Vacation& vacation, store::Batch& batch);
   net::Awaitable<Result<void>> notify(Job& job, Progress& progress, std::size_t number, const sieve::Notification& notification, store::Batch& batch);
   // Keeps the message where it would be without any filter: in the inbox, or on its way.
@@ -202,5 +205,7 @@ std::vector<std::string_view> without_return_path(std::string_view message);
 
 // The letters of Maildir for Sieve's system flags ("\\Seen" → 'S'); others are left out.
 std::string maildir_flags(const std::vector<std::string>& flags);
+// The others, which a folder keeps as keywords (store/keywords.h).
+std::vector<std::string> keywords_among(const std::vector<std::string>& flags);
 
 }  // namespace postern::delivery

@@ -6,29 +6,11 @@
 #include "store/address_books.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 namespace postern::delivery {
 
 store::AccountMemory memory_of(store::Store& store, const std::string& mailbox_directory, const FilterSettings& settings) {
   return {store.files(), store.mail_directory(), mailbox_directory, settings.memory_entries};
-}
-
-std::optional<sieve::Score> spam_score_of(std::string_view value, std::string_view text, unsigned scale) {
-  const auto at = value.find(text);
-  if (at == std::string_view::npos) return std::nullopt;
-  value = base::trim(value.substr(at + text.size()));
-  if (value.starts_with('+') && value.size() > 1 && value[1] != '+') value.remove_prefix(1);
-  double score = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), score, std::chars_format::fixed);
-  if (error != std::errc{} || !std::isfinite(score)) {
-    // "*****" says five. "none" says nothing.
-    if (value.empty() || base::is_alpha(value.front()) || base::is_digit(value.front())) return std::nullopt;
-    score = static_cast<double>(std::min(value.find_first_not_of(value.front()), value.size()));
-  }
-  const double part = std::clamp(score / scale, 0.0, 1.0);
-  return sieve::Score{1 + static_cast<int>(9 * part), static_cast<int>(std::lround(100 * part))};
 }
 
 bool FilterHost::mailbox_exists(const std::string& name) {
@@ -108,21 +90,6 @@ bool FilterHost::is_duplicate(const std::string& key) {
   // What this very message left, before a crash, is no earlier one. A memory that can't be read knows nothing: nobody loses mail to a guess.
   auto found = memory_of(store_, directory, settings_).find(store::AccountMemory::Kind::duplicate, key, base::wall_now(), subject_.envelope.id);
   return found && found->has_value();
-}
-
-std::optional<sieve::Score> FilterHost::spam_score() {
-  if (settings_.spam_field.empty()) return std::nullopt;
-  const auto value = message_.first(settings_.spam_field);
-  return value ? spam_score_of(*value, settings_.spam_text, settings_.spam_scale) : std::nullopt;
-}
-
-std::optional<sieve::Score> FilterHost::virus_score() {
-  if (settings_.virus_field.empty()) return std::nullopt;
-  const auto value = message_.first(settings_.virus_field);
-  if (!value) return std::nullopt;
-  for (const auto& [beginning, score] : settings_.virus_values)
-    if (base::starts_with_ignoring_case(*value, beginning)) return sieve::Score{score, 0};
-  return std::nullopt;
 }
 
 // RFC 5183 section 4.1. The name of the client's host nobody has looked up.

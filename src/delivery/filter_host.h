@@ -24,8 +24,8 @@ class FilterHost final : public sieve::Host {
   std::optional<std::string> mailbox_with_use(const std::string& use, const std::optional<std::string>& among) override;
   std::optional<std::string> metadata(const std::optional<std::string>& mailbox, const std::string& entry) override;
   bool is_duplicate(const std::string& key) override;
-  std::optional<sieve::Score> spam_score() override;
-  std::optional<sieve::Score> virus_score() override;
+  std::optional<sieve::Score> spam_score() override { return sieve::spam_score(message_, settings_.scores); }
+  std::optional<sieve::Score> virus_score() override { return sieve::virus_score(message_, settings_.scores); }
   std::optional<std::string> environment(std::string_view item) override;
   bool list_exists(const std::string& list) override { return lists_.exists(list) || address_book(list) != nullptr; }
   bool list_contains(const std::string& list, const std::string& value) override;
@@ -53,8 +53,5 @@ std::optional<std::string> address_book_of(std::string_view list);
 
 // The memory of this account.
 store::AccountMemory memory_of(store::Store& store, const std::string& mailbox_directory, const FilterSettings& settings);
-
-// The score that a header field's value says, on the scale that is configured (RFC 5235 section 2.2); nothing if it says none.
-std::optional<sieve::Score> spam_score_of(std::string_view value, std::string_view text, unsigned scale);
 
 }  // namespace postern::delivery

@@ -24,7 +24,9 @@ sieve::Limits run_limits(const conf::Configuration& configuration) {
   limits.header_edits = filters.header_edits;
   limits.header_value_bytes = filters.header_value_bytes;
   limits.regex_program_bytes = filters.regex_bytes;
+  limits.text_bytes = filters.string_bytes;
   limits.regex_text_bytes = filters.regex_text_bytes;
+  limits.regex_work = filters.regex_work;
   limits.body_part_bytes = filters.body_part_bytes;
   limits.body_bytes = filters.body_bytes;
   limits.list_lookups = filters.list_lookups;
@@ -60,10 +62,14 @@ sieve::CompileOptions compile_options(const conf::Configuration& configuration, 
   options.abilities = kFilterAbilities;
   options.run_limits = run_limits(configuration);
   options.limits.script_bytes = filters.script_bytes;
-  options.limits.string_bytes = filters.script_bytes;
+  options.limits.string_bytes = filters.string_bytes;
   options.limits.program_bytes = filters.program_bytes;
   options.limits.commands = filters.commands;
   options.limits.nesting = filters.nesting;
+  options.limits.loop_nesting = filters.loop_nesting;
+  options.limits.arguments = filters.arguments;
+  options.limits.list_items = filters.list_items;
+  options.limits.regex_bytes = filters.regex_total_bytes;
   options.limits.includes = filters.includes;
   options.limits.include_depth = filters.include_depth;
   options.limits.variables = filters.variables;
@@ -87,15 +93,16 @@ FilterSettings filter_settings(const conf::Configuration& configuration) {
   settings.compile = compile_options(configuration);
   settings.recipient_delimiter = configuration.recipient_delimiter;
   const conf::Filters& filters = configuration.filters;
+  settings.mime = {filters.mime_depth, filters.mime_parts};
   settings.host_name = configuration.host_name;
   settings.memory_entries = filters.memory_entries;
-  settings.spam_field = filters.spam_field;
-  settings.spam_text = filters.spam_text;
-  settings.spam_scale = filters.spam_scale;
-  settings.virus_field = filters.virus_field;
-  if (!filters.virus_values.empty()) settings.virus_values.clear();
+  settings.scores.spam_field = filters.spam_field;
+  settings.scores.spam_text = filters.spam_text;
+  settings.scores.spam_scale = filters.spam_scale;
+  settings.scores.virus_field = filters.virus_field;
+  if (!filters.virus_values.empty()) settings.scores.virus_values.clear();
   for (const conf::TextLine& line : filters.virus_values)
-    if (const auto value = conf::virus_value(line.text)) settings.virus_values.emplace_back(value->beginning, value->value);
+    if (const auto value = conf::virus_value(line.text)) settings.scores.virus_values.emplace_back(value->beginning, value->value);
   settings.lists = filter_lists(configuration);
   settings.server_before_may_discard = configuration.filters.before_may_discard;
   const auto filter = [&](const std::string& name) {

@@ -13,6 +13,7 @@
 #include "directory/directory.h"
 #include "mail/envelope.h"
 #include "mail/message.h"
+#include "sieve/scores.h"
 #include "store/maildir.h"
 
 #include <functional>
@@ -35,15 +36,13 @@ struct FilterText {
 struct FilterSettings {
   FilterSettings() { compile.abilities = kFilterAbilities; }
   sieve::CompileOptions compile;  // its run_limits are those of the runs
+  mail::PartLimits mime;          // for views of messages that scripts look at
   bool server_before_may_discard = false;
   std::string recipient_delimiter = "+";
   std::string host_name = "localhost";
   std::size_t memory_entries = 10000;  // an account and kind (store/account_memory.h)
   unsigned excesses = 5;  // so often in a day an account's script may use up its budget before it is left out for a day (sieve.md 3); 0: always. Fixed
-  // Where filters in front of us leave their scores (RFC 5235); an empty name: nothing is tested.
-  std::string spam_field, spam_text, virus_field;
-  unsigned spam_scale = 10;
-  std::vector<std::pair<std::string, int>> virus_values{{"Clean", 1}, {"Infected", 5}};  // beginnings of the field, without regard to case
+  sieve::ScoreFields scores;  // that filters in front of us leave
   std::vector<FilterListSource> lists;  // that scripts may ask (RFC 6134)
   FilterText server_before, server;
   // By channel name.

@@ -26,6 +26,7 @@ struct Deliverer::Job {
   // What a filter made of it last, and the text that it came from: recipients with the same filter often follow each other.
   std::optional<store::Text> changed_text;
   std::string changed_from;
+  mail::PartLimits mime;           // of the view
   std::unique_ptr<mail::MessageView> view;
   bool suspicious = false;
   bool replayed = false;  // suspicious because of a death: whoever died may have done all of it, and not noted it
@@ -53,7 +54,7 @@ struct Deliverer::Job {
   std::vector<base::Fields> delivered;  // to be logged once it is true
 
   [[nodiscard]] const mail::MessageView& message() {
-    if (!view) view = std::make_unique<mail::MessageView>(record->message());
+    if (!view) view = std::make_unique<mail::MessageView>(record->message(), mail::HeaderLimits{}, mime);
     return *view;
   }
 };

@@ -70,8 +70,7 @@ const Scripts::Entry& Scripts::compiled(const std::string& source, bool system_s
       if (cache_ != nullptr && !lacks(entry.includes, personal)) cache_->keep(whole, options, compiled);
       for (const sieve::Mistake& mistake : compiled.mistakes) {
         if (mistake.warning) continue;
-        entry.problem = (mistake.script.empty() ? "" : "included script \"" + mistake.script + "\", ") + "line " + std::to_string(mistake.line) + ", column " +
-                        std::to_string(mistake.column) + ": " + mistake.text;
+        entry.problem = (mistake.script.empty() ? "" : "included script \"" + mistake.script + "\", ") + sieve::shown_place(mistake.rule, mistake.line, mistake.column) + ": " + mistake.text;
         break;
       }
     }

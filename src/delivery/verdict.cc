@@ -49,7 +49,7 @@ net::Awaitable<std::vector<mail::Refusal>> Verdicts::refusals(spool::Position po
   // Answered meanwhile, or not to be read: nobody waits for us, or will be served by the delivery.
   if (!record || !record->pending) co_return refusals;
   const mail::Envelope& envelope = record->envelope;
-  const mail::MessageView message(record->message());
+  const mail::MessageView message(record->message(), {}, filtering_.settings().mime);
   for (std::uint32_t number = 0; number < envelope.recipients.size(); ++number) {
     const mail::Recipient& recipient = envelope.recipients[number];
     if (recipient.destination_channel == "bitbucket" || recipient.destination_channel == "hold" || policy::is_deferred(recipient.destination_channel)) continue;

@@ -34,7 +34,8 @@ struct MessageView::Index {
   std::unique_ptr<Part> structure;
 };
 
-MessageView::MessageView(std::string_view text, const HeaderLimits& limits) : text_(text), limits_(limits), index_(std::make_unique<Index>()) {
+MessageView::MessageView(std::string_view text, const HeaderLimits& limits, const PartLimits& part_limits)
+    : text_(text), limits_(limits), part_limits_(part_limits), index_(std::make_unique<Index>()) {
   index_->header = parse_header(text_, limits_);
   index_->entries.resize(index_->header.fields.size());
   for (std::size_t i = 0; i < index_->entries.size(); ++i) index_->entries[i].hash = name_hash(index_->header.fields[i].name);
@@ -119,7 +120,7 @@ std::optional<std::string_view> MessageView::first(std::string_view name) const 
 }
 
 const Part& MessageView::structure() const {
-  if (!index().structure) index().structure = std::make_unique<Part>(parse_structure(text_));
+  if (!index().structure) index().structure = std::make_unique<Part>(parse_structure(text_, part_limits_));
   return *index().structure;
 }
 

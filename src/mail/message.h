@@ -19,7 +19,7 @@ namespace postern::mail {
 
 class MessageView {
  public:
-  explicit MessageView(std::string_view text, const HeaderLimits& limits = {});
+  explicit MessageView(std::string_view text, const HeaderLimits& limits = {}, const PartLimits& part_limits = {});
   ~MessageView();
   MessageView(const MessageView&) = delete;
   MessageView& operator=(const MessageView&) = delete;
@@ -46,11 +46,13 @@ class MessageView {
 
   // The MIME structure (mail/part.h), found at the first call.
   [[nodiscard]] const Part& structure() const;
+  [[nodiscard]] const PartLimits& part_limits() const { return part_limits_; }
 
  private:
   struct Index;
   std::string_view text_;
   HeaderLimits limits_;
+  PartLimits part_limits_;
   std::unique_ptr<Index> index_;
   Index& index() const;
 };

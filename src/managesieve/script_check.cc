@@ -23,7 +23,7 @@ std::string lines_of(const std::vector<sieve::Mistake>& mistakes, bool warnings)
     ++lines;
     if (!text.empty()) text += "\r\n";
     if (!mistake.script.empty()) text += base::printable(mistake.script, 256) + ": ";
-    text += "line " + std::to_string(mistake.line) + ", column " + std::to_string(mistake.column) + ": " + base::printable(mistake.text);
+    text += sieve::shown_place(mistake.rule, mistake.line, mistake.column) + ": " + base::printable(mistake.text);
   }
   if (others > 0) text += "\r\nand " + std::to_string(others) + " more";
   return text;

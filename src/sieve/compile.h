@@ -6,6 +6,7 @@
 // addresses, mailbox and header names, comparators against match types. All mistakes are reported, not just the first.
 // A program is immutable: any number of runs, in any number of threads, may share it.
 #include "sieve/limits.h"
+#include "sieve/rule_place.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,7 @@ struct Mistake {
   std::string text;   // "unknown command \"foo\""
   bool warning = false;
   std::string script = {};  // the included script it stands in; empty: the one that was given
+  RulePlace rule = {};
 };
 
 // What a host can carry out or answer. A capability that needs more than its host has is not there for its scripts.

@@ -95,6 +95,7 @@ std::optional<std::uint32_t> Builder::script(const std::string& name, std::strin
   }
   if (failed) failed_.push_back({name, *failed});
   broken_ = broken_ || failed.has_value();
+  program_->units[unit].rules = mistakes.rules();
   auto& list = unit == 0 ? mistakes_ : included_mistakes_;
   for (Mistake& mistake : mistakes.take()) {
     mistake.script = name;
@@ -266,6 +267,31 @@ void Compiler::activate(const Extension& extension) {
   if (std::find(active_.begin(), active_.end(), &extension) == active_.end()) active_.push_back(&extension);
 }
 
+std::optional<std::vector<const Extension*>> Compiler::found_by_ihave(const std::vector<std::string>& names) const {
+  std::vector<const Extension*> found;
+  for (const std::string& name : names) {
+    if (required_.contains(name)) continue;
+    // These two would change how the script is read (RFC 5463 section 3).
+    const Extension* extension = name == "variables" || name == "encoded-character" ? nullptr : find_extension(name);
+    if (extension == nullptr || (extension->system_only && !options().system_script)) return std::nullopt;
+    found.push_back(extension);
+  }
+  return found;
+}
+
+void Compiler::look_ahead(std::span<const Node> nodes) {
+  for (const Node& node : nodes) {
+    if (node.name == "ihave" && node.arguments.size() == 1) {
+      std::vector<std::string> names;
+      for (const StringItem& item : node.arguments.front().strings) names.push_back(item.text);
+      if (const auto found = found_by_ihave(names))
+        for (const Extension* extension : *found) make_available(*extension);
+    }
+    look_ahead(node.tests);
+    look_ahead(node.block);
+  }
+}
+
 std::uint32_t Compiler::make_available(const Extension& extension) {
   auto& names = program().capabilities;
   const auto found = std::find(names.begin(), names.end(), extension.name);
@@ -310,6 +336,7 @@ void Compiler::block(std::span<const Node> commands, bool top_level) {
       ++i;
       continue;
     }
+    if (require_allowed && required_.contains("ihave")) look_ahead(commands.subspan(i));
     require_allowed = false;
     if (node.name == "if") {
       i = if_chain(commands, i);

@@ -113,6 +113,8 @@ class Compiler {
 
   // From the compile function of a test: its value is known now, whatever the message.
   void decided(bool value) { decided_ = value; }
+  // For `ihave` (RFC 5463): the capabilities of these names that are not required; nothing if one of all these is not there.
+  [[nodiscard]] std::optional<std::vector<const Extension*>> found_by_ihave(const std::vector<std::string>& names) const;
   // From the compile function of `ihave`: all of these are there. Number of a capability in the program.
   std::uint32_t make_available(const Extension& extension);
 
@@ -135,6 +137,8 @@ class Compiler {
   std::string decoded(const StringItem& item);
   void block(std::span<const Node> commands, bool top_level);
   void require(const Node& command);
+  // What `ihave` will find further down may stand in front of it, too: whether it was found is asked when that is reached.
+  void look_ahead(std::span<const Node> nodes);
   void activate(const Extension& extension);
   std::size_t if_chain(std::span<const Node> commands, std::size_t first);
   void command(const Node& command);

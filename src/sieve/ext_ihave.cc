@@ -27,19 +27,12 @@ class IHave : public Step {
 
 std::unique_ptr<Step> compile_ihave(Compiler& compiler, const Arguments& arguments) {
   auto step = std::make_unique<IHave>();
-  bool all = true;
-  std::vector<const Extension*> found;
-  for (const StringItem& item : arguments.at(0).strings) {
-    const std::string name = compiler.constant(item, "the name of a capability");
-    if (compiler.requires_capability(name)) continue;
-    // These two would change how the script is read (RFC 5463 section 3).
-    const Extension* extension = name == "variables" || name == "encoded-character" ? nullptr : compiler.find_extension(name);
-    if (extension == nullptr || (extension->system_only && !compiler.options().system_script)) all = false;
-    else found.push_back(extension);
-  }
-  compiler.decided(all);
-  if (!all) return nullptr;
-  for (const Extension* extension : found) step->capabilities.push_back(compiler.make_available(*extension));
+  std::vector<std::string> names;
+  for (const StringItem& item : arguments.at(0).strings) names.push_back(compiler.constant(item, "the name of a capability"));
+  const auto found = compiler.found_by_ihave(names);
+  compiler.decided(found.has_value());
+  if (!found) return nullptr;
+  for (const Extension* extension : *found) step->capabilities.push_back(compiler.make_available(*extension));
   return step;
 }
 

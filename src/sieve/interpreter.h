@@ -45,9 +45,8 @@ class Run {
   void fail(std::string text);
   // One that does not end the run.
   void note(const std::string& text);
-  // A text with variables in it grew beyond kMostTextBytes and was cut: the run fails after this step.
+  // A text with variables in it grew beyond Limits::text_bytes and was cut: the run fails after this step.
   void note_long_text() const { text_too_long_ = true; }
-  static constexpr std::size_t kMostTextBytes = 1024 * 1024;
   [[nodiscard]] bool failed() const { return outcome_.error.has_value(); }
 
   // Collects an action. Two that do the same become one; limits on their number are checked.
@@ -108,7 +107,7 @@ class Run {
   std::string_view folded_stable(std::string_view value);
 
   // A regular expression that is not a constant; the last ones are kept. Null with a `problem`.
-  std::shared_ptr<const Regex> regex(std::string_view pattern, bool ignore_case, std::string& problem);
+  std::shared_ptr<const Regex> regex(std::string_view pattern, LetterCase letter_case, std::string& problem);
   // Counts one question to an external list; false: there may be no more.
   bool look_up();
 
@@ -137,8 +136,12 @@ class Run {
   void push_frame(std::uint32_t unit, std::size_t back);
   bool pop_frame();
   void leave_blocks_to(std::size_t count);
+  // Where a step of the script that runs stands in its rules.
+  [[nodiscard]] RulePlace rule_of(const Step& step) const { return rule_place(program_.units[frames_.back().unit].rules, step.place.line); }
+  // Hands a remark or a line of the trace to the host.
+  void say(void (Host::*where)(int, int, const std::string&), const Step* step, const std::string& text);
   [[nodiscard]] std::size_t variable_place(std::uint32_t number) const;
-  [[nodiscard]] std::chrono::nanoseconds cpu_clock() const;
+  [[nodiscard]] std::chrono::nanoseconds cpu_clock() const { return clock_(); }
 
   const Program& program_;
   Message& message_;
@@ -150,6 +153,7 @@ class Run {
   int earlier_adjustment_;
   Outcome outcome_;
   Message::State before_;              // the message when the run began
+  CpuClock clock_;
   std::chrono::nanoseconds started_{0};
   std::uint64_t next_clock_ = 0;
   std::size_t memory_ = 0;
@@ -169,7 +173,7 @@ class Run {
     std::string text;
   };
   std::array<Folded, 32> folded_stable_;
-  std::map<std::pair<std::string, bool>, std::shared_ptr<const Regex>> regexes_;
+  std::map<std::pair<std::string, LetterCase>, std::shared_ptr<const Regex>> regexes_;
   std::size_t look_ups_ = 0;
   std::optional<std::vector<std::string>> message_flags_;
   std::map<std::pair<const char*, bool>, std::string> decoded_bodies_;  // by the place of the encoded text

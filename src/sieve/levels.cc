@@ -21,8 +21,8 @@ class Collector {
  public:
   explicit Collector(Decision& decision) : decision_(decision) {}
 
-  void error(const LevelScript& script, int line, int column, std::string text) {
-    decision_.errors.push_back({script.level, script.name, line, column, std::move(text)});
+  void error(const LevelScript& script, int line, int column, std::string text, RulePlace rule = {}) {
+    decision_.errors.push_back({script.level, script.name, line, column, std::move(text), std::move(rule)});
   }
 
   void add(Action action) {
@@ -103,7 +103,7 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     decision.cpu_used += outcome.cpu_used;
     if (outcome.error) {
       const std::string included = outcome.error->script.empty() ? "" : " (in the included script \"" + outcome.error->script + "\")";
-      collector.error(*script, outcome.error->line, outcome.error->column, outcome.error->text + included);
+      collector.error(*script, outcome.error->line, outcome.error->column, outcome.error->text + included, outcome.error->rule);
       decision.errors.back().over_limit = outcome.over_limit;
       failed = true;
       continue;
@@ -119,13 +119,13 @@ Decision decide(std::span<const LevelScript> scripts, const mail::MessageView& m
     }
     const auto forbidden = std::find_if(outcome.actions.begin(), outcome.actions.end(), [](const Action& action) { return action.kind == Action::Kind::discard || rejects(action); });
     if (!restricted && forbidden != outcome.actions.end() && script->level == Level::server_before && !settings.server_before_may_discard) {
-      collector.error(*script, forbidden->line, forbidden->column, std::string(to_string(forbidden->kind)) + " is not allowed at the level server-before");
+      collector.error(*script, forbidden->line, forbidden->column, std::string(to_string(forbidden->kind)) + " is not allowed at the level server-before", forbidden->rule);
       edited.restore(std::move(before));
       failed = true;
       continue;
     }
     if (const Action* conflict = collector.conflict(outcome.actions)) {
-      collector.error(*script, conflict->line, conflict->column, std::string(to_string(conflict->kind)) + " can't be combined with what another script has done");
+      collector.error(*script, conflict->line, conflict->column, std::string(to_string(conflict->kind)) + " can't be combined with what another script has done", conflict->rule);
       edited.restore(std::move(before));
       failed = true;
       continue;

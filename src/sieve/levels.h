@@ -36,6 +36,7 @@ struct LevelError {
   std::string script;
   int line = 0, column = 0;
   std::string text;
+  RulePlace rule = {};
   bool over_limit = false;                       // the script used up its budget of steps, time or memory
 };
 

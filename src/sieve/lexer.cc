@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "mail/charset.h"
+#include "sieve/templates.h"
 
 #include <algorithm>
 #include <limits>
@@ -37,6 +38,7 @@ std::vector<Mistake> Mistakes::take() {
   std::stable_sort(list_.begin(), list_.end(),
                    [](const Mistake& a, const Mistake& b) { return a.line != b.line ? a.line < b.line : a.column < b.column; });
   if (errors_ > most_) list_.push_back({list_.back().line, list_.back().column, "and " + std::to_string(errors_ - most_) + " more", false});
+  for (Mistake& mistake : list_) mistake.rule = rule_place(rules_, mistake.line);
   return std::move(list_);
 }
 
@@ -69,6 +71,9 @@ void Lexer::skip_white_space() {
       move(1);
     } else if (c == '#') {
       const auto end = source_.find('\n', at_);
+      if (place_.column == 1)
+        if (auto info = rule_info(source_.substr(at_, end == std::string_view::npos ? end : end - at_)))
+          mistakes_.rule_begins({info->name.empty() ? "Order=" + std::to_string(info->order) : std::move(info->name), place_.line});
       move(end == std::string_view::npos ? source_.size() - at_ : end - at_);
     } else if (c == '/' && at(1) == '*') {
       const auto end = source_.find("*/", at_ + 2);

@@ -22,11 +22,15 @@ class Mistakes {
   void warning(Place place, std::string text);
   [[nodiscard]] bool any_error() const { return errors_ > 0; }
   [[nodiscard]] bool full() const { return errors_ >= most_; }
+  // A stored rule begins here (sieve/templates.h). In the order of the text.
+  void rule_begins(RuleBegin rule) { rules_.push_back(std::move(rule)); }
+  [[nodiscard]] const std::vector<RuleBegin>& rules() const { return rules_; }
   // In the order of the text.
   std::vector<Mistake> take();
 
  private:
   std::vector<Mistake> list_;
+  std::vector<RuleBegin> rules_;
   std::size_t most_, errors_ = 0;
 };
 

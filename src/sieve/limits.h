@@ -41,6 +41,7 @@ struct Limits {
   std::size_t header_edits = 100;
   std::size_t header_value_bytes = 2048;        // of addheader
   std::size_t regex_program_bytes = 64 * 1024;
+  std::size_t text_bytes = 1024 * 1024;         // of a string whose variables are filled in
   std::size_t regex_text_bytes = 1024 * 1024;   // longer text does not match
   std::uint64_t regex_work = 1ULL << 29;        // bytes of text times instructions of the automaton; more does not match
   std::size_t list_lookups = 100;               // RFC 6134: questions to external lists

@@ -57,6 +57,8 @@ libpostern_sieve_a_SOURCES = \
   src/sieve/program_code.h src/sieve/program_code.cc \
   src/sieve/regex.h src/sieve/regex.cc \
   src/sieve/replies.h src/sieve/replies.cc \
+  src/sieve/rule_place.h src/sieve/rule_place.cc \
+  src/sieve/scores.h src/sieve/scores.cc \
   src/sieve/run.h src/sieve/run.cc \
   src/sieve/source_text.h src/sieve/source_text.cc \
   src/sieve/templates.h src/sieve/templates.cc \

@@ -15,10 +15,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace postern::sieve {
 
 namespace {
+
+LetterCase letter_case(Comparator comparator) {
+  return comparator == Comparator::octet ? LetterCase::differs : comparator == Comparator::unicode_casemap ? LetterCase::same : LetterCase::same_in_ascii;
+}
 
 int sign(int order) { return order < 0 ? -1 : order > 0 ? 1 : 0; }
 
@@ -221,9 +226,12 @@ std::optional<std::string> Matcher::prepare(const Limits& limits, std::size_t* r
     if (type == MatchType::regex) {
       if (regex_bytes != nullptr && *regex_bytes == 0) return "the regular expressions of the script are too large together";
       std::string problem;
-      key.regex = Regex::compile(key.text.constant(), comparator != Comparator::octet, limits, problem);
-      // One that is too large has cost as much as the largest.
-      if (regex_bytes != nullptr) *regex_bytes -= std::min(*regex_bytes, key.regex ? key.regex->bytes() : limits.regex_program_bytes);
+      key.regex = Regex::compile(key.text.constant(), letter_case(comparator), limits, problem);
+      if (regex_bytes != nullptr) {
+        // One that is too large has cost as much as the largest.
+        const std::size_t taken = key.regex ? key.regex->bytes() : limits.regex_program_bytes;
+        if (key.regex && taken > std::exchange(*regex_bytes, *regex_bytes - std::min(*regex_bytes, taken))) return "the regular expressions of the script are too large together";
+      }
       if (!key.regex) return "\"" + base::printable(key.text.constant(), 80) + "\" is no regular expression: " + problem;
       continue;
     }
@@ -346,7 +354,7 @@ bool Matcher::matches_regex(Run& run, const Key& key, std::string_view text, std
   std::shared_ptr<const Regex> regex = key.regex;
   if (!regex) {
     std::string problem;
-    regex = run.regex(text, comparator != Comparator::octet, problem);
+    regex = run.regex(text, letter_case(comparator), problem);
     if (!regex) {
       run.note("\"" + base::printable(text, 80) + "\" is no regular expression: " + problem);
       return false;

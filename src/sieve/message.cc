@@ -37,9 +37,9 @@ const mail::MessageView& Message::whole() const {
     struct Both {
       std::string text;
       mail::MessageView view;
-      explicit Both(std::string whole) : text(std::move(whole)), view(text) {}
+      Both(std::string whole, const mail::PartLimits& limits) : text(std::move(whole)), view(text, {}, limits) {}
     };
-    auto both = std::make_shared<Both>(state_.version->text());
+    auto both = std::make_shared<Both>(state_.version->text(), original_->part_limits());
     state_.whole = std::shared_ptr<const mail::MessageView>(both, &both->view);
   }
   return *state_.whole;

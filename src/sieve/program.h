@@ -2,6 +2,7 @@
 #pragma once
 // What the compiler makes and the interpreter runs: a flat list of instructions with jumps, so that neither nesting nor the
 // number of commands costs stack. Immutable and free of anything that belongs to one run.
+#include "sieve/rule_place.h"
 #include "sieve/tree.h"
 
 #include <cstdint>
@@ -111,6 +112,7 @@ class Program {
     std::vector<std::string> variables;  // their names
     bool uses_match_values = false;      // `variables` is required: successful :matches tests fill ${0}, ${1} …
     std::size_t loop_depth = 0;          // of loops in it, with those of what it includes
+    std::vector<RuleBegin> rules;        // that it is made of
   };
   std::vector<Unit> units;
   std::vector<Instruction> instructions;

@@ -50,7 +50,7 @@ std::optional<DefinitionName> name_of(const Definition* wanted) {
 }
 
 void carry_unit(Archive& archive, Program::Unit& unit) {
-  archive(unit.name, unit.first, unit.variables, unit.uses_match_values, unit.loop_depth);
+  archive(unit.name, unit.first, unit.variables, unit.uses_match_values, unit.loop_depth, unit.rules);
 }
 
 // What a step refers to in the unit that it belongs to.
@@ -180,7 +180,7 @@ void carry_code(Archive& archive, std::vector<Instruction>& code) {
 }
 
 // A new limit must be named in program_key(): a program that was compiled under another one may not be what is wanted.
-static_assert(sizeof(CompileLimits) == 15 * sizeof(std::size_t) && sizeof(Limits) == 22 * 8 + 2 * sizeof(std::vector<std::string>) + sizeof(std::string));
+static_assert(sizeof(CompileLimits) == 15 * sizeof(std::size_t) && sizeof(Limits) == 23 * 8 + 2 * sizeof(std::vector<std::string>) + sizeof(std::string));
 
 // `text` grows by each number and what ends it.
 class KeyText {
@@ -281,7 +281,7 @@ std::string program_key(std::string_view source, const CompileOptions& options) 
   key(compile.script_bytes, compile.string_bytes, compile.commands, compile.nesting, compile.arguments, compile.list_items, compile.mistakes, compile.includes,
       compile.include_depth, compile.variables, compile.variable_name_bytes, compile.script_name_bytes, compile.loop_nesting, compile.regex_bytes, compile.program_bytes);
   key(run.steps, run.cpu_time.count(), run.memory_bytes, run.actions, run.redirects, run.notifications, run.variable_bytes, run.match_values, run.body_part_bytes,
-      run.body_bytes, run.header_edits, run.header_value_bytes, run.regex_program_bytes, run.regex_text_bytes, run.regex_work, run.list_lookups, run.list_value_bytes,
+      run.body_bytes, run.header_edits, run.header_value_bytes, run.regex_program_bytes, run.text_bytes, run.regex_text_bytes, run.regex_work, run.list_lookups, run.list_value_bytes,
       run.vacation_default.count(), run.vacation_least.count(), run.vacation_most.count(), run.duplicate_default.count(), run.duplicate_most.count());
   std::vector<std::string_view> texts = {PACKAGE_VERSION, key.text, run.mailbox_separators, source};
   for (const auto* names : {&run.fields_not_added, &run.fields_not_deleted}) {

@@ -17,7 +17,7 @@
 namespace postern::sieve {
 
 // Another one whenever a step carries something else, or means something else by it, or scripts are compiled in another way.
-inline constexpr unsigned kProgramVersion = 3;
+inline constexpr unsigned kProgramVersion = 4;
 
 // Nothing if a step comes from an extension outside of the table (CompileOptions::more_extensions).
 std::optional<std::string> encode_program(const Program& program);

@@ -12,10 +12,13 @@
 
 namespace postern::sieve {
 
+// Which letters count as the same: none; those of ASCII, as i;ascii-casemap has them; or all, one for one, as for i;unicode-casemap.
+enum class LetterCase { differs, same_in_ascii, same };
+
 class Regex {
  public:
   // Null with a `problem` if the pattern is wrong, or too large for limits.regex_program_bytes.
-  static std::shared_ptr<const Regex> compile(std::string_view pattern, bool ignore_case, const Limits& limits, std::string& problem);
+  static std::shared_ptr<const Regex> compile(std::string_view pattern, LetterCase letter_case, const Limits& limits, std::string& problem);
   ~Regex();
   Regex(const Regex&) = delete;
   Regex& operator=(const Regex&) = delete;

@@ -31,10 +31,12 @@ bool same_address(std::string_view a, std::string_view b) { return base::equal_i
 
 // Senders that are programs (RFC 5230 section 4.6, RFC 3834 section 2).
 bool is_robot(std::string_view address) {
-  const std::string local = base::lower(address.substr(0, address.rfind('@')));
+  const std::string whole = base::lower(address.substr(0, address.rfind('@')));
+  // "noreply+case-4711" is no less a program: what stands behind the first "+" is a tag of the sender's own (RFC 5233).
+  const std::string local = whole.substr(0, whole.find('+', 1));
   constexpr std::array<std::string_view, 10> kNames = {"mailer-daemon", "listserv", "majordomo", "noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "postmaster-daemon", "bounce"};
   if (std::find(kNames.begin(), kNames.end(), local) != kNames.end()) return true;
-  return local.starts_with("owner-") || local.ends_with("-request") || local.ends_with("-bounces") || local.ends_with("-bounce") || local.find("-bounces+") != std::string::npos;
+  return local.starts_with("owner-") || local.ends_with("-request") || local.ends_with("-bounces") || local.ends_with("-bounce");
 }
 
 // Why a message must not be answered by a program; empty if it may.
@@ -59,14 +61,9 @@ std::string automatic(const mail::MessageView& message, const EnvelopeView& enve
 
 // The first of `own` that is among the recipients of the header.
 std::optional<std::string> addressed_to(const mail::MessageView& message, const std::vector<std::string>& own) {
-  for (const std::string_view name : {"To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"}) {
-    std::vector<std::size_t> fields;
-    message.find(name, fields);
-    for (const std::size_t number : fields)
-      for (const mail::ListedAddress& entry : message.addresses(number).addresses)
-        for (const std::string& address : own)
-          if (entry.valid && same_address(entry.address(), address)) return address;
-  }
+  for (const std::string& addressee : addressees(message, std::string::npos))
+    for (const std::string& address : own)
+      if (same_address(addressee, address)) return address;
   return std::nullopt;
 }
 
@@ -165,6 +162,18 @@ bool is_ascii(std::string_view text) {
 }
 
 }  // namespace
+
+std::vector<std::string> addressees(const mail::MessageView& message, std::size_t most) {
+  std::vector<std::string> found;
+  for (const std::string_view name : {"To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"}) {
+    std::vector<std::size_t> fields;
+    message.find(name, fields);
+    for (const std::size_t number : fields)
+      for (const mail::ListedAddress& entry : message.addresses(number).addresses)
+        if (entry.valid && found.size() < most) found.push_back(entry.address());
+  }
+  return found;
+}
 
 GeneratedMail vacation_reply(const Vacation& vacation, const mail::MessageView& message, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment) {
   if (auto why = automatic(message, envelope); !why.empty()) return nothing(std::move(why));
@@ -330,29 +339,6 @@ GeneratedMail owner_notice(const std::string& owner, std::string_view subject, s
   const EncodedText encoded = encode_text("text/plain", body, kEnd);
   mail.text += encoded.fields + std::string(kEnd) + encoded.body;
   return mail;
-}
-
-ReplyLines smtp_lines(std::string_view reason) {
-  constexpr std::size_t kLongest = 480, kMostLines = 50;   // of 510 octets, with "550-5.7.1 " in front
-  ReplyLines made;
-  made.exact = is_ascii(reason);
-  if (!made.exact) {
-    made.lines = {"The recipient rejects this message"};
-    return made;
-  }
-  for (std::string_view line : base::split(reason, '\n')) {
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    do {
-      std::size_t end = std::min(line.size(), kLongest);
-      if (end < line.size())
-        if (const auto blank = line.rfind(' ', end); blank != std::string_view::npos && blank > 0) end = blank;
-      made.lines.push_back(base::printable(line.substr(0, end), kLongest));
-      line.remove_prefix(end);
-    } while (!line.empty() && made.lines.size() < kMostLines);
-    if (made.lines.size() >= kMostLines) break;
-  }
-  while (made.lines.size() > 1 && made.lines.back().empty()) made.lines.pop_back();
-  return made;
 }
 
 }  // namespace postern::sieve

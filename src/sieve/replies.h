@@ -9,6 +9,7 @@
 #include "sieve/run.h"
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,13 @@ struct GeneratedMail {
   std::string why_not;                          // if nothing is to be sent
 };
 
+// The addresses of To, Cc and Bcc, and of those of the last who sent it on, each once and at most `most`: one of them has to be an own one for a
+// reply (RFC 5230 section 4.5).
+std::vector<std::string> addressees(const mail::MessageView& message, std::size_t most);
+
+// The addresses in To, Cc, Bcc and the Resent- fields, one of which has to be the account's own for a reply (RFC 5230 section 4.5); at most `most`.
+std::vector<std::string> addressees(const mail::MessageView& message, std::size_t most);
+
 // `message` is as it came, not as scripts edited it.
 GeneratedMail vacation_reply(const Vacation& vacation, const mail::MessageView& message, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment);
 // For reject a message disposition notification (RFC 8098), for ereject and refuse a delivery status notification (RFC 3464).
@@ -55,13 +63,5 @@ GeneratedMail notification_mail(const Notification& notification, const mail::Me
 GeneratedMail captured_copy(const std::string& to, std::string_view text, const EnvelopeView& envelope, const ReplySettings& settings, const Moment& moment);
 // Tells the owner of a script something. Nothing that it causes comes back.
 GeneratedMail owner_notice(const std::string& owner, std::string_view subject, std::string_view body, const ReplySettings& settings, const Moment& moment);
-
-// The reason of a rejection as lines of an SMTP reply: ASCII, each short enough with code and status in front. A reason with other
-// characters is replaced by a stand-in; `exact` says whether it was not.
-struct ReplyLines {
-  std::vector<std::string> lines;
-  bool exact = true;
-};
-ReplyLines smtp_lines(std::string_view reason);
 
 }  // namespace postern::sieve

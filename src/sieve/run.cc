@@ -31,6 +31,11 @@ bool rejects(const Action& action) {
   return action.kind == Action::Kind::reject || action.kind == Action::Kind::ereject || action.kind == Action::Kind::refuse;
 }
 
+// The copy of what it generates goes into a mailbox (RFC 8580).
+bool makes_copy(const Action& action) {
+  return (action.vacation && action.vacation->copy) || (action.notification && action.notification->copy);
+}
+
 // Both put the message into the same mailbox, or do the same otherwise.
 bool same_effect(const Action& a, const Action& b) {
   const auto mailbox = [](const Action& action) { return action.kind == Action::Kind::keep ? std::string_view("INBOX") : std::string_view(action.target); };
@@ -73,6 +78,11 @@ std::string to_string(const Action& action) {
   return out;
 }
 
+std::string shown_place(const Action& action) {
+  if (action.line == 0) return {};
+  return (action.script.empty() ? "" : "included script " + quoted(action.script) + ", ") + shown_place(action.rule, action.line);
+}
+
 std::chrono::sys_seconds Host::now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
 std::chrono::minutes Host::zone(std::chrono::sys_seconds time) {
@@ -83,7 +93,7 @@ std::chrono::minutes Host::zone(std::chrono::sys_seconds time) {
 }
 
 Run::Run(const Program& program, Message& message, const EnvelopeView& envelope, Host& host, const Limits& limits, const RunOptions& options)
-    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), earlier_(options.earlier), earlier_adjustment_(options.spam_adjustment), before_(message.state()),
+    : program_(program), message_(message), envelope_(envelope), host_(host), limits_(limits), mode_(options.mode), earlier_(options.earlier), earlier_adjustment_(options.spam_adjustment), before_(message.state()), clock_(options.cpu_clock),
       called_(program.units.size()), available_(program.capabilities.size()), globals_(program.global_variables.size()) {
   if (options.continued != nullptr) {
     outcome_ = *options.continued;
@@ -96,7 +106,7 @@ Run::Run(const Program& program, Message& message, const EnvelopeView& envelope,
   at_ = program_.units.front().first;
 }
 
-std::chrono::nanoseconds Run::cpu_clock() const {
+std::chrono::nanoseconds thread_cpu_time() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
@@ -133,18 +143,24 @@ bool Run::take_memory(std::size_t bytes) {
 void Run::fail(std::string text) {
   if (failed()) return;
   text = readable(std::move(text));
-  outcome_.error = current_ != nullptr ? RuntimeError{current_->place.line, current_->place.column, std::move(text), program_.units[frames_.back().unit].name}
+  outcome_.error = current_ != nullptr ? RuntimeError{current_->place.line, current_->place.column, std::move(text), program_.units[frames_.back().unit].name, rule_of(*current_)}
                                        : RuntimeError{0, 0, std::move(text), {}};
 }
 
-void Run::note(const std::string& text) {
-  if (current_ != nullptr) host_.note(current_->place.line, current_->place.column, readable(text));
-  else host_.note(0, 0, readable(text));
+void Run::note(const std::string& text) { say(&Host::note, current_, readable(text)); }
+
+void Run::say(void (Host::*where)(int, int, const std::string&), const Step* step, const std::string& text) {
+  if (step == nullptr) return (host_.*where)(0, 0, text);
+  const RulePlace rule = rule_of(*step);
+  if (rule.name.empty()) (host_.*where)(step->place.line, step->place.column, text);
+  else (host_.*where)(rule.line, step->place.column, "rule \"" + rule.name + "\": " + text);
 }
 
 void Run::act(Action action) {
   if (current_ != nullptr) {
     action.line = current_->place.line;
+    action.rule = rule_of(*current_);
+    action.script = program_.units[frames_.back().unit].name;
     action.column = current_->place.column;
   }
   if (mode_ == Mode::restricted && action.kind != Action::Kind::jettison && action.kind != Action::Kind::capture) return;
@@ -173,8 +189,12 @@ void Run::act(Action action) {
     earlier.flags = std::move(action.flags);
     return;
   }
-  const std::size_t others = earlier_ != nullptr ? earlier_->size() : 0;
-  if (limits_.actions > 0 && actions.size() + others >= limits_.actions) return fail("total number of actions exceeds policy limit (" + std::to_string(limits_.actions) + ")");
+  // RFC 8580: the copy of a generated message counts, too.
+  const auto number = [](const std::vector<Action>& of) {
+    return of.size() + static_cast<std::size_t>(std::count_if(of.begin(), of.end(), makes_copy));
+  };
+  const std::size_t before = number(actions) + (earlier_ != nullptr ? number(*earlier_) : 0);
+  if (limits_.actions > 0 && before + (makes_copy(action) ? 2 : 1) > limits_.actions) return fail("total number of actions exceeds policy limit (" + std::to_string(limits_.actions) + ")");
   const auto count = [&](Action::Kind kind) {
     const auto same = [&](const Action& one) { return one.kind == kind; };
     const auto own = std::count_if(actions.begin(), actions.end(), same);
@@ -238,12 +258,12 @@ std::string_view Run::folded_stable(std::string_view value) {
   return place.text;
 }
 
-std::shared_ptr<const Regex> Run::regex(std::string_view pattern, bool ignore_case, std::string& problem) {
+std::shared_ptr<const Regex> Run::regex(std::string_view pattern, LetterCase letter_case, std::string& problem) {
   constexpr std::size_t kMostKept = 64;
-  const auto key = std::make_pair(std::string(pattern), ignore_case);
+  const auto key = std::make_pair(std::string(pattern), letter_case);
   if (const auto found = regexes_.find(key); found != regexes_.end()) return found->second;
   if (!spend(16 + pattern.size() / 4)) return nullptr;   // compiling costs
-  auto made = Regex::compile(pattern, ignore_case, limits_, problem);
+  auto made = Regex::compile(pattern, letter_case, limits_, problem);
   if (!made) return nullptr;
   if (regexes_.size() >= kMostKept) regexes_.clear();
   regexes_.emplace(key, made);
@@ -366,9 +386,9 @@ void Run::loop() {
         {
           const Step* step = current_;
           truth = step->perform(*this);
-          if (text_too_long_) fail("a text with variables in it is longer than " + std::to_string(kMostTextBytes) + " bytes");
+          if (text_too_long_) fail("a text with variables in it is longer than " + std::to_string(limits_.text_bytes) + " bytes");
           if (failed()) return;
-          if (traced) host_.trace(step->place.line, step->place.column, step->name + (truth ? ": true" : ": false"));
+          if (traced) say(&Host::trace, step, step->name + (truth ? ": true" : ": false"));
         }
         break;
       case Instruction::Operation::jump: at_ = instruction.argument; break;
@@ -466,7 +486,7 @@ std::string_view Text::value(const Run& run, std::string& scratch) const {
     if (piece.kind == Piece::Kind::variable) part = run.variable(piece.number);
     if (piece.kind == Piece::Kind::match_value) part = run.match_value(piece.number);
     // A reference takes four bytes of script and may stand for a whole header field.
-    if (scratch.size() + part.size() > Run::kMostTextBytes) {
+    if (scratch.size() + part.size() > run.limits().text_bytes) {
       run.note_long_text();
       break;
     }

@@ -7,6 +7,7 @@
 #include "mail/message.h"
 #include "sieve/limits.h"
 #include "sieve/message.h"
+#include "sieve/rule_place.h"
 
 #include <chrono>
 #include <cstddef>
@@ -64,6 +65,8 @@ struct Action {
   bool implicit = false;           // the implicit keep (only in a Decision)
   std::vector<std::string> flags;  // to be set on what is stored ("\\Seen", "$label")
   int line = 0, column = 0;        // of the command
+  RulePlace rule;
+  std::string script;              // the included script it stands in; empty: the one that was run
   std::string special_use;         // of :specialuse: the use that a mailbox which is created gets ("\\Junk")
   std::string reason;              // of reject, ereject and refuse, UTF-8
   std::shared_ptr<const MessageVersion> message;       // what is stored or sent on; null: as it came
@@ -73,6 +76,8 @@ struct Action {
 };
 std::string to_string(const Action& action);       // "fileinto \"Lists\" :copy", for logs and tools
 std::string_view to_string(Action::Kind kind);     // "fileinto"
+// What asked for it: "line 3", 'rule "lists", line 3', 'included script "lists", line 3'; empty for the implicit keep.
+std::string shown_place(const Action& action);
 
 // The envelope as far as this recipient is concerned; never another recipient's.
 struct EnvelopeView {
@@ -131,7 +136,8 @@ class Host {
   // The time, asked once a run, and the local zone at a time, east of Greenwich.
   virtual std::chrono::sys_seconds now();
   virtual std::chrono::minutes zone(std::chrono::sys_seconds time);
-  // Something went wrong that does not end the run: for the user's log.
+  // Something went wrong that does not end the run: for the user's log. Lines are those of a stored rule, where there are rules; the text says
+  // which one.
   virtual void note(int /*line*/, int /*column*/, const std::string& /*text*/) {}
   // Called for each step if wants_trace(): for the tool and the user's log.
   virtual bool wants_trace() { return false; }
@@ -145,6 +151,7 @@ struct RuntimeError {
   int line = 0, column = 0;
   std::string text;
   std::string script = {};         // the included script it stands in; empty: the one that was run
+  RulePlace rule = {};
 };
 
 enum class Mode {
@@ -180,6 +187,10 @@ struct Outcome {
   std::uint64_t steps_used = 0;
 };
 
+// The processor time that this thread has used.
+using CpuClock = std::chrono::nanoseconds (*)();
+std::chrono::nanoseconds thread_cpu_time();
+
 struct RunOptions {
   Mode mode = Mode::normal;
   // Goes on from here: actions are added to these, flags and limits hold over both.
@@ -188,6 +199,8 @@ struct RunOptions {
   const std::vector<Action>* earlier = nullptr;
   // What was added to the spam score before.
   int spam_adjustment = 0;
+  // What Limits::cpu_time is measured with.
+  CpuClock cpu_clock = &thread_cpu_time;
 };
 
 // Edits stay in `message` for who runs next; after an error it is as it was before. `envelope`, `host` and `limits` are looked at

@@ -370,11 +370,12 @@ bool take_requires(std::string& script, std::vector<std::string>& names) {
     ++i;
   }
   for (auto cut = cuts.rbegin(); cut != cuts.rend(); ++cut) {
-    // With the line end, if the line has nothing else.
-    std::size_t begin = cut->first, end = cut->second;
+    // Their line ends stay, so that what follows keeps its line (sieve/rule_place.h).
+    const std::size_t begin = cut->first;
+    std::size_t end = cut->second;
     while (end < script.size() && (script[end] == ' ' || script[end] == '\t' || script[end] == '\r')) ++end;
-    if (end < script.size() && script[end] == '\n' && (begin == 0 || script[begin - 1] == '\n')) ++end;
-    script.erase(begin, end - begin);
+    const auto lines = static_cast<std::size_t>(std::count(script.begin() + static_cast<std::ptrdiff_t>(begin), script.begin() + static_cast<std::ptrdiff_t>(end), '\n'));
+    script.replace(begin, end - begin, std::string(lines, '\n'));
   }
   names.insert(names.end(), found.begin(), found.end());
   return true;
@@ -478,6 +479,12 @@ Result<std::string> render(const Template& made_of, const FieldValues& values) {
   return script_with(made_of, *all);
 }
 
+std::optional<RuleInfo> rule_info(std::string_view line) {
+  RuleInfo info;
+  if (!line.starts_with(kInfoLine) || !read_info(line.substr(kInfoLine.size()), info)) return std::nullopt;
+  return info;
+}
+
 Result<std::string> render_rule(const Template& made_of, const RuleInfo& info, const FieldValues& values) {
   const auto all = complete(made_of, values);
   if (!all) return all.error();
@@ -501,10 +508,9 @@ StoredRule read_rule(std::string_view stored, std::span<const Template> template
   };
   std::string_view rest = stored;
   const std::string_view first = take_line(rest);
-  if (!first.starts_with(kInfoLine) || !read_info(first.substr(kInfoLine.size()), rule.info)) {
-    rule.info = {};
-    return by_hand();
-  }
+  auto known = rule_info(first);
+  if (!known) return by_hand();
+  rule.info = std::move(*known);
   if (rule.info.template_id.empty()) {
     by_hand();
     rule.script = std::string(rest);
@@ -546,11 +552,10 @@ std::string join_rules(std::span<const std::string> stored) {
   for (const std::string& text : stored) {
     std::string_view rest = text;
     const std::string_view first = take_line(rest);
-    RuleInfo info;
-    const bool informed = first.starts_with(kInfoLine) && read_info(first.substr(kInfoLine.size()), info);
-    if (!informed && stored.size() == 1) return text;
-    if (informed && info.order == 0) continue;
-    rules.push_back({info.order, text});
+    const auto info = rule_info(first);
+    if (!info && stored.size() == 1) return text;
+    if (info && info->order == 0) continue;
+    rules.push_back({info.value_or(RuleInfo{}).order, text});
   }
   std::stable_sort(rules.begin(), rules.end(), [](const Rule& a, const Rule& b) { return a.order < b.order; });
   std::vector<std::string> names;

@@ -76,6 +76,9 @@ struct RuleInfo {
   std::string name;
 };
 
+// Of a line "# $Rule Info: …"; nothing if it is none.
+std::optional<RuleInfo> rule_info(std::string_view line);
+
 // What is stored: the line "# $Rule Info: …", a line "# $Rule Value: NAME="value"" for each field, the script.
 Result<std::string> render_rule(const Template& made_of, const RuleInfo& info, const FieldValues& values);
 

@@ -84,7 +84,12 @@ Result<void> Session::carry_out(const Action& action) {
     }
     case Action::Kind::reject:
     case Action::Kind::ereject:
-    case Action::Kind::refuse: return send_generated(rejection_notice(action, message_.original(), envelope_, reply_settings(), moment()), std::nullopt);
+    case Action::Kind::refuse: {
+      const GeneratedMail notice = rejection_notice(action, message_.original(), envelope_, reply_settings(), moment());
+      // Nobody may be told: the message is kept, as a delivery does it.
+      if (notice.to.empty()) return store_copy("INBOX", false, {}, {}, std::string(message_.original().text()));
+      return send_generated(notice, std::nullopt);
+    }
     case Action::Kind::vacation: return send_generated(vacation_reply(*action.vacation, message_.original(), envelope_, reply_settings(), moment()), action.vacation->copy);
     case Action::Kind::notify: return send_generated(notification_mail(*action.notification, message_.original(), envelope_, reply_settings(), moment()), action.notification->copy);
     case Action::Kind::capture: return send_generated({std::string(), {action.target}, text(), std::string()}, std::nullopt);

@@ -171,7 +171,7 @@ bool is_correct_filter(const Context& context, const std::string& source, const 
   options.system_script = system_script;
   const sieve::Compiled compiled = sieve::compile(sieve::joined_rules(source), options);
   for (const sieve::Mistake& mistake : compiled.mistakes)
-    std::cerr << name << ":" << mistake.line << ":" << mistake.column << ": " << (mistake.warning ? "warning: " : "") << mistake.text << "\n";
+    std::cerr << sieve::place_in_file(name, mistake.rule, mistake.line, mistake.column) << ": " << (mistake.warning ? "warning: " : "") << mistake.text << "\n";
   return compiled.program != nullptr;
 }
 

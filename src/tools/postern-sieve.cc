@@ -4,12 +4,14 @@
 #include "config.h"
 
 #include "base/text.h"
+#include "mail/header.h"
 #include "tools/sieve_tool.h"
 
 #include <algorithm>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -39,6 +41,13 @@ SCRIPT and MESSAGE are files; "-" is standard input.
   --envelope-to ADDRESS    recipient of the envelope (default: Delivered-To, else the first To address)
   --envelope-auth ADDRESS  authenticated sender (default: none)
   --mailbox NAME           this mailbox exists; may be given several times (default: INBOX only)
+  --spam-field FIELD       header field with the score of a spam filter, for spamtest (default: none, not tested)
+  --spam-text TEXT         what stands in it in front of the number (default: nothing)
+  --spam-scale SCORE       the score that is certainly spam (default: 10)
+  --virus-field FIELD      header field with the verdict of a virus scanner, for virustest (default: none)
+  --virus-value "TEXT N"   how that field begins, and what it means, 1 to 5; may be given several times
+                           (default: "Clean 1" and "Infected 5")
+  --environment ITEM=VALUE what the test environment finds for ITEM; may be given several times
   --delimiters CHARACTERS  what separates user and detail in an address (default: +)
   --folder-separators CHARACTERS
                            what stands between the parts of a folder's name in scripts and forms: "/", "." or both (default: /)
@@ -63,6 +72,7 @@ Exit status: 0 all is well, 1 a script has mistakes or failed while it ran, or a
 SieveOptions options_from(const std::vector<std::string>& arguments) {
   SieveOptions options;
   options.limits.cpu_time = std::chrono::seconds(30);
+  bool virus_values_given = false;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
     const auto value = [&]() -> const std::string& {
@@ -76,11 +86,32 @@ SieveOptions options_from(const std::vector<std::string>& arguments) {
         wrong_usage(word + ": expected " + std::to_string(least) + " to " + std::to_string(most) + ", found \"" + text + "\"");
       return *found;
     };
+    const auto field = [&]() -> const std::string& {
+      const std::string& name = value();
+      if (!mail::is_field_name(name)) wrong_usage(word + ": expected the name of a header field, found \"" + name + "\"");
+      return name;
+    };
     if (word == "--envelope-from") options.from = value();
     else if (word == "--envelope-to") options.to = value();
     else if (word == "--envelope-auth") options.authenticated = envelope_address(value(), false);
     else if (word == "--mailbox") options.mailboxes.push_back(value());
-    else if (word == "--delimiters") options.delimiters = value();
+    else if (word == "--spam-field") options.scores.spam_field = field();
+    else if (word == "--spam-text") options.scores.spam_text = value();
+    else if (word == "--spam-scale") options.scores.spam_scale = number(1, 10'000);
+    else if (word == "--virus-field") options.scores.virus_field = field();
+    else if (word == "--virus-value") {
+      const std::string& text = value();
+      const auto blank = text.rfind(' ');
+      const auto score = blank == std::string::npos ? std::nullopt : base::number_from<int>(std::string_view(text).substr(blank + 1));
+      if (!score || *score < 1 || *score > 5 || blank == 0) wrong_usage(word + ": expected how the field begins, a blank, and 1 to 5, found \"" + text + "\"");
+      if (!std::exchange(virus_values_given, true)) options.scores.virus_values.clear();
+      options.scores.virus_values.emplace_back(text.substr(0, blank), *score);
+    } else if (word == "--environment") {
+      const std::string& text = value();
+      const auto equals = text.find('=');
+      if (equals == 0 || equals == std::string::npos) wrong_usage(word + ": expected ITEM=VALUE, found \"" + text + "\"");
+      options.environment[base::lower(text.substr(0, equals))] = text.substr(equals + 1);
+    } else if (word == "--delimiters") options.delimiters = value();
     else if (word == "--folder-separators") {
       const std::string& separators = options.limits.mailbox_separators = value();
       if (separators != "/" && separators != "." && separators != "/." && separators != "./") wrong_usage(word + ": expected \"/\", \".\" or both, found \"" + separators + "\"");

@@ -90,9 +90,15 @@ void print_place(std::string_view source, int line, int column) {
   if (column <= kLongest) std::cerr << "    " << caret << "^\n";
 }
 
+void put_rule(boost::json::object& entry, const sieve::RulePlace& rule) {
+  if (rule.name.empty()) return;
+  entry["rule"] = rule.name;
+  entry["rule_line"] = rule.line;
+}
+
 void print_mistakes(const std::string& name, std::string_view source, const std::vector<sieve::Mistake>& mistakes) {
   for (const auto& mistake : mistakes) {
-    std::cerr << (mistake.script.empty() ? name : "included script " + mistake.script) << ':' << mistake.line << ':' << mistake.column << ": "
+    std::cerr << sieve::place_in_file(mistake.script.empty() ? name : "included script " + mistake.script, mistake.rule, mistake.line, mistake.column) << ": "
               << (mistake.warning ? "warning: " : "error: ") << mistake.text << '\n';
     if (mistake.script.empty()) print_place(source, mistake.line, mistake.column);
   }
@@ -103,6 +109,7 @@ boost::json::array to_json(const std::vector<sieve::Mistake>& mistakes) {
   for (const auto& mistake : mistakes) {
     boost::json::object entry{{"line", mistake.line}, {"column", mistake.column}, {"severity", mistake.warning ? "warning" : "error"}, {"text", mistake.text}};
     if (!mistake.script.empty()) entry["script"] = mistake.script;
+    put_rule(entry, mistake.rule);
     list.push_back(std::move(entry));
   }
   return list;

@@ -19,9 +19,16 @@ class ToolHost : public sieve::Host {
   }
   std::string_view sub_address_delimiters() override { return options_.delimiters; }
   bool list_exists(const std::string& /*list*/) override { return true; }
+  std::optional<sieve::Score> spam_score() override { return sieve::spam_score(*message, options_.scores); }
+  std::optional<sieve::Score> virus_score() override { return sieve::virus_score(*message, options_.scores); }
+  std::optional<std::string> environment(std::string_view item) override {
+    const auto found = options_.environment.find(item);
+    return found == options_.environment.end() ? std::nullopt : std::optional(found->second);
+  }
   void note(int line, int column, const std::string& text) override { say(line, column, "remark: " + text); }
   bool wants_trace() override { return options_.trace; }
   void trace(int line, int column, const std::string& text) override { say(line, column, text); }
+  const mail::MessageView* message = nullptr;  // that the script looks at
 
  private:
   void say(int line, int column, const std::string& text) { std::cerr << script_ << ':' << line << ':' << column << ": " << text << '\n'; }
@@ -47,6 +54,8 @@ std::string address_from(const mail::MessageView& message, std::initializer_list
 boost::json::object to_json(const sieve::Action& action) {
   using Kind = sieve::Action::Kind;
   boost::json::object object{{"action", to_string(action.kind)}, {"line", action.line}, {"column", action.column}};
+  put_rule(object, action.rule);
+  if (!action.script.empty()) object["script"] = action.script;
   if (action.kind == Kind::fileinto) object["mailbox"] = action.target;
   if (action.kind == Kind::redirect || action.kind == Kind::capture) object["address"] = action.target;
   if (action.copy) object["copy"] = true;
@@ -76,7 +85,11 @@ boost::json::object to_json(const sieve::Outcome& outcome) {
                              {"steps", outcome.steps_used}, {"cpu_microseconds", outcome.cpu_used.count()}};
   if (!outcome.keep_flags.empty()) object["keep_flags"] = boost::json::value_from(outcome.keep_flags);
   if (outcome.keep_message) object["keep_edited"] = true;
-  if (outcome.error) object["error"] = {{"line", outcome.error->line}, {"column", outcome.error->column}, {"text", outcome.error->text}};
+  if (outcome.error) {
+    boost::json::object error{{"line", outcome.error->line}, {"column", outcome.error->column}, {"text", outcome.error->text}};
+    put_rule(error, outcome.error->rule);
+    object["error"] = std::move(error);
+  }
   return object;
 }
 
@@ -102,6 +115,7 @@ int sieve_run(const SieveOptions& options) {
     const auto text = read_input(options.files[i]);
     if (!text) return kUsage;
     const mail::MessageView message(*text);
+    host.message = &message;
     const std::string from = options.from ? envelope_address(*options.from, true) : address_from(message, {"Return-Path", "From"});
     const std::string to = options.to ? envelope_address(*options.to, false) : address_from(message, {"Delivered-To", "To"});
     const sieve::EnvelopeView envelope{from, to, to, options.authenticated};
@@ -118,11 +132,11 @@ int sieve_run(const SieveOptions& options) {
       std::cout << "  keep (implicit: the script failed)\n";
       std::cout.flush();
       const bool included = !outcome.error->script.empty();
-      std::cerr << (included ? "included script " + outcome.error->script : name) << ':' << outcome.error->line << ':' << outcome.error->column << ": run-time error: " << outcome.error->text << '\n';
+      std::cerr << sieve::place_in_file(included ? "included script " + outcome.error->script : name, outcome.error->rule, outcome.error->line, outcome.error->column) << ": run-time error: " << outcome.error->text << '\n';
       if (!included) print_place(*source, outcome.error->line, outcome.error->column);
       continue;
     }
-    for (const auto& action : outcome.actions) std::cout << "  " << to_string(action) << "  (line " << action.line << ")\n";
+    for (const auto& action : outcome.actions) std::cout << "  " << to_string(action) << "  (" << shown_place(action) << ")\n";
     if (outcome.implicit_keep) {
       sieve::Action keep;
       keep.implicit = true;

@@ -3,9 +3,11 @@
 // What the commands of postern-sieve share: options, files, and how mistakes are shown.
 #include "sieve/compile.h"
 #include "sieve/run.h"
+#include "sieve/scores.h"
 
 #include <boost/json.hpp>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +22,8 @@ struct SieveOptions {
   std::optional<std::string> from, to;
   std::string authenticated, delimiters = "+";
   std::vector<std::string> mailboxes;
+  sieve::ScoreFields scores;
+  std::map<std::string, std::string, std::less<>> environment;
   std::optional<std::string> personal_scripts, global_scripts, templates;
   std::optional<std::string> junit, name;
   unsigned order = 1;
@@ -36,6 +40,8 @@ std::optional<std::string> read_input(const std::string& name);
 // What is wrong with a script, each with its line and a caret below the column, on standard error.
 void print_mistakes(const std::string& name, std::string_view source, const std::vector<sieve::Mistake>& mistakes);
 void print_place(std::string_view source, int line, int column);
+// The members "rule" and "rule_line", if there is one.
+void put_rule(boost::json::object& entry, const sieve::RulePlace& rule);
 boost::json::array to_json(const std::vector<sieve::Mistake>& mistakes);
 
 // Options for a script that stands in file `name`: what it includes is looked for beside it.

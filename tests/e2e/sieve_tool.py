@@ -55,6 +55,32 @@ def a_run_that_fails_keeps_and_exits_with_1():
 
 
 @case
+def scores_and_the_environment_are_given_by_options():
+    script = file("scores.sieve", 'require ["spamtestplus", "virustest", "relational", "comparator-i;ascii-numeric", "environment", "fileinto"];\n'
+                  'if virustest :value "ge" :comparator "i;ascii-numeric" "4" { discard; }\n'
+                  'elsif spamtest :percent :value "ge" :comparator "i;ascii-numeric" "80" { fileinto "Junk"; }\n'
+                  'elsif environment "remote-ip" "192.0.2.7" { fileinto "Seven"; }\n')
+    spam = file("spam.eml", "X-Score: 0.1\nX-Score: Yes, score=4.2\nX-Scan: Poison (worm)\n\ntext\n")
+    contains(run(TOOL, "run", script, spam).stdout, "keep (implicit)")
+    contains(run(TOOL, "run", "--spam-field", "x-score", "--spam-text", "score=", "--spam-scale", "5", script, spam).stdout, "Junk")
+    contains(run(TOOL, "run", "--spam-field", "X-Score", script, spam).stdout, "keep (implicit)")
+    contains(run(TOOL, "run", "--virus-field", "X-Scan", "--virus-value", "Fine 1", "--virus-value", "poison 5", script, spam).stdout, "discard")
+    contains(run(TOOL, "run", "--environment", "Remote-IP=192.0.2.7", script, spam).stdout, "Seven")
+    for wrong in (["--spam-field", "A B"], ["--spam-scale", "0"], ["--virus-value", "Infected 6"], ["--virus-value", "5"], ["--environment", "=x"]):
+        contains(run(TOOL, "run", *wrong, script, spam, expect=2).stderr, wrong[0] + ": expected")
+
+
+@case
+def messages_about_stored_rules_name_the_rule_and_its_line():
+    rules = file("rules.sieve", '# $Rule Info: Order=2 Name=lists\nrequire\n  "fileinto";\nfileinto "Lists";\n# $Rule Info: Order=1 Name="the first"\nkeep;\nredirect "a";\n')
+    contains(run(TOOL, "check", rules, expect=1).stderr, 'rules.sieve: rule "the first", line 3, column 10: error: ')
+    with open(rules) as text:
+        good = file("good-rules.sieve", text.read().replace('redirect "a";', ""))
+    contains(run(TOOL, "run", good, ORDER).stdout, 'fileinto "Lists"  (rule "lists", line 4)')
+    equal(json.loads(run(TOOL, "run", "--json", good, ORDER).stdout)[0]["actions"][0]["rule"], "the first")
+
+
+@case
 def json_is_json():
     report = json.loads(run(TOOL, "run", "--json", GOOD, ORDER).stdout)
     equal(report[0]["actions"], [{"action": "fileinto", "mailbox": "Shopping", "line": 2, "column": 41}])

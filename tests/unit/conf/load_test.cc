@@ -362,6 +362,7 @@ class LoadTest : public CppUnit::TestFixture {
         "  vacation_default = \"61 d\"; vacation_least = \"62 d\"; duplicate_default = \"3 d\"; mistake_notice = \"366 d\";\n"
         "  spam_field = \"A B\"; virus_field = \"A:\"; spam_scale = 0; virus_values = ( \"Clean 1\",\n"
         "    \"Dirty 6\" );\n"
+        "  string_bytes = 9; loop_nesting = 17; arguments = 7; list_items = 9; regex_total_bytes = 9; regex_work = 9; mime_depth = 101; mime_parts = 9;\n"
         "  list_lookups = -1; folder_separators = \"\\\\\"; lists = ( \"tag:a,2026:b file\",\n"
         "    \"partners file x\", \"tag:a,2026:b list x\", \"tag:a,2026:b group staff\",\n"
         "    \"tag:a,2026:b table B\", \"tag:a,2026:b table C\" );\n"
@@ -400,13 +401,21 @@ class LoadTest : public CppUnit::TestFixture {
         {7, "filters.virus_field", "found \"A:\""},
         {7, "filters.spam_scale", "found 0"},
         {8, "filters.virus_values", "found \"Dirty 6\""},
-        {9, "filters.list_lookups", "expected a number from 0 to 100000, found -1"},
-        {9, "filters.folder_separators", "expected \"/\", \".\" or both"},
-        {9, "filters.lists", "expected a name, a kind (file, group, table) and a source"},
-        {10, "filters.lists", "the name of a list is a URI"},
-        {10, "filters.lists", "found \"tag:a,2026:b list x\""},
-        {10, "filters.lists", "expected the address of an alias or a group"},
-        {11, "filters.lists", "there are two lists of the name \"tag:a,2026:b\""},
+        {9, "filters.string_bytes", "from 1 KiB to 16 MiB"},
+        {9, "filters.loop_nesting", "expected a number from 1 to 16, found 17"},
+        {9, "filters.arguments", "expected a number from 8 to 1000, found 7"},
+        {9, "filters.list_items", "found 9"},
+        {9, "filters.regex_total_bytes", "from 256 KiB"},
+        {9, "filters.regex_work", "found 9"},
+        {9, "filters.mime_depth", "expected a number from 2 to 100, found 101"},
+        {9, "filters.mime_parts", "expected a number from 10 to 100000, found 9"},
+        {10, "filters.list_lookups", "expected a number from 0 to 100000, found -1"},
+        {10, "filters.folder_separators", "expected \"/\", \".\" or both"},
+        {10, "filters.lists", "expected a name, a kind (file, group, table) and a source"},
+        {11, "filters.lists", "the name of a list is a URI"},
+        {11, "filters.lists", "found \"tag:a,2026:b list x\""},
+        {11, "filters.lists", "expected the address of an alias or a group"},
+        {12, "filters.lists", "there are two lists of the name \"tag:a,2026:b\""},
     };
     for (const auto& row : rows) has(loaded, row);
     has(conf::load_text("delivery : { verdict_time = \"6 min\"; };\n", "postern.conf"), {1, "delivery.verdict_time", "expected a time from 0 s to 5 min"});

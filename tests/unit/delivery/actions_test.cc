@@ -31,6 +31,7 @@ class ActionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(vacation_answers_each_sender_once);
   CPPUNIT_TEST(vacation_answers_again_by_its_present_days);
   CPPUNIT_TEST(vacation_is_silent_where_it_must_be);
+  CPPUNIT_TEST(vacation_answers_mail_to_an_alias_of_the_account);
   CPPUNIT_TEST(vacation_files_its_copy);
   CPPUNIT_TEST(notify_mails_each_address_once);
   CPPUNIT_TEST(rejections_are_told_to_senders_only);
@@ -130,6 +131,40 @@ class ActionsTest : public CppUnit::TestFixture {
     site.account("a@example.com", kAll + kVacation);
     site.work({site.append({"a@example.com"}, "To: somebody@example.com\r\n")});
     CPPUNIT_ASSERT_MESSAGE("not addressed to the account", site.submitted_.empty());
+  }
+
+  // RFC 5230 section 4.5: addresses of one's own are those that lead to this mailbox alone.
+  void vacation_answers_mail_to_an_alias_of_the_account() {
+    struct {
+      const char *to, *original;
+      bool want;
+    } rows[] = {{"Info@Example.com", "info@example.com", true},  {"info+tag@example.com", "info+tag@example.com", true}, {"twice@example.com", "twice@example.com", true},
+                {"staff@example.com", "staff@example.com", false}, {"team@example.com", "team@example.com", false},      {"ofteam@example.com", "ofteam@example.com", false},
+                {"all@example.com", "all@example.com", false},   {"b@example.com", "info@example.com", false},            {"any@catch.example", "any@catch.example", false},
+                {"other@example.com", "other@example.com", false}, {"circle@example.com", "circle@example.com", false},  {"x@example.org, info@example.com", "a@example.com", true}};
+    for (const auto& row : rows) {
+      Site site;
+      site.account("a@example.com", kAll + kVacation);
+      site.account("b@example.com");
+      site.directory_.add_alias("info@example.com", {"a@example.com"});
+      site.directory_.add_alias("twice@example.com", {"Info@example.com"});
+      site.directory_.add_alias("team@example.com", {"a@example.com"}, directory::Alias::Kind::group);
+      site.directory_.add_alias("ofteam@example.com", {"team@example.com"});
+      site.directory_.add_alias("staff@example.com", {"a@example.com"}, directory::Alias::Kind::group, "b@example.com");
+      site.directory_.add_alias("all@example.com", {"a@example.com", "b@example.com"});
+      site.directory_.add_alias("circle@example.com", {"circle@example.com"});
+      site.directory_.add_alias("@catch.example", {"a@example.com"});
+      site.work({site.append({"a@example.com"}, std::string("To: ") + row.to + "\r\n", [&](mail::Envelope& e) { e.recipients[0].original = row.original; })});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.to, std::size_t{row.want ? 1U : 0U}, site.submitted_.size());
+      if (row.want && !contains(row.to, ","))
+        CPPUNIT_ASSERT_MESSAGE(site.submitted_[0].second, contains(base::lower(site.submitted_[0].second), "from: <" + base::lower(row.to) + ">"));
+    }
+    // Nobody answers himself.
+    Site site;
+    site.account("a@example.com", kAll + kVacation);
+    site.directory_.add_alias("info@example.com", {"a@example.com"});
+    site.work({site.append({"a@example.com"}, kTo, [](mail::Envelope& e) { e.reverse_path = "info@example.com"; })});
+    CPPUNIT_ASSERT(site.submitted_.empty());
   }
 
   void vacation_files_its_copy() {
@@ -610,7 +645,7 @@ class ActionsTest : public CppUnit::TestFixture {
                 {"9.99", "", 10, 9, 100},  {"+2.5", "", 5, 5, 50},       {"*****", "", 10, 5, 50},   {"", "", 10, 0, 0},      {"none", "", 10, 0, 0},
                 {"Yes, score=7.5 required=5", "score=", 15, 5, 50},      {"Yes", "score=", 10, 0, 0}, {"inf", "", 10, 0, 0},  {"1e9", "", 10, 1, 10}};
     for (const auto& row : rows) {
-      const auto score = spam_score_of(row.value, row.text, row.scale);
+      const auto score = sieve::spam_score_of(row.value, row.text, row.scale);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.value, row.want, score ? score->value : 0);
       if (score) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.value, row.percent, score->percent);
     }
@@ -618,11 +653,13 @@ class ActionsTest : public CppUnit::TestFixture {
                                       "if virustest :value \"ge\" :comparator \"i;ascii-numeric\" \"4\" { fileinto \"Poison\"; }";
     Site site;
     site.account("a@example.com", script);
-    site.settings_.filters.spam_field = "X-Spam-Score";
-    site.settings_.filters.virus_field = "X-Virus-Status";
-    site.work({site.append({"a@example.com"}, "X-Spam-Score: 8.1\r\n"), site.append({"a@example.com"}, "X-Virus-Status: INFECTED (worm)\r\n"), site.append({"a@example.com"})});
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Junk"));
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a", ".Poison"));
+    site.settings_.filters.scores.spam_field = "X-Spam-Score";
+    site.settings_.filters.scores.virus_field = "X-Virus-Status";
+    site.work({site.append({"a@example.com"}, "X-Spam-Score: 8.1\r\n"), site.append({"a@example.com"}, "X-Virus-Status: INFECTED (worm)\r\n"), 
+               // Of several the worst, in whatever order.
+               site.append({"a@example.com"}, "X-Spam-Score: 0.1\r\nX-Spam-Score: 9\r\nX-Spam-Score: none\r\nX-Virus-Status: Clean\r\nX-Virus-Status: Infected\r\n"), site.append({"a@example.com"})});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.count("example.com/a", ".Junk"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, site.count("example.com/a", ".Poison"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.count("example.com/a"));
   }
 
@@ -630,7 +667,7 @@ class ActionsTest : public CppUnit::TestFixture {
     const auto junk = [](const std::function<void(mail::Envelope&)>& change, const std::string& before) {
       Site site;
       site.account("a@example.com", kAll + "if spamtest :value \"ge\" :comparator \"i;ascii-numeric\" \"6\" { fileinto \"Junk\"; }");
-      site.settings_.filters.spam_field = "X-Spam-Score";
+      site.settings_.filters.scores.spam_field = "X-Spam-Score";
       if (!before.empty()) site.settings_.filters.server_before = {"before.filter", kSystem + before};
       site.work({site.append({"a@example.com"}, "X-Spam-Score: 4\r\n", change)});
       return site.count("example.com/a", ".Junk");

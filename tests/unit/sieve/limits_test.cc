@@ -2,23 +2,33 @@
 // Limits that postern.conf sets, each one below, at and one above (sieve/limits.h). Others are in capabilities_test.cc.
 #include "support.h"
 
+#include "sieve/regex.h"
+
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <functional>
+#include <utility>
 
 namespace postern::sieve {
 
 using namespace test;
+using namespace std::chrono_literals;
 
 class LimitsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(LimitsTest);
   CPPUNIT_TEST(scripts_end_at_their_limits);
   CPPUNIT_TEST(runs_end_at_their_limits);
+  CPPUNIT_TEST(lists_are_asked_so_often);
+  CPPUNIT_TEST(texts_with_variables_have_a_size);
+  CPPUNIT_TEST(parts_are_seen_so_far);
+  CPPUNIT_TEST(searches_take_so_much_work);
+  CPPUNIT_TEST(regular_expressions_have_a_size_together);
   CPPUNIT_TEST(program_has_a_size);
   CPPUNIT_TEST(steps_are_counted_exactly);
   CPPUNIT_TEST(memory_is_counted_exactly);
   CPPUNIT_TEST(regular_expressions_have_a_size);
   CPPUNIT_TEST(time_ends_a_run);
+  CPPUNIT_TEST(time_is_measured_exactly);
   CPPUNIT_TEST_SUITE_END();
 
   static constexpr std::string_view kMessage = "From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n";
@@ -73,6 +83,8 @@ class LimitsTest : public CppUnit::TestFixture {
         {"actions", &Limits::actions, "require \"fileinto\";", [](std::size_t i) { return "fileinto \"f" + std::to_string(i) + "\";"; }},
         {"redirects", &Limits::redirects, "", [](std::size_t i) { return "redirect \"r" + std::to_string(i) + "@example.com\";"; }},
         {"notifications", &Limits::notifications, "require \"enotify\";", [](std::size_t i) { return "notify \"mailto:n" + std::to_string(i) + "@example.com\";"; }},
+        {"actions, with copies", &Limits::actions, "require [\"enotify\", \"fcc\", \"fileinto\"]; notify :fcc \"Sent\" \"mailto:a@example.com\";",
+         [](std::size_t i) { return i == 0 ? std::string() : i == 1 ? std::string() : "fileinto \"f" + std::to_string(i) + "\";"; }},
         {"header_edits", &Limits::header_edits, "require \"editheader\";", [](std::size_t) { return "addheader \"X\" \"y\";"; }},
     };
     for (const auto& row : rows) {
@@ -88,6 +100,66 @@ class LimitsTest : public CppUnit::TestFixture {
     for (const char* subject : {"abcd", "abcde", "abcdef"}) {
       const std::string got = test::result("require \"regex\"; if header :regex \"subject\" \"a.*\" { discard; }", std::string("Subject: ") + subject + "\r\n\r\n", kEnvelope, limits);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(subject, std::string(std::string_view(subject).size() <= 5 ? "discard" : "keep (implicit)"), got);
+    }
+  }
+
+  void lists_are_asked_so_often() {
+    for (const std::size_t count : {2U, 3U, 4U}) {
+      Limits limits;
+      limits.list_lookups = 3;
+      CompileOptions options;
+      options.list_exists = [](const std::string&) { return true; };
+      const std::string got = test::result("require \"extlists\";" + repeated(count, [](std::size_t) { return "if header :list \"subject\" \":addrbook:a\" {}"; }), kMessage, kEnvelope, limits, options);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(got, count > 3, got.starts_with("error:") && got.find("number of questions to external lists exceeds policy limit (3)") != std::string::npos);
+    }
+  }
+
+  void texts_with_variables_have_a_size() {
+    for (const std::size_t limit : {9U, 10U, 11U}) {
+      Limits limits;
+      limits.text_bytes = limit;
+      CPPUNIT_ASSERT_EQUAL(std::string(limit < 10 ? "error: 1:53 a text with variables in it is longer than 9 bytes" : "fileinto \"aaaaaaaaaa\""),
+                           test::result("require [\"variables\", \"fileinto\"]; set \"a\" \"aaaaa\"; fileinto \"${a}${a}\";", kMessage, kEnvelope, limits));
+    }
+  }
+
+  // What is deeper, or behind, is not looked into.
+  void parts_are_seen_so_far() {
+    std::string deep, wide = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+    for (int i = 0; i < 5; ++i) deep += "Content-Type: message/rfc822\r\n\r\n";
+    deep += "Subject: inner\r\n\r\nx\r\n";
+    for (int i = 0; i < 4; ++i) wide += "--b\r\nX-Number: " + std::to_string(i) + "\r\n\r\nx\r\n";
+    const auto compiled = compile("require [\"foreverypart\", \"mime\"]; foreverypart { if anyof(header :mime \"subject\" \"inner\", header :mime \"x-number\" \"3\") { discard; } }");
+    const auto found = [&](const std::string& text, const mail::PartLimits& limits) {
+      TestHost host;
+      return !run(*compiled.program, mail::MessageView(text, {}, limits), kEnvelope, host).actions.empty();
+    };
+    CPPUNIT_ASSERT(!found(deep, {4, 100}) && found(deep, {5, 100}) && found(deep, {6, 100}));
+    CPPUNIT_ASSERT(!found(wide, {50, 4}) && found(wide, {50, 5}) && found(wide, {50, 6}));
+  }
+
+  // The automaton's instructions, at each byte.
+  void searches_take_so_much_work() {
+    constexpr std::string_view kPattern = "^(hello|world)$";
+    std::string problem;
+    const std::uint64_t work = 5 * Regex::compile(kPattern, LetterCase::same_in_ascii, {}, problem)->instructions();
+    for (const std::uint64_t limit : {work - 1, work, work + 1}) {
+      Limits limits;
+      limits.regex_work = limit;
+      CPPUNIT_ASSERT_EQUAL(std::string(limit < work ? "keep (implicit)" : "discard"),
+                           test::result("require \"regex\"; if header :regex \"subject\" \"" + std::string(kPattern) + "\" { discard; }", kMessage, kEnvelope, limits));
+    }
+  }
+
+  void regular_expressions_have_a_size_together() {
+    const std::string script = "require \"regex\"; if header :regex \"subject\" [\"a1\", \"a2\", \"(ab|cd){10}\"] { discard; }";
+    std::string problem;
+    std::size_t bytes = 0;
+    for (const char* pattern : {"a1", "a2", "(ab|cd){10}"}) bytes += Regex::compile(pattern, LetterCase::same_in_ascii, {}, problem)->bytes();
+    for (const std::size_t limit : {bytes - 1, bytes, bytes + 1}) {
+      CompileOptions options;
+      options.limits.regex_bytes = limit;
+      CPPUNIT_ASSERT_EQUAL(limit >= bytes, compiles(script, options));
     }
   }
 
@@ -153,6 +225,29 @@ class LimitsTest : public CppUnit::TestFixture {
     limits.cpu_time = std::chrono::hours(1);
     CPPUNIT_ASSERT(!run(*compiled.program, message, kEnvelope, host, limits).over_limit);
   }
+
+  // By a clock that is looked at once when the run begins, once on the way and once at its end.
+  void time_is_measured_exactly() {
+    const std::string script = repeated(700, [](std::size_t) { return "if header \"subject\" \"x\" {}\n"; });
+    const Compiled compiled = compile(script);
+    const mail::MessageView view(kMessage);
+    TestHost host;
+    for (const std::chrono::milliseconds limit : {6ms, 7ms, 8ms}) {
+      Limits limits;
+      limits.cpu_time = limit;
+      Message message(view);
+      RunOptions options;
+      now_ = 0ns;
+      options.cpu_clock = [] { return std::exchange(now_, now_ + 7ms); };
+      const Outcome got = run(*compiled.program, message, kEnvelope, host, limits, options);
+      CPPUNIT_ASSERT_MESSAGE(std::to_string(got.steps_used), got.over_limit || (got.steps_used >= 1024 && got.steps_used < 2048));
+      CPPUNIT_ASSERT_EQUAL(limit < 7ms, got.over_limit);
+      CPPUNIT_ASSERT_EQUAL(std::string(limit < 7ms ? "script used up its 6 ms of CPU time" : ""), got.error ? got.error->text : "");
+    }
+  }
+
+ private:
+  static inline std::chrono::nanoseconds now_{0};
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(LimitsTest);
 

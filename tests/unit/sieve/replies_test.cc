@@ -31,7 +31,6 @@ class RepliesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_a_vacation_reply_looks_like);
   CPPUNIT_TEST(rejections);
   CPPUNIT_TEST(notifications);
-  CPPUNIT_TEST(lines_for_smtp);
   CPPUNIT_TEST_SUITE_END();
 
   static GeneratedMail reply(const std::string& text, const EnvelopeView& of, const ReplySettings& with, Vacation vacation = {}) {
@@ -52,6 +51,9 @@ class RepliesTest : public CppUnit::TestFixture {
         {message(), "list-request@example.org", false},
         {message(), "list-bounces@example.org", false},
         {message(), "noreply@example.org", false},
+        {message(), "NoReply+case-4711@example.org", false},
+        {message(), "announce-bounces+user=example.net@example.org", false},
+        {message(), "ken+noreply@example.org", true},
         {message(), "majordomo@example.org", false},
         {message(), "USER@example.net", false},
         {message("List-Id: <x>\r\n"), "ken@example.org", false},
@@ -163,15 +165,6 @@ class RepliesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(has(mail, "Subject: from the tag") && mail.from == "me@example.net");
     CPPUNIT_ASSERT_EQUAL(std::string(), made(envelope("")).from);
     CPPUNIT_ASSERT(notification_mail(wish, mail::MessageView("Auto-Submitted: auto-generated\r\n\r\n"), envelope(), settings(), kMoment).to.empty());
-  }
-
-  void lines_for_smtp() {
-    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, smtp_lines("one\r\ntwo\r\n").lines.size());
-    CPPUNIT_ASSERT(!smtp_lines("caf\xc3\xa9").exact);
-    const ReplyLines cut = smtp_lines(std::string(2000, 'x'));
-    CPPUNIT_ASSERT(cut.exact && cut.lines.size() == 5);
-    for (const std::string& line : smtp_lines(std::string(5000, 'y') + "\n\n\nz").lines) CPPUNIT_ASSERT(line.size() <= 480);
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, smtp_lines("").lines.size());
   }
 };
 

@@ -33,6 +33,7 @@ class TemplatesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(folders_have_the_separator_of_the_site);
   CPPUNIT_TEST(what_was_written_by_hand_stays);
   CPPUNIT_TEST(rules_are_joined_by_their_order);
+  CPPUNIT_TEST(mistakes_are_counted_in_their_rule);
   CPPUNIT_TEST_SUITE_END();
 
   static Template good(std::string_view text = kTemplate) {
@@ -253,6 +254,30 @@ class TemplatesTest : public CppUnit::TestFixture {
   }
 
   // FI9
+  // Their owner knows the rules, not what they become together.
+  void mistakes_are_counted_in_their_rule() {
+    const std::string first = "# $Rule Info: Order=2 Name=\"my lists\"\nrequire [\n  \"fileinto\"];\n\nfileinto \"Lists\";\n";
+    const auto joined_with = [&](const std::string& second) { return joined_rules("# $Rule Info: Order=0 Name=off\nkeep;\n" + first + second); };
+    const auto compiled = compile(joined_with("# $Rule Info: Order=1 Template=x Name=broken\nrequire \"variables\"; keep;\nset \"a\";\n"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, compiled.mistakes.size());
+    const Mistake& mistake = compiled.mistakes.front();
+    CPPUNIT_ASSERT_EQUAL(std::string("rule \"broken\", line 3, column 1"), shown_place(mistake.rule, mistake.line, mistake.column));
+    // Behind a require on lines of its own, with a rule in front that has another order; also of a program that was kept.
+    const std::string script = joined_with("# $Rule Info: Order=1\nrequire [\"variables\",\n\"relational\"];\nset \"a\" \"gt\";\nif header :value \"${a}x\" \"subject\" \"a\" {}\n");
+    const auto bytes = encode_program(*compile(script).program);
+    const auto program = decode_program(*bytes, {});
+    TestHost host;
+    const postern::mail::MessageView message("Subject: b\r\n\r\n");
+    const Outcome failed = run(*program, message, kEnvelope, host);
+    CPPUNIT_ASSERT(failed.error.has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("rule \"Order=1\", line 5, column 4"), shown_place(failed.error->rule, failed.error->line, failed.error->column));
+    const Outcome filed = run(*compile(joined_with("")).program, message, kEnvelope, host);
+    CPPUNIT_ASSERT_EQUAL(std::string("rule \"my lists\", line 5"), shown_place(filed.actions.at(0).rule, filed.actions.at(0).line));
+    // A complete script has lines, whatever its comments say; a text is no comment.
+    const Outcome plain = run(*compile("require \"reject\";\n  # $Rule Info: Order=1 Name=x\nreject text:\n# $Rule Info: Order=1 Name=y\n.\n;\n").program, message, kEnvelope, host);
+    CPPUNIT_ASSERT_EQUAL(std::string("line 3"), shown_place(plain.actions.at(0).rule, plain.actions.at(0).line));
+  }
+
   void rules_are_joined_by_their_order() {
     struct {
       std::vector<std::string> rules;
@@ -261,7 +286,7 @@ class TemplatesTest : public CppUnit::TestFixture {
         {{}, ""},
         {{"require \"fileinto\";\nkeep;"}, "require \"fileinto\";\nkeep;"},
         {{"# $Rule Info: Order=2\nrequire \"fileinto\";\nfileinto \"B\";\n", "# $Rule Info: Order=1\nrequire [\"fileinto\", \"copy\"];\nfileinto :copy \"A\";\n", "# $Rule Info: Order=0\ndiscard;\n"},
-         "require [\"fileinto\", \"copy\"];\n# $Rule Info: Order=1\nfileinto :copy \"A\";\n# $Rule Info: Order=2\nfileinto \"B\";\n"},
+         "require [\"fileinto\", \"copy\"];\n# $Rule Info: Order=1\n\nfileinto :copy \"A\";\n# $Rule Info: Order=2\n\nfileinto \"B\";\n"},
         {{"# $Rule Info: Order=1\nkeep;", "# $Rule Info: Order=1\nstop;"}, "# $Rule Info: Order=1\nkeep;\n# $Rule Info: Order=1\nstop;\n"},
         {{"# $Rule Info: Order=0\nkeep;"}, ""},
         {{"# $Rule Info: Order=1\n/* why */ REQUIRE[\"a\" , \"b\"] ; require \"c\"; keep;\n"}, "require [\"a\", \"b\", \"c\"];\n# $Rule Info: Order=1\n/* why */ keep;\n"},
