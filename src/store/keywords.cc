@@ -56,15 +56,10 @@ Result<base::Descriptor> lock(base::Files& files, int directory) {
   }
 }
 
-std::vector<std::string> read(int directory) {
-  const auto text = base::read_file(directory, kName, kMostBytes);
-  return text ? parse_keywords(*text) : std::vector<std::string>();
-}
-
 Result<void> add(base::Files& files, int directory, std::span<const std::string> keywords) {
   auto file = lock(files, directory);
   if (!file) return file.error();
-  std::vector<std::string> known = read(directory);
+  std::vector<std::string> known = known_keywords(directory);
   for (const std::string& keyword : keywords) {
     bool missing = false;
     if (letters_of(std::span(&keyword, 1), known, missing); !missing) continue;
@@ -96,13 +91,18 @@ std::vector<std::string> parse_keywords(std::string_view text) {
   return known;
 }
 
+std::vector<std::string> known_keywords(int folder_directory) {
+  const auto text = base::read_file(folder_directory, kName, kMostBytes);
+  return text ? parse_keywords(*text) : std::vector<std::string>();
+}
+
 std::string keyword_letters(base::Files& files, int folder_directory, std::span<const std::string> keywords) {
   bool missing = false;
-  std::string letters = letters_of(keywords, read(folder_directory), missing);
+  std::string letters = letters_of(keywords, known_keywords(folder_directory), missing);
   if (!missing) return letters;
   if (auto added = add(files, folder_directory, keywords); !added)
     base::log_event(base::Severity::warning, "keywords-not-kept", {{"reason", added.error().what}});
-  return letters_of(keywords, read(folder_directory), missing);
+  return letters_of(keywords, known_keywords(folder_directory), missing);
 }
 
 }  // namespace postern::store

@@ -17,6 +17,9 @@ namespace postern::store {
 // The letters for `keywords` in the folder whose directory this is; new ones are written down first, durably.
 std::string keyword_letters(base::Files& files, int folder_directory, std::span<const std::string> keywords);
 
+// The keywords of the folder by their numbers, empty where there is none; nothing at all if the file can't be read.
+std::vector<std::string> known_keywords(int folder_directory);
+
 // What the file says: keywords by their numbers, empty where there is none.
 std::vector<std::string> parse_keywords(std::string_view text);
 

@@ -79,6 +79,16 @@ std::string with_flags(std::string_view name, std::string_view letters) {
   return std::string(name.substr(0, colon)) + ":2," + flags;
 }
 
+std::string take_keyword_letters(std::string& name) {
+  std::string letters;
+  const std::size_t colon = name.find(':');
+  if (colon == std::string::npos || name.compare(colon, 3, ":2,") != 0) return letters;
+  const auto is_keyword = [](char c) { return c >= 'a' && c <= 'z'; };
+  std::copy_if(name.begin() + static_cast<std::ptrdiff_t>(colon) + 3, name.end(), std::back_inserter(letters), is_keyword);
+  name.erase(std::remove_if(name.begin() + static_cast<std::ptrdiff_t>(colon) + 3, name.end(), is_keyword), name.end());
+  return letters;
+}
+
 std::uint64_t name_seconds(std::string_view name) {
   return base::number_from<std::uint64_t>(name.substr(0, name.find('.'))).value_or(0);
 }

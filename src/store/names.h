@@ -20,6 +20,8 @@ bool is_delivery_name(std::string_view name);
 std::string_view delivery_id(std::string_view name);
 // The number behind ",S=" or ",W=" in a name.
 std::optional<std::uint64_t> name_number(std::string_view name, char which);
+// Takes the letters of keywords ('a' to 'z', store/keywords.h) out of the flags of a name, and returns them.
+std::string take_keyword_letters(std::string& name);
 // The seconds at the start, 0 if there are none.
 std::uint64_t name_seconds(std::string_view name);
 // The same name with these letters among its flags (":2,…", sorted, once each); the name itself if `letters` is empty.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/refiling.h"
 
+#include "store/keywords.h"
 #include "store/maildir.h"
 #include "store/mailbox.h"
 #include "store/names.h"
@@ -32,6 +33,7 @@ Result<RefiledFolder> RefiledFolder::open(base::Files& files, int mail_directory
     if (!part) return part.error();
     if (descriptor != nullptr) *descriptor = std::move(*part);
   }
+  made.folder_ = std::move(*opened);
   return made;
 }
 
@@ -57,21 +59,33 @@ Result<std::string> RefiledFolder::read(const Message& message, std::size_t limi
   return MessageReader(std::move(*file)).whole(limit_bytes);
 }
 
-Result<void> RefiledFolder::put(const Message& message, RefiledFolder& to, std::string_view letters, bool keep) {
+std::string RefiledFolder::name_in(const Message& message, RefiledFolder& to, const Flags& flags) const {
+  std::vector<std::string> keywords = flags.keywords;
+  std::string name = message.name;
+  // A letter from 'a' on is a number in this folder's list, and another keyword in another folder's.
+  if (const std::string letters = &to == this ? std::string() : take_keyword_letters(name); !letters.empty()) {
+    const std::vector<std::string> known = known_keywords(folder_.get());
+    for (const char letter : letters)
+      if (const auto number = static_cast<std::size_t>(letter - 'a'); number < known.size() && !known[number].empty()) keywords.push_back(known[number]);
+  }
+  return with_flags(name, flags.letters + (keywords.empty() ? "" : keyword_letters(*files_, to.folder_.get(), keywords)));
+}
+
+Result<bool> RefiledFolder::put(const Message& message, RefiledFolder& to, const Flags& flags, bool keep) {
   const int from = (message.in_new ? new_ : cur_).get();
+  const std::string name = name_in(message, to, flags);
   // A message with flags is not a new one.
-  const int target = (message.in_new && letters.empty() ? to.new_ : to.cur_).get();
-  const std::string name = with_flags(message.name, letters);
-  if (from == target && name == message.name) return {};
+  const int target = (message.in_new && name == message.name ? to.new_ : to.cur_).get();
+  if (from == target && name == message.name) return false;
   auto done = keep ? files_->link(from, message.name, target, name) : files_->rename_new(from, message.name, target, name);
   if (!done && done.error().kind == Kind::invalid) {
     // It is there already: an earlier run was ended in between.
     done = keep ? Result<void>() : files_->unlink(from, message.name);
   }
-  if (!done) return done;
+  if (!done) return done.error();
   to.changed_ = true;
   if (!keep) changed_ = true;
-  return {};
+  return true;
 }
 
 Result<void> RefiledFolder::sync() {

@@ -32,16 +32,24 @@ class RefiledFolder {
   [[nodiscard]] Result<std::vector<Message>> list() const;
   // The whole message with CRLF line ends.
   [[nodiscard]] Result<std::string> read(const Message& message, std::size_t limit_bytes) const;
-  // Puts the message into `to` (which may be this folder), with these letters of Maildir added to its flags. With `keep` it stays here too, as
-  // it is. It is no error if it is there already.
-  Result<void> put(const Message& message, RefiledFolder& to, std::string_view letters, bool keep);
+  // Flags that a message gets besides those that it has.
+  struct Flags {
+    std::string letters;                // of Maildir
+    std::vector<std::string> keywords;  // as far as the folder can keep them (store/keywords.h)
+    [[nodiscard]] bool empty() const { return letters.empty() && keywords.empty(); }
+  };
+  // Puts the message into `to` (which may be this folder) with these flags added; keywords that it has go with it, whatever their letters are there.
+  // With `keep` it stays here too, as it is. It is no error if it is there already. Returns whether anything was changed.
+  Result<bool> put(const Message& message, RefiledFolder& to, const Flags& flags, bool keep);
   // Makes durable what was put in, and taken out.
   Result<void> sync();
 
  private:
   RefiledFolder() = default;
   base::Files* files_ = nullptr;
-  base::Descriptor new_, cur_;
+  // The name that the message has in `to`.
+  [[nodiscard]] std::string name_in(const Message& message, RefiledFolder& to, const Flags& flags) const;
+  base::Descriptor folder_, new_, cur_;
   bool changed_ = false;
 };
 

@@ -8,6 +8,7 @@
 #include "delivery/filtering.h"
 #include "delivery/scripts.h"
 #include "net/run_coroutine.h"
+#include "sieve/templates.h"
 #include "store/mailbox.h"
 #include "store/names.h"
 #include "store/refiling.h"
@@ -63,14 +64,15 @@ std::string read_script(const std::string& path, bool& good) {
 
 // What becomes of one message.
 struct Plan {
+  using Flags = store::RefiledFolder::Flags;
   struct Copy {
     std::string folder;  // "" is the inbox
-    std::string flags;
+    Flags flags;
     bool create = false;
   };
   std::vector<Copy> copies;           // in other folders
   bool stays = true;
-  std::string flags;                  // for where it stays
+  Flags flags;                        // for where it stays
   std::vector<std::string> actions;   // for people
   std::vector<std::string> not_done;  // what only a delivery does
   bool failed = false;
@@ -81,17 +83,18 @@ Plan plan_of(const sieve::Decision& decision, const std::string& folder, bool cr
   if (!decision.errors.empty()) {
     const sieve::LevelError& error = decision.errors.front();
     plan.failed = true;
-    plan.actions.push_back("error in line " + std::to_string(error.line) + ": " + error.text);
+    plan.actions.push_back("error in " + sieve::shown_place(error.rule, error.line) + ": " + error.text);
     return plan;
   }
   bool keeps = false, moves = false;
   const auto into = [&](const std::string& target, const sieve::Action& action, bool create) {
-    const std::string flags = delivery::maildir_flags(action.flags);
+    Plan::Flags flags{delivery::maildir_flags(action.flags), delivery::keywords_among(action.flags)};
     if (target == folder) {
       keeps = true;
-      plan.flags += flags;
+      plan.flags.letters += flags.letters;
+      plan.flags.keywords.insert(plan.flags.keywords.end(), flags.keywords.begin(), flags.keywords.end());
     } else {
-      plan.copies.push_back({target, flags, create});
+      plan.copies.push_back({target, std::move(flags), create});
       if (!action.copy) moves = true;
     }
   };
@@ -138,13 +141,14 @@ class Work {
     auto read = net::run_coroutine(delivery::add_script(compiled, scripts, sieve::Level::user, name, source, account_.name, std::move(script_of)));
     if (!read) return complain(context_, read.error().what);
     if (scripts.empty()) return complain(context_, name + " has only rules that are switched off");
-    if (scripts.front().program == nullptr) return complain(context_, name + ": " + scripts.front().problem);
+    if (scripts.front().program == nullptr) return complain_of_mistakes(name, source);
     script_ = std::move(scripts.front());
     auto mail = open_mailboxes(context_);
     if (!mail) return complain(context_, mail.error().what);
     mail_ = std::move(*mail);
     auto store = store::Store::open(base::system_files(), mail_.get());
     if (!store) return complain(context_, store.error().what);
+    store_ = &*store;
     DirectoryLookups lookups(context_);
     delivery::Filtering filtering(*store, lookups);
     delivery::FilterSettings settings = delivery::filter_settings(configuration);
@@ -176,6 +180,20 @@ class Work {
     return {};
   }
 
+  // All of them: what a delivery remembers of a script is the first one only.
+  int complain_of_mistakes(const std::string& name, const std::string& source) {
+    sieve::CompileOptions options = delivery::compile_options(context_.configuration());
+    options.script = [this, of_site = std::move(options.script)](sieve::ScriptPlace place, const std::string& script) -> std::optional<std::string> {
+      if (place == sieve::ScriptPlace::global) return of_site(place, script);
+      const auto text = look_up_script(context_, account_.name, script);
+      return text && *text ? std::optional(sieve::joined_rules(**text)) : std::nullopt;
+    };
+    for (const sieve::Mistake& mistake : sieve::compile(sieve::joined_rules(source), options).mistakes)
+      if (!mistake.warning)
+        std::cerr << sieve::place_in_file(mistake.script.empty() ? name : "included script " + mistake.script, mistake.rule, mistake.line, mistake.column) << ": " << mistake.text << "\n";
+    return complain(context_, name + " has mistakes and was not run");
+  }
+
   store::RefiledFolder& folder_of(const Found& found) { return folders_.at(folder_argument(request_.folders[found.folder])); }
 
   Plan plan(delivery::Filtering& filtering, const Found& found, const mail::MessageView& message) {
@@ -192,6 +210,17 @@ class Work {
     recipient.destination_channel = "ims-ms";
     const delivery::FilterSubject subject(envelope, recipient, owner_, context_.configuration().recipient_delimiter);
     return plan_of(filtering.decide(std::span(&script_, 1), message, subject), folder_argument(request_.folders[found.folder]), create_folders_);
+  }
+
+  // A delivery would fail there, and keep the message.
+  void say_what_is_missing(Plan& planned) {
+    for (const Plan::Copy& copy : planned.copies) {
+      if (copy.create || copy.folder.empty()) continue;
+      const auto exists = store_->folder_exists(account_.mailbox_directory, copy.folder);
+      if (!exists || *exists) continue;
+      planned.failed = true;
+      planned.actions.push_back("error: there is no folder \"" + copy.folder + "\"");
+    }
   }
 
   static std::string joined(const std::vector<std::string>& texts) {
@@ -211,8 +240,9 @@ class Work {
       progress.show(++looked_at, found_.size());
       auto text = folder_of(found).read(found.message, kMostMessageBytes);
       if (!text) continue;  // somebody has taken it away meanwhile
-      const mail::MessageView message(*text);
-      const Plan planned = plan(filtering, found, message);
+      const mail::MessageView message(*text, {}, filtering.settings().mime);
+      Plan planned = plan(filtering, found, message);
+      say_what_is_missing(planned);
       const std::string received = base::iso8601(base::from_microseconds(static_cast<std::int64_t>(store::name_seconds(found.message.name)) * 1'000'000));
       const auto value = [&](std::string_view field, std::size_t most) {
         std::vector<std::size_t> numbers;
@@ -247,17 +277,17 @@ class Work {
     return &folders_.emplace(copy.folder, std::move(*opened)).first->second;
   }
 
-  // What is put somewhere else stands there before it is taken away here.
-  Result<void> carry_out(const Found& found, const Plan& planned) {
+  // What is put somewhere else stands there before it is taken away here. Returns whether flags of what stays were changed.
+  Result<bool> carry_out(const Found& found, const Plan& planned) {
     store::RefiledFolder& here = folder_of(found);
     for (std::size_t i = 0; i < planned.copies.size(); ++i) {
       auto there = target(planned.copies[i]);
       if (!there) return there.error();
       const bool last = i + 1 == planned.copies.size();
-      if (auto put = here.put(found.message, **there, planned.copies[i].flags, planned.stays || !last); !put) return put;
+      if (auto put = here.put(found.message, **there, planned.copies[i].flags, planned.stays || !last); !put) return put.error();
     }
-    if (planned.stays && !planned.flags.empty()) return here.put(found.message, here, planned.flags, false);
-    return {};
+    if (!planned.stays || planned.flags.empty()) return false;
+    return here.put(found.message, here, planned.flags, false);
   }
 
   Result<void> sync() {
@@ -282,18 +312,19 @@ class Work {
         if (auto synced = sync(); !synced) return complain(context_, synced.error().what);
       auto text = folder_of(found).read(found.message, kMostMessageBytes);
       if (!text) continue;
-      const mail::MessageView message(*text);
+      const mail::MessageView message(*text, {}, filtering.settings().mime);
       const Plan planned = plan(filtering, found, message);
       failed += planned.failed ? 1 : 0;
       left_out += planned.not_done.empty() ? 0 : 1;
-      if (auto carried = carry_out(found, planned); !carried) {
+      const auto carried = carry_out(found, planned);
+      if (!carried) {
         if (carried.error().kind == Kind::not_found && !planned.copies.empty() && trouble.empty()) trouble = carried.error().what;
         else if (carried.error().kind != Kind::not_found) return complain(context_, carried.error().what);
         continue;
       }
       moved += planned.stays ? 0 : 1;
       copied += planned.copies.size() - (planned.stays ? 0 : 1);
-      flagged += planned.stays && !planned.flags.empty() ? 1 : 0;
+      flagged += *carried ? 1 : 0;
     }
     if (auto synced = sync(); !synced) return complain(context_, synced.error().what);
     progress.clear();
@@ -311,6 +342,7 @@ class Work {
   std::shared_ptr<const directory::Account> owner_;
   sieve::LevelScript script_;
   base::Descriptor mail_;
+  store::Store* store_ = nullptr;      // while run() runs
   bool create_folders_ = true;
   std::map<std::string, store::RefiledFolder> folders_;
   std::vector<Found> found_;

@@ -83,6 +83,37 @@ def a_script_is_read_as_a_delivery_reads_it():
     run(program("postern-sieve"), "check", "--include", site.directory, rules)
 
 
+def keywords(account, folder):
+    """The keywords of each message in the folder, sorted: letters from 'a' on are numbers in a file of the folder."""
+    directory = site.folder_directory(account, folder)
+    with open(os.path.join(directory, "dovecot-keywords")) as file:
+        names = dict(line.rstrip("\n").split(" ", 1) for line in file)
+    return [sorted(names[str(ord(letter) - 97)] for letter in path.split(":2,")[1] if letter.islower()) for path in site.files(account, folder) if ":2," in path]
+
+
+@case
+def keywords_go_with_a_message_into_another_folder():
+    # The same letter means something else there.
+    site.ctl("account", "filter", "carl@example.org", script('require ["imap4flags", "fileinto"];\nif header :is "subject" "there" { fileinto :flags "$Other" "Moved"; }\n'
+                                                             'else { setflag ["$Work", "\\\\Seen"]; }\n'))
+    site.find_message("carl@example.org", deliver(site, "carl@example.org", subject="there"), "Moved")
+    moved = deliver(site, "carl@example.org", subject="here")
+    site.find_message("carl@example.org", moved)
+    equal(keywords("carl@example.org", ""), [["$Work"]])
+    # What changes nothing is not counted.
+    again = script('require "imap4flags";\nsetflag ["$work", "\\\\Seen"]; keep;\n')
+    equal(site.ctl_json("filter", "apply", "carl@example.org", again, "--folder", "INBOX")["flagged"], 0)
+    more = script('require "imap4flags";\nsetflag "$More"; keep;\n')
+    equal(site.ctl_json("filter", "apply", "carl@example.org", more, "--folder", "INBOX")["flagged"], 1)
+    equal(keywords("carl@example.org", ""), [["$More", "$Work"]])
+    away = script('require ["fileinto", "copy"];\nfileinto :copy "Moved";\nfileinto "Further/Away";\n')
+    equal(site.ctl_json("filter", "apply", "carl@example.org", away, "--folder", "INBOX")["moved"], 1)
+    equal(sorted(keywords("carl@example.org", "Moved")), [["$More", "$Work"], ["$Other"]])
+    equal(keywords("carl@example.org", "Further/Away"), [["$More", "$Work"]])
+    contains(site.files("carl@example.org", "Further/Away")[0].split(":2,")[1], "S")
+    check(os.path.isdir(site.folder_directory("carl@example.org", "Further")), "the folder around it is made, too")
+
+
 @case
 def what_a_delivery_remembers_of_a_message_is_no_earlier_one():
     site.ctl("account", "filter", "bert@example.com", script('require "duplicate";\nif duplicate { discard; stop; }\n'))
@@ -93,7 +124,10 @@ def what_a_delivery_remembers_of_a_message_is_no_earlier_one():
 
 @case
 def mistakes_are_named():
-    contains(site.ctl("filter", "rehearse", "anna@example.com", script("fileinto"), expect=1).stderr, "script.sieve: line 1, column ")
+    contains(site.ctl("filter", "rehearse", "anna@example.com", script("fileinto"), expect=1).stderr, "script.sieve:1:")
+    told = site.ctl("filter", "rehearse", "anna@example.com", script('keep;\nfileinto "a";\nfrob;\n'), expect=1).stderr
+    contains(told, "script.sieve:2:1: ")
+    contains(told, "script.sieve:3:1: ")
     contains(site.ctl("filter", "rehearse", "anna@example.com", expect=1).stderr, "has no filter")
     contains(site.ctl("filter", "rehearse", "nobody@example.com", script(), expect=1).stderr, "no account")
     contains(site.ctl("filter", "rehearse", "anna@example.com", script(), "--folder", "None", expect=1).stderr, "None")
@@ -106,3 +140,8 @@ with site.running():
 # Without the server it works on the files alone.
 equal(len(site.ctl_json("filter", "rehearse", "anna@example.com", script())), 4)
 equal(site.ctl_json("filter", "rehearse", "anna@example.com", script('require "include";\ninclude :personal "inner";\n'), "--last", "1")[0]["actions"], ['fileinto "Inner"'])
+# Where a delivery makes no folders.
+site.write_configuration({"delivery": {"create_folders": False}})
+told = site.ctl_json("filter", "rehearse", "anna@example.com", script('require ["fileinto", "mailbox"];\nfileinto "Moved"; fileinto :create "New"; fileinto "Nowhere";\n'), "--last", "1")
+equal(told[0]["actions"][3:], ['error: there is no folder "Nowhere"'])
+equal(told[0]["failed"], True)
