@@ -2,6 +2,7 @@
 // posternctl compile: the tables from their texts, as postern-compile makes them. posternctl tables: the compiled files that are kept,
 // what is in them, and the way back to one of them (posternctl-tables(8)).
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/text.h"
 #include "keyfile/compiled.h"
 #include "mapping/compile.h"
@@ -14,6 +15,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+
+#include <fcntl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -185,6 +188,12 @@ int list(const Context& context) {
     return kDone;
   }
   print_table({"FILE", "BUILT", "TABLES", "ENTRIES", "BYTES", "IN USE"}, rows);
+  if (site->in_force == 0) {
+    // Then a server that starts takes no mail (access-control.md 3.4).
+    const auto file = base::system_files().open(site->target.descriptor.get(), "tables.db", O_RDONLY | O_NONBLOCK);
+    const auto checked = file ? keyfile::check_compiled(file->get()) : Result<keyfile::CompiledHeader>(file.error());
+    std::cout << "tables.db can't be used: " << (checked ? "it has no number" : checked.error().what) << "\n";
+  }
   if (!in_server) std::cout << "no server answers\n";
   return kDone;
 }

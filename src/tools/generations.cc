@@ -72,7 +72,7 @@ Result<std::vector<std::uint64_t>> generation_numbers(const Place& target) {
 }
 
 std::uint64_t number_in_force(const Place& target) {
-  const auto file = base::system_files().open(target.descriptor.get(), "tables.db", O_RDONLY);
+  const auto file = base::system_files().open(target.descriptor.get(), "tables.db", O_RDONLY | O_NONBLOCK);
   if (!file) return 0;
   const auto header = keyfile::check_compiled(file->get());
   if (header) return header->generation;

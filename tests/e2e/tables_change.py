@@ -55,6 +55,7 @@ def a_damaged_file_is_refused_and_the_old_tables_stay():
     time.sleep(1.5)
     equal(code(), 550)
     check(site.server.alive(), "the server is alive")
+    contains(site.ctl("tables", "list").stdout, "\ntables.db can't be used: compiled file: check sum does not fit\n")
     site.write_mappings(MAPPINGS)
     wait_until(lambda: code() == 250, 3 * slow_build(), "a whole file is taken again")
 
