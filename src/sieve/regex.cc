@@ -91,7 +91,7 @@ class BothCases {
         out_ += pattern_[at_++];
         return;
       }
-      if (const auto end = rest.find(":]"); rest.starts_with("[:") && end != std::string_view::npos) {
+      if (const auto end = rest.find(":]", 2); rest.starts_with("[:") && end != std::string_view::npos) {
         const std::string_view name = rest.substr(0, end + 2);
         if (name == "[:lower:]" || name == "[:upper:]") out_ += "[:alpha:]";
         else if (name == "[:^lower:]" || name == "[:^upper:]") out_ += "[:^alpha:]";
