@@ -47,8 +47,8 @@ Bars bars_of(std::string_view table, std::optional<bool> access_orcpt) {
   return {-1, -1};
 }
 
-constexpr std::array<std::string_view, 12> kKnownTables = {"PORT_ACCESS", "INTERNAL_IP", "FROM_ACCESS",  "ORIG_SEND_ACCESS", "ORIG_MAIL_ACCESS", "SEND_ACCESS",
-                                                           "MAIL_ACCESS", "FORWARD",     "REVERSE", "LOGIN_ACCESS",     "CONVERSIONS",      "IP_ACCESS"};
+constexpr std::array<std::string_view, 11> kKnownTables = {"PORT_ACCESS", "INTERNAL_IP", "FROM_ACCESS",  "ORIG_SEND_ACCESS", "ORIG_MAIL_ACCESS", "SEND_ACCESS",
+                                                           "MAIL_ACCESS", "FORWARD",     "REVERSE", "LOGIN_ACCESS",     "CONVERSIONS"};
 
 std::string letters_of(std::string_view name) {
   std::string out;
@@ -181,9 +181,10 @@ void Lint::table(std::string_view name, std::uint16_t file, std::uint32_t line) 
   }
   for (const std::string_view known : kKnownTables)
     if (nearly_equal(letters_of(plain), letters_of(known))) {
-      emit_("W14", file, line, "table " + std::string(name) + " is not one that Postern asks; did you mean " + std::string(known) + "?");
-      break;
+      return emit_("W14", file, line, "table " + std::string(name) + " is not one that Postern asks; did you mean " + std::string(known) + "?");
     }
+  // Other programs of this kind ask tables that Postern does not have.
+  if (plain.ends_with("_ACCESS")) unasked_.emplace(name_, Place{file, line});
 }
 
 void Lint::leave_table() {
@@ -491,6 +492,8 @@ void Lint::finish() {
       const auto similar = std::find_if(tables_.begin(), tables_.end(), [&called = called](const std::string& name) { return nearly_equal(letters_of(name), letters_of(called)); });
       warn("W02", place, "table " + called + " is called but does not exist" + (similar == tables_.end() ? "" : "; did you mean " + *similar + "?"));
     }
+  for (const auto& [table, place] : unasked_)
+    if (!calls_.contains(table)) warn("W14", place, "table " + table + " is not one that Postern asks, and no table calls it");
   for (const auto& [called, place] : lost_calls_)
     if (tables_.contains(called)) warn("W27", place, "\"|" + called + ";\" is a text here: a call of a table begins with $|");
   for (const auto& [table, place] : flag_tests_)

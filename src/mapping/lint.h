@@ -29,7 +29,7 @@ class Lint {
 
   void table(std::string_view name, std::uint16_t file, std::uint32_t line);
   void entry(std::string_view pattern_text, const Pattern& pattern, const Template& expansion, std::uint16_t file, std::uint32_t line);
-  // After the last table: W02, W09, W27, W29. `files` names where the whole is missing.
+  // After the last table: W02, W09, W14, W27, W29. `files` names where the whole is missing.
   void finish();
 
  private:
@@ -61,6 +61,7 @@ class Lint {
   Place unguarded_;                  // W05 waits for a next entry; line 0: none
   std::set<std::string> tables_;     // upper case
   std::map<std::string, Place> calls_;
+  std::map<std::string, Place> unasked_;       // of the site's own, but named like one of ours
   std::map<std::string, Place> lost_calls_;    // what looks like a call of this table and is text
   std::map<std::string, Place> flag_tests_;    // of tables that Postern does not ask: the first
   // Of the first entry of ORIG_SEND_ACCESS that decides about a stranger who wants to relay.

@@ -113,6 +113,7 @@ class CompileTest : public CppUnit::TestFixture {
         {"T\n\n  * z$0$R\n  *a $0$R\n  *-* $0-$1$R\n", "W12:3 W12:5"},
         {"SEND_ACCESS\n\n  a|b|c $N\n  a|b|c|d|e|f $N\n  a|b@c|d* $N\n  a|b@c|d|e@f $N\n", "W13:3 W13:4"},
         {"SENDACCESS\n\n  * $N\n\nORIG_SENDACCESS\n\n  * $N\n\nMY_TABLE\n\n  * $N\n", "W14:1 W14:5"},
+        {"IP_ACCESS\n\n  * $N\n\nMY_ACCESS\n\n  * $C$|own_access;$0|$Y$E\n\nOWN_ACCESS\n\n  * $Y\n", "W14:1 W14:5"},
         {"OBSERVE_FORWARD\n\n  * $N\n\nOBSERVE_SEND_ACCESS\n\n  * $N\n\nOBSERVE_INTERNAL_IP\n\n  * $N\n", "W14:1"},
         {"MAIL_ACCESS\n\n  TCP|*|25|*|*|SMTP|MAIL|*|*|*|* $N\n  TCP|*|25|*|*|SMTP*|MAIL|*|*|*|* $N\n", "W15:3"},
         {"T\n\n  %%%%%%%%%%% x\n", "N01:3"},
