@@ -133,7 +133,7 @@ PatternFacts facts_of(std::string_view code) {
 // A probe by which a stranger asks to relay.
 constexpr std::string_view kRelayProbe = "tcp_local|stranger@outside.invalid|tcp_local|somebody@elsewhere.invalid";
 
-// Call-outs that every asker of a table has or, where it has no session to ask about, fails (mappings(5), CALL-OUTS), and how many arguments they want.
+// The built-in call-outs (mappings(5), CALL-OUTS), and how many arguments they want at least.
 struct BuiltIn {
   std::string_view name;
   std::size_t least;
