@@ -209,6 +209,7 @@ def what_was_discarded_is_shown_and_comes_back():
 @case
 def the_score_and_the_environment_are_seen():
     site.find_message("anna@example.com", to_anna("spam", extra="X-Spam-Score: 9.5\r\n"), "Junk")
+    site.wait_for_log("filtered", 'decided_by=user actions="fileinto \\"Junk\\" (line 11)"')
     site.find_message("anna@example.com", to_anna("where"), "Here")
 
 
