@@ -20,7 +20,8 @@ Reply refusal(const mapping::AccessResult& result, const conf::AccessOptions& op
   reply.status = result.status ? result.status->to_string() : "5.7.1";
   std::string text = result.text;
   if (text.empty()) text = options.access_errors == 0 ? "unknown host or domain" : "you are not allowed to use this address";
-  reply.text = base::printable(text, kReplyTextBytes) + ": " + base::printable(address, kReplyTextBytes);
+  // The null sender is written as the client gave it.
+  reply.text = base::printable(text, kReplyTextBytes) + ": " + (address.empty() ? "<>" : base::printable(address, kReplyTextBytes));
   reply.text = base::printable(reply.text, kReplyTextBytes);
   return reply;
 }

@@ -54,7 +54,7 @@ struct World {
 
   SenderDecision mail() {
     TransactionAccess transaction(access(), facts());
-    return test::run(transaction.mail_from(from_local, from_domain, from_local + "@" + from_domain));
+    return test::run(transaction.mail_from(from_local, from_domain, from_domain.empty() ? "" : from_local + "@" + from_domain));
   }
 
   RecipientDecision rcpt(const std::string& address, const std::string& orcpt = {}) {
@@ -541,6 +541,10 @@ class AccessTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, *limited.recipient_cutoff);
     world.from_local = "list";
     CPPUNIT_ASSERT(world.mail().effects.no_vacation && world.mail().effects.held);
+    World bounces("FROM_ACCESS\n\n  *|MAIL|*||*  $NNo$ bounces\n");
+    bounces.from_local.clear();
+    bounces.from_domain.clear();
+    CPPUNIT_ASSERT_EQUAL(std::string("550 5.7.1 No bounces: <>"), World::shown(bounces.mail()));
   }
 
   void every_table_is_asked_until_one_refuses() {
