@@ -104,6 +104,14 @@ constexpr std::string_view kNotices[] = {"failure", "delay", "success"};
 
 // A file's path and text as two words of printable ASCII without quotes and backslashes: what a text of libconfig takes as it
 // is, on one line.
+// Fields without which a message is not what its sender wrote (RFC 5322 section 3.6, RFC 2045, RFC 6376, RFC 8601).
+bool belongs_to_the_sender(std::string_view field) {
+  constexpr std::string_view kFields[] = {"from", "sender", "reply-to", "to", "cc", "bcc", "date", "message-id", "in-reply-to", "references", "subject", "comments", "keywords",
+                                          "received", "return-path", "mime-version", "dkim-signature", "authentication-results"};
+  return base::starts_with_ignoring_case(field, "content-") || base::starts_with_ignoring_case(field, "resent-") || base::starts_with_ignoring_case(field, "arc-") ||
+         std::any_of(std::begin(kFields), std::end(kFields), [&](std::string_view one) { return base::equal_ignoring_case(field, one); });
+}
+
 std::string encode_file(std::string_view path, std::string_view text) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   std::string out;
@@ -835,6 +843,8 @@ class Reader {
     for (const auto& [name, field] : {std::pair{"filters.spam_field", &filters.spam_field}, {"filters.virus_field", &filters.virus_field}})
       if (!std::all_of(field->begin(), field->end(), [](char c) { return c > ' ' && c < 0x7f && c != ':'; }))
         mistake(place_of(name), name, "expected the name of a header field, found \"" + base::printable(*field, 64) + "\"");
+      else if (belongs_to_the_sender(*field))
+        mistake(place_of(name), name, "expected a field that filters alone write, since it is taken out of mail from outside, found \"" + base::printable(*field, 64) + "\"");
     for (const TextLine& line : filters.virus_values)
       if (const auto value = virus_value(line.text); !value) mistake(line.place, "filters.virus_values", value.error().what);
     if (const std::string& separators = filters.folder_separators; separators != "/" && separators != "." && separators != "/." && separators != "./")

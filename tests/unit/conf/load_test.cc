@@ -418,6 +418,8 @@ class LoadTest : public CppUnit::TestFixture {
         {12, "filters.lists", "there are two lists of the name \"tag:a,2026:b\""},
     };
     for (const auto& row : rows) has(loaded, row);
+    for (const char* field : {"Subject", "content-type", "ARC-Seal"})
+      has(conf::load_text("filters : { virus_field = \"" + std::string(field) + "\"; };\n", "postern.conf"), {1, "filters.virus_field", "expected a field that filters alone write"});
     has(conf::load_text("delivery : { verdict_time = \"6 min\"; };\n", "postern.conf"), {1, "delivery.verdict_time", "expected a time from 0 s to 5 min"});
     CPPUNIT_ASSERT(!loaded.usable());
   }
