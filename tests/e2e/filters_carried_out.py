@@ -79,6 +79,13 @@ def a_sender_gets_one_vacation_reply():
 
 
 @case
+def mail_to_an_alias_is_answered_in_its_name():
+    site.ctl("alias", "add", "info@example.com", "anna@example.com")
+    deliver(site, "info@example.com", sender="carl@example.org", subject="away")
+    contains(with_subject("carl@example.org", "Subject: Not here")[0], b"From: <info@example.com>")
+
+
+@case
 def the_memory_survives_a_restart():
     site.server.stop()
     site.start()
