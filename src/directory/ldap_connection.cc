@@ -72,19 +72,22 @@ struct FreeCheck {
   void operator()(X509_STORE_CTX* check) const { X509_STORE_CTX_free(check); }
 };
 
-// Why nobody should believe that it is the server's; empty: no reason is known.
+// Why nobody should believe that it is the server's; empty: no reason is known. What stands between it and who is trusted is not known here, so names
+// and times come first.
 std::string trouble_with(const std::string& certificate_der, const std::string& host, const std::string& authorities) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(certificate_der.data());
   const std::unique_ptr<X509, FreeCertificate> certificate(d2i_X509(nullptr, &bytes, static_cast<long>(certificate_der.size())));
   const std::unique_ptr<X509_STORE, FreeStore> store(X509_STORE_new());
   const std::unique_ptr<X509_STORE_CTX, FreeCheck> check(X509_STORE_CTX_new());
   if (!certificate || !store || !check) return {};
+  if (X509_check_ip_asc(certificate.get(), host.c_str(), 0) != 1 && X509_check_host(certificate.get(), host.c_str(), host.size(), 0, nullptr) != 1)
+    return "its certificate is not for " + host;
+  if (X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0) return "its certificate has expired";
+  if (X509_cmp_current_time(X509_get0_notBefore(certificate.get())) > 0) return "its certificate is not valid yet";
   if (X509_STORE_load_file(store.get(), authorities.c_str()) != 1) return "ldap.authorities " + authorities + " has no certificate that can be read";
   if (X509_STORE_CTX_init(check.get(), store.get(), certificate.get(), nullptr) != 1) return {};
-  X509_VERIFY_PARAM* const wanted = X509_STORE_CTX_get0_param(check.get());
-  if (X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) != 1 && X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), host.size()) != 1) return {};
   if (X509_verify_cert(check.get()) == 1) return {};
-  return std::string("its certificate is not trusted: ") + X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get())) + " (for " + host + ", by " + authorities + ")";
+  return std::string("its certificate is not trusted: ") + X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get())) + " (by " + authorities + ")";
 }
 
 class Connection final : public LdapConnection {

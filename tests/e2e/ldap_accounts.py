@@ -313,12 +313,14 @@ def servers_are_asked_by_ldaps():
 
 @case
 def a_server_that_is_not_trusted_is_asked_nothing():
-    for server in ("ldaps://127.0.0.1:%d" % slapd.tls_port, "ldap://127.0.0.1:%d" % slapd.port):
-        site.write_configuration({"ldap": {"authorities": slapd.path("stranger.pem"), "servers": [server]}})
+    not_trusted = "its certificate is not trusted: self-signed certificate (by %s)" % slapd.path("stranger.pem")
+    for server, authorities, reason in (("ldaps://127.0.0.1:%d" % slapd.tls_port, "stranger.pem", not_trusted), ("ldaps://127.0.0.2:%d" % slapd.tls_port, "server.pem", "its certificate is not for 127.0.0.2"),
+                                        ("ldap://127.0.0.1:%d" % slapd.port, "stranger.pem", not_trusted)):
+        site.write_configuration({"ldap": {"authorities": slapd.path(authorities), "servers": [server]}})
         site.server.reload()
         wait_until(lambda: 400 <= answer_to(address("user004"))[0] < 500, 10 * slow_build(), "mail waits")
         # Without that, libldap says that the server can't be contacted.
-        site.wait_for_log("ldap-server-down", "server=" + server, "its certificate is not trusted: self-signed certificate (for 127.0.0.1, by %s)" % slapd.path("stranger.pem"))
+        site.wait_for_log("ldap-server-down", "server=" + server, reason)
         equal(auth("anna", "password of anna"), 454)
 
 

@@ -51,7 +51,7 @@ class Slapd:
 
     def start(self):
         # Every user of the machine may reach it; all that it listens on is loopback.
-        self.process = subprocess.Popen([program("slapd"), "-f", self.path("slapd.conf"), "-h", "ldap://127.0.0.1:%d ldaps://127.0.0.1:%d" % (self.port, self.tls_port), "-d", "0"],
+        self.process = subprocess.Popen([program("slapd"), "-f", self.path("slapd.conf"), "-h", "ldap://127.0.0.1:%d ldaps://127.0.0.1:%d ldaps://127.0.0.2:%d" % (self.port, self.tls_port, self.tls_port), "-d", "0"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: reachable(self.port), 10 * slow_build(), "slapd listens")
 
