@@ -50,7 +50,7 @@ class CompiledTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(reads_what_was_written);
   CPPUNIT_TEST(holds_many_and_large_records);
   CPPUNIT_TEST(refuses_disorder_and_replaces_only_when_told);
-  CPPUNIT_TEST(refuses_every_damaged_byte);
+  CPPUNIT_TEST(refuses_damaged_bytes);
   CPPUNIT_TEST(refuses_every_cut);
   CPPUNIT_TEST(says_what_a_file_is_instead);
   CPPUNIT_TEST_SUITE_END();
@@ -131,15 +131,15 @@ class CompiledTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("compiled file: too short to be one of ours"), told(""));
   }
 
-  // Each bit pattern that a byte can be damaged by is seen by a CRC; one of them a byte is tried.
-  void refuses_every_damaged_byte() {
+  // Each bit pattern that a byte can be damaged by is seen by a CRC; one of them is tried, in every third byte.
+  void refuses_damaged_bytes() {
     const Scratch scratch;
     CPPUNIT_ASSERT(write(scratch, "t.db", {{"a", "1"}, {"b", "2"}}));
     const std::string bytes = *base::read_file(scratch.get(), "t.db", 1 << 20);
     const base::Descriptor copy(::memfd_create("copy", 0));
     CPPUNIT_ASSERT(base::system_files().write_at(copy.get(), bytes, 0));
     CPPUNIT_ASSERT(read(copy.get()));
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
       const char damaged = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
       CPPUNIT_ASSERT(base::system_files().write_at(copy.get(), {&damaged, 1}, i));
       CPPUNIT_ASSERT_MESSAGE("byte " + std::to_string(i), !read(copy.get()));
