@@ -6,7 +6,10 @@
 
 namespace postern::sieve {
 
-void RuleBegin::carry(Archive& archive) { archive(name, line); }
+void RuleBegin::carry(Archive& archive) {
+  archive(name, line);
+  if (line < 1) archive.fail();
+}
 
 RulePlace rule_place(const std::vector<RuleBegin>& rules, int line) {
   for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule)
