@@ -22,6 +22,7 @@
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -42,7 +43,7 @@ constexpr std::string_view kHelp = R"(usage: postern-sendmail [options] [recipie
   -R full|hdrs what comes back with a notice of failure
   -V ID        the envelope's id in notices
   -bs          speak SMTP on standard input and output
-  -bp          the queue (mailq)        -bi  compile aliases (newaliases)        -q  try the queue now
+  -bp          the queue (mailq)        -bi, -I  compile aliases (newaliases)    -q  try the queue now
   --server HOST[:PORT]   instead of the listener in the configuration
   --config FILE          the configuration
 )";
@@ -92,7 +93,6 @@ Options read_arguments(int count, char** arguments) {
       options.recipients.emplace_back(argument);
       continue;
     }
-    const std::string_view rest = argument.substr(2);
     if (argument == "--help") {
       std::cout << kHelp;
       std::exit(EX_OK);
@@ -106,34 +106,50 @@ Options read_arguments(int count, char** arguments) {
     } else if (argument.starts_with("--")) {
       wrong_usage("option " + std::string(argument) + " is not known");
     } else {
-      switch (argument[1]) {
-        case 'b':
-          if (rest == "m") options.mode = Options::Mode::submit;
-          else if (rest == "s") options.mode = Options::Mode::session;
-          else if (rest == "p") options.mode = Options::Mode::queue;
-          else if (rest == "i") options.mode = Options::Mode::aliases;
-          else wrong_usage("-b" + std::string(rest) + " is not available");
-          break;
-        case 'f': case 'r': options.sender = value(rest, argument); break;
-        case 'F': options.full_name = value(rest, argument); break;
-        case 't': options.header_recipients = true; break;
-        case 'i': options.dot_ends = false; break;
-        case 'N': options.notify = notify_words(value(rest, argument)); break;
-        case 'R':
-          options.ret = base::upper(value(rest, argument));
-          if (options.ret != "FULL" && options.ret != "HDRS") wrong_usage("-R: expected full or hdrs");
-          break;
-        case 'V': options.envelope_id = value(rest, argument); break;
-        case 'q': options.mode = Options::Mode::flush; break;
-        case 'o':
-          if (rest == "i") options.dot_ends = false;
-          else if (rest == "t") options.header_recipients = true;
-          break;  // all others say how a sendmail of old queues and reports
-        case 'B': case 'C': case 'h': case 'L': case 'O': case 'p': case 'X': case 'A': case 'D':
-          static_cast<void>(value(rest, argument));
-          break;
-        case 'd': case 'e': case 'G': case 'm': case 'n': case 'U': case 'v': case 'x': break;
-        default: wrong_usage("option " + std::string(argument) + " is not known");
+      // Letters without a value may stand together, and in front of one that has one: -ti, -itf ADDRESS.
+      for (std::string_view letters = argument.substr(1); !letters.empty();) {
+        const char letter = letters.front();
+        letters.remove_prefix(1);
+        const std::string option{'-', letter};
+        const auto own_value = [&] { return value(std::exchange(letters, {}), option); };
+        switch (letter) {
+          case 'b': {
+            const std::string mode = own_value();
+            if (mode == "m") options.mode = Options::Mode::submit;
+            else if (mode == "s") options.mode = Options::Mode::session;
+            else if (mode == "p") options.mode = Options::Mode::queue;
+            else if (mode == "i") options.mode = Options::Mode::aliases;
+            else wrong_usage("-b" + mode + " is not available");
+            break;
+          }
+          case 'f': case 'r': options.sender = own_value(); break;
+          case 'F': options.full_name = own_value(); break;
+          case 't': options.header_recipients = true; break;
+          case 'i': options.dot_ends = false; break;
+          case 'I': options.mode = Options::Mode::aliases; break;
+          case 'N': options.notify = notify_words(own_value()); break;
+          case 'R':
+            options.ret = base::upper(own_value());
+            if (options.ret != "FULL" && options.ret != "HDRS") wrong_usage("-R: expected full or hdrs");
+            break;
+          case 'V': options.envelope_id = own_value(); break;
+          case 'q':
+            options.mode = Options::Mode::flush;
+            letters = {};  // how often, or which part of the queue
+            break;
+          case 'o': {
+            const std::string what = own_value();
+            if (what == "i") options.dot_ends = false;
+            else if (what == "t") options.header_recipients = true;
+            break;  // all others say how a sendmail of old queues and reports
+          }
+          case 'A': case 'B': case 'C': case 'D': case 'e': case 'h': case 'L': case 'O': case 'p': case 'X':
+            static_cast<void>(own_value());
+            break;
+          case 'd': letters = {}; break;
+          case 'G': case 'm': case 'n': case 'U': case 'v': case 'x': break;
+          default: wrong_usage("option " + option + (argument.size() > 2 ? " in " + std::string(argument) : "") + " is not known");
+        }
       }
     }
   }

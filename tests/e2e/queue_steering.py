@@ -174,7 +174,8 @@ def sendmail(*arguments, text, expect=0):
 @case
 def sendmail_hands_a_message_over():
     mark = new_id()
-    sendmail("-t", "-i", "-f", "anna@example.com", "-F", "Anna", text="To: bert@example.com\nBcc: anna@example.com\nSubject: x\n\n%s\n.\nend\n" % mark)
+    # Letters together, as in "sendmail -ti": each counts.
+    sendmail("-itf", "anna@example.com", "-F", "Anna", text="To: bert@example.com\nBcc: anna@example.com\nSubject: x\n\n%s\n.\nend\n" % mark)
     for account in ("bert@example.com", "anna@example.com"):
         found = wait_until(lambda: [text for text in site.messages(account) if mark.encode() in text], 10 * slow_build(), "the message for " + account)[0]
         check(b"Bcc:" not in found and b"From: Anna <anna@example.com>" in found and b"Message-ID: <" in found and b"\nend" in found, "what was added and taken away")
