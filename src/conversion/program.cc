@@ -24,7 +24,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <system_error>
 
 namespace postern::conversion {
 namespace {
@@ -35,6 +38,7 @@ constexpr rlim_t kOpenFiles = 256;
 // Processes and threads of the user together, whoever started them: a program that multiplies is stopped by it before the machine is.
 constexpr rlim_t kProcesses = 4096;
 constexpr std::size_t kWordsBytes = 500;
+constexpr std::chrono::milliseconds kLookEvery{250};
 
 struct FreeFilter {
   void operator()(void* filter) const { seccomp_release(filter); }
@@ -156,6 +160,60 @@ std::string first_words(int file) {
   return base::printable(base::trim(text));
 }
 
+// What is in a directory and all below it, by what it takes up on the disk.
+struct Content {
+  std::uint64_t bytes = 0;
+  std::size_t files = 0;
+  bool closed = false;  // somewhere nobody may look any more
+  [[nodiscard]] bool exceeds(const Content& most) const { return closed || bytes > most.bytes || files > most.files; }
+};
+
+// Stops at what is more than `most`. What goes away meanwhile is not counted.
+Content content_of(int directory, const Content& most) {
+  Content found;
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry("/proc/self/fd/" + std::to_string(directory) + "/.", error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator() && !found.exceeds(most); entry.increment(error)) {
+    struct stat status {};
+    ++found.files;
+    if (::lstat(entry->path().c_str(), &status) == 0) found.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+  found.closed = error == std::errc::permission_denied || error == std::errc::filename_too_long;
+  return found;
+}
+
+// Ends a program whose directory has become too full. Whoever made it keeps the directory until stop().
+class DirectoryWatch : public std::enable_shared_from_this<DirectoryWatch> {
+ public:
+  DirectoryWatch(const asio::any_io_executor& executor, int directory, std::uint64_t file_bytes, std::function<void()> end_all)
+      : timer_(executor), directory_(directory), end_all_(std::move(end_all)) {
+    constexpr Content kAnything{UINT64_MAX, SIZE_MAX};
+    const Content before = content_of(directory, kAnything);
+    most_ = {before.bytes + kDirectoryFactor * file_bytes, before.files + kDirectoryFiles};
+  }
+  void look_later() {
+    timer_.expires_after(kLookEvery);
+    timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
+      if (cancelled || self->stopped_) return;
+      self->exceeded_ = content_of(self->directory_, self->most_).exceeds(self->most_);
+      if (self->exceeded_) self->end_all_();
+      else self->look_later();
+    });
+  }
+  void stop() {
+    stopped_ = true;
+    timer_.cancel();
+  }
+  [[nodiscard]] bool exceeded() const { return exceeded_; }
+
+ private:
+  asio::steady_timer timer_;
+  int directory_;
+  std::function<void()> end_all_;
+  Content most_;
+  bool stopped_ = false, exceeded_ = false;
+};
+
 Ended not_started(const Error& error) { return {Ended::How::not_started, 0, error.what}; }
 
 }  // namespace
@@ -263,8 +321,10 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
     bool too_late = false, over = false;
   };
   const auto watch = std::make_shared<Watch>();
+  const auto executor = co_await asio::this_coro::executor;
+  const auto room = std::make_shared<DirectoryWatch>(executor, directory.get(), limits.file_bytes, end_all);
+  room->look_later();
   {
-    const auto executor = co_await asio::this_coro::executor;
     asio::posix::stream_descriptor ended(executor, process);
     asio::steady_timer timer(executor, limits.time);
     timer.async_wait([watch, end_all](boost::system::error_code cancelled) {
@@ -276,6 +336,7 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
     co_await ended.async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, ignored));
     watch->over = true;
     timer.cancel();
+    room->stop();
   }
   // What it has left behind goes with it. It has not been reaped, so its number is still its own.
   end_all();
@@ -286,6 +347,7 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
   Ended result;
   result.words = first_words(file->get());
   if (watch->too_late) result.how = Ended::How::too_late;
+  else if (room->exceeded()) result.how = Ended::How::too_much;
   else if (WIFSIGNALED(status)) result = {Ended::How::signalled, WTERMSIG(status), std::move(result.words)};
   else result = {Ended::How::exited, WEXITSTATUS(status), std::move(result.words)};
   co_return result;

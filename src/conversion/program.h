@@ -10,17 +10,24 @@
 // Between this process and the program stands another one of ours: the first process in the namespaces, which the kernel treats in another way than a program
 // expects (no signal ends it by itself), and which buries what the program leaves behind.
 //
-// Failure: Ended says what happened; nothing is thrown. Limits: those of Limits, 256 open files, no core file.
+// Four times a second it is looked at what its directory takes up: what fills it by many files is ended too.
+//
+// Failure: Ended says what happened; nothing is thrown. Limits: those of Limits, kDirectoryFactor and kDirectoryFiles, 256 open files, no core file.
 #include "base/descriptor.h"
 #include "conversion/isolation.h"
 #include "net/asio.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace postern::conversion {
+
+// What a program may put into its directory, beside what it found there: so many times file_bytes, in so many files. An unpacked archive fits in.
+inline constexpr std::uint64_t kDirectoryFactor = 10;
+inline constexpr std::size_t kDirectoryFiles = 20'000;
 
 struct Limits {
   std::chrono::milliseconds time{300'000};   // of the clock; of one processor as much, in whole seconds
@@ -31,7 +38,7 @@ struct Limits {
 };
 
 struct Ended {
-  enum class How { exited, signalled, too_late, not_started } how = How::not_started;
+  enum class How { exited, signalled, too_late, too_much, not_started } how = How::not_started;
   int status = 0;       // exited: its exit status; signalled: the signal
   std::string words;    // the first line that it wrote, printable; not_started: why
 };

@@ -230,6 +230,10 @@ class ConverterTest : public CppUnit::TestFixture {
     world.limits.file_bytes = 10000;
     CPPUNIT_ASSERT(world.convert(entry, "head -c 20000 /dev/zero > $OUTPUT_FILE; exit 0").kind == Kind::unchanged);
     CPPUNIT_ASSERT(world.convert(entry, "head -c 9999 /dev/zero > $OUTPUT_FILE").kind == Kind::changed);
+    // Nor can it fill the disk by many files: in its directory all of them count.
+    const Outcome filled = world.convert(entry, "i=0; while [ $i -lt 400 ]; do head -c 4000 /dev/zero > f$i; i=$((i + 1)); done; sleep 100");
+    CPPUNIT_ASSERT(filled.kind == Kind::again);
+    contains(filled.why, "filled its directory");
     // Neither network nor another process group.
     const std::string tried = world.convert(entry + "; out-type=text; out-subtype=plain",
                                             "python3 -c 'import socket; socket.socket(socket.AF_INET)' > $OUTPUT_FILE 2>&1; setsid true >> $OUTPUT_FILE 2>&1; exit 0").text;
