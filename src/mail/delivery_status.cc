@@ -187,6 +187,9 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
   if (is_id) text += field("In-Reply-To", original_id) + field("References", original_id);
   text += field("Auto-Submitted", "auto-replied") + field("MIME-Version", "1.0") +
           field("Content-Type", "multipart/report; report-type=delivery-status; boundary=\"" + boundary + "\"");
+  // RFC 2045 section 6.1: without it the whole claims to be 7-bit.
+  const bool eight = !is_ascii(returned);
+  if (eight || global) text += field("Content-Transfer-Encoding", "8bit");
   const std::string separator = "\r\n--" + boundary + "\r\n";
   text += separator + "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encode_quoted_printable(human);
   text += separator + (global ? "Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
@@ -194,7 +197,6 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
   if (!envelope.envelope_id.empty()) text += field("Original-Envelope-Id", reportable(envelope.envelope_id, global, 200));
   text += field("Reporting-MTA", "dns; " + settings.host_name) + field("Arrival-Date", shown(envelope.received));
   for (const RecipientStatus& status : recipients) text += "\r\n" + per_recipient_fields(status, settings, global);
-  const bool eight = !is_ascii(returned);
   text += separator;
   if (whole) text += global ? "Content-Type: message/global\r\n" : "Content-Type: message/rfc822\r\n";
   else text += global ? "Content-Type: message/global-headers\r\n" : "Content-Type: text/rfc822-headers\r\n";

@@ -132,6 +132,11 @@ class DeliveryStatusTest : public CppUnit::TestFixture {
     secret.envelope.require_tls = true;
     secret.envelope.ret = Return::full;
     CPPUNIT_ASSERT(!contains(secret.make().text, "The text.") && secret.make().envelope.require_tls);
+    // A report with 8-bit text in it says so of itself (RFC 2045 section 6.1), and only then.
+    Case eight;
+    eight.message = "From: a@example.com\r\n\r\nGr\u00fc\u00dfe\r\n";
+    CPPUNIT_ASSERT_EQUAL(std::string("8bit"), std::string(MessageView(eight.make().text).first("Content-Transfer-Encoding").value_or("")));
+    CPPUNIT_ASSERT(!MessageView(Case().make().text).first("Content-Transfer-Encoding"));
     // One that only a part of was read comes back as its header.
     const Case one;
     CPPUNIT_ASSERT(!contains(delivery_status_report(one.envelope, one.message, one.message.size() + 1, std::span(&one.status, 1), "a@example.com", kId, {}, one.settings).text, "The text."));
