@@ -325,7 +325,10 @@ object to_json(const Message& message) {
              {"attempts", envelope.attempts},
              {"priority", envelope.priority},
              {"source_channel", queue_text(envelope.source_channel)},
+             {"client", queue_text(envelope.client_address)},
              {"message_bytes", message.bytes}};
+  if (envelope.hold_until) out["not_before"] = base::iso8601(*envelope.hold_until);
+  if (envelope.deliver_by) out["deliver_by"] = base::iso8601(envelope.deliver_by->until);
   if (message.has_time()) out["next_attempt"] = message.entry->forced() ? "now" : base::iso8601(message.entry->next_attempt);
   if (message.state == State::held) out["held_by"] = queue_text(envelope.held_by);
   return out;
@@ -567,7 +570,7 @@ int print_stats(const Context& context, Spool& spool) {
     print_table({heading, "MESSAGES", "BYTES", "OLDEST"}, rows);
   }
   if (context.json) std::cout << boost::json::serialize(out) << "\n";
-  return kDone;
+  return spool.trouble() ? kFailed : kDone;
 }
 
 constexpr std::string_view kCommands[] = {"list", "show", "stats", "flush", "retry", "hold", "release", "bounce", "remove"};

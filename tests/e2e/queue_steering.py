@@ -58,9 +58,10 @@ def ehlo_says_what_the_queue_can_do():
 
 @case
 def what_cannot_be_sent_is_shown_held_released_and_returned():
-    send("one@dead.example")
+    send("one@dead.example", mail=" BY=86400;N")
     found = waiting("one@dead.example")
-    equal((found["sender"], found["recipients"][0]["status"]), ("anna@example.com", "4.4.1"), "what is known of it")
+    equal((found["sender"], found["recipients"][0]["status"], found["client"]), ("anna@example.com", "4.4.1", "127.0.0.1"), "what is known of it")
+    check(found["deliver_by"] > found["received"] and "not_before" not in found, "what the sender has asked for")
     contains(site.ctl("queue", "list", "--host", "dead.example", "--reason", "4.4.1").stdout, "one@dead.example")
     contains(site.ctl("queue", "list", "--sender", "bert@example.com").stdout, "no such message")
     contains(site.ctl("queue", "show", found["id"]).stdout, "one@dead.example (tcp_local)")
