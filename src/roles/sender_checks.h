@@ -4,7 +4,7 @@
 // The results stand in Authentication-Results and travel with the envelope; what DMARC wants is done if the settings say so.
 //
 // Fields that only our own checks and filters may write are taken out of such messages: results in our name (RFC 8601 section 5), and the scores
-// that spamtest and virustest believe (filters.spam_field, filters.virus_field; RFC 5235 section 5).
+// that spamtest and virustest believe (filters.spam_field, filters.virus_field; RFC 5235 section 4).
 //
 // Failure: an answer; nobody is refused because a name server was silent, or because a file could not be read.
 #include "authentication/verification.h"

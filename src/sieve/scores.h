@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Scores that filters and scanners in front of us left in header fields, as spamtest and virustest see them (RFC 5235 section 2). Of
+// Scores that filters and scanners in front of us left in header fields, as spamtest and virustest see them (RFC 5235 section 3). Of
 // several fields the worst counts. Whoever asks has to know that the fields are not the sender's own (roles/sender_checks.h).
 #include "mail/message.h"
 #include "sieve/run.h"
