@@ -419,11 +419,19 @@ void Master::State::check_tables() {
   if (tables.loader != 0 || stopping || upgrading || configuration.tables_directory.empty()) return;
   const std::string path = configuration.tables_directory + "/tables.db";
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return;  // none yet, or just being replaced: what there is stays in force
+  if (::stat(path.c_str(), &status) != 0) {
+    // None yet; or it was taken away: what there is stays in force, but a server that starts would be closed.
+    if (tables.image.valid()) refuse_tables(system_error(errno, path).what);
+    tables.seen_any = false;
+    return;
+  }
   if (tables.seen_any && same_file(status, tables.seen) && (tables.retry.time_since_epoch().count() == 0 || base::steady_now() < tables.retry))
     return;
   base::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    refuse_tables(file ? path + ": not a regular file" : system_error(errno, path).what);
+    return;
+  }
   tables.seen = status;
   tables.seen_any = true;
   tables.retry = {};
@@ -475,9 +483,16 @@ void Master::State::take_answer(Child& loader, int status) {
     return;
   }
   if (loader.answers.empty()) tables.retry = base::steady_now() + kLoaderRetry;
-  tables.error = failure;
+  tables.error.clear();
+  refuse_tables(failure);
+}
+
+// What can be seen every second is said once.
+void Master::State::refuse_tables(const std::string& reason) {
+  if (tables.error == reason) return;
+  tables.error = reason;
   base::log_event(Severity::error, "tables-refused",
-                  {{"file", configuration.tables_directory + "/tables.db"}, {"error", failure},
+                  {{"file", configuration.tables_directory + "/tables.db"}, {"error", reason},
                    {"in-force", tables.image.valid() ? "the tables loaded before" : "none"}});
 }
 

@@ -156,6 +156,7 @@ struct Master::State {
   void pay_owed();
   void broadcast(const boost::json::object& order, const Named& descriptors = {});
   void check_tables();
+  void refuse_tables(const std::string& reason);
   // Those whose modules begin with a connection; only they get private keys.
   [[nodiscard]] bool gets_certificates(const std::string& role_name);
   void hand_certificates();

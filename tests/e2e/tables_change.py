@@ -61,6 +61,21 @@ def a_damaged_file_is_refused_and_the_old_tables_stay():
 
 
 @case
+def a_file_that_was_taken_away_is_told_once_and_the_tables_stay():
+    path = os.path.join(site.etc, "tables.db")
+    os.rename(path, path + ".away")
+    site.wait_for_log("tables-refused", "tables.db: No such file or directory", "in-force=\"the tables loaded before\"")
+    equal(code(), 250)
+    os.mkfifo(path)
+    site.wait_for_log("tables-refused", "not a regular file")
+    equal(code(), 250)
+    os.rename(path + ".away", path)
+    before = len(site.log_lines("tables-loaded"))
+    wait_until(lambda: len(site.log_lines("tables-loaded")) > before, 5 * slow_build(), "the file is back")
+    equal(len(site.log_lines("tables-refused", "No such file")), 1)
+
+
+@case
 def probe_shows_result_and_reason():
     done = site.ctl("probe", "--trace", "--table", "ORIG_SEND_ACCESS", "tcp_local|a@b.example|tcp_local|c@d.example", expect=None)
     contains(done.stdout, "Relaying not permitted")
