@@ -191,9 +191,12 @@ def a_second_event_is_discarded_and_kept_aside():
 def what_was_discarded_is_shown_and_comes_back():
     kept = to_anna("gone")
     lost = to_anna("gone")
-    wait_until(lambda: len(site.ctl_json("discarded", "list")) >= 2, 10 * slow_build(), "both")
-    of = {entry["id"]: site.ctl("discarded", "show", entry["id"], "--message").stdout for entry in site.ctl_json("discarded", "list")}
-    kept_id, lost_id = [next(name for name, text in of.items() if one in text) for one in (kept, lost)]
+
+    def both():
+        of = {entry["id"]: site.ctl("discarded", "show", entry["id"], "--message").stdout for entry in site.ctl_json("discarded", "list")}
+        found = [name for one in (kept, lost) for name, text in of.items() if one in text]
+        return found if len(found) == 2 else None
+    kept_id, lost_id = wait_until(both, 10 * slow_build(), "both")
     entry = site.ctl_json("discarded", "show", kept_id)[0]
     equal((entry["sender"], entry["recipients"], entry["discarded_by"], entry["subject"]),
           ("bert@example.com", [{"address": "anna@example.com", "account": "anna@example.com"}], "discard, filter of level user", "gone"))
