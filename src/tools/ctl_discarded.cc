@@ -89,7 +89,7 @@ class Work {
       if (rows.empty()) std::puts("no such message was discarded");
       else print_table({"ID", "AGE", "GONE", "BYTES", "SENDER", "RECIPIENTS", "DISCARDED BY"}, rows);
     }
-    return trouble_ ? kFailed : kDone;
+    return troubles_.any() ? kFailed : kDone;
   }
 
   int show(bool text) {
@@ -125,10 +125,10 @@ class Work {
       print_line("subject", subject_of(message->message));
       print_line("message", std::to_string(message->message.size()) + " bytes");
     });
-    if (!listed) return kFailed;
-    if (count == 0 && !trouble_) print_error(context_, "no discarded message has the id " + filter_.ids.front());
+    if (!listed || (count == 0 && troubles_.any())) return nothing_done();
+    if (count == 0) print_error(context_, "no discarded message has the id " + filter_.ids.front());
     if (context_.json && !text && count > 0) std::cout << boost::json::serialize(found) << "\n";
-    return count == 0 || trouble_ ? kFailed : status;
+    return count == 0 || troubles_.any() ? kFailed : status;
   }
 
   int act(bool restore) {
@@ -145,15 +145,19 @@ class Work {
         recipients += *done;
       }
     });
-    if (!listed) return kFailed;
+    if (!listed) return nothing_done();
     for (const std::string& id : filter_.ids)
       if (!known.contains(id)) {
-        print_error(context_, "no discarded message" + std::string(filter_.any() ? " that fits" : "") + " has the id " + id);
-        trouble_ = true;
+        troubles_.add("no discarded message" + std::string(filter_.any() ? " that fits" : "") + " has the id " + id);
       }
-    if (context_.json) std::cout << boost::json::serialize(object{{"done", !trouble_}, {"messages", messages}, {"recipients", recipients}}) << "\n";
-    else std::printf("%zu messages for %zu recipients: %s\n", messages, recipients, restore ? "in the queue again" : "removed");
-    return trouble_ ? kFailed : kDone;
+    if (context_.json) {
+      object answer{{"done", !troubles_.any()}, {"messages", messages}, {"recipients", recipients}};
+      troubles_.add_to(answer);
+      std::cout << boost::json::serialize(answer) << "\n";
+    } else {
+      std::printf("%zu messages for %zu recipients: %s\n", messages, recipients, restore ? "in the queue again" : "removed");
+    }
+    return troubles_.any() ? kFailed : kDone;
   }
 
  private:
@@ -162,7 +166,7 @@ class Work {
     const base::WallTime now = base::wall_now();
     auto entries = discarded_.list();
     if (!entries) {
-      print_error(context_, entries.error().what);
+      troubles_.add(entries.error().what);
       return false;
     }
     for (const auto& entry : *entries) {
@@ -174,17 +178,23 @@ class Work {
     return true;
   }
 
+  int nothing_done() {
+    object answer;
+    troubles_.add_to(answer);
+    if (context_.json) std::cout << boost::json::serialize(answer) << "\n";
+    return kFailed;
+  }
+
   // Trouble with one message is no trouble with the others.
   void complain(const Error& error) {
     if (error.kind == Kind::not_found) return;  // its time had come
-    print_error(context_, error.what);
-    trouble_ = true;
+    troubles_.add(error.what);
   }
 
   const Context& context_;
   spool::Discarded discarded_;
   Filter filter_;
-  bool trouble_ = false;
+  Troubles troubles_;
 };
 
 }  // namespace

@@ -41,6 +41,16 @@ int print_text(std::string_view text) {
   return std::fflush(stdout) == 0 ? kDone : kFailed;
 }
 
+void Troubles::add(std::string_view text) {
+  const std::string shown = queue_text(text);
+  std::cerr << "posternctl: " << shown << "\n";
+  texts_.emplace_back(shown);
+}
+
+void Troubles::add_to(boost::json::object& answer) const {
+  if (any()) answer["errors"] = texts_;
+}
+
 void print_line(const char* what, const std::string& value) { std::printf("%-11s %s\n", what, value.c_str()); }
 
 namespace {
@@ -166,14 +176,13 @@ int print_held(const Context& context, const spool::Held& held) {
   }
   array list;
   std::vector<std::vector<std::string>> rows;
-  bool unreadable = false;
+  Troubles unreadable;
   for (const auto& entry : *entries) {
     auto message = held.read(entry);
     if (!message) {
       // Gone meanwhile, or damaged: the others are shown all the same.
       if (message.error().kind == Kind::not_found) continue;
-      print_error(context, message.error().what);
-      unreadable = true;
+      unreadable.add(message.error().what);
       continue;
     }
     if (context.json) list.push_back(to_json(*message));
@@ -183,7 +192,7 @@ int print_held(const Context& context, const spool::Held& held) {
   if (context.json) std::cout << boost::json::serialize(list) << "\n";
   else if (rows.empty()) std::puts("no message is held");
   else print_table({"ID", "SINCE", "SENDER", "RECIPIENTS", "HELD BY"}, rows);
-  return unreadable ? kFailed : kDone;
+  return unreadable.any() ? kFailed : kDone;
 }
 
 int print_held(const Context& context, const spool::Held::Message& message, bool text) {

@@ -4,6 +4,7 @@
 #include "mail/envelope.h"
 #include "tools/posternctl.h"
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include <chrono>
@@ -32,6 +33,19 @@ std::string short_time(std::chrono::seconds time);
 void print_line(const char* what, const std::string& value);
 // `text` as it is, for whoever reads on. The exit status.
 int print_text(std::string_view text);
+
+// What went wrong with some of several messages: said on standard error at once. With --json there is one answer all the same, and it may
+// have them too.
+class Troubles {
+ public:
+  void add(std::string_view text);
+  [[nodiscard]] bool any() const { return !texts_.empty(); }
+  // As errors, if there are any.
+  void add_to(boost::json::object& answer) const;
+
+ private:
+  boost::json::array texts_;
+};
 
 // posternctl queue list, show, flush, hold, release, retry, bounce, remove, stats (ctl_queue_messages.cc); nothing: none of these.
 bool is_message_command(const std::string& word);

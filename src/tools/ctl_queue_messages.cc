@@ -255,7 +255,7 @@ class Spool {
     return destinations.size() + others.size();
   }
 
-  [[nodiscard]] bool trouble() const { return trouble_; }
+  [[nodiscard]] bool trouble() const { return troubles_.any(); }
 
  private:
   Spool(base::Descriptor spool, spool::Deferred deferred, spool::Held held, spool::Deferred conversion, spool::Deferred defragment)
@@ -267,9 +267,7 @@ class Spool {
 
   void complain(const Error& error) {
     // Gone meanwhile: somebody has taken it.
-    if (error.kind == Kind::not_found) return;
-    std::cerr << "posternctl: " << error.what << "\n";
-    trouble_ = true;
+    if (error.kind != Kind::not_found) troubles_.add(error.what);
   }
 
   Result<void> each_in_journal(State state, const std::function<bool(Message&)>& visit) {
@@ -300,7 +298,7 @@ class Spool {
   spool::Held held_;
   spool::Deferred conversion_, defragment_;
   const base::WallTime began_ = base::wall_now();
-  bool trouble_ = false;
+  Troubles troubles_;
 };
 
 object to_json(const Message& message) {
@@ -359,7 +357,8 @@ int print_list(const Context& context, Spool& spool, const Filter& filter) {
   });
   if (context.json) std::cout << "]\n";
   if (!listed) {
-    print_error(context, listed.error().what);
+    // The list is its own answer, as far as it goes.
+    Troubles().add(listed.error().what);
     return kFailed;
   }
   if (!context.json) {
@@ -446,7 +445,7 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
     });
   };
   std::size_t done = 0, gone = 0;
-  bool failed = false;
+  Troubles failed;
   std::set<std::string> known, converted, missed;  // missed: gone when their turn came, perhaps to be tried, or being converted
   const auto act = [&] {
     for (const Message& message : chosen) {
@@ -459,8 +458,7 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
       } else if (acted.error().kind == Kind::not_found || (message.state == State::conversion && acted.error().kind == Kind::temporary && order)) {
         missed.insert(message.envelope.id);
       } else {
-        print_error(context, message.envelope.id + ": " + acted.error().what);
-        failed = true;
+        failed.add(message.envelope.id + ": " + acted.error().what);
       }
     }
   };
@@ -484,8 +482,7 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
     for (const std::string& id : ordered) {
       known.insert(id);
       if (auto given = spool.order(*order, id, converted.contains(id) ? State::conversion : State::deferred); !given) {
-        print_error(context, id + ": " + given.error().what);
-        failed = true;
+        failed.add(id + ": " + given.error().what);
       }
     }
     // What came to wait before the order stood is for us.
@@ -502,20 +499,23 @@ int act_on(const Context& context, Spool& spool, const std::string& action, cons
     gone = 0;
   }
   for (const std::string& id : filter.ids)
-    if (!known.contains(id)) {
-      print_error(context, under_way.contains(id) ? id + " is being worked on just now" : "no message " + id + (action == "release" ? " is held" : " waits in the queue"));
-      failed = true;
-    }
+    if (!known.contains(id))
+      failed.add(under_way.contains(id) ? id + " is being worked on just now" : "no message " + id + (action == "release" ? " is held" : " waits in the queue"));
   const char* const what = action == "retry"     ? "tried now"
                            : action == "hold"    ? "held"
                            : action == "release" ? "released"
                            : action == "bounce"  ? "returned to their senders"
                                                  : "removed";
-  if (context.json) std::cout << boost::json::serialize(object{{"done", !failed}, {"messages", done}, {"gone", gone}, {"ordered", ordered.size()}}) << "\n";
-  else std::printf("%zu messages: %s\n", done, what);
+  if (context.json) {
+    object answer{{"done", !failed.any()}, {"messages", done}, {"gone", gone}, {"ordered", ordered.size()}};
+    failed.add_to(answer);
+    std::cout << boost::json::serialize(answer) << "\n";
+  } else {
+    std::printf("%zu messages: %s\n", done, what);
+  }
   if (!context.json && !ordered.empty())
     std::printf("%zu more are being tried just now: %s if they come to wait again\n", ordered.size(), what);
-  return failed ? kFailed : kDone;
+  return failed.any() ? kFailed : kDone;
 }
 
 int print_stats(const Context& context, Spool& spool) {
