@@ -86,7 +86,8 @@ int run_limits(const Context& context, const std::vector<std::string>& arguments
   std::vector<std::vector<std::string>> limits, rows;
   each(*answer, "listeners", [&](const object& listener) {
     each(listener, "limits", [&](const object& limit) {
-      const std::string figure = text(limit, "limit") == "0" ? "none" : text(limit, "limit");
+      // 0 is no limit, but of places: with a reserve as large as the maximum a stranger finds none.
+      const std::string figure = text(limit, "limit") == "0" && text(limit, "what") != "connections of the listener" ? "none" : text(limit, "limit");
       std::string why = text(limit, "setting");
       if (limit.contains("because")) why += ", " + text(limit, "because");
       if (truth(limit, "dry_run")) why += "; only tried (dry_run)";

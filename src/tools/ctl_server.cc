@@ -45,6 +45,17 @@ std::string place(const object& from) {
   return file.substr(file.rfind('/') + 1) + ":" + text(from, "line");
 }
 
+// "per-address 3, would be blocked 1"; empty: none.
+std::string refusals_of(const object& listener) {
+  std::string all;
+  for (const auto& [key, what] : {std::pair("refused", ""), std::pair("would_refuse", "would be ")}) {
+    const value* const reasons = listener.if_contains(key);
+    if (reasons == nullptr || !reasons->is_object()) continue;
+    for (const auto& entry : reasons->get_object()) all += (all.empty() ? "" : ", ") + std::string(what) + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+  }
+  return all;
+}
+
 }  // namespace
 
 int run_status(const Context& context, const std::vector<std::string>& arguments) {
@@ -91,13 +102,7 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
         if (entry.key() != "received" && entry.key() != "answered") dropped += (dropped.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
       datagrams.push_back({text(listener, "module"), text(figures->get_object(), "received"), text(figures->get_object(), "answered"), dropped.empty() ? "-" : dropped});
     }
-    std::string refused;
-    if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
-      for (const auto& entry : reasons->get_object())
-        refused += (refused.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
-    if (const value* const reasons = listener.if_contains("would_refuse"); reasons != nullptr && reasons->is_object())
-      for (const auto& entry : reasons->get_object())
-        refused += (refused.empty() ? "" : ", ") + std::string("would be ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+    const std::string refused = refusals_of(listener);
     if (text(listener, "transport") != "udp")
       listeners.push_back({text(listener, "module"), text(listener, "maximum"), text(listener, "reserve"), text(listener, "per_address"),
                            text(listener, "active"), text(listener, "clients"), text(listener, "admitted"), refused.empty() ? "-" : refused});
@@ -191,13 +196,11 @@ int show_listeners(const Context& context) {
     print_table({"  SETTING", "VALUE", "WHERE"}, settings);
     if (!rows.empty()) print_table({"  PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, rows);
     if (text(listener, "transport") == "udp") return;
-    std::string refused;
-    if (const value* const reasons = listener.if_contains("refused"); reasons != nullptr && reasons->is_object())
-      for (const auto& entry : reasons->get_object()) refused += " " + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
-    std::printf("  maximum %s, reserve %s, per address %s; active %s, clients among them %s, admitted %s; refused:%s\n",
+    const std::string refused = refusals_of(listener);
+    std::printf("  maximum %s, reserve %s, per address %s; active %s, clients among them %s, admitted %s; refused: %s\n",
                 text(listener, "maximum").c_str(), text(listener, "reserve").c_str(), text(listener, "per_address").c_str(),
                 text(listener, "active").c_str(), text(listener, "clients").c_str(), text(listener, "admitted").c_str(),
-                refused.empty() ? " none" : refused.c_str());
+                refused.empty() ? "none" : refused.c_str());
   });
   return kDone;
 }

@@ -86,6 +86,10 @@ def figures_that_are_not_kept_are_dashes():
     limit = {"what": "connections over all listeners", "counted_as": "192.0.2.1/32", "limit": 0, "setting": "gate.connections_per_address_all"}
     told = ctl({"address": "192.0.2.1", "listeners": [{"module": "smtp", "limits": [limit]}]}, "limits", "192.0.2.1", expect=0).stdout
     equal(cells(told, "smtp"), ["smtp", "connections over all listeners", "192.0.2.1/32", "none", "-", "default", "gate.connections_per_address_all"])
+    # Of places 0 is a figure: nobody who is no client finds one.
+    places = dict(limit, what="connections of the listener", counted_as="everybody", count=3, setting="listeners.smtp.reserve_for_clients")
+    told = ctl({"address": "192.0.2.1", "listeners": [{"module": "smtp", "limits": [places]}]}, "limits", "192.0.2.1", expect=0).stdout
+    equal(cells(told, "smtp")[1:5], ["connections of the listener", "everybody", "0", "3"])
     equal(cells(ctl({"address": "192.0.2.1", "connections": [{"module": "pop3", "counted_as": "192.0.2.1/32"}]}, "address", "192.0.2.1", expect=0).stdout, "pop3"),
           ["pop3", "192.0.2.1/32", "-"])
     told = ctl({"listeners": [{"module": "smtp", "maximum": 5}], "children": [{"role": "smtp", "pid": 7, "own_bytes": "?"}]}, "status", expect=0).stdout
@@ -94,6 +98,12 @@ def figures_that_are_not_kept_are_dashes():
     equal([line for line in told.splitlines() if line.startswith("smtp") and "  7  " in line][0].split(), ["smtp", "7", "-", "-", "-", "-", "-", "-"])
     equal(cells(ctl({"sessions": [{"module": "pop3", "remote": "192.0.2.1:5"}]}, "sessions", expect=0).stdout, "pop3"), ["pop3", "192.0.2.1:5", "-", "no", "no", "-", "-", "-"])
     equal(cells(ctl({"tables": [{"name": "t", "quota": 3}]}, "throttle", "list", expect=0).stdout, "t"), ["t", "3", "-", "-", "-/-", "-", "-", "-"])
+
+
+@case
+def refusals_that_are_only_tried_are_shown_with_the_listener():
+    told = ctl({"listeners": [{"module": "smtp", "refused": {"full": 2}, "would_refuse": {"per-address": 5}}]}, "listener", "show", expect=0).stdout
+    contains(told, "refused: full 2, would be per-address 5\n")
 
 
 @case
