@@ -55,18 +55,24 @@ base::Fields log_fields_of(const Connection& connection, const net::TlsFacts* fa
   return fields;
 }
 
-Verdict by_setting(const SessionContext& context, std::string setting) {
+Verdict denied_by(const SessionContext& context, std::string setting, conf::Place place) {
   Verdict verdict;
   verdict.answer = Verdict::Answer::deny;
   verdict.table = std::move(setting);
   verdict.probe = context.remote.address.to_string();
-  verdict.file = context.row->place.file;
-  verdict.line = context.row->place.line;
+  verdict.file = std::move(place.file);
+  verdict.line = place.line;
   return verdict;
 }
 
-std::string row_setting(const SessionContext& context, std::string_view name) {
-  return "listeners." + std::string(conf::to_string(context.module)) + ".sockets." + std::string(name);
+// Without a file if the setting is the default.
+Verdict by_setting(const SessionContext& context, std::string setting) {
+  conf::Place place = context.configuration->place_of(setting);
+  return denied_by(context, std::move(setting), std::move(place));
+}
+
+Verdict by_row(const SessionContext& context, std::string_view name) {
+  return denied_by(context, "listeners." + std::string(conf::to_string(context.module)) + ".sockets." + std::string(name), context.row->place);
 }
 
 // What the gate decides by.
@@ -98,7 +104,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   if (row.proxy) {
     // T-20: whatever he sends.
     if (!row.trusted_proxies.contains(peer.address))
-      return count_refusal(context, gate::Reason::proxy_untrusted, by_setting(context, row_setting(context, "trusted_proxies")));
+      return count_refusal(context, gate::Reason::proxy_untrusted, by_row(context, "trusted_proxies"));
     // T-25.
     if (!table->begin_waiting(context.module, gate.proxy_waiting))
       return count_refusal(context, gate::Reason::proxy_waiting, by_setting(context, "gate.proxy_waiting"));
@@ -268,7 +274,7 @@ net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
   connection.turned_away = true;
   if (!header) {
     if (stream.expired()) count_refusal(context, gate::Reason::proxy_timeout, by_setting(context, "gate.proxy_time"));
-    else if (!hurry) count_refusal(context, gate::Reason::proxy_bad, by_setting(context, row_setting(context, "proxy")), header.error().what);
+    else if (!hurry) count_refusal(context, gate::Reason::proxy_bad, by_row(context, "proxy"), header.error().what);
     co_return false;
   }
   connection.own_connection = header->own_addresses;
@@ -342,9 +348,7 @@ net::Awaitable<bool> StreamService::State::pass_dns_lists(Connection& connection
   gate::Refusal refusal;
   refusal.reason = gate::Reason::dns_list;
   refusal.dns_list = lists[*listing.list].text;
-  refusal.verdict = by_setting(context, "listeners." + std::string(conf::to_string(context.module)) + ".dns_verify_domain");
-  refusal.verdict.file = lists[*listing.list].place.file;
-  refusal.verdict.line = lists[*listing.list].place.line;
+  refusal.verdict = denied_by(context, "listeners." + std::string(conf::to_string(context.module)) + ".dns_verify_domain", lists[*listing.list].place);
   refusal.verdict.dry_run = context.listener->tries(conf::GateRule::dns_verify_domain);
   table->count_refusal(context.module, refusal.reason, refusal.verdict.dry_run);
   gate::note_refusal(*ledger, *context.listener, context.remote, context.local, refusal);
@@ -368,7 +372,7 @@ net::Awaitable<bool> StreamService::State::pass_handshake(Connection& connection
   if (begun) co_return true;
   if (!hurry) {
     const bool no_certificate = begun.error().kind == Kind::not_found;
-    count_refusal(context, no_certificate ? gate::Reason::tls_no_certificate : gate::Reason::tls_failed, by_setting(context, row_setting(context, "init_tls")),
+    count_refusal(context, no_certificate ? gate::Reason::tls_no_certificate : gate::Reason::tls_failed, by_row(context, "init_tls"),
                   begun.error().what);
   }
   connection.turned_away = true;
@@ -395,10 +399,7 @@ net::Awaitable<void> StreamService::State::turn_away(Connection& connection, std
 net::Awaitable<void> StreamService::State::tell_stranger(Connection& connection) {
   SessionContext& context = connection.context;
   net::SocketStream& stream = *connection.stream;
-  Verdict verdict = by_setting(context, "listeners." + std::string(conf::to_string(context.module)) + ".clients_only");
-  verdict.file = context.listener->place.file;
-  verdict.line = context.listener->place.line;
-  count_refusal(context, gate::Reason::not_client, std::move(verdict));
+  count_refusal(context, gate::Reason::not_client, by_setting(context, "listeners." + std::string(conf::to_string(context.module)) + ".clients_only"));
   context.end_reason = gate::to_string(gate::Reason::not_client);
   const conf::Gate& gate = context.configuration->gate;
   stream.set_time_limit(gate.linger_time);

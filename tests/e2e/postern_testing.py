@@ -314,6 +314,12 @@ class Site:
         with open(self.configuration, "w") as file:
             file.write(text)
 
+    def place_of(self, setting):
+        """The first place of `setting` in the file, as log lines name it."""
+        with open(self.configuration) as file:
+            number = 1 + next(i for i, line in enumerate(file) if line.strip().startswith(setting + " ="))
+        return "file=%s line=%d " % (self.configuration, number)
+
     def write_mappings(self, text, compile=True, expect=0):
         with open(self.mappings_file, "w") as file:
             file.write(text)

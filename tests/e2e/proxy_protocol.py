@@ -111,7 +111,7 @@ def case_65_without_a_header_it_is_closed_in_time_and_holds_up_nobody():
         equal(line.rest(8), b"", "bytes for a connection without header")
     check(time.monotonic() - began > 2, "after %.1f s" % (time.monotonic() - began))
     close_all(silent)
-    site.wait_for_log("connection-refused", "reason=proxy-timeout", "table=gate.proxy_time")
+    site.wait_for_log("connection-refused", "reason=proxy-timeout", "table=gate.proxy_time", site.place_of("proxy_time"))
     nobody_left()
 
 
@@ -120,7 +120,7 @@ def beyond_so_many_that_wait_the_newest_is_closed():
     silent = [Proxied(None, greeting=False) for _ in range(40)]
     time.sleep(0.3)
     check(closed_silently(b""), "the forty-first")
-    site.wait_for_log("connection-refused", "reason=proxy-waiting", "table=gate.proxy_waiting")
+    site.wait_for_log("connection-refused", "reason=proxy-waiting", "table=gate.proxy_waiting", site.place_of("proxy_waiting"))
     check(all(line.is_open(0.01) for line in silent), "the others wait on")
     with Smtp(site.smtp, "127.0.0.5") as session:
         equal(session.greeting[0], 220, "at another socket")
