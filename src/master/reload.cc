@@ -206,6 +206,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   for (const auto* const list : {&plan.removed, &plan.removed_first})
     for (const std::size_t index : *list) outcome.changed.push_back("closed " + present[index].to_string());
   co_await let_go(std::move(gone), kGap);
+  const unsigned queue_before = configuration.gate.listen_queue;
   if (auto taken = take_configuration(std::move(loaded)); !taken) {
     // Only without memory. Sockets may differ from the configuration then; the next reload puts that right.
     outcome.mistakes.push_back(taken.error().what);
@@ -225,6 +226,10 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     now_bound.push_back(std::move(bound));
   }
   sockets = std::move(now_bound);
+  // Sockets that stay are told the length of their queue anew; listen(2) changes nothing else on them.
+  if (configuration.gate.listen_queue != queue_before)
+    for (const auto& bound : sockets)
+      if (bound.socket.valid() && bound.wanted.transport() == conf::Transport::tcp) ::listen(bound.socket.get(), static_cast<int>(configuration.gate.listen_queue));
   std::vector<const Bound*> opened;
   for (auto& bound : sockets) {
     const bool is_new = std::find(new_ids.begin(), new_ids.end(), bound.id) != new_ids.end();

@@ -196,6 +196,16 @@ def listeners_are_shown_with_settings_places_sockets_and_figures():
 
 
 @case
+def a_socket_that_stays_has_the_new_queue():
+    if not shutil.which("ss"):
+        raise Skip("ss is not installed (Debian: iproute2)")
+    contains(reloaded({"gate": {"listen_queue": 7}}), "gate.listen_queue")
+    # Of a listening socket the third column is what its queue holds.
+    equal([line.split()[2] for line in run("ss", "-Hltn", "sport", "=", ":%d" % site.smtp).stdout.splitlines()], ["7"])
+    reloaded({"gate": {"listen_queue": 1024}})
+
+
+@case
 def each_child_is_shown_with_what_it_does():
     sessions = hold(site.smtp, 3)
     children = site.ctl_json("status")["children"]
