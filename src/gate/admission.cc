@@ -167,9 +167,8 @@ void restrict(ConnectionTable& table, const Connection& connection, Decision& de
   const bool dry_run = connection.listener.tries(conf::GateRule::restricted);
   const auto objection = table.restrict(decision.slot, limits.connections_per_address, limits.connections_per_site, dry_run);
   if (!objection) return;
-  // The address comes first; with equal figures that is what is named.
-  const bool of_address = objection->limit == limits.connections_per_address;
-  const std::string name = of_address ? "restricted.connections_per_address" : "restricted.connections_per_site";
+  const bool of_site = objection->rule == conf::GateRule::connections_per_site;
+  const std::string name = of_site ? "restricted.connections_per_site" : "restricted.connections_per_address";
   const bool unavailable = objection->reason == Reason::unavailable;
   Refusal out = refusal(objection->reason, unavailable ? "connection table" : name, unavailable ? conf::Place{} : connection.configuration.place_of(name),
                         connection.remote, dry_run && !unavailable);

@@ -559,7 +559,8 @@ std::optional<Objection> ConnectionTable::restrict(std::uint32_t slot, unsigned 
   std::optional<Objection> objection;
   for (std::size_t i = 0; i < all.count && !objection; ++i) {
     const unsigned limit = all.keys[i].module == kAll ? 0 : (all.keys[i].module & kSite) != 0 ? per_site : per_address;
-    if (limit > 0 && keys[i]->restricted >= limit) objection = {Reason::per_address, conf::GateRule::restricted, keys[i]->restricted, limit};
+    const auto rule = (all.keys[i].module & kSite) != 0 ? conf::GateRule::connections_per_site : conf::GateRule::connections_per_address;
+    if (limit > 0 && keys[i]->restricted >= limit) objection = {Reason::per_address, rule, keys[i]->restricted, limit};
   }
   if (objection) {
     count_refusal(module, objection->reason, dry_run);

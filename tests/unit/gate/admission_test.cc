@@ -242,6 +242,14 @@ class AdmissionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(would_refuse(table, Reason::restricted) == 2 && would_refuse(table, Reason::blocked) == 2 && would_refuse(table, Reason::per_address) == 3);
     for (const auto refused : table.counts(conf::Module::smtp).refused) CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, refused);
     CPPUNIT_ASSERT_EQUAL(7U, table.counts(conf::Module::smtp).active);
+    const auto all_sockets = configuration(
+        "gate = { connections_per_address_all = 1; }; listeners : { smtp : { dry_run = ( \"connections_per_address_all\", \"restriction\" );"
+        "sockets = ( { port = 25; restriction = \"grant\"; list = \"10.0.0.1\"; } ); }; };");
+    auto other_table = table_for(all_sockets);
+    CPPUNIT_ASSERT(decide(other_table, all_sockets, "198.51.100.1").admitted);
+    const auto tried = decide(other_table, all_sockets, "198.51.100.1");
+    CPPUNIT_ASSERT(tried.admitted && tried.tried.size() == 2 && tried.tried[0].reason == Reason::restricted);
+    CPPUNIT_ASSERT_EQUAL(std::string("gate.connections_per_address_all"), tried.tried[1].verdict.table);
   }
 
   void a_maximum_that_is_only_tried_leaves_the_reserve_in_force() {
@@ -267,6 +275,15 @@ class AdmissionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("restricted.connections_per_address"), restricted("2001:db8:1:1::3").refusal.verdict.table);
     CPPUNIT_ASSERT(restricted("2001:db8:1:2::1").admitted);
     CPPUNIT_ASSERT_EQUAL(std::string("restricted.connections_per_site"), restricted("2001:db8:1:3::1").refusal.verdict.table);
+    // The setting that is named is the one that was reached, also where both have the same figure.
+    const auto same = configuration("restricted = { connections_per_address = 2; connections_per_site = 2; }; listeners : { smtp : { sockets = ( { port = 25; } ); }; };");
+    auto other_table = table_for(same);
+    for (const std::string_view remote : {"2001:db8:1:1::1", "2001:db8:1:2::1", "2001:db8:1:3::1"}) {
+      auto decision = decide(other_table, same, remote);
+      gate::restrict(other_table, connection(same, remote), decision);
+      CPPUNIT_ASSERT_EQUAL(remote != "2001:db8:1:3::1", decision.admitted);
+      if (!decision.admitted) CPPUNIT_ASSERT_EQUAL(std::string("restricted.connections_per_site"), decision.refusal.verdict.table);
+    }
     // Others of the site that are not restricted are not concerned.
     CPPUNIT_ASSERT(decide(table, c, "2001:db8:1:4::1").admitted);
     const auto tries = configuration("restricted = { connections_per_address = 2; }; listeners : { smtp : { dry_run = ( \"restricted\" ); sockets = ( { port = 25; } ); }; };");
