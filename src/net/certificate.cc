@@ -283,9 +283,13 @@ Result<void> check_authorities(std::string_view pem) {
 }
 
 Result<MadeCertificate> make_certificate(const CertificateRequest& request, bool to_be_signed, std::string_view key_text) {
-  for (const auto& name : request.names)
-    if (normal_server_name(name).empty() || name.find_first_of(",:;\"\\") != std::string::npos)
-      return Error{Kind::invalid, "\"" + base::printable(name, 64) + "\" is no host name"};
+  for (const auto& name : request.names) {
+    // Whoever checks an address looks for it among the addresses, not among the names (RFC 9525 section 6.5).
+    if (Address::parse(name)) return Error{Kind::invalid, name + " is an address, no host name (posternctl certificate: --address " + name + ")"};
+    const std::string_view behind_wildcard = std::string_view(name).substr(name.starts_with("*.") ? 2 : 0);
+    const bool good = std::all_of(behind_wildcard.begin(), behind_wildcard.end(), [](char c) { return base::is_alpha(c) || base::is_digit(c) || c == '-' || c == '.' || c == '_'; });
+    if (normal_server_name(name).empty() || behind_wildcard.empty() || !good) return Error{Kind::invalid, "\"" + base::printable(name, 64) + "\" is no host name"};
+  }
   for (const auto& address : request.addresses)
     if (auto parsed = Address::parse(address); !parsed) return parsed.error();
   if (request.names.empty() && request.addresses.empty()) return Error{Kind::invalid, "a certificate needs a name or an address"};

@@ -123,6 +123,7 @@ void print_certificate(const object& from) {
   line("valid", text(from, "not_before") + " to " + text(from, "not_after") + ", " + text(from, "days_left") + " days left");
   line("key", text(from, "key_type"));
   line("chain", text(from, "chain_length") + (text(from, "chain_length") == "1" ? " certificate" : " certificates"));
+  if (truth(from, "ocsp")) line("OCSP", "a response is stapled");
   line("SHA-256", text(from, "fingerprint"));
   line("TLSA", text(from, "tlsa"));
 }
@@ -176,7 +177,7 @@ int make(const Context& context, const Arguments& arguments) {
       const auto days = base::number_from<unsigned>(arguments[++i]);
       if (!days || *days == 0 || *days > kMostDays) return usage_error(context, "--days: expected a number from 1 to " + std::to_string(kMostDays) + ", found " + arguments[i]);
       request.days = *days;
-    } else if (argument.starts_with("--")) {
+    } else if (argument.starts_with("-")) {
       return usage_error(context, has_value() || argument.size() < 3 ? "there is no option " + argument : argument + ": no such option, or it wants a value");
     } else {
       request.names.push_back(argument);

@@ -309,8 +309,11 @@ def keys_are_never_overwritten():
     check("Subject: CN = x.example" in run("openssl", "req", "-in", prefix + ".csr", "-noout", "-verify", "-text").stdout, "the request")
     expected = run("sh", "-c", "openssl x509 -in %s.pem -pubkey -noout | openssl pkey -pubin -outform der | sha256sum" % prefix).stdout.split()[0]
     equal(tlsa, "3 1 1 " + expected, "TLSA record")
-    for wrong in (["make"], ["make", "--output", prefix], ["make", "--output", prefix, "--days", "0", "x"], ["show", "a", "b"], ["x"], []):
+    for wrong in (["make", "--output", prefix + "2", "-rsa", "x.example"], ["make"], ["make", "--output", prefix], ["make", "--output", prefix, "--days", "0", "x"], ["show", "a", "b"], ["x"], []):
         site.ctl("certificate", *wrong, expect=2)
+    for name, why in (("192.0.2.1", "--address 192.0.2.1"), ("a/b", "no host name"), ("*.", "no host name"), ("*a.example", "no host name")):
+        contains(site.ctl("certificate", "make", "--output", prefix + "2", name, expect=1).stderr, why)
+    check(not os.path.exists(prefix + "2.key"), "nothing was made")
 
 
 run_cases()

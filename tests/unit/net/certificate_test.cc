@@ -96,7 +96,8 @@ class CertificateTest : public CppUnit::TestFixture {
 
   void names_that_are_none_are_refused() {
     const struct { std::vector<std::string> names, addresses; } rows[] = {
-        {{}, {}}, {{"a,DNS:b"}, {}}, {{"a..b"}, {}}, {{""}, {}}, {{"a.example"}, {"1.2.3"}}, {{"a b"}, {}}};
+        {{}, {}}, {{"a,DNS:b"}, {}}, {{"a..b"}, {}}, {{""}, {}}, {{"a.example"}, {"1.2.3"}}, {{"a b"}, {}},
+        {{"192.0.2.1"}, {}}, {{"2001:db8::1"}, {}}, {{"a/b"}, {}}, {{"*."}, {}}, {{"*a.example"}, {}}, {{"a.*.example"}, {}}};
     for (const auto& row : rows) {
       net::CertificateRequest request;
       request.names = row.names;
