@@ -100,12 +100,21 @@ struct TlsContexts::Inside {
   std::map<std::string, const DomainContext*, std::less<>> by_name, by_wildcard;  // only those that have a certificate
   std::map<Address, const DomainContext*> by_address;                           // with nullptr for one that has none
   const DomainContext* main = nullptr;
+  // Names of domains that have no certificate, by their addresses, and that of the main domain: for the log (T-3).
+  std::map<Address, std::string> without_certificate;
+  std::string main_name;
   std::string authorities_mark;
 
   // Without a name: (c) and (d) of T-4.
   [[nodiscard]] const DomainContext* by_default(const Address& local) const {
     const auto found = by_address.find(local);
     return found != by_address.end() ? found->second : main;
+  }
+  // "127.0.0.3 of none.example"
+  [[nodiscard]] std::string missing_for(const Address& local) const {
+    const auto found = without_certificate.find(local);
+    const std::string& name = found != without_certificate.end() ? found->second : main_name;
+    return local.to_string() + (name.empty() ? "" : " of " + name);
   }
   // By a name in normal form: (a) and (b) of T-4.
   [[nodiscard]] const DomainContext* by_server_name(std::string_view name) const {
@@ -353,23 +362,30 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
   std::map<std::string, std::vector<const TlsMaterial::Pair*>> wildcards;
   for (const auto& domain : material.domains) {
     const Inside::DomainContext* made = nullptr;
+    const std::string name = domain.names.empty() ? std::string() : domain.names.front();
     if (!domain.pairs.empty()) {
       std::vector<const TlsMaterial::Pair*> pairs;
       for (const auto& pair : domain.pairs) {
         pairs.push_back(&pair);
         auto facts = describe_certificate(pair.chain);
         if (!facts) return facts.error();
-        for (const auto& name : facts->names)
-          if (name.starts_with("*.")) wildcards[name].push_back(&pair);
+        for (const auto& covered : facts->names)
+          if (covered.starts_with("*.")) wildcards[covered].push_back(&pair);
       }
-      auto added = add_context(domain.names.empty() ? std::string() : domain.names.front(), pairs);
+      auto added = add_context(name, pairs);
       if (!added) return added.error();
       made = *added;
     }
-    for (const auto& name : domain.names)
-      if (made != nullptr) inside->by_name.emplace(name, made);
-    for (const auto& address : domain.addresses) inside->by_address.emplace(address, made);
-    if (&domain == &material.domains[material.main_domain]) inside->main = made;
+    for (const auto& served : domain.names)
+      if (made != nullptr) inside->by_name.emplace(served, made);
+    for (const auto& address : domain.addresses) {
+      inside->by_address.emplace(address, made);
+      if (made == nullptr) inside->without_certificate.emplace(address, name);
+    }
+    if (&domain == &material.domains[material.main_domain]) {
+      inside->main = made;
+      inside->main_name = name;
+    }
   }
   // A name that only a wildcard covers gets certificates with that wildcard, and no others of the domain that they stand in.
   for (const auto& [name, pairs] : wildcards) {
@@ -530,7 +546,7 @@ TlsSession::Step TlsSession::explain(int result) {
     case SSL_ERROR_WANT_WRITE: return Step::want_write;
     case SSL_ERROR_WANT_CLIENT_HELLO_CB:
       broken_ = true;
-      error_ = {Kind::not_found, "there is no certificate for " + local_.to_string() +
+      error_ = {Kind::not_found, "there is no certificate for " + contexts_->inside_->missing_for(local_) +
                                      (facts_.server_name.empty() ? ", and the client named none" : ", nor for the name " + facts_.server_name)};
       return Step::no_certificate;
     case SSL_ERROR_ZERO_RETURN: return Step::end;

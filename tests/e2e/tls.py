@@ -105,7 +105,7 @@ def without_a_certificate_not_a_byte():
         except ConnectionResetError:
             pass
         recorder.close()
-        site.site.wait_for_log("tls-no-cert", "127.0.0.3")
+        site.site.wait_for_log("tls-no-cert", "there is no certificate for 127.0.0.3 of none.example")
         with Smtp(site.site.smtp, host="127.0.0.3", source="127.0.0.1") as session:
             check("STARTTLS" not in session.hello()[1], "STARTTLS is offered where no certificate could be used")
 
