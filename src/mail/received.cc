@@ -55,6 +55,8 @@ std::string received_field(const ReceivedFacts& facts) {
   if (!facts.tls.empty()) out += "\r\n\t(" + comment_text(facts.tls, 100) + ")";
   if (!facts.id.empty()) out += " id " + facts.id;
   if (!facts.recipient.empty() && fits_a_path(facts.recipient)) out += "\r\n\tfor <" + facts.recipient + ">";
+  // RFC 6710 section 6: one of RFC 5321's additional clauses, behind all others.
+  if (facts.priority != 0) out += "\r\n\tPRIORITY " + std::to_string(facts.priority);
   out += ";\r\n\t" + base::rfc5322_date(facts.time) + "\r\n";
   return out;
 }

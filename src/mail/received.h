@@ -27,6 +27,7 @@ struct ReceivedFacts {
   std::string tls;             // "TLSv1.3 with TLS_AES_256_GCM_SHA384"; empty: none. Goes into a comment
   std::string id;
   std::string recipient;       // canonical; only if the message has just one (RFC 5321 section 7.2); else empty
+  int priority = 0;            // what the server gives it (RFC 6710); 0: is not told
   base::WallTime time{};
 };
 

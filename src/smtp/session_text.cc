@@ -55,6 +55,7 @@ void Session::begin_text(TextDecoder::Form form) {
   if (!hello_->facts->tls_protocol.empty()) facts.tls = hello_->facts->tls_protocol + " with " + hello_->facts->cipher;
   facts.id = transaction.envelope.id;
   facts.time = transaction.envelope.received;
+  facts.priority = transaction.envelope.priority;
   if (transaction.accepted.size() == 1 && transaction.envelope.recipients.size() == 1)
     facts.recipient = transaction.envelope.recipients.front().address;
   std::string head = mail::received_field(facts);

@@ -127,7 +127,9 @@ def a_delay_is_told_once_and_an_end():
 def a_message_in_a_hurry_expires_soon():
     send("fast@dead.example", mail=" MT-PRIORITY=5")
     waiting("fast@dead.example")
-    contains(notice("fast@dead.example", "failed", seconds=20), "Status: 5.4.7")
+    text = notice("fast@dead.example", "failed", seconds=20)
+    contains(text, "Status: 5.4.7")
+    contains(text, "PRIORITY 5;", "the trace field of the message that came back")
     send("by@dead.example", mail=" BY=2;R")
     contains(notice("by@dead.example", "failed", seconds=20), "Status: 5.4.7")
 

@@ -54,6 +54,8 @@ class ReceivedTest : public CppUnit::TestFixture {
     text = received_field(f);
     CPPUNIT_ASSERT(text.find("from mail.example.net (host.example [IPv6:2001:db8::1])\r\n") != std::string::npos);
     CPPUNIT_ASSERT(text.find("\r\n\t(TLSv1.3 with X) id abc") != std::string::npos);
+    f.priority = -4;
+    CPPUNIT_ASSERT(received_field(f).find("\r\n\tfor <u@example.com>\r\n\tPRIORITY -4;\r\n\t") != std::string::npos);
     f.helo = "[2001:db8::1]";
     CPPUNIT_ASSERT(received_field(f).find("from [IPv6:2001:db8::1] (host.example [IPv6:2001:db8::1]) (helo [2001:db8::1])\r\n") != std::string::npos);
   }
