@@ -79,7 +79,7 @@ int make(const Context& context, const Arguments& arguments) {
     print_answer(std::move(shown));
     return kDone;
   }
-  std::printf("made key %s of %s (%s); publish this, then mail of the domain is signed with it:\n\n%s\n", made->key.selector.c_str(), domain->c_str(),
+  std::printf("made key %s of %s (%s); mail of the domain is signed with it from now on, and the world can check that once this is published:\n\n%s\n", made->key.selector.c_str(), domain->c_str(),
               std::string(directory::to_string(*type)).c_str(), shown["zone_line"].as_string().c_str());
   return kDone;
 }
