@@ -39,6 +39,8 @@ constexpr rlim_t kOpenFiles = 256;
 constexpr rlim_t kProcesses = 4096;
 constexpr std::size_t kWordsBytes = 500;
 constexpr std::chrono::milliseconds kLookEvery{250};
+// Directories in directories: each is a descriptor while it is looked at.
+constexpr int kDeepest = 50;
 
 struct FreeFilter {
   void operator()(void* filter) const { seccomp_release(filter); }
@@ -164,7 +166,7 @@ std::string first_words(int file) {
 struct Content {
   std::uint64_t bytes = 0;
   std::size_t files = 0;
-  bool closed = false;  // somewhere nobody may look any more
+  bool closed = false;  // somewhere nobody may look, or it is too deep
   [[nodiscard]] bool exceeds(const Content& most) const { return closed || bytes > most.bytes || files > most.files; }
 };
 
@@ -176,9 +178,10 @@ Content content_of(int directory, const Content& most) {
   for (; !error && entry != std::filesystem::recursive_directory_iterator() && !found.exceeds(most); entry.increment(error)) {
     struct stat status {};
     ++found.files;
+    found.closed = entry.depth() > kDeepest;
     if (::lstat(entry->path().c_str(), &status) == 0) found.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
   }
-  found.closed = error == std::errc::permission_denied || error == std::errc::filename_too_long;
+  found.closed = found.closed || error == std::errc::permission_denied || error == std::errc::filename_too_long || error == std::errc::too_many_files_open;
   return found;
 }
 

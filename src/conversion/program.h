@@ -25,7 +25,8 @@
 
 namespace postern::conversion {
 
-// What a program may put into its directory, beside what it found there: so many times file_bytes, in so many files. An unpacked archive fits in.
+// What a program may put into its directory, beside what it found there: so many times file_bytes, in so many files, at most 50 directories deep. An
+// unpacked archive fits in.
 inline constexpr std::uint64_t kDirectoryFactor = 10;
 inline constexpr std::size_t kDirectoryFiles = 20'000;
 

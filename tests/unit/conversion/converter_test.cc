@@ -234,6 +234,7 @@ class ConverterTest : public CppUnit::TestFixture {
     const Outcome filled = world.convert(entry, "i=0; while [ $i -lt 400 ]; do head -c 4000 /dev/zero > f$i; i=$((i + 1)); done; sleep 100");
     CPPUNIT_ASSERT(filled.kind == Kind::again);
     contains(filled.why, "filled its directory");
+    contains(world.convert(entry, "i=0; while [ $i -lt 60 ]; do mkdir d; cd d; i=$((i + 1)); done; sleep 100").why, "filled its directory");
     // Neither network nor another process group.
     const std::string tried = world.convert(entry + "; out-type=text; out-subtype=plain",
                                             "python3 -c 'import socket; socket.socket(socket.AF_INET)' > $OUTPUT_FILE 2>&1; setsid true >> $OUTPUT_FILE 2>&1; exit 0").text;
