@@ -79,7 +79,10 @@ object Master::State::show_listeners() {
     for (auto& [name, value] : figures(listener)) one[name] = std::move(value);
     listeners.push_back(std::move(one));
   }
-  return {{"configuration", options.configuration_path}, {"configuration_generation", generation}, {"listeners", std::move(listeners)}};
+  // What became of datagrams is counted elsewhere; of what else is added there nothing was asked.
+  object about{{"listeners", std::move(listeners)}};
+  if (options.add_to_status) options.add_to_status(about);
+  return {{"configuration", options.configuration_path}, {"configuration_generation", generation}, {"listeners", std::move(about["listeners"])}};
 }
 
 }  // namespace postern::master

@@ -45,6 +45,20 @@ std::string place(const object& from) {
   return file.substr(file.rfind('/') + 1) + ":" + text(from, "line");
 }
 
+// What became of the datagrams of a listener over UDP; nullptr: not told.
+const object* datagrams_of(const object& listener) {
+  const value* const figures = listener.if_contains("datagrams");
+  return figures != nullptr && figures->is_object() ? &figures->get_object() : nullptr;
+}
+
+// "restricted 3, damaged 1"; empty: none.
+std::string dropped_of(const object& datagrams) {
+  std::string all;
+  for (const auto& entry : datagrams)
+    if (entry.key() != "received" && entry.key() != "answered") all += (all.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
+  return all;
+}
+
 // "per-address 3, would be blocked 1"; empty: none.
 std::string refusals_of(const object& listener) {
   std::string all;
@@ -96,11 +110,9 @@ int run_status(const Context& context, const std::vector<std::string>& arguments
 
   std::vector<std::vector<std::string>> listeners, datagrams, sockets, children;
   each(*answer, "listeners", [&](const object& listener) {
-    if (const value* const figures = listener.if_contains("datagrams"); figures != nullptr && figures->is_object()) {
-      std::string dropped;
-      for (const auto& entry : figures->get_object())
-        if (entry.key() != "received" && entry.key() != "answered") dropped += (dropped.empty() ? "" : ", ") + std::string(entry.key()) + " " + boost::json::serialize(entry.value());
-      datagrams.push_back({text(listener, "module"), text(figures->get_object(), "received"), text(figures->get_object(), "answered"), dropped.empty() ? "-" : dropped});
+    if (const object* const figures = datagrams_of(listener)) {
+      const std::string dropped = dropped_of(*figures);
+      datagrams.push_back({text(listener, "module"), text(*figures, "received"), text(*figures, "answered"), dropped.empty() ? "-" : dropped});
     }
     const std::string refused = refusals_of(listener);
     if (text(listener, "transport") != "udp")
@@ -195,6 +207,10 @@ int show_listeners(const Context& context) {
     });
     print_table({"  SETTING", "VALUE", "WHERE"}, settings);
     if (!rows.empty()) print_table({"  PORT", "ROW", "ADDRESS", "STATE", "ERROR"}, rows);
+    if (const object* const figures = datagrams_of(listener)) {
+      const std::string dropped = dropped_of(*figures);
+      std::printf("  datagrams %s, answered %s; dropped: %s\n", text(*figures, "received").c_str(), text(*figures, "answered").c_str(), dropped.empty() ? "none" : dropped.c_str());
+    }
     if (text(listener, "transport") == "udp") return;
     const std::string refused = refusals_of(listener);
     std::printf("  maximum %s, reserve %s, per address %s; active %s, clients among them %s, admitted %s; refused: %s\n",
@@ -231,7 +247,8 @@ int check_listeners(const Context& context, const std::string& file) {
     print("opened", "opens ");
     print("changed", "changes ");
     print("changed_for_new_children", "changes, with new children: ");
-    std::printf("  keeps %s sockets as they are\n", text(*answer, "kept").c_str());
+    // Of a file that says nothing usable nothing was compared.
+    if (accepted || text(*answer, "kept") != "0") std::printf("  keeps %s sockets as they are\n", text(*answer, "kept").c_str());
   }
   if (accepted) return kDone;
   return truth(*answer, "needs_restart") ? kRestart : kFailed;

@@ -116,6 +116,8 @@ def a_listener_over_udp_shows_sockets_and_no_connections():
     contains(told, "socket 161: list  192.0.2.9  postern.conf:7")
     equal(cells(told, "161"), ["161", "all", "192.0.2.1", "failed", "Address already in use"])
     check("maximum" not in told and "admitted" not in told, "figures of connections: " + told)
+    told = ctl({"listeners": [dict(udp, datagrams={"received": 5, "answered": 3, "restricted": 2})]}, "listener", "show", expect=0).stdout
+    contains(told, "datagrams 5, answered 3; dropped: restricted 2\n")
     told = ctl({"listeners": [dict(udp, datagrams={"received": 5, "answered": 3, "restricted": 2})]}, "status", expect=0).stdout
     equal(cells(told, "snmp"), ["snmp", "5", "3", "restricted 2"])
 

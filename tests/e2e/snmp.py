@@ -209,6 +209,8 @@ def a_wrong_community_gets_no_answer_and_is_counted():
     except socket.timeout:
         pass
     equal(datagrams()["unauthenticated"], before + 1)
+    shown = [one for one in site.ctl_json("listener", "show")["listeners"] if one["module"] == "snmp"][0]
+    equal(shown["datagrams"]["unauthenticated"], before + 1, "listener show")
     check(value("1.3.6.1.2.1.11.4.0") >= before + 1, "snmpInBadCommunityNames")
     equal(site.log().count("a word"), 0, "mentions of a community in the log")
 
