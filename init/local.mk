@@ -8,7 +8,8 @@ nodist_initscript_SCRIPTS = init/postern
 systemdunitdir = $(systemdsystemunitdir)
 nodist_systemdunit_DATA = init/postern.service
 
-INIT_PATHS = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@pkgsysconfdir[@]|$(pkgsysconfdir)|g'
+INIT_PATHS = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' -e 's|@pkgsysconfdir[@]|$(pkgsysconfdir)|g' \
+  -e 's|@localstatedir[@]|$(localstatedir)|g'
 init/postern: $(srcdir)/init/postern.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) init && $(INIT_PATHS) $(srcdir)/init/postern.in > $@.new && chmod 755 $@.new && mv $@.new $@
 init/postern.service: $(srcdir)/init/postern.service.in Makefile

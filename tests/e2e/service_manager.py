@@ -23,7 +23,8 @@ def the_unit_file_is_one_that_systemd_takes():
         unit = file.read()
     for name in ("posternd", "posternctl"):
         unit = unit.replace("@sbindir@/" + name, program(name))
-    unit = unit.replace("@pkgsysconfdir@", site.etc)
+    unit = unit.replace("@pkgsysconfdir@", site.etc).replace("@localstatedir@", site.directory)
+    check("\nReadWritePaths=-" + site.directory + "\n" in unit, "the default base directory can be written, also below /usr")
     check("@" not in unit, "nothing is left to be filled in")
     path = os.path.join(site.directory, "postern.service")
     with open(path, "w") as file:
