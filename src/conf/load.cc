@@ -733,7 +733,9 @@ class Reader {
     if (sum > configuration_.connection_table_sessions)
       mistake(place_of("connection_table_sessions"), "connection_table_sessions",
               "expected room for the sum of all maximum_connections, " + std::to_string(sum) + ", found " + std::to_string(configuration_.connection_table_sessions));
-    if (configuration_.listeners.empty()) mistake({source_.name(), 0}, "listeners", "no service is listed: nothing will listen", true);
+    // Unless they may be in a file that could not be read.
+    if (configuration_.listeners.empty() && source_.mistakes().empty())
+      mistake({source_.name(), 0}, "listeners", "no service is listed: nothing will listen", true);
     if (configuration_.spool.large_message_bytes > configuration_.spool.segment_bytes / 2)
       mistake(place_of("spool.large_message_bytes", place_of("spool.segment_bytes")), "spool.large_message_bytes",
               "expected at most half of spool.segment_bytes, " + std::to_string(configuration_.spool.segment_bytes / 2) + ", found " +
@@ -1012,7 +1014,9 @@ Loaded load_source(const Source& source, const std::string& path) {
   libconfig::Config config;
   std::string what;
   Reader reader(source, loaded);
-  if (const auto line = parse(source, config, what)) {
+  if (source.text().empty() && !source.mistakes().empty()) {
+    reader.defaults_only();  // not read at all
+  } else if (const auto line = parse(source, config, what)) {
     // A text that has no end was reported already, and what is left of it is no surprise.
     if (source.mistakes().empty()) {
       if (path.empty()) loaded.mistakes.push_back(syntax_mistake(source, *line, what));
