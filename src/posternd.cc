@@ -175,11 +175,37 @@ class ActingAs {
   bool active_ = false;
 };
 
+// What the start would do with directories and files of its own, as far as it can be tried without leaving anything there.
+void check_places(const std::string& path, const master::Site& site, conf::Loaded& loaded) {
+  const conf::Configuration& configuration = loaded.configuration;
+  const auto refuse = [&](const char* setting, const Error& error) {
+    conf::Place place = configuration.place_of(setting);
+    if (place.file.empty()) place.file = path;  // the default
+    // Who may not do what the server's user may can't tell whether it would be possible.
+    const bool unknown = error.kind == Kind::denied && ::geteuid() != 0;
+    loaded.mistakes.push_back({place, setting, error.what + (unknown ? " (a start by this user would fail)" : ""), unknown});
+  };
+  if (auto tried = master::try_log_file(configuration.log); !tried) refuse("log.file", tried.error());
+  const std::string& base = configuration.base_directory;
+  if (!base.starts_with('/')) return;  // named already
+  if (auto tried = master::try_base_directory(base); !tried) return refuse("base_directory", tried.error());
+  const base::Descriptor directory(::open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) return;  // the start makes it
+  const std::pair<const std::string&, const master::Identity&> users[] = {
+      {configuration.users.network, site.network}, {configuration.users.mail, site.mail}, {configuration.users.directory, site.directory}};
+  for (const auto& [name, identity] : users) {
+    const ActingAs user(identity);
+    if (::faccessat(directory.get(), ".", X_OK, AT_EACCESS) != 0)
+      return refuse("base_directory", {Kind::invalid, "user " + name + " may not enter " + base + "; expected mode 0755, as the start gives it"});
+  }
+}
+
 // -t: everything that can be said without starting.
 int check(const std::string& path) {
   conf::Loaded loaded = load(path);
   master::Site site;
   check_users(loaded, site);
+  if (loaded.readable) check_places(path, site, loaded);
   // The server starts without a good certificate too, and without what the directory reads, and says so in its log; here it is a mistake.
   if (loaded.readable) {
     for (auto& mistake : master::Certificates::check(loaded.configuration)) loaded.mistakes.push_back(std::move(mistake));
@@ -229,8 +255,8 @@ class Starter {
     return starter;
   }
 
-  // Empty: all is well. Afterwards nothing is written to the terminal, unless the log goes there.
-  void report(const std::string& failure, bool keep_standard_error) {
+  // Empty: all is well. Afterwards nothing is written to the terminal.
+  void report(const std::string& failure) {
     if (!pipe_.valid()) return;
     const std::string text = failure.empty() ? "+" : "-" + failure;
     [[maybe_unused]] const auto written = ::write(pipe_.get(), text.data(), text.size());
@@ -239,7 +265,7 @@ class Starter {
     if (!null.valid()) return;
     ::dup2(null.get(), STDIN_FILENO);
     ::dup2(null.get(), STDOUT_FILENO);
-    if (!keep_standard_error) ::dup2(null.get(), STDERR_FILENO);
+    ::dup2(null.get(), STDERR_FILENO);
   }
 
  private:
@@ -528,7 +554,11 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
     std::cerr << "posternd: " << path << " is not usable\n";
     return kUsage;
   }
-  const bool keep_standard_error = loaded.configuration.log.destination == base::Destination::standard_error && loaded.configuration.log.file.empty();
+  if (!foreground)
+    if (const auto mistake = master::log_without_reader(loaded.configuration)) {
+      std::cerr << "posternd: " << mistake->to_string() << "\n";
+      return kFailed;
+    }
   PidFile pid_file(pid_name);
   Starter starter;
   if (!foreground) starter = Starter::leave_terminal();
@@ -541,7 +571,7 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
   options.program_path = program_path;
   options.pid_file = pid_name;
   options.background = !foreground;
-  options.ready = [&](const std::string& failure) { starter.report(failure, keep_standard_error); };
+  options.ready = [&](const std::string& failure) { starter.report(failure); };
   auto opened = master::Master::open(std::move(options));
   if (!opened) return fail(opened.error());
   // Behind the lock: a server that is refused must not stand in the file of the one that runs.

@@ -104,26 +104,24 @@ Result<void> Master::State::make_throttles() {
   return {};
 }
 
-void Master::State::open_log_file() {
-  const auto& log = configuration.log;
-  if (log.destination == base::Destination::standard_error && !log.file.empty()) {
-    base::Descriptor file(::open(log.file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
-    if (file) {
-      base::set_log_descriptor(file.get());
-      log_file = std::move(file);
-    } else {
-      const int saved = errno;
-      base::log_event(Severity::error, "log-file-not-opened", {{"error", system_error(saved, "open " + log.file).what}});
-    }
-  } else {
-    base::set_log_descriptor(STDERR_FILENO);
-    log_file.reset();
+void Master::State::write_log_to(base::Descriptor file) {
+  base::set_log_descriptor(file.valid() ? file.get() : STDERR_FILENO);
+  log_file = std::move(file);
+  base::configure_log(configuration.log.destination, "posternd", configuration.log.least);
+}
+
+Result<void> Master::State::open_log() {
+  auto file = open_log_file(configuration.log);
+  if (!file) {
+    base::log_event(Severity::error, "log-file-not-opened", {{"error", file.error().what}});
+    return file.error();
   }
-  base::configure_log(log.destination, "posternd", log.least);
+  write_log_to(std::move(*file));
+  return {};
 }
 
 void Master::State::reopen_log() {
-  open_log_file();
+  if (!open_log()) return;
   Named file;
   if (log_file.valid()) file.emplace_back("log", log_file.get());
   broadcast({{"order", "log"}}, file);
@@ -766,7 +764,11 @@ Result<std::unique_ptr<Master>> Master::open(Options options) {
   state->ledger.emplace(std::move(*ledger));
   if (auto made = state->make_throttles(); !made) return made.error();
   if (auto taken = state->take_configuration(std::move(loaded)); !taken) return taken.error();
-  state->open_log_file();
+  base::configure_log(state->configuration.log.destination, "posternd", state->configuration.log.least);
+  // In the background, lines that go nowhere would be missed by nobody.
+  if (auto opened = state->open_log(); !opened && state->options.background)
+    return Error{opened.error().kind,
+                 conf::Mistake{state->configuration.place_of("log.file"), "log.file", opened.error().what, false}.to_string()};
   if (!state->site.root)
     base::log_event(Severity::notice, "not-root", {{"uid", ::geteuid()}, {"consequence", "all roles run as this user; no separation"}});
   return std::unique_ptr<Master>(new Master(std::move(state)));

@@ -118,6 +118,12 @@ Prospect Master::State::prospect(const std::string& path, ReloadOutcome& outcome
   if (loaded.readable && options.check) options.check(loaded.configuration, loaded.mistakes);
   if (loaded.readable)
     for (auto& mistake : find_users(loaded.configuration.users, next.users)) loaded.mistakes.push_back(std::move(mistake));
+  if (loaded.readable) {
+    if (auto tried = try_log_file(loaded.configuration.log); !tried)
+      loaded.mistakes.push_back({loaded.configuration.place_of("log.file"), "log.file", tried.error().what, false});
+    if (options.background)
+      if (auto mistake = log_without_reader(loaded.configuration)) loaded.mistakes.push_back(std::move(*mistake));
+  }
   for (const auto& mistake : loaded.mistakes) (mistake.warning ? outcome.warnings : outcome.mistakes).push_back(mistake.to_string());
   if (!loaded.usable()) return next;
   next.difference = conf::reload_difference(configuration, loaded.configuration);
@@ -149,6 +155,12 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   const Site& users = next.users;
   const std::vector<Wanted>&present = next.present, &wanted = next.wanted;
   const Plan& plan = next.plan;
+  auto log = open_log_file(loaded.configuration.log);
+  if (!log) {
+    outcome.mistakes.push_back(conf::Mistake{loaded.configuration.place_of("log.file"), "log.file", log.error().what, false}.to_string());
+    refuse();
+    co_return outcome;
+  }
   std::vector<Bound> fresh;
   const auto open = [&](std::size_t index) {
     Bound bound;
@@ -216,7 +228,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
   site.network = users.network;
   site.mail = users.mail;
   site.directory = users.directory;
-  open_log_file();
+  write_log_to(std::move(*log));
   std::vector<Bound> now_bound;
   for (const auto& pair : plan.kept) now_bound.push_back(std::move(sockets[pair.present]));
   std::vector<std::uint32_t> new_ids;

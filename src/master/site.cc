@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 
 namespace postern::master {
 namespace {
@@ -61,6 +63,20 @@ Result<base::Descriptor> take_lock(int run) {
   return lock;
 }
 
+// Only trying it says so: a file system may be read-only, or the kernel's own.
+Result<void> try_to_make_in(const std::string& directory) {
+  std::string name = directory + "/.postern-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) return system_error(errno, "make a directory in " + directory);
+  ::rmdir(name.c_str());
+  return {};
+}
+
+std::string parent_of(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
 }  // namespace
 
 const Identity& Site::of(Role::User user) const {
@@ -97,6 +113,49 @@ std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site) {
     mistakes.push_back({users.network_place, "users",
                         users.network + ", " + users.mail + " and " + users.directory + " must have the same primary group", false});
   return mistakes;
+}
+
+Result<void> try_base_directory(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT) return system_error(errno, "base directory " + path);
+    return try_to_make_in(parent_of(path));
+  }
+  const base::Descriptor base(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!base) return system_error(errno, "open base directory " + path);
+  bool missing = false;
+  for (const char* const name : {"run", "spool", "mail", "filters", "directory", "sequences"}) {
+    const base::Descriptor directory(::openat(base.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (directory) continue;
+    if (errno != ENOENT) return system_error(errno, "open directory " + path + "/" + name);
+    missing = true;
+  }
+  if (missing) return try_to_make_in(path);
+  const base::Descriptor lock(::openat(base.get(), "run/master.pid", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (lock) return {};
+  return errno == ENOENT ? try_to_make_in(path + "/run") : system_error(errno, "open " + path + "/run/master.pid");
+}
+
+Result<base::Descriptor> open_log_file(const conf::Log& log) {
+  if (log.destination != base::Destination::standard_error || log.file.empty()) return base::Descriptor();
+  // A pipe that nobody reads would stop whoever opens it.
+  base::Descriptor file(::open(log.file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
+  if (!file) return system_error(errno, "open " + log.file);
+  if (auto set = base::set_nonblocking(file.get(), false); !set) return set.error();
+  return file;
+}
+
+Result<void> try_log_file(const conf::Log& log) {
+  if (log.destination != base::Destination::standard_error || !log.file.starts_with('/')) return {};
+  const base::Descriptor file(::open(log.file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (file) return {};
+  return errno == ENOENT && !log.file.ends_with('/') ? try_to_make_in(parent_of(log.file)) : system_error(errno, "open " + log.file);
+}
+
+std::optional<conf::Mistake> log_without_reader(const conf::Configuration& configuration) {
+  if (configuration.log.destination != base::Destination::standard_error || !configuration.log.file.empty()) return std::nullopt;
+  return conf::Mistake{configuration.place_of("log.destination"), "log.destination",
+                       "standard_error needs posternd --foreground, or a log.file: in the background nobody reads it", false};
 }
 
 Result<Site> prepare_site(const conf::Configuration& configuration) {

@@ -8,6 +8,8 @@
 
 #include <sys/types.h>
 
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace postern::master {
@@ -30,6 +32,17 @@ struct Site {
 // Finds the users and says whether this process is root. One mistake for each user that is missing (and how to make it) or has
 // root's rights; without root there is nothing to find, and nothing wrong. `site` is complete if there is no mistake.
 std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site);
+
+// Whether prepare_site() can take or make the base directory `path`, by trying: what stands below it is opened, and where something would
+// have to be made a directory of another name is made and removed again. Nothing else is changed.
+Result<void> try_base_directory(const std::string& path);
+
+// The log file, made if it is missing, to append to; an invalid descriptor if lines go elsewhere. A symbolic link is refused.
+Result<base::Descriptor> open_log_file(const conf::Log& log);
+// Whether that would do, without making the file. A name that is not absolute is no path, which conf::load() says.
+Result<void> try_log_file(const conf::Log& log);
+// A server in the background has no standard error: the mistake if lines were to go there.
+std::optional<conf::Mistake> log_without_reader(const conf::Configuration& configuration);
 
 // Everything: users, directories with owners and modes, lock. Kind::not_found names all users that are not usable; Kind::denied with the pid if another master has the lock.
 Result<Site> prepare_site(const conf::Configuration& configuration);

@@ -133,7 +133,10 @@ struct Master::State {
   void on_signal(int number);
   void each_second();
   void watch_locks();
-  void open_log_file();
+  // Lines go to `file` from now on, or where the configuration says if there is none.
+  void write_log_to(base::Descriptor file);
+  // Opens what the configuration says; if that fails, lines go where they went before, and one of them says why.
+  Result<void> open_log();
   void reopen_log();
   Result<void> take_configuration(conf::Loaded loaded);
   // New counters for $[postern:throttle], all 0; those that were handed over, if they can be used.

@@ -151,6 +151,84 @@ def a_missing_file_is_named():
     done = run(program("posternd"), "-t", "--config", "/nonexistent/postern.conf", expect=None)
     check(done.returncode != 0, "exit status")
     contains(done.stdout + done.stderr, "/nonexistent/postern.conf")
+    equal(len((done.stdout + done.stderr).splitlines()), 2, "what follows from that only is not said: " + done.stdout + done.stderr)
+
+
+@case
+def what_can_not_be_parsed_is_the_only_mistake():
+    output = checked("listeners = { smtp\n", "wrong.conf")
+    check("no service" not in output and "tables.db" not in output, "what follows from that only is not said: " + output)
+
+
+@case
+def services_are_not_missed_while_an_included_file_is():
+    output = checked('@include "missing.conf"\n', "wrong.conf")
+    contains(output, "missing.conf")
+    check("no service" not in output, "they may be there: " + output)
+
+
+def with_setting(changes, setting):
+    """The site's configuration with these changes, as text, and the beginning of what must be said about the setting."""
+    text = "".join("%s = %s;\n" % (key, to_libconfig(value)) for key, value in merged(site.settings, changes).items())
+    word = setting.split(".")[-1] + " ="
+    return text, "wrong.conf:%d: %s: " % (1 + next(i for i, line in enumerate(text.splitlines()) if word in line), setting)
+
+
+@cases_of([("a file", "/etc/passwd"), ("a place of the kernel", "/proc/xx"), ("no parent", "/nonexist/deep/er")])
+def a_base_directory_that_the_start_would_refuse_is_named(path):
+    if os.geteuid() != 0 and path.startswith("/proc"):
+        raise Skip("needs root")
+    text, said = with_setting({"base_directory": path}, "base_directory")
+    contains(checked(text, "wrong.conf"), said)
+
+
+@case
+def a_file_in_the_place_of_a_directory_below_the_base_is_named():
+    base = os.path.join(site.directory, "odd")
+    os.mkdir(base)
+    with open(os.path.join(base, "spool"), "w"):
+        pass
+    text, said = with_setting({"base_directory": base}, "base_directory")
+    output = checked(text, "wrong.conf")
+    contains(output, said)
+    contains(output, base + "/spool")
+
+
+@case
+def a_base_directory_that_the_users_may_not_enter_is_named():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    base = os.path.join(site.directory, "closed")
+    os.mkdir(base, 0o700)
+    text, said = with_setting({"base_directory": base}, "base_directory")
+    contains(checked(text, "wrong.conf"), said + "user postern may not enter")
+
+
+@case
+def a_base_directory_and_a_log_that_could_be_made_are_not_made():
+    path = os.path.join(site.etc, "fresh.conf")
+    before = sorted(os.listdir(site.directory))
+    text, _ = with_setting({"base_directory": os.path.join(site.directory, "fresh"), "log": {"file": os.path.join(site.directory, "fresh.log")}}, "base_directory")
+    with open(path, "w") as file:
+        file.write(text)
+    run(program("posternd"), "-t", "--config", path)
+    equal(sorted(os.listdir(site.directory)), before, "the directory")
+
+
+@cases_of([("a directory", "/etc"), ("no directory for it", "/nonexist/log"), ("a symbolic link", "/proc/self/exe")])
+def a_log_file_that_can_not_be_opened_is_named(path):
+    text, said = with_setting({"log": {"file": path}}, "log.file")
+    contains(checked(text, "wrong.conf"), said)
+    # In the background nobody would see the lines; and what the caller reads must come to its end.
+    done = run(program("posternd"), "--config", os.path.join(site.etc, "wrong.conf"), expect=1, timeout=20)
+    contains(done.stderr, said)
+
+
+@case
+def in_the_background_the_log_can_not_go_to_standard_error():
+    done = run(program("posternd"), "--config", site.configuration, expect=1, timeout=20)
+    contains(done.stderr, "log.destination: ")
+    contains(done.stderr, "log.file")
 
 
 @case

@@ -120,5 +120,35 @@ def the_log_is_opened_again_at_sigusr1():
     wait_until(logged, 5, "lines in the new file")
 
 
+@case
+def a_log_that_can_not_be_opened_again_is_not_said_to_be():
+    path = site.settings["log"]["file"]
+    os.rename(path, path + ".old")
+    os.mkdir(path)
+    os.kill(site.server.pid, signal.SIGUSR1)
+
+    def lines():
+        with open(path + ".old") as file:
+            return file.read()
+    wait_until(lambda: "log-file-not-opened" in lines(), 5, "the reason in the file that was open")
+    deliver(site)
+    check("log-reopened" not in lines()[lines().index("log-file-not-opened"):], "it was not opened again")
+    os.rmdir(path)
+
+
+@case
+def a_reload_with_a_log_file_that_can_not_be_opened_changes_nothing():
+    good = dict(site.settings)
+    site.write_configuration({"host_name": "fifth.example.com", "log": {"file": "/nonexist/log"}})
+    done = site.server.reload(expect=None)
+    check(done.returncode != 0, "posternctl reload says that it failed")
+    contains(done.stdout + done.stderr, "postern.conf:")
+    contains(done.stdout + done.stderr, "log.file: ")
+    contains(greeting(), "fourth.example.com")
+    site.settings = good
+    site.write_configuration()
+    site.server.reload()
+
+
 with site.running():
     run_cases()
