@@ -559,6 +559,9 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
       std::cerr << "posternd: " << mistake->to_string() << "\n";
       return kFailed;
     }
+  // What the starter has open (a package's scripts talk by descriptor 3) would stay open as long as the server runs. Not before the
+  // configuration has been read, which may be one of them.
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
   PidFile pid_file(pid_name);
   Starter starter;
   if (!foreground) starter = Starter::leave_terminal();

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Over restarts every message is worked on once, and mail that is accepted before a stop or a kill is delivered after it."""
 from postern_load import *
+import select
 
 site = Site(settings={"children": {"delivery": 2, "smtp": 2}})
 
@@ -43,6 +44,28 @@ def what_was_accepted_before_a_kill_is_delivered_after_it():
         load.stop()
         with site.running():
             load.verify()
+
+
+@case
+def in_the_background_it_keeps_nothing_of_whoever_started_it():
+    site.write_configuration({"log": {"file": os.path.join(site.directory, "background.log")}})
+    reading, writing = os.pipe()
+    # Returns when nobody holds its output any more.
+    done = subprocess.run([program("posternd"), "--config", site.configuration], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, pass_fds=[writing], text=True, timeout=60 * slow_build())
+    os.close(writing)
+    equal(done.returncode, 0, done.stdout)
+    with open(os.path.join(site.base, "run", "master.pid")) as file:
+        pid = int(file.read())
+    try:
+        check(select.select([reading], [], [], 0)[0], "nobody holds the other end of the pipe")
+        equal(os.read(reading, 1), b"")
+        site.ctl("upgrade")
+        site.find_message("anna@example.com", deliver(site))
+    finally:
+        os.close(reading)
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: process_table().get(pid, (0, 0, "Z"))[2] == "Z", 20 * slow_build(), "the end of the server")
 
 
 run_cases()
