@@ -22,6 +22,7 @@ libpostern_directory_a_SOURCES = \
   src/directory/protocol.h src/directory/protocol.cc \
   src/directory/record.h src/directory/record.cc \
   src/directory/sasl.h src/directory/sasl.cc \
+  src/directory/scram_shapes.h src/directory/scram_shapes.cc \
   src/directory/server.h src/directory/server.cc \
   src/directory/signing.h src/directory/signing.cc \
   src/directory/token.h src/directory/token.cc \

@@ -26,6 +26,10 @@ constexpr std::chrono::hours kAttemptTime{1};
 constexpr std::size_t kMostAttempts = 4, kMostRefusedNames = 10'000, kMostNameBytes = 320;
 constexpr unsigned kMostAgain = 1000;
 
+// The shapes of SCRAM secrets are counted anew after this time, so many accounts in one go.
+constexpr std::chrono::hours kShapesTime{1};
+constexpr std::size_t kShapesAtOnce = 500;
+
 // Where an owner changes scripts after the login.
 bool changes_scripts(std::string_view service) { return service == "sieve" || service == "managesieve" || service == "web"; }
 
@@ -351,6 +355,34 @@ void Logins::by_certificate(std::vector<std::string> addresses, std::size_t next
 }
 
 // The same questions are asked of the database, and the same work done, whether the account exists or not.
+void Logins::count_shapes() {
+  const auto now = std::chrono::steady_clock::now();
+  if (counting_shapes_ || (shapes_counted_ && now - *shapes_counted_ < kShapesTime)) return;
+  shapes_counted_ = now;
+  counting_shapes_ = true;
+  next_shapes_ = ShapeTally();
+  shapes_until_.clear();
+  count_more_shapes();
+}
+
+void Logins::count_more_shapes() {
+  const auto some = database_.accounts("", shapes_until_, kShapesAtOnce);
+  if (some)
+    for (const AccountRecord& record : *some) next_shapes_.count(record);
+  // What can't be read is told where the account is asked for.
+  if (some && some->size() == kShapesAtOnce) {
+    // The first ones are better than none.
+    if (shapes_.empty()) shapes_ = next_shapes_;
+    shapes_until_ = some->back().account.name;
+    net::asio::post(io_, [weak = std::weak_ptr(self_)] {
+      if (const auto self = weak.lock()) (*self)->count_more_shapes();
+    });
+    return;
+  }
+  counting_shapes_ = false;
+  if (some && !next_shapes_.empty()) shapes_ = std::move(next_shapes_);
+}
+
 Result<ScramSecret> Logins::find_secret(std::uint64_t exchange, const std::string& name, ScramDigest digest) {
   if (!site_secret_) {
     auto secret = database_.site_secret();
@@ -359,13 +391,16 @@ Result<ScramSecret> Logins::find_secret(std::uint64_t exchange, const std::strin
   }
   const auto canonical = canonical_account(name);
   const std::string& known_as = canonical ? *canonical : name;
-  ScramSecret made_up = made_up_scram_secret(digest, known_as, *site_secret_, settings_.scram_iterations);
+  count_shapes();
+  const ScramShape shape = shapes_.choose(digest, known_as, *site_secret_, {settings_.scram_iterations, kScramSaltBytes});
+  ScramSecret made_up = made_up_scram_secret(digest, known_as, *site_secret_, shape.iterations, shape.salt_bytes);
   const auto at = exchanges_.find(exchange);
   const bool fetched = at != exchanges_.end() && at->second.looked_up;
   const auto found = fetched ? Result<std::optional<AccountRecord>>(at->second.outside)
                              : canonical ? record(*canonical) : Result<std::optional<AccountRecord>>(std::optional<AccountRecord>());
   if (!found) return found.error();
   if (!*found) return made_up;
+  shapes_.count_if_new(**found);
   auto secret = read_scram_secret(digest, digest == ScramDigest::sha1 ? (*found)->scram_sha1 : (*found)->scram_sha256);
   return secret ? std::move(*secret) : std::move(made_up);
 }

@@ -7,7 +7,7 @@
 // the reason.
 //
 // Nobody learns from an answer, or from its time, whether an account exists: a password is hashed for every name, SCRAM gets a made-up
-// secret that is the same at every try, and what is refused is refused in the same step for all. The reason is for the log.
+// secret that is the same at every try and looks like those of the accounts (directory/scram_shapes.h), and what is refused is refused in the same step for all. The reason is for the log.
 //
 // An exchange belongs to the connection that began it. Failure: full, too late, a record that can't be read, no memory: an error of
 // Kind::temporary. Limits: LoginSettings; an exchange that nobody ends is dropped after its time.
@@ -15,6 +15,7 @@
 #include "directory/handles.h"
 #include "directory/outside.h"
 #include "directory/sasl.h"
+#include "directory/scram_shapes.h"
 #include "directory/token.h"
 #include "directory/verifier.h"
 #include "net/asio.h"
@@ -113,6 +114,9 @@ class Logins {
   void prove_account(std::uint64_t exchange, Login login, const std::string& data);
   // The account whose address is in the certificate, and that the client asks for if it asks for one: the first from `next` on. Empty: none.
   void by_certificate(std::vector<std::string> addresses, std::size_t next, std::string authorization, std::function<void(Result<std::string>)> then);
+  // Counts the shapes of secrets, if the last count is old: the first accounts now, the others bit by bit.
+  void count_shapes();
+  void count_more_shapes();
   Result<ScramSecret> find_secret(std::uint64_t exchange, const std::string& name, ScramDigest digest);
   // Fetches an account from outside before a step of SCRAM needs its secrets. False: nothing has to be fetched.
   bool fetch_first(Exchanges::iterator at, const Peer& peer, std::uint64_t id, std::string_view response);
@@ -153,6 +157,10 @@ class Logins {
   Exchanges exchanges_;                 // by number, so the oldest first
   std::uint64_t last_ = 0;
   std::optional<std::string> site_secret_;
+  ShapeTally shapes_, next_shapes_;                    // as last counted; the count under way, which takes its place
+  std::string shapes_until_;                           // the last account that was counted
+  bool counting_shapes_ = false;
+  std::optional<std::chrono::steady_clock::time_point> shapes_counted_;
   const AccountRecord nobody_;          // an account that there is not, and its record
   const std::string bytes_of_nobody_;
   const std::string attempt_key_;       // empty: no randomness, and nothing is remembered

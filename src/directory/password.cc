@@ -160,7 +160,7 @@ std::string stretched(const EVP_MD* digest, std::string_view password, std::stri
 const EVP_MD* digest_for(ScramDigest digest) { return digest == ScramDigest::sha1 ? EVP_sha1() : EVP_sha256(); }
 std::string_view name_of(ScramDigest digest) { return digest == ScramDigest::sha1 ? "SCRAM-SHA-1" : "SCRAM-SHA-256"; }
 
-constexpr std::size_t kSaltBytes = 16, kMaxSaltBytes = 64;
+constexpr std::size_t kMaxSaltBytes = 64;
 constexpr unsigned kMaxIterations = 1'000'000;
 
 // Empty: the library has no memory or no randomness.
@@ -281,10 +281,12 @@ Result<ScramSecret> make_scram_secret(ScramDigest digest, std::string_view passw
   return secret;
 }
 
-ScramSecret made_up_scram_secret(ScramDigest digest, std::string_view name, std::string_view key, unsigned iterations) {
+ScramSecret made_up_scram_secret(ScramDigest digest, std::string_view name, std::string_view key, unsigned iterations, std::size_t salt_bytes) {
   const auto derive = [&](std::string_view what) { return hmac_sha256(key, std::string(name_of(digest)) + '\0' + std::string(what) + '\0' + std::string(name)); };
   const auto size = static_cast<std::size_t>(EVP_MD_get_size(digest_for(digest)));
-  return {iterations, derive("salt").substr(0, kSaltBytes), derive("stored key").substr(0, size), derive("server key").substr(0, size)};
+  std::string salt = derive("salt");
+  while (salt.size() < salt_bytes) salt += derive("salt" + std::to_string(salt.size()));
+  return {iterations, salt.substr(0, salt_bytes), derive("stored key").substr(0, size), derive("server key").substr(0, size)};
 }
 
 std::string to_text(ScramDigest digest, const ScramSecret& secret) {
@@ -312,7 +314,7 @@ Result<PasswordSecrets> make_password_secrets(std::string_view password, unsigne
   if (!hash) return hash.error();
   secrets.hash = std::move(*hash);
   for (const auto& [digest, text] : {std::pair(ScramDigest::sha1, &secrets.scram_sha1), std::pair(ScramDigest::sha256, &secrets.scram_sha256)}) {
-    const auto salt = random_bytes(kSaltBytes);
+    const auto salt = random_bytes(kScramSaltBytes);
     if (!salt) return salt.error();
     const auto secret = make_scram_secret(digest, password, *salt, scram_iterations);
     if (!secret) return secret.error();

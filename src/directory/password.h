@@ -48,6 +48,9 @@ bool is_cheap_hash(std::string_view hash);
 // Of the kind and cost that hash_password() makes now.
 bool is_present_hash(std::string_view hash);
 
+// Of the salts that are made here.
+inline constexpr std::size_t kScramSaltBytes = 16;
+
 // What a SCRAM server keeps of a password (RFC 5802 section 3). Bytes.
 enum class ScramDigest : std::uint8_t { sha1, sha256 };
 struct ScramSecret {
@@ -58,7 +61,7 @@ struct ScramSecret {
 // Kind::invalid as hash_password().
 Result<ScramSecret> make_scram_secret(ScramDigest digest, std::string_view password, std::string_view salt, unsigned iterations);
 // The secret of nobody: always the same for one name, and nobody knows a password for it. `key` is the site's own.
-ScramSecret made_up_scram_secret(ScramDigest digest, std::string_view name, std::string_view key, unsigned iterations);
+ScramSecret made_up_scram_secret(ScramDigest digest, std::string_view name, std::string_view key, unsigned iterations, std::size_t salt_bytes = kScramSaltBytes);
 // As stored, in the form of RFC 5803: "SCRAM-SHA-256$10000:SALT$STORED:SERVER", base64.
 std::string to_text(ScramDigest digest, const ScramSecret& secret);
 std::optional<ScramSecret> read_scram_secret(ScramDigest digest, std::string_view text);

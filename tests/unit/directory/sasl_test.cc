@@ -3,6 +3,7 @@
 
 #include "base/base64.h"
 #include "base/text.h"
+#include "directory/scram_shapes.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -96,6 +97,7 @@ class SaslTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(each_scram_proves_the_password_to_both_sides);
   CPPUNIT_TEST(scram_refuses_wrong_passwords_and_unknown_names_alike);
   CPPUNIT_TEST(a_made_up_secret_is_always_the_same);
+  CPPUNIT_TEST(made_up_shapes_come_as_often_as_accounts_have_them);
   CPPUNIT_TEST(plus_is_bound_to_its_channel);
   CPPUNIT_TEST(a_client_that_was_told_of_no_binding_is_refused_where_there_is_one);
   CPPUNIT_TEST(plain_and_login_hand_out_name_and_password);
@@ -192,6 +194,36 @@ class SaslTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(salt_and_rounds("nobody") != salt_and_rounds("someone"));
     CPPUNIT_ASSERT_EQUAL(salt_and_rounds("nobody").size(), salt_and_rounds("user").size());
     CPPUNIT_ASSERT(made_up_scram_secret(ScramDigest::sha1, "a", "k", 1).salt != made_up_scram_secret(ScramDigest::sha1, "a", "other", 1).salt);
+  }
+
+  void made_up_shapes_come_as_often_as_accounts_have_them() {
+    const auto account = [](unsigned iterations, const std::string& salt) {
+      AccountRecord record;
+      record.scram_sha256 = to_text(ScramDigest::sha256, ScramSecret{iterations, salt, std::string(32, 'a'), std::string(32, 'b')});
+      return record;
+    };
+    const ScramShape usual{10000, 16}, old{4096, 16}, foreign{5000, 64};
+    ShapeTally tally;
+    CPPUNIT_ASSERT(tally.choose(ScramDigest::sha256, "x", "key", usual) == usual);
+    tally.count(AccountRecord());
+    CPPUNIT_ASSERT(tally.empty());
+    for (int i = 0; i < 3; ++i) tally.count(account(4096, std::string(16, 's')));
+    tally.count_if_new(account(4096, std::string(16, 's')));
+    tally.count_if_new(account(5000, std::string(64, 's')));
+    ShapeTally later = tally;
+    for (int i = 0; i < 4; ++i) later.count(account(5000, std::string(64, 's')));
+    int olds = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string name = "user" + std::to_string(i);
+      const ScramShape chosen = tally.choose(ScramDigest::sha256, name, "key", usual);
+      CPPUNIT_ASSERT(chosen == old || chosen == foreign);
+      olds += chosen == old ? 1 : 0;
+      CPPUNIT_ASSERT(tally.choose(ScramDigest::sha1, name, "key", usual) == usual);
+      // Only towards what became more.
+      if (chosen == foreign) CPPUNIT_ASSERT(later.choose(ScramDigest::sha256, name, "key", usual) == foreign);
+      CPPUNIT_ASSERT_EQUAL(chosen.salt_bytes, made_up_scram_secret(ScramDigest::sha256, name, "key", chosen.iterations, chosen.salt_bytes).salt.size());
+    }
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(olds), olds > 650 && olds < 850);
   }
 
   void plus_is_bound_to_its_channel() {

@@ -214,6 +214,7 @@ class ServerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(unknown_accounts_cost_the_same_hash_as_wrong_passwords);
   CPPUNIT_TEST(exchanges_log_in);
   CPPUNIT_TEST(exchanges_tell_nobody_who_exists);
+  CPPUNIT_TEST(made_up_secrets_look_like_those_there_are);
   CPPUNIT_TEST(exchanges_are_bounded_and_end);
   CPPUNIT_TEST(an_exchange_belongs_to_its_connection);
   CPPUNIT_TEST(a_login_brings_secrets_up_to_date);
@@ -491,6 +492,34 @@ class ServerTest : public CppUnit::TestFixture {
       hashes_made();
       CPPUNIT_ASSERT(plain_login(site, plain(name, "wrong")).kind == SaslStep::Kind::refused);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(name, std::size_t{1}, hashes_made().size());
+    }
+  }
+
+  // As after scram_iterations was changed, or with secrets of another server.
+  void made_up_secrets_look_like_those_there_are() {
+    Site site;
+    site.settings.logins.scram_iterations = 10000;
+    site.start();
+    site.connect();
+    const auto give = [&](const std::string& name, const std::string& salt) {
+      AccountRecord record = site.database->account(name).value().value();
+      record.scram_sha256 = to_text(ScramDigest::sha256, make_scram_secret(ScramDigest::sha256, "right", salt, 5000).value());
+      site.database->change(record).value();
+    };
+    give("user@example.com", "twenty bytes of salt");
+    const auto said = [&](const std::string& name) {
+      const auto exchange = site.client->begin_sasl(sasl("SCRAM-SHA-256"));
+      const std::string said = site.run(exchange->step("n,,n=" + name + ",r=abcdefghijkl")).data;
+      return said.substr(said.find(",s="));
+    };
+    const std::string existing = said("user@example.com");
+    CPPUNIT_ASSERT_MESSAGE(existing, existing.ends_with(",i=5000"));
+    // off@ has no secret.
+    for (const char* const name : {"nobody@example.com", "off@example.com", "no body"}) {
+      const std::string made_up = said(name);
+      CPPUNIT_ASSERT_MESSAGE(made_up, made_up.ends_with(",i=5000"));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(made_up, existing.size(), made_up.size());
+      CPPUNIT_ASSERT_EQUAL(made_up, said(name));
     }
   }
 
