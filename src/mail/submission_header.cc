@@ -32,6 +32,7 @@ std::optional<std::string> with_domain(const ListedAddress& entry, std::string_v
 
 // The value with "@domain" behind each address that has none; nothing if all have one, or if it can't be taken apart without a loss.
 std::optional<std::string> qualified(std::string_view raw, std::string_view domain) {
+  if (domain.empty()) return std::nullopt;
   const AddressList list = parse_address_list(unfold(raw));
   if (list.grouped || list.cut) return std::nullopt;
   std::string value;
@@ -45,14 +46,25 @@ std::optional<std::string> qualified(std::string_view raw, std::string_view doma
   return value;
 }
 
+bool is_ascii(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 127; });
+}
+
+bool is_blank(const HeaderField& field) { return base::trim(unfold(field.raw)).empty(); }
+
 }  // namespace
 
 std::optional<std::string> completed_header(std::string_view header, const SubmissionFacts& facts) {
   const Header parsed = parse_header(header);
   if (parsed.cut) return std::nullopt;
-  const std::string_view domain = std::string_view(facts.account).substr(std::min(facts.account.rfind('@'), facts.account.size() - 1) + 1);
+  const auto fits = [&](std::string_view text) { return facts.utf8 || is_ascii(text); };
+  // Who sent it, as it may stand in this message; empty: can't be said.
+  const std::string sender = fits(facts.account) ? facts.account : fits(facts.reverse_path) ? facts.reverse_path : std::string();
+  std::string_view domain = std::string_view(facts.account).substr(std::min(facts.account.rfind('@'), facts.account.size() - 1) + 1);
+  if (!fits(domain)) domain = {};
   bool has_date = false, has_id = false, has_from = false, has_sender = false, several = false, other = false;
   for (const HeaderField& field : parsed.fields) {
+    if (is_blank(field)) continue;
     has_date |= base::equal_ignoring_case(field.name, "date");
     has_id |= base::equal_ignoring_case(field.name, "message-id");
     has_sender |= base::equal_ignoring_case(field.name, "sender");
@@ -63,19 +75,24 @@ std::optional<std::string> completed_header(std::string_view header, const Submi
     several |= list.addresses.size() > 1;
     for (const ListedAddress& address : list.addresses) other |= !base::equal_ignoring_case(address.address(), facts.account);
   }
-  const bool replaces_sender = facts.add_sender && other, adds_sender = replaces_sender || (facts.complete && several && !has_sender);
+  const bool replaces_sender = facts.add_sender && other, adds_sender = !sender.empty() && (replaces_sender || (facts.complete && several && !has_sender));
+  const bool adds_date = facts.complete && !has_date, adds_from = facts.complete && !has_from && !sender.empty(), adds_id = facts.complete && !has_id;
 
   std::string out;
   const auto add = [&](std::string_view name, const std::string& value) { ((out += name) += ": ") += value + "\r\n"; };
-  if (facts.complete && !has_date) add("Date", base::rfc5322_date(facts.now));
-  if (facts.complete && !has_from) add("From", facts.account);
-  if (adds_sender) add("Sender", facts.account);
-  if (facts.complete && !has_id) add("Message-ID", "<" + facts.message_id + ">");
+  if (adds_date) add("Date", base::rfc5322_date(facts.now));
+  if (adds_from) add("From", sender);
+  if (adds_sender) add("Sender", sender);
+  if (adds_id) add("Message-ID", "<" + facts.message_id + ">");
   bool changed = !out.empty();
+  const auto is_replaced = [&](const HeaderField& field) {
+    const auto is = [&](std::string_view name) { return base::equal_ignoring_case(field.name, name); };
+    return (adds_date && is("date")) || (adds_from && is("from")) || (adds_id && is("message-id")) || (adds_sender && is("sender"));
+  };
   for (std::size_t i = 0; i < parsed.fields.size(); ++i) {
     const HeaderField& field = parsed.fields[i];
     const std::size_t end = i + 1 < parsed.fields.size() ? parsed.fields[i + 1].offset : parsed.bytes;
-    if ((facts.complete && is_one_of(field.name, {"bcc", "resent-bcc", "return-path"})) || (replaces_sender && base::equal_ignoring_case(field.name, "sender"))) {
+    if ((facts.complete && is_one_of(field.name, {"bcc", "resent-bcc", "return-path"})) || (replaces_sender && base::equal_ignoring_case(field.name, "sender")) || is_replaced(field)) {
       changed = true;
       continue;
     }

@@ -2,10 +2,13 @@
 #pragma once
 // What a submission server completes in the header of a message (RFC 6409 sections 6 and 8).
 //
-// Put in where they are missing: Date, Message-ID, From. Sender: where From has several addresses and there is none (RFC 5322 section
+// Put in where they are missing, or stand there empty: Date, Message-ID, From; the empty field goes. Sender: where From has several addresses and there is none (RFC 5322 section
 // 3.6.2 demands one), and, if asked for, where From is not the account: then in place of any other. Taken out: Bcc and Resent-Bcc, which would
 // tell everybody what nobody is to know, and Return-Path, which is for whoever delivers (RFC 5321 section 4.4). Addresses without a domain
 // get that of the account, in fields that have no groups. Everything else stays as it is, byte for byte.
+//
+// Nothing that is put in is UTF-8 unless the message was sent with SMTPUTF8 (RFC 6531 section 3.6). RFC 6409 section 8 allows these fields to be
+// added and demands none of them, so: where the account's address is not of ASCII, the reverse-path stands for it, and where that is not either, nothing.
 //
 // A signature of the sender's own program over a field that is taken out or changed does not survive; programs sign after submission.
 //
@@ -21,6 +24,8 @@ namespace postern::mail {
 struct SubmissionFacts {
   std::string account;     // canonical address of who logged in
   std::string message_id;  // "id@host", for a Message-ID field
+  std::string reverse_path;  // of the envelope
+  bool utf8 = false;         // sent with SMTPUTF8
   base::WallTime now{};
   bool complete = true;    // false: nothing but the Sender that add_sender asks for
   bool add_sender = false;

@@ -121,6 +121,8 @@ net::Awaitable<void> Session::change_header(Transaction& transaction) {
     mail::SubmissionFacts facts;
     facts.account = transaction.envelope.authenticated;
     facts.message_id = transaction.envelope.id + "@" + configuration_->host_name;
+    facts.reverse_path = transaction.envelope.reverse_path;
+    facts.utf8 = transaction.envelope.smtputf8;
     facts.now = transaction.envelope.received;
     facts.complete = transaction.configuration->submission.complete_header;
     facts.add_sender = transaction.configuration->submission.add_sender;

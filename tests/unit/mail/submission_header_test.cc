@@ -14,6 +14,8 @@ class SubmissionHeaderTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(SubmissionHeaderTest);
   CPPUNIT_TEST(a_complete_header_stays_as_it_is);
   CPPUNIT_TEST(what_is_missing_is_put_in_front);
+  CPPUNIT_TEST(what_is_empty_is_missing);
+  CPPUNIT_TEST(nothing_8bit_is_put_in);
   CPPUNIT_TEST(several_authors_need_a_sender);
   CPPUNIT_TEST(a_sender_says_who_logged_in);
   CPPUNIT_TEST(blind_copies_stay_blind);
@@ -47,6 +49,42 @@ class SubmissionHeaderTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL("From: anna@example.com\r\n" + kDate + kId + "Subject: folded\r\n From: no\r\n", completed(kDate + kId + "Subject: folded\r\n From: no\r\n"));
     const std::string dated = completed("From: a@b.example\r\n" + kId);
     CPPUNIT_ASSERT_MESSAGE(dated, dated.starts_with("Date: ") && dated.ends_with("\r\nFrom: a@b.example\r\n" + kId));
+  }
+
+  void what_is_empty_is_missing() {
+    for (const std::string& blank : {std::string(""), std::string(" "), std::string(" \t\r\n \t")}) {
+      const std::string dated = completed("DATE:" + blank + "\r\nFrom: a@b.example\r\n" + kId);
+      CPPUNIT_ASSERT_MESSAGE(dated, dated.starts_with("Date: ") && dated.ends_with("\r\nFrom: a@b.example\r\n" + kId) && dated.find("DATE") == std::string::npos);
+      CPPUNIT_ASSERT_EQUAL("From: anna@example.com\r\n" + kDate + kId, completed(kDate + "from:" + blank + "\r\n" + kId));
+      CPPUNIT_ASSERT_EQUAL("Message-ID: <id1@mail.example.com>\r\n" + kDate + "From: a@b.example\r\n", completed(kDate + "Message-Id:" + blank + "\r\nFrom: a@b.example\r\n"));
+      const std::string two = "From: anna@example.com, bert@example.com\r\n";
+      CPPUNIT_ASSERT_EQUAL("Sender: anna@example.com\r\n" + kDate + kId + two, completed(kDate + kId + "Sender:" + blank + "\r\n" + two));
+      CPPUNIT_ASSERT(!mail::completed_header(kWhole + "Subject:" + blank + "\r\nSender:" + blank + "\r\n", facts()));
+      CPPUNIT_ASSERT(!mail::completed_header("Date:" + blank + "\r\n", facts(false, false)));
+    }
+  }
+
+  void nothing_8bit_is_put_in() {
+    const std::string rest = kDate + kId, account = "uml\xc3\xa4ut@example.com";
+    const struct { std::string account, reverse_path; bool utf8; std::string in, want; } rows[] = {
+        {account, "anna@example.com", false, rest, "From: anna@example.com\r\n" + rest},
+        {account, "anna@example.com", true, rest, "From: " + account + "\r\n" + rest},
+        {account, "", false, rest, rest},
+        {account, account, false, rest, rest},
+        {account, "", false, rest + "From:\r\n", rest + "From:\r\n"},
+        {"anna@example.com", "other@example.com", false, rest, "From: anna@example.com\r\n" + rest},
+        {account, "anna@example.com", false, rest + "From: bert@example.com\r\n", "Sender: anna@example.com\r\n" + rest + "From: bert@example.com\r\n"},
+        {account, "", false, rest + "From: bert@example.com\r\nSender: c@example.com\r\n", rest + "From: bert@example.com\r\n"},
+        {account, "", false, rest + "From: bert\r\n", rest + "From: bert@example.com\r\n"},
+        {"anna@m\xc3\xbcller.example", "", false, rest + "From: bert\r\n", rest + "From: bert\r\n"},
+    };
+    for (const auto& row : rows) {
+      mail::SubmissionFacts one = facts(true);
+      one.account = row.account;
+      one.reverse_path = row.reverse_path;
+      one.utf8 = row.utf8;
+      CPPUNIT_ASSERT_EQUAL(row.want, mail::completed_header(row.in, one).value_or(row.in));
+    }
   }
 
   void several_authors_need_a_sender() {
