@@ -152,7 +152,7 @@ const Setting kSettings[] = {
   {"listeners.*.limits[].connections_per_address_all", Type::number, "", 0, 1'000'000, "connections", "", running, &limit<&LimitRow::connections_per_address_all>},
   {"listeners.*.refusal_reply", Type::boolean, "true", 0, 0, "", "", running, &listener<&Listener::refusal_reply>},
   {"listeners.*.client_certificates", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::client_certificates>},
-  {"listeners.*.idle_time", Type::duration, "300; pop3: 600", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
+  {"listeners.*.idle_time", Type::duration, "300; pop3: 600; managesieve: 1800", 1, kDay, "s", "", running, &listener<&Listener::idle_time>},
   {"listeners.*.login_time", Type::duration, "60", 1, kDay, "s", "", running, &listener<&Listener::login_time>},
   {"listeners.*.clients_only", Type::boolean, "false", 0, 0, "", "", running, &listener<&Listener::clients_only>},
   {"listeners.*.milters", Type::lines, "", 0, 0, "", "", running, &listener<&Listener::milters>},

@@ -28,6 +28,8 @@ constexpr unsigned kCommandsBeforeLogin = 30;
 // Own scripts that one includes, directly or not.
 constexpr std::size_t kIncludedScripts = 50, kIncludedBytes = 2 * 1024 * 1024;
 constexpr std::chrono::milliseconds kPauseSlice{1000};
+// For a client that does not read what was said, which is memory of ours.
+constexpr std::chrono::seconds kWriteTime{300};
 
 // "=" is what some clients send for an empty response.
 std::optional<std::string> from_base64(std::string_view text) { return text == "=" ? std::optional<std::string>(std::string()) : base::from_base64(text); }
@@ -247,7 +249,7 @@ class Session {
 
   net::Awaitable<Result<void>> flush() {
     if (out_.empty()) co_return Result<void>();
-    stream_.set_time_limit(idle_time_);
+    stream_.set_time_limit(std::min(idle_time_, kWriteTime));
     auto written = co_await stream_.write(out_);
     // An idle session holds no buffer.
     out_ = std::string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A ManageSieve session: RFC 5804, all of it but referrals.
+// A ManageSieve session: RFC 5804.
 //
 // The session is one coroutine that knows no socket and no database: it runs over net::Stream and asks everything else of Services,
 // so that unit tests and fuzzers drive it without either.
@@ -14,8 +14,10 @@
 // Reported to the watch: logins with a wrong name or password; unknown commands, lines too long, bad line ends, literals that a
 // server sends, and commands sent behind STARTTLS before the handshake.
 //
-// Departures: the time until an idle session is ended is the listener's idle_time, by default shorter than the 30 minutes of RFC 5804.
-// Literals of the form {n}, which only a server may send, end the session: some clients would wait for an answer before what follows,
+// After the login an idle session is ended by the listener's idle_time, by default the 30 minutes that RFC 5804 asks for; before it, by login_time.
+// A client that does not read has kWriteTime.
+//
+// Departures: literals of the form {n}, which only a server may send, end the session: some clients would wait for an answer before what follows,
 // others not, and a guess would take a script for commands. Blanks between arguments may be several.
 //
 // Limits: conf::ManageSieveLimits, directory::Limits. Memory: one script, and as much again for the answer of the directory.
@@ -54,7 +56,7 @@ struct SessionInfo {
   bool tls_outside = false;              // an Ext socket: secure, STARTTLS neither offered nor obeyed (listeners.md T-10) …
   bool clear_text_outside = false;       // … but its client came in clear text, so it is not secure (T-28)
   bool restricted = false;               // PORT_ACCESS said $W: restricted.idle_time holds, and nobody logs in
-  std::chrono::seconds idle_time{300};   // between two commands, and for a peer that does not read
+  std::chrono::seconds idle_time{1800};  // between two commands
   std::chrono::seconds login_time{60};   // from the greeting to the login
 };
 

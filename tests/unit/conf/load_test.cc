@@ -1063,7 +1063,7 @@ class LoadTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), loaded.usable());
     const auto* const listener = conf::find_listener(loaded.configuration, conf::Module::managesieve);
     CPPUNIT_ASSERT(listener != nullptr);
-    CPPUNIT_ASSERT(listener->maximum_connections == 50 && listener->connections_per_address == 10 && listener->reserve_for_clients == 5 && listener->idle_time == 300s);
+    CPPUNIT_ASSERT(listener->maximum_connections == 50 && listener->connections_per_address == 10 && listener->reserve_for_clients == 5 && listener->idle_time == 1800s);
     const auto bad = conf::load_text("managesieve = { command_bytes = 1000;\n errors = 0;\n login_failures = 0;\n commands = 9;\n failure_delay = \"2 min\"; };\n" 
                                      "children = { managesieve = 65; };\n" + kSmtp, "t");
     has(bad, {1, "managesieve.command_bytes", "found 1000"});
