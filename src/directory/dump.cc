@@ -181,10 +181,12 @@ void DumpReader::read(std::string_view line) {
   ++line_;
   if (!head_read_) {
     head_read_ = true;
-    if (line.ends_with('\r')) line.remove_suffix(1);
+    ends_with_crlf_ = line.ends_with('\r');
+    if (ends_with_crlf_) line.remove_suffix(1);
     if (line != kDumpHead) mistake(line_, "", "", "not a dump of this version: expected \"" + std::string(kDumpHead) + "\"");
     return;
   }
+  if (ends_with_crlf_ && line.ends_with('\r')) line.remove_suffix(1);
   const std::size_t start = line.find_first_not_of(" \t");
   if (start == std::string_view::npos) {
     if (line.find('\r') == std::string_view::npos) return;
@@ -278,6 +280,8 @@ void DumpReader::field(std::string_view key, std::string_view value) {
 
 void DumpReader::text_line(char mark, std::string_view text) {
   if (text_ == nullptr) return wrong("", "a line of text stands where no text belongs");
+  // Never written so; something else has changed the line ends.
+  if (mark == '|' && text.ends_with('\r')) return wrong("", "the line ends with CRLF, and the head line does not: line ends were changed; > marks a line of text that has CRLF");
   if (text_ended_) return wrong("", "a line of text stands behind the last one, which is marked by =");
   if (text_->size() + text.size() > kMaxFilterBytes) return wrong("", "the text is longer than 1,000,000 bytes");
   text_->append(text);

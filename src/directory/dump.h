@@ -4,7 +4,8 @@
 //
 // A head line with the version, then records: a line "domain NAME", "account NAME", "alias NAME" or "group NAME", and under it indented
 // fields, one a line. Texts of several lines stand below their field, each line behind a mark that says how it ends: "|" with LF, ">" with
-// CRLF, "=" not at all. So every text comes back byte by byte, without escapes.
+// CRLF, "=" not at all. So every text comes back byte by byte, without escapes. A file whose head line ends with CRLF
+// has come through a program that changes line ends: the CR of every line is taken away.
 //
 // Password hashes are in it, and the private halves of the keys that sign mail: a dump is as secret as the database, and all that a new host needs.
 //
@@ -74,6 +75,7 @@ class DumpReader {
 
   Found found_;
   bool head_read_;
+  bool ends_with_crlf_ = false;  // the head line did; so do all lines, and it is not part of them
   std::uint64_t line_ = 0, record_line_ = 0;
   std::string record_;                       // empty: no record is open
   bool bad_ = false;                         // the open record has a mistake

@@ -84,6 +84,7 @@ std::string dump_of(Database& database, std::size_t limit = 2) {
 class DumpTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(DumpTest);
   CPPUNIT_TEST(what_was_dumped_reads_back);
+  CPPUNIT_TEST(changed_line_ends_change_no_text);
   CPPUNIT_TEST(a_file_made_by_hand_is_read);
   CPPUNIT_TEST(mistakes_name_line_record_and_field);
   CPPUNIT_TEST(a_load_can_be_repeated);
@@ -107,6 +108,18 @@ class DumpTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(entries[0].domain == sample()[0].domain);
     CPPUNIT_ASSERT(entries[0].signing_keys == sample()[0].signing_keys);
     CPPUNIT_ASSERT(entries[3].alias == sample()[3].alias);
+  }
+
+  // As an editor or a transfer of another system leaves it.
+  void changed_line_ends_change_no_text() {
+    std::string text;
+    for (const char c : text_of(sample())) (text += c == '\n' ? "\r" : "") += c;
+    std::vector<Database::Entry> entries;
+    CPPUNIT_ASSERT_EQUAL(std::string(), read(text, entries));
+    CPPUNIT_ASSERT_EQUAL(text_of(sample()), text_of(entries));
+    const std::string mixed = "postern-directory 1\naccount ann@example.com\n  script a\n    |keep;\r\n    =\n";
+    const std::string found = read(mixed, entries);
+    CPPUNIT_ASSERT_MESSAGE(found, found.starts_with("4: account ann@example.com: the line ends with CRLF, and the head line does not"));
   }
 
   void a_file_made_by_hand_is_read() {
