@@ -23,6 +23,9 @@ using std::chrono::milliseconds;
 // RFC 4519 section 2.41: userPassword by its number, which names it as well.
 constexpr std::string_view kUserPassword = "2.5.4.35";
 
+// Entries that the log tells of once.
+constexpr std::size_t kMostTold = 10'000;
+
 // In front of a script that is stored, but not in force.
 constexpr std::string_view kSwitchedOff = "# $Rule Info: Order=0 Name=filter\n";
 
@@ -357,6 +360,8 @@ class LdapAccounts final : public AccountSource {
       const bool something = found->what.account || found->what.alias;
       if (found->what.account && !found->what.account->put_off.empty())
         base::log_event(base::Severity::warning, "ldap-account", {{"account", name}, {"entry", found->dn}, {"reason", found->what.account->put_off}});
+      if (found->what.account && !found->what.account->unsure.empty() && told_unsure_.size() < kMostTold && told_unsure_.insert(found->dn).second)
+        base::log_event(base::Severity::warning, "ldap-account-unsure", {{"account", name}, {"entry", found->dn}, {"reason", found->what.account->unsure}});
       const milliseconds time = something ? settings_->cache_time : settings_->negative_cache_time;
       remember({"a" + name, Clock::now() + time, {}, found->what, 0});
       for (const auto& asker : askers) asker(found_in(found->what, time));
@@ -439,6 +444,7 @@ class LdapAccounts final : public AccountSource {
   const std::shared_ptr<const std::string> key_;
   std::chrono::microseconds slowest_bind_{0};
   std::set<std::string, std::less<>> domains_;
+  std::set<std::string> told_unsure_;  // entries that the log has told of
   std::unordered_map<std::string, std::vector<Then<Found>>> waiting_;
   std::list<Known> order_;  // used last, first
   KnownNames known_;

@@ -28,14 +28,14 @@ Result<std::uint64_t> quota_from(const std::string& attribute, std::string_view 
   if (text == "-1" || text == "-2") return 0;
   const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
   const auto number = base::number_from<std::uint64_t>(text.substr(0, digits));
-  const std::string unit = base::upper(text.substr(digits));
+  std::string unit = base::upper(base::trim(text.substr(digits)));
+  if (unit.ends_with('B')) unit.pop_back();
   std::uint64_t bytes = 0;
   constexpr std::pair<std::string_view, unsigned> kUnits[] = {{"", 0}, {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
   const auto known = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& one) { return one.first == unit; });
   if (!number || known == std::end(kUnits) || __builtin_mul_overflow(*number, std::uint64_t{1} << known->second, &bytes))
     return wrong(attribute, text, "not a number of bytes");
-  // No room at all; 0 is no limit to us.
-  return bytes == 0 ? 1 : bytes;
+  return bytes;  // 0: no limit
 }
 
 // mailUserStatus. False: there is no such account any more.
@@ -142,6 +142,15 @@ void set_secrets(AccountRecord& record, const LdapEntry& entry, const conf::Ldap
   }
 }
 
+// Another one than `own` that the entry calls its own; empty: none.
+std::string address_besides(const LdapEntry& entry, const conf::Ldap& settings, const std::string& own) {
+  for (const std::string& value : entry.values(settings.mail_attribute)) {
+    const auto address = canonical_account(base::trim(value));
+    if (address && *address != own) return *address;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::span<const std::string> LdapEntry::values(std::string_view attribute) const {
@@ -199,6 +208,9 @@ Result<LdapName> read_ldap_account(const LdapEntry& entry, const conf::Ldap& set
   if (auto good = set_delivery(account, entry, settings); !good) return good.error();
   if (auto good = set_filter(account, entry, settings, join); !good) return good.error();
   set_secrets(account.record, entry, settings);
+  // A further value that sorts before this one would be another account, with a mailbox of its own.
+  if (const std::string other = address_besides(entry, settings, name); !other.empty())
+    account.unsure = settings.mail_attribute + " has several addresses, also " + base::printable(other, 320) + "; the first in alphabetical order names the mailbox";
   account.password_state = password_state(entry, settings);
   if (const std::string quota = first_of(entry, settings.quota_attribute); !quota.empty()) {
     const auto bytes = quota_from(settings.quota_attribute, quota);

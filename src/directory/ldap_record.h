@@ -36,6 +36,7 @@ struct LdapAccount {
   AccountRecord record;  // with its filter
   std::string stored_filter;  // the same as its owner wrote it, also if it is not in force
   std::string put_off;   // not empty: mail for it has to wait, and why
+  std::string unsure;    // not empty: why it may be another account's mailbox than is meant
   std::string password_state;  // secret: another one when its password is another one; empty: nothing tells
 };
 // At most one of both; none: there is no account.

@@ -26,6 +26,7 @@ class LdapRecordTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(urls_are_read_or_refused);
   CPPUNIT_TEST(entries_become_domains);
   CPPUNIT_TEST(entries_become_accounts);
+  CPPUNIT_TEST(several_addresses_of_its_own_are_told);
   CPPUNIT_TEST(an_entry_found_by_another_address_is_an_alias);
   CPPUNIT_TEST(states_and_delivery_options_are_obeyed);
   CPPUNIT_TEST(values_that_make_no_sense_are_named);
@@ -116,8 +117,15 @@ class LdapRecordTest : public CppUnit::TestFixture {
     const struct {
       std::string text;
       std::uint64_t bytes;
-    } quotas[] = {{"-1", 0}, {"-2", 0}, {"0", 1}, {"5", 5}, {"1k", 1024}, {"2G", std::uint64_t{2} << 30}, {"1T", std::uint64_t{1} << 40}};
+    } quotas[] = {{"-1", 0}, {"-2", 0}, {"0", 0}, {"0M", 0}, {"5", 5}, {"5B", 5}, {"10 MB", 10 << 20}, {" 2gb ", std::uint64_t{2} << 30}, {"3\tk", 3 << 10}, {"1k", 1024}, {"2G", std::uint64_t{2} << 30}, {"1T", std::uint64_t{1} << 40}};
     for (const auto& row : quotas) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, row.bytes, read(anna({{"mailQuota", {row.text}}})).account->record.account.quota_bytes);
+  }
+
+  void several_addresses_of_its_own_are_told() {
+    CPPUNIT_ASSERT_EQUAL(std::string(), read(anna()).account->unsure);
+    CPPUNIT_ASSERT_EQUAL(std::string(), read(entry({{"mail", {"anna@example.com", "ANNA@Example.com"}}})).account->unsure);
+    const std::string unsure = read(entry({{"mail", {"zoe@example.com", "anna@example.com"}}})).account->unsure;
+    CPPUNIT_ASSERT_MESSAGE(unsure, unsure.starts_with("mail has several addresses, also zoe@example.com;"));
   }
 
   void an_entry_found_by_another_address_is_an_alias() {
