@@ -236,6 +236,7 @@ class TransactionAccess {
     std::set<std::string> known;    // what is in `finals`, each once
     std::optional<Reply> failed;    // the whole recipient must be refused
     unsigned unknown = 0;           // members that nobody knows
+    bool has_empty_list = false;    // a group of the directory without members was met
     std::size_t steps = 0;          // addresses looked at
     std::string owner;              // of the group that is being expanded, or of one that it stands in
   };

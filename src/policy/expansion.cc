@@ -189,6 +189,7 @@ net::Awaitable<void> TransactionAccess::expand(std::string local_part, std::stri
     if (alias) {
       if (!expanded_before("directory " + alias->name)) {
         const bool group = alias->kind == directory::Alias::Kind::group;
+        expansion.has_empty_list |= group && alias->members.empty();
         // RFC 5321 section 3.9.2: what goes wrong with members is the owner's business. One without an owner leaves it to whoever it stands in.
         std::string outer = expansion.owner;
         if (!alias->owner.empty()) expansion.owner = alias->owner;

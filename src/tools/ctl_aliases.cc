@@ -82,6 +82,7 @@ int add(const Context& context, const Family& family, const Arguments& arguments
   return change(context, std::move(request), [&](const object& answer) {
     const object* const alias = record_in(answer, "alias");
     const auto count = alias != nullptr ? directory::texts_in(*alias, "members").value_or(std::vector<std::string>()).size() : 0;
+    if (count == 0) std::cerr << "warning: a group without members refuses its mail; add them with  posternctl group change " << value_in(answer, "alias", "name") << " --add ADDRESS\n";
     return "added " + std::string(family.kind) + " " + value_in(answer, "alias", "name") + " with " + std::to_string(count) + (count == 1 ? " member" : " members");
   });
 }

@@ -623,7 +623,7 @@ class AccessTest : public CppUnit::TestFixture {
         {"DIR+tag@example.com", "250", "ims-ms:u1@example.com"},
         {"file@example.com", "250", "ims-ms:u1@example.com"},
         {"team@example.com", "250", "ims-ms:u1@example.com ims-ms:u2@example.org"},
-        {"empty@example.com", "550 5.1.1 no such user here: empty@example.com", ""},
+        {"empty@example.com", "550 5.2.4 the list has no members: empty@example.com", ""},
         {"round@example.com", "550 5.1.1 no such user here: round@example.com", ""},
         {"anybody@example.org", "250", "ims-ms:u2@example.org"},
         {"u1@example.org", "250", "ims-ms:u1@example.org"},
