@@ -164,9 +164,12 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
   for (const auto& mistake : find_users(configuration.users, site)) missing += (missing.empty() ? "" : "\n") + mistake.to_string();
   if (!missing.empty()) return Error{Kind::not_found, std::move(missing)};
   const std::string& path = configuration.base_directory;
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return system_error(errno, "make base directory " + path);
+  const bool made = ::mkdir(path.c_str(), 0755) == 0;
+  if (!made && errno != EEXIST) return system_error(errno, "make base directory " + path);
   site.base = base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!site.base) return system_error(errno, "open base directory " + path);
+  // The umask of whoever starts it must not keep the children's users out.
+  if (made && ::fchmod(site.base.get(), 0755) != 0) return system_error(errno, "mode of base directory " + path);
 
   const Identity own{::geteuid(), ::getegid()};
   auto run = keep_directory(site.base.get(), "run", site.root, {own.uid, site.network.gid}, 0755);
