@@ -18,8 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 using base::Severity;
 
-// How long children may take to empty the queue of a socket. The gap in which an overlapping one is not open yet is at most
-// 100 ms (L-42); a stopped child is not waited for any longer (L-44).
+// How long children may take to empty the queue of a socket (L-43); a stopped child is not waited for any longer (L-44). Where an
+// overlapping one takes its place, the gap in which neither is open is at most 100 ms (L-42).
+constexpr auto kEmptied = 1000ms;
 constexpr auto kGap = 80ms;
 // How long children may take to say that they have the new configuration. A new setting takes effect within a second.
 constexpr auto kTaken = 1000ms;
@@ -217,7 +218,7 @@ net::Awaitable<ReloadOutcome> Master::State::reload_now() {
     if (sockets[index].socket.valid()) gone.push_back(sockets[index].id);
   for (const auto* const list : {&plan.removed, &plan.removed_first})
     for (const std::size_t index : *list) outcome.changed.push_back("closed " + present[index].to_string());
-  co_await let_go(std::move(gone), kGap);
+  co_await let_go(std::move(gone), kEmptied);
   const unsigned queue_before = configuration.gate.listen_queue;
   if (auto taken = take_configuration(std::move(loaded)); !taken) {
     // Only without memory. Sockets may differ from the configuration then; the next reload puts that right.
