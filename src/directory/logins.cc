@@ -354,7 +354,6 @@ void Logins::by_certificate(std::vector<std::string> addresses, std::size_t next
   then(std::string());
 }
 
-// The same questions are asked of the database, and the same work done, whether the account exists or not.
 void Logins::count_shapes() {
   const auto now = std::chrono::steady_clock::now();
   if (counting_shapes_ || (shapes_counted_ && now - *shapes_counted_ < kShapesTime)) return;
@@ -383,6 +382,7 @@ void Logins::count_more_shapes() {
   if (some && !next_shapes_.empty()) shapes_ = std::move(next_shapes_);
 }
 
+// The same questions are asked of the database, and the same work done, whether the account exists or not.
 Result<ScramSecret> Logins::find_secret(std::uint64_t exchange, const std::string& name, ScramDigest digest) {
   if (!site_secret_) {
     auto secret = database_.site_secret();
