@@ -10,6 +10,7 @@
 #include "tools/posternctl.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -60,6 +61,11 @@ volatile std::sig_atomic_t interruption = 0;  // the signal
 class Interruptions {
  public:
   Interruptions() {
+    // They come through only where the wait for a key ends by them: of one that came just before it the wait would know nothing.
+    sigset_t held;
+    sigemptyset(&held);
+    for (const int signal : kSignals) sigaddset(&held, signal);
+    ::sigprocmask(SIG_BLOCK, &held, &while_waiting_);
     struct sigaction noted {};
     noted.sa_handler = [](int signal) { interruption = signal; };  // without SA_RESTART: the wait for a key ends
     sigemptyset(&noted.sa_mask);
@@ -67,23 +73,31 @@ class Interruptions {
   }
   ~Interruptions() {
     for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+    ::sigprocmask(SIG_SETMASK, &while_waiting_, nullptr);
     if (interruption != 0) ::raise(interruption);
   }
   Interruptions(const Interruptions&) = delete;
   Interruptions& operator=(const Interruptions&) = delete;
+  // The signals that stay held back while a key is waited for.
+  [[nodiscard]] const sigset_t* while_waiting() const { return &while_waiting_; }
 
  private:
+  sigset_t while_waiting_{};
   static constexpr std::array<int, 4> kSignals{SIGINT, SIGQUIT, SIGTERM, SIGHUP};
   std::array<struct sigaction, kSignals.size()> before_{};
 };
 
-// One line from a descriptor, without its end; nothing at the end of the file, or if it was interrupted.
-std::optional<std::string> read_line(int from) {
+// One line from a descriptor, without its end; nothing at the end of the file, or if it was interrupted. With `while_waiting`, signals that are not
+// in it come through while there is nothing to read.
+std::optional<std::string> read_line(int from, const sigset_t* while_waiting = nullptr) {
   std::string line;
   for (char c = 0;;) {
+    pollfd waited{from, POLLIN, 0};
+    if (while_waiting != nullptr && ::ppoll(&waited, 1, nullptr, while_waiting) < 0 && interruption == 0) continue;
+    if (interruption != 0) return std::nullopt;
     const ssize_t got = ::read(from, &c, 1);
-    if (got < 0 && errno == EINTR && interruption == 0) continue;
-    if (got <= 0) return line.empty() || interruption != 0 ? std::nullopt : std::optional(line);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return line.empty() ? std::nullopt : std::optional(line);
     if (c == '\n') break;
     line += c;
     if (line.size() > 4096) break;
@@ -95,10 +109,10 @@ std::optional<std::string> read_line(int from) {
 Result<std::string> prompt_for_password() {
   base::Descriptor terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
   if (!terminal) return Error{Kind::invalid, "there is no terminal to ask for the password on; use --password-file or --generate"};
-  const auto ask = [&](std::string_view question) {
+  const auto ask = [&](std::string_view question, const Interruptions& interruptions) {
     const ssize_t ignored = ::write(terminal.get(), question.data(), question.size());
     static_cast<void>(ignored);
-    return read_line(terminal.get());
+    return read_line(terminal.get(), interruptions.while_waiting());
   };
   // To be stopped in the middle would leave the terminal silent as well.
   sigset_t stop, before;
@@ -109,8 +123,8 @@ Result<std::string> prompt_for_password() {
   {
     const Interruptions interruptions;
     const Silence silence(terminal.get());
-    first = ask("New password: ");
-    if (first && !first->empty()) second = ask("Once more: ");
+    first = ask("New password: ", interruptions);
+    if (first && !first->empty()) second = ask("Once more: ", interruptions);
   }
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (!first || first->empty()) return Error{Kind::invalid, "no password was given; nothing was changed"};

@@ -147,6 +147,7 @@ def a_member_on_hold_gets_the_message_of_the_group_once():
 def the_question_for_a_password_can_be_interrupted():
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started this in the background has it ignored
         os.execv(program("posternctl"), ["posternctl", "--config", site.configuration, "account", "passwd", "bert@example.com"])
     with contextlib.closing(os.fdopen(terminal, "r+b", buffering=0)) as keys:
         said = b""
