@@ -46,6 +46,14 @@ constexpr std::chrono::milliseconds kMemoryTime{1000}, kMemoryPause{2};
 // Of messages that could not be finished, so much of what was made of them is remembered.
 constexpr std::size_t kMostSent = 200'000;
 
+// What is left of it for some of its recipients.
+mail::Envelope envelope_for(const std::vector<std::size_t>& recipients, mail::Envelope envelope) {
+  std::vector<mail::Recipient> left;
+  for (const std::size_t index : recipients) left.push_back(std::move(envelope.recipients[index]));
+  envelope.recipients = std::move(left);
+  return envelope;
+}
+
 }  // namespace
 
 std::vector<std::string_view> without_return_path(std::string_view message) {
@@ -315,10 +323,7 @@ std::optional<base::WallTime> Deliverer::earlier_death(const Job& job) const {
 }
 
 bool Deliverer::put_off(Job& job) {
-  mail::Envelope envelope = job.record->envelope;
-  std::vector<Recipient> left;
-  for (const std::size_t index : job.put_off) left.push_back(std::move(envelope.recipients[index]));
-  envelope.recipients = std::move(left);
+  mail::Envelope envelope = envelope_for(job.put_off, job.record->envelope);
   const base::WallTime now = base::wall_now();
   // Until its sender lets it go (RFC 4865) nothing has been tried.
   if (!envelope.hold_until || *envelope.hold_until <= now) ++envelope.attempts;
@@ -335,10 +340,7 @@ bool Deliverer::put_off(Job& job) {
 }
 
 bool Deliverer::hold(Job& job) {
-  mail::Envelope envelope = job.record->envelope;
-  std::vector<Recipient> left;
-  for (const std::size_t index : job.held) left.push_back(std::move(envelope.recipients[index]));
-  envelope.recipients = std::move(left);
+  mail::Envelope envelope = envelope_for(job.held, job.record->envelope);
   envelope.held = true;
   envelope.held_by = job.held_by;
   if (auto put = parts_.held.put(envelope, job.record->message(), earlier_death(job)); !put) {
@@ -352,10 +354,7 @@ bool Deliverer::hold(Job& job) {
 }
 
 bool Deliverer::put_to_conversion(Job& job) {
-  mail::Envelope envelope = job.record->envelope;
-  std::vector<Recipient> left;
-  for (const std::size_t index : job.to_convert) left.push_back(std::move(envelope.recipients[index]));
-  envelope.recipients = std::move(left);
+  mail::Envelope envelope = envelope_for(job.to_convert, job.record->envelope);
   // At once, and it has an attempt there however long it has waited elsewhere.
   if (auto put = parts_.conversion->put(envelope, job.record->message(), base::WallTime{}, earlier_death(job)); !put) {
     base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", put.error().what}});
@@ -367,10 +366,7 @@ bool Deliverer::put_to_conversion(Job& job) {
 }
 
 bool Deliverer::put_to_defragment(Job& job) {
-  mail::Envelope envelope = job.record->envelope;
-  std::vector<Recipient> left;
-  for (const std::size_t index : job.to_defragment) left.push_back(std::move(envelope.recipients[index]));
-  envelope.recipients = std::move(left);
+  mail::Envelope envelope = envelope_for(job.to_defragment, job.record->envelope);
   const std::size_t recipients = envelope.recipients.size();
   const std::string id = envelope.id;
   if (auto put = parts_.defragmenter->put(std::move(envelope), *job.piece, job.position, job.record->message(), earlier_death(job)); !put) {
@@ -383,10 +379,7 @@ bool Deliverer::put_to_defragment(Job& job) {
 }
 
 bool Deliverer::keep_discarded(Job& job) {
-  mail::Envelope envelope = job.record->envelope;
-  std::vector<Recipient> left;
-  for (const std::size_t index : job.discarded) left.push_back(std::move(envelope.recipients[index]));
-  envelope.recipients = std::move(left);
+  mail::Envelope envelope = envelope_for(job.discarded, job.record->envelope);
   envelope.held_by = job.discarded_by;
   if (auto put = parts_.discarded->put(envelope, job.record->message(), base::wall_now() + job.keep_discarded, earlier_death(job)); !put) {
     base::log_event(Severity::error, "discarded-not-written", {{"id", envelope.id}, {"reason", put.error().what}});

@@ -143,6 +143,12 @@ constexpr std::array<BuiltIn, 7> kBuiltIns = {{{"client", 1, "address"}, {"certi
                                                {"dns_verify", 1, "name"}, {"dnsbl", 2, "address,list"}, {"spf", 0, ""}}};
 constexpr std::array<std::string_view, 8> kSpfResults = {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror", "explanation"};
 
+// OBSERVE_X is asked with the probes of X.
+std::string_view without_observe(std::string_view table) {
+  constexpr std::string_view kObserve = "OBSERVE_";
+  return table.starts_with(kObserve) ? table.substr(kObserve.size()) : table;
+}
+
 // Input flags that a table may be asked with (2.2, 2.4, 2.5, 2.1 for REVERSE).
 std::string_view input_flags(std::string_view table) {
   if (table == "PORT_ACCESS") return "AS";
@@ -171,9 +177,8 @@ void Lint::table(std::string_view name, std::uint16_t file, std::uint32_t line) 
   name_ = base::upper(name);
   tables_.insert(name_);
   if (name_ == "ORIG_SEND_ACCESS") relaying_place_ = {file, line};
-  std::string_view plain = name_;
-  const bool observes = plain.starts_with("OBSERVE_");
-  if (observes) plain.remove_prefix(8);
+  const std::string_view plain = without_observe(name_);
+  const bool observes = plain.size() < name_.size();
   if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) != kKnownTables.end()) {
     if (observes && !asked_table(plain))
       emit_("W14", file, line, "table " + std::string(name) + " is never asked: nothing can be observed of " + std::string(plain));
@@ -216,8 +221,7 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
   const std::string access_flags = "YNF" + std::string(known_flags(access_table(name_)));
   if (const auto flag = std::find_if(access_flags.begin(), access_flags.end(), dropped); flag != access_flags.end())
     warn("W04", place, std::string("flag ") + *flag + " to the left of a sequence that can fail is dropped when it fails");
-  std::string_view plain = name_;
-  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const std::string_view plain = without_observe(name_);
   // access-control.md 8.1: PORT_ACCESS is asked again when a session offers AUTH, without flag A.
   if (plain == "PORT_ACCESS" && said.counts_every_probe)
     warn("W21", place, "the rate call-out counts the second probe of a session too: put $:A before it");
@@ -253,8 +257,7 @@ void Lint::entry(std::string_view pattern_text, const Pattern& pattern, const Te
 
 // Whether it can match a probe at all. Of several reasons the plainest is told.
 void Lint::check_fields(std::string_view code, std::string_view pattern_text, const Place& place) {
-  std::string_view plain = name_;
-  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const std::string_view plain = without_observe(name_);
   const bool literals_fit = check_literals(code, place);
   if (!check_bars(code, pattern_text, place) || !literals_fit) return;
   if ((plain == "FROM_ACCESS" || plain == "MAIL_ACCESS" || plain == "ORIG_MAIL_ACCESS") && base::upper(pattern_text).find("|SMTP|") != std::string::npos)
@@ -324,8 +327,7 @@ void Lint::check_call_outs(const TemplateFacts& said, const Place& place) {
 }
 
 void Lint::check_tested(const TemplateFacts& said, const Place& place) {
-  std::string_view plain = name_;
-  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const std::string_view plain = without_observe(name_);
   const std::string tested = said.tested.letters();
   if (tested.empty()) return;
   if (std::find(kKnownTables.begin(), kKnownTables.end(), plain) == kKnownTables.end()) {
@@ -467,8 +469,7 @@ void Lint::check_arguments(const Template& expansion, const Place& place) {
 }
 
 bool Lint::check_bars(std::string_view code, std::string_view pattern_text, const Place& place) {
-  std::string_view plain = name_;
-  if (plain.starts_with("OBSERVE_")) plain.remove_prefix(8);
+  const std::string_view plain = without_observe(name_);
   const Bars bars = bars_of(plain, access_orcpt_);
   if (bars.most < 0) return true;
   const PatternFacts facts = facts_of(code);

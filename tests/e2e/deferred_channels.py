@@ -161,16 +161,22 @@ def has_kill_points():
         return b"POSTERN_KILL_POINT" in file.read()
 
 
-@cases_of([(point, point) for point in ("piece-written", "pieces-joined", "pieces-submitted")])
-def killed_at(point):
-    if not has_kill_points():
-        raise Skip("built without --enable-kill-points")
+def two_pieces_wait():
+    """Of three, and the server has stopped. Returns the message's id and the third piece."""
     message_id = new_id()
     first, second, third = pieces(message_id)
     send("anna@example.com", first)
     send("anna@example.com", second)
     wait_until(lambda: len(waiting()) == 2, 10 * slow_build(), "two wait")
     site.server.stop()
+    return message_id, third
+
+
+@cases_of([(point, point) for point in ("piece-written", "pieces-joined", "pieces-submitted")])
+def killed_at(point):
+    if not has_kill_points():
+        raise Skip("built without --enable-kill-points")
+    message_id, third = two_pieces_wait()
     deaths = len(site.log_lines("child-died", "signal 9"))
     site.start(environment={"POSTERN_KILL_POINT": point})
     send("anna@example.com", third)
@@ -184,12 +190,7 @@ def killed_at(point):
 def a_stop_waits_for_what_is_under_way():
     if not has_kill_points():
         raise Skip("built without --enable-kill-points")
-    message_id = new_id()
-    first, second, third = pieces(message_id)
-    send("anna@example.com", first)
-    send("anna@example.com", second)
-    wait_until(lambda: len(waiting()) == 2, 10 * slow_build(), "two wait")
-    site.server.stop()
+    message_id, third = two_pieces_wait()
     joined = len(site.log_lines("pieces-joined"))
     site.start(environment={"POSTERN_KILL_POINT": "pieces-joined:1:stop"})
     send("anna@example.com", third)

@@ -23,17 +23,22 @@ def a_new_name_stands_in_the_next_greeting():
     session.quit()
 
 
-@case
-def a_mistake_changes_nothing_and_is_named_with_file_and_line():
+def reload_refused(mistake, setting, host_name):
+    """A reload with `mistake` names file and setting, and changes nothing: the greeting still has `host_name`."""
     good = dict(site.settings)
-    site.write_configuration({"host_name": "third.example.com", "smtp": {"errors": "many"}})
+    site.write_configuration(mistake)
     done = site.server.reload(expect=None)
     check(done.returncode != 0, "posternctl reload says that it failed")
     contains(done.stdout + done.stderr, "postern.conf:")
-    contains(done.stdout + done.stderr, "smtp.errors")
-    contains(greeting(), "other.example.com")
+    contains(done.stdout + done.stderr, setting)
+    contains(greeting(), host_name)
     site.settings = good
     site.write_configuration()
+
+
+@case
+def a_mistake_changes_nothing_and_is_named_with_file_and_line():
+    reload_refused({"host_name": "third.example.com", "smtp": {"errors": "many"}}, "smtp.errors", "other.example.com")
 
 
 @case
@@ -138,15 +143,7 @@ def a_log_that_can_not_be_opened_again_is_not_said_to_be():
 
 @case
 def a_reload_with_a_log_file_that_can_not_be_opened_changes_nothing():
-    good = dict(site.settings)
-    site.write_configuration({"host_name": "fifth.example.com", "log": {"file": "/nonexist/log"}})
-    done = site.server.reload(expect=None)
-    check(done.returncode != 0, "posternctl reload says that it failed")
-    contains(done.stdout + done.stderr, "postern.conf:")
-    contains(done.stdout + done.stderr, "log.file: ")
-    contains(greeting(), "fourth.example.com")
-    site.settings = good
-    site.write_configuration()
+    reload_refused({"host_name": "fifth.example.com", "log": {"file": "/nonexist/log"}}, "log.file: ", "fourth.example.com")
     site.server.reload()
 
 
