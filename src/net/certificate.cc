@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace postern::net {
 namespace {
@@ -24,6 +25,8 @@ constexpr int kSecurityLevel = 2;
 constexpr unsigned kRsaBits = 3072;
 // How far the clocks of machines that talk to each other may be apart.
 constexpr long kClockSlack = 3600;
+// How far the clock of an OCSP responder may be ahead of ours.
+constexpr std::time_t kResponderLead = 300;
 
 std::time_t seconds_of(const ASN1_TIME* time) {
   std::tm parts{};
@@ -88,6 +91,52 @@ std::vector<std::string> names_of(const X509* certificate) {
     }
   }
   return names;
+}
+
+// ---- OCSP
+
+struct FreeStack {
+  void operator()(STACK_OF(X509) * all) const { sk_X509_free(all); }
+};
+
+// The issuer of the chain's first certificate, if it stands there; nullptr: it does not.
+X509* issuer_in(const std::vector<CertificatePointer>& chain) {
+  X509* const own = chain.front().get();
+  const auto found = std::find_if(chain.begin(), chain.end(), [&](const CertificatePointer& one) {
+    return X509_NAME_cmp(X509_get_subject_name(one.get()), X509_get_issuer_name(own)) == 0 && X509_verify(own, X509_get0_pubkey(one.get())) == 1;
+  });
+  ERR_clear_error();
+  return found == chain.end() ? nullptr : found->get();
+}
+
+// A serial number means something only together with its issuer: RFC 6960 section 4.1.1. Without the issuer's certificate the digest of its
+// key has nothing to be compared with.
+bool is_about(const OCSP_CERTID& id, X509* own, X509* issuer) {
+  auto* const named = const_cast<OCSP_CERTID*>(&id);
+  ASN1_OCTET_STRING* name_digest = nullptr;
+  ASN1_OBJECT* algorithm = nullptr;
+  ASN1_INTEGER* serial = nullptr;
+  if (OCSP_id_get0_info(&name_digest, &algorithm, nullptr, &serial, named) != 1) return false;
+  const EVP_MD* const method = EVP_get_digestbyobj(algorithm);
+  if (method == nullptr) return false;
+  if (issuer != nullptr) {
+    const std::unique_ptr<OCSP_CERTID, FreeWith<OCSP_CERTID_free>> wanted(OCSP_cert_to_id(method, own, issuer));
+    return wanted && OCSP_id_cmp(wanted.get(), named) == 0;
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  if (X509_NAME_digest(X509_get_issuer_name(own), method, digest.data(), &size) != 1) return false;
+  const auto bytes = std::span(ASN1_STRING_get0_data(name_digest), static_cast<std::size_t>(ASN1_STRING_length(name_digest)));
+  return std::equal(bytes.begin(), bytes.end(), digest.begin(), digest.begin() + size) && ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(own)) == 0;
+}
+
+// Signed by the issuer itself, or by whom it has given a certificate for that (RFC 6960 section 4.2.2.2).
+bool is_signed_for(OCSP_BASICRESP* response, X509* issuer) {
+  const StorePointer trusted(X509_STORE_new());
+  const std::unique_ptr<STACK_OF(X509), FreeStack> signers(sk_X509_new_null());
+  // The issuer is trusted as it stands, wherever its own chain leads.
+  return trusted && signers && X509_STORE_set_flags(trusted.get(), X509_V_FLAG_PARTIAL_CHAIN) == 1 && X509_STORE_add_cert(trusted.get(), issuer) == 1 &&
+         sk_X509_push(signers.get(), issuer) > 0 && OCSP_basic_verify(response, signers.get(), trusted.get(), 0) == 1;
 }
 
 // ---- making
@@ -250,18 +299,20 @@ Result<std::time_t> check_ocsp_response(std::string_view response, std::string_v
     return Error{Kind::invalid, std::string("the responder answered with an error: ") + OCSP_response_status_str(status)};
   const BasicResponsePointer basic(OCSP_response_get1_basic(whole.get()));
   if (!basic) return Error{Kind::invalid, "it has no basic response: " + library_reason()};
-  const ASN1_INTEGER* const serial = X509_get0_serialNumber(all->front().get());
+  X509* const own = all->front().get();
+  X509* const issuer = issuer_in(*all);
   for (int i = 0; i < OCSP_resp_count(basic.get()); ++i) {
     OCSP_SINGLERESP* const single = OCSP_resp_get0(basic.get(), i);
-    ASN1_INTEGER* of = nullptr;
-    OCSP_id_get0_info(nullptr, nullptr, nullptr, &of, const_cast<OCSP_CERTID*>(OCSP_SINGLERESP_get0_id(single)));
-    if (of == nullptr || ASN1_INTEGER_cmp(of, serial) != 0) continue;
-    ASN1_GENERALIZEDTIME* until = nullptr;
-    const int status = OCSP_single_get0_status(single, nullptr, nullptr, nullptr, &until);
+    if (!is_about(*OCSP_SINGLERESP_get0_id(single), own, issuer)) continue;
+    if (issuer != nullptr && !is_signed_for(basic.get(), issuer))
+      return Error{Kind::invalid, "neither the issuer of the certificate nor a responder that it has appointed has signed it: " + library_reason()};
+    ASN1_GENERALIZEDTIME *from = nullptr, *until = nullptr;
+    const int status = OCSP_single_get0_status(single, nullptr, nullptr, &from, &until);
     if (status != V_OCSP_CERTSTATUS_GOOD) return Error{Kind::invalid, std::string("it says that the certificate is ") + OCSP_cert_status_str(status)};
-    const std::time_t end = seconds_of(until);
+    const std::time_t begin = seconds_of(from), end = seconds_of(until), now = std::time(nullptr);
     if (end == 0) return Error{Kind::invalid, "it does not say until when it is valid"};
-    if (end < std::time(nullptr)) return Error{Kind::permanent, "it has expired at " + utc_text(end)};
+    if (end < now) return Error{Kind::permanent, "it has expired at " + utc_text(end)};
+    if (begin > now + kResponderLead) return Error{Kind::invalid, "it is not valid before " + utc_text(begin)};
     return end;
   }
   return Error{Kind::invalid, "it is for another certificate"};

@@ -27,6 +27,7 @@ struct CertificateFacts {
   // "ECDSA": of one kind, a server needs one.
   [[nodiscard]] std::string key_kind() const { return key_type.substr(0, key_type.find(' ')); }
   [[nodiscard]] bool expired(std::time_t now) const { return not_after < now; }
+  [[nodiscard]] bool valid(std::time_t now) const { return not_before <= now && !expired(now); }
 };
 
 // `chain`: PEM, the server's certificate first. Kind::invalid: it can't be read.
@@ -37,7 +38,9 @@ Result<CertificateFacts> describe_certificate(std::string_view chain);
 Result<void> check_certificate_pair(std::string_view chain, std::string_view key);
 
 // `response`: an OCSP response (DER) for the first certificate of `chain`. Returns when it ends to be valid. Kind::invalid: it
-// can't be read, is not for this certificate, says anything but "good", or names no end; Kind::permanent: it has expired.
+// can't be read, is not for this certificate of this issuer, says anything but "good", is not valid yet, or names no end;
+// Kind::permanent: it has expired. If the issuer stands in `chain` too, it must be signed by it, or by a responder that it has
+// appointed; else nobody can tell who signed it, and clients will.
 Result<std::time_t> check_ocsp_response(std::string_view response, std::string_view chain);
 
 // Names a list of ciphers for TLS 1.2 as OpenSSL takes it; Kind::invalid if it selects none.

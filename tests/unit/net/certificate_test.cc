@@ -18,6 +18,7 @@ class CertificateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(cipher_lists_are_tried);
   CPPUNIT_TEST(garbage_is_no_ocsp_response);
   CPPUNIT_TEST(ocsp_responses_are_good_for_their_certificate_and_time);
+  CPPUNIT_TEST(ocsp_responses_are_good_for_their_issuer);
   CPPUNIT_TEST_SUITE_END();
 
   void what_is_made_says_what_was_asked_for() {
@@ -125,42 +126,114 @@ class CertificateTest : public CppUnit::TestFixture {
     }
   }
 
-  // A response about `about`, signed by itself; `until`: seconds from now, 0: none.
-  static std::string response(const std::string& about, int status, long until) {
-    const auto certificate = std::move(net::read_certificates(made_certificate(about).certificate)->front());
-    const auto key = net::read_key(made_certificate(about).key);
+  struct Signer {
+    net::CertificatePointer certificate;
+    net::KeyPointer key;
+  };
+  static Signer self_signed(const std::string& name) {
+    const auto& made = made_certificate(name);
+    return {std::move(net::read_certificates(made.certificate)->front()), std::move(*net::read_key(made.key))};
+  }
+  // A certificate named `name` with a key of its own; `issuer`: nullptr: itself.
+  static Signer issued(const std::string& name, const Signer* issuer, long serial, const char* usage = nullptr) {
+    Signer made{net::CertificatePointer(X509_new()), net::KeyPointer(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"))};
+    X509* const certificate = made.certificate.get();
+    X509_set_version(certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 7200);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    X509_set_issuer_name(certificate, X509_get_subject_name(issuer != nullptr ? issuer->certificate.get() : certificate));
+    X509_set_pubkey(certificate, made.key.get());
+    const auto extend = [&](int what, const char* value) {
+      const std::unique_ptr<X509_EXTENSION, net::FreeWith<X509_EXTENSION_free>> extension(X509V3_EXT_conf_nid(nullptr, nullptr, what, value));
+      X509_add_ext(certificate, extension.get(), -1);
+    };
+    extend(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
+    if (usage != nullptr) extend(NID_ext_key_usage, usage);
+    CPPUNIT_ASSERT(X509_sign(certificate, issuer != nullptr ? issuer->key.get() : made.key.get(), EVP_sha256()) > 0);
+    return made;
+  }
+  static std::string pem(const std::vector<const Signer*>& chain) {
+    const net::BioPointer out(BIO_new(BIO_s_mem()));
+    for (const Signer* one : chain) PEM_write_bio_X509(out.get(), one->certificate.get());
+    return net::text_of(out.get());
+  }
+
+  struct Answer {
+    int status = V_OCSP_CERTSTATUS_GOOD;
+    long from = -7200, until = 3600;  // seconds from now; until 0: none
+    const EVP_MD* digest = EVP_sha1();
+  };
+  static std::string response(const Signer& about, const Signer& issuer, const Signer& signer, const Answer& answer) {
     const net::BasicResponsePointer basic(OCSP_BASICRESP_new());
     struct FreeTime {
       void operator()(ASN1_TIME* time) const { ASN1_TIME_free(time); }
     };
-    const std::unique_ptr<ASN1_TIME, FreeTime> from(X509_gmtime_adj(nullptr, -7200)), to(until == 0 ? nullptr : X509_gmtime_adj(nullptr, until));
-    OCSP_CERTID* const id = OCSP_cert_to_id(EVP_sha1(), certificate.get(), certificate.get());
-    CPPUNIT_ASSERT(OCSP_basic_add1_status(basic.get(), id, status, 0, from.get(), from.get(), to.get()) != nullptr);
+    const std::unique_ptr<ASN1_TIME, FreeTime> from(X509_gmtime_adj(nullptr, answer.from)), to(answer.until == 0 ? nullptr : X509_gmtime_adj(nullptr, answer.until));
+    OCSP_CERTID* const id = OCSP_cert_to_id(answer.digest, about.certificate.get(), issuer.certificate.get());
+    CPPUNIT_ASSERT(OCSP_basic_add1_status(basic.get(), id, answer.status, 0, from.get(), from.get(), to.get()) != nullptr);
     OCSP_CERTID_free(id);
-    CPPUNIT_ASSERT_EQUAL(1, OCSP_basic_sign(basic.get(), certificate.get(), key->get(), EVP_sha256(), nullptr, 0));
+    CPPUNIT_ASSERT_EQUAL(1, OCSP_basic_sign(basic.get(), signer.certificate.get(), signer.key.get(), EVP_sha256(), nullptr, 0));
     const net::ResponsePointer whole(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic.get()));
     std::string bytes(static_cast<std::size_t>(i2d_OCSP_RESPONSE(whole.get(), nullptr)), '\0');
     auto* to_bytes = reinterpret_cast<unsigned char*>(bytes.data());
     i2d_OCSP_RESPONSE(whole.get(), &to_bytes);
     return bytes;
   }
+  // About a self-signed certificate, by itself.
+  static std::string own_response(const std::string& name, const Answer& answer) {
+    const Signer self = self_signed(name);
+    return response(self, self, self, answer);
+  }
+
+  struct OcspRow {
+    std::string what, bytes, want;  // want empty: it is good
+  };
+  static void check_responses(const std::vector<OcspRow>& rows, const std::string& chain) {
+    for (const auto& row : rows) {
+      const auto checked = net::check_ocsp_response(row.bytes, chain);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.what + (checked ? "" : ": " + checked.error().what), row.want.empty(), checked.has_value());
+      if (!checked) CPPUNIT_ASSERT_MESSAGE(row.what + ": " + checked.error().what, checked.error().what.find(row.want) != std::string::npos);
+    }
+  }
 
   void ocsp_responses_are_good_for_their_certificate_and_time() {
     const auto& one = made_certificate("one.example");
-    auto good = net::check_ocsp_response(response("one.example", V_OCSP_CERTSTATUS_GOOD, 3600), one.certificate);
+    auto good = net::check_ocsp_response(own_response("one.example", {}), one.certificate);
     CPPUNIT_ASSERT_MESSAGE(good ? "" : good.error().what, good.has_value());
     CPPUNIT_ASSERT(*good > std::time(nullptr) + 3500 && *good <= std::time(nullptr) + 3600);
-    const struct { std::string bytes, want; } rows[] = {
-        {response("two.example", V_OCSP_CERTSTATUS_GOOD, 3600), "for another certificate"},
-        {response("one.example", V_OCSP_CERTSTATUS_GOOD, -60), "has expired"},
-        {response("one.example", V_OCSP_CERTSTATUS_UNKNOWN, 3600), "unknown"},
-        {response("one.example", V_OCSP_CERTSTATUS_GOOD, 0), "until when"},
-    };
-    for (const auto& row : rows) {
-      auto checked = net::check_ocsp_response(row.bytes, one.certificate);
-      CPPUNIT_ASSERT_MESSAGE(row.want, !checked);
-      CPPUNIT_ASSERT_MESSAGE(checked.error().what, checked.error().what.find(row.want) != std::string::npos);
-    }
+    check_responses({{"another certificate", own_response("two.example", {}), "for another certificate"},
+                     {"over", own_response("one.example", {.until = -60}), "has expired"},
+                     {"not begun", own_response("one.example", {.from = 1800}), "not valid before"},
+                     {"begins by a clock that is a little ahead", own_response("one.example", {.from = 100}), ""},
+                     {"unknown", own_response("one.example", {.status = V_OCSP_CERTSTATUS_UNKNOWN}), "unknown"},
+                     {"without an end", own_response("one.example", {.until = 0}), "until when"}},
+                    one.certificate);
+  }
+
+  void ocsp_responses_are_good_for_their_issuer() {
+    const Signer authority = issued("Authority", nullptr, 1), stranger = issued("Stranger", nullptr, 1), namesake = issued("Authority", nullptr, 1);
+    // All have the same serial number.
+    const Signer own = issued("one.example", &authority, 77), of_stranger = issued("one.example", &stranger, 77), of_namesake = issued("one.example", &namesake, 77);
+    const Signer appointed = issued("Responder", &authority, 2, "OCSPSigning"), not_appointed = issued("Responder", &authority, 3),
+                 of_another = issued("Responder", &stranger, 2, "OCSPSigning");
+    const std::string right = response(own, authority, authority, {});
+    const std::string of_other_issuer = response(of_stranger, stranger, stranger, {});
+    check_responses({{"by the issuer", right, ""},
+                     {"with another digest", response(own, authority, authority, {.digest = EVP_sha256()}), ""},
+                     {"by who was appointed", response(own, authority, appointed, {}), ""},
+                     {"the same number of another issuer", of_other_issuer, "for another certificate"},
+                     {"the same number of an issuer of the same name", response(of_namesake, namesake, namesake, {}), "for another certificate"},
+                     {"by somebody else", response(own, authority, stranger, {}), "nor a responder"},
+                     {"by who was not appointed", response(own, authority, not_appointed, {}), "nor a responder"},
+                     {"by whom another issuer appointed", response(own, authority, of_another, {}), "nor a responder"}},
+                    pem({&own, &authority}));
+    // The authority is not the last one of its chain.
+    const Signer middle = issued("Middle", &authority, 5), below = issued("two.example", &middle, 6);
+    check_responses({{"by an issuer in the middle", response(below, middle, middle, {}), ""}}, pem({&below, &middle}));
+    // Without the issuer, by its name.
+    check_responses({{"alone", right, ""}, {"alone, another issuer", of_other_issuer, "for another certificate"}}, pem({&own}));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(CertificateTest);
