@@ -89,6 +89,8 @@ void Certificates::adopt(base::Descriptor sealed_file) {
   if (!material || material->ticket_secret.size() != net::kTicketSecretBytes) return;
   secret_ = std::move(material->ticket_secret);
   earlier_secret_ = std::move(material->earlier_ticket_secret);
+  // A program that did not say when it was made: from now on, as the text has it then.
+  if (const auto made = material->ticket_secret_made; made.time_since_epoch().count() != 0 && made < secret_made_) secret_made_ = made;
   for (auto& domain : material->domains)
     for (auto& pair : domain.pairs) {
       auto facts = net::describe_certificate(pair.chain);
@@ -140,15 +142,20 @@ void Certificates::read_row(Row& row, std::time_t now) {
     if (!path.empty()) stamps_[std::string(path)] = stamp_of(std::string(path));
   row.error.clear();
   row.ocsp_error.clear();
+  row.begins = 0;
   auto pair = read_pair(row.paths);
   if (!pair) {
     row.error = pair.error().what;
-  } else if (row.good && row.good->facts.fingerprint != pair->facts.fingerprint && pair->facts.expired(now)) {
-    row.error = row.paths.certificate + ": it has expired at " + net::utc_text(pair->facts.not_after);
   } else {
-    if (pair->facts.not_before > now) row.error = row.paths.certificate + ": it is not valid before " + net::utc_text(pair->facts.not_before);
-    if (pair->facts.expired(now)) row.error = row.paths.certificate + ": it has expired at " + net::utc_text(pair->facts.not_after);
-    row.good = std::move(*pair);
+    const net::CertificateFacts& facts = pair->facts;
+    if (facts.not_before > now) {
+      row.error = row.paths.certificate + ": it is not valid before " + net::utc_text(facts.not_before);
+      row.begins = facts.not_before;
+    }
+    if (facts.expired(now)) row.error = row.paths.certificate + ": it has expired at " + net::utc_text(facts.not_after);
+    // Of two that no client takes the one whose time is to come is the better.
+    const bool stays = row.good && row.good->facts.fingerprint != facts.fingerprint && !facts.valid(now) && (row.good->facts.valid(now) || facts.expired(now));
+    if (!stays) row.good = std::move(*pair);
   }
   if (!row.error.empty())
     base::log_event(Severity::error, "certificate-refused",
@@ -192,7 +199,10 @@ void Certificates::read_authorities(const std::string& path) {
 bool Certificates::make_file(const conf::Configuration& configuration, std::time_t now) {
   net::TlsMaterial material;
   const std::string host = net::normal_server_name(configuration.host_name);
-  next_end_ = 0;
+  next_turn_ = 0;
+  const auto turns_at = [&](std::time_t time) {
+    if (time >= now && (next_turn_ == 0 || time < next_turn_)) next_turn_ = time;
+  };
   bool main_found = false;
   for (std::size_t i = 0; i < configuration.tls.domains.size(); ++i) {
     const conf::TlsDomain& from = configuration.tls.domains[i];
@@ -204,15 +214,17 @@ bool Certificates::make_file(const conf::Configuration& configuration, std::time
     }
     for (const auto& line : from.addresses)
       if (auto address = net::Address::parse(base::trim(line.text)); address) domain.addresses.push_back(*address);
-    // An expired one is used only where there is no other.
-    const bool any_valid = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.domain == i && row.good && !row.good->facts.expired(now); });
+    // One that is not valid is used only where there is no other.
+    const bool any_valid = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.domain == i && row.good && row.good->facts.valid(now); });
     std::set<std::string> kinds;
     for (Row& row : rows_) {
       if (row.domain != i) continue;
-      row.in_use = row.good && (!any_valid || !row.good->facts.expired(now)) && kinds.insert(row.good->facts.key_kind()).second;
+      turns_at(row.begins);
+      const bool valid = row.good && row.good->facts.valid(now);
+      row.in_use = row.good && (valid || !any_valid) && kinds.insert(row.good->facts.key_kind()).second;
       if (!row.in_use) continue;
-      domain.pairs.push_back({row.good->chain, row.good->key, row.good->ocsp_response, row.good->ocsp_end});
-      if (const auto end = row.good->facts.not_after; end >= now && (next_end_ == 0 || end < next_end_)) next_end_ = end;
+      domain.pairs.push_back({row.good->chain, row.good->key, row.good->ocsp_response, row.good->ocsp_end, valid});
+      turns_at(row.good->facts.not_after);
     }
     material.domains.push_back(std::move(domain));
   }
@@ -227,6 +239,7 @@ bool Certificates::make_file(const conf::Configuration& configuration, std::time
   material.client_authorities = authorities_;
   material.ticket_secret = secret_;
   material.earlier_ticket_secret = earlier_secret_;
+  material.ticket_secret_made = secret_made_;
   std::string text = material.to_text();
   if (text == text_) return false;
   auto file = base::sealed_memory_file("certificates", text);
@@ -246,11 +259,17 @@ bool Certificates::make_file(const conf::Configuration& configuration, std::time
 void Certificates::warn(const conf::Configuration& configuration, std::time_t now) {
   for (Row& row : rows_) {
     if (!row.in_use) continue;
-    const std::time_t left = row.good->facts.not_after - now;
-    if (left > configuration.tls.expiry_warning.count() || (row.warned != 0 && now - row.warned < kDay)) continue;
+    const net::CertificateFacts& facts = row.good->facts;
+    const std::time_t left = facts.not_after - now;
+    const bool begun = facts.not_before <= now;
+    if ((begun && left > configuration.tls.expiry_warning.count()) || (row.warned != 0 && now - row.warned < kDay)) continue;
     row.warned = now;
-    const base::Fields fields{{"domain", row.domain_name}, {"file", row.paths.certificate}, {"expires", net::utc_text(row.good->facts.not_after)}};
-    base::log_event(left < 0 ? Severity::error : Severity::warning, left < 0 ? "certificate-expired" : "certificate-expires", fields);
+    const auto warn_of = [&](Severity severity, std::string_view event, std::string_view what, std::time_t when) {
+      base::log_event(severity, event, {{"domain", row.domain_name}, {"file", row.paths.certificate}, {what, net::utc_text(when)}});
+    };
+    if (!begun) warn_of(Severity::error, "certificate-not-yet-valid", "begins", facts.not_before);
+    else if (left < 0) warn_of(Severity::error, "certificate-expired", "expires", facts.not_after);
+    else warn_of(Severity::warning, "certificate-expires", "expires", facts.not_after);
   }
 }
 
@@ -267,7 +286,10 @@ bool Certificates::look(const conf::Configuration& configuration) {
     anew = true;
   }
   if (std::any_of(stamps_.begin(), stamps_.end(), [](const auto& known) { return !stamp_of(known.first).same_as(known.second); })) return read(configuration);
-  anew = anew || (next_end_ != 0 && next_end_ < now);
+  const bool turned = next_turn_ != 0 && next_turn_ < now;
+  // The certificate that waited for its time stands in its file only.
+  if (turned && std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.begins != 0 && row.begins <= now; })) return read(configuration);
+  anew = anew || turned;
   const bool changed = anew && make_file(configuration, now);
   warn(configuration, now);
   return changed;
@@ -309,6 +331,7 @@ std::vector<conf::Mistake> Certificates::check(const conf::Configuration& config
   for (std::size_t i = 0; i < configuration.tls.domains.size(); ++i) {
     const auto& domain = configuration.tls.domains[i];
     std::set<std::string> kinds;
+    std::vector<std::size_t> to_come;  // of the mistakes
     for (std::size_t k = 0; k < domain.certificates.size(); ++k) {
       const auto& paths = domain.certificates[k];
       const std::string shown = "tls.domains[" + std::to_string(i) + "].certificates[" + std::to_string(k) + "]";
@@ -322,8 +345,11 @@ std::vector<conf::Mistake> Certificates::check(const conf::Configuration& config
       if (left < 0) mistakes.push_back({paths.place, shown, paths.certificate + " has expired at " + net::utc_text(facts.not_after)});
       else if (left < configuration.tls.expiry_warning.count())
         mistakes.push_back({paths.place, shown, paths.certificate + " expires in " + days_text(left) + ", at " + net::utc_text(facts.not_after), true});
-      if (facts.not_before > now) mistakes.push_back({paths.place, shown, paths.certificate + " is not valid before " + net::utc_text(facts.not_before)});
-      if (left >= 0 && !kinds.insert(facts.key_kind()).second)
+      if (facts.not_before > now) {
+        to_come.push_back(mistakes.size());
+        mistakes.push_back({paths.place, shown, paths.certificate + " is not valid before " + net::utc_text(facts.not_before)});
+      }
+      if (facts.valid(now) && !kinds.insert(facts.key_kind()).second)
         mistakes.push_back({paths.place, shown, "another certificate of this domain has the same kind of key (" + facts.key_kind() + "): this one is not used", true});
       struct stat status {};
       if (::stat(key_path(paths).c_str(), &status) == 0 && (status.st_mode & 0007) != 0)
@@ -333,6 +359,8 @@ std::vector<conf::Mistake> Certificates::check(const conf::Configuration& config
       auto end = response ? net::check_ocsp_response(*response, pair->chain) : Result<std::time_t>(response.error());
       if (!end) mistakes.push_back({paths.place, shown, paths.ocsp + ": " + end.error().what, true});
     }
+    // Beside one that is valid it waits for its time.
+    for (const std::size_t index : to_come) mistakes[index].warning = !kinds.empty();
   }
   if (const auto& path = configuration.tls.client_authorities; !path.empty()) {
     auto text = read_file(path, kAuthoritiesBytes);

@@ -2,11 +2,12 @@
 #pragma once
 // The site's certificates: reads the files that `tls` names, checks them, and keeps the sealed memory file that the children get.
 //
-// A pair that can't be read, does not fit or has expired leaves the one in use before where it was (listeners.md T-6): files are
-// replaced under a running server by programs that know nothing of it, and often not in one step. What is wrong is logged and
-// shown by `posternctl status`; the server never refuses to start or to reload for it.
+// A pair that can't be read, does not fit, has expired or is not valid yet leaves the one in use before where it was (listeners.md
+// T-6): files are replaced under a running server by programs that know nothing of it, and often not in one step. One that is not valid
+// yet is taken when its time comes. What is wrong is logged and shown by `posternctl status`; the server never refuses to start or to
+// reload for it.
 //
-// The ticket secret is made here, changed daily, and lives as long as the master; an upgrade takes it along.
+// The ticket secret is made here, changed daily, and lives as long as the master; an upgrade takes it along, with its age.
 // Blocks for as long as reading small files takes. The files are the administrator's own: nothing here came from the network.
 #include "base/descriptor.h"
 #include "conf/configuration.h"
@@ -39,7 +40,7 @@ class Certificates {
 
   // Reads everything anew: at start and reload. True if the children must get file() again.
   bool read(const conf::Configuration& configuration);
-  // Looks whether files have changed, certificates have expired or the ticket secret is a day old; as read().
+  // Looks whether files have changed, certificates have become valid or have expired, or the ticket secret is a day old; as read().
   bool look(const conf::Configuration& configuration);
   // The sealed file; invalid before the first read().
   [[nodiscard]] const base::Descriptor& file() const { return file_; }
@@ -66,7 +67,8 @@ class Certificates {
     std::optional<CheckedPair> good;
     std::string error, ocsp_error;
     bool in_use = false;
-    std::time_t warned = 0;  // when its coming end was last complained of
+    std::time_t begins = 0;  // of the file's certificate, if that is not valid yet; else 0
+    std::time_t warned = 0;  // when it was last complained that it is not valid, or soon not any more
   };
   static Stamp stamp_of(const std::string& path);
   void read_row(Row& row, std::time_t now);
@@ -80,7 +82,7 @@ class Certificates {
   std::string authorities_path_, authorities_;
   std::string secret_, earlier_secret_;
   std::chrono::steady_clock::time_point secret_made_, looked_;
-  std::time_t next_end_ = 0;  // when the first of those in use expires; 0: none
+  std::time_t next_turn_ = 0;  // when the first of those in use expires, or another one becomes valid; 0: never
   std::string text_;          // what file_ holds
   base::Descriptor file_;
 };

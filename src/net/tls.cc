@@ -87,6 +87,7 @@ struct TlsContexts::Inside {
   };
   struct DomainContext {
     std::string id;  // tells its sessions from those of others: a ticket is worth nothing at another domain
+    bool valid = false;  // one of its certificates is
     ContextPointer context;
     struct Served {
       CertificatePointer certificate;
@@ -100,6 +101,7 @@ struct TlsContexts::Inside {
   std::map<std::string, const DomainContext*, std::less<>> by_name, by_wildcard;  // only those that have a certificate
   std::map<Address, const DomainContext*> by_address;                           // with nullptr for one that has none
   const DomainContext* main = nullptr;
+  const DomainContext* any = nullptr;  // the main domain's if it has one, else the first
   // Names of domains that have no certificate, by their addresses, and that of the main domain: for the log (T-3).
   std::map<Address, std::string> without_certificate;
   std::string main_name;
@@ -116,14 +118,17 @@ struct TlsContexts::Inside {
     const std::string& name = found != without_certificate.end() ? found->second : main_name;
     return local.to_string() + (name.empty() ? "" : " of " + name);
   }
-  // By a name in normal form: (a) and (b) of T-4.
+  // By a name in normal form: (a) and (b) of T-4. What clients refuse gives way to a valid wildcard.
   [[nodiscard]] const DomainContext* by_server_name(std::string_view name) const {
     if (name.empty()) return nullptr;
-    if (const auto found = by_name.find(name); found != by_name.end()) return found->second;
+    const auto served = by_name.find(name);
+    const DomainContext* const own = served != by_name.end() ? served->second : nullptr;
+    if (own != nullptr && own->valid) return own;
     const auto dot = name.find('.');
-    if (dot == std::string_view::npos) return nullptr;
+    if (dot == std::string_view::npos) return own;
     const auto found = by_wildcard.find("*" + std::string(name.substr(dot)));
-    return found != by_wildcard.end() && wildcard_covers(found->first, name) ? found->second : nullptr;
+    const bool covered = found != by_wildcard.end() && wildcard_covers(found->first, name);
+    return covered && (own == nullptr || found->second->valid) ? found->second : own;
   }
 };
 
@@ -144,6 +149,7 @@ struct TlsSession::Callbacks {
     const auto* domain = inside.by_server_name(asked.empty() ? normal_server_name(session.hint_) : name);
     session.name_served_ = domain != nullptr && !asked.empty();
     if (domain == nullptr) domain = inside.by_default(session.local_);
+    if (domain == nullptr && session.contexts_->any_will_do_) domain = inside.any;
     if (domain == nullptr) return SSL_CLIENT_HELLO_RETRY;  // never tried again: closed without a byte (T-3)
     // What a resumed session stands for: this listener, this domain, the present authorities for client certificates.
     const auto mark = sha256(session.listener_ + '\0' + domain->id + '\0' + inside.authorities_mark);
@@ -274,7 +280,7 @@ Result<void> set_up(SSL_CTX* context, const TlsMaterial& material, X509_STORE* a
 
 }  // namespace
 
-TlsContexts::TlsContexts() : inside_(std::make_unique<const Inside>()) {}
+TlsContexts::TlsContexts() : inside_(std::make_shared<const Inside>()) {}
 TlsContexts::~TlsContexts() = default;
 
 Result<std::shared_ptr<const TlsContexts>> TlsContexts::load(int sealed_file) {
@@ -288,7 +294,7 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::load(int sealed_file) {
 }
 
 Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& material) {
-  auto inside = std::make_unique<Inside>();
+  auto inside = std::make_shared<Inside>();
   const StorePointer authorities(X509_STORE_new());
   if (!authorities) return library_error("store of authorities");
   std::vector<CertificatePointer> authority_names;
@@ -326,6 +332,7 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
     inside->domains.push_back(std::make_unique<Inside::DomainContext>());
     Inside::DomainContext* const made = inside->domains.back().get();
     made->id = std::move(id);
+    made->valid = std::any_of(pairs.begin(), pairs.end(), [](const auto* pair) { return pair->valid; });
     made->context.reset(SSL_CTX_new(TLS_server_method()));
     if (!made->context) return library_error("new TLS context");
     SSL_CTX* const context = made->context.get();
@@ -347,6 +354,7 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
         if (!read) return read.error();
         key = std::move(*read);
       }
+      if (made->valid && !pair->valid) continue;
       if (!kinds.insert(EVP_PKEY_get_base_id(key.get())).second) continue;
       ERR_clear_error();
       if (SSL_CTX_use_certificate(context, chain.front().get()) != 1 || SSL_CTX_use_PrivateKey(context, key.get()) != 1)
@@ -375,6 +383,7 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
       auto added = add_context(name, pairs);
       if (!added) return added.error();
       made = *added;
+      if (inside->any == nullptr) inside->any = made;
     }
     for (const auto& served : domain.names)
       if (made != nullptr) inside->by_name.emplace(served, made);
@@ -387,6 +396,7 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
       inside->main_name = name;
     }
   }
+  if (inside->main != nullptr) inside->any = inside->main;
   // A name that only a wildcard covers gets certificates with that wildcard, and no others of the domain that they stand in.
   for (const auto& [name, pairs] : wildcards) {
     auto added = add_context(name, pairs);
@@ -395,10 +405,14 @@ Result<std::shared_ptr<const TlsContexts>> TlsContexts::from(const TlsMaterial& 
   }
   auto contexts = std::make_shared<TlsContexts>();
   contexts->inside_ = std::move(inside);
+  if (contexts->inside_->any != nullptr) {
+    auto same = std::make_shared<TlsContexts>();
+    same->inside_ = contexts->inside_;
+    same->any_will_do_ = true;
+    contexts->on_request_ = std::move(same);
+  }
   return std::shared_ptr<const TlsContexts>(std::move(contexts));
 }
-
-bool TlsContexts::usable(const Address& local) const { return inside_->by_default(local) != nullptr; }
 
 // ---- one session
 
@@ -413,7 +427,7 @@ Result<std::unique_ptr<TlsSession>> TlsSession::begin(std::shared_ptr<const TlsC
   auto& session = *made;
   SSL_set_accept_state(session->ssl_.get());
   // Where the client's name alone decides, even an alert would be a byte too much (T-3).
-  session->muted_ = inside.by_default(local) == nullptr;
+  session->muted_ = !contexts->any_will_do_ && inside.by_default(local) == nullptr;
   session->contexts_ = std::move(contexts);
   session->listener_ = listener;
   session->local_ = local;

@@ -51,13 +51,17 @@ class TlsContexts {
   // From what is in such a file.
   static Result<std::shared_ptr<const TlsContexts>> from(const TlsMaterial& material);
 
-  // True if a client without SNI would get a certificate at this local address: STARTTLS may be offered there (T-8).
-  [[nodiscard]] bool usable(const Address& local) const;
+  // The same certificates for STARTTLS, which is offered if there are any (T-8): a client for which T-4 finds none gets one all the same,
+  // the main domain's if it has one. The connection was begun in clear text: closed without a word (T-3) it would cost a message, which a
+  // certificate with another name does not, where nobody looks at the name; who looks refuses it. nullptr: there is no certificate.
+  [[nodiscard]] const std::shared_ptr<const TlsContexts>& on_request() const { return on_request_; }
 
  private:
   friend class TlsSession;
   struct Inside;
-  std::unique_ptr<const Inside> inside_;
+  std::shared_ptr<const Inside> inside_;
+  std::shared_ptr<const TlsContexts> on_request_;
+  bool any_will_do_ = false;
 };
 
 }  // namespace postern::net

@@ -44,7 +44,7 @@ std::string TlsMaterial::to_text() const {
     for (const auto& name : domain.names) names.emplace_back(name);
     for (const auto& address : domain.addresses) addresses.emplace_back(address.to_string());
     for (const Pair& pair : domain.pairs)
-      pairs.push_back(object{{"chain", pair.chain}, {"key", pair.key}, {"ocsp", hex(pair.ocsp_response)}, {"ocsp_end", std::int64_t{pair.ocsp_end}}});
+      pairs.push_back(object{{"chain", pair.chain}, {"key", pair.key}, {"ocsp", hex(pair.ocsp_response)}, {"ocsp_end", std::int64_t{pair.ocsp_end}}, {"valid", pair.valid}});
     all_domains.push_back(object{{"names", std::move(names)}, {"addresses", std::move(addresses)}, {"pairs", std::move(pairs)}});
   }
   for (const Listener& listener : listeners) all_listeners.push_back(object{{"name", listener.name}, {"asks", listener.asks_client_certificate}});
@@ -56,7 +56,8 @@ std::string TlsMaterial::to_text() const {
                                        {"ciphers", ciphers},
                                        {"client_authorities", client_authorities},
                                        {"ticket_secret", hex(ticket_secret)},
-                                       {"earlier_ticket_secret", hex(earlier_ticket_secret)}});
+                                       {"earlier_ticket_secret", hex(earlier_ticket_secret)},
+                                       {"ticket_secret_made", std::chrono::duration_cast<std::chrono::milliseconds>(ticket_secret_made.time_since_epoch()).count()}});
 }
 
 Result<TlsMaterial> TlsMaterial::parse(std::string_view text) {
@@ -76,7 +77,9 @@ Result<TlsMaterial> TlsMaterial::parse(std::string_view text) {
       }
       for (const value& item : entry.at("pairs").as_array()) {
         const object& pair = item.as_object();
-        domain.pairs.push_back({text_in(pair, "chain"), text_in(pair, "key"), from_hex(text_in(pair, "ocsp")), pair.at("ocsp_end").to_number<std::time_t>()});
+        domain.pairs.push_back({text_in(pair, "chain"), text_in(pair, "key"), from_hex(text_in(pair, "ocsp")), pair.at("ocsp_end").to_number<std::time_t>(), true});
+        // Not in the files of earlier versions.
+        if (const value* const valid = pair.if_contains("valid")) domain.pairs.back().valid = valid->as_bool();
       }
       material.domains.push_back(std::move(domain));
     }
@@ -89,6 +92,8 @@ Result<TlsMaterial> TlsMaterial::parse(std::string_view text) {
     material.client_authorities = text_in(from, "client_authorities");
     material.ticket_secret = from_hex(text_in(from, "ticket_secret"));
     material.earlier_ticket_secret = from_hex(text_in(from, "earlier_ticket_secret"));
+    if (const value* const made = from.if_contains("ticket_secret_made"))
+      material.ticket_secret_made = std::chrono::steady_clock::time_point(std::chrono::milliseconds(made->to_number<std::int64_t>()));
     return material;
   } catch (const std::exception& error) {
     return Error{Kind::invalid, std::string("certificates: ") + error.what()};

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "net/address.h"
 
+#include <chrono>
 #include <cstddef>
 #include <ctime>
 #include <string>
@@ -18,6 +19,7 @@ struct TlsMaterial {
     std::string chain, key;     // PEM
     std::string ocsp_response;  // DER; empty: nothing to staple
     std::time_t ocsp_end = 0;   // not stapled from then on
+    bool valid = true;          // neither expired nor yet to begin, as the master saw it: such a one goes before others
   };
   struct Domain {
     std::vector<std::string> names;  // in normal form (net/server_name.h)
@@ -36,6 +38,8 @@ struct TlsMaterial {
   std::string client_authorities;     // PEM; empty: client certificates are not asked for
   // Changed daily; what the ticket keys of all listeners are derived from. The earlier one still opens tickets; it may be empty.
   std::string ticket_secret, earlier_ticket_secret;
+  // By the clock of the machine, so that an upgrade changes nothing about the day of its end. At the clock's beginning: not known.
+  std::chrono::steady_clock::time_point ticket_secret_made;
 
   [[nodiscard]] std::string to_text() const;
   static Result<TlsMaterial> parse(std::string_view text);

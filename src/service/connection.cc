@@ -424,7 +424,7 @@ bool SessionContext::secure() const {
 std::shared_ptr<const net::TlsContexts> SessionContext::tls() const {
   if (protection() != Protection::none || service == nullptr) return nullptr;
   const auto& certificates = service->state_->certificates;
-  return certificates && certificates->usable(local.address) ? certificates : nullptr;
+  return certificates ? certificates->on_request() : nullptr;
 }
 
 void SessionContext::note_failed_login() const {

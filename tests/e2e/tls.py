@@ -106,8 +106,6 @@ def without_a_certificate_not_a_byte():
             pass
         recorder.close()
         site.site.wait_for_log("tls-no-cert", "there is no certificate for 127.0.0.3 of none.example")
-        with Smtp(site.site.smtp, host="127.0.0.3", source="127.0.0.1") as session:
-            check("STARTTLS" not in session.hello()[1], "STARTTLS is offered where no certificate could be used")
 
 
 @case
@@ -128,6 +126,20 @@ def off_without_any_certificate():
             check("STLS" not in lines, "STLS is offered")
             session.send("STLS\r\n")
             check(session.line().startswith("-ERR"), "STLS is accepted")
+
+
+@case
+def starttls_is_offered_where_only_the_name_finds_a_certificate():
+    """T-8: some certificate could be used. Who names none that we have is not closed: the connection began in clear text."""
+    site = Tls()
+    with site.running():
+        for name, want in (("b.example", "b.example"), ("none.example", "a.example"), (None, "a.example")):
+            with Smtp(site.site.smtp, host="127.0.0.3", source="127.0.0.1") as session:
+                check("STARTTLS" in session.hello()[1], "STARTTLS is not offered")
+                session.command("STARTTLS", 220)
+                with context().wrap_socket(session.socket, server_hostname=name) as tls:
+                    text = run("openssl", "x509", "-noout", "-subject", input=ssl.DER_cert_to_PEM_cert(tls.getpeercert(True))).stdout
+                    contains(text, want)
 
 
 @case

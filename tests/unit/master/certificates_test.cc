@@ -30,18 +30,20 @@ net::MadeCertificate made(const std::string& name, bool rsa = false) {
   return std::move(*result);
 }
 
-// The same key with a certificate that has ended already.
-net::MadeCertificate expired(const std::string& name) {
+// A certificate of that time, seconds from now.
+net::MadeCertificate made_for(const std::string& name, long from, long until) {
   auto fresh = made(name);
   auto certificate = std::move(net::read_certificates(fresh.certificate)->front());
   const auto key = net::read_key(fresh.key);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -7200);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), -3600);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), from);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), until);
   X509_sign(certificate.get(), key->get(), EVP_sha256());
   const net::BioPointer out(BIO_new(BIO_s_mem()));
   PEM_write_bio_X509(out.get(), certificate.get());
   return {net::text_of(out.get()), fresh.key};
 }
+net::MadeCertificate expired(const std::string& name) { return made_for(name, -7200, -3600); }
+net::MadeCertificate to_come(const std::string& name) { return made_for(name, 3600, 7200); }
 
 }  // namespace
 
@@ -49,11 +51,13 @@ class CertificatesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CertificatesTest);
   CPPUNIT_TEST(good_files_become_material);
   CPPUNIT_TEST(a_bad_pair_leaves_the_old_one_in_use_case_62);
-  CPPUNIT_TEST(an_expired_pair_is_used_only_where_there_is_no_other);
+  CPPUNIT_TEST(a_pair_that_is_not_valid_is_used_only_where_there_is_no_other);
+  CPPUNIT_TEST(a_pair_that_is_not_valid_yet_waits_for_its_time);
   CPPUNIT_TEST(one_certificate_of_each_kind_of_key);
   CPPUNIT_TEST(the_main_domain_has_the_host_name);
   CPPUNIT_TEST(nothing_changes_without_a_change);
   CPPUNIT_TEST(an_earlier_programs_file_goes_on);
+  CPPUNIT_TEST(the_ticket_secret_keeps_its_age);
   CPPUNIT_TEST(mistakes_are_found_before_the_start);
   CPPUNIT_TEST_SUITE_END();
 
@@ -143,17 +147,52 @@ class CertificatesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(material(fresh).domains[0].pairs.empty());
   }
 
-  void an_expired_pair_is_used_only_where_there_is_no_other() {
-    const auto old = expired("a.example"), good = made("a.example");
-    configuration_.tls.domains = {domain("a.example", {pair("old", old)})};
-    Certificates alone;
-    alone.read(configuration_);
-    CPPUNIT_ASSERT_EQUAL(old.certificate, material(alone).domains[0].pairs.at(0).chain);
-    configuration_.tls.domains = {domain("a.example", {pair("old", old), pair("good", good)})};
-    Certificates both;
-    both.read(configuration_);
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, material(both).domains[0].pairs.size());
-    CPPUNIT_ASSERT_EQUAL(good.certificate, material(both).domains[0].pairs.at(0).chain);
+  void a_pair_that_is_not_valid_is_used_only_where_there_is_no_other() {
+    const auto good = made("a.example");
+    for (const auto& bad : {expired("a.example"), to_come("a.example")}) {
+      configuration_.tls.domains = {domain("a.example", {pair("bad", bad)})};
+      Certificates alone;
+      alone.read(configuration_);
+      CPPUNIT_ASSERT_EQUAL(bad.certificate, material(alone).domains[0].pairs.at(0).chain);
+      CPPUNIT_ASSERT(!material(alone).domains[0].pairs.at(0).valid);
+      configuration_.tls.domains = {domain("a.example", {pair("bad", bad), pair("good", good)})};
+      Certificates both;
+      both.read(configuration_);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, material(both).domains[0].pairs.size());
+      CPPUNIT_ASSERT_EQUAL(good.certificate, material(both).domains[0].pairs.at(0).chain);
+      CPPUNIT_ASSERT(material(both).domains[0].pairs.at(0).valid);
+    }
+  }
+
+  void a_pair_that_is_not_valid_yet_waits_for_its_time() {
+    const auto now = made("a.example"), later = to_come("a.example");
+    configuration_.tls.domains = {domain("a.example", {pair("a", now)})};
+    Certificates certificates;
+    CPPUNIT_ASSERT(certificates.read(configuration_));
+    pair("a", later);
+    CPPUNIT_ASSERT(!certificates.read(configuration_));
+    CPPUNIT_ASSERT_EQUAL(now.certificate, material(certificates).domains[0].pairs.at(0).chain);
+    CPPUNIT_ASSERT(std::string(certificates.status()[0].at("error").as_string()).find("not valid before") != std::string::npos);
+    // What it replaced is no better any more.
+    Certificates old;
+    pair("a", expired("a.example"));
+    old.read(configuration_);
+    pair("a", later);
+    CPPUNIT_ASSERT(old.read(configuration_));
+    CPPUNIT_ASSERT_EQUAL(later.certificate, material(old).domains[0].pairs.at(0).chain);
+    // Its time comes, and nobody touches the file.
+    const auto soon = made_for("a.example", 2, 3600);
+    pair("a", now);
+    Certificates waiting;
+    configuration_.tls.watch = std::chrono::seconds(0);
+    waiting.read(configuration_);
+    pair("a", soon);
+    waiting.look(configuration_);
+    CPPUNIT_ASSERT_EQUAL(now.certificate, material(waiting).domains[0].pairs.at(0).chain);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!waiting.look(configuration_) && std::chrono::steady_clock::now() < until) ::usleep(50'000);
+    CPPUNIT_ASSERT_EQUAL(soon.certificate, material(waiting).domains[0].pairs.at(0).chain);
+    CPPUNIT_ASSERT(!waiting.status()[0].as_object().contains("error"));
   }
 
   void one_certificate_of_each_kind_of_key() {
@@ -214,6 +253,29 @@ class CertificatesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(material(before).ticket_secret != net::TlsMaterial().ticket_secret);
   }
 
+  void the_ticket_secret_keeps_its_age() {
+    configuration_.tls.domains = {domain("a.example", {pair("a", made("a.example"))})};
+    configuration_.tls.watch = std::chrono::seconds(0);
+    const auto now = std::chrono::steady_clock::now();
+    for (const auto age : {std::chrono::hours(23), std::chrono::hours(24)}) {
+      Certificates before;
+      before.read(configuration_);
+      auto held = material(before);
+      held.ticket_secret_made = now - age;
+      Certificates after;
+      after.adopt(std::move(*base::sealed_memory_file("certificates", held.to_text())));
+      after.read(configuration_);
+      const bool changes = age >= std::chrono::hours(24);
+      CPPUNIT_ASSERT_EQUAL(changes, after.look(configuration_));
+      CPPUNIT_ASSERT_EQUAL(changes, material(after).ticket_secret != held.ticket_secret);
+      CPPUNIT_ASSERT_EQUAL(changes ? held.ticket_secret : std::string(), material(after).earlier_ticket_secret);
+      // And once more, without a change between.
+      Certificates third;
+      third.adopt(*after.file().duplicate());
+      CPPUNIT_ASSERT(!third.read(configuration_) && !third.look(configuration_));
+    }
+  }
+
   void mistakes_are_found_before_the_start() {
     const auto a = made("a.example");
     const auto says = [&](const std::string& want, bool warning) {
@@ -230,6 +292,10 @@ class CertificatesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(says("same kind of key (ECDSA)", true));
     configuration_.tls.domains = {domain("a.example", {pair("old", expired("a.example"))})};
     CPPUNIT_ASSERT(says("has expired", false));
+    configuration_.tls.domains = {domain("a.example", {pair("new", to_come("a.example"))})};
+    CPPUNIT_ASSERT(says("is not valid before", false));
+    configuration_.tls.domains = {domain("a.example", {pair("a", a), pair("new", to_come("a.example"))})};
+    CPPUNIT_ASSERT(says("is not valid before", true));
     configuration_.tls.expiry_warning = std::chrono::hours(24 * 400);
     configuration_.tls.domains = {domain("a.example", {pair("a", a)})};
     CPPUNIT_ASSERT(says("expires in 36", true));

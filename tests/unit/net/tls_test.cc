@@ -84,7 +84,8 @@ class TlsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(TlsTest);
   CPPUNIT_TEST(the_certificate_is_chosen_by_name_then_by_address_case_57);
   CPPUNIT_TEST(without_a_certificate_not_one_byte_is_sent_case_56);
-  CPPUNIT_TEST(usable_says_what_a_client_without_a_name_would_get);
+  CPPUNIT_TEST(on_request_nobody_is_closed);
+  CPPUNIT_TEST(what_is_not_valid_gives_way);
   CPPUNIT_TEST(ecdsa_and_rsa_stand_side_by_side);
   CPPUNIT_TEST(only_tls_1_2_and_1_3);
   CPPUNIT_TEST(a_ticket_is_good_at_its_own_listener_only);
@@ -169,15 +170,61 @@ class TlsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!Connection(std::make_shared<const net::TlsContexts>(), "192.0.2.3").server);
   }
 
-  void usable_says_what_a_client_without_a_name_would_get() {
-    const Contexts contexts = contexts_of(three_domains());
-    const struct { std::string local; bool want; } rows[] = {{"192.0.2.1", true}, {"192.0.2.3", false}, {"192.0.2.9", true}, {"2001:db8::2", true}};
-    for (const auto& row : rows) CPPUNIT_ASSERT_EQUAL_MESSAGE(row.local, row.want, contexts->usable(address(row.local)));
-    CPPUNIT_ASSERT(!std::make_shared<const net::TlsContexts>()->usable(address("192.0.2.1")));
-    // Its main domain has none: an address of no domain has none either.
+  void on_request_nobody_is_closed() {
+    const Contexts contexts = contexts_of(three_domains())->on_request();
+    CPPUNIT_ASSERT(contexts);
+    const struct { std::string local, server_name, want; } rows[] = {
+        {"192.0.2.3", "", "cert-a"},            // its domain has none
+        {"192.0.2.3", "unknown.example", "cert-a"},
+        {"192.0.2.3", "none.example", "cert-a"},
+        {"192.0.2.3", "b.example", "cert-b"},
+        {"192.0.2.2", "", "cert-b"},            // as ever
+        {"192.0.2.9", "", "cert-a"}};
+    for (const auto& row : rows) {
+      Connection connection(contexts, row.local, row.server_name);
+      connection.shake();
+      CPPUNIT_ASSERT_MESSAGE(row.local + " " + row.server_name + ": " + connection.why.what, connection.made());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.local + " " + row.server_name, row.want, connection.client.certificate_name());
+    }
+    // The main domain has none: the first that has one.
     auto material = three_domains();
     material.main_domain = 2;
-    CPPUNIT_ASSERT(!contexts_of(material)->usable(address("192.0.2.9")));
+    Connection connection(contexts_of(material)->on_request(), "192.0.2.9");
+    connection.shake();
+    CPPUNIT_ASSERT_EQUAL(std::string("cert-a"), connection.client.certificate_name());
+    // Without any certificate STARTTLS is not offered.
+    CPPUNIT_ASSERT(!std::make_shared<const net::TlsContexts>()->on_request());
+    CPPUNIT_ASSERT(!contexts_of(material_with({domain_of({"none.example"}, {}, {})}))->on_request());
+  }
+
+  void what_is_not_valid_gives_way() {
+    const auto no_more = [](net::TlsMaterial::Pair pair) {
+      pair.valid = false;
+      return pair;
+    };
+    const auto chosen = [](const net::TlsMaterial& material, const std::string& name) {
+      Connection connection(contexts_of(material), "192.0.2.9", name);
+      connection.shake();
+      CPPUNIT_ASSERT_MESSAGE(connection.why.what, connection.made());
+      return connection.client.certificate_name();
+    };
+    // Of two certificates for one wildcard name, and of several kinds of keys.
+    const auto bad = no_more({made_certificate("*.w.example").certificate, made_certificate("*.w.example").key, {}, 0, true});
+    const auto& other = made_certificate("*.w.example", true);
+    auto material = material_with({domain_of({"a.example"}, {}, {bad}), domain_of({"b.example"}, {}, {{other.certificate, other.key, {}, 0, true}})});
+    Connection connection(contexts_of(material), "192.0.2.9", "x.w.example");
+    connection.shake();
+    CPPUNIT_ASSERT(connection.made());
+    CPPUNIT_ASSERT_EQUAL(EVP_PKEY_RSA, EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(connection.client.ssl()))));
+    // A served name with a certificate that is not valid, and a wildcard that covers it.
+    const auto wildcard = pair_for("*.w.example");
+    material = material_with({domain_of({"own.w.example"}, {}, {no_more(pair_for("own.w.example"))}), domain_of({"w.example"}, {}, {wildcard})});
+    CPPUNIT_ASSERT_EQUAL(std::string("*.w.example"), chosen(material, "own.w.example"));
+    // Neither is: its own.
+    material = material_with({domain_of({"own.w.example"}, {}, {no_more(pair_for("own.w.example"))}), domain_of({"w.example"}, {}, {no_more(wildcard)})});
+    CPPUNIT_ASSERT_EQUAL(std::string("own.w.example"), chosen(material, "own.w.example"));
+    material.domains[0].pairs[0].valid = true;
+    CPPUNIT_ASSERT_EQUAL(std::string("own.w.example"), chosen(material, "own.w.example"));
   }
 
   void ecdsa_and_rsa_stand_side_by_side() {
@@ -264,6 +311,8 @@ class TlsTest : public CppUnit::TestFixture {
     auto material = three_domains();
     material.domains[0].pairs[0].ocsp_response = std::string("\x00\xff\x10", 3);
     material.domains[0].pairs[0].ocsp_end = 4'000'000'000;
+    material.domains[0].pairs[0].valid = false;
+    material.ticket_secret_made = std::chrono::steady_clock::time_point(std::chrono::milliseconds(86'400'001));
     material.main_domain = 1;
     material.tls13_only = true;
     material.earlier_ticket_secret = std::string(net::kTicketSecretBytes, 'e');
@@ -273,6 +322,8 @@ class TlsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(material.to_text(), read->to_text());
     CPPUNIT_ASSERT(read->domains[1].addresses == material.domains[1].addresses);
     CPPUNIT_ASSERT_EQUAL(material.domains[0].pairs[0].ocsp_response, read->domains[0].pairs[0].ocsp_response);
+    CPPUNIT_ASSERT(!read->domains[0].pairs[0].valid);
+    CPPUNIT_ASSERT(material.ticket_secret_made == read->ticket_secret_made);
 
     auto file = base::sealed_memory_file("certificates", material.to_text());
     CPPUNIT_ASSERT(net::TlsContexts::load(file->get()).has_value());
