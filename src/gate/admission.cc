@@ -165,7 +165,9 @@ Decision admit(ConnectionTable& table, const Connection& connection, const Block
 void restrict(ConnectionTable& table, const Connection& connection, Decision& decision) {
   const conf::RestrictedLimits& limits = connection.configuration.restricted;
   const bool dry_run = connection.listener.tries(conf::GateRule::restricted);
-  const auto objection = table.restrict(decision.slot, limits.connections_per_address, limits.connections_per_site, dry_run);
+  // Limits per address are not for members of the cluster (L-19) and the proxy's own connections (T-27), these neither.
+  const bool exempt = connection.is_proxy_itself || connection.configuration.cluster_members.contains(connection.remote.address);
+  const auto objection = table.restrict(decision.slot, exempt ? 0 : limits.connections_per_address, exempt ? 0 : limits.connections_per_site, dry_run);
   if (!objection) return;
   const bool of_site = objection->rule == conf::GateRule::connections_per_site;
   const std::string name = of_site ? "restricted.connections_per_site" : "restricted.connections_per_address";
@@ -193,6 +195,14 @@ LimitsInForce limits_in_force(const conf::Configuration& configuration, const co
     if (!deciding) return std::string();
     return "line " + std::to_string(deciding->line) + ", " + deciding->element + (deciding->via.empty() ? "" : " (" + deciding->via + ")");
   };
+  const auto unless_member = [&](LimitInForce limit) {
+    if (!out.is_member) return limit;
+    limit.limit = 0;
+    limit.setting = "cluster_members";
+    limit.place = configuration.place_of("cluster_members");
+    limit.because = "on cluster_members: " + on_list(configuration.cluster_members);
+    return limit;
+  };
   const auto in_force = [&](const Figure& figure, std::string_view name, conf::GateRule rule) {
     LimitInForce limit;
     Source source = source_of(configuration, listener, row, figure.from, name);
@@ -202,17 +212,21 @@ LimitsInForce limits_in_force(const conf::Configuration& configuration, const co
     limit.dry_run = listener.tries(rule);
     if (figure.from == Figure::From::row) limit.because = "on the list of the row: " + on_list(row->addresses);
     if (figure.from == Figure::From::client) limit.because = "on client_addresses: " + on_list(configuration.client_addresses);
-    if (out.is_member) {
-      limit.limit = 0;
-      limit.setting = "cluster_members";
-      limit.place = configuration.place_of("cluster_members");
-      limit.because = "on cluster_members: " + on_list(configuration.cluster_members);
-    }
-    return limit;
+    return unless_member(std::move(limit));
+  };
+  const auto if_restricted = [&](unsigned figure, std::string name) {
+    LimitInForce limit;
+    limit.limit = figure;
+    limit.setting = std::move(name);
+    limit.place = configuration.place_of(limit.setting);
+    limit.dry_run = listener.tries(conf::GateRule::restricted);
+    return unless_member(std::move(limit));
   };
   out.per_address = in_force(figures.per_address, "connections_per_address", conf::GateRule::connections_per_address);
   out.per_site = in_force(figures.per_site, "connections_per_site", conf::GateRule::connections_per_site);
   out.per_address_all = in_force(figures.per_address_all, "connections_per_address_all", conf::GateRule::connections_per_address_all);
+  out.restricted_per_address = if_restricted(configuration.restricted.connections_per_address, "restricted.connections_per_address");
+  out.restricted_per_site = if_restricted(configuration.restricted.connections_per_site, "restricted.connections_per_site");
   return out;
 }
 

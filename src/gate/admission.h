@@ -51,7 +51,8 @@ struct Connection {
 // Decides. Refusals, and those that would have been, are counted in the table.
 Decision admit(ConnectionTable& table, const Connection& connection, const Blocked& blocked = {});
 
-// PORT_ACCESS answered $W for an admitted connection: the limits of restricted sessions hold (the group `restricted`).
+// PORT_ACCESS answered $W for an admitted connection: the limits of restricted sessions hold (the group `restricted`), but of connections
+// for nobody who has none per address: members of the cluster, and the proxy itself.
 // `decision` becomes a refusal if it is over one; the slot stays the caller's to release.
 void restrict(ConnectionTable& table, const Connection& connection, Decision& decision);
 
@@ -67,6 +68,7 @@ struct LimitInForce {
 struct LimitsInForce {
   bool is_client = false, is_member = false;
   LimitInForce per_address, per_site, per_address_all;
+  LimitInForce restricted_per_address, restricted_per_site;  // beside them, if PORT_ACCESS restricts the connection
 };
 LimitsInForce limits_in_force(const conf::Configuration& configuration, const conf::Listener& listener, const net::Address& address);
 

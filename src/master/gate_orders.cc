@@ -56,12 +56,17 @@ std::string deciding(const net::AddressList& list, const net::Address& address) 
 }
 
 // Without "count" where the connections are not counted because nobody's number of them is limited.
-object object_of(const gate::LimitInForce& limit, std::optional<unsigned> count, std::string_view what, const std::string& counted_as) {
-  object out{{"what", what}, {"counted_as", counted_as}, {"limit", limit.limit}, {"setting", limit.setting}};
-  if (count) out["count"] = *count;
+object object_of(const gate::LimitInForce& limit, const std::string& counted_as) {
+  object out{{"counted_as", counted_as}, {"limit", limit.limit}, {"setting", limit.setting}};
   add_place(out, limit.place);
   if (!limit.because.empty()) out["because"] = limit.because;
   if (limit.dry_run) out["dry_run"] = true;
+  return out;
+}
+object object_of(const gate::LimitInForce& limit, std::optional<unsigned> count, std::string_view what, const std::string& counted_as) {
+  object out = object_of(limit, counted_as);
+  out["what"] = what;
+  if (count) out["count"] = *count;
   return out;
 }
 
@@ -188,6 +193,9 @@ object Master::State::limits(const object& order) {
       places.dry_run = listener.tries(reserve > 0 ? conf::GateRule::reserve_for_clients : conf::GateRule::maximum_connections);
       figures.push_back(object_of(places, table->counts(listener.module).active, "connections of the listener", "everybody"));
       one["limits"] = std::move(figures);
+      array restricted{object_of(in_force.restricted_per_address, network_text(remote, prefixes))};
+      if (!remote.is_ipv4()) restricted.push_back(object_of(in_force.restricted_per_site, network_text(remote, listener.ipv6_site_prefix)));
+      one["if_restricted"] = std::move(restricted);
     }
     array rows;
     for (const auto& row : listener.sockets) {
@@ -205,14 +213,6 @@ object Master::State::limits(const object& order) {
     listeners.push_back(std::move(one));
   }
   answer["listeners"] = std::move(listeners);
-  array restricted;
-  for (const auto& [name, limit] : {std::pair("restricted.connections_per_address", configuration.restricted.connections_per_address),
-                                    std::pair("restricted.connections_per_site", configuration.restricted.connections_per_site)}) {
-    object out{{"setting", name}, {"limit", limit}};
-    add_place(out, configuration.place_of(name));
-    restricted.push_back(std::move(out));
-  }
-  answer["if_restricted"] = std::move(restricted);
   return answer;
 }
 

@@ -83,33 +83,30 @@ int run_limits(const Context& context, const std::vector<std::string>& arguments
     return kDone;
   }
   print_standing(*answer);
-  std::vector<std::vector<std::string>> limits, rows;
+  std::vector<std::vector<std::string>> limits, restricted, rows;
+  const auto why = [](const object& rule, std::string_view name) {
+    return text(rule, name) + (rule.contains("because") ? ", " + text(rule, "because") : "") + (truth(rule, "dry_run") ? "; only tried (dry_run)" : "");
+  };
   each(*answer, "listeners", [&](const object& listener) {
     each(listener, "limits", [&](const object& limit) {
       // 0 is no limit, but of places: with a reserve as large as the maximum a stranger finds none.
       const std::string figure = text(limit, "limit") == "0" && text(limit, "what") != "connections of the listener" ? "none" : text(limit, "limit");
-      std::string why = text(limit, "setting");
-      if (limit.contains("because")) why += ", " + text(limit, "because");
-      if (truth(limit, "dry_run")) why += "; only tried (dry_run)";
-      limits.push_back({text(listener, "module"), text(limit, "what"), text(limit, "counted_as"), figure, text(limit, "count"), place(limit), why});
+      limits.push_back({text(listener, "module"), text(limit, "what"), text(limit, "counted_as"), figure, text(limit, "count"), place(limit), why(limit, "setting")});
+    });
+    each(listener, "if_restricted", [&](const object& limit) {
+      const std::string figure = text(limit, "limit") == "0" ? "none" : text(limit, "limit");
+      restricted.push_back({text(listener, "module"), text(limit, "counted_as"), figure, place(limit), why(limit, "setting")});
     });
     each(listener, "sockets", [&](const object& row) {
-      std::string why = text(row, "restriction");
-      if (row.contains("because")) why += ", " + text(row, "because");
-      if (truth(row, "dry_run")) why += "; only tried (dry_run)";
-      rows.push_back({text(listener, "module"), text(row, "port"), text(row, "address"), truth(row, "admitted") ? "yes" : "no", place(row), why});
+      rows.push_back({text(listener, "module"), text(row, "port"), text(row, "address"), truth(row, "admitted") ? "yes" : "no", place(row), why(row, "restriction")});
     });
   });
   std::puts("");
   print_table({"LISTENER", "LIMIT OF", "COUNTED AS", "LIMIT", "NOW", "WHERE", "WHY"}, limits);
   std::puts("");
   print_table({"LISTENER", "PORT", "ADDRESS", "ADMITTED", "WHERE", "RESTRICTION"}, rows);
-  std::vector<std::vector<std::string>> restricted;
-  each(*answer, "if_restricted", [&](const object& limit) {
-    restricted.push_back({text(limit, "setting"), text(limit, "limit") == "0" ? "none" : text(limit, "limit"), place(limit)});
-  });
-  std::puts("");
-  print_table({"IF PORT_ACCESS RESTRICTS IT", "LIMIT", "WHERE"}, restricted);
+  std::puts("\nIf PORT_ACCESS restricts it:");
+  print_table({"LISTENER", "COUNTED AS", "LIMIT", "WHERE", "WHY"}, restricted);
   return kDone;
 }
 

@@ -144,6 +144,13 @@ def what_is_only_tried_gets_in_and_is_counted_and_logged():
     listener = [one for one in site.ctl_json("status")["listeners"] if one["module"] == "smtp"][0]
     equal(listener["would_refuse"], {"per-address": 2, "restricted": 1, "blocked": 1})
     contains(site.ctl("limits", STRANGER).stdout, "only tried (dry_run)")
+    # Only what is named, and only where.
+    limits(connections_per_address=0, dry_run=["restricted"])
+    shown = {one["module"]: one for one in site.ctl_json("limits", STRANGER)["listeners"]}
+    for module, tried in (("smtp", True), ("pop3", False)):
+        equal([limit.get("dry_run", False) for limit in shown[module]["if_restricted"]], [tried], module)
+        check(not any(limit.get("dry_run") for limit in shown[module]["limits"]), "other limits of " + module)
+    contains(site.ctl("limits", STRANGER).stdout, "restricted.connections_per_address; only tried (dry_run)")
     # Elsewhere the block is in force.
     check(refused_silently(site.pop3, "127.0.0.52"), "zero bytes")
     close_all(sessions)

@@ -26,6 +26,7 @@ class AdmissionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_is_only_tried_gets_in_and_is_counted);
   CPPUNIT_TEST(a_maximum_that_is_only_tried_leaves_the_reserve_in_force);
   CPPUNIT_TEST(restricted_sites_have_a_limit);
+  CPPUNIT_TEST(restricted_members_have_no_limit);
   CPPUNIT_TEST(a_proxy_itself_passes_the_limits_but_takes_a_place);
   CPPUNIT_TEST(limits_explain_themselves);
   CPPUNIT_TEST_SUITE_END();
@@ -292,6 +293,26 @@ class AdmissionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(decision.admitted && decision.tried.size() == 1 && decision.tried[0].count == 2);
   }
 
+  // listeners.md L-19, T-27
+  void restricted_members_have_no_limit() {
+    const auto c = configuration("cluster_members = \"198.51.100.1\"; restricted = { connections_per_address = 1; connections_per_site = 1; };"
+                                 "listeners : { smtp : { sockets = ( { port = 25; } ); }; };");
+    auto table = table_for(c);
+    const struct { std::string_view remote; bool is_proxy_itself, want; } rows[] = {{"198.51.100.1", false, true}, {"198.51.100.2", true, true}, {"198.51.100.3", false, false}};
+    for (const auto& row : rows) {
+      auto about = connection(c, row.remote);
+      about.is_proxy_itself = row.is_proxy_itself;
+      gate::Decision decision;
+      for (int i = 0; i < 2; ++i) {
+        decision = gate::admit(table, about);
+        gate::restrict(table, about, decision);
+      }
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(row.remote), row.want, decision.admitted);
+    }
+    // They are restricted all the same.
+    CPPUNIT_ASSERT(table.sessions(10).front().restricted);
+  }
+
   void a_proxy_itself_passes_the_limits_but_takes_a_place() {
     const auto c = configuration("gate = { connections_per_address_all = 1; }; listeners : { smtp : { maximum_connections = 4; reserve_for_clients = 2; connections_per_address = 1;"
                                  "sockets = ( { port = 25; restriction = \"deny\"; list = \"10.0.0.1\"; } ); }; };");
@@ -320,6 +341,12 @@ class AdmissionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(other.per_site.dry_run && !other.per_address.dry_run);
     const auto member = limits("198.51.100.9").per_address;
     CPPUNIT_ASSERT(member.limit == 0 && member.setting == "cluster_members");
+    CPPUNIT_ASSERT(limits("198.51.100.9").restricted_per_address.setting == "cluster_members");
+    const auto restricted = other.restricted_per_address;
+    CPPUNIT_ASSERT(restricted.limit == 2 && restricted.setting == "restricted.connections_per_address" && restricted.place.file.empty() && !restricted.dry_run);
+    const auto tries = configuration("listeners : { smtp : { dry_run = ( \"restricted\" ); sockets = ( { port = 25; } ); }; };");
+    const auto tried = gate::limits_in_force(tries, tries.listeners[0], *net::Address::parse("192.0.2.1"));
+    CPPUNIT_ASSERT(tried.restricted_per_address.dry_run && tried.restricted_per_site.dry_run && !tried.per_address.dry_run);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(AdmissionTest);
