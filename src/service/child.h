@@ -140,9 +140,9 @@ class ControlLink {
   // A reload: the new configuration is already what configuration() returns.
   void on_configuration(std::function<void(std::shared_ptr<const conf::Configuration>)> handler);
   // A socket to accept from / to let go of. The second is called when the queue of the socket must be emptied: accept all that
-  // waits, then close it.
+  // waits, then close it. The master waits, though not for long, until the last copy of `under_way` is gone.
   void on_socket_added(std::function<void(ListeningSocket)> handler);
-  void on_socket_removed(std::function<void(std::uint32_t id)> handler);
+  void on_socket_removed(std::function<void(std::uint32_t id, std::shared_ptr<void> under_way)> handler);
 
   // Tells the master that the role is at work. Until then it counts as starting (limit: 30 s).
   void ready();

@@ -83,7 +83,7 @@ struct ControlLink::State : std::enable_shared_from_this<ControlLink::State> {
   std::vector<std::function<void(base::Descriptor)>> tables, certificates;
   std::vector<std::function<void(std::shared_ptr<const conf::Configuration>)>> reconfigured;
   std::vector<std::function<void(ListeningSocket)>> socket_added;
-  std::vector<std::function<void(std::uint32_t)>> socket_removed;
+  std::vector<std::function<void(std::uint32_t, std::shared_ptr<void>)>> socket_removed;
 };
 
 void ControlLink::State::listen() {
@@ -147,12 +147,17 @@ bool ControlLink::State::obey(net::Order& order) {
   } else if (name == "remove") {
     const auto* const ids = order.body.if_contains("ids");
     if (ids == nullptr || !ids->is_array()) return false;
+    std::vector<std::uint32_t> numbers;
     for (const auto& id : ids->get_array()) {
       boost::system::error_code error;
-      const auto number = id.to_number<std::uint32_t>(error);
+      numbers.push_back(id.to_number<std::uint32_t>(error));
       if (error) return false;
-      call(socket_removed, number);
     }
+    const std::shared_ptr<void> under_way(nullptr, [weak = weak_from_this(), sequence = order.number("sequence")](std::nullptr_t) {
+      if (const auto self = weak.lock(); self && sequence) self->report({{"order", "done"}, {"sequence", *sequence}});
+    });
+    for (const std::uint32_t number : numbers) call(socket_removed, number, under_way);
+    return true;
   } else {
     return false;
   }
@@ -196,7 +201,7 @@ void ControlLink::on_configuration(std::function<void(std::shared_ptr<const conf
   state_->reconfigured.push_back(std::move(handler));
 }
 void ControlLink::on_socket_added(std::function<void(ListeningSocket)> handler) { state_->socket_added.push_back(std::move(handler)); }
-void ControlLink::on_socket_removed(std::function<void(std::uint32_t)> handler) { state_->socket_removed.push_back(std::move(handler)); }
+void ControlLink::on_socket_removed(std::function<void(std::uint32_t, std::shared_ptr<void>)> handler) { state_->socket_removed.push_back(std::move(handler)); }
 
 void ControlLink::ready() { state_->report({{"order", "ready"}}); }
 void ControlLink::ask_replacement(std::string_view why) { state_->report({{"order", "replace"}, {"why", why}}); }

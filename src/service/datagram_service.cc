@@ -393,7 +393,7 @@ DatagramService::DatagramService(net::asio::io_context& io, Start& start, Contro
   link.on_socket_added([weak](ListeningSocket socket) {
     if (auto state = weak.lock()) state->add(std::move(socket));
   });
-  link.on_socket_removed([weak](std::uint32_t id) {
+  link.on_socket_removed([weak](std::uint32_t id, const std::shared_ptr<void>&) {
     if (auto state = weak.lock()) state->remove(id);
   });
 }

@@ -22,6 +22,8 @@ constexpr unsigned kTryAgainAfter = 8;
 // Out of descriptors: how soon to try again, and how often to say so (L-47).
 constexpr auto kAcceptPause = 200ms;
 constexpr auto kComplainEvery = 60s;
+// The same where the socket goes away: the master does not wait for long.
+constexpr auto kEmptyPause = 10ms;
 
 bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
@@ -59,14 +61,26 @@ void StreamService::State::find_row_of(Listening& socket) {
   if (marked || found.row->dscp) set_dscp(socket.waiter.native_handle(), found.row->dscp);
 }
 
-void StreamService::State::remove(std::uint32_t id) {
+void StreamService::State::remove(std::uint32_t id, const std::shared_ptr<void>& under_way) {
   const auto found = listening.find(id);
   if (found == listening.end()) return;
-  // What the kernel had completed before is treated normally (L-43).
-  while (accept_one(*found->second) == Accepted::one) {
-  }
-  found->second->close();
-  listening.erase(id);
+  const auto socket = found->second;
+  listening.erase(found);
+  socket->leaving = true;
+  empty(socket, under_way);
+}
+
+// What the kernel had completed before is treated normally (L-43): without descriptors, as soon as there are some, until the master has
+// waited enough and shuts the socket down.
+void StreamService::State::empty(const std::shared_ptr<Listening>& socket, const std::shared_ptr<void>& under_way) {
+  Accepted last = Accepted::one;
+  while (last == Accepted::one) last = accept_one(*socket);
+  if (last != Accepted::out_of_resources) return socket->close();
+  socket->pause.expires_after(kEmptyPause);
+  socket->pause.async_wait([self = shared_from_this(), socket, under_way](const boost::system::error_code&) {
+    if (self->finishing) socket->close();
+    else self->empty(socket, under_way);
+  });
 }
 
 void StreamService::State::wait(const std::shared_ptr<Listening>& socket) {
@@ -83,6 +97,7 @@ void StreamService::State::try_again(const std::shared_ptr<Listening>& socket) {
 }
 
 void StreamService::State::accept_next(const std::shared_ptr<Listening>& socket) {
+  if (socket->leaving) return;
   switch (accept_one(*socket)) {
     case Accepted::one:
       if (socket->tries_skipped == 0) return try_again(socket);
@@ -251,8 +266,8 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
   link.on_socket_added([weak](ListeningSocket socket) {
     if (auto state = weak.lock()) state->add(std::move(socket));
   });
-  link.on_socket_removed([weak](std::uint32_t id) {
-    if (auto state = weak.lock()) state->remove(id);
+  link.on_socket_removed([weak](std::uint32_t id, const std::shared_ptr<void>& under_way) {
+    if (auto state = weak.lock()) state->remove(id, under_way);
   });
 }
 

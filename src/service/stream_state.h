@@ -40,6 +40,7 @@ struct Listening {
   std::shared_ptr<const conf::Configuration> configuration;
   RowOf row;
   bool closed = false;
+  bool leaving = false;        // only what waits in its queue is taken still
   unsigned tries_skipped = 0;  // see kTryAgainAfter
 
   void close() {
@@ -81,7 +82,8 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   // stream_service.cc
   void add(ListeningSocket socket);
   void find_row_of(Listening& listening);
-  void remove(std::uint32_t id);
+  void remove(std::uint32_t id, const std::shared_ptr<void>& under_way);
+  void empty(const std::shared_ptr<Listening>& listening, const std::shared_ptr<void>& under_way);
   void wait(const std::shared_ptr<Listening>& listening);
   void try_again(const std::shared_ptr<Listening>& listening);
   void accept_next(const std::shared_ptr<Listening>& listening);

@@ -73,7 +73,7 @@ class ControlLinkTest : public CppUnit::TestFixture {
     link.on_tables([&](base::Descriptor image) { seen += image.valid() ? "tables again;" : "?"; });
     link.on_configuration([&](const auto& configuration) { maximum = configuration->listeners[0].maximum_connections; });
     link.on_socket_added([&](ListeningSocket socket) { seen += "added " + std::to_string(socket.id) + ";"; });
-    link.on_socket_removed([&](std::uint32_t id) { seen += "removed " + std::to_string(id) + ";"; });
+    link.on_socket_removed([&](std::uint32_t id, const std::shared_ptr<void>&) { seen += "removed " + std::to_string(id) + ";"; });
     link.ready();
     CPPUNIT_ASSERT_EQUAL(std::string("ready"), master.report());
 

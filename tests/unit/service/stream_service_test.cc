@@ -5,6 +5,8 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <sys/resource.h>
+
 #include <stdexcept>
 
 namespace postern::service {
@@ -94,6 +96,7 @@ class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_end_of_the_master_ends_accepting_only);
   CPPUNIT_TEST(a_session_that_does_not_end_is_aborted_after_the_grace_time);
   CPPUNIT_TEST(what_waits_in_a_removed_socket_is_accepted_first);
+  CPPUNIT_TEST(what_waits_in_a_removed_socket_waits_for_descriptors);
   CPPUNIT_TEST(last_words_arrive_although_input_is_unread);
   CPPUNIT_TEST(a_refusal_arrives_although_input_is_unread);
   CPPUNIT_TEST(port_access_without_words_ends_without_a_reset);
@@ -251,6 +254,36 @@ class StreamServiceTest : public CppUnit::TestFixture {
     fixture.master.send_socket(2, fixture.master.listening());
     fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(late));
+  }
+
+  // listeners.md L-43, L-47
+  void what_waits_in_a_removed_socket_waits_for_descriptors() {
+    Fixture fixture(greet_and_wait);
+    std::vector<base::Descriptor> clients;
+    for (int i = 0; i < 4; ++i) clients.push_back(fixture.master.connect());
+    rlimit before{};
+    CPPUNIT_ASSERT_EQUAL(0, ::getrlimit(RLIMIT_NOFILE, &before));
+    const int lowest = base::Descriptor(::dup(0)).get();
+    const rlimit none{static_cast<rlim_t>(lowest), before.rlim_max};
+    CPPUNIT_ASSERT_EQUAL(0, ::setrlimit(RLIMIT_NOFILE, &none));
+    fixture.master.send({{"order", "remove"}, {"ids", boost::json::array{1}}, {"sequence", 1}});
+    fixture.run(50ms);
+    CPPUNIT_ASSERT_EQUAL(0, ::setrlimit(RLIMIT_NOFILE, &before));
+    for (const auto& client : clients) CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(client));
+    CPPUNIT_ASSERT_EQUAL(std::string("ready"), fixture.master.report());
+    CPPUNIT_ASSERT_EQUAL(std::string(), fixture.master.report());
+    const auto until = std::chrono::steady_clock::now() + 60s;
+    std::string report;
+    while (report.empty() && std::chrono::steady_clock::now() < until) {
+      fixture.run(10ms);
+      report = fixture.master.report();
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("done"), report);
+    fixture.run();
+    for (const auto& client : clients) CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(client));
+    auto late = fixture.master.connect();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(late));
   }
 
   void last_words_arrive_although_input_is_unread() {
