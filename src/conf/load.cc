@@ -923,7 +923,9 @@ class Reader {
       return std::string(to_string(one.listener->module)) + " " + one.row->address.to_string() + ":" + std::to_string(one.row->port) +
              (transport(one.listener->module) == Transport::udp ? "/udp" : "");
     };
-    for (const Listener& listener : configuration_.listeners)
+    for (const Listener& listener : configuration_.listeners) {
+      // Of a listener that is switched off no socket is open (L-8).
+      if (!is_open(listener)) continue;
       for (const SocketRow& row : listener.sockets) {
         auto& others = by_port[{transport(listener.module), row.port}];
         const Known self{&listener, &row};
@@ -938,6 +940,7 @@ class Reader {
         }
         others.push_back(self);
       }
+    }
   }
 
   const Source& source_;

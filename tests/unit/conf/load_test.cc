@@ -59,6 +59,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(ports_are_numbers);
   CPPUNIT_TEST(a_row_with_port_0_does_not_exist);
   CPPUNIT_TEST(overlapping_sockets_are_refused_over_all_modules);
+  CPPUNIT_TEST(a_listener_with_a_maximum_of_0_stands_in_nobodys_way);
   CPPUNIT_TEST(what_may_stand_side_by_side_does);
   CPPUNIT_TEST(udp_rows_are_checked_apart_from_tcp);
   CPPUNIT_TEST(a_udp_service_has_no_settings_of_connections);
@@ -669,6 +670,18 @@ class LoadTest : public CppUnit::TestFixture {
         has(loaded, {3, other_module ? "listeners.pop3.sockets" : "listeners.smtp.sockets", other_module ? "socket pop3 " : "socket smtp "});
         CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{1}, loaded.mistakes.size());
       }
+  }
+
+  // L-8: of a listener that is switched off nothing is open.
+  void a_listener_with_a_maximum_of_0_stands_in_nobodys_way() {
+    for (const char* const order : {"smtp", "pop3"}) {
+      const auto maximum = [&](const std::string& module, unsigned of_first) { return "maximum_connections = " + std::to_string(module == order ? of_first : 10) + "; reserve_for_clients = 0;"; };
+      for (const unsigned of_first : {0U, 10U}) {
+        const auto loaded = conf::load_text("listeners : { smtp : { " + maximum("smtp", of_first) + " sockets = ( { port = 110; } ); }; pop3 : { " + maximum("pop3", of_first) +
+                                            " sockets = ( { port = 110; address = \"127.0.0.1\"; } ); }; };", "t");
+        CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), of_first == 0, loaded.usable());
+      }
+    }
   }
 
   // Cases 3, 7
