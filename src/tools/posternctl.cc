@@ -26,39 +26,39 @@ namespace postern::tools {
 namespace {
 
 const Command kCommands[] = {
-    {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", run_status},
-    {"sessions", "", "the present sessions", run_sessions},
-    {"limits", "ADDRESS", "which limits hold for an address, and why", run_limits},
-    {"address", "ADDRESS", "what the server knows of an address: sessions, refusals, failures, blocks", run_address},
-    {"block", "ADDRESS|NETWORK [--for TIME|--for-ever] [--reason TEXT]", "refuse connections from there from now on", run_block, kBlockDetails},
-    {"unblock", "ADDRESS|NETWORK", "end a block, and those inside the network", run_unblock},
-    {"blocked", "", "who is blocked, by whom and for how long", run_blocked},
-    {"throttle", "list|show|reset …", "the counters behind $[postern:throttle] in mappings", run_throttle, kThrottleDetails},
-    {"listener", "show|check [FILE]", "listeners with settings, sockets and figures; what a reload would do", run_listener, kListenerDetails},
-    {"reload", "", "take the configuration over as a whole, or say what is wrong with it", run_reload},
-    {"upgrade", "", "execute the program file anew, with all sockets and sessions kept; waits for the end", run_upgrade},
-    {"stop", "", "finish what is in flight, then stop; waits for the end", run_stop},
-    {"domain", "add|list|remove|filter …", "the mail domains of this server", run_domain, kDomainDetails},
-    {"account", "add|passwd|change|show|list|enable|disable|remove|filter|script …", "accounts: passwords, attributes and filters", run_account, kAccountDetails},
-    {"alias", "add|change|list|show|remove …", "addresses that stand for others", run_alias, kAliasDetails},
-    {"group", "add|change|list|show|remove …", "lists: addresses with members", run_group, kGroupDetails},
-    {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", run_directory, kDirectoryDetails},
-    {"dkim", "make|list|show|remove …", "keys that sign a domain's mail, and the records to publish", run_dkim, kDkimDetails},
-    {"addressbook", "list|show|add|remove|import …", "address books of an account, for its filters", run_address_book, kAddressBookDetails},
-    {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", run_folder, kFolderDetails},
-    {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", run_certificate, kCertificateDetails},
-    {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", run_queue, kQueueDetails},
-    {"discarded", "list|show|restore|remove …", "messages that filters discarded, and how they come back", run_discarded, kDiscardedDetails},
-    {"filter", "rehearse|apply ACCOUNT [FILE] …", "a Sieve script over the messages that are in a mailbox already", run_filter, kFilterDetails},
-    {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", run_probe, probe_details().c_str()},
-    {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", run_match,
+    {"status", "", "what the server does: listeners, sockets, refusals, children, backlog", "posternctl", run_status},
+    {"sessions", "", "the present sessions", "posternctl", run_sessions},
+    {"limits", "ADDRESS", "which limits hold for an address, and why", "posternctl-gate", run_limits},
+    {"address", "ADDRESS", "what the server knows of an address: sessions, refusals, failures, blocks", "posternctl-gate", run_address},
+    {"block", "ADDRESS|NETWORK [--for TIME|--for-ever] [--reason TEXT]", "refuse connections from there from now on", "posternctl-gate", run_block, kBlockDetails},
+    {"unblock", "ADDRESS|NETWORK", "end a block, and those inside the network", "posternctl-gate", run_unblock},
+    {"blocked", "", "who is blocked, by whom and for how long", "posternctl-gate", run_blocked},
+    {"throttle", "list|show|reset …", "the counters behind $[postern:throttle] in mappings", "posternctl", run_throttle, kThrottleDetails},
+    {"listener", "show|check [FILE]", "listeners with settings, sockets and figures; what a reload would do", "posternctl", run_listener, kListenerDetails},
+    {"reload", "", "take the configuration over as a whole, or say what is wrong with it", "posternctl", run_reload},
+    {"upgrade", "", "execute the program file anew, with all sockets and sessions kept; waits for the end", "posternctl", run_upgrade},
+    {"stop", "", "finish what is in flight, then stop; waits for the end", "posternctl", run_stop},
+    {"domain", "add|list|remove|filter …", "the mail domains of this server", "posternctl-domain", run_domain, kDomainDetails},
+    {"account", "add|passwd|change|show|list|enable|disable|remove|filter|script …", "accounts: passwords, attributes and filters", "posternctl-account", run_account, kAccountDetails},
+    {"alias", "add|change|list|show|remove …", "addresses that stand for others", "posternctl-alias", run_alias, kAliasDetails},
+    {"group", "add|change|list|show|remove …", "lists: addresses with members", "posternctl-group", run_group, kGroupDetails},
+    {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", "posternctl-directory", run_directory, kDirectoryDetails},
+    {"dkim", "make|list|show|remove …", "keys that sign a domain's mail, and the records to publish", "posternctl-dkim", run_dkim, kDkimDetails},
+    {"addressbook", "list|show|add|remove|import …", "address books of an account, for its filters", "posternctl-addressbook", run_address_book, kAddressBookDetails},
+    {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", "posternctl-folder", run_folder, kFolderDetails},
+    {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", "posternctl-certificate", run_certificate, kCertificateDetails},
+    {"queue", "list|show|stats|flush|retry|hold|release|bounce|remove …", "messages that wait, are held, or could not be read", "posternctl-queue", run_queue, kQueueDetails},
+    {"discarded", "list|show|restore|remove …", "messages that filters discarded, and how they come back", "posternctl-discarded", run_discarded, kDiscardedDetails},
+    {"filter", "rehearse|apply ACCOUNT [FILE] …", "a Sieve script over the messages that are in a mailbox already", "posternctl-filter", run_filter, kFilterDetails},
+    {"probe", "--table NAME [--trace] [STRING]", "what a table answers, and why", "posternctl-probe", run_probe, probe_details().c_str()},
+    {"match", "PATTERN STRING", "whether a pattern matches, and what its wildcards take", "posternctl-probe", run_match,
      "Exit status: 0 it matches, 1 it does not, 2 the pattern is wrong.\n"},
-    {"access", "--client IP[:PORT] [--from ADDRESS --rcpt ADDRESS …] …", "the whole decision about a message, step by step", run_access, access_details().c_str()},
-    {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", run_rewrite, rewrite_details().c_str()},
-    {"tables", "list|show|diff|rollback|observed …", "compiled tables that are kept: what differs, and the way back", run_tables, kTablesDetails},
-    {"resolve", "NAME|ADDRESS [TYPE]", "what DNS says, as the server sees it", run_resolve, kResolveDetails},
-    {"tls-policy", "DOMAIN|report …", "which TLS a domain's mail hosts must have, and why; how it came out", run_tls_policy, kTlsPolicyDetails},
-    {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", run_compile},
+    {"access", "--client IP[:PORT] [--from ADDRESS --rcpt ADDRESS …] …", "the whole decision about a message, step by step", "posternctl-probe", run_access, access_details().c_str()},
+    {"rewrite", "ADDRESS [--backward] [--check-expansions]", "what becomes of an address, rule by rule", "posternctl-probe", run_rewrite, rewrite_details().c_str()},
+    {"tables", "list|show|diff|rollback|observed …", "compiled tables that are kept: what differs, and the way back", "posternctl-tables", run_tables, kTablesDetails},
+    {"resolve", "NAME|ADDRESS [TYPE]", "what DNS says, as the server sees it", "posternctl", run_resolve, kResolveDetails},
+    {"tls-policy", "DOMAIN|report …", "which TLS a domain's mail hosts must have, and why; how it came out", "posternctl", run_tls_policy, kTlsPolicyDetails},
+    {"compile", "[--output FILE] [--check] [--strict] [--stats]", "compile the tables beside the configuration, as postern-compile does", "postern-compile", run_compile},
 };
 
 // Columns as a terminal shows them: one for each character of UTF-8, not for each byte.
@@ -99,8 +99,8 @@ const Command* find(std::string_view name) {
 }
 
 int print_command_help(const Command& command) {
-  std::printf("Usage: posternctl %s%s%s\n  %s\n%s", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary,
-              command.details);
+  std::printf("Usage: posternctl %s%s%s\n  %s\n%sMore: %s(8)\n", command.name, command.arguments[0] == '\0' ? "" : " ", command.arguments, command.summary,
+              command.details, command.manual);
   return kDone;
 }
 

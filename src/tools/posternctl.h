@@ -30,6 +30,7 @@ struct Command {
   const char* name;       // "account"
   const char* arguments;  // "add|passwd|list|remove …", for the help
   const char* summary;    // one line
+  const char* manual;     // the page of section 8 that describes it
   int (*run)(const Context& context, const std::vector<std::string>& arguments);
   const char* details = "";  // further lines for `posternctl help COMMAND`
 };

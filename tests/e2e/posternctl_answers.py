@@ -122,4 +122,23 @@ def a_listener_over_udp_shows_sockets_and_no_connections():
     equal(cells(told, "snmp"), ["snmp", "5", "3", "restricted 2"])
 
 
+@case
+def the_help_of_a_command_names_its_manual_page():
+    def page(name):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "doc", "man", name)) as file:
+            text = file.read()
+        other = re.search(r"^\.so man\d/(\S+)", text, re.MULTILINE)
+        return page(other.group(1)) if other else text
+
+    listed = run(program("posternctl"), "help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    commands = [line.split()[0] for line in listed.splitlines() if re.match(r"  \S", line) and line.split()[0] != "help"]
+    check(len(commands) > 30, "commands: %s" % commands)
+    for command in commands:
+        told = run(program("posternctl"), "help", command).stdout.splitlines()[-1]
+        named = re.fullmatch(r"More: (\S+)\(8\)", told)
+        check(named, "%s: %s" % (command, told))
+        text = page(named.group(1) + ".8")
+        check(re.search(r"\b%s\b" % command, text), "%s does not tell of %s" % (named.group(1), command))
+
+
 run_cases()
