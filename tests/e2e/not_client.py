@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The three ways to say no (listeners.md 1.4): a denied address gets no byte, a stranger at a service for clients only one error
-(case 28, in the words of POP3), a blacklisted SMTP peer a whole session without a recipient (case 27); and changes concern connections
+(case 28, in the words of POP3; case 29, in those of ManageSieve, whose turn it is as long as there is no HTTP service), a blacklisted SMTP peer a whole session without a recipient (case 27); and changes concern connections
 made afterwards (case 30)."""
 from postern_testing import *
 
 ERROR = b"-ERR [SYS/PERM] access from your network address is not allowed\r\n"
 
+managesieve = free_port()
 site = Site({
     "client_addresses": ["127.0.0.1", "127.0.0.40-127.0.0.49"],
     "smtp_blacklist": ["127.0.0.27", "127.0.0.66"],
@@ -14,6 +15,7 @@ site = Site({
 site.write_configuration({"listeners": {
     "smtp": {"sockets": [{"port": site.smtp, "address": "127.0.0.1", "restriction": "deny", "list": "127.0.0.66"}]},
     "pop3": {"clients_only": True, "sockets": [{"port": site.pop3, "address": "127.0.0.1", "restriction": "deny", "list": "127.0.0.66"}]},
+    "managesieve": {"clients_only": True, "sockets": [{"port": managesieve, "address": "127.0.0.1"}]},
 }})
 
 
@@ -29,6 +31,15 @@ def case_28_a_stranger_gets_one_error_and_the_end():
     wait_until(lambda: any("session-ended" in line and "reason=not-client" in line for line in site.log_lines("listener=pop3")), 5 * slow_build(),
                "the end of the session has the reason")
     site.wait_for_log("connection-refused", "listener=pop3", "reason=not-client", site.place_of("clients_only"))
+
+
+@case
+def case_29_another_service_says_it_in_its_own_words():
+    with Line(managesieve, "127.0.0.2") as line:
+        equal(line.rest(), b'BYE "access from your network address is not allowed"\r\n')
+    site.wait_for_log("connection-refused", "listener=managesieve", "reason=not-client")
+    with Line(managesieve, "127.0.0.1") as line:
+        contains(line.line(), '"IMPLEMENTATION"')
 
 
 @case

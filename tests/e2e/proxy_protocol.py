@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets that take the PROXY protocol (listeners.md 4.4, cases 63 to 69), with raw headers and with swaks."""
+"""Sockets that take the PROXY protocol (listeners.md 4.4, case 40, cases 63 to 69), with raw headers and with swaks."""
 from postern_testing import *
 
 PORTS = {name: free_port() for name in ("proxy", "trusts nobody here", "lists", "pop3")}
@@ -86,6 +86,20 @@ def case_63_the_limit_counts_the_address_in_the_header():
     nobody_left()
     line = site.wait_for_log("session-ended", "remote=192.0.2.8:4000", "peer=127.0.0.1:")[0]
     contains(line, "local=198.51.100.1:25")
+
+
+@case
+def case_40_a_mapped_address_is_the_ipv4_address():
+    mapped = "::ffff:c000:207"
+    sessions = [Proxied(binary_header("::ffff:192.0.2.7", family=0x21, to="2001:db8::1")), Proxied(text_header(mapped, family="TCP6", to="2001:db8::1"))]
+    for session in sessions:
+        equal(session.greeting[0], 220)
+    equal({session["remote"] for session in site.ctl_json("sessions")["sessions"]}, {"192.0.2.7:4000"}, "remote addresses")
+    for header in (text_header("192.0.2.7"), text_header(mapped, family="TCP6", to="2001:db8::1")):
+        contains(Proxied(header, greeting=False).rest().decode(), "too many connections from 192.0.2.7")
+    check(closed_silently(binary_header("::ffff:192.0.2.66", family=0x21, to="2001:db8::1"), "lists"), "a restriction of the IPv4 address holds")
+    close_all(sessions)
+    nobody_left()
 
 
 @case
