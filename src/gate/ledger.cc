@@ -332,11 +332,14 @@ Result<Network> Network::parse(std::string_view text) {
   if (slash == std::string_view::npos) return network;
   const std::string_view number = text.substr(slash + 1);
   const auto length = base::number_from<unsigned>(number);
-  if (!length || *length < 1 || *length > address->bits() || number.front() == '0')
-    return Error{Kind::invalid, "the length of an " + std::string(address->is_ipv4() ? "IPv4" : "IPv6") + " network is 1 to " + std::to_string(address->bits())};
-  network.length = *length;
-  if (address->prefix(*length) != *address)
-    return Error{Kind::invalid, "bits behind the length are not 0; did you mean " + address->prefix(*length).to_string() + "/" + std::to_string(*length) + "?"};
+  // As in lists, ::ffff:192.0.2.0/120 is 192.0.2.0/24 (listeners.md A-9).
+  const unsigned before = address->is_ipv4() && text.find(':') != std::string_view::npos ? 96 : 0, most = before + address->bits();
+  if (!length || *length <= before || *length > most || number.front() == '0')
+    return Error{Kind::invalid, "the length of an " + std::string(before > 0 ? "IPv4 network written as IPv6" : address->is_ipv4() ? "IPv4 network" : "IPv6 network") + " is " +
+                                    std::to_string(before + 1) + " to " + std::to_string(most)};
+  network.length = *length - before;
+  if (address->prefix(network.length) != *address)
+    return Error{Kind::invalid, "bits behind the length are not 0; did you mean " + address->prefix(network.length).to_string() + "/" + std::to_string(network.length) + "?"};
   return network;
 }
 

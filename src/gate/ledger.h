@@ -61,7 +61,7 @@ struct Network {
   unsigned length = 32;
   // "192.0.2.1", "192.0.2.0/24".
   [[nodiscard]] std::string to_string() const;
-  // An address, or address/length with no bit set behind the length (listeners.md ). Kind::invalid with the reason.
+  // An address, or address/length with no bit set behind the length (listeners.md ). Kind::invalid with the reason.
   static Result<Network> parse(std::string_view text);
   friend bool operator==(const Network&, const Network&) = default;
 };

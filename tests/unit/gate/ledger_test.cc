@@ -65,7 +65,8 @@ class LedgerTest : public CppUnit::TestFixture {
       const char *text, *want;
     } rows[] = {{"192.0.2.1", "192.0.2.1"},       {"192.0.2.0/24", "192.0.2.0/24"},   {"2001:db8::/32", "2001:db8::/32"}, {"::ffff:192.0.2.1", "192.0.2.1"},
                 {"192.0.2.1/24", ""},             {"192.0.2.0/0", ""},                {"192.0.2.0/33", ""},               {"192.0.2.0/024", ""},
-                {"mail.example.com", ""},         {"", ""},                           {"192.0.2.0/", ""},                 {"2001:db8::/129", ""}};
+                {"mail.example.com", ""},         {"", ""},                           {"192.0.2.0/", ""},                 {"2001:db8::/129", ""},
+                {"::ffff:192.0.2.0/120", "192.0.2.0/24"}, {"::ffff:192.0.2.1/128", "192.0.2.1"}, {"::ffff:192.0.2.0/24", ""}, {"::ffff:0.0.0.0/96", ""}, {"::ffff:192.0.2.0/129", ""}};
     for (const auto& row : rows) {
       const auto got = Network::parse(row.text);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.text, std::string(row.want), got ? got->to_string() : std::string());
