@@ -101,7 +101,7 @@ const std::vector<RoleEntry>& role_table() {
       {"sieve", roles::run_managesieve, User::network, [](const Configuration& c) { return one_a_core(c.children.managesieve); }, {conf::Module::managesieve}, 0,
        {{"connections", write}, {"ledger", write}, {"activity", write}, {"observations", write}, {"throttles", write}, {"generations", read}}},
       {"snmp", roles::run_snmp, User::network, [](const Configuration&) { return 1U; }, {conf::Module::snmp}, 0,
-       {{"connections", read}, {"ledger", read}, {"activity", read}, {"spool-state", read}, {"outgoing-state", read}, {"scoreboard", read}, {"datagrams", write}}},
+       {{"connections", read}, {"ledger", write}, {"activity", read}, {"spool-state", read}, {"outgoing-state", read}, {"scoreboard", read}, {"datagrams", write}}},
       {"directory", roles::run_directory, User::directory, [](const Configuration&) { return 1U; }, {}, 2, {{"generations", write}}},
       {"resolver", roles::run_resolver, User::network, [](const Configuration&) { return 1U; }, {}, 2, {}},
       {"delivery", roles::run_delivery, User::mail, [](const Configuration& c) { return one_a_core(c.children.delivery); }, {}, 1,

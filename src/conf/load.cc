@@ -412,6 +412,9 @@ class Reader {
     // L-15; SMTP has its blacklist instead.
     if (listener.clients_only && module != Module::pop3 && module != Module::managesieve)
       mistake(place_of(shown + ".clients_only", listener.place), shown + ".clients_only", "expected false, found true: only services in which users log in have it: pop3 and managesieve");
+    constexpr unsigned kUdpRules = 1U << static_cast<unsigned>(GateRule::restriction) | 1U << static_cast<unsigned>(GateRule::blocked);
+    if (udp && (listener.dry_run & ~kUdpRules) != 0)
+      mistake(place_of(shown + ".dry_run", listener.place), shown + ".dry_run", "expected \"restriction\" or \"blocked\": a service over UDP has no other rules");
     if (is_open(listener) && listener.sockets.empty()) mistake(listener.place, shown, "no sockets: nothing will listen", true);
     configuration_.listeners.push_back(std::move(listener));
   }
@@ -589,7 +592,7 @@ class Reader {
 
   // A setting that exists, but not for a service over UDP, is a mistake of its own.
   bool not_for_udp(const Node& node, const std::string& group, const std::string& shown_group) {
-    if (is_for_udp(node.getName(), group.ends_with("[]")) || find_setting(join(group, node.getName())) == nullptr) return false;
+    if (is_for_udp(node.getName()) || find_setting(join(group, node.getName())) == nullptr) return false;
     mistake(place(node), join(shown_group, node.getName()), "a service over UDP has no connections and no such setting");
     return true;
   }

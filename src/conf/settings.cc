@@ -559,9 +559,8 @@ bool is_of_server(const Setting& setting) {
   return setting.name.find('*') == std::string_view::npos && setting.name.find("[]") == std::string_view::npos;
 }
 
-bool is_for_udp(std::string_view name, bool of_socket) {
-  static constexpr std::string_view kNames[] = {"port", "address", "restriction", "list", "sockets", "ipv4_prefix", "ipv6_prefix"};
-  if (of_socket && name == "dry_run") return true;
+bool is_for_udp(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"port", "address", "restriction", "list", "dry_run", "sockets", "ipv4_prefix", "ipv6_prefix"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 

@@ -76,7 +76,7 @@ std::span<const Setting> all_settings();
 bool is_of_server(const Setting& setting);
 // What a service over UDP has of a listener's and a row's settings, named without the group: no connections, so no limits and no
 // TLS (listeners.md U-1, U-2).
-bool is_for_udp(std::string_view name, bool of_socket);
+bool is_for_udp(std::string_view name);
 // By its name in the table, or nullptr.
 const Setting* find_setting(std::string_view name);
 // True if some setting's name begins with `group` and a dot.

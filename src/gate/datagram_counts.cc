@@ -25,13 +25,14 @@ std::string_view to_string(DatagramOutcome outcome) {
     case DatagramOutcome::unanswered: return "unanswered";
     case DatagramOutcome::lost: return "lost";
     case DatagramOutcome::would_restrict: return "would-be-restricted";
+    case DatagramOutcome::would_block: return "would-be-blocked";
   }
   return "unanswered";
 }
 
 std::uint64_t DatagramFigures::received() const {
   return std::accumulate(by_outcome.begin(), by_outcome.end(), std::uint64_t{0}) - (*this)[DatagramOutcome::lost] -
-         (*this)[DatagramOutcome::would_restrict];
+         (*this)[DatagramOutcome::would_restrict] - (*this)[DatagramOutcome::would_block];
 }
 
 struct DatagramCounts::Layout {

@@ -26,8 +26,9 @@ enum class DatagramOutcome : std::uint8_t {
   unanswered,       // understood, but no answer that fits could be made, or the system would not send it
   lost,             // the kernel dropped it, its queue was full: never read
   would_restrict,   // beside one of the others: the row's restriction is only tried (dry_run)
+  would_block,      // likewise: the blocks are
 };
-inline constexpr std::size_t kDatagramOutcomes = 10;
+inline constexpr std::size_t kDatagramOutcomes = 11;
 // As in logs and in `posternctl status`: "restricted".
 std::string_view to_string(DatagramOutcome outcome);
 

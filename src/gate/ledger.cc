@@ -96,6 +96,9 @@ struct RefusalEntry {
   [[nodiscard]] bool is(const RefusalEntry& other) const {
     return key == other.key && module == other.module && reason == other.reason && dry_run == other.dry_run;
   }
+  [[nodiscard]] bool of_datagrams() const {
+    return module < conf::kModules && conf::transport(static_cast<conf::Module>(module)) == conf::Transport::udp;
+  }
 };
 
 struct BlockEntry {
@@ -214,6 +217,17 @@ struct Ledger::Layout {
       if (entry->touched < oldest->touched) oldest = entry;
     }
     return oldest;
+  }
+  // The same for refusals, where the rank of datagrams is below that of connections: nullptr if no place is left for them.
+  RefusalEntry* place_for_refusal(const RefusalEntry& wanted) const {
+    RefusalEntry* const set = set_of(refusals, sets, wanted);
+    RefusalEntry *connection = nullptr, *datagram = nullptr;  // the one that was not touched for longest
+    for (RefusalEntry* entry = set; entry != set + kWays; ++entry) {
+      if (entry->used == 0) return entry;
+      RefusalEntry*& oldest = entry->of_datagrams() ? datagram : connection;
+      if (oldest == nullptr || entry->touched < oldest->touched) oldest = entry;
+    }
+    return datagram != nullptr || wanted.of_datagrams() ? datagram : connection;
   }
   template <class Entry>
   static void put(Entry& place, const Entry& entry) {
@@ -422,13 +436,22 @@ std::optional<Block> Ledger::note_protocol_error(const net::Address& address, bo
   return note_failure(BlockedBy::protocol_errors, address, exempt, now);
 }
 
+namespace {
+
+RefusalEntry refusal_of(conf::Module module, Reason reason, bool dry_run, const net::Address& key) {
+  RefusalEntry entry{};
+  entry.key = AddressBytes::of(key);
+  entry.module = static_cast<std::uint8_t>(module);
+  entry.reason = static_cast<std::uint8_t>(reason);
+  entry.dry_run = dry_run ? 1 : 0;
+  return entry;
+}
+
+}  // namespace
+
 bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now, const RefusalDetail& detail) {
   const std::int64_t at = ticks(now);
-  RefusalEntry wanted{};
-  wanted.key = AddressBytes::of(key);
-  wanted.module = static_cast<std::uint8_t>(module);
-  wanted.reason = static_cast<std::uint8_t>(reason);
-  wanted.dry_run = dry_run ? 1 : 0;
+  RefusalEntry wanted = refusal_of(module, reason, dry_run, key);
   Locked ledger(*this);
   if (!ledger) {
     ledger->add_to_others(wanted.module, wanted.reason, dry_run, 1, at);
@@ -437,7 +460,7 @@ bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, cons
   Layout::Header& header = ledger->header;
   RefusalEntry* entry = ledger->find(ledger->refusals, ledger->sets, wanted);
   if (entry == nullptr) {
-    entry = ledger->place_for(ledger->refusals, ledger->sets, wanted);
+    entry = ledger->place_for_refusal(wanted);
     if (entry->used != 0 && entry->open != 0 && entry->pending > 0)
       ledger->add_to_others(entry->module, entry->reason, entry->dry_run != 0, entry->pending, entry->since);
     wanted.first = wall();
@@ -463,6 +486,22 @@ bool Ledger::note_refusal(conf::Module module, Reason reason, bool dry_run, cons
   entry->open = 1;
   ++header.first_lines;
   return true;
+}
+
+void Ledger::note_datagrams(conf::Module module, Reason reason, bool dry_run, const net::Address& key, std::uint64_t count, Time now) {
+  RefusalEntry wanted = refusal_of(module, reason, dry_run, key);
+  Locked ledger(*this);
+  if (!ledger) return;
+  RefusalEntry* entry = ledger->find(ledger->refusals, ledger->sets, wanted);
+  if (entry == nullptr) {
+    entry = ledger->place_for_refusal(wanted);
+    if (entry == nullptr) return;
+    wanted.first = wall();
+    Layout::put(*entry, wanted);
+  }
+  entry->touched = ticks(now);
+  entry->last = wall();
+  entry->count += count;
 }
 
 Result<Block> Ledger::block(const Network& network, std::optional<seconds> time, std::string_view reason, Time now, std::optional<base::WallTime> since) {

@@ -86,7 +86,7 @@ struct AddressRecord {
   base::WallTime first{}, last{}, last_failed_login{}, last_protocol_error{};  // 1970: never
 };
 
-// Refusals of one kind.
+// Refusals of one kind: of connections, or of datagrams.
 struct RefusalRecord {
   conf::Module module = conf::Module::smtp;
   Reason reason = Reason::full;
@@ -139,6 +139,10 @@ class Ledger {
   bool note_refusal(conf::Module module, Reason reason, bool dry_run, const net::Address& key, Time now = base::steady_now(),
                     const RefusalDetail& detail = {});
 
+  // Notes refused datagrams: for refusals(), not for the sums, since services over UDP write their own. Addresses of datagrams are easily
+  // forged: their records take no place of a connection's, and are the first to give way; without a free place nothing is noted.
+  void note_datagrams(conf::Module module, Reason reason, bool dry_run, const net::Address& key, std::uint64_t count, Time now = base::steady_now());
+
   // For the master. Blocks `network` for `time`, or for ever; an earlier block of the very same network is replaced. Kind::temporary if the
   // ledger has no room or its lock can't be had. `since`: if it was entered earlier, in another life of the server.
   Result<Block> block(const Network& network, std::optional<std::chrono::seconds> time, std::string_view reason, Time now = base::steady_now(),
@@ -155,7 +159,7 @@ class Ledger {
 
   // What is known of the address; nothing if it is not in the ledger.
   [[nodiscard]] std::optional<AddressRecord> address(const net::Address& address, Time now = base::steady_now()) const;
-  // All refusals, of any kind, of connections that count as `address` by `prefixes` in `module`.
+  // All refusals, of any kind, of connections or datagrams that count as `address` by `prefixes` in `module`.
   [[nodiscard]] std::vector<RefusalRecord> refusals(conf::Module module, const net::Address& address, Prefixes prefixes) const;
 
   // Room for so many addresses.

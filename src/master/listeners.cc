@@ -24,7 +24,7 @@ array settings_of(std::string_view group, const std::string& shown, const conf::
     if (!setting.name.starts_with(group)) continue;
     const std::string_view name = setting.name.substr(group.size());
     if (name.find("[]") != std::string_view::npos) continue;
-    if (conf::transport(scope.listener->module) == conf::Transport::udp && !conf::is_for_udp(name, group.ends_with("[]."))) continue;
+    if (conf::transport(scope.listener->module) == conf::Transport::udp && !conf::is_for_udp(name)) continue;
     std::string value = conf::text_of(setting, scope);
     if (value.empty()) continue;
     object row{{"name", name}, {"value", std::move(value)}};

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "gate/ledger.h"
+#include "gate/refusals.h"
 
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -131,6 +132,18 @@ struct Sum {
   std::optional<std::chrono::steady_clock::time_point> since;  // none: the next one is written at once
 };
 
+// What would have been refused if the rule were not only tried: counted beside what became of the datagram.
+bool is_tried(DatagramOutcome outcome) { return outcome == DatagramOutcome::would_restrict || outcome == DatagramOutcome::would_block; }
+
+// Refusals that the ledger shows as one.
+struct Refused {
+  conf::Module module;
+  gate::Reason reason;
+  bool dry_run;
+  net::Address key;
+  friend auto operator<=>(const Refused&, const Refused&) = default;
+};
+
 struct DatagramService::State : std::enable_shared_from_this<DatagramService::State> {
   State(net::asio::io_context& context, ControlLink& control, DatagramSettings s, DatagramHandler h)
       : io(context), link(control), settings(s), handler(std::move(h)), second(context), buffer(kBatch * settings.largest_request) {}
@@ -143,7 +156,10 @@ struct DatagramService::State : std::enable_shared_from_this<DatagramService::St
   Read read_batch(Reading& reading);
   void handle(Reading& reading, std::string_view bytes, bool cut, const sockaddr_storage& peer, socklen_t peer_length, const Beside& beside);
   void note(const Reading& reading, DatagramOutcome outcome, const net::Endpoint& remote, const net::Endpoint& local, std::uint64_t count = 1);
+  // True: refused, and dropped; not if the rule is only tried.
+  bool refuse(const Reading& reading, gate::Reason reason, const net::Endpoint& remote, const net::Endpoint& local, bool dry_run);
   void write_sums(bool all);
+  void note_refusals();
   void each_second();
   void finish();
 
@@ -152,11 +168,13 @@ struct DatagramService::State : std::enable_shared_from_this<DatagramService::St
   DatagramSettings settings;
   DatagramHandler handler;
   std::optional<gate::DatagramCounts> counts;
-  std::optional<gate::Ledger> ledger;  // who is blocked; read only
+  // The same memory twice: whether a sender is blocked is looked up without the lock, for which nobody's datagram should wait.
+  std::optional<gate::Ledger> blocks, ledger;
   Error memory_error;
   net::asio::steady_timer second;
   std::map<std::uint32_t, std::shared_ptr<Reading>> reading;
   std::map<std::pair<conf::Module, DatagramOutcome>, Sum> sums;
+  std::map<Refused, std::uint64_t> refused;  // since the ledger was told
   std::vector<char> buffer;
   std::array<sockaddr_storage, kBatch> peers{};
   std::array<iovec, kBatch> pieces{};
@@ -258,11 +276,11 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
                                     const Beside& beside) {
   if (socket.row.row == nullptr) return;  // no row ever named it
   const net::Endpoint remote = net::Endpoint::from(peer), local{beside.local, socket.info.port};
-  if (!admits(*socket.row.row, remote.address)) {
-    if (!socket.row.row->dry_run) return note(socket, DatagramOutcome::restricted, remote, local);
-    note(socket, DatagramOutcome::would_restrict, remote, local);
-  }
-  if (ledger->blocked(remote.address)) return note(socket, DatagramOutcome::blocked, remote, local);
+  const conf::Listener& listener = *socket.row.listener;
+  if (!admits(*socket.row.row, remote.address) &&
+      refuse(socket, gate::Reason::restricted, remote, local, socket.row.row->dry_run || listener.tries(conf::GateRule::restriction)))
+    return;
+  if (blocks->blocked(remote.address) && refuse(socket, gate::Reason::blocked, remote, local, listener.tries(conf::GateRule::blocked))) return;
   if (cut) return note(socket, DatagramOutcome::oversized, remote, local);
   // An answer to port 0 would go nowhere; only a forger sends from there.
   if (remote.port == 0) return note(socket, DatagramOutcome::damaged, remote, local);
@@ -290,6 +308,21 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
   note(socket, reply.outcome, remote, local);
 }
 
+bool DatagramService::State::refuse(const Reading& socket, gate::Reason reason, const net::Endpoint& remote, const net::Endpoint& local, bool dry_run) {
+  const bool restricted = reason == gate::Reason::restricted;
+  note(socket, dry_run ? (restricted ? DatagramOutcome::would_restrict : DatagramOutcome::would_block) : (restricted ? DatagramOutcome::restricted : DatagramOutcome::blocked),
+       remote, local);
+  const Refused kind{socket.info.module, reason, dry_run, gate::counting_key(*socket.row.listener, remote.address)};
+  if (const auto known = refused.find(kind); known != refused.end()) ++known->second;
+  else if (refused.size() < kMostRefused) refused.emplace(kind, 1);
+  return !dry_run;
+}
+
+void DatagramService::State::note_refusals() {
+  for (const auto& [kind, count] : refused) ledger->note_datagrams(kind.module, kind.reason, kind.dry_run, kind.key, count);
+  refused.clear();
+}
+
 void DatagramService::State::note(const Reading& socket, DatagramOutcome outcome, const net::Endpoint& remote, const net::Endpoint& local,
                                   std::uint64_t count) {
   counts->add(socket.info.module, outcome, count);
@@ -309,7 +342,7 @@ void DatagramService::State::note(const Reading& socket, DatagramOutcome outcome
     fields.emplace_back("remote", remote.to_string());
     fields.emplace_back("local", local.to_string());
   }
-  if (outcome == DatagramOutcome::would_restrict) base::log_event(base::Severity::notice, "datagram-would-be-dropped", fields);
+  if (is_tried(outcome)) base::log_event(base::Severity::notice, "datagram-would-be-dropped", fields);
   else base::log_event(base::Severity::notice, "datagram-dropped", fields);
 }
 
@@ -327,7 +360,7 @@ void DatagramService::State::write_sums(bool all) {
                         {"count", sum.count},
                         {"seconds", std::chrono::duration_cast<std::chrono::seconds>(now - *sum.since).count()}};
     if (kind.second != DatagramOutcome::lost) fields.emplace_back("last", sum.last.to_string());
-    if (kind.second == DatagramOutcome::would_restrict) base::log_event(base::Severity::notice, "datagrams-would-be-dropped", fields);
+    if (is_tried(kind.second)) base::log_event(base::Severity::notice, "datagrams-would-be-dropped", fields);
     else base::log_event(base::Severity::notice, "datagrams-dropped", fields);
     sum.count = 0;
     sum.since = now;
@@ -339,6 +372,7 @@ void DatagramService::State::each_second() {
   second.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error || self->finishing) return;
     self->write_sums(false);
+    self->note_refusals();
     const auto age = self->link.configuration()->children.age;
     if (!self->asked_replacement && age.count() > 0 && base::steady_now() - self->started >= age - age * self->early_percent / 100) {
       self->asked_replacement = true;
@@ -355,6 +389,7 @@ void DatagramService::State::finish() {
   for (auto& [id, socket] : reading) socket->close();
   reading.clear();
   write_sums(true);
+  if (ledger) note_refusals();
   second.cancel();
   net::asio::post(io, [self = shared_from_this()] { self->io.stop(); });
 }
@@ -372,7 +407,8 @@ DatagramService::DatagramService(net::asio::io_context& io, Start& start, Contro
     }
   };
   attach("datagrams", true, state_->counts, gate::DatagramCounts::attach);
-  attach("ledger", false, state_->ledger, gate::Ledger::attach);
+  attach("ledger", false, state_->blocks, gate::Ledger::attach);
+  attach("ledger", true, state_->ledger, gate::Ledger::attach);
   for (auto& socket : start.sockets) state_->add(std::move(socket));
   start.sockets.clear();
   const std::weak_ptr<State> weak = state_;
@@ -403,7 +439,7 @@ DatagramService::~DatagramService() {
 }
 
 Result<void> DatagramService::begin() {
-  if (!state_->counts || !state_->ledger) return state_->memory_error;
+  if (!state_->counts || !state_->blocks || !state_->ledger) return state_->memory_error;
   state_->begun = true;
   state_->each_second();
   for (auto& [id, socket] : state_->reading) state_->wait(socket);

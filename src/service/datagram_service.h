@@ -17,7 +17,7 @@
 //
 // What became of each datagram is counted in shared memory (gate/datagram_counts.h) and, unless it was answered, logged: the first of
 // each outcome at once, then sums every gate.refusal_sums. Sums are by outcome, not by address: who sends UDP can forge as many
-// addresses as he likes.
+// addresses as he likes. The ledger has refusals by address too, but of a limited number of addresses, once a second.
 //
 // There is no limit per address and none of rate (U-2). A socket that always has more gives way to the others after each batch.
 // Failure: an exception that leaves the handler costs that datagram its answer. An answer that the system will not take at once is
@@ -56,13 +56,15 @@ struct DatagramSettings {
   std::size_t largest_request = 8192;  // bytes; a larger datagram is dropped (U-7)
 };
 
+// Addresses of which refusals are noted within a second; those of others stand in the counts only.
+inline constexpr std::size_t kMostRefused = 1024;
+
 // True if the row's restriction lets datagrams of `remote` in (U-3).
 bool admits(const conf::SocketRow& row, const net::Address& remote);
 
 class DatagramService {
  public:
-  // Takes start.sockets over and maps the counts ("datagrams") and, only to read, the ledger ("ledger"). All references must outlive
-  // the service.
+  // Takes start.sockets over and maps the counts ("datagrams") and the ledger ("ledger"). All references must outlive the service.
   DatagramService(net::asio::io_context& io, Start& start, ControlLink& link, DatagramSettings settings, DatagramHandler handler);
   ~DatagramService();
   DatagramService(const DatagramService&) = delete;

@@ -703,7 +703,7 @@ class LoadTest : public CppUnit::TestFixture {
 
   void a_udp_service_has_no_settings_of_connections() {
     for (const char* const setting : {"maximum_connections = 1", "connections_per_address = 1", "reserve_for_clients = 0", "refusal_reply = true", "idle_time = 5",
-                                   "dry_run = ( \"blocked\" )"}) {
+                                   "dry_run = ( \"blocked\", \"restricted\" )"}) {
       const auto loaded = conf::load_text("snmp : { community = \"c\"; }; listeners : { snmp : {\n" + std::string(setting) + "; sockets = ( { port = 161; } ); }; };", "t");
       has(loaded, {2, "listeners.snmp." + std::string(setting).substr(0, std::string_view(setting).find(' ')), "a service over UDP"});
     }
@@ -712,6 +712,8 @@ class LoadTest : public CppUnit::TestFixture {
       has(loaded, {2, "listeners.snmp.sockets[0]." + std::string(setting).substr(0, std::string_view(setting).find(' ')), "a service over UDP"});
     }
     has(conf::load_text("listeners : { snmp : {\nports = 1; }; };", "t"), {2, "listeners.snmp.ports", "there is no such setting"});
+    const auto tries = conf::load_text("snmp : { community = \"c\"; }; listeners : { snmp : { dry_run = ( \"blocked\", \"restriction\" ); sockets = ( { port = 161; } ); }; };", "t");
+    CPPUNIT_ASSERT_EQUAL(std::string(), all_mistakes(tries));
   }
 
   // listeners.md U-7, wherever in the text the client list stands.

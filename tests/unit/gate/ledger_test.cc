@@ -41,6 +41,8 @@ class LedgerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(sums_outlive_whoever_noted_them);
   CPPUNIT_TEST(an_attack_from_everywhere_is_summed_up_and_nothing_is_lost);
   CPPUNIT_TEST(refusals_of_an_address_are_found);
+  CPPUNIT_TEST(datagrams_are_found_and_in_no_sum);
+  CPPUNIT_TEST(datagrams_take_no_place_of_connections);
   CPPUNIT_TEST(memory_is_bounded_and_blocks_stay);
   CPPUNIT_TEST(a_process_killed_inside_the_lock_stops_nobody);
   CPPUNIT_TEST(processes_killed_anywhere_leave_a_ledger_that_works);
@@ -259,6 +261,39 @@ class LedgerTest : public CppUnit::TestFixture {
     const auto full = std::find_if(found.begin(), found.end(), [](const auto& one) { return one.reason == Reason::full; });
     CPPUNIT_ASSERT(full != found.end() && full->count == 3 && full->first <= full->last);
     CPPUNIT_ASSERT(ledger.refusals(Module::lmtp, address("2001:db8:1:2::99"), {32, 64}).empty());
+  }
+
+  void datagrams_are_found_and_in_no_sum() {
+    Ledger ledger = fresh();
+    const auto key = address("192.0.2.1");
+    ledger.note_datagrams(Module::snmp, Reason::restricted, false, key, 3, at(0s));
+    ledger.note_datagrams(Module::snmp, Reason::restricted, false, key, 4, at(1s));
+    ledger.note_datagrams(Module::snmp, Reason::blocked, true, key, 1, at(1s));
+    const auto known = ledger.refusals(Module::snmp, key, {});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, known.size());
+    for (const auto& one : known) {
+      CPPUNIT_ASSERT_EQUAL(one.reason == Reason::blocked, one.dry_run);
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{one.dry_run ? 1U : 7U}, one.count);
+    }
+    CPPUNIT_ASSERT(ledger.take_sums(60s, true, at(90s)).empty());
+  }
+
+  void datagrams_take_no_place_of_connections() {
+    Ledger ledger = fresh(16);  // one set of sixteen records
+    const auto count = [&](Module module, std::size_t from, std::size_t to) {
+      std::size_t found = 0;
+      for (std::size_t i = from; i < to; ++i) found += ledger.refusals(module, address("192.0.2." + std::to_string(i)), {}).size();
+      return found;
+    };
+    for (int i = 0; i < 10; ++i) ledger.note_refusal(Module::smtp, Reason::full, false, address("192.0.2." + std::to_string(i)), at(0s));
+    for (int i = 0; i < 200; ++i) ledger.note_datagrams(Module::snmp, Reason::restricted, false, address("192.0.2." + std::to_string(i)), 1, at(1s));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{10}, count(Module::smtp, 0, 10));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{6}, count(Module::snmp, 0, 200));
+    // Connections come first, whoever was touched last.
+    for (int i = 10; i < 16; ++i) ledger.note_refusal(Module::smtp, Reason::full, false, address("192.0.2." + std::to_string(i)), at(2s));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{16}, count(Module::smtp, 0, 16));
+    ledger.note_datagrams(Module::snmp, Reason::restricted, false, address("192.0.2.7"), 1, at(3s));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, count(Module::snmp, 0, 200));
   }
 
   void memory_is_bounded_and_blocks_stay() {

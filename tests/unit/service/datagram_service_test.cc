@@ -58,9 +58,7 @@ class Stage {
     start_.descriptors["datagrams"] = base::Descriptor(::fcntl(counts_->descriptor(), F_DUPFD_CLOEXEC, 3));
     auto memory = gate::Ledger::create(16);
     CPPUNIT_ASSERT(memory.has_value());
-    auto reading = base::SharedMemory::read_only(memory->descriptor());
-    CPPUNIT_ASSERT(reading.has_value());
-    start_.descriptors["ledger"] = std::move(*reading);
+    start_.descriptors["ledger"] = base::Descriptor(::fcntl(memory->descriptor(), F_DUPFD_CLOEXEC, 3));
     auto made = gate::Ledger::attach(std::move(*memory));
     CPPUNIT_ASSERT(made.has_value());
     ledger.emplace(std::move(*made));
@@ -73,17 +71,24 @@ class Stage {
     CPPUNIT_ASSERT(service_->begin().has_value());
   }
 
-  std::string text(const std::string& row) const {
+  // What the ledger knows of refusals of an address, in words.
+  std::string refusals(const std::string& address) const {
+    std::string text;
+    for (const auto& one : ledger->refusals(conf::Module::snmp, *net::Address::parse(address), {}))
+      text += std::string(one.dry_run ? "would be " : "") + std::string(gate::to_string(one.reason)) + " " + std::to_string(one.count) + ";";
+    return text;
+  }
+  std::string text(const std::string& row, const std::string& listener) const {
     return "host_name = \"toy.example\"; base_directory = \"/nowhere\"; tables_directory = \"/nowhere\"; log = { destination = \"standard_error\"; least = \"critical\"; };\n"
-           "snmp = { community = \"c\"; };\nlisteners = { snmp = { sockets = ( { port = " + std::to_string(port) + "; address = \"0.0.0.0\"; " + row + " } ); }; };\n";
+           "snmp = { community = \"c\"; };\nlisteners = { snmp = { " + listener + " sockets = ( { port = " + std::to_string(port) + "; address = \"0.0.0.0\"; " + row + " } ); }; };\n";
   }
   std::shared_ptr<const conf::Configuration> configuration(const std::string& row) const {
-    auto loaded = conf::load_text(text(row), "toy");
+    auto loaded = conf::load_text(text(row, {}), "toy");
     CPPUNIT_ASSERT(loaded.usable());
     return std::make_shared<const conf::Configuration>(std::move(loaded.configuration));
   }
-  void reload(const std::string& row) {
-    auto file = base::sealed_memory_file("configuration", text(row));
+  void reload(const std::string& row, const std::string& listener = {}) {
+    auto file = base::sealed_memory_file("configuration", text(row, listener));
     CPPUNIT_ASSERT(file.has_value());
     send({{"order", "configuration"}, {"sequence", 1}}, {{"configuration", file->get()}});
   }
@@ -140,6 +145,8 @@ class DatagramServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_restriction_holds_for_each_datagram_and_changes_with_the_configuration);
   CPPUNIT_TEST(a_restriction_that_is_only_tried_is_counted_and_lets_in);
   CPPUNIT_TEST(a_blocked_address_is_not_answered);
+  CPPUNIT_TEST(blocks_that_are_only_tried_are_counted_and_let_in);
+  CPPUNIT_TEST(refusals_stand_in_the_ledger_by_address);
   CPPUNIT_TEST(what_is_too_large_is_dropped);
   CPPUNIT_TEST(what_the_handler_refuses_or_throws_gets_no_answer);
   CPPUNIT_TEST(a_removed_socket_is_emptied_first);
@@ -230,6 +237,42 @@ class DatagramServiceTest : public CppUnit::TestFixture {
     stage.run();
     CPPUNIT_ASSERT_EQUAL(std::string(), Stage::heard(user));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::restricted));
+  }
+
+  void blocks_that_are_only_tried_are_counted_and_let_in() {
+    Stage stage(echo);
+    const auto user = stage.user("127.0.0.9");
+    CPPUNIT_ASSERT(stage.ledger->block(*gate::Network::parse("127.0.0.9"), std::nullopt, "test").has_value());
+    stage.reload("restriction = \"deny\"; list = \"127.0.0.9\";", "dry_run = ( \"restriction\", \"blocked\" );");
+    stage.ask(user, "a");
+    stage.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("re: a"), Stage::heard(user));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::would_restrict));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::would_block));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, stage.count(DatagramOutcome::blocked));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.received());
+    stage.reload("restriction = \"none\";");
+    stage.ask(user, "b");
+    stage.run();
+    CPPUNIT_ASSERT_EQUAL(std::string(), Stage::heard(user));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, stage.count(DatagramOutcome::blocked));
+  }
+
+  void refusals_stand_in_the_ledger_by_address() {
+    Stage stage(echo);
+    stage.reload("restriction = \"deny\"; list = \"127.0.0.8-127.0.0.9\";");
+    CPPUNIT_ASSERT(stage.ledger->block(*gate::Network::parse("127.0.0.10"), std::nullopt, "test").has_value());
+    for (const char* const from : {"127.0.0.8", "127.0.0.9", "127.0.0.9", "127.0.0.10", "127.0.0.11"}) stage.ask(stage.user(from), "a");
+    stage.run();
+    stage.reload("restriction = \"deny\"; list = \"127.0.0.8-127.0.0.9\"; dry_run = true;");
+    stage.ask(stage.user("127.0.0.8"), "b");
+    stage.send({{"order", "finish"}, {"grace", 0}});
+    CPPUNIT_ASSERT_EQUAL(std::string("restricted 1;would be restricted 1;"), stage.refusals("127.0.0.8"));
+    CPPUNIT_ASSERT_EQUAL(std::string("restricted 2;"), stage.refusals("127.0.0.9"));
+    CPPUNIT_ASSERT_EQUAL(std::string("blocked 1;"), stage.refusals("127.0.0.10"));
+    CPPUNIT_ASSERT_EQUAL(std::string(), stage.refusals("127.0.0.11"));
+    // Nothing for the log beside the service's own lines.
+    CPPUNIT_ASSERT(stage.ledger->take_sums(60s, true).empty());
   }
 
   void what_is_too_large_is_dropped() {
