@@ -225,6 +225,7 @@ bool Certificates::make_file(const conf::Configuration& configuration, std::time
       if (!row.in_use) continue;
       domain.pairs.push_back({row.good->chain, row.good->key, row.good->ocsp_response, row.good->ocsp_end, valid});
       turns_at(row.good->facts.not_after);
+      if (!row.good->ocsp_response.empty()) turns_at(row.good->ocsp_end);
     }
     material.domains.push_back(std::move(domain));
   }
@@ -287,8 +288,11 @@ bool Certificates::look(const conf::Configuration& configuration) {
   }
   if (std::any_of(stamps_.begin(), stamps_.end(), [](const auto& known) { return !stamp_of(known.first).same_as(known.second); })) return read(configuration);
   const bool turned = next_turn_ != 0 && next_turn_ < now;
-  // The certificate that waited for its time stands in its file only.
-  if (turned && std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.begins != 0 && row.begins <= now; })) return read(configuration);
+  // A certificate that waited for its time stands in its file only; and that a response has ended is to be said.
+  const bool from_files = turned && std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) {
+    return (row.begins != 0 && row.begins <= now) || (row.good && !row.good->ocsp_response.empty() && row.good->ocsp_end < now);
+  });
+  if (from_files) return read(configuration);
   anew = anew || turned;
   const bool changed = anew && make_file(configuration, now);
   warn(configuration, now);

@@ -82,7 +82,7 @@ class Certificates {
   std::string authorities_path_, authorities_;
   std::string secret_, earlier_secret_;
   std::chrono::steady_clock::time_point secret_made_, looked_;
-  std::time_t next_turn_ = 0;  // when the first of those in use expires, or another one becomes valid; 0: never
+  std::time_t next_turn_ = 0;  // when the first of those in use, or its OCSP response, expires, or another one becomes valid; 0: never
   std::string text_;          // what file_ holds
   base::Descriptor file_;
 };

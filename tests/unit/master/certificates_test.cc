@@ -6,6 +6,8 @@
 #include "net/openssl.h"
 #include "net/tls.h"
 
+#include "../net/ocsp_response.h"
+
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <openssl/pem.h>
@@ -53,6 +55,7 @@ class CertificatesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_bad_pair_leaves_the_old_one_in_use_case_62);
   CPPUNIT_TEST(a_pair_that_is_not_valid_is_used_only_where_there_is_no_other);
   CPPUNIT_TEST(a_pair_that_is_not_valid_yet_waits_for_its_time);
+  CPPUNIT_TEST(an_ocsp_response_that_ends_is_complained_of);
   CPPUNIT_TEST(one_certificate_of_each_kind_of_key);
   CPPUNIT_TEST(the_main_domain_has_the_host_name);
   CPPUNIT_TEST(nothing_changes_without_a_change);
@@ -193,6 +196,21 @@ class CertificatesTest : public CppUnit::TestFixture {
     while (!waiting.look(configuration_) && std::chrono::steady_clock::now() < until) ::usleep(50'000);
     CPPUNIT_ASSERT_EQUAL(soon.certificate, material(waiting).domains[0].pairs.at(0).chain);
     CPPUNIT_ASSERT(!waiting.status()[0].as_object().contains("error"));
+  }
+
+  void an_ocsp_response_that_ends_is_complained_of() {
+    auto paths = pair("a", made_certificate("a.example"));
+    paths.ocsp = write("a.ocsp", own_ocsp_response("a.example", {.until = 2}));
+    configuration_.tls.domains = {domain("a.example", {paths})};
+    configuration_.tls.watch = std::chrono::seconds(0);
+    Certificates certificates;
+    certificates.read(configuration_);
+    CPPUNIT_ASSERT(!material(certificates).domains[0].pairs.at(0).ocsp_response.empty());
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!certificates.look(configuration_) && std::chrono::steady_clock::now() < until) ::usleep(50'000);
+    CPPUNIT_ASSERT(material(certificates).domains[0].pairs.at(0).ocsp_response.empty());
+    CPPUNIT_ASSERT(certificates.status()[0].as_object().contains("ocsp_error"));
+    CPPUNIT_ASSERT(!certificates.look(configuration_));
   }
 
   void one_certificate_of_each_kind_of_key() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/certificate.h"
 
-#include "tls_client.h"
+#include "ocsp_response.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -126,17 +126,9 @@ class CertificateTest : public CppUnit::TestFixture {
     }
   }
 
-  struct Signer {
-    net::CertificatePointer certificate;
-    net::KeyPointer key;
-  };
-  static Signer self_signed(const std::string& name) {
-    const auto& made = made_certificate(name);
-    return {std::move(net::read_certificates(made.certificate)->front()), std::move(*net::read_key(made.key))};
-  }
   // A certificate named `name` with a key of its own; `issuer`: nullptr: itself.
-  static Signer issued(const std::string& name, const Signer* issuer, long serial, const char* usage = nullptr) {
-    Signer made{net::CertificatePointer(X509_new()), net::KeyPointer(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"))};
+  static OcspSigner issued(const std::string& name, const OcspSigner* issuer, long serial, const char* usage = nullptr) {
+    OcspSigner made{net::CertificatePointer(X509_new()), net::KeyPointer(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"))};
     X509* const certificate = made.certificate.get();
     X509_set_version(certificate, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
@@ -154,37 +146,10 @@ class CertificateTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(X509_sign(certificate, issuer != nullptr ? issuer->key.get() : made.key.get(), EVP_sha256()) > 0);
     return made;
   }
-  static std::string pem(const std::vector<const Signer*>& chain) {
+  static std::string pem(const std::vector<const OcspSigner*>& chain) {
     const net::BioPointer out(BIO_new(BIO_s_mem()));
-    for (const Signer* one : chain) PEM_write_bio_X509(out.get(), one->certificate.get());
+    for (const OcspSigner* one : chain) PEM_write_bio_X509(out.get(), one->certificate.get());
     return net::text_of(out.get());
-  }
-
-  struct Answer {
-    int status = V_OCSP_CERTSTATUS_GOOD;
-    long from = -7200, until = 3600;  // seconds from now; until 0: none
-    const EVP_MD* digest = EVP_sha1();
-  };
-  static std::string response(const Signer& about, const Signer& issuer, const Signer& signer, const Answer& answer) {
-    const net::BasicResponsePointer basic(OCSP_BASICRESP_new());
-    struct FreeTime {
-      void operator()(ASN1_TIME* time) const { ASN1_TIME_free(time); }
-    };
-    const std::unique_ptr<ASN1_TIME, FreeTime> from(X509_gmtime_adj(nullptr, answer.from)), to(answer.until == 0 ? nullptr : X509_gmtime_adj(nullptr, answer.until));
-    OCSP_CERTID* const id = OCSP_cert_to_id(answer.digest, about.certificate.get(), issuer.certificate.get());
-    CPPUNIT_ASSERT(OCSP_basic_add1_status(basic.get(), id, answer.status, 0, from.get(), from.get(), to.get()) != nullptr);
-    OCSP_CERTID_free(id);
-    CPPUNIT_ASSERT_EQUAL(1, OCSP_basic_sign(basic.get(), signer.certificate.get(), signer.key.get(), EVP_sha256(), nullptr, 0));
-    const net::ResponsePointer whole(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic.get()));
-    std::string bytes(static_cast<std::size_t>(i2d_OCSP_RESPONSE(whole.get(), nullptr)), '\0');
-    auto* to_bytes = reinterpret_cast<unsigned char*>(bytes.data());
-    i2d_OCSP_RESPONSE(whole.get(), &to_bytes);
-    return bytes;
-  }
-  // About a self-signed certificate, by itself.
-  static std::string own_response(const std::string& name, const Answer& answer) {
-    const Signer self = self_signed(name);
-    return response(self, self, self, answer);
   }
 
   struct OcspRow {
@@ -200,38 +165,38 @@ class CertificateTest : public CppUnit::TestFixture {
 
   void ocsp_responses_are_good_for_their_certificate_and_time() {
     const auto& one = made_certificate("one.example");
-    auto good = net::check_ocsp_response(own_response("one.example", {}), one.certificate);
+    auto good = net::check_ocsp_response(own_ocsp_response("one.example", {}), one.certificate);
     CPPUNIT_ASSERT_MESSAGE(good ? "" : good.error().what, good.has_value());
     CPPUNIT_ASSERT(*good > std::time(nullptr) + 3500 && *good <= std::time(nullptr) + 3600);
-    check_responses({{"another certificate", own_response("two.example", {}), "for another certificate"},
-                     {"over", own_response("one.example", {.until = -60}), "has expired"},
-                     {"not begun", own_response("one.example", {.from = 1800}), "not valid before"},
-                     {"begins by a clock that is a little ahead", own_response("one.example", {.from = 100}), ""},
-                     {"unknown", own_response("one.example", {.status = V_OCSP_CERTSTATUS_UNKNOWN}), "unknown"},
-                     {"without an end", own_response("one.example", {.until = 0}), "until when"}},
+    check_responses({{"another certificate", own_ocsp_response("two.example", {}), "for another certificate"},
+                     {"over", own_ocsp_response("one.example", {.until = -60}), "has expired"},
+                     {"not begun", own_ocsp_response("one.example", {.from = 1800}), "not valid before"},
+                     {"begins by a clock that is a little ahead", own_ocsp_response("one.example", {.from = 100}), ""},
+                     {"unknown", own_ocsp_response("one.example", {.status = V_OCSP_CERTSTATUS_UNKNOWN}), "unknown"},
+                     {"without an end", own_ocsp_response("one.example", {.until = 0}), "until when"}},
                     one.certificate);
   }
 
   void ocsp_responses_are_good_for_their_issuer() {
-    const Signer authority = issued("Authority", nullptr, 1), stranger = issued("Stranger", nullptr, 1), namesake = issued("Authority", nullptr, 1);
+    const OcspSigner authority = issued("Authority", nullptr, 1), stranger = issued("Stranger", nullptr, 1), namesake = issued("Authority", nullptr, 1);
     // All have the same serial number.
-    const Signer own = issued("one.example", &authority, 77), of_stranger = issued("one.example", &stranger, 77), of_namesake = issued("one.example", &namesake, 77);
-    const Signer appointed = issued("Responder", &authority, 2, "OCSPSigning"), not_appointed = issued("Responder", &authority, 3),
+    const OcspSigner own = issued("one.example", &authority, 77), of_stranger = issued("one.example", &stranger, 77), of_namesake = issued("one.example", &namesake, 77);
+    const OcspSigner appointed = issued("Responder", &authority, 2, "OCSPSigning"), not_appointed = issued("Responder", &authority, 3),
                  of_another = issued("Responder", &stranger, 2, "OCSPSigning");
-    const std::string right = response(own, authority, authority, {});
-    const std::string of_other_issuer = response(of_stranger, stranger, stranger, {});
+    const std::string right = ocsp_response(own, authority, authority, {});
+    const std::string of_other_issuer = ocsp_response(of_stranger, stranger, stranger, {});
     check_responses({{"by the issuer", right, ""},
-                     {"with another digest", response(own, authority, authority, {.digest = EVP_sha256()}), ""},
-                     {"by who was appointed", response(own, authority, appointed, {}), ""},
+                     {"with another digest", ocsp_response(own, authority, authority, {.digest = EVP_sha256()}), ""},
+                     {"by who was appointed", ocsp_response(own, authority, appointed, {}), ""},
                      {"the same number of another issuer", of_other_issuer, "for another certificate"},
-                     {"the same number of an issuer of the same name", response(of_namesake, namesake, namesake, {}), "for another certificate"},
-                     {"by somebody else", response(own, authority, stranger, {}), "nor a responder"},
-                     {"by who was not appointed", response(own, authority, not_appointed, {}), "nor a responder"},
-                     {"by whom another issuer appointed", response(own, authority, of_another, {}), "nor a responder"}},
+                     {"the same number of an issuer of the same name", ocsp_response(of_namesake, namesake, namesake, {}), "for another certificate"},
+                     {"by somebody else", ocsp_response(own, authority, stranger, {}), "nor a responder"},
+                     {"by who was not appointed", ocsp_response(own, authority, not_appointed, {}), "nor a responder"},
+                     {"by whom another issuer appointed", ocsp_response(own, authority, of_another, {}), "nor a responder"}},
                     pem({&own, &authority}));
     // The authority is not the last one of its chain.
-    const Signer middle = issued("Middle", &authority, 5), below = issued("two.example", &middle, 6);
-    check_responses({{"by an issuer in the middle", response(below, middle, middle, {}), ""}}, pem({&below, &middle}));
+    const OcspSigner middle = issued("Middle", &authority, 5), below = issued("two.example", &middle, 6);
+    check_responses({{"by an issuer in the middle", ocsp_response(below, middle, middle, {}), ""}}, pem({&below, &middle}));
     // Without the issuer, by its name.
     check_responses({{"alone", right, ""}, {"alone, another issuer", of_other_issuer, "for another certificate"}}, pem({&own}));
   }
