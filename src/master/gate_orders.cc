@@ -167,7 +167,14 @@ object Master::State::limits(const object& order) {
                 {"never_blocked", gate::never_blocked(configuration, remote)}};
   if (configuration.client_addresses.contains(remote)) answer["client_because"] = deciding(configuration.client_addresses, remote);
   if (configuration.cluster_members.contains(remote)) answer["member_because"] = deciding(configuration.cluster_members, remote);
-  if (const auto block = ledger->blocked(remote)) answer["blocked"] = object_of(*block);
+  if (const auto block = ledger->blocked(remote)) {
+    object out = object_of(*block);
+    array tried;
+    for (const auto& listener : configuration.listeners)
+      if (listener.tries(conf::GateRule::blocked)) tried.emplace_back(conf::to_string(listener.module));
+    if (!tried.empty()) out["dry_run"] = std::move(tried);
+    answer["blocked"] = std::move(out);
+  }
 
   const gate::Prefixes all{configuration.gate.ipv4_prefix, configuration.gate.ipv6_prefix, 0};
   array listeners;

@@ -47,7 +47,13 @@ void print_standing(const object& answer) {
   if (truth(answer, "member")) add("cluster member", "member_because");
   if (truth(answer, "never_blocked")) add("never blocked automatically", "never_blocked_because");
   std::printf("%s: %s\n", text(answer, "address").c_str(), who.empty() ? "neither client address nor cluster member" : who.c_str());
-  if (const object* const block = object_in(answer, "blocked")) std::printf("BLOCKED: %s\n", block_text(*block).c_str());
+  const object* const block = object_in(answer, "blocked");
+  if (block == nullptr) return;
+  std::string tried;
+  if (const value* const modules = block->if_contains("dry_run"); modules != nullptr && modules->is_array())
+    for (const value& module : modules->get_array())
+      if (module.is_string()) tried += (tried.empty() ? "; only tried (dry_run) by " : ", ") + std::string(module.get_string());
+  std::printf("BLOCKED: %s%s\n", block_text(*block).c_str(), tried.c_str());
 }
 
 int wrong_arguments(const Context& context, const std::string& expected) {

@@ -144,6 +144,8 @@ def what_is_only_tried_gets_in_and_is_counted_and_logged():
     listener = [one for one in site.ctl_json("status")["listeners"] if one["module"] == "smtp"][0]
     equal(listener["would_refuse"], {"per-address": 2, "restricted": 1, "blocked": 1})
     contains(site.ctl("limits", STRANGER).stdout, "only tried (dry_run)")
+    equal(site.ctl_json("limits", "127.0.0.52")["blocked"]["dry_run"], ["smtp"])
+    contains(site.ctl("limits", "127.0.0.52").stdout, "; only tried (dry_run) by smtp\n")
     # Only what is named, and only where.
     limits(connections_per_address=0, dry_run=["restricted"])
     shown = {one["module"]: one for one in site.ctl_json("limits", STRANGER)["listeners"]}
