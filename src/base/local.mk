@@ -15,4 +15,5 @@ libpostern_base_a_SOURCES = \
   src/base/shared_memory.h src/base/shared_memory.cc \
   src/base/syslog_socket.h src/base/syslog_socket.cc \
   src/base/text.h src/base/text.cc \
+  src/base/utf8.h src/base/utf8.cc \
   src/base/verdict.h src/base/verdict.cc

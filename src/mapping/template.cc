@@ -2,6 +2,7 @@
 #include "mapping/template.h"
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "mapping/code.h"
 
 #include <charconv>
@@ -11,25 +12,6 @@
 
 namespace postern::mapping {
 namespace {
-
-void append_utf8(std::string& out, std::uint32_t point) {
-  const auto tail = [&](unsigned shift) { out += static_cast<char>(0x80 | (point >> shift & 0x3f)); };
-  if (point < 0x80) {
-    out += static_cast<char>(point);
-  } else if (point < 0x800) {
-    out += static_cast<char>(0xc0 | point >> 6);
-    tail(0);
-  } else if (point < 0x10000) {
-    out += static_cast<char>(0xe0 | point >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xf0 | point >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
 
 class Parser {
  public:
@@ -320,7 +302,7 @@ class Parser {
       if (part.empty() || problem != std::errc{} || end != part.data() + part.size() || point == 0 || point > 0x10ffff ||
           (point >= 0xd800 && point <= 0xdfff))
         return error("E14", "\"" + std::string(part) + "\" in $& is no code point");
-      append_utf8(bytes, point);
+      base::append_utf8(bytes, point);
     }
     for (const char c : bytes) plain(c);
   }

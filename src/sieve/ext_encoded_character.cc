@@ -2,6 +2,7 @@
 // encoded-character (RFC 5228 section 2.4.2.4): ${hex: 41 42} and ${unicode: 20AC} in strings. Done once, before references to
 // variables are looked for; what is not well-formed stays as it is.
 #include "base/text.h"
+#include "base/utf8.h"
 #include "sieve/compiler.h"
 
 namespace postern::sieve {
@@ -14,24 +15,6 @@ int digit(char c) {
   if (base::is_digit(c)) return c - '0';
   const char l = base::ascii_lower(c);
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
-void append_utf8(std::string& out, std::uint32_t code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xc0 | (code >> 6));
-    out += static_cast<char>(0x80 | (code & 63));
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xe0 | (code >> 12));
-    out += static_cast<char>(0x80 | ((code >> 6) & 63));
-    out += static_cast<char>(0x80 | (code & 63));
-  } else {
-    out += static_cast<char>(0xf0 | (code >> 18));
-    out += static_cast<char>(0x80 | ((code >> 12) & 63));
-    out += static_cast<char>(0x80 | ((code >> 6) & 63));
-    out += static_cast<char>(0x80 | (code & 63));
-  }
 }
 
 // What stands behind "${name:", up to and with '}'. Moves `at` behind it and appends to `out`; false if it is malformed. The first
@@ -55,9 +38,9 @@ bool decode_numbers(std::string_view text, std::size_t& at, bool unicode, std::s
       decoded += static_cast<char>(value);
     } else if (value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) {
       if (problem.empty()) problem = "${unicode:} names a character that does not exist";
-      append_utf8(decoded, 0xfffd);
+      base::append_utf8(decoded, 0xfffd);
     } else {
-      append_utf8(decoded, value);
+      base::append_utf8(decoded, value);
     }
   }
   if (numbers == 0) return false;

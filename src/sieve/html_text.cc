@@ -2,6 +2,7 @@
 #include "sieve/html_text.h"
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <array>
@@ -54,18 +55,6 @@ std::optional<std::uint32_t> named_character(std::string_view name) {
   return found->code;
 }
 
-void append_utf8(std::string& out, std::uint32_t code) {
-  if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) code = 0xfffd;
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-    return;
-  }
-  const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  constexpr std::array<unsigned, 4> kLead = {0, 0xc0, 0xe0, 0xf0};
-  out += static_cast<char>(kLead[static_cast<std::size_t>(more)] | (code >> (6 * more)));
-  for (int i = more - 1; i >= 0; --i) out += static_cast<char>(0x80 | ((code >> (6 * i)) & 63));
-}
-
 // "&name;" or "&#number;" at the start of `text`; how many bytes it takes, 0 if it is none.
 std::size_t entity(std::string_view text, std::string& out) {
   constexpr std::size_t kLongest = 12;
@@ -83,14 +72,15 @@ std::size_t entity(std::string_view text, std::string& out) {
       else if (hex && l >= 'a' && l <= 'f') code = code * 16 + static_cast<std::uint32_t>(l - 'a' + 10);
       else return 0;
     }
-    append_utf8(out, code);
+    const bool exists = code != 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+    base::append_utf8(out, exists ? code : 0xfffd);
     return end + 1;
   }
   const auto code = named_character(name);
   if (!code) return 0;
   // Where a line may be broken is nothing that a search should see.
   if (*code == kNoBreakSpace) out += ' ';
-  else append_utf8(out, *code);
+  else base::append_utf8(out, *code);
   return end + 1;
 }
 

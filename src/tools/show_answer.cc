@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <boost/json/array.hpp>
 
@@ -67,15 +68,7 @@ void append_trace(std::string& to, const mapping::Mapped& mapped, std::string_vi
 std::string json_text(std::string_view text) {
   if (base::is_utf8(text)) return std::string(text);
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      out += c;
-    } else {
-      out += static_cast<char>(0xc0 | byte >> 6);
-      out += static_cast<char>(0x80 | (byte & 0x3f));
-    }
-  }
+  for (const char c : text) base::append_utf8(out, static_cast<unsigned char>(c));
   return out;
 }
 

@@ -10,5 +10,6 @@ tests_unit_base_base_test_SOURCES = tests/unit/main.cc \
   tests/unit/base/shared_memory_test.cc \
   tests/unit/base/syslog_socket_test.cc \
   tests/unit/base/text_test.cc \
+  tests/unit/base/utf8_test.cc \
   tests/unit/base/verdict_test.cc
 tests_unit_base_base_test_LDADD = libpostern_base.a $(CPPUNIT_LIBS)
