@@ -237,6 +237,8 @@ class TransactionAccess {
     std::optional<Reply> failed;    // the whole recipient must be refused
     unsigned unknown = 0;           // members that nobody knows
     bool has_empty_list = false;    // a group of the directory without members was met
+    // Nothing but such groups is why there is nobody in `finals`.
+    [[nodiscard]] bool only_empty_lists() const { return has_empty_list && unknown == 0; }
     std::size_t steps = 0;          // addresses looked at
     std::string owner;              // of the group that is being expanded, or of one that it stands in
   };

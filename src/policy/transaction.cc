@@ -400,7 +400,7 @@ net::Awaitable<RecipientDecision> TransactionAccess::recipient(Ask recipient) {
   }
   if (expansion.finals.empty()) {
     // RFC 3463 section 3.3: 5.2.4 is a list that can't be expanded.
-    if (expansion.has_empty_list && expansion.unknown == 0) refuse({550, "5.2.4", "the list has no members: " + shown});
+    if (expansion.only_empty_lists()) refuse({550, "5.2.4", "the list has no members: " + shown});
     else refuse({550, "5.1.1", "no such user here: " + shown});
     co_return decision;
   }
@@ -499,10 +499,7 @@ net::Awaitable<Result<std::vector<mail::Recipient>>> resolve(Access access, std:
   if (rewritten.outcome == Rewritten::Outcome::temporary) co_return Error{Kind::temporary, rewritten.reason};
   if (rewritten.outcome != Rewritten::Outcome::done) co_return Error{Kind::permanent, "no rewriting rule leads anywhere for " + address};
   if (expansion.failed) co_return Error{expansion.failed->code < 500 ? Kind::temporary : Kind::permanent, expansion.failed->text};
-  if (expansion.finals.empty()) {
-    const bool empty_list = expansion.has_empty_list && expansion.unknown == 0;
-    co_return Error{Kind::not_found, (empty_list ? "the list has no members: " : "no such user here: ") + address};
-  }
+  if (expansion.finals.empty()) co_return Error{Kind::not_found, (expansion.only_empty_lists() ? "the list has no members: " : "no such user here: ") + address};
   std::vector<mail::Recipient> recipients;
   for (auto& final : expansion.finals) {
     if (final.channel == "bitbucket") continue;
