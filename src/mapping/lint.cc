@@ -5,6 +5,7 @@
 #include "mapping/access_result.h"
 #include "mapping/code.h"
 #include "mapping/effect.h"
+#include "mapping/known_names.h"
 
 #include <algorithm>
 #include <array>
@@ -133,14 +134,6 @@ PatternFacts facts_of(std::string_view code) {
 // A probe by which a stranger asks to relay.
 constexpr std::string_view kRelayProbe = "tcp_local|stranger@outside.invalid|tcp_local|somebody@elsewhere.invalid";
 
-// The built-in call-outs (mappings(5), CALL-OUTS), and how many arguments they want at least.
-struct BuiltIn {
-  std::string_view name;
-  std::size_t least;
-  std::string_view arguments;
-};
-constexpr std::array<BuiltIn, 7> kBuiltIns = {{{"client", 1, "address"}, {"certificate", 0, ""}, {"throttle", 2, "table,key"}, {"throttle_p", 2, "table,key"},
-                                               {"dns_verify", 1, "name"}, {"dnsbl", 2, "address,list"}, {"spf", 0, ""}}};
 constexpr std::array<std::string_view, 8> kSpfResults = {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror", "explanation"};
 
 // OBSERVE_X is asked with the probes of X.
@@ -309,10 +302,10 @@ void Lint::check_call_outs(const TemplateFacts& said, const Place& place) {
   for (const TemplateFacts::CallOut& call : said.call_outs) {
     const bool constant = (call.name + call.routine).find('$') == std::string::npos;
     if (!constant || call.name == "socket") continue;
-    const auto known = std::find_if(kBuiltIns.begin(), kBuiltIns.end(), [&](const BuiltIn& one) { return one.name == call.routine; });
-    if (call.name != "postern" || known == kBuiltIns.end()) {
+    const auto known = std::find_if(kCallOuts.begin(), kCallOuts.end(), [&](const CallOut& one) { return one.name == call.routine; });
+    if (call.name != "postern" || known == kCallOuts.end()) {
       std::string names;
-      for (const BuiltIn& one : kBuiltIns) names += (names.empty() ? "" : ", ") + std::string(one.name);
+      for (const CallOut& one : kCallOuts) names += (names.empty() ? "" : ", ") + std::string(one.name);
       warn("W28", place, "there is no call-out " + call.name + ":" + call.routine + ": this always fails. There are postern: with " + names + ", and socket:/PATH");
       continue;
     }

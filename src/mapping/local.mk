@@ -10,6 +10,7 @@ libpostern_mapping_a_SOURCES = \
   src/mapping/evaluation.cc \
   src/mapping/image.h src/mapping/image.cc \
   src/mapping/keys.h src/mapping/keys.cc \
+  src/mapping/known_names.h \
   src/mapping/lint.h src/mapping/lint.cc \
   src/mapping/listing.h src/mapping/listing.cc \
   src/mapping/loader.h \

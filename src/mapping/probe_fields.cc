@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "mapping/address.h"
 #include "mapping/code.h"
+#include "mapping/known_names.h"
 #include "mapping/listing.h"
 #include "mapping/pattern.h"
 #include "mapping/tables.h"
@@ -18,9 +19,6 @@ namespace postern::mapping {
 namespace {
 
 constexpr std::size_t kSetBytes = 32;
-// access-control.md 3.1.
-constexpr std::array<std::string_view, 14> kShippedChannels = {"tcp_local", "tcp_internal", "tcp_auth", "tcp_submit", "tcp_lmtp",       "l",         "ims-ms",
-                                                               "conversion", "hold",        "process",  "reprocess",  "bitbucket", "filter_discard", "defragment"};
 constexpr std::array<std::string_view, 4> kSubmissions = {"mail", "send", "saml", "soml"};
 constexpr std::array<std::string_view, 9> kServices = {"smtp", "submission", "pop3", "imap", "sieve", "http", "ldap", "radius", "sip"};
 constexpr std::string_view kApplication = "smtp/";

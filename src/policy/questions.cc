@@ -55,6 +55,12 @@ void Questions::add(std::string routine, Handler handler) { routines_[std::move(
 void Questions::add_daemons(Handler handler) { daemons_ = std::move(handler); }
 void Questions::add(Question::Kind kind, Handler handler) { kinds_[kind] = std::move(handler); }
 
+std::set<std::string> Questions::routines() const {
+  std::set<std::string> names;
+  for (const auto& [name, handler] : routines_) names.insert(name);
+  return names;
+}
+
 const Questions::Handler* Questions::find(const Question& question) const {
   if (question.kind != Question::Kind::call_out) {
     const auto found = kinds_.find(question.kind);

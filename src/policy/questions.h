@@ -59,6 +59,8 @@ class Questions {
   void set_resolver(net::Resolver& resolver) { resolver_ = &resolver; }
   [[nodiscard]] net::Resolver* resolver() const { return resolver_; }
 
+  // The routines of $[postern:…] that were added.
+  [[nodiscard]] std::set<std::string> routines() const;
   [[nodiscard]] bool knows(const mapping::Question& question) const { return find(question) != nullptr; }
   [[nodiscard]] const std::string& unknown() const { return unknown_; }
   // The answer, or nothing. Must be awaited in the process's one thread.

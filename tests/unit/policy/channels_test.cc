@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "mapping/known_names.h"
 #include "policy/channels.h"
 #include "policy/site.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <set>
 #include <string>
+#include <string_view>
 
 using namespace postern;
 using namespace postern::policy;
@@ -39,6 +42,10 @@ class ChannelsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(channels.find("l")->alias_local);
     CPPUNIT_ASSERT(channels.find("ims-ms") != nullptr);
     CPPUNIT_ASSERT(channels.find("nothing") == nullptr);
+    // The checks of tables know the same.
+    const std::set<std::string_view> known(mapping::kShippedChannels.begin(), mapping::kShippedChannels.end());
+    for (const auto& [name, channel] : channels.all()) CPPUNIT_ASSERT_MESSAGE(name, known.contains(name));
+    CPPUNIT_ASSERT_EQUAL(channels.all().size(), known.size());
   }
 
   void lines_redefine_and_add() {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "mapping/known_names.h"
 #include "net/fixed_resolver.h"
 #include "policy/dns_questions.h"
 
 #include "fixtures.h"
 
 #include <cppunit/extensions/HelperMacros.h>
+
+#include <set>
+#include <string>
 
 using namespace postern;
 using namespace postern::policy;
@@ -13,6 +17,7 @@ namespace {
 
 class DnsQuestionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(DnsQuestionsTest);
+  CPPUNIT_TEST(the_checks_of_tables_know_each_call_out);
   CPPUNIT_TEST(names_are_verified);
   CPPUNIT_TEST(dns_lists_are_asked);
   CPPUNIT_TEST(clients_may_be_known_by_name);
@@ -48,6 +53,15 @@ class DnsQuestionsTest : public CppUnit::TestFixture {
     facts.clients = clients;
     const auto text = test::run(questions.answer(question, facts));
     return text ? "=" + *text : "failed";
+  }
+
+  void the_checks_of_tables_know_each_call_out() {
+    std::set<std::string> known;
+    for (const auto& call_out : mapping::kCallOuts) known.emplace(call_out.name);
+    // Those of counters are added by whoever has them.
+    std::set<std::string> answered = questions.routines();
+    answered.insert({"throttle", "throttle_p"});
+    CPPUNIT_ASSERT(known == answered);
   }
 
   void names_are_verified() {
