@@ -155,10 +155,11 @@ class Reader {
     scope_.configuration = &configuration_;
     set_defaults();
     read_handed_lists(root);
-    read_lists(root);
+    for (int i = 0; i < root.getLength(); ++i)
+      if (name_of(root[i]) == "lists") read_lists(root[i]);
     for (int i = 0; i < root.getLength(); ++i) {
       const Node& node = root[i];
-      const std::string name = node.getName();
+      const std::string name(name_of(node));
       if (name == "listeners") read_listeners(node);
       else if (name == "tls") read_tls(node);
       else if (name == "throttle") read_throttle(node);
@@ -181,6 +182,9 @@ class Reader {
   void mistake(const Place& place, std::string setting, std::string text, bool warning = false) {
     loaded_.mistakes.push_back({place, std::move(setting), std::move(text), warning});
   }
+  std::string_view name_of(const Node& node) const { return source_.given_name(node.getName()); }
+  // It stands in its group already, which was said.
+  bool is_repeated(const Node& node) const { return name_of(node) != node.getName(); }
   Place place(const Node& node) const {
     // libconfig's line of a value that is no member is that of the word behind it; strings know their own.
     if (node.getType() == Node::TypeString && node.getName() == nullptr)
@@ -258,14 +262,12 @@ class Reader {
   }
 
   // Named lists that others refer to by #name (listeners.md A-11).
-  void read_lists(const Node& root) {
-    if (!root.exists("lists")) return;
-    const Node& group = root["lists"];
+  void read_lists(const Node& group) {
     if (!group.isGroup()) return mistake(place(group), "lists", "expected a group { } of address lists by name, found " + kind_of(group));
     if (group.getLength() > kMaxAddressLists) return mistake(place(group), "lists", "expected at most " + std::to_string(kMaxAddressLists) + " lists");
     std::vector<Value> values;
     for (int i = 0; i < group.getLength(); ++i) {
-      const std::string shown = join("lists", group[i].getName());
+      const std::string shown = join("lists", name_of(group[i]));
       Value value = group[i].isGroup() ? list_from_file(group[i], shown) : value_of(group[i]);
       if (value.kind != Value::Kind::text && value.kind != Value::Kind::texts) {
         if (!group[i].isGroup())
@@ -273,7 +275,7 @@ class Reader {
       } else {
         std::string text;
         for (const TextLine& line : value.lines) text += line.text + "\n";
-        if (!lists_.emplace(base::lower(group[i].getName()), std::move(text)).second) mistake(place(group[i]), shown, "a list of this name stands above");
+        if (!lists_.emplace(base::lower(name_of(group[i])), std::move(text)).second && !is_repeated(group[i])) mistake(place(group[i]), shown, "a list of this name stands above");
       }
       values.push_back(std::move(value));
     }
@@ -283,7 +285,7 @@ class Reader {
     for (int i = 0; i < group.getLength(); ++i) {
       const Value& value = values[static_cast<std::size_t>(i)];
       if (value.kind == Value::Kind::text || value.kind == Value::Kind::texts)
-        assign(*as, {&unused, nullptr, nullptr}, value, place(group[i]), join("lists", group[i].getName()), loaded_.mistakes, resolver());
+        assign(*as, {&unused, nullptr, nullptr}, value, place(group[i]), join("lists", name_of(group[i])), loaded_.mistakes, resolver());
     }
   }
 
@@ -293,8 +295,8 @@ class Reader {
     Value value;
     value.found = "a group { }";
     for (int i = 0; i < group.getLength(); ++i)
-      if (std::string_view(group[i].getName()) != "file") {
-        mistake(place(group[i]), join(shown, group[i].getName()), "there is no such setting; did you mean \"file\"?");
+      if (name_of(group[i]) != "file") {
+        mistake(place(group[i]), join(shown, name_of(group[i])), "there is no such setting; did you mean \"file\"?");
         return value;
       }
     if (!group.exists("file") || group["file"].getType() != Node::TypeString) {
@@ -353,8 +355,8 @@ class Reader {
 
   // A member of the whole server's groups: `group` as in the table, `shown` as in messages.
   void read_member(const Node& node, const std::string& group, const std::string& shown_group) {
-    const std::string name = join(group, node.getName());
-    const std::string shown = join(shown_group, node.getName());
+    const std::string name = join(group, name_of(node));
+    const std::string shown = join(shown_group, name_of(node));
     if (const Setting* const setting = find_setting(name)) {
       configuration_.places[shown] = place(node);
       return assign(*setting, scope_, value_of(node), place(node), shown, loaded_.mistakes, resolver());
@@ -364,7 +366,7 @@ class Reader {
       for (int i = 0; i < node.getLength(); ++i) read_member(node[i], name, shown);
       return;
     }
-    const std::string near = similar(group, node.getName());
+    const std::string near = similar(group, name_of(node));
     mistake(place(node), shown, "there is no such setting" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
   }
 
@@ -372,7 +374,7 @@ class Reader {
     if (!group.isGroup()) return mistake(place(group), "listeners", "expected a group { } with a group for each service, found " + kind_of(group));
     for (int i = 0; i < group.getLength(); ++i) {
       const Node& node = group[i];
-      const std::string name = node.getName();
+      const std::string name(name_of(node));
       const std::string shown = "listeners." + name;
       const auto module = module_from(name);
       if (!module) {
@@ -402,8 +404,8 @@ class Reader {
       if (setting.name.starts_with("listeners.*.") && setting.name.find("[]") == std::string_view::npos) set_default(setting, fallback_for(setting, module));
     if (udp) listener.maximum_connections = listener.connections_per_address = listener.reserve_for_clients = 0;
     for (int i = 0; i < group.getLength(); ++i)
-      if (std::string_view(group[i].getName()) == "sockets") read_sockets(group[i], listener, shown + ".sockets");
-      else if (std::string_view(group[i].getName()) == "limits" && !udp) read_limits(group[i], listener, shown + ".limits");
+      if (name_of(group[i]) == "sockets") read_sockets(group[i], listener, shown + ".sockets");
+      else if (name_of(group[i]) == "limits" && !udp) read_limits(group[i], listener, shown + ".limits");
       else if (!udp || !not_for_udp(group[i], "listeners.*", shown)) read_member(group[i], "listeners.*", shown);
     scope_.listener = nullptr;
     if (listener.maximum_connections > 0 && listener.reserve_for_clients >= listener.maximum_connections)
@@ -438,7 +440,7 @@ class Reader {
   void read_tls(const Node& group) {
     if (!group.isGroup()) return mistake(place(group), "tls", "expected a group { }, found " + kind_of(group));
     for (int i = 0; i < group.getLength(); ++i) {
-      if (std::string_view(group[i].getName()) != "domains") {
+      if (name_of(group[i]) != "domains") {
         read_member(group[i], "tls", "tls");
         continue;
       }
@@ -453,7 +455,7 @@ class Reader {
     TlsDomain domain;
     domain.place = place(group);
     for (int i = 0; i < group.getLength(); ++i) {
-      if (std::string_view(group[i].getName()) == "certificates") {
+      if (name_of(group[i]) == "certificates") {
         if (!is_list(group[i], shown + ".certificates", kMaxCertificates, "{ certificate = \"...\"; key = \"...\"; }")) continue;
         for (int k = 0; k < group[i].getLength(); ++k) read_certificate(group[i][k], domain, shown + ".certificates[" + std::to_string(k) + "]");
         continue;
@@ -505,13 +507,13 @@ class Reader {
     std::uint64_t entries = 0;
     for (int i = 0; i < group.getLength(); ++i) {
       const Node& node = group[i];
-      const std::string shown = join("throttle", node.getName());
+      const std::string shown = join("throttle", name_of(node));
       if (!node.isGroup()) {
         mistake(place(node), shown, "expected a group { quota = ...; }, found " + kind_of(node));
         continue;
       }
       ThrottleTable table;
-      table.name = node.getName();
+      table.name = name_of(node);
       table.place = place(node);
       scope_.throttle = &table;
       for (int k = 0; k < node.getLength(); ++k) read_member(node[k], "throttle.*", shown);
@@ -519,7 +521,7 @@ class Reader {
       if (table.name.size() > kMaxThrottleNameBytes)
         mistake(table.place, shown, "expected a name of at most " + std::to_string(kMaxThrottleNameBytes) + " characters, found " + std::to_string(table.name.size()));
       for (const ThrottleTable& other : configuration_.throttle)
-        if (base::equal_ignoring_case(other.name, table.name))
+        if (!is_repeated(node) && base::equal_ignoring_case(other.name, table.name))
           mistake(table.place, shown, "a table of this name stands already at " + other.place.file + ":" + std::to_string(other.place.line));
       if (!node.exists("quota")) mistake(table.place, shown + ".quota", "expected " + expected(*find_setting("throttle.*.quota")) + ", found nothing");
       entries += table.max_entries;
@@ -538,13 +540,13 @@ class Reader {
       return mistake(place(group), "milters", "expected at most " + std::to_string(kMaxMilters) + " milters, found " + std::to_string(group.getLength()));
     for (int i = 0; i < group.getLength(); ++i) {
       const Node& node = group[i];
-      const std::string shown = join("milters", node.getName());
+      const std::string shown = join("milters", name_of(node));
       if (!node.isGroup()) {
         mistake(place(node), shown, "expected a group { address = ...; }, found " + kind_of(node));
         continue;
       }
       Milter milter;
-      milter.name = node.getName();
+      milter.name = name_of(node);
       milter.place = place(node);
       scope_.milter = &milter;
       const std::size_t before = loaded_.mistakes.size();
@@ -555,7 +557,7 @@ class Reader {
       if (!named_well)
         mistake(milter.place, shown, "expected a name of at most " + std::to_string(kMaxMilterNameBytes) + " characters other than \"" + std::string(kNoMilters) + "\"");
       for (const Milter& other : configuration_.milters)
-        if (base::equal_ignoring_case(other.name, milter.name))
+        if (!is_repeated(node) && base::equal_ignoring_case(other.name, milter.name))
           mistake(milter.place, shown, "a milter of this name stands already at " + other.place.file + ":" + std::to_string(other.place.line));
       constexpr std::string_view kExpected = "expected an address such as \"unix:/run/filter.sock\" or \"inet:127.0.0.1:8891\", found ";
       if (!node.exists("address"))
@@ -592,8 +594,8 @@ class Reader {
 
   // A setting that exists, but not for a service over UDP, is a mistake of its own.
   bool not_for_udp(const Node& node, const std::string& group, const std::string& shown_group) {
-    if (is_for_udp(node.getName()) || find_setting(join(group, node.getName())) == nullptr) return false;
-    mistake(place(node), join(shown_group, node.getName()), "a service over UDP has no connections and no such setting");
+    if (is_for_udp(name_of(node)) || find_setting(join(group, name_of(node))) == nullptr) return false;
+    mistake(place(node), join(shown_group, name_of(node)), "a service over UDP has no connections and no such setting");
     return true;
   }
 
@@ -652,7 +654,7 @@ class Reader {
     }
     const bool udp = transport(listener.module) == Transport::udp;
     for (int i = 0; i < group.getLength(); ++i) {
-      if (std::string_view(group[i].getName()) == "port") continue;
+      if (name_of(group[i]) == "port") continue;
       if (!udp || !not_for_udp(group[i], "listeners.*.sockets[]", shown)) read_member(group[i], "listeners.*.sockets[]", shown);
     }
     scope_.row = nullptr;
@@ -1017,6 +1019,8 @@ void find_all_syntax_mistakes(const std::string& path, const Source& first, Load
 Loaded load_source(const Source& source, const std::string& path) {
   Loaded loaded;
   loaded.mistakes = source.mistakes();
+  for (const Source::Repeated& one : source.repeated())
+    loaded.mistakes.push_back({one.place, one.setting, "stands twice, first in line " + std::to_string(one.first.line) + (one.first.file == one.place.file ? "" : " of " + one.first.file)});
   libconfig::Config config;
   std::string what;
   Reader reader(source, loaded);

@@ -73,20 +73,44 @@ class Source::Scanner {
   }
 
  private:
-  struct Saved {
-    std::size_t text, lines, strings;
-    std::vector<char> nesting;
-    bool behind_string;
+  // A group, list or array that has begun; the first is the whole text, which is a group.
+  struct Scope {
+    struct Known {
+      Spot spot;
+      unsigned count = 1;
+    };
+    char bracket = '{';
+    std::string path;                                // as messages have it: "listeners.smtp.sockets[1]"
+    std::map<std::string, Known, std::less<>> names; // of its settings
+    std::string last;                                // the setting that began last
+    std::size_t elements = 0;                        // commas so far
   };
-  Saved save() const { return {source_.text_.size(), source_.lines_.size(), source_.strings_.size(), nesting_, behind_string_}; }
+  // The last name, as long as nothing but blanks and comments stands behind it.
+  struct Name {
+    std::string text;      // empty: something else stands behind it, or it is a value
+    std::size_t end = 0;   // in Source::text_
+    Spot spot;
+  };
+  struct Saved {
+    std::size_t text, lines, strings, repeated;
+    std::vector<Scope> nesting;
+    Name name;
+    bool behind_string, behind_equals;
+  };
+  Saved save() const {
+    return {source_.text_.size(), source_.lines_.size(), source_.strings_.size(), source_.repeated_.size(), nesting_, name_, behind_string_, behind_equals_};
+  }
   // Takes back all that a file gave: its end can't be found, so neither can that of whatever stands behind it.
   void restore(const Saved& saved) {
     source_.text_.resize(saved.text);
     source_.lines_.resize(saved.lines);
     source_.line_starts_.resize(saved.lines);
     source_.strings_.resize(saved.strings);
+    source_.repeated_.resize(saved.repeated);
     nesting_ = saved.nesting;
+    name_ = saved.name;
     behind_string_ = saved.behind_string;
+    behind_equals_ = saved.behind_equals;
   }
 
   void mistake(std::uint32_t line, std::string text) {
@@ -156,15 +180,24 @@ class Source::Scanner {
         const std::size_t length = take_string(rest);
         if (length == 0) return false;
         at += length;
+        name_.text.clear();
+        behind_equals_ = false;
         continue;
       }
-      if (c != ' ' && c != '\t' && c != '\r' && c != '\f') behind_string_ = false;
+      if (c == ' ' || c == '\t' || c == '\r' || c == '\f') {
+        put(c);
+        ++at;
+        continue;
+      }
+      behind_string_ = false;
       if (is_name_start(c)) {
-        const auto end = std::find_if_not(rest.begin(), rest.end(), is_name_part);
-        put(rest.substr(0, static_cast<std::size_t>(end - rest.begin())));
-        at += static_cast<std::size_t>(end - rest.begin());
+        at += take_name(rest);
         continue;
       }
+      const bool equals = c == '=' || c == ':';
+      if (equals && !name_.text.empty()) begin_setting();
+      name_.text.clear();
+      behind_equals_ = equals;
       if (base::is_digit(c) || ((c == '-' || c == '+') && rest.size() > 1 && base::is_digit(rest[1]))) {
         at += take_number(rest);
         continue;
@@ -176,13 +209,45 @@ class Source::Scanner {
     return true;
   }
 
+  // A name in front of `=` or `:` is that of a setting, if it stands in a group; behind one it is a value.
+  std::size_t take_name(std::string_view rest) {
+    const auto length = static_cast<std::size_t>(std::find_if_not(rest.begin(), rest.end(), is_name_part) - rest.begin());
+    put(rest.substr(0, length));
+    name_.text.clear();
+    if (nesting_.back().bracket == '{' && !behind_equals_) name_ = {std::string(rest.substr(0, length)), source_.text_.size(), {file_, line_}};
+    behind_equals_ = false;
+    return length;
+  }
+
+  void begin_setting() {
+    Scope& scope = nesting_.back();
+    scope.last = name_.text;
+    const auto [known, first] = scope.names.try_emplace(name_.text, Scope::Known{name_.spot});
+    if (first) return;
+    source_.repeated_.push_back({place(name_.spot), place(known->second.spot), scope.path.empty() ? name_.text : scope.path + "." + name_.text});
+    std::string number;
+    do number = "*" + std::to_string(++known->second.count);
+    while (!scope.names.try_emplace(name_.text + number, Scope::Known{name_.spot}).second);
+    source_.renamed_.emplace(name_.text + number, name_.text);
+    source_.text_.insert(name_.end, number);
+    // Lines may have begun between the name and its sign.
+    for (auto start = source_.line_starts_.rbegin(); start != source_.line_starts_.rend() && *start > name_.end; ++start) *start += number.size();
+  }
+  Place place(const Spot& spot) const { return {source_.files_[spot.file], static_cast<int>(spot.line)}; }
+
   bool take_bracket(char c) {
+    Scope& scope = nesting_.back();
+    if (c == ',' && scope.bracket != '{') ++scope.elements;
     if (c == '{' || c == '(' || c == '[') {
-      if (nesting_.size() == kMaxNesting) return mistake(line_, "groups and lists are nested more than 16 deep"), false;
-      nesting_.push_back(c);
+      if (nesting_.size() > kMaxNesting) return mistake(line_, "groups and lists are nested more than 16 deep"), false;
+      Scope inner;
+      inner.bracket = c;
+      if (scope.bracket != '{') inner.path = scope.path + "[" + std::to_string(scope.elements) + "]";
+      else inner.path = scope.path.empty() ? scope.last : scope.path + "." + scope.last;
+      nesting_.push_back(std::move(inner));
     }
     // A bracket too many is libconfig's to complain about.
-    if ((c == '}' || c == ')' || c == ']') && !nesting_.empty()) nesting_.pop_back();
+    if ((c == '}' || c == ')' || c == ']') && nesting_.size() > 1) nesting_.pop_back();
     return true;
   }
 
@@ -308,7 +373,7 @@ class Source::Scanner {
     if (source_.included_.size() == kMaxIncludedFiles) return mistake(line_, "more than " + std::to_string(kMaxIncludedFiles) + " files are included");
     if (std::any_of(name.begin(), name.end(), base::is_control)) return mistake(line_, "a file name with control characters");
     const std::string path = name.starts_with('/') ? name : directory_of(source_.files_.front()) + "/" + name;
-    const bool in_list = !nesting_.empty() && nesting_.back() != '{';
+    const bool in_list = nesting_.back().bracket != '{';
     source_.included_.push_back({path, in_list});
     if (without_.contains(path)) {
       // A list still needs its element, lest the comma in front of it becomes a mistake of its own.
@@ -330,8 +395,10 @@ class Source::Scanner {
   const bool flattened_;
   std::uint32_t file_ = 0;
   std::uint32_t line_ = 1;
-  std::vector<char> nesting_;
+  std::vector<Scope> nesting_{1};
+  Name name_;
   bool behind_string_ = false;       // the last thing but blanks and comments was a string
+  bool behind_equals_ = false;       // or what stands between a setting and its value
   bool ends_line_ = false;           // the string's content so far ends in a line end
   bool fresh_content_line_ = false;  // so does that of the whole value so far
 };
@@ -380,6 +447,11 @@ Place Source::place(unsigned number) const {
   if (lines_.empty() || number == 0) return {files_.front(), 0};
   const Spot& spot = lines_[std::min<std::size_t>(number, lines_.size()) - 1];
   return {files_[spot.file], static_cast<int>(spot.line)};
+}
+
+std::string_view Source::given_name(std::string_view name) const {
+  const auto renamed = renamed_.find(name);
+  return renamed == renamed_.end() ? name : std::string_view(renamed->second);
 }
 
 std::string_view Source::line_text(unsigned number) const {

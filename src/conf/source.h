@@ -5,10 +5,13 @@
 //
 // Includes are done here and not by libconfig, because libconfig 1.5 takes relative names from the current directory, names
 // the wrong line after a string that ends a list, and stops for all files at the first mistake in any of them. It also cuts
-// integers to 32 bits without a word; so numbers that need more get the suffix "L" here.
+// integers to 32 bits without a word; so numbers that need more get the suffix "L" here. And a setting that stands twice in its group is an error
+// of syntax to it, behind which it reads no further; so the later ones get names of their own here, and what is wrong with them is told with the rest.
 #include "conf/configuration.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -41,6 +44,15 @@ class Source {
   };
   [[nodiscard]] const std::vector<Included>& included() const { return included_; }
   [[nodiscard]] const std::vector<Mistake>& mistakes() const { return mistakes_; }
+
+  struct Repeated {
+    Place place, first;
+    std::string setting;
+  };
+  // Settings that stand in their group already, in the order of the text.
+  [[nodiscard]] const std::vector<Repeated>& repeated() const { return repeated_; }
+  // What the administrator called the setting `name` of text(). The view is good as long as `name` and this are.
+  [[nodiscard]] std::string_view given_name(std::string_view name) const;
   // The file that was asked for.
   [[nodiscard]] const std::string& name() const { return files_.front(); }
 
@@ -67,6 +79,8 @@ class Source {
   std::vector<std::string> files_;
   std::vector<Included> included_;
   std::vector<Mistake> mistakes_;
+  std::vector<Repeated> repeated_;
+  std::map<std::string, std::string, std::less<>> renamed_;  // names in text_ that nobody gave, and those that were given
   std::string default_host_name_;
   std::string default_directory_;
   bool is_flattened_ = false;

@@ -85,6 +85,7 @@ class LoadTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(managesieve_has_its_limits);
   CPPUNIT_TEST(places_of_settings_are_kept);
   CPPUNIT_TEST(syntax_mistakes_have_a_line);
+  CPPUNIT_TEST(settings_that_stand_twice_hide_nothing);
   CPPUNIT_TEST(included_files_keep_their_own_places);
   CPPUNIT_TEST(the_first_syntax_mistake_of_each_file_is_reported);
   CPPUNIT_TEST(files_that_can_not_be_read_are_mistakes);
@@ -1117,13 +1118,52 @@ class LoadTest : public CppUnit::TestFixture {
       const char* part;
     } rows[] = {
         {"format = 1;\nhost_name \"x\";\n", 2, "syntax error: \"host_name \"x\";\""},
-        {"format = 1;\nformat = 1;\n", 2, "duplicate setting"},
         {"format = 1;\n\nhost_name = \"x;\n", 3, "a string begins here"},
         {"/* never\nclosed", 1, "a comment begins here"},
         {"a = ((((((((((((((((((((", 1, "nested more than 16 deep"},
     };
     for (const auto& row : rows) has(conf::load_text(row.text, "t"), {row.line, "", row.part});
     has(conf::load_text(std::string_view("format = 1;\n\0", 13), "t"), {2, "", "zero byte"});
+  }
+
+  void settings_that_stand_twice_hide_nothing() {
+    auto loaded = conf::load_text("format = 1;\ngrace_time = \"1 s\" # one\ngrace_time\n # and\n = \"x\";\nsmtp : { errors = 3; };\nsmtp : { errors = true;\nerrors = 4; }\nlog_levle = 1;\n" + kSmtp, "t");
+    has(loaded, {3, "grace_time", "stands twice, first in line 2"});
+    has(loaded, {3, "grace_time", "found \"x\""});
+    has(loaded, {7, "smtp", "stands twice, first in line 6"});
+    has(loaded, {7, "smtp.errors", "found true"});
+    has(loaded, {8, "smtp.errors", "stands twice, first in line 7"});
+    has(loaded, {9, "log_levle", "no such setting"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(all_mistakes(loaded), std::size_t{6}, loaded.mistakes.size());
+    CPPUNIT_ASSERT(!loaded.usable() && loaded.flattened.empty());
+
+    // Each in its own group, whatever stands between them; and places inside strings are still known.
+    loaded = conf::load_text("listeners : {\n smtp : { sockets = ( { port = 25; port = 26; },\n { port : 27, address = \"x\"; address\n= \"all\"; } ); };\n smtp = { reserve_for_clients = -1; };\n};\n"
+                             "lists : { a = \"192.0.2.1\n10.1\"; a = \"\"; };\nlists : { b = \"\"; };\nclient_addresses = \"#b\";\n"
+                             "tls : { domains = ( { names = \"a.example\"; }, { names = \"b.example\"; names = \"c.example\"; } ); };\n", "t");
+    has(loaded, {2, "listeners.smtp.sockets[0].port", "stands twice, first in line 2"});
+    has(loaded, {3, "listeners.smtp.sockets[1].address", "stands twice, first in line 3"});
+    has(loaded, {3, "listeners.smtp.sockets[1].address", "found \"x\""});
+    has(loaded, {5, "listeners.smtp", "stands twice, first in line 2"});
+    has(loaded, {5, "listeners.smtp.reserve_for_clients", "found -1"});
+    has(loaded, {8, "lists.a", "stands twice, first in line 7"});
+    has(loaded, {8, "lists.a", "four parts"});
+    has(loaded, {9, "lists", "stands twice, first in line 7"});
+    has(loaded, {11, "tls.domains[1].names", "stands twice, first in line 11"});
+    CPPUNIT_ASSERT_MESSAGE(all_mistakes(loaded), all_mistakes(loaded).find("no list of this name") == std::string::npos && all_mistakes(loaded).find("stands above") == std::string::npos);
+
+    // Three times, with a name that looks like one of ours, and beside what libconfig says.
+    loaded = conf::load_text("a = 1; a = 2; a*2 = 3; a = 4; b = ;", "t");
+    has(loaded, {1, "a", "stands twice"});
+    has(loaded, {1, "", "syntax error"});
+
+    write("more.conf", "smtp : { errors = 5; };\nhost_name = \"b.example\";\n");
+    const auto path = write("postern.conf", "host_name = \"a.example\";\n@include \"more.conf\"\nsmtp : { recipients = 0; };\n" + kSmtp);
+    loaded = conf::load(path);
+    const auto text = all_mistakes(loaded);
+    for (const std::string& part : {std::string(directory_ / "more.conf") + ":2: host_name: stands twice, first in line 1 of " + path,
+                                    path + ":3: smtp: stands twice, first in line 1 of " + std::string(directory_ / "more.conf"), path + ":3: smtp.recipients: expected"})
+      CPPUNIT_ASSERT_MESSAGE(text + " lacks " + part, text.find(part) != std::string::npos);
   }
 
   void included_files_keep_their_own_places() {
