@@ -136,8 +136,18 @@ void check_policy(const conf::Configuration& configuration, std::vector<conf::Mi
                         "expected a list of ciphers as openssl-ciphers(1) has them, found \"" + configuration.tls.ciphers + "\": " + ciphers.error().what});
 }
 
-void print(const std::vector<conf::Mistake>& mistakes) {
-  for (const auto& mistake : mistakes) std::cerr << mistake.to_string() << "\n";
+// Whether all of the text could be read. Otherwise a setting that is not there may be in the rest: a mistake that is not about a setting is about
+// the text.
+bool is_complete(const conf::Loaded& loaded) {
+  return std::none_of(loaded.mistakes.begin(), loaded.mistakes.end(), [](const conf::Mistake& one) { return !one.warning && one.setting.empty(); });
+}
+
+void print(const conf::Loaded& loaded) {
+  const bool complete = is_complete(loaded);
+  for (const auto& mistake : loaded.mistakes) {
+    const bool of_a_default = !mistake.setting.empty() && mistake.place.line == 0;
+    if (complete || !of_a_default) std::cerr << mistake.to_string() << "\n";
+  }
 }
 
 conf::Loaded load(const std::string& path) {
@@ -212,9 +222,9 @@ int check(const std::string& path) {
     const ActingAs directory(site.directory);
     for (auto& mistake : directory::check_files(loaded.configuration)) loaded.mistakes.push_back(std::move(mistake));
   }
-  print(loaded.mistakes);
+  print(loaded);
   bool usable = loaded.usable();
-  if (loaded.readable) {
+  if (loaded.readable && (is_complete(loaded) || loaded.configuration.place_of("tables_directory").line > 0)) {
     const std::string tables = loaded.configuration.tables_directory + "/tables.db";
     const base::Descriptor file(::open(tables.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.valid()) {
@@ -549,7 +559,7 @@ int serve(const std::vector<std::string>& arguments, const std::string& path, bo
   conf::Loaded loaded = load(whole);
   master::Site site;
   if (!loaded.usable()) check_users(loaded, site);
-  print(loaded.mistakes);
+  print(loaded);
   if (!loaded.usable()) {
     std::cerr << "posternd: " << path << " is not usable\n";
     return kUsage;

@@ -48,8 +48,40 @@ Result<base::Descriptor> keep_directory(int parent, const std::string& name, boo
   return directory;
 }
 
+// What a start keeps below the base directory, besides run/.
+struct Below {
+  const char* name;
+  const Identity Site::*owner;
+  mode_t mode;
+  std::vector<Below> inside;
+};
+const std::vector<Below>& directories_below() {
+  static const std::vector<Below> all = {
+      {"spool", &Site::network, 02770,
+       {{"journal", &Site::network, 02770, {}}, {"large", &Site::network, 02770, {}}, {"deferred", &Site::network, 02770, {}}, {"held", &Site::network, 02770, {}},
+        {"corrupt", &Site::network, 02770, {}}, {"discarded", &Site::network, 02770, {}},
+        {"outgoing", &Site::network, 02770,
+         {{"journal", &Site::network, 02770, {}}, {"large", &Site::network, 02770, {}}, {"corrupt", &Site::network, 02770, {}}}}}},
+      {"mail", &Site::mail, 0700, {}},
+      {"filters", &Site::mail, 0700, {}},
+      {"directory", &Site::directory, 0700, {}},
+      {"sequences", &Site::network, 02770, {}}};
+  return all;
+}
+
+Result<void> keep_directories(int parent, const std::string& path, const std::vector<Below>& all, const Site& site) {
+  for (const Below& one : all) {
+    auto kept = keep_directory(parent, one.name, site.root, site.*one.owner, one.mode);
+    if (!kept) return kept.error().in(path);
+    if (auto inside = keep_directories(kept->get(), path + "/" + one.name, one.inside, site); !inside) return inside;
+  }
+  return {};
+}
+
+constexpr const char* kLock = "master.pid";
+
 Result<base::Descriptor> take_lock(int run) {
-  base::Descriptor lock(::openat(run, "master.pid", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  base::Descriptor lock(::openat(run, kLock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!lock) return system_error(errno, "open run/master.pid");
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     auto pid = base::read_all(lock.get(), 64);
@@ -69,6 +101,45 @@ Result<void> try_to_make_in(const std::string& directory) {
   if (::mkdtemp(name.data()) == nullptr) return system_error(errno, "make a directory in " + directory);
   ::rmdir(name.c_str());
   return {};
+}
+
+// The directory `name` of `parent`, to work in; an invalid one, if it is missing and could be made.
+Result<base::Descriptor> try_directory(int parent, const std::string& path, const std::string& name) {
+  base::Descriptor directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  const std::string whole = path + "/" + name;
+  if (!directory && errno != ENOENT) return system_error(errno, "open directory " + whole);
+  if (!directory) {
+    if (auto tried = try_to_make_in(path); !tried) return tried.error();
+  } else if (::faccessat(directory.get(), ".", W_OK, AT_EACCESS) != 0) {
+    return system_error(errno, "write to directory " + whole);
+  }
+  return directory;
+}
+
+Result<void> try_directories(int parent, const std::string& path, const std::vector<Below>& all) {
+  for (const Below& one : all) {
+    const auto directory = try_directory(parent, path, one.name);
+    if (!directory) return directory.error();
+    if (!directory->valid()) continue;
+    if (auto inside = try_directories(directory->get(), path + "/" + one.name, one.inside); !inside) return inside;
+  }
+  return {};
+}
+
+// What is opened or made anew in run/.
+Result<void> try_run(int run, const std::string& path) {
+  bool missing = false;
+  for (const char* const name : {kLock, "workers.lock"}) {
+    const base::Descriptor file(::openat(run, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file && errno != ENOENT) return system_error(errno, "open " + path + "/" + name);
+    missing |= !file;
+  }
+  for (const char* const name : {"control.sock", "directory.sock", "resolver.sock"}) {
+    struct stat status {};
+    if (::fstatat(run, name, &status, AT_SYMLINK_NOFOLLOW) != 0) missing = true;
+    else if (S_ISDIR(status.st_mode)) return Error{Kind::invalid, path + "/" + name + " is a directory, in the place of a socket"};
+  }
+  return missing ? try_to_make_in(path) : Result<void>();
 }
 
 std::string parent_of(std::string path) {
@@ -123,17 +194,11 @@ Result<void> try_base_directory(const std::string& path) {
   }
   const base::Descriptor base(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!base) return system_error(errno, "open base directory " + path);
-  bool missing = false;
-  for (const char* const name : {"run", "spool", "mail", "filters", "directory", "sequences"}) {
-    const base::Descriptor directory(::openat(base.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (directory) continue;
-    if (errno != ENOENT) return system_error(errno, "open directory " + path + "/" + name);
-    missing = true;
-  }
-  if (missing) return try_to_make_in(path);
-  const base::Descriptor lock(::openat(base.get(), "run/master.pid", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (lock) return {};
-  return errno == ENOENT ? try_to_make_in(path + "/run") : system_error(errno, "open " + path + "/run/master.pid");
+  const auto run = try_directory(base.get(), path, "run");
+  if (!run) return run.error();
+  if (run->valid())
+    if (auto tried = try_run(run->get(), path + "/run"); !tried) return tried;
+  return try_directories(base.get(), path, directories_below());
 }
 
 Result<base::Descriptor> open_log_file(const conf::Log& log) {
@@ -180,18 +245,7 @@ Result<Site> prepare_site(const conf::Configuration& configuration) {
   if (!lock) return lock.error().in(path);
   site.lock = std::move(*lock);
 
-  auto spool = keep_directory(site.base.get(), "spool", site.root, site.network, 02770);
-  if (!spool) return spool.error().in(path);
-  for (const char* const name : {"journal", "large", "deferred", "held", "corrupt", "discarded"})
-    if (auto made = keep_directory(spool->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool");
-  auto outgoing = keep_directory(spool->get(), "outgoing", site.root, site.network, 02770);
-  if (!outgoing) return outgoing.error().in(path + "/spool");
-  for (const char* const name : {"journal", "large", "corrupt"})
-    if (auto made = keep_directory(outgoing->get(), name, site.root, site.network, 02770); !made) return made.error().in(path + "/spool/outgoing");
-  if (auto made = keep_directory(site.base.get(), "mail", site.root, site.mail, 0700); !made) return made.error().in(path);
-  if (auto made = keep_directory(site.base.get(), "filters", site.root, site.mail, 0700); !made) return made.error().in(path);
-  if (auto made = keep_directory(site.base.get(), "directory", site.root, site.directory, 0700); !made) return made.error().in(path);
-  if (auto made = keep_directory(site.base.get(), "sequences", site.root, site.network, 02770); !made) return made.error().in(path);
+  if (auto kept = keep_directories(site.base.get(), path, directories_below(), site); !kept) return kept.error();
   return site;
 }
 

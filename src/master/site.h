@@ -33,8 +33,8 @@ struct Site {
 // root's rights; without root there is nothing to find, and nothing wrong. `site` is complete if there is no mistake.
 std::vector<conf::Mistake> find_users(const conf::Users& users, Site& site);
 
-// Whether prepare_site() can take or make the base directory `path`, by trying: what stands below it is opened, and where something would
-// have to be made a directory of another name is made and removed again. Nothing else is changed.
+// Whether a start can take or make the base directory `path` and all that it needs below it, by trying: what stands there is opened, and where
+// something would have to be made a directory of another name is made and removed again. Nothing else is changed.
 Result<void> try_base_directory(const std::string& path);
 
 // The log file, made if it is missing, to append to; an invalid descriptor if lines go elsewhere. A symbolic link is refused.

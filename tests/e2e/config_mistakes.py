@@ -165,6 +165,14 @@ def services_are_not_missed_while_an_included_file_is():
     output = checked('@include "missing.conf"\n', "wrong.conf")
     contains(output, "missing.conf")
     check("no service" not in output, "they may be there: " + output)
+    equal(len(output.splitlines()), 2, "nor anything else that it may say: " + output)
+
+
+@case
+def a_setting_that_stands_twice_hides_no_other_mistake():
+    output = checked('host_name = "a.example";\nsmtp : { errors = true; };\nhost_name = "b.example";\ngrace_time = "x";\n', "wrong.conf")
+    for said in ("wrong.conf:2: smtp.errors: ", "wrong.conf:3: host_name: stands twice, first in line 1", "wrong.conf:4: grace_time: "):
+        contains(output, said)
 
 
 def with_setting(changes, setting):
@@ -192,6 +200,22 @@ def a_file_in_the_place_of_a_directory_below_the_base_is_named():
     output = checked(text, "wrong.conf")
     contains(output, said)
     contains(output, base + "/spool")
+
+
+@cases_of([("a directory", "spool/outgoing/large", False), ("another one", "spool/held", False), ("the lock", "run/master.pid", True),
+           ("another lock", "run/workers.lock", True), ("a socket", "run/control.sock", True)])
+def what_is_in_the_way_of_a_start_deep_below_the_base_is_named(path, is_directory):
+    base = os.path.join(site.directory, "deep")
+    shutil.rmtree(base, ignore_errors=True)
+    os.makedirs(os.path.join(base, path if is_directory else os.path.dirname(path)))
+    os.chmod(base, 0o755)
+    if not is_directory:
+        with open(os.path.join(base, path), "w"):
+            pass
+    text, said = with_setting({"base_directory": base}, "base_directory")
+    output = checked(text, "wrong.conf")
+    contains(output, said)
+    contains(output, base + "/" + path)
 
 
 @case
