@@ -2,9 +2,11 @@
 #include "smtp/command.h"
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "mail/address.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace postern::smtp {
@@ -99,13 +101,7 @@ std::optional<std::string> decode_embedded(std::string_view text) {
       point = point * 16 + static_cast<std::uint32_t>(digit);
     }
     if (digits.size() < 2 || digits.size() > 6 || point < 0x20 || point == 0x7f || point > 0x10ffff) return std::nullopt;
-    if (point < 0x80) {
-      decoded += static_cast<char>(point);
-    } else {
-      const int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-      decoded += static_cast<char>((0xff80 >> more & 0xff) | (point >> (6 * more)));
-      for (int shift = 6 * (more - 1); shift >= 0; shift -= 6) decoded += static_cast<char>(0x80 | (point >> shift & 0x3f));
-    }
+    base::append_utf8(decoded, point);
     at = end;
   }
   // Surrogates among others.
@@ -185,6 +181,12 @@ std::optional<int> read_priority(std::string_view value) {
   return value.starts_with('-') ? '0' - digits[0] : digits[0] - '0';
 }
 
+// RFC 1870 section 4: up to twenty digits. What needs more than 64 bits is larger than any limit all the same.
+std::optional<std::uint64_t> read_size(std::string_view value) {
+  if (value.empty() || value.size() > 20 || !std::all_of(value.begin(), value.end(), base::is_digit)) return std::nullopt;
+  return base::number_from<std::uint64_t>(value).value_or(std::numeric_limits<std::uint64_t>::max());
+}
+
 // One parameter of MAIL or RCPT.
 struct Parameter {
   std::string_view name, value;
@@ -231,7 +233,7 @@ std::variant<MailParameters, Reply> parse_mail_parameters(std::string_view text,
     const Parameter given = split_parameter(word);
     if (!given.good) return bad_parameter();
     if (base::equal_ignoring_case(given.name, "SIZE")) {
-      const auto size = base::number_from<std::uint64_t>(given.value);
+      const auto size = read_size(given.value);
       if (parameters.size_bytes || !size) return bad_parameter();
       parameters.size_bytes = size;
     } else if (base::equal_ignoring_case(given.name, "BODY")) {

@@ -32,7 +32,7 @@ Command parse_command(std::string_view line);
 std::optional<std::string_view> behind_keyword(std::string_view argument, std::string_view keyword);
 
 struct MailParameters {
-  std::optional<std::uint64_t> size_bytes;  // RFC 1870
+  std::optional<std::uint64_t> size_bytes;  // RFC 1870; the largest there is for what has more bits
   bool body_8bit = false;                   // RFC 6152
   bool smtputf8 = false;                    // RFC 6531
   std::string envelope_id;                  // RFC 3461 section 4.4, decoded

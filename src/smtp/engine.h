@@ -82,6 +82,7 @@ struct Transaction {
   std::unique_ptr<TextDecoder> decoder;
   std::chrono::steady_clock::time_point text_until{};  // when it began and smtp.data_time
   std::uint64_t chunk_count = 0;
+  bool cut_short = false;                  // refused before its last chunk
 };
 
 class Session {
@@ -237,6 +238,7 @@ class Session {
   std::shared_ptr<const directory::Account> account_;  // who logged in; empty: nobody
   unsigned login_failures_ = 0;
   bool blacklisted_ = false;
+  std::uint64_t behind_failed_chunk_ = 0;  // so many bytes of chunks may come behind one that was refused; 0 after any other command
   // Since the last accepted message.
   unsigned errors_ = 0;
   unsigned idle_commands_ = 0;

@@ -80,6 +80,8 @@ class Incoming {
   // After finish() and, if wants_header(), change_header(): what is wrong with the whole: 552 too large, 554 loop, 451 or 452 the disk. Nothing: it can be committed.
   [[nodiscard]] std::optional<policy::Reply> verdict();
   [[nodiscard]] const std::string& id() const { return id_; }
+  // Nothing that still comes can make verdict() find nothing: too large already, or the disk failed.
+  [[nodiscard]] bool is_lost() const { return too_large_ || failed_; }
   // After verdict() found nothing: the whole, our own lines on top included, and where the client's begins. The reference is good until
   // replace().
   [[nodiscard]] const mail::TextSource& whole() const { return whole_; }

@@ -234,6 +234,7 @@ net::Awaitable<Session::Next> Session::one_command() {
   }
 
   const Command command = parse_command(line_);
+  if (command.verb != Verb::bdat) behind_failed_chunk_ = 0;
   if (line_.size() > limit_bytes && command.verb != Verb::auth) co_return foreign_command(500, "5.5.2", "line too long");
   switch (command.verb) {
     case Verb::helo:
@@ -372,7 +373,7 @@ Session::Next Session::on_turn(std::string_view argument) {
 Session::Next Session::on_verify(std::string_view argument) {
   if (argument.empty()) return bad_command(501, "5.5.4", "expected an address");
   // RFC 5321 section 3.5.3: who is here is told nobody; the message itself will be answered.
-  return idle_command(252, "2.1.5", "not verified here, but a message to it will be tried");
+  return idle_command(252, "2.0.0", "not verified here, but a message to it will be tried");
 }
 
 // RFC 3207 section 4; listeners.md T-8, T-10.

@@ -16,6 +16,8 @@ namespace {
 // Chunks beyond this number must carry kSmallChunk bytes on average: each costs a reply (hardening.md 3, small pieces).
 constexpr std::uint64_t kFreeChunks = 100;
 constexpr std::uint64_t kSmallChunk = 256;
+// What a chunk behind one that was refused counts for at least, so that their number has an end, too.
+constexpr std::uint64_t kLeastFailedChunk = 64 * 1024;
 
 // The different texts of all who refuse, one below the other.
 std::string joined_texts(const std::vector<Committed::Refused>& refused) {
@@ -209,18 +211,37 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
       co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
     const Next next = co_await skip_chunk(chunk->size_bytes);
     if (next == Next::close) co_return next;
+    // RFC 3030 section 2: chunks that were on their way when another one was refused are no errors.
+    const std::uint64_t cost = std::max(chunk->size_bytes, kLeastFailedChunk);
+    if (cost <= behind_failed_chunk_) {
+      behind_failed_chunk_ -= cost;
+      reply(*wrong);
+      co_return Next::command;
+    }
     co_return bad_command(wrong->code, wrong->status, wrong->text);
   }
 
   Transaction& transaction = *transaction_;
   watch_.describe("BDAT");
-  if (milters_ && !transaction.incoming && chunk->size_bytes <= Incoming::kDiscardBytes) {
+  // Not read to be thrown away: what is far beyond the limit, and much that is refused before it is read.
+  const bool much = chunk->size_bytes > Incoming::kDiscardBytes;
+  if (much && chunk->size_bytes - Incoming::kDiscardBytes > transaction.message_bytes) {
+    transaction_.reset();
+    co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
+  }
+  if (milters_ && !transaction.incoming) {
     const milter::Verdict verdict = co_await ask_milters_data();
     if (verdict.refuses()) {
-      const Next next = co_await skip_chunk(chunk->size_bytes);
       transaction_.reset();
-      if (next == Next::close) co_return next;
-      co_return refuse_for_milter(verdict);
+      behind_failed_chunk_ = Incoming::kDiscardBytes;
+      if (!much) {
+        const Next next = co_await skip_chunk(chunk->size_bytes);
+        if (next == Next::close) co_return next;
+        co_return refuse_for_milter(verdict);
+      }
+      reply_lines(verdict.code, verdict.status, verdict.text);
+      watch_.set_end_reason("a milter said so");
+      co_return Next::close;
     }
   }
   if (!transaction.incoming) begin_text(TextDecoder::Form::chunks);
@@ -230,24 +251,25 @@ net::Awaitable<Session::Next> Session::on_chunk(std::string_view argument) {
     watch_.note_protocol_error();
     co_return close_with(421, "4.7.0", "too many small chunks", "small chunks");
   }
-  // Not read to be thrown away: what is far beyond the limit.
-  if (chunk->size_bytes > transaction.message_bytes + Incoming::kDiscardBytes) {
-    transaction_.reset();
-    co_return close_with(552, "5.3.4", "chunk far too large, closing connection", "message too large");
-  }
   const Next next = co_await read_text(chunk->size_bytes);
   if (next == Next::close) co_return next;
-  if (!chunk->last) {
+  if (!chunk->last && !transaction.incoming->is_lost()) {
     reply(250, "2.0.0", std::to_string(chunk->size_bytes) + " octets received");
     co_return Next::command;
   }
-  if (!transaction.decoder->finish(transaction.incoming->text())) co_return close_for_line_ends("bare CR at the end of the message, closing connection");
+  if (!chunk->last) {
+    // RFC 3030 section 2: a chunk that is refused ends the transaction, and a client that waits for replies need not send the others.
+    transaction.cut_short = true;
+    behind_failed_chunk_ = Incoming::kDiscardBytes;
+  } else if (!transaction.decoder->finish(transaction.incoming->text())) {
+    co_return close_for_line_ends("bare CR at the end of the message, closing connection");
+  }
   co_return co_await finish_text();
 }
 
-// RFC 2033 section 4.2: LMTP answers once for each recipient that was accepted.
+// RFC 2033 sections 4.2 and 4.3: LMTP answers once for each recipient that was accepted; to a chunk that is not the last, once.
 void Session::reply_for_text(const Reply& answer, const Transaction& transaction) {
-  const std::size_t count = lmtp() ? transaction.accepted.size() : 1;
+  const std::size_t count = lmtp() && !transaction.cut_short ? transaction.accepted.size() : 1;
   for (std::size_t i = 0; i < count; ++i) reply_lines(answer.code, answer.status, answer.text);
   if (answer.code / 100 != 2) services_.message_refused(answer.status);
 }

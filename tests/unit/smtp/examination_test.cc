@@ -164,6 +164,11 @@ class ExaminationTest : public CppUnit::TestFixture {
     MemoryServices services;
     services.scripted_milters.add("one")->answers['E'] = milter::packet('y', milter::text("421 4.3.2 a"));
     CPPUNIT_ASSERT(play(services, {kBegin + data() + "NOOP\r\n"}, with(services)).written.ends_with("421 4.3.2 a\r\n"));
+    // A chunk of which much would have to be thrown away is judged, too; nothing of it is read then.
+    MemoryServices much;
+    much.settings.smtp.message_bytes = 1'000'000'000;
+    much.scripted_milters.add("one")->answers['T'] = milter::packet('y', milter::text("571 5.7.8 a"));
+    CPPUNIT_ASSERT_EQUAL(std::string("571 5.7.8 a"), last_line("\r\n" + play(much, {kBegin, "BDAT 70000000 LAST\r\nA: b\r\n", "NOOP\r\n"}, with(much)).written));
     // LMTP has as many answers as recipients.
     MemoryServices lmtp;
     lmtp.scripted_milters.add("one")->answers['E'] = milter::packet('r', "");

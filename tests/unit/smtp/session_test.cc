@@ -57,6 +57,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(pipelining_changes_nothing_but_time);
   CPPUNIT_TEST(chunks_make_a_message);
   CPPUNIT_TEST(refused_chunks_are_consumed);
+  CPPUNIT_TEST(the_chunk_that_is_too_much_is_refused);
   CPPUNIT_TEST(no_line_ending_smuggles_a_message);
   CPPUNIT_TEST(bare_line_ends_in_commands_end_the_session);
   CPPUNIT_TEST(after_reset_a_session_is_fresh);
@@ -186,6 +187,8 @@ class SessionTest : public CppUnit::TestFixture {
       if (line.starts_with("220") || line.starts_with("354") || line.find("250-") == 0 || line == "250 SMTPUTF8") continue;
       CPPUNIT_ASSERT_MESSAGE(line, line.size() > 9 && line[4] == line[0] && line[5] == '.');
     }
+    // Not 2.1.5, an address that is valid: that is not said.
+    CPPUNIT_ASSERT(written.find("\r\n252 2.0.0 ") != std::string::npos);
   }
 
   void pipelining_changes_nothing_but_time() {
@@ -259,6 +262,48 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(answers.size() < 500);
     MemoryServices huge;
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 552"), codes(play(huge, {kBegin + "BDAT 999999999999\r\nabc\r\nNOOP\r\n"}).written));
+  }
+
+  void the_chunk_that_is_too_much_is_refused() {
+    const std::string full(60, 'a'), rset = "RSET\r\nMAIL FROM:<b@example.net>\r\nRCPT TO:<u1@example.com>\r\n";
+    std::string pipeline;
+    for (int i = 0; i < 20; ++i) pipeline += chunk(full, false);
+    struct {
+      const char* name;
+      std::string text, want;
+      std::size_t accepted = 0;
+    } rows[] = {
+        {"at the limit", chunk(std::string(100, 'a'), false), "250"},
+        {"beyond it", chunk(full, false) + chunk(full, false), "250 552"},
+        {"at once", chunk(full + full, false), "552"},
+        // RFC 3030 section 2: those that were under way are taken and thrown away, and are no errors however many they are.
+        {"the last behind it", chunk(full + full, false) + chunk(full, true), "552 503"},
+        {"many behind it", chunk(full + full, false) + pipeline + "NOOP\r\n", "552 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 250"},
+        {"none behind it", chunk(full + full, false) + "NOOP\r\n" + pipeline, "552 250 503 503 503 421"},
+        // The transaction is over.
+        {"data behind it", chunk(full + full, false) + "DATA\r\n", "552 503"},
+        {"the next message", chunk(full + full, false) + "MAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\n" + chunk(full, true), "552 250 250 250", 1},
+        {"the next one after a reset", chunk(full + full, false) + rset + chunk(full, false) + chunk("", true), "552 250 250 250 250 250", 1},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      services.settings.smtp.message_bytes = 100;
+      services.settings.smtp.errors = 3;
+      const auto played = play(services, {kBegin + row.text});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, "220 250 250 250 " + row.want, codes(played.written));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.accepted, services.accepted.size());
+      if (row.want.find("552") != std::string::npos) CPPUNIT_ASSERT_MESSAGE(row.name, played.written.find("\r\n552 5.3.4 ") != std::string::npos);
+    }
+    // What the tables allow is no limit that turns round.
+    MemoryServices endless(std::string(kShippedTables) + "FROM_ACCESS\n\n  *  $S18446744073709551615$Y\n\n");
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250"), codes(play(endless, {kBegin + "BDAT 70000000\r\nA: b\r\n"}).written));
+    // RFC 2033 section 4.3: one reply for each recipient belongs to the last chunk.
+    for (const bool last : {false, true}) {
+      MemoryServices services;
+      services.settings.smtp.message_bytes = 100;
+      const auto played = play(services, {kLmtpBegin + "RCPT TO:<u2@example.com>\r\n" + chunk(full + full, last) + "NOOP\r\n"}, session_info(conf::Module::lmtp));
+      CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 250 552 ") + (last ? "552 " : "") + "250", codes(played.written));
+    }
   }
 
   void no_line_ending_smuggles_a_message() {
@@ -362,6 +407,8 @@ class SessionTest : public CppUnit::TestFixture {
     MemoryServices services;
     services.settings.smtp.message_bytes = 100;
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 552 250"), codes(play(services, {"EHLO x\r\nMAIL FROM:<> SIZE=101\r\nMAIL FROM:<> SIZE=100\r\n"}).written));
+    // RFC 1870 section 4: up to twenty digits.
+    CPPUNIT_ASSERT(play(services, {"EHLO x\r\nMAIL FROM:<> SIZE=99999999999999999999\r\n"}).written.find("\r\n552 5.3.4 ") != std::string::npos);
     const std::string exact = std::string(98, 'a') + "\r\n";
     CPPUNIT_ASSERT_EQUAL(std::string("220 250 250 250 354 250"), codes(play(services, {kBegin + "DATA\r\n" + exact + ".\r\n"}).written));
     const auto over = play(services, {kBegin + "DATA\r\n" + "a" + exact + ".\r\nNOOP\r\n"});
