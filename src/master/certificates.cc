@@ -29,6 +29,8 @@ using boost::json::object;
 constexpr std::size_t kCertificateBytes = 1024 * 1024;
 constexpr std::size_t kAuthoritiesBytes = 16 * 1024 * 1024;
 constexpr std::size_t kFileBytes = std::size_t{256} << 20;
+// Certificates of one domain in a file that is adopted; a configuration has fewer.
+constexpr std::size_t kMostPlaces = 1000;
 constexpr auto kSecretLife = std::chrono::hours(24);
 constexpr std::time_t kDay = 86400;
 
@@ -91,15 +93,16 @@ void Certificates::adopt(base::Descriptor sealed_file) {
   earlier_secret_ = std::move(material->earlier_ticket_secret);
   // A program that did not say when it was made: from now on, as the text has it then.
   if (const auto made = material->ticket_secret_made; made.time_since_epoch().count() != 0 && made < secret_made_) secret_made_ = made;
-  for (auto& domain : material->domains)
+  for (auto& domain : material->domains) {
+    std::size_t place = 0;
     for (auto& pair : domain.pairs) {
       auto facts = net::describe_certificate(pair.chain);
-      if (!facts || domain.names.empty()) continue;
-      Row row;
-      row.domain_name = domain.names.front();
-      row.good = CheckedPair{std::move(pair.chain), std::move(pair.key), {}, 0, std::move(*facts)};
-      rows_.push_back(std::move(row));
+      if (!facts || domain.names.empty() || pair.place > kMostPlaces) continue;
+      // Places of certificates that are not in use stay empty: their rows must not keep another one's, which would outlive its renewal.
+      for (; place <= pair.place; ++place) rows_.emplace_back().domain_name = domain.names.front();
+      rows_.back().good = CheckedPair{std::move(pair.chain), std::move(pair.key), {}, 0, std::move(*facts)};
     }
+  }
   text_ = std::move(*text);
   file_ = std::move(sealed_file);
 }
@@ -217,13 +220,15 @@ bool Certificates::make_file(const conf::Configuration& configuration, std::time
     // One that is not valid is used only where there is no other.
     const bool any_valid = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.domain == i && row.good && row.good->facts.valid(now); });
     std::set<std::string> kinds;
+    std::size_t place = 0;
     for (Row& row : rows_) {
       if (row.domain != i) continue;
+      const std::size_t own_place = place++;
       turns_at(row.begins);
       const bool valid = row.good && row.good->facts.valid(now);
       row.in_use = row.good && (valid || !any_valid) && kinds.insert(row.good->facts.key_kind()).second;
       if (!row.in_use) continue;
-      domain.pairs.push_back({row.good->chain, row.good->key, row.good->ocsp_response, row.good->ocsp_end, valid});
+      domain.pairs.push_back({row.good->chain, row.good->key, row.good->ocsp_response, row.good->ocsp_end, valid, own_place});
       turns_at(row.good->facts.not_after);
       if (!row.good->ocsp_response.empty()) turns_at(row.good->ocsp_end);
     }

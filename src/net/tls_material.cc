@@ -44,7 +44,7 @@ std::string TlsMaterial::to_text() const {
     for (const auto& name : domain.names) names.emplace_back(name);
     for (const auto& address : domain.addresses) addresses.emplace_back(address.to_string());
     for (const Pair& pair : domain.pairs)
-      pairs.push_back(object{{"chain", pair.chain}, {"key", pair.key}, {"ocsp", hex(pair.ocsp_response)}, {"ocsp_end", std::int64_t{pair.ocsp_end}}, {"valid", pair.valid}});
+      pairs.push_back(object{{"chain", pair.chain}, {"key", pair.key}, {"ocsp", hex(pair.ocsp_response)}, {"ocsp_end", std::int64_t{pair.ocsp_end}}, {"valid", pair.valid}, {"place", pair.place}});
     all_domains.push_back(object{{"names", std::move(names)}, {"addresses", std::move(addresses)}, {"pairs", std::move(pairs)}});
   }
   for (const Listener& listener : listeners) all_listeners.push_back(object{{"name", listener.name}, {"asks", listener.asks_client_certificate}});
@@ -77,9 +77,10 @@ Result<TlsMaterial> TlsMaterial::parse(std::string_view text) {
       }
       for (const value& item : entry.at("pairs").as_array()) {
         const object& pair = item.as_object();
-        domain.pairs.push_back({text_in(pair, "chain"), text_in(pair, "key"), from_hex(text_in(pair, "ocsp")), pair.at("ocsp_end").to_number<std::time_t>(), true});
+        domain.pairs.push_back({text_in(pair, "chain"), text_in(pair, "key"), from_hex(text_in(pair, "ocsp")), pair.at("ocsp_end").to_number<std::time_t>(), true, domain.pairs.size()});
         // Not in the files of earlier versions.
         if (const value* const valid = pair.if_contains("valid")) domain.pairs.back().valid = valid->as_bool();
+        if (const value* const place = pair.if_contains("place")) domain.pairs.back().place = place->to_number<std::size_t>();
       }
       material.domains.push_back(std::move(domain));
     }

@@ -20,6 +20,7 @@ struct TlsMaterial {
     std::string ocsp_response;  // DER; empty: nothing to staple
     std::time_t ocsp_end = 0;   // not stapled from then on
     bool valid = true;          // neither expired nor yet to begin, as the master saw it: such a one goes before others
+    std::size_t place = 0;      // in the configuration's list of the domain's certificates; of meaning to the master only
   };
   struct Domain {
     std::vector<std::string> names;  // in normal form (net/server_name.h)

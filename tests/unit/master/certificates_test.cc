@@ -60,6 +60,7 @@ class CertificatesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_main_domain_has_the_host_name);
   CPPUNIT_TEST(nothing_changes_without_a_change);
   CPPUNIT_TEST(an_earlier_programs_file_goes_on);
+  CPPUNIT_TEST(an_earlier_programs_certificates_keep_their_places);
   CPPUNIT_TEST(the_ticket_secret_keeps_its_age);
   CPPUNIT_TEST(mistakes_are_found_before_the_start);
   CPPUNIT_TEST_SUITE_END();
@@ -271,6 +272,20 @@ class CertificatesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(material(before).ticket_secret != net::TlsMaterial().ticket_secret);
   }
 
+  void an_earlier_programs_certificates_keep_their_places() {
+    const auto old = expired("a.example"), good = made("a.example"), renewed = made("a.example");
+    configuration_.tls.domains = {domain("a.example", {pair("old", old), pair("good", good)})};
+    Certificates before;
+    before.read(configuration_);
+    Certificates after;
+    after.adopt(*before.file().duplicate());
+    CPPUNIT_ASSERT(!after.read(configuration_));
+    CPPUNIT_ASSERT(!after.status()[0].at("in_use").as_bool() && after.status()[1].at("in_use").as_bool());
+    pair("good", renewed);
+    CPPUNIT_ASSERT(after.read(configuration_));
+    CPPUNIT_ASSERT_EQUAL(renewed.certificate, material(after).domains[0].pairs.at(0).chain);
+  }
+
   void the_ticket_secret_keeps_its_age() {
     configuration_.tls.domains = {domain("a.example", {pair("a", made("a.example"))})};
     configuration_.tls.watch = std::chrono::seconds(0);
@@ -281,7 +296,7 @@ class CertificatesTest : public CppUnit::TestFixture {
       auto held = material(before);
       held.ticket_secret_made = now - age;
       Certificates after;
-      after.adopt(std::move(*base::sealed_memory_file("certificates", held.to_text())));
+      after.adopt(*base::sealed_memory_file("certificates", held.to_text()));
       after.read(configuration_);
       const bool changes = age >= std::chrono::hours(24);
       CPPUNIT_ASSERT_EQUAL(changes, after.look(configuration_));

@@ -15,7 +15,7 @@ struct OcspSigner {
 // With a certificate that made_certificate() has made.
 inline OcspSigner self_signer(const std::string& name) {
   const auto& made = made_certificate(name);
-  return {std::move(net::read_certificates(made.certificate)->front()), std::move(*net::read_key(made.key))};
+  return {std::move(net::read_certificates(made.certificate)->front()), *net::read_key(made.key)};
 }
 
 struct OcspAnswer {

@@ -312,6 +312,7 @@ class TlsTest : public CppUnit::TestFixture {
     material.domains[0].pairs[0].ocsp_response = std::string("\x00\xff\x10", 3);
     material.domains[0].pairs[0].ocsp_end = 4'000'000'000;
     material.domains[0].pairs[0].valid = false;
+    material.domains[0].pairs[0].place = 3;
     material.ticket_secret_made = std::chrono::steady_clock::time_point(std::chrono::milliseconds(86'400'001));
     material.main_domain = 1;
     material.tls13_only = true;
@@ -323,6 +324,7 @@ class TlsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(read->domains[1].addresses == material.domains[1].addresses);
     CPPUNIT_ASSERT_EQUAL(material.domains[0].pairs[0].ocsp_response, read->domains[0].pairs[0].ocsp_response);
     CPPUNIT_ASSERT(!read->domains[0].pairs[0].valid);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, read->domains[0].pairs[0].place);
     CPPUNIT_ASSERT(material.ticket_secret_made == read->ticket_secret_made);
 
     auto file = base::sealed_memory_file("certificates", material.to_text());
