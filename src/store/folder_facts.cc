@@ -4,6 +4,7 @@
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "store/maildir.h"
 #include "store/names.h"
 
@@ -46,17 +47,6 @@ bool is_word(std::string_view text) {
   return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) { return base::is_control(c) || c == ' '; });
 }
 
-void append_code_point(std::string& out, char32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-    return;
-  }
-  const int extra = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  constexpr unsigned char kFirst[] = {0, 0xc0, 0xe0, 0xf0};
-  out += static_cast<char>(kFirst[extra] | c >> (6 * extra));
-  for (int i = extra - 1; i >= 0; --i) out += static_cast<char>(0x80 | (c >> (6 * i) & 0x3f));
-}
-
 // What stands between '&' and '-' (RFC 3501 section 5.1.3); false if it can't be read.
 bool append_unshifted(std::string& out, std::string_view digits) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
@@ -77,11 +67,11 @@ bool append_unshifted(std::string& out, std::string_view digits) {
       high = unit;
     } else if (unit >= 0xdc00 && unit < 0xe000) {
       if (high == 0) return false;
-      append_code_point(out, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
+      base::append_utf8(out, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
       high = 0;
     } else {
       if (high != 0) return false;
-      append_code_point(out, unit);
+      base::append_utf8(out, unit);
     }
   }
   return high == 0 && bits == 0 && count < 6;
