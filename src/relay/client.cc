@@ -40,10 +40,10 @@ std::string xtext(std::string_view text) {
   return out;
 }
 
-// What did not get an answer gets this one.
-void fail_all(Answers& answers, const Failure& failure, const std::vector<bool>* only = nullptr) {
-  for (std::size_t i = 0; i < answers.recipients.size(); ++i)
-    if (only == nullptr || (*only)[i]) answers.recipients[i].failure = failure;
+// Who was refused already keeps his own answer: it may be one for good.
+void fail_others(Answers& answers, const Failure& failure) {
+  for (Answer& answer : answers.recipients)
+    if (answer.failure.status.empty()) answer.failure = failure;
 }
 
 Failure lost(const Error& error) { return temporary_failure("4.4.2", error.what); }
@@ -82,9 +82,12 @@ Extensions read_extensions(const Reply& reply) {
     else if (word == "DSN") found.dsn = true;
     else if (word == "STARTTLS") found.starttls = true;
     else if (word == "MT-PRIORITY") found.priority = true;
-    else if (word == "DELIVERBY") found.deliver_by = true;
     else if (word == "REQUIRETLS") found.require_tls = true;
-    else if (word == "SIZE") {
+    else if (word == "DELIVERBY") {
+      found.deliver_by = true;
+      // RFC 2852 section 2: a list of options, of which one is known.
+      if (const auto least = base::number_from<std::uint32_t>(base::trim(rest.substr(0, rest.find(','))))) found.least_deliver_by = std::chrono::seconds(*least);
+    } else if (word == "SIZE") {
       found.size = true;
       if (const auto most = base::number_from<std::uint64_t>(rest)) found.most_bytes = *most;
     } else if (word == "AUTH") {
@@ -241,8 +244,12 @@ Step Client::impossible(const Transaction& transaction, bool eight_bit, std::uin
     return permanent_failure("5.3.4", "the message has " + std::to_string(bytes) + " bytes, the next host takes " + std::to_string(extensions_.most_bytes));
   if (eight_bit && !extensions_.eight_bit_mime) return permanent_failure("5.6.3", "the next host does not take 8-bit text, and this message can't be converted");
   if (!fit_for_command(envelope.reverse_path)) return permanent_failure("5.1.7", "the sender's address can't be sent");
-  if (envelope.deliver_by && envelope.deliver_by->mode == mail::DeliverBy::Mode::return_message && !extensions_.deliver_by)
-    return permanent_failure("5.3.3", "the next host does not know DELIVERBY, and the sender wants the message back then");
+  // Over LMTP the message is where it should be with the answer.
+  if (envelope.deliver_by && envelope.deliver_by->mode == mail::DeliverBy::Mode::return_message && !settings_.lmtp) {
+    if (!extensions_.deliver_by) return permanent_failure("5.3.3", "the next host does not know DELIVERBY, and the sender wants the message back then");
+    if (envelope.deliver_by->until - base::wall_now() < extensions_.least_deliver_by)
+      return permanent_failure("5.4.7", "the next host wants " + std::to_string(extensions_.least_deliver_by.count()) + " s for a message that is to be there by a time, and there is less left");
+  }
   return std::nullopt;
 }
 
@@ -328,7 +335,7 @@ Awaitable<Answers> Client::send(Transaction transaction) {
   const bool must_convert = facts.eight_bit() && !extensions_.eight_bit_mime && !facts.eight_bit_header && message.size() <= kMostConvertedBytes;
   if (looked && must_convert && (!message.in_memory() || !fields.empty())) looked = make_whole();
   if (!looked) {
-    fail_all(answers, temporary_failure("4.3.0", looked.error().what));
+    fail_others(answers, temporary_failure("4.3.0", looked.error().what));
     co_return answers;
   }
   const bool utf8_wanted = transaction.envelope.smtputf8 && facts.eight_bit_header;
@@ -342,12 +349,13 @@ Awaitable<Answers> Client::send(Transaction transaction) {
   }
   const std::uint64_t bytes = fields.size() + message.size();
   if (auto failed = impossible(transaction, facts.eight_bit(), bytes)) {
-    fail_all(answers, *failed);
+    fail_others(answers, *failed);
     co_return answers;
   }
   // Addresses that this host can't be asked for; the others get their chance.
   std::vector<bool> asked(answers.recipients.size(), true);
-  bool utf8_needed = utf8_wanted || !is_ascii(transaction.envelope.reverse_path);
+  // The fields of its parts may need it, too: who knows it is told.
+  bool utf8_needed = utf8_wanted || !is_ascii(transaction.envelope.reverse_path) || (transaction.envelope.smtputf8 && facts.eight_bit() && extensions_.smtputf8);
   for (std::size_t i = 0; i < asked.size(); ++i) {
     const std::string& address = transaction.recipients[i]->address;
     if (!fit_for_command(address)) {
@@ -363,7 +371,7 @@ Awaitable<Answers> Client::send(Transaction transaction) {
     }
   }
   if (utf8_needed && !extensions_.smtputf8) {
-    fail_all(answers, permanent_failure("5.6.7", "the next host does not know SMTPUTF8, which this message needs"), &asked);
+    fail_others(answers, permanent_failure("5.6.7", "the next host does not know SMTPUTF8, which this message needs"));
     co_return answers;
   }
   if (std::none_of(asked.begin(), asked.end(), [](bool one) { return one; })) co_return answers;
@@ -379,7 +387,7 @@ Awaitable<Answers> Client::send(Transaction transaction) {
 
   // One reply after the other; with PIPELINING all that is asked stands on the line already.
   std::optional<Failure> all_failed;  // holds for every recipient that has no answer of its own
-  const auto give_up = [&](const Failure& failure) { fail_all(answers, failure, &asked); };
+  const auto give_up = [&](const Failure& failure) { fail_others(answers, failure); };
   if (pipelining) {
     std::string commands = first;
     for (std::size_t i = 0; i < asked.size(); ++i)
@@ -431,7 +439,6 @@ Awaitable<Answers> Client::send(Transaction transaction) {
     answers.recipients[i].failure = std::move(failure);
   }
   const bool any = std::find(taken.begin(), taken.end(), true) != taken.end();
-  const auto fail_taken = [&](const Failure& failure) { fail_all(answers, failure, &taken); };
 
   if (!at_once) {
     if (!any && (!pipelining || chunking)) {
@@ -441,17 +448,17 @@ Awaitable<Answers> Client::send(Transaction transaction) {
     if (!chunking) {
       if (!pipelining)
         if (auto failed = co_await write("DATA\r\n")) {
-          fail_taken(*failed);
+          give_up(*failed);
           co_return answers;
         }
       auto ready = co_await reply(times.data);
       if (!ready || !usable_) {
-        fail_taken(ready ? failure_of(*ready) : cut_short(ready.error()));
+        give_up(ready ? failure_of(*ready) : cut_short(ready.error()));
         co_return answers;
       }
       if (ready->code != 354) {
         // Refused with no recipient left to have it: what DATA says then is no matter.
-        fail_taken(failure_of(*ready));
+        give_up(failure_of(*ready));
         if (ready->positive()) usable_ = false;
         if (!all_failed) co_await reset();
         co_return answers;
@@ -463,14 +470,14 @@ Awaitable<Answers> Client::send(Transaction transaction) {
         co_return answers;
       }
     } else if (auto failed = co_await write(chunk)) {
-      fail_taken(*failed);
+      give_up(*failed);
       co_return answers;
     }
     Step failed;
     if (in_pieces) failed = co_await write_in_pieces(fields, message, !chunking);
     else failed = co_await write(text);
     if (failed) {
-      fail_taken(*failed);
+      give_up(*failed);
       co_return answers;
     }
   }

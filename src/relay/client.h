@@ -54,6 +54,7 @@ struct Extensions {
   bool pipelining = false, eight_bit_mime = false, chunking = false, smtputf8 = false, dsn = false, starttls = false, priority = false;
   bool size = false, deliver_by = false, require_tls = false;
   std::uint64_t most_bytes = 0;             // of SIZE; 0: not said
+  std::chrono::seconds least_deliver_by{0};  // of DELIVERBY: a message that is to come back then has at least so long
   std::vector<std::string> authentication;  // mechanisms, upper case
 };
 // From the lines of a reply to EHLO; the first one is the host's name.

@@ -105,12 +105,15 @@ class Encoder {
     }
     if (has_8bit(part.header_text)) return false;
     if (!has_8bit(part.body)) return true;
-    // Of these the standard forbids an encoding (RFC 2045 section 6.4, RFC 2046 section 5.2).
-    if (part.type == "multipart" || part.type == "message") return false;
+    // Of these the standard forbids an encoding (RFC 2045 section 6.4, RFC 2046 section 5.2); RFC 6532 section 3.5 and RFC 6533 section 5 allow one of
+    // messages and reports in UTF-8.
+    const bool message = part.type == "message";
+    const bool global = message && (part.subtype == "global-delivery-status" || part.subtype == "global-disposition-notification" || part.subtype == "global-headers");
+    if (part.type == "multipart" || (message && !global)) return false;
     // Labelled as encoded already: what it means nobody can say.
     if (part.body.data() == part.header_text.data() + part.header_text.size()) return false;  // no empty line: no place for a field
     if (!part.encoding.empty() && part.encoding != "8bit" && part.encoding != "binary" && part.encoding != "7bit") return false;
-    const bool text = part.type == "text" && part.encoding != "binary";
+    const bool text = (part.type == "text" || global) && part.encoding != "binary";
     replace(part.header_text, with_encoding(part.header_text, text ? "quoted-printable" : "base64"));
     replace(part.body, text ? mail::encode_quoted_printable(part.body) : mail::encode_base64(part.body));
     return true;

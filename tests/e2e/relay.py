@@ -23,6 +23,10 @@ LOGIN = PEM + ".login"
 with open(LOGIN, "w") as file:
     file.write("user\nsecret\n")
 atexit.register(os.unlink, LOGIN)
+# Hosts whose TLS breaks: before the handshake, in it, and with words of a stranger in front of it.
+closing = Sink(certificate=(PEM, PEM), answers={"STARTTLS": "close"})
+breaking = Sink(certificate=("/dev/null", "/dev/null"))
+injected = Sink(certificate=(PEM, PEM), answers={"STARTTLS": "220 go on\r\n250-stranger\r\n250 AUTH PLAIN"})
 smart = Sink(offers=("PIPELINING", "AUTH PLAIN LOGIN"), certificate=(PEM, PEM), answers={"AUTH": "235 2.7.0 welcome"})
 
 dns = Responder({
@@ -45,6 +49,9 @@ site = Site(settings=merged(dns.settings(), {
             "secure.example secure.example:%d tls=verified" % secure.port,
             "wrong.example [127.0.0.1]:%d tls=verified" % secure.port,
             "cleartext.example [127.0.0.1]:%d tls=required" % plain.port,
+            "closing.example [127.0.0.1]:%d" % closing.port, "must.closing.example [127.0.0.1]:%d tls=required" % closing.port,
+            "breaking.example [127.0.0.1]:%d" % breaking.port, "must.breaking.example [127.0.0.1]:%d tls=required" % breaking.port,
+            "injected.example [127.0.0.1]:%d" % injected.port,
             ".smart.example [127.0.0.1]:%d auth=%s tls=required" % (smart.port, LOGIN),
         ]}}))
 
@@ -154,6 +161,24 @@ def tls_is_verified_where_it_must_be():
     contains(site.wait_for_log("relay-put-off", "x@wrong.example")[0], "4.7.5")
     send("x@cleartext.example")
     contains(site.wait_for_log("relay-put-off", "x@cleartext.example")[0], "4.7.10")
+
+
+@cases_of([("closed", "closing.example", closing), ("broken", "breaking.example", breaking)])
+def tls_that_breaks_is_done_without_only_where_it_may_be(domain, sink):
+    equal(arrived(sink, send("x@" + domain)).tls, "")
+    site.wait_for_log("relay-tls-failed", "host=127.0.0.1")
+    taken = len(sink.messages)
+    send("x@must." + domain)
+    contains(site.wait_for_log("relay-put-off", "x@must." + domain)[0], " status=4.")
+    equal(len(sink.messages), taken, "messages at the host")
+
+
+@case
+def what_stands_before_the_handshake_counts_for_nothing():
+    found = arrived(injected, send("x@injected.example"))
+    equal(found.tls, "TLSv1.3")
+    equal([line for line in injected.commands if line.startswith("EHLO")], ["EHLO mail.example.com"] * 2, "EHLO, before and behind the handshake")
+    check(not any(line.startswith("AUTH") for line in injected.commands), "nobody logs in")
 
 
 @case

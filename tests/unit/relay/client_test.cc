@@ -84,9 +84,11 @@ class ClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_refused_chunk_is_forgotten);
   CPPUNIT_TEST(lost_at_every_byte_is_temporary_and_never_taken);
   CPPUNIT_TEST(what_the_host_cannot_take);
+  CPPUNIT_TEST(who_wants_it_back_gets_it_back);
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
   CPPUNIT_TEST(hostile_replies_end_the_connection);
   CPPUNIT_TEST(tls_forgets_what_was_said_before);
+  CPPUNIT_TEST(utf8_of_parts_is_said);
   CPPUNIT_TEST(requiretls_is_passed_on_or_refused);
   CPPUNIT_TEST(password_is_sent_by_plain_or_login);
   CPPUNIT_TEST(parameters_are_passed_on);
@@ -125,6 +127,9 @@ class ClientTest : public CppUnit::TestFixture {
         {"text later", "250 a\r\n250 b\r\n250 c\r\n354 d\r\n451-4.3.0 one\r\n451 4.3.0 two\r\n", "later 4.3.0, later 4.3.0", true},
         {"421 at MAIL", "421 4.3.2 bye\r\n", "later 4.3.2, later 4.3.2", false},
         {"421 at RCPT", "250 a\r\n250 b\r\n421 4.3.2 bye\r\n", "later 4.3.2, later 4.3.2", false},
+        {"refused for good, then 421", "250 a\r\n550 5.1.1 b\r\n421 4.3.2 bye\r\n", "never 5.1.1, later 4.3.2", false},
+        {"refused for good, then lost", "250 a\r\n550 5.1.1 b\r\n", "never 5.1.1, later 4.5.0", false},
+        {"refused for good, then 421 at DATA", "250 a\r\n550 5.1.1 b\r\n250 c\r\n421 4.3.2 bye\r\n", "never 5.1.1, later 4.3.2", false},
         {"421 at the end", "250 a\r\n250 b\r\n250 c\r\n354 d\r\n421 4.3.2 bye\r\n", "later 4.3.2, later 4.3.2", false},
         {"a reply of another kind", "354 a\r\n250 b\r\n250 c\r\n354 d\r\n250 e\r\n", "later 4.5.0, later 4.5.0", true},
         {"status of another class", "250 a\r\n250 b\r\n550 4.1.1 c\r\n354 d\r\n250 e\r\n", "taken, never 5.0.0", true},
@@ -231,6 +236,21 @@ class ClientTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("never 5.7.10"), shown(talk("220 hi\r\n" + kAll, envelope)));
   }
 
+  // RFC 2852 sections 2 and 4.
+  void who_wants_it_back_gets_it_back() {
+    auto envelope = envelope_for({"x@example.net"});
+    envelope.deliver_by = mail::DeliverBy{base::wall_now() + std::chrono::minutes(10), mail::DeliverBy::Mode::return_message, false};
+    const std::string answers = "250 a\r\n250 b\r\n354 d\r\n250 e\r\n";
+    const auto done = [&](const std::string& offer, bool lmtp) { return shown(talk("220 hi\r\n250-sink\r\n250 " + offer + "\r\n" + answers, envelope, kText, lmtp)); };
+    CPPUNIT_ASSERT_EQUAL(std::string("taken"), done("DELIVERBY", false));
+    CPPUNIT_ASSERT_EQUAL(std::string("taken"), done("DELIVERBY 240", false));
+    CPPUNIT_ASSERT_EQUAL(std::string("never 5.4.7"), done("DELIVERBY 86400,other", false));
+    CPPUNIT_ASSERT_EQUAL(std::string("never 5.3.3"), done("DSN", false));
+    CPPUNIT_ASSERT_EQUAL(std::string("taken"), done("DSN", true));
+    envelope.deliver_by->mode = mail::DeliverBy::Mode::notify;
+    CPPUNIT_ASSERT_EQUAL(std::string("taken"), done("DELIVERBY 86400", false));
+  }
+
   void lmtp_answers_for_each_recipient() {
     const auto envelope = envelope_for({"x@example.net", "y@example.net", "z@example.net"});
     const auto done = talk("220 hi\r\n" + kAll + "250 a\r\n250 b\r\n550 5.1.1 c\r\n250 d\r\n354 e\r\n250 x\r\n452 4.2.2 z\r\n", envelope, kText, true);
@@ -239,6 +259,10 @@ class ClientTest : public CppUnit::TestFixture {
     const auto cut = talk("220 hi\r\n" + kAll + "250 a\r\n250 b\r\n250 c\r\n250 d\r\n354 e\r\n250 x\r\n", envelope, kText, true);
     CPPUNIT_ASSERT_EQUAL(std::string("taken, later 4.5.0, later 4.5.0"), shown(cut));
     CPPUNIT_ASSERT(cut.answers.unanswered);
+    // It ends in the middle of its answers: who was taken is not sent again.
+    const auto ended = talk("220 hi\r\n" + kAll + "250 a\r\n250 b\r\n250 c\r\n250 d\r\n354 e\r\n250 x\r\n421 4.3.2 y\r\n250 z\r\n", envelope, kText, true);
+    CPPUNIT_ASSERT_EQUAL(std::string("taken, later 4.3.2, later 4.5.0"), shown(ended));
+    CPPUNIT_ASSERT(!ended.usable);
   }
 
   void hostile_replies_end_the_connection() {
@@ -269,6 +293,15 @@ class ClientTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(run_coroutine(start(client, refused)));
     CPPUNIT_ASSERT(!refused && client.extensions().size && !client.extensions().dsn && !client.extensions().starttls);
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{5}, client.extensions().most_bytes);
+  }
+
+  // RFC 6531 section 3.4: also where only a part has fields in UTF-8.
+  void utf8_of_parts_is_said() {
+    auto envelope = envelope_for({"x@example.net"});
+    envelope.smtputf8 = true;
+    const std::string text = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Description: \xc3\xbc\r\n\r\nx\r\n--b--\r\n";
+    const auto done = talk("220 hi\r\n" + kAll + "250 a\r\n250 b\r\n354 d\r\n250 e\r\n", envelope, text);
+    CPPUNIT_ASSERT_MESSAGE(done.written, done.written.find(" BODY=8BITMIME SMTPUTF8\r\n") != std::string::npos);
   }
 
   // RFC 8689 sections 4.2.1 and 5.

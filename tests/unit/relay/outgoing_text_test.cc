@@ -105,6 +105,17 @@ class OutgoingTextTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_MESSAGE(*parts, parts->find("charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n--b\r\n") != std::string::npos);
     CPPUNIT_ASSERT_MESSAGE(*parts, parts->find("Content-Transfer-Encoding: base64\r\n\r\n//4") != std::string::npos);
     CPPUNIT_ASSERT(parts->ends_with("--b--\r\n"));
+    // Of a report in UTF-8 (RFC 6533) only the message itself may not be encoded.
+    const auto report = relay::without_8bit(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        "--b\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nascii\r\n"
+        "--b\r\nContent-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\nFinal-Recipient: utf-8; \xc3\xbc@example.net\r\n"
+        "--b\r\nContent-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: \xc3\xbc\r\n"
+        "--b--\r\n");
+    CPPUNIT_ASSERT(report.has_value());
+    CPPUNIT_ASSERT_MESSAGE(*report, report->find("message/global-delivery-status\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nFinal-Recipient: utf-8; =C3=BC@example.net\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(*report, report->find("message/global-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSubject: =C3=BC\r\n") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(*report, report->find("boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n") != std::string::npos);
   }
 
   void what_cannot_be_encoded_is_said() {

@@ -44,8 +44,9 @@ class Site {
     fs::remove_all(root_);
   }
 
-  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}, int priority = 0, std::optional<mail::DeliverBy> deliver_by = {}) {
+  spool::Position append(const std::vector<std::string>& addresses, const std::string& extra = {}, int priority = 0, std::optional<mail::DeliverBy> deliver_by = {}, bool require_tls = false) {
     mail::Envelope envelope;
+    envelope.require_tls = require_tls;
     envelope.deliver_by = deliver_by;
     envelope.priority = priority;
     envelope.id = mail::new_message_id(1);
@@ -78,6 +79,7 @@ class Site {
       Relayer relayer({io, reader, state_, deferred,
                        [this](Target target) -> net::Awaitable<Connected> {
                          asked_.push_back(target.domain);
+                         wishes_ += target.tls == TlsWish::required ? "must " : target.tls == TlsWish::not_required ? "free " : "none ";
                          if (target.domain.starts_with("silent")) {
                            most_silent_ = std::max(most_silent_, ++silent_now_);
                            net::asio::steady_timer timer(*io_, std::chrono::milliseconds(200));
@@ -99,6 +101,8 @@ class Site {
                            const std::string script = std::move(scripts_.front());
                            scripts_.pop_front();
                            CPPUNIT_ASSERT(::write(ends.second.get(), script.data(), script.size()) == static_cast<ssize_t>(script.size()));
+                           // Behind its last word the host ends the connection.
+                           CPPUNIT_ASSERT_EQUAL(0, ::shutdown(ends.second.get(), SHUT_WR));
                            hosts_.push_back(std::move(ends.second));
                            Connection connection;
                            connection.stream = std::make_unique<net::SocketStream>(*io_, std::move(ends.first), *limits_);
@@ -147,6 +151,7 @@ class Site {
   spool::SharedState state_ = spool::SharedState::create(1024).value();
   std::deque<std::string> scripts_;  // what hosts say, one for each connection; none left: failure_
   std::vector<std::string> asked_;  // domains that a connection was wanted to
+  std::string wishes_;              // of messages about TLS, for each of them
   std::string silent_;              // a host that does not answer until so many others have been asked, or for ten seconds
   std::size_t others_expected_ = 0, others_asked_meanwhile_ = 0;
   std::size_t claims_at_once_ = 0;
@@ -182,6 +187,8 @@ class RelayerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_is_forwarded_says_so_and_does_not_go_round);
   CPPUNIT_TEST(silent_hosts_that_nobody_knows_leave_room);
   CPPUNIT_TEST(high_priorities_go_first);
+  CPPUNIT_TEST(a_host_that_ends_anywhere_costs_no_message);
+  CPPUNIT_TEST(a_connection_serves_only_what_it_was_made_for);
   CPPUNIT_TEST_SUITE_END();
 
   void what_fails_for_now_waits_with_its_reason() {
@@ -370,6 +377,45 @@ class RelayerTest : public CppUnit::TestFixture {
     const auto place = [&](const std::string& domain) { return std::find(site.asked_.begin(), site.asked_.end(), domain) - site.asked_.begin(); };
     CPPUNIT_ASSERT_MESSAGE(std::to_string(place("one.example")), place("one.example") <= 6);
     CPPUNIT_ASSERT(place("silent1.example") <= 6);
+  }
+
+  // Each message is sent, or waits, once; what was answered with 250 is not sent again.
+  void a_host_that_ends_anywhere_costs_no_message() {
+    const std::string begin = "220 sink\r\n250-sink\r\n250 PIPELINING\r\n", taken = "250 sender\r\n250 recipient\r\n354 go on\r\n250 taken\r\n", all = taken + taken + "221 bye\r\n";
+    for (std::size_t length = 0; length <= all.size(); ++length) {
+      Site site;
+      site.settings_.connections_per_destination = 1;
+      site.settings_.idle_time = std::chrono::milliseconds(0);
+      site.scripts_ = {begin + all.substr(0, length)};
+      const auto counters = site.work({site.append({"a@one.example"}), site.append({"b@one.example"})});
+      const std::string where = std::to_string(length);
+      const std::size_t answered = length >= 2 * taken.size() ? 2 : length >= taken.size() ? 1 : 0;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(where, answered, static_cast<std::size_t>(counters.sent));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(where, 2 - answered, site.deferred_.size());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(where, std::size_t{0}, site.unfinished_);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(where, std::size_t{0}, site.state_.claims_of(7));
+    }
+  }
+
+  // RFC 8689: what wants TLS all the way goes by no connection that was made without asking for it, nor the other way round.
+  void a_connection_serves_only_what_it_was_made_for() {
+    Site site;
+    site.settings_.connections_per_destination = 1;
+    std::vector<spool::Position> positions;
+    positions.push_back(site.append({"a@one.example"}));
+    positions.push_back(site.append({"b@one.example"}, "TLS-Required: No\r\n"));
+    positions.push_back(site.append({"c@one.example"}, {}, 0, {}, true));
+    positions.push_back(site.append({"d@one.example"}));
+    const std::string session = "220 sink\r\n250 sink\r\n", taken = "250 sender\r\n250 recipient\r\n354 go on\r\n250 taken\r\n";
+    site.scripts_ = {session + taken + taken, session + taken + taken, session + taken + taken};
+    const auto counters = site.work(positions);
+    std::string wishes = site.wishes_;
+    for (const char* const wish : {"none ", "free ", "must "}) CPPUNIT_ASSERT_MESSAGE(wishes, wishes.find(wish) != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(wishes, std::size_t{3}, site.asked_.size());
+    // It has no TLS: the one that needs it came back.
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, counters.sent);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.told_.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("c@one.example 5.7.10"), site.told_[0].recipient.address + " " + site.told_[0].outcome.status);
   }
 
   // RFC 6710 section 3.
