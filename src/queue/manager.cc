@@ -25,6 +25,9 @@ constexpr std::chrono::milliseconds kCheckInterval{500};
 constexpr std::chrono::seconds kBusyWait{1}, kNoRoomWait{30}, kTroubleWait{300};
 // While its destination can't be reached a message is looked at as often, to see whether it has expired.
 constexpr std::chrono::seconds kLookWait{3600};
+// What relay puts off for longest beside what the settings say, and what clocks may be apart.
+constexpr std::chrono::seconds kFarthest{25 * 3600};
+constexpr std::chrono::seconds kClockStep{60};
 
 // Orders about single messages that are kept in memory; of more the files are there, and no longer noticed.
 constexpr std::size_t kMostOrders = 100000;
@@ -80,8 +83,7 @@ Result<void> Manager::scan() {
       suspects.push_back(std::move(entry));
       return;
     }
-    if (ordered_.contains(entry.id)) entry.next_attempt = {};
-    if (waiting_.add(entry)) to_merge_.emplace_back(entry.id, entry.destination);
+    add(std::move(entry));
   });
   if (!listed) return listed;
   scanned_ = true;
@@ -92,9 +94,7 @@ Result<void> Manager::scan() {
 }
 
 void Manager::drop_what_has_gone(const spool::DeferredEntry& entry) {
-  const auto stays = [this](const spool::DeferredEntry& one) {
-    if (waiting_.add(one)) to_merge_.emplace_back(one.id, one.destination);
-  };
+  const auto stays = [this](const spool::DeferredEntry& one) { add(one); };
   const auto claimed = parts_.deferred.claim(entry);
   auto head = claimed ? parts_.deferred.read_head(entry) : Result<spool::Deferred::Head>(claimed.error());
   // Damage is seen when its turn comes.
@@ -113,6 +113,19 @@ void Manager::drop_what_has_gone(const spool::DeferredEntry& entry) {
   stays(left ? *left : entry);
 }
 
+void Manager::add(spool::DeferredEntry entry) {
+  if (ordered_.contains(entry.id)) entry.next_attempt = {};
+  const base::WallTime now = parts_.now();
+  if (entry.next_attempt > now + std::max({settings_.hosts.most, settings_.mailboxes.most, kFarthest})) {
+    const auto head = parts_.deferred.read_head(entry);
+    if (head && !(head->envelope.hold_until && *head->envelope.hold_until > now)) {
+      base::log_event(Severity::notice, "deferred-time-not-right", {{"id", entry.id}, {"next", base::iso8601(entry.next_attempt)}});
+      entry.next_attempt = now;
+    }
+  }
+  if (waiting_.add(entry)) to_merge_.emplace_back(entry.id, entry.destination);
+}
+
 void Manager::order_given(const std::string& id) {
   if (ordered_.size() < kMostOrders) ordered_.insert(id);
 }
@@ -125,10 +138,9 @@ void Manager::appeared(const std::string& name) {
     return;
   }
   if (const auto id = spool::Deferred::ordered_id(name)) return order_given(*id);
-  auto entry = spool::Deferred::entry_of(name);
+  const auto entry = spool::Deferred::entry_of(name);
   if (!entry) return;
-  if (ordered_.contains(entry->id)) entry->next_attempt = {};
-  if (waiting_.add(*entry)) to_merge_.emplace_back(entry->id, entry->destination);
+  add(*entry);
   // The outcome of an attempt. Its entry is there already, or the destination would be forgotten with the attempt.
   const auto attempt = under_way_.find({entry->id, entry->destination});
   if (attempt == under_way_.end()) return;
@@ -139,7 +151,7 @@ void Manager::appeared(const std::string& name) {
       outcome = Waiting::Outcome::unreachable;
   }
   const bool was_failing = waiting_.is_failing(entry->destination);
-  waiting_.conclude(entry->destination, outcome, base::wall_now());
+  waiting_.conclude(entry->destination, outcome, parts_.now());
   if (outcome == Waiting::Outcome::unreachable && !was_failing) base::log_event(Severity::notice, "destination-unreachable", {{"id", entry->id}});
   under_way_.erase(attempt);
 }
@@ -147,6 +159,7 @@ void Manager::appeared(const std::string& name) {
 void Manager::disappeared(const std::string& name) {
   if (const auto id = spool::Deferred::ordered_id(name)) ordered_.erase(*id);
   else if (const auto entry = spool::Deferred::entry_of(name)) waiting_.remove(*entry);
+  for (auto* const names : {&sent_out_, &done_with_, &told_}) names->erase(name);
 }
 
 void Manager::check_finished() {
@@ -165,12 +178,18 @@ void Manager::check_finished() {
       ++attempt;
       continue;
     }
-    waiting_.conclude(attempt->first.second, Waiting::Outcome::reached, base::wall_now());
+    waiting_.conclude(attempt->first.second, Waiting::Outcome::reached, parts_.now());
     attempt = under_way_.erase(attempt);
   }
 }
 
 Awaitable<std::chrono::milliseconds> Manager::run() {
+  const base::WallTime begin = parts_.now();
+  if (begin + kClockStep < last_run_) {
+    base::log_event(Severity::warning, "clock-set-back", {{"seconds", std::chrono::floor<std::chrono::seconds>(last_run_ - begin).count()}});
+    if (auto scanned = scan(); !scanned) base::log_event(Severity::error, "deferred-not-listed", {{"reason", scanned.error().what}});
+  }
+  last_run_ = begin;
   check_finished();
   while (!to_merge_.empty()) {
     const Attempt twice = std::move(to_merge_.back());
@@ -178,13 +197,13 @@ Awaitable<std::chrono::milliseconds> Manager::run() {
     co_await merge(twice.first, twice.second);
   }
   for (unsigned handled = 0; handled < kPortion; ++handled) {
-    auto next = waiting_.next(base::wall_now());
+    auto next = waiting_.next(parts_.now());
     if (!next) break;
     co_await handle(std::move(*next));
   }
   std::chrono::milliseconds wait = under_way_.empty() ? kLongestWait : kCheckInterval;
   if (const auto next = waiting_.next_time()) {
-    const auto until = std::chrono::ceil<std::chrono::milliseconds>(*next - base::wall_now());
+    const auto until = std::chrono::ceil<std::chrono::milliseconds>(*next - parts_.now());
     wait = std::clamp(until, std::chrono::milliseconds(0), wait);
   }
   co_return wait;
@@ -196,7 +215,7 @@ Awaitable<void> Manager::handle(Waiting::Next next) {
     co_return;
   }
   const bool sent = co_await attempt(next.entry);
-  if (!sent) waiting_.conclude(next.entry.destination, Waiting::Outcome::not_tried, base::wall_now());
+  if (!sent) waiting_.conclude(next.entry.destination, Waiting::Outcome::not_tried, parts_.now());
 }
 
 std::optional<spool::Deferred::Claim> Manager::claim(const spool::DeferredEntry& entry) {
@@ -208,7 +227,7 @@ std::optional<spool::Deferred::Claim> Manager::claim(const spool::DeferredEntry&
 }
 
 void Manager::later(spool::DeferredEntry entry, std::chrono::seconds wait) {
-  entry.next_attempt = base::wall_now() + wait;
+  entry.next_attempt = parts_.now() + wait;
   waiting_.add(entry);
 }
 
@@ -223,9 +242,29 @@ void Manager::failed_to_read(const spool::DeferredEntry& entry, const Error& err
 }
 
 void Manager::removed(const spool::DeferredEntry& entry, Result<void> outcome) {
-  if (outcome || outcome.error().kind == Kind::not_found) return;
+  if (outcome || outcome.error().kind == Kind::not_found) {
+    for (auto* const names : {&sent_out_, &done_with_, &told_}) names->erase(entry.name);
+    return;
+  }
   base::log_event(Severity::error, "deferred-not-removed", {{"id", entry.id}, {"reason", outcome.error().what}});
+  done_with_.insert(entry.name);
   later(entry, kTroubleWait);
+}
+
+bool Manager::was_done_with(const spool::DeferredEntry& entry) {
+  if (!done_with_.contains(entry.name)) return false;
+  removed(entry, parts_.deferred.remove(entry));
+  return true;
+}
+
+Awaitable<Result<void>> Manager::tell_delay(const spool::DeferredEntry& entry, spool::Deferred::Message& message) {
+  if (told_.contains(entry.name)) {
+    for (mail::Recipient& recipient : message.envelope.recipients) recipient.delay_notified = true;
+    co_return Result<void>();
+  }
+  auto told = co_await parts_.notifier.tell_delay(message.envelope, message.message, expires_at(message.envelope, schedule_of(message.envelope)));
+  if (told) told_.insert(entry.name);
+  co_return told;
 }
 
 Awaitable<bool> Manager::carry_out_order(const spool::DeferredEntry& entry) {
@@ -246,7 +285,7 @@ Awaitable<bool> Manager::carry_out_order(const spool::DeferredEntry& entry) {
 
 Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
   const auto held = claim(entry);
-  if (!held) co_return;
+  if (!held || was_done_with(entry)) co_return;
   const bool ordered = co_await carry_out_order(entry);
   if (ordered) co_return;
   auto head = parts_.deferred.read_head(entry);
@@ -254,7 +293,7 @@ Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
     failed_to_read(entry, head.error());
     co_return;
   }
-  const base::WallTime now = base::wall_now();
+  const base::WallTime now = parts_.now();
   const RetrySchedule& schedule = schedule_of(head->envelope);
   const auto& recipients = head->envelope.recipients;
   const bool untold = std::any_of(recipients.begin(), recipients.end(), [](const mail::Recipient& recipient) { return !recipient.delay_notified; });
@@ -278,16 +317,20 @@ Awaitable<void> Manager::look_at(const spool::DeferredEntry& entry) {
     co_await give_up(entry, std::move(*message), returned ? "5.0.0" : "5.4.7", returned ? kGivenUp : "its time is over");
     co_return;
   }
-  auto told = co_await parts_.notifier.tell_delay(message->envelope, message->message, expires_at(message->envelope, schedule));
+  auto told = co_await tell_delay(entry, *message);
   auto postponed = told ? parts_.deferred.postpone(entry, message->envelope, message->message, next_attempt(message->envelope, now, schedule))
                         : Result<spool::DeferredEntry>(told.error());
-  if (postponed) waiting_.add(*postponed);
-  else failed_to_read(entry, postponed.error());
+  if (!postponed) {
+    failed_to_read(entry, postponed.error());
+    co_return;
+  }
+  told_.erase(entry.name);
+  waiting_.add(*postponed);
 }
 
 Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   const auto held = claim(entry);
-  if (!held) co_return false;
+  if (!held || was_done_with(entry)) co_return false;
   const bool ordered = co_await carry_out_order(entry);
   if (ordered) co_return false;
   auto message = parts_.deferred.read(entry);
@@ -296,12 +339,14 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
     co_return false;
   }
   mail::Envelope& envelope = message->envelope;
-  const base::WallTime now = base::wall_now();
+  const base::WallTime now = parts_.now();
   const RetrySchedule& schedule = schedule_of(envelope);
   if (envelope.returned) {
     co_await give_up(entry, std::move(*message), "5.0.0", kGivenUp);
     co_return false;
   }
+  // The clock was wrong when it came: it would never expire.
+  envelope.received = std::min(envelope.received, now);
   if (!entry.forced()) {
     // RFC 4865 section 5: not before, also when its destination has just been reached.
     if (envelope.hold_until && *envelope.hold_until > now) {
@@ -318,7 +363,7 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
   }
   if (envelope.attempts > 0 && delay_notice_due(envelope, now, schedule)) {
     // The notice is no reason to hold the message up: it is told next time.
-    if (auto told = co_await parts_.notifier.tell_delay(envelope, message->message, expires_at(envelope, schedule)); !told)
+    if (auto told = co_await tell_delay(entry, *message); !told)
       base::log_event(Severity::warning, "notice-not-sent", {{"id", envelope.id}, {"reason", told.error().what}});
   }
   // Counts as an attempt, so that a delivery before a crash is looked for.
@@ -351,7 +396,7 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
     const std::chrono::seconds wait = done.error().kind == Kind::temporary ? kNoRoomWait : kTroubleWait;
     if (sent_out) {
       // What has gone out must not go again.
-      auto rest = parts_.deferred.postpone(entry, envelope, message->message, base::wall_now() + wait);
+      auto rest = parts_.deferred.postpone(entry, envelope, message->message, parts_.now() + wait);
       if (rest) {
         waiting_.add(*rest);
         co_return under_way;
@@ -361,7 +406,6 @@ Awaitable<bool> Manager::attempt(spool::DeferredEntry entry) {
     later(entry, wait);
     co_return under_way;
   }
-  sent_out_.erase(entry.name);
   POSTERN_KILL_POINT("after-requeue");
   removed(entry, parts_.deferred.remove(entry));
   base::log_event(Severity::info, "requeued", {{"id", entry.id}, {"attempts", attempts}});

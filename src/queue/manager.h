@@ -11,7 +11,11 @@
 // finished, and there is a new entry for the same message or there is none. What a queue before this one had handed on when it died is found in the
 // outgoing journal at the first scan (has_gone), and not sent again.
 //
-// Failure: logged; the entry stays and is looked at again. An entry that can't be read is set aside in spool/corrupt.
+// The clock may be set back. An entry whose next attempt is further ahead than any that would be planned now, and that nobody wanted held so long, is tried at
+// once, and a message that came in the future begins its life then.
+//
+// Failure: logged; the entry stays and is looked at again. What was done with it is not done again, only its removal is tried again, as long as this
+// child lives. An entry that can't be read is set aside in spool/corrupt.
 #include "net/asio.h"
 
 #include "queue/notification.h"
@@ -54,6 +58,7 @@ struct ManagerParts {
   // Whether the outgoing journal may have a record of the message with this id; whether it has one for this recipient at this attempt.
   std::function<bool(const std::string&)> may_have_gone;
   std::function<bool(const mail::Envelope&, const mail::Recipient&)> has_gone;
+  std::function<base::WallTime()> now = base::wall_now;
 };
 
 class Manager {
@@ -98,6 +103,12 @@ class Manager {
   [[nodiscard]] bool goes_out(const mail::Recipient& recipient) const;
   // Looks at the entry again after `wait`; its name stays.
   void later(spool::DeferredEntry entry, std::chrono::seconds wait);
+  // Adds it to those that wait, at its time.
+  void add(spool::DeferredEntry entry);
+  // Whether nothing but its removal is left to do, which is tried again then.
+  bool was_done_with(const spool::DeferredEntry& entry);
+  // Tells the sender of the delay, once for an entry.
+  net::Awaitable<Result<void>> tell_delay(const spool::DeferredEntry& entry, spool::Deferred::Message& message);
   // The claim, or the entry is put off or forgotten.
   std::optional<spool::Deferred::Claim> claim(const spool::DeferredEntry& entry);
   void failed_to_read(const spool::DeferredEntry& entry, const Error& error);
@@ -109,6 +120,8 @@ class Manager {
   std::map<Attempt, UnderWay> under_way_;
   std::vector<Attempt> to_merge_;
   std::set<std::string> ordered_;   // ids about which there is an order
+  std::set<std::string> done_with_, told_;  // names of entries that are still there; of those whose sender knows that it takes longer
+  base::WallTime last_run_{};
   std::set<std::string> sent_out_;  // names of entries that relay has its part of, and that could not be written anew without it
   bool scanned_ = false;
 };

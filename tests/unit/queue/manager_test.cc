@@ -27,7 +27,11 @@ class Disk : public test::ForwardingFiles {
     if (full_) return Error{Kind::temporary, "no space left"};
     return ForwardingFiles::write_gather_at(file, pieces, offset);
   }
-  bool full_ = false;
+  Result<void> unlink(int directory, const std::string& name) override {
+    if (stuck_) return Error{Kind::temporary, "read-only file system"};
+    return ForwardingFiles::unlink(directory, name);
+  }
+  bool full_ = false, stuck_ = false;
 };
 
 // One queue child's life; journals are lists. As in the server, what appears among the entries is told to the manager.
@@ -69,7 +73,8 @@ class Site {
                   [this](const mail::Envelope& envelope, const mail::Recipient& recipient) {
                     const auto found = gone_.find(envelope.id);
                     return found != gone_.end() && found->second == std::to_string(envelope.attempts) + " " + recipient.address;
-                  }},
+                  },
+                  [this] { return base::wall_now() + clock_; }},
                  settings) {}
 
   // Those named "…@local.example" have a mailbox; the others were tried before.
@@ -112,6 +117,7 @@ class Site {
   std::set<std::uint64_t> finished_;          // offsets of records
   std::map<std::string, std::string> gone_;   // by id: attempts and recipient of a record in the outgoing journal
   bool incoming_full_ = false, journals_full_ = false;
+  std::chrono::microseconds clock_{0};        // by which the clock is ahead
   Manager manager_;
 };
 
@@ -128,6 +134,10 @@ class ManagerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_expires_goes_back);
   CPPUNIT_TEST(held_until_its_time);
   CPPUNIT_TEST(an_entry_that_somebody_has_is_left_alone);
+  CPPUNIT_TEST(what_cannot_be_removed_is_not_done_again);
+  CPPUNIT_TEST(a_delay_is_told_once_though_the_disk_is_full);
+  CPPUNIT_TEST(a_clock_that_was_wrong_holds_up_nothing);
+  CPPUNIT_TEST(a_message_without_recipients_goes);
   CPPUNIT_TEST_SUITE_END();
 
   void each_part_goes_into_its_journal() {
@@ -304,6 +314,94 @@ class ManagerTest : public CppUnit::TestFixture {
     site.run();
     CPPUNIT_ASSERT(site.incoming_.empty());
     CPPUNIT_ASSERT(site.deferred_.list(10).value().at(0).next_attempt > base::wall_now() + 1h);
+  }
+
+  void what_cannot_be_removed_is_not_done_again() {
+    queue::ManagerSettings settings;
+    for (const bool expires : {false, true}) {
+      settings.hosts.expire_time = expires ? 10min : 24h * 5;
+      Site site(settings);
+      site.put({"a@one.example"});
+      site.disk_.stuck_ = true;
+      CPPUNIT_ASSERT(site.manager_.scan());
+      for (int i = 0; i < 4; ++i) {
+        site.run();
+        site.finished_.insert(8);
+        site.clock_ += 10min;
+      }
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.outgoing_.size() + site.notices_.size());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.entries());
+      site.disk_.stuck_ = false;
+      for (int i = 0; i < 2; ++i) {
+        site.run();
+        site.clock_ += 10min;
+      }
+      CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.entries());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.outgoing_.size() + site.notices_.size());
+    }
+  }
+
+  void a_delay_is_told_once_though_the_disk_is_full() {
+    queue::ManagerSettings settings;
+    settings.hosts.delay_notice = settings.mailboxes.delay_notice = 10min;
+    Site site(settings);
+    site.put({"a@local.example"});
+    site.incoming_full_ = true;
+    CPPUNIT_ASSERT(site.manager_.scan());
+    for (int i = 0; i < 4; ++i) {
+      site.run();
+      site.clock_ += 10min;
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.notices_.size());
+    site.incoming_full_ = false;
+    site.run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.incoming_.size());
+    CPPUNIT_ASSERT(site.incoming_[0].recipients[0].delay_notified);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.notices_.size());
+  }
+
+  void a_clock_that_was_wrong_holds_up_nothing() {
+    // Put off while it was three years ahead.
+    const auto ahead = [](Site& site, const std::string& address) {
+      const auto entry = site.put({address}, 1, base::wall_now() + 24h * 1000 + 1h);
+      auto message = site.deferred_.read(entry).value();
+      message.envelope.received = base::wall_now() + 24h * 1000;
+      return site.deferred_.postpone(entry, message.envelope, "text", entry.next_attempt).value();
+    };
+    Site site;
+    ahead(site, "a@one.example");
+    CPPUNIT_ASSERT(site.manager_.scan());
+    site.run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, site.outgoing_.size());
+    CPPUNIT_ASSERT_MESSAGE("it would never expire", site.outgoing_[0].received <= base::wall_now());
+    // Set right while the queue child lives.
+    Site living;
+    living.clock_ = 24h * 1000;
+    ahead(living, "a@one.example");
+    CPPUNIT_ASSERT(living.manager_.scan());
+    living.run();
+    CPPUNIT_ASSERT(living.outgoing_.empty());
+    living.clock_ = 0h;
+    living.run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, living.outgoing_.size());
+    // Who wants it held so long has it held so long.
+    Site held;
+    const auto entry = held.put({"a@one.example"}, 0, base::wall_now() + 24h * 300);
+    auto message = held.deferred_.read(entry).value();
+    message.envelope.hold_until = base::wall_now() + 24h * 300;
+    CPPUNIT_ASSERT(held.deferred_.postpone(entry, message.envelope, "text", entry.next_attempt));
+    CPPUNIT_ASSERT(held.manager_.scan());
+    held.run();
+    CPPUNIT_ASSERT(held.outgoing_.empty() && held.incoming_.empty());
+  }
+
+  void a_message_without_recipients_goes() {
+    Site site;
+    site.put({});
+    CPPUNIT_ASSERT(site.manager_.scan());
+    site.run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, site.entries());
+    CPPUNIT_ASSERT(site.outgoing_.empty() && site.incoming_.empty() && site.notices_.empty());
   }
 
   void an_entry_that_somebody_has_is_left_alone() {
