@@ -196,6 +196,9 @@ GeneratedMail delivery_status_report(const Envelope& envelope, std::string_view 
                               : "Content-Type: message/delivery-status\r\n\r\n");
   if (!envelope.envelope_id.empty()) text += field("Original-Envelope-Id", reportable(envelope.envelope_id, global, 200));
   text += field("Reporting-MTA", "dns; " + settings.host_name) + field("Arrival-Date", shown(envelope.received));
+  // What RFC 2852 and RFC 4865 add to RFC 3464.
+  if (envelope.deliver_by) text += field("Deliver-By-Date", shown(envelope.deliver_by->until));
+  if (envelope.hold_until) text += field("Future-Release-Request", "until; " + base::iso8601(*envelope.hold_until));
   for (const RecipientStatus& status : recipients) text += "\r\n" + per_recipient_fields(status, settings, global);
   text += separator;
   if (whole) text += global ? "Content-Type: message/global\r\n" : "Content-Type: message/rfc822\r\n";

@@ -128,7 +128,11 @@ net::Awaitable<Result<void>> Notifier::tell_failed(const mail::Envelope& envelop
 net::Awaitable<Result<void>> Notifier::tell_delay(mail::Envelope& envelope, const std::string& message, base::WallTime until) {
   std::vector<RecipientStatus> late;
   for (const mail::Recipient& recipient : envelope.recipients)
-    if (!recipient.delay_notified) late.push_back({recipient, DeliveryAction::delayed, recipient.last_failure, until});
+    if (!recipient.delay_notified) {
+      late.push_back({recipient, DeliveryAction::delayed, recipient.last_failure, until});
+      // RFC 2852 section 4.1: what is told is that the time is over.
+      if (envelope.deliver_by && envelope.deliver_by->until <= base::wall_now()) late.back().outcome.status = "4.4.7";
+    }
   if (late.empty()) co_return Result<void>();
   auto told = co_await tell(envelope, message, std::move(late));
   if (told)

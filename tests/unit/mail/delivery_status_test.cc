@@ -91,15 +91,18 @@ class DeliveryStatusTest : public CppUnit::TestFixture {
     full.status.outcome.status = "4.4.1";
     full.status.will_retry_until = base::from_microseconds(1795432000000000);
     full.settings.text = &NoticeText::built_in("delay");
+    full.envelope.deliver_by = DeliverBy{base::from_microseconds(1795000600000000), DeliverBy::Mode::notify, false};
+    full.envelope.hold_until = base::from_microseconds(1795000300000000);
     const std::string text = full.make().text;
     for (const char* part : {"Original-Envelope-Id: QQ 314=159\r\n", "Reporting-MTA: dns; mail.example.com\r\n", "Arrival-Date: ", "Original-Recipient: rfc822; B+x@example.net\r\n",
                              "Final-Recipient: rfc822; b@example.net\r\n", "Action: delayed\r\n", "Status: 4.4.1\r\n", "Remote-MTA: dns; mx.example.net\r\n",
-                             "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n", "Last-Attempt-Date: ", "Will-Retry-Until: "})
+                             "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n", "Last-Attempt-Date: ", "Will-Retry-Until: ", "Deliver-By-Date: ",
+                             "Future-Release-Request: until; 2026-11-18T"})
       CPPUNIT_ASSERT_MESSAGE(part, contains(text, part));
     Case bare;
     bare.status.outcome = {};
     const std::string less = bare.make().text;
-    for (const char* part : {"Original-Envelope-Id", "Original-Recipient", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date", "Will-Retry-Until"})
+    for (const char* part : {"Original-Envelope-Id", "Original-Recipient", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date", "Will-Retry-Until", "Deliver-By-Date", "Future-Release-Request"})
       CPPUNIT_ASSERT_MESSAGE(part, !contains(less, part));
     CPPUNIT_ASSERT(contains(less, "Status: 5.0.0\r\n"));
     bare.status.action = DeliveryAction::relayed;

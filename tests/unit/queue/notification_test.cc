@@ -36,6 +36,7 @@ class NotificationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_message_without_sender_goes_to_postmaster_at_most);
   CPPUNIT_TEST(notices_are_submitted_to_where_policy_says);
   CPPUNIT_TEST(what_cannot_be_told_now_is_told_later_and_what_never_can_is_dropped);
+  CPPUNIT_TEST(a_time_that_is_over_is_told_as_such);
   CPPUNIT_TEST(mistakes_in_texts_are_mistakes_of_the_configuration);
   CPPUNIT_TEST_SUITE_END();
 
@@ -113,16 +114,21 @@ class NotificationTest : public CppUnit::TestFixture {
 
   struct World {
     std::vector<mail::Envelope> submitted;
+    std::vector<std::string> texts;
     Result<std::vector<mail::Recipient>> answer = std::vector<mail::Recipient>(2);
     Result<void> room;
     Result<void> tell(DeliveryAction action) {
-      queue::Notifier notifier([this](std::string) -> net::Awaitable<Result<std::vector<mail::Recipient>>> { co_return answer; },
-                               [this](mail::Envelope made, std::string) -> net::Awaitable<Result<void>> {
-                                 submitted.push_back(std::move(made));
-                                 co_return room;
-                               },
-                               {});
-      return net::run_coroutine(notifier.tell(envelope(), "\r\n", {status(action)}));
+      auto telling = notifier();
+      return net::run_coroutine(telling.tell(envelope(), "\r\n", {status(action)}));
+    }
+    queue::Notifier notifier() {
+      return queue::Notifier([this](std::string) -> net::Awaitable<Result<std::vector<mail::Recipient>>> { co_return answer; },
+                             [this](mail::Envelope made, std::string text) -> net::Awaitable<Result<void>> {
+                               submitted.push_back(std::move(made));
+                               texts.push_back(std::move(text));
+                               co_return room;
+                             },
+                             {});
     }
   };
 
@@ -151,6 +157,22 @@ class NotificationTest : public CppUnit::TestFixture {
     World full;
     full.room = Error{Kind::temporary, "no room"};
     CPPUNIT_ASSERT(!full.tell(DeliveryAction::failed).has_value());
+  }
+
+  // RFC 2852.
+  void a_time_that_is_over_is_told_as_such() {
+    World world;
+    mail::Envelope late = envelope();
+    late.recipients = {status(DeliveryAction::delayed).recipient};
+    late.recipients[0].last_failure = {"4.4.1", "nobody there", "", {}};
+    for (const auto& [past, want] : {std::pair{true, "Status: 4.4.7\r\n"}, {false, "Status: 4.4.1\r\n"}}) {
+      late.deliver_by = mail::DeliverBy{base::wall_now() + (past ? -std::chrono::seconds(1) : std::chrono::seconds(3600)), mail::DeliverBy::Mode::notify, false};
+      late.recipients[0].delay_notified = false;
+      auto notifier = world.notifier();
+      CPPUNIT_ASSERT(net::run_coroutine(notifier.tell_delay(late, "\r\n", base::wall_now())).has_value());
+      CPPUNIT_ASSERT_MESSAGE(world.texts.back(), world.texts.back().find(want) != std::string::npos);
+      CPPUNIT_ASSERT(late.recipients[0].delay_notified);
+    }
   }
 
   void mistakes_in_texts_are_mistakes_of_the_configuration() {
