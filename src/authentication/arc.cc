@@ -53,11 +53,6 @@ bool take_field(std::vector<ArcSet>& sets, const mail::HeaderField& field, std::
   return true;
 }
 
-Checked check_times(const Signature& signature) {
-  if (signature.historic) return {Outcome::fail, "rsa-sha1 signs nothing any more"};
-  return {Outcome::pass, ""};
-}
-
 }  // namespace
 
 ArcChain read_chain(const mail::Header& header) {
@@ -97,7 +92,7 @@ std::string sealed_header(const std::vector<ArcSet>& sets, std::size_t count, st
   return text;
 }
 
-net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain& chain, std::string body, Keys& keys) {
+net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain& chain, std::string body, std::int64_t seconds, Keys& keys) {
   ArcAnswer answer{chain.outcome, chain.reason, static_cast<unsigned>(chain.sets.size()), {}};
   if (chain.outcome != Outcome::pass) co_return answer;
   const ArcSet& newest = chain.sets.back();
@@ -110,7 +105,7 @@ net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain
   };
   // Step 4: the newest message signature must hold; of the earlier ones nobody expects it.
   const Signature& message = newest.message_signature;
-  Checked checked = check_times(message);
+  Checked checked = check_validity(message, seconds);
   if (checked.outcome == Outcome::pass && body.empty()) checked = {Outcome::fail, "the body is too large to be looked at"};
   if (checked.outcome == Outcome::pass && message.body_hash != body) checked = {Outcome::fail, "the body was changed"};
   if (checked.outcome == Outcome::pass)
@@ -119,7 +114,7 @@ net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain
   // Step 5: every seal, the newest first.
   for (std::size_t count = chain.sets.size(); count > 0; --count) {
     const ArcSet& set = chain.sets[count - 1];
-    checked = check_times(set.seal_signature);
+    checked = check_validity(set.seal_signature, seconds);
     if (checked.outcome == Outcome::pass)
       checked = co_await keys.check(set.seal_signature, sha256(sealed_header(chain.sets, count, whole_field(*set.results), whole_field(*set.message), whole_field(*set.seal), false)));
     if (!note(checked, "seal", count)) co_return answer;

@@ -35,7 +35,8 @@ struct ArcAnswer {
   std::string sealer;               // domain of the newest seal
 };
 // `body`: the hash of the body that the newest set's ARC-Message-Signature asks for; empty: it can't be had, and is not looked at.
-net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain& chain, std::string body, Keys& keys);
+// `seconds`: now, since 1970.
+net::Awaitable<ArcAnswer> check_chain(const mail::Header& header, const ArcChain& chain, std::string body, std::int64_t seconds, Keys& keys);
 
 // What a seal signs: the fields of the sets 1 to `count`, the last one's seal being `own` with its b= emptied; only the last set's if the chain
 // has failed (RFC 8617 section 5.1.2).

@@ -5,6 +5,12 @@
 #include "base/text.h"
 
 namespace postern::authentication {
+namespace {
+
+// What clocks may be apart.
+constexpr std::int64_t kFutureSeconds = 3600;
+
+}  // namespace
 
 std::string_view to_string(Outcome outcome) {
   switch (outcome) {
@@ -18,6 +24,14 @@ std::string_view to_string(Outcome outcome) {
     case Outcome::permerror: break;
   }
   return "permerror";
+}
+
+Checked check_validity(const Signature& signature, std::int64_t seconds) {
+  // A historic algorithm has failed for good.
+  if (signature.historic) return {Outcome::fail, "rsa-sha1 signs nothing any more"};
+  if (signature.expires_at && *signature.expires_at < seconds) return {Outcome::fail, "the signature has expired"};
+  if (signature.signed_at && *signature.signed_at > seconds + kFutureSeconds) return {Outcome::fail, "the signature was made in the future"};
+  return {Outcome::pass, ""};
 }
 
 net::Awaitable<std::shared_ptr<const Keys::Found>> Keys::find(std::string name) {

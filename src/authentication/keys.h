@@ -29,6 +29,10 @@ struct Checked {
   bool testing = false; // the key says t=y
 };
 
+// What can be said of a signature without its key: pass, or why it counts no more (RFC 8301 section 3.1, RFC 6376 sections 3.5 and 6.1.1, which RFC
+// 8617 section 4.1.2 has for ARC-Message-Signature, too). `seconds`: now, since 1970.
+Checked check_validity(const Signature& signature, std::int64_t seconds);
+
 class Keys {
  public:
   using Time = std::chrono::steady_clock::time_point;

@@ -89,10 +89,11 @@ Result<void> read_message_tags(Signature& signature, const TagList& tags) {
   return {};
 }
 
-Result<void> read_times(Signature& signature, const TagList& tags) {
+Result<void> read_times(Signature& signature, const TagList& tags, SignatureKind kind) {
   for (const auto& [name, time] : {std::pair{"t", &signature.signed_at}, std::pair{"x", &signature.expires_at}}) {
     const auto text = tags.find(name);
-    if (!text) continue;
+    // RFC 8617 section 4.1.3: a seal has no x=; a tag that is not known means nothing.
+    if (!text || (kind == SignatureKind::arc_seal && time == &signature.expires_at)) continue;
     const auto number = number_of(*text);
     if (!number) return bad(name, *text);
     *time = static_cast<std::int64_t>(*number);
@@ -146,7 +147,7 @@ Result<Signature> parse_signature(std::string_view value, SignatureKind kind) {
     if (!canonical) return bad(name, *text);
     *into = std::move(*canonical);
   }
-  if (auto read = read_times(signature, *tags); !read) return read.error();
+  if (auto read = read_times(signature, *tags, kind); !read) return read.error();
   if (const auto methods = tags->find("q")) {
     const auto list = colon_list(*methods);
     if (std::find(list.begin(), list.end(), "dns/txt") == list.end()) return bad("q", *methods);

@@ -10,8 +10,8 @@ namespace {
 
 // Different hashes of one body: its forms, each whole, and some that l= asks for.
 constexpr std::size_t kMostHashes = 4;
-// What clocks may be apart.
-constexpr std::int64_t kFutureSeconds = 3600;
+
+std::int64_t seconds_of(base::WallTime time) { return base::to_microseconds(time) / 1'000'000; }
 
 }  // namespace
 
@@ -98,14 +98,12 @@ net::Awaitable<DkimAnswer> Verifier::check(const Candidate& candidate, Keys& key
     co_return answer;
   }
   const Signature& signature = answer.signature = *candidate.signature;
-  const std::int64_t seconds = base::to_microseconds(now) / 1'000'000;
   bool appended = false;
   const std::string body = body_hash(signature, appended);
-  // RFC 8301 section 3.1: a historic algorithm has failed for good.
-  if (signature.historic) answer.checked = {Outcome::fail, "rsa-sha1 signs nothing any more"};
-  else if (signature.expires_at && *signature.expires_at < seconds) answer.checked = {Outcome::fail, "the signature has expired"};
-  else if (signature.signed_at && *signature.signed_at > seconds + kFutureSeconds) answer.checked = {Outcome::fail, "the signature was made in the future"};
-  else if (body.empty()) answer.checked = {Outcome::neutral, "the body is too large to be looked at, or is signed in too many ways"};
+  answer.checked = check_validity(signature, seconds_of(now));
+  if (answer.checked.outcome != Outcome::pass) co_return answer;
+  answer.checked = {};
+  if (body.empty()) answer.checked = {Outcome::neutral, "the body is too large to be looked at, or is signed in too many ways"};
   else if (body != signature.body_hash) answer.checked = {Outcome::fail, "the body was changed"};
   if (answer.checked.outcome != Outcome::none) co_return answer;
   answer.checked = co_await keys.check(signature, sha256(signed_header(header_, signature.fields, signature.header_form, whole_field(*candidate.field))));
@@ -156,7 +154,7 @@ net::Awaitable<Report> Verifier::report(net::Resolver& resolver, const PublicSuf
     bool appended = false;
     if (chain_.outcome == Outcome::pass) body = body_hash(chain_.sets.back().message_signature, appended);
     if (appended) body = "appended";
-    report.arc = co_await check_chain(header_, chain_, std::move(body), keys);
+    report.arc = co_await check_chain(header_, chain_, std::move(body), seconds_of(now), keys);
   }
   if (!settings_.dmarc) co_return report;
   Authenticated known;

@@ -116,12 +116,12 @@ net::FixedResolver& dns() {
   return resolver;
 }
 
-Report check(net::Resolver& resolver, std::string_view message, std::size_t piece = SIZE_MAX, VerificationSettings settings = {}) {
+Report check(net::Resolver& resolver, std::string_view message, std::size_t piece = SIZE_MAX, VerificationSettings settings = {}, base::WallTime now = kNow) {
   static const PublicSuffixes suffixes;
   settings.spf = settings.dmarc = false;
   Verifier verifier(settings);
   for (std::string_view rest = message; !rest.empty(); rest.remove_prefix(std::min(piece, rest.size()))) verifier.add(rest.substr(0, piece));
-  return net::run_coroutine(verifier.report(resolver, suffixes, {}, {}, 0, kNow));
+  return net::run_coroutine(verifier.report(resolver, suffixes, {}, {}, 0, now));
 }
 
 std::string dkim(const Report& report) {
@@ -385,6 +385,13 @@ class SignatureTest : public CppUnit::TestFixture {
                                      {"cv=none", "cv=pass"}, {"cv=pass", "cv=none"}, {"ARC-Seal: i=2", "ARC-Seal: i=51"}, {"ARC-Seal: i=2", "ARC-Seal: i=0"}, {"ARC-Seal: i=2", "ARC-Seal: i=1"},
                                      {"ARC-Seal: i=2;", "ARC-Seal: i=2; h=from;"}, {"spf=pass", "spf=fail"}, {"ARC-Seal: i=2", "ARC-Seal: i=x"}})
       CPPUNIT_ASSERT_MESSAGE(std::string(what) + " " + into, arc(changed(twice, what, into)).starts_with("fail"));
+    // RFC 8617 section 4.1.2: times of a message signature are those of DKIM; a seal has no end.
+    const auto timed = [&](const char* kind, const char* times) {
+      return check(dns(), changed(once, std::string(kind) + " i=1;", std::string(kind) + " i=1; " + times), SIZE_MAX, {}, kNow + std::chrono::seconds(10)).arc->reason;
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("message signature of set 1: the signature has expired"), timed("ARC-Message-Signature:", "x=1795000005;"));
+    CPPUNIT_ASSERT_EQUAL(std::string("message signature of set 1: the signature is not right"), timed("ARC-Message-Signature:", "x=2795000000;"));
+    CPPUNIT_ASSERT_EQUAL(std::string("seal of set 1: the signature is not right"), timed("ARC-Seal:", "x=1795000005;"));
     net::FixedResolver silent;
     silent.set_down(true);
     CPPUNIT_ASSERT(check(silent, twice).arc->outcome == Outcome::temperror);
