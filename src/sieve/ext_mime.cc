@@ -184,7 +184,8 @@ class Replace : public Step {
     std::string header;
     if (mime) {
       const mail::Header parsed = mail::parse_header(replacement);
-      replace_content(message, mime_fields(std::string_view(replacement).substr(0, parsed.bytes), true), std::string_view(replacement).substr(parsed.body_offset));
+      const std::string_view body = std::string_view(replacement).substr(parsed.body_offset);
+      replace_content(message, with_8bit_said(mime_fields(std::string_view(replacement).substr(0, parsed.bytes), true), body, line_end), body);
     } else {
       const EncodedText encoded = encode_text("text/plain", replacement, line_end);
       replace_content(message, encoded.fields, encoded.body);
@@ -319,6 +320,7 @@ class Enclose : public Step {
     body += "--" + boundary + line_end + "Content-Type: message/rfc822" + line_end + "Content-Transfer-Encoding: " + (eight_bit ? "8bit" : "7bit") + line_end + line_end + enclosed;
     if (!body.ends_with('\n')) body += line_end;
     body += "--" + boundary + "--" + line_end;
+    header = with_8bit_said(std::move(header), body, line_end);
     message.replace(std::move(header), std::move(body));
     if (auto* loop = run.block_state<PartLoop>()) loop->outermost->gone = true;
     return true;

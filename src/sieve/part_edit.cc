@@ -123,6 +123,13 @@ std::string mime_fields(std::string_view header, bool of_mime) {
   return out;
 }
 
+std::string with_8bit_said(std::string header, std::string_view body, std::string_view line_end) {
+  if (std::none_of(body.begin(), body.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return header;
+  const std::string known = mail::parse_structure(header).encoding;
+  if (!known.empty() && known != "7bit") return header;
+  return header_with(header, "Content-Transfer-Encoding", "8bit", line_end);
+}
+
 EncodedText encode_text(std::string_view type, std::string_view text, std::string_view line_end) {
   EncodedText made;
   const bool plain = is_short_ascii(text);

@@ -15,6 +15,10 @@ std::string header_with(std::string_view header, std::string_view name, std::str
 // The fields of `header` whose names begin with "Content-", or all the others, without MIME-Version.
 std::string mime_fields(std::string_view header, bool of_mime);
 
+// `header` with Content-Transfer-Encoding: 8bit if it says nothing of bytes from 0x80 that `body` has (RFC 2045 section 6.1: what says nothing claims
+// 7 bits, a multipart for its parts too).
+std::string with_8bit_said(std::string header, std::string_view body, std::string_view line_end);
+
 // A body in the form that goes through every mail system: as it is if it is ASCII with short lines, else quoted-printable.
 // `fields` are the header fields that say so; `type` is "text/plain".
 struct EncodedText {

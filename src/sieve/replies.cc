@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "mail/date.h"
+#include "mail/delivery_status.h"
 #include "mail/encode.h"
 #include "sieve/modifiers.h"
 #include "sieve/part_edit.h"
@@ -206,8 +207,8 @@ GeneratedMail vacation_reply(const Vacation& vacation, const mail::MessageView& 
   if (vacation.mime) {
     const std::string entity = with_line_ends(vacation.reason);
     const mail::Header header = mail::parse_header(entity);
-    const std::string fields = mime_fields(std::string_view(entity).substr(0, header.bytes), true);
-    mail.text += fields + std::string(kEnd) + entity.substr(header.body_offset);
+    const std::string_view body = std::string_view(entity).substr(header.body_offset);
+    mail.text += with_8bit_said(mime_fields(std::string_view(entity).substr(0, header.bytes), true), body, kEnd).append(kEnd).append(body);
   } else {
     const EncodedText encoded = encode_text("text/plain", vacation.reason, kEnd);
     mail.text += encoded.fields + std::string(kEnd) + encoded.body;
@@ -224,6 +225,8 @@ GeneratedMail rejection_notice(const Action& action, const mail::MessageView& me
   const std::string original_id = message_ids(message.first("Message-ID").value_or(std::string_view()));
   const std::string old_header = header_part(message);
   const std::string boundary = new_boundary({action.reason, old_header});
+  // Who has an address in UTF-8 reads such reports (RFC 6533); for others addresses are put in ASCII.
+  const bool global = !is_ascii(envelope.from);
 
   GeneratedMail mail;
   mail.to = {std::string(envelope.from)};
@@ -231,20 +234,24 @@ GeneratedMail rejection_notice(const Action& action, const mail::MessageView& me
               field("To", "<" + std::string(envelope.from) + ">") + field("Subject", disposition ? "Automatically rejected mail" : "Undelivered mail: rejected by the recipient") +
               threading(message) + field("Auto-Submitted", disposition ? "auto-replied (rejected)" : "auto-replied") + field("MIME-Version", "1.0") +
               field("Content-Type", std::string("multipart/report; report-type=") + (disposition ? "disposition-notification" : "delivery-status") + "; boundary=\"" + boundary + "\"");
+  if (global || !is_ascii(old_header)) mail.text += field("Content-Transfer-Encoding", "8bit");
   const std::string line = "\r\n--" + boundary + "\r\n";
   const EncodedText explanation = encode_text("text/plain", "Your message to <" + std::string(envelope.to) + "> was automatically rejected:\r\n\r\n" + action.reason + "\r\n", kEnd);
   mail.text += line + explanation.fields + "\r\n" + explanation.body;
-  const auto address_type = [](std::string_view address) { return std::string(is_ascii(address) ? "rfc822; " : "utf-8; ") + std::string(address); };
+  const auto typed = [global](std::string_view address) { return mail::typed_address({}, address, global); };
+  const std::string encoding = global ? "Content-Transfer-Encoding: 8bit\r\n" : "";
   if (disposition) {
-    mail.text += line + "Content-Type: message/disposition-notification\r\n\r\n" + field("Reporting-UA", settings.host_name + "; Postern") +
-                 (envelope.original_to.empty() ? "" : field("Original-Recipient", address_type(envelope.original_to))) + field("Final-Recipient", address_type(envelope.to)) +
-                 (original_id.empty() ? "" : field("Original-Message-ID", original_id)) + field("Disposition", "automatic-action/MDN-sent-automatically; deleted");
+    mail.text += line + "Content-Type: message/" + (global ? "global-" : "") + "disposition-notification\r\n" + encoding + "\r\n" +
+                 field("Reporting-UA", settings.host_name + "; Postern") + (envelope.original_to.empty() ? "" : field("Original-Recipient", typed(envelope.original_to))) +
+                 field("Final-Recipient", typed(envelope.to)) + (original_id.empty() ? "" : field("Original-Message-ID", original_id)) +
+                 field("Disposition", "automatic-action/MDN-sent-automatically; deleted");
   } else {
-    mail.text += line + "Content-Type: message/delivery-status\r\n\r\n" + field("Reporting-MTA", "dns; " + settings.host_name) + "\r\n" +
-                 (envelope.original_to.empty() ? "" : field("Original-Recipient", address_type(envelope.original_to))) + field("Final-Recipient", address_type(envelope.to)) +
+    mail.text += line + "Content-Type: message/" + (global ? "global-" : "") + "delivery-status\r\n" + encoding + "\r\n" +
+                 field("Reporting-MTA", "dns; " + settings.host_name) + "\r\n" +
+                 (envelope.original_to.empty() ? "" : field("Original-Recipient", typed(envelope.original_to))) + field("Final-Recipient", typed(envelope.to)) +
                  field("Action", "failed") + field("Status", "5.7.1");
   }
-  mail.text += line + "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: " + (is_ascii(old_header) ? "7bit" : "8bit") + "\r\n\r\n" + old_header;
+  mail.text += line + "Content-Type: " + (global ? "message/global-headers" : "text/rfc822-headers") + "\r\nContent-Transfer-Encoding: " + (is_ascii(old_header) ? "7bit" : "8bit") + "\r\n\r\n" + old_header;
   if (!mail.text.ends_with('\n')) mail.text += kEnd;
   mail.text += "\r\n--" + boundary + "--\r\n";
   return mail;
@@ -321,6 +328,7 @@ GeneratedMail captured_copy(const std::string& to, std::string_view text, const 
   GeneratedMail mail = server_mail(to, "Copy of a message to " + std::string(envelope.to), settings, moment);
   const std::string boundary = new_boundary({text});
   mail.text += field("Content-Type", "multipart/mixed; boundary=\"" + boundary + "\"");
+  if (!is_ascii(text)) mail.text += field("Content-Transfer-Encoding", "8bit");
   const std::string line = "\r\n--" + boundary + "\r\n";
   std::string facts = "Envelope of the enclosed message:\r\n\r\nSender: <" + std::string(envelope.from) + ">\r\nRecipient: <" + std::string(envelope.to) + ">\r\n";
   if (!envelope.original_to.empty() && envelope.original_to != envelope.to) facts += "Original recipient: <" + std::string(envelope.original_to) + ">\r\n";

@@ -45,10 +45,6 @@ struct GeneratedMail {
   std::string why_not;                          // if nothing is to be sent
 };
 
-// The addresses of To, Cc and Bcc, and of those of the last who sent it on, each once and at most `most`: one of them has to be an own one for a
-// reply (RFC 5230 section 4.5).
-std::vector<std::string> addressees(const mail::MessageView& message, std::size_t most);
-
 // The addresses in To, Cc, Bcc and the Resent- fields, one of which has to be the account's own for a reply (RFC 5230 section 4.5); at most `most`.
 std::vector<std::string> addressees(const mail::MessageView& message, std::size_t most);
 

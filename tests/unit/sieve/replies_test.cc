@@ -30,6 +30,7 @@ class RepliesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(who_gets_a_vacation_reply);
   CPPUNIT_TEST(what_a_vacation_reply_looks_like);
   CPPUNIT_TEST(rejections);
+  CPPUNIT_TEST(what_has_8_bits_says_so);
   CPPUNIT_TEST(notifications);
   CPPUNIT_TEST_SUITE_END();
 
@@ -143,6 +144,43 @@ class RepliesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(has(status, "Reporting-MTA: dns; mx.example.net") && has(status, "Action: failed"));
     CPPUNIT_ASSERT(notice(envelope("")).to.empty());
     CPPUNIT_ASSERT(notice(envelope("mailer-daemon@x.example")).to.empty());
+  }
+
+  // RFC 2045 section 6.1, RFC 6533.
+  void what_has_8_bits_says_so() {
+    const auto part = [](const GeneratedMail& mail) { return mail::parse_structure(mail.text); };
+    Action action;
+    action.reason = "N\xc3\xb6";
+    const std::string text = message("X-Name: J\xc3\xb6rg\r\n");
+    for (const auto kind : {Action::Kind::reject, Action::Kind::ereject}) {
+      action.kind = kind;
+      const auto notice = rejection_notice(action, mail::MessageView(text), envelope(), settings(), kMoment);
+      CPPUNIT_ASSERT_EQUAL(std::string("8bit"), part(notice).encoding);
+      CPPUNIT_ASSERT_EQUAL(std::string("quoted-printable"), part(notice).children[0].encoding);
+      CPPUNIT_ASSERT_EQUAL(std::string("8bit"), part(notice).children[2].encoding);
+      const std::string ascii = message();
+      CPPUNIT_ASSERT_EQUAL(std::string(), part(rejection_notice(action, mail::MessageView(ascii), envelope(), settings(), kMoment)).encoding);
+      // Addresses in UTF-8: in ASCII for whom nobody knows to read them, else in a report of that kind.
+      EnvelopeView other = envelope();
+      other.to = "J\xc3\xb6rg@example.net";
+      const auto plain = rejection_notice(action, mail::MessageView(ascii), other, settings(), kMoment);
+      CPPUNIT_ASSERT(has(plain, "Final-Recipient: utf-8; J\\x{F6}rg@example.net"));
+      other.from = "\xc3\xbc@example.org";
+      const auto global = rejection_notice(action, mail::MessageView(ascii), other, settings(), kMoment);
+      CPPUNIT_ASSERT_EQUAL(std::string("8bit"), part(global).encoding);
+      CPPUNIT_ASSERT_EQUAL(std::string(kind == Action::Kind::reject ? "global-disposition-notification" : "global-delivery-status"), part(global).children[1].subtype);
+      CPPUNIT_ASSERT_EQUAL(std::string("8bit"), part(global).children[1].encoding);
+      CPPUNIT_ASSERT_EQUAL(std::string("global-headers"), part(global).children[2].subtype);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("8bit"), part(captured_copy("a@example.net", text, envelope(), settings(), kMoment)).encoding);
+    Vacation vacation;
+    vacation.mime = true;
+    for (const auto& [fields, want] : {std::pair{"Content-Type: text/plain; charset=utf-8\r\n", "8bit"}, {"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n", "8bit"},
+                                       {"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n", "binary"}}) {
+      vacation.reason = std::string(fields) + "\r\n--b\r\n\r\nGr\xc3\xbc\xc3\x9f" "e\r\n--b--\r\n";
+      const auto made = vacation_reply(vacation, mail::MessageView(text), envelope(), settings(), kMoment);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(fields, std::string(want), part(made).encoding);
+    }
   }
 
   void notifications() {
