@@ -249,6 +249,7 @@ struct Conversion {
   std::uint64_t output_bytes = 100 * 1024 * 1024;  // of each file that it writes
   bool network = false;                            // it may use more than local sockets
   std::vector<TextLine> writable;                  // directories that it may change besides its own
+  std::uint64_t writable_bytes = std::uint64_t{1} << 30;  // by which each of those may grow while it runs; 0: not looked at
 };
 
 // Channel defragment: message/partial pieces of a message (RFC 2046 section 5.2.2) wait for each other.

@@ -294,6 +294,7 @@ const Setting kSettings[] = {
   {"conversion.program_memory", Type::size, "4 GiB", 16 * kMiB, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::program_memory>},
   {"conversion.output_bytes", Type::size, "100 MiB", 4 * kKiB, 2 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::output_bytes>},
   {"conversion.writable", Type::lines, "", 0, 0, "", "", running, &server<&C::conversion, &Conversion::writable>},
+  {"conversion.writable_bytes", Type::size, "1 GiB", 0, 1024 * kGiB, "bytes", "", running, &server<&C::conversion, &Conversion::writable_bytes>},
   {"conversion.network", Type::boolean, "false", 0, 0, "", "", running, &server<&C::conversion, &Conversion::network>},
 
   {"defragment.wait_time", Type::duration, "172800", 1, 30 * kDay, "s", "", running, &server<&C::defragment, &Defragment::wait_time>},

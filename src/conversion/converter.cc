@@ -207,6 +207,7 @@ Awaitable<bool> Converter::run(const Rules& rules, const Entry& entry, const Vis
     case Ended::How::not_started: co_return again("the program could not be started: " + ended.words);
     case Ended::How::too_late: co_return again(program + " took too long");
     case Ended::How::too_much: co_return again(program + " filled its directory");
+    case Ended::How::too_much_elsewhere: co_return again(program + " filled a directory of conversion.writable");
     case Ended::How::signalled: co_return again(program + " was ended by signal " + std::to_string(ended.status));
     case Ended::How::exited: break;
   }

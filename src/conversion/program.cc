@@ -185,21 +185,30 @@ Content content_of(int directory, const Content& most) {
   return found;
 }
 
-// Ends a program whose directory has become too full. Whoever made it keeps the directory until stop().
+// Ends a program whose directory, or another one that it may write to, has become too full. Whoever made it keeps `directory` until stop().
 class DirectoryWatch : public std::enable_shared_from_this<DirectoryWatch> {
  public:
-  DirectoryWatch(const asio::any_io_executor& executor, int directory, std::uint64_t file_bytes, std::function<void()> end_all)
+  DirectoryWatch(const asio::any_io_executor& executor, int directory, const Limits& limits, std::function<void()> end_all)
       : timer_(executor), directory_(directory), end_all_(std::move(end_all)) {
     constexpr Content kAnything{UINT64_MAX, SIZE_MAX};
     const Content before = content_of(directory, kAnything);
-    most_ = {before.bytes + kDirectoryFactor * file_bytes, before.files + kDirectoryFiles};
+    most_ = {before.bytes + kDirectoryFactor * limits.file_bytes, before.files + kDirectoryFiles};
+    if (limits.writable_bytes == 0) return;
+    for (const std::string& path : limits.writable) {
+      base::Descriptor elsewhere(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!elsewhere.valid()) continue;
+      constexpr Content kCountable{UINT64_MAX, kMostCountedFiles};
+      const Content there = content_of(elsewhere.get(), kCountable);
+      // What is closed to us there already is no program's doing.
+      if (!there.exceeds(kCountable)) elsewhere_.push_back({std::move(elsewhere), {there.bytes + limits.writable_bytes, SIZE_MAX}});
+    }
   }
   void look_later() {
-    timer_.expires_after(kLookEvery);
+    timer_.expires_after(std::max<std::chrono::steady_clock::duration>(kLookEvery, 20 * took_));
     timer_.async_wait([self = shared_from_this()](boost::system::error_code cancelled) {
       if (cancelled || self->stopped_) return;
-      self->exceeded_ = content_of(self->directory_, self->most_).exceeds(self->most_);
-      if (self->exceeded_) self->end_all_();
+      self->look();
+      if (self->exceeded_ || self->exceeded_elsewhere_) self->end_all_();
       else self->look_later();
     });
   }
@@ -208,13 +217,27 @@ class DirectoryWatch : public std::enable_shared_from_this<DirectoryWatch> {
     timer_.cancel();
   }
   [[nodiscard]] bool exceeded() const { return exceeded_; }
+  [[nodiscard]] bool exceeded_elsewhere() const { return exceeded_elsewhere_; }
 
  private:
+  struct Elsewhere {
+    base::Descriptor directory;
+    Content most;
+  };
+  void look() {
+    const auto begin = std::chrono::steady_clock::now();
+    exceeded_ = content_of(directory_, most_).exceeds(most_);
+    exceeded_elsewhere_ = std::any_of(elsewhere_.begin(), elsewhere_.end(), [](const Elsewhere& one) { return content_of(one.directory.get(), one.most).exceeds(one.most); });
+    took_ = std::chrono::steady_clock::now() - begin;
+  }
+
   asio::steady_timer timer_;
   int directory_;
   std::function<void()> end_all_;
   Content most_;
-  bool stopped_ = false, exceeded_ = false;
+  std::vector<Elsewhere> elsewhere_;
+  std::chrono::steady_clock::duration took_{};  // the last look
+  bool stopped_ = false, exceeded_ = false, exceeded_elsewhere_ = false;
 };
 
 Ended not_started(const Error& error) { return {Ended::How::not_started, 0, error.what}; }
@@ -325,7 +348,7 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
   };
   const auto watch = std::make_shared<Watch>();
   const auto executor = co_await asio::this_coro::executor;
-  const auto room = std::make_shared<DirectoryWatch>(executor, directory.get(), limits.file_bytes, end_all);
+  const auto room = std::make_shared<DirectoryWatch>(executor, directory.get(), limits, end_all);
   room->look_later();
   {
     asio::posix::stream_descriptor ended(executor, process);
@@ -351,6 +374,7 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
   result.words = first_words(file->get());
   if (watch->too_late) result.how = Ended::How::too_late;
   else if (room->exceeded()) result.how = Ended::How::too_much;
+  else if (room->exceeded_elsewhere()) result.how = Ended::How::too_much_elsewhere;
   else if (WIFSIGNALED(status)) result = {Ended::How::signalled, WTERMSIG(status), std::move(result.words)};
   else result = {Ended::How::exited, WEXITSTATUS(status), std::move(result.words)};
   co_return result;

@@ -10,7 +10,8 @@
 // Between this process and the program stands another one of ours: the first process in the namespaces, which the kernel treats in another way than a program
 // expects (no signal ends it by itself), and which buries what the program leaves behind.
 //
-// Four times a second it is looked at what its directory takes up: what fills it by many files is ended too.
+// Four times a second, or as often as costs a twentieth of the time, it is looked at what its directory takes up, and by how much those of
+// Limits::writable have grown: what fills them by many files is ended too. Whoever else writes there meanwhile is counted with it.
 //
 // Failure: Ended says what happened; nothing is thrown. Limits: those of Limits, kDirectoryFactor and kDirectoryFiles, 256 open files, no core file.
 #include "base/descriptor.h"
@@ -29,6 +30,8 @@ namespace postern::conversion {
 // unpacked archive fits in.
 inline constexpr std::uint64_t kDirectoryFactor = 10;
 inline constexpr std::size_t kDirectoryFiles = 20'000;
+// A directory of Limits::writable that has more than so many files when a program begins is not watched: to look through it would take too long.
+inline constexpr std::size_t kMostCountedFiles = 100'000;
 
 struct Limits {
   std::chrono::milliseconds time{300'000};   // of the clock; of one processor as much, in whole seconds
@@ -36,10 +39,11 @@ struct Limits {
   std::uint64_t file_bytes = 100 * 1024 * 1024;  // of each file that it writes; more is an error to it, not its end
   bool network = false;
   std::vector<std::string> writable;  // directories that it may change besides its own
+  std::uint64_t writable_bytes = std::uint64_t{1} << 30;  // by which each of them may grow while it runs; 0: not looked at
 };
 
 struct Ended {
-  enum class How { exited, signalled, too_late, too_much, not_started } how = How::not_started;
+  enum class How { exited, signalled, too_late, too_much, too_much_elsewhere, not_started } how = How::not_started;  // elsewhere: in a directory of Limits::writable
   int status = 0;       // exited: its exit status; signalled: the signal
   std::string words;    // the first line that it wrote, printable; not_started: why
 };

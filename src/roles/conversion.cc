@@ -27,7 +27,7 @@ conversion::ChannelSettings channel_settings(const conf::Configuration& configur
 }
 
 conversion::Limits limits_of(const conf::Conversion& settings) {
-  conversion::Limits limits{settings.program_time, settings.program_memory, settings.output_bytes, settings.network, {}};
+  conversion::Limits limits{settings.program_time, settings.program_memory, settings.output_bytes, settings.network, {}, settings.writable_bytes};
   for (const conf::TextLine& line : settings.writable) limits.writable.push_back(line.text);
   return limits;
 }

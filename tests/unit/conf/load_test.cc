@@ -1045,7 +1045,7 @@ class LoadTest : public CppUnit::TestFixture {
   }
 
   void the_file_of_conversions_is_handed_on() {
-    const auto bad = conf::load_text("conversion = { file = 7;\n programs = 0;\n program_time = 0;\n program_memory = \"1 MiB\";\n output_bytes = 1;\n network = 1;\n writable = 7; };\n"
+    const auto bad = conf::load_text("conversion = { file = 7;\n programs = 0;\n program_time = 0;\n program_memory = \"1 MiB\";\n output_bytes = 1;\n network = 1;\n writable = 7;\n writable_bytes = -1; };\n"
                                      "children = { conversion = 0; };\n" + kSmtp, "t");
     has(bad, {1, "conversion.file", "expected text"});
     has(bad, {2, "conversion.programs", "expected a number from 1 to 1000, found 0"});
@@ -1054,7 +1054,8 @@ class LoadTest : public CppUnit::TestFixture {
     has(bad, {5, "conversion.output_bytes", "found 1"});
     has(bad, {6, "conversion.network", "expected true or false"});
     has(bad, {7, "conversion.writable", "expected a list of texts"});
-    has(bad, {8, "children.conversion", "expected a number from 1 to 64, found 0"});
+    has(bad, {8, "conversion.writable_bytes", "found -1"});
+    has(bad, {9, "children.conversion", "expected a number from 1 to 64, found 0"});
     char name[] = "/tmp/postern-conf-XXXXXX";
     const std::filesystem::path directory = ::mkdtemp(name);
     const std::string path = directory / "postern.conf";

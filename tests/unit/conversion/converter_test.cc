@@ -277,6 +277,20 @@ class ConverterTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT(!std::filesystem::exists(outside));
       CPPUNIT_ASSERT_MESSAGE(text, std::filesystem::exists(open + "/file"));
     }
+    // Nor do they fill the disk there.
+    world.limits.writable_bytes = 1000000;
+    const auto fill = [&](int kilobytes) {
+      return world.convert("in-type=application; command=\"P\"", "i=0; while [ $i -lt " + std::to_string(kilobytes / 4) + " ]; do head -c 4000 /dev/zero > " + open +
+                                                                     "/f$i || exit 0; i=$((i + 1)); done; sleep " + (kilobytes > 1000 ? "100" : "1") + "; cp $INPUT_FILE $OUTPUT_FILE");
+    };
+    if (files) {
+      CPPUNIT_ASSERT_EQUAL(std::string(), fill(100).why);
+      const Outcome filled = fill(2000);
+      CPPUNIT_ASSERT(filled.kind == Outcome::Kind::again);
+      contains(filled.why, "filled a directory of conversion.writable");
+      world.limits.writable_bytes = 0;
+      CPPUNIT_ASSERT_EQUAL(std::string(), fill(900).why);
+    }
     if (!namespaces || !files) std::cerr << "programs: namespaces " << isolation.namespaces() << ", files " << isolation.files() << "\n";
     // A socket of the server is not there either.
     const std::string connected = world.convert("in-type=application; out-type=text; out-subtype=plain; command=\"P\"",
