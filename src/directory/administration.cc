@@ -142,6 +142,17 @@ Administered dkim_add(Database& database, const object& request, const Limits&) 
   });
 }
 
+Administered dkim_use(Database& database, const object& request, const Limits&) {
+  return with_selector(request, [&](const std::string& name, const std::string& selector) {
+    const auto signs = truth_in(request, "signs");
+    if (!signs) return missing("signs");
+    if (auto used = database.use_signing_key(name, selector, *signs); !used) return failed(used.error());
+    Administered done;
+    done.changed = true;
+    return done;
+  });
+}
+
 Administered dkim_remove(Database& database, const object& request, const Limits&) {
   return with_selector(request, [&](const std::string& name, const std::string& selector) {
     if (auto removed = database.remove_signing_key(name, selector); !removed) return failed(removed.error());
@@ -588,7 +599,8 @@ object look_up_domain(Database& database, const std::string& name, const Elsewhe
   if (!domain->has_value()) return answer;
   const auto keys = database.signing_keys(*canonical);
   if (!keys) return unreadable(keys.error());
-  for (const SigningRecord& key : *keys) (*domain)->signing_keys.push_back(key.key);
+  for (const SigningRecord& key : *keys)
+    if (key.key.signs) (*domain)->signing_keys.push_back(key.key);
   answer["found"] = true;
   answer["domain"] = to_json(**domain, true);
   return answer;
@@ -648,7 +660,7 @@ std::optional<Administered> administer(Database& database, const object& request
     Administered (*answer)(Database&, const object&, const Limits&);
   } questions[] = {
       {"domain-add", domain_add},         {"domain-remove", domain_remove},   {"domain-filter", domain_filter},   {"domain-change", domain_change},
-      {"dkim-add", dkim_add},             {"dkim-remove", dkim_remove},       {"dkim-list", dkim_list},
+      {"dkim-add", dkim_add},             {"dkim-use", dkim_use},             {"dkim-remove", dkim_remove},       {"dkim-list", dkim_list},
       {"domain-list", domain_list},       {"account-add", account_add},       {"account-remove", account_remove},
       {"account-filter", account_filter}, {"account-change", account_change}, {"account-list", account_list},
       {"alias-add", alias_add},           {"alias-change", alias_change},     {"alias-remove", alias_remove},

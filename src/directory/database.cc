@@ -201,6 +201,16 @@ Result<void> Database::add_signing_key(const std::string& domain, const SigningR
   return store_.put(directory::signing_key(domain, key.key.selector), encode(key));
 }
 
+Result<void> Database::use_signing_key(const std::string& domain, const std::string& selector, bool signs) {
+  auto record = signing_key(domain, selector);
+  if (!record) return record.error();
+  if (!record->has_value()) return missing("key", selector + " of " + domain);
+  (*record)->key.signs = signs;
+  auto put = store_.put(directory::signing_key(domain, selector), encode(**record));
+  wipe((*record)->private_key);
+  return put;
+}
+
 Result<void> Database::remove_signing_key(const std::string& domain, const std::string& selector) {
   const std::string key = directory::signing_key(domain, selector);
   auto there = bytes_of(key);

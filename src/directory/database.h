@@ -67,6 +67,8 @@ class Database {
   Result<std::optional<SigningRecord>> signing_key(const std::string& domain, const std::string& selector);
   // Kind::not_found: no such domain; Kind::invalid: the selector is taken, or there are kMaxSigningKeys.
   Result<void> add_signing_key(const std::string& domain, const SigningRecord& key);
+  // Whether the key signs from now on. Kind::not_found: no such key.
+  Result<void> use_signing_key(const std::string& domain, const std::string& selector, bool signs);
   Result<void> remove_signing_key(const std::string& domain, const std::string& selector);
 
   // In order of names, at most `limit`, those behind `after` only (empty: from the first). Records that can't be read are left

@@ -63,6 +63,7 @@ struct SigningKey {
   std::string selector;     // canonical: lower case labels
   std::string public_key;   // RSA: SubjectPublicKeyInfo; Ed25519: its 32 bytes
   base::WallTime created{};
+  bool signs = true;        // false: it is kept for later, until its record is published
   friend bool operator==(const SigningKey&, const SigningKey&) = default;
 };
 // Most keys of one domain: two kinds, a present and a next one of each, and room for other hosts' names.
@@ -72,7 +73,7 @@ struct Domain {
   std::string name;    // canonical: lower case, A-labels
   std::string filter;  // Sieve source for all accounts of the domain; empty: none
   base::WallTime created{};
-  std::vector<SigningKey> signing_keys = {};  // as Lookups::domain() finds them, the oldest first; no part of the domain's record
+  std::vector<SigningKey> signing_keys = {};  // those that sign, as Lookups::domain() finds them, the oldest first; no part of the domain's record
   std::vector<std::string> conversion_tags = {};  // put on all mail for its mailboxes, with those of the account
   // For tables ($}domain,attribute{); names in lower case (canonical_attribute()). Of a domain in LDAP kBaseDn and, if it has an entry, kDomainDn.
   std::map<std::string, std::string> attributes = {};

@@ -135,6 +135,7 @@ std::string dump_text(const Database::Entry& entry) {
     for (const SigningRecord& key : entry.signing_keys) {
       add_field(out, "signing-key", key.key.selector + " " + base::to_base64(key.private_key));
       add_time(out, "key-created", key.key.created);
+      if (!key.key.signs) add_field(out, "key-signs", "no");
     }
   } else if (entry.alias) {
     const Alias& alias = *entry.alias;
@@ -305,7 +306,7 @@ void DumpReader::target(std::string_view key, std::string_view value, std::vecto
 
 void DumpReader::domain_field(std::string_view key, std::string_view value) {
   if (key == "created") return time(key, value, entry_.domain->created);
-  if (key == "signing-key" || key == "key-created") return signing_key(key, value);
+  if (key == "signing-key" || key == "key-created" || key == "key-signs") return signing_key(key, value);
   if (key == "tag") {
     entry_.domain->conversion_tags.emplace_back(value);
     return;
@@ -326,9 +327,14 @@ void DumpReader::attribute(std::string_view key, std::string_view value) {
 }
 
 void DumpReader::signing_key(std::string_view key, std::string_view value) {
-  if (key == "key-created") {
+  if (key != "signing-key") {
     if (entry_.signing_keys.empty()) return wrong(key, "belongs to a signing key; none stands above it");
-    return time(key, value, entry_.signing_keys.back().key.created);
+    SigningKey& above = entry_.signing_keys.back().key;
+    if (key == "key-created") return time(key, value, above.created);
+    if (!first(key)) return;
+    if (value != "no" && value != "yes") return wrong(key, "expected yes or no");
+    above.signs = value == "yes";
+    return;
   }
   if (entry_.signing_keys.size() > kMaxSigningKeys) return wrong(key, "there are more than " + std::to_string(kMaxSigningKeys));
   const auto blank = value.find(' ');
@@ -340,6 +346,7 @@ void DumpReader::signing_key(std::string_view key, std::string_view value) {
   if (!record) return wrong(key, record.error().what);
   entry_.signing_keys.push_back(std::move(*record));
   std::erase(seen_, "key-created");
+  std::erase(seen_, "key-signs");
 }
 
 void DumpReader::alias_field(std::string_view key, std::string_view value) {

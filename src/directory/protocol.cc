@@ -60,6 +60,7 @@ object to_json(const SigningKey& key) {
   out["type"] = to_string(key.type);
   out["public_key_hex"] = to_hex(key.public_key);
   out["created"] = base::to_microseconds(key.created);
+  out["signs"] = key.signs;
   return out;
 }
 
@@ -74,6 +75,7 @@ Result<SigningKey> signing_key_from(const object& from) {
   key.type = *known;
   key.public_key = std::move(*bytes);
   key.created = base::from_microseconds(static_cast<std::int64_t>(*created));
+  key.signs = truth_in(from, "signs").value_or(true);
   return key;
 }
 

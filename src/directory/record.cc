@@ -11,7 +11,7 @@ namespace postern::directory {
 namespace {
 
 constexpr char kDomain = 'D', kAccount = 'A', kAlias = 'L', kScript = 'S', kSigningKey = 'K';
-constexpr char kVersion = 1, kTaggedAccount = 2, kDomainWithAttributes = 2;
+constexpr char kVersion = 1, kTaggedAccount = 2, kDomainWithAttributes = 2, kKeyForLater = 2;
 constexpr unsigned char kEnabled = 1, kHeld = 2, kKeepsCopy = 4;
 
 // The fields of an account, in the order in which they stand. A tag is never used for something else.
@@ -202,7 +202,7 @@ std::string encode(const ScriptRecord& script) {
 }
 
 std::string encode(const SigningRecord& record) {
-  return Writer(kSigningKey)
+  return Writer(kSigningKey, record.key.signs ? kVersion : kKeyForLater)
       .byte(static_cast<unsigned char>(record.key.type))
       .number(static_cast<std::uint64_t>(base::to_microseconds(record.key.created)))
       .text(record.key.selector)
@@ -355,9 +355,10 @@ Result<ScriptRecord> decode_script(std::string_view bytes) {
 
 Result<SigningRecord> decode_signing_key(std::string_view bytes) {
   if (bytes.size() < 2 || bytes[0] != kSigningKey) return corrupt("not the record of a signing key");
-  if (bytes[1] != kVersion) return corrupt("record of a signing key in an unknown version");
+  if (bytes[1] != kVersion && bytes[1] != kKeyForLater) return corrupt("record of a signing key in an unknown version");
   Reader in(bytes.substr(2));
   SigningRecord record;
+  record.key.signs = bytes[1] == kVersion;
   const auto type = in.number(1);
   record.key.type = static_cast<SigningKey::Type>(type);
   record.key.created = base::from_microseconds(static_cast<std::int64_t>(in.number()));

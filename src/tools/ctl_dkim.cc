@@ -6,6 +6,7 @@
 #include "directory/signing.h"
 #include "tools/directory_answers.h"
 #include "tools/options.h"
+#include "tools/server_resolver.h"
 
 #include <chrono>
 #include <cstdio>
@@ -39,6 +40,7 @@ object described(const std::string& domain, const directory::SigningKey& key) {
   out["domain"] = domain;
   out["selector"] = key.selector;
   out["algorithm"] = directory::to_string(key.type);
+  out["signs"] = key.signs;
   out["created"] = base::to_microseconds(key.created);
   out["record_name"] = record.name;
   out["record_text"] = record.text;
@@ -54,7 +56,8 @@ std::string usual_selector(Type type, base::WallTime now) {
 
 int make(const Context& context, const Arguments& arguments) {
   std::string selector, algorithm = "rsa";
-  const auto rest = read_options("dkim make", {{"--selector", &selector}, {"--algorithm", &algorithm}}, {arguments.begin() + 1, arguments.end()});
+  bool inactive = false;
+  const auto rest = read_options("dkim make", {{"--selector", &selector}, {"--algorithm", &algorithm}, {"--inactive", &inactive}}, {arguments.begin() + 1, arguments.end()});
   if (!rest) return wrong_usage(context, rest.error().what, kDkimDetails);
   const auto type = directory::signing_type_from(algorithm);
   if (const std::string mistake = words_mistake("dkim make", {"DOMAIN"}, *rest); !mistake.empty()) return wrong_usage(context, mistake, kDkimDetails);
@@ -66,6 +69,7 @@ int make(const Context& context, const Arguments& arguments) {
   if (!canonical) return could_not(context, selector + ": " + canonical.error().what);
   auto made = directory::make_signing_key(*type, *canonical, now);
   if (!made) return could_not(context, made.error().what);
+  made->key.signs = !inactive;
   object request = directory::to_json(made->key);
   request["ask"] = "dkim-add";
   request["name"] = *domain;
@@ -79,8 +83,10 @@ int make(const Context& context, const Arguments& arguments) {
     print_answer(std::move(shown));
     return kDone;
   }
-  std::printf("made key %s of %s (%s); mail of the domain is signed with it from now on, and the world can check that once this is published:\n\n%s\n", made->key.selector.c_str(), domain->c_str(),
-              std::string(directory::to_string(*type)).c_str(), shown["zone_line"].as_string().c_str());
+  std::printf("made key %s of %s (%s); %s:\n\n%s\n", made->key.selector.c_str(), domain->c_str(), std::string(directory::to_string(*type)).c_str(),
+              inactive ? "it signs once this is published and it has been activated"
+                       : "mail of the domain is signed with it from now on, and the world can check that once this is published",
+              shown["zone_line"].as_string().c_str());
   return kDone;
 }
 
@@ -104,51 +110,90 @@ int list(const Context& context, const std::string& name) {
       const auto key = directory::signing_key_from(entry.get_object());
       if (!key) return could_not(context, key.error().what);
       const std::string canonical = canonical_name(domain);
-      rows.push_back({canonical, key->selector, std::string(directory::to_string(key->type)), created(entry.get_object()), published(canonical, *key).name});
+      rows.push_back({canonical, key->selector, std::string(directory::to_string(key->type)), key->signs ? "yes" : "no", created(entry.get_object()), published(canonical, *key).name});
       shown.push_back(described(canonical, *key));
     }
   }
   if (context.json) print_answer(std::move(shown));
-  else print_table({"DOMAIN", "SELECTOR", "ALGORITHM", "CREATED", "RECORD"}, rows);
+  else print_table({"DOMAIN", "SELECTOR", "ALGORITHM", "SIGNS", "CREATED", "RECORD"}, rows);
   return kDone;
+}
+
+Result<directory::SigningKey> find_key(const Context& context, const std::string& name, const std::string& selector) {
+  DirectoryAccess access(context, DirectoryAccess::Purpose::look_up);
+  const auto answer = access.ask({{"ask", "dkim-list"}, {"name", name}});
+  if (!answer) return answer.error();
+  if (const auto* const keys = answer->if_contains("keys"); keys != nullptr && keys->is_array())
+    for (const auto& entry : keys->get_array()) {
+      auto key = directory::signing_key_from(entry.get_object());
+      if (key && base::equal_ignoring_case(key->selector, selector)) return std::move(*key);
+    }
+  return Error{Kind::not_found, "there is no key " + selector + " of " + name};
 }
 
 // One key as its zone must have it.
 int show(const Context& context, const std::string& name, const std::string& selector) {
-  DirectoryAccess access(context, DirectoryAccess::Purpose::look_up);
-  const auto answer = access.ask({{"ask", "dkim-list"}, {"name", name}});
-  if (!answer) return could_not(context, answer.error().what);
-  if (const auto* const keys = answer->if_contains("keys"); keys != nullptr && keys->is_array())
-    for (const auto& entry : keys->get_array()) {
-      const auto key = directory::signing_key_from(entry.get_object());
-      if (!key || !base::equal_ignoring_case(key->selector, selector)) continue;
-      object shown = described(canonical_name(name), *key);
-      if (context.json) print_answer(std::move(shown));
-      else std::printf("%s\n", shown["zone_line"].as_string().c_str());
-      return kDone;
-    }
-  return could_not(context, "there is no key " + selector + " of " + name);
+  const auto key = find_key(context, name, selector);
+  if (!key) return could_not(context, key.error().what);
+  object shown = described(canonical_name(name), *key);
+  if (context.json) print_answer(std::move(shown));
+  else std::printf("%s\n", shown["zone_line"].as_string().c_str());
+  return kDone;
+}
+
+// Why receivers could not check what the key signs; empty: its record is there, as the server's resolver sees it.
+std::string trouble_with_record(const Context& context, const std::string& domain, const directory::SigningKey& key) {
+  const Published record = published(domain, key);
+  const auto wanted = authentication::parse_key_record(record.text);
+  ServerResolver resolver(context);
+  const auto answer = resolver.ask({record.name, net::dns::kTxt});
+  if (!answer) return record.name + (answer.error().kind == Kind::not_found ? " is not published yet" : " can't be looked up: " + answer.error().what);
+  for (const std::string& text : answer->texts())
+    if (const auto found = authentication::parse_key_record(text); found && wanted && found->type == wanted->type && found->key == wanted->key) return {};
+  return record.name + " has another record than that of this key";
+}
+
+int activate(const Context& context, const Arguments& arguments) {
+  bool unpublished = false;
+  const auto words = read_options("dkim activate", {{"--unpublished", &unpublished}}, {arguments.begin() + 1, arguments.end()});
+  if (!words) return wrong_usage(context, words.error().what, kDkimDetails);
+  if (const std::string mistake = words_mistake("dkim activate", {"DOMAIN", "SELECTOR"}, *words); !mistake.empty()) return wrong_usage(context, mistake, kDkimDetails);
+  const std::string &name = words->front(), &selector = words->back();
+  const auto key = find_key(context, name, selector);
+  if (!key) return could_not(context, key.error().what);
+  if (!unpublished)
+    if (const std::string trouble = trouble_with_record(context, canonical_name(name), *key); !trouble.empty())
+      return could_not(context, trouble + "; see posternctl dkim show; --unpublished activates the key all the same");
+  return change(context, {{"ask", "dkim-use"}, {"name", name}, {"selector", selector}, {"signs", true}},
+                [&](const object&) { return "mail of " + name + " is signed with " + selector + " from now on"; });
 }
 
 }  // namespace
 
 const char* const kDkimDetails =
-    "  posternctl dkim make DOMAIN [--selector NAME] [--algorithm rsa|ed25519]\n"
+    "  posternctl dkim make DOMAIN [--selector NAME] [--algorithm rsa|ed25519] [--inactive]\n"
+    "  posternctl dkim activate DOMAIN SELECTOR [--unpublished]\n"
+    "  posternctl dkim deactivate DOMAIN SELECTOR\n"
     "  posternctl dkim list [DOMAIN]\n"
     "  posternctl dkim show DOMAIN SELECTOR\n"
     "  posternctl dkim remove DOMAIN SELECTOR\n"
-    "Mail of the domain is signed with all keys that it has. make and show print the record that\n"
-    "the domain's zone must have; the private key stays in the directory.\n";
+    "Mail of the domain is signed with all its active keys. make and show print the record that\n"
+    "the domain's zone must have; the private key stays in the directory. A key that was made with\n"
+    "--inactive signs once it is activated, for which its record must be seen in the DNS.\n";
 
 int run_dkim(const Context& context, const Arguments& arguments) {
   const std::string verb = arguments.empty() ? "" : arguments[0];
   if (verb == "make") return make(context, arguments);
-  const auto words = read_verb("dkim", {{"list", {"[DOMAIN]"}}, {"show", {"DOMAIN", "SELECTOR"}}, {"remove", {"DOMAIN", "SELECTOR"}}}, arguments);
+  if (verb == "activate") return activate(context, arguments);
+  const auto words = read_verb("dkim", {{"list", {"[DOMAIN]"}}, {"show", {"DOMAIN", "SELECTOR"}}, {"deactivate", {"DOMAIN", "SELECTOR"}}, {"remove", {"DOMAIN", "SELECTOR"}}}, arguments);
   if (!words) return wrong_usage(context, words.error().what, kDkimDetails);
   const std::string domain = words->size() < 2 ? std::string() : (*words)[1];
   if (verb == "list") return list(context, domain);
   const std::string& selector = words->back();
   if (verb == "show") return show(context, domain, selector);
+  if (verb == "deactivate")
+    return change(context, {{"ask", "dkim-use"}, {"name", domain}, {"selector", selector}, {"signs", false}},
+                  [&](const object&) { return "key " + selector + " of " + domain + " signs no more"; });
   return change(context, {{"ask", "dkim-remove"}, {"name", domain}, {"selector", selector}}, [&](const object&) { return "removed key " + selector + " of " + domain; });
 }
 

@@ -43,7 +43,7 @@ const Command kCommands[] = {
     {"alias", "add|change|list|show|remove …", "addresses that stand for others", "posternctl-alias", run_alias, kAliasDetails},
     {"group", "add|change|list|show|remove …", "lists: addresses with members", "posternctl-group", run_group, kGroupDetails},
     {"directory", "dump [FILE]|load FILE", "all domains, accounts, aliases and groups as text, and back", "posternctl-directory", run_directory, kDirectoryDetails},
-    {"dkim", "make|list|show|remove …", "keys that sign a domain's mail, and the records to publish", "posternctl-dkim", run_dkim, kDkimDetails},
+    {"dkim", "make|activate|deactivate|list|show|remove …", "keys that sign a domain's mail, and the records to publish", "posternctl-dkim", run_dkim, kDkimDetails},
     {"addressbook", "list|show|add|remove|import …", "address books of an account, for its filters", "posternctl-addressbook", run_address_book, kAddressBookDetails},
     {"folder", "list|use|note …", "folders of an account: ids, special uses, annotations", "posternctl-folder", run_folder, kFolderDetails},
     {"certificate", "make|show …", "certificates for TLS: make one, or see what is served", "posternctl-certificate", run_certificate, kCertificateDetails},

@@ -32,6 +32,7 @@ std::vector<Database::Entry> sample() {
   entries[0].domain->conversion_tags = {"scan", "pdf"};
   entries[0].domain->attributes = {{"department", " Sales | é"}, {"x", "y"}};
   entries[0].signing_keys.push_back(signing_record_from(base::from_base64(kKey).value(), "s1", time).value());
+  entries[0].signing_keys[0].key.signs = false;
   AccountRecord& record = entries[1].account.emplace();
   record.account.name = "ann@example.com";
   record.account.mailbox_directory = "example.com/other";
@@ -150,6 +151,7 @@ class DumpTest : public CppUnit::TestFixture {
         {"postern-directory 1\ndomain example.com\n  signing-key s *\n", "3: domain example.com: signing-key: expected a selector and a private key (DER) in base64\n"},
         {"postern-directory 1\ndomain example.com\n  key-created 2026-11-22T06:30:00Z\n",
          "3: domain example.com: key-created: belongs to a signing key; none stands above it\n"},
+        {"postern-directory 1\ndomain example.com\n  key-signs no\n", "3: domain example.com: key-signs: belongs to a signing key; none stands above it\n"},
         {"postern-directory 1\naccount a@b.example\n  quota many\n", "3: account a@b.example: quota: expected a number of bytes, found \"many\"\n"},
         {"postern-directory 1\naccount a@b.example\n  password x\n", "3: account a@b.example: password: the hash is of no kind that passwords can be checked against\n"},
         {"postern-directory 1\naccount a@b.example\n  held yes\n", "3: account a@b.example: held: takes no value, found \"yes\"\n"},

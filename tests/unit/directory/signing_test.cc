@@ -103,6 +103,9 @@ class SigningTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(decode_signing_key(bytes).value() == record);
     for (std::size_t length = 0; length < bytes.size(); ++length) CPPUNIT_ASSERT(!decode_signing_key(std::string_view(bytes).substr(0, length)));
     CPPUNIT_ASSERT(!decode_signing_key(bytes + "x"));
+    auto for_later = record;
+    for_later.key.signs = false;
+    CPPUNIT_ASSERT(decode_signing_key(encode(for_later)).value() == for_later);
     std::string other = bytes;
     other[2] = 2;
     CPPUNIT_ASSERT(!decode_signing_key(other));
@@ -128,6 +131,14 @@ class SigningTest : public CppUnit::TestFixture {
     // Behind the modulus, which is public.
     for (std::size_t at = 700; at + 40 < secret.size(); at += 200) CPPUNIT_ASSERT(all.find(secret.substr(at, 40)) == std::string::npos);
     CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-list"}, {"name", "example.org"}})->answer.contains("error"));
+    // One that does not sign is in the list, and not among those that mail is signed with.
+    const auto signing = [&] { return boost::json::serialize(*look_up(database, {{"ask", "domain"}, {"name", "example.com"}})).find("signing_keys") != std::string::npos; };
+    CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-use"}, {"name", "example.com"}, {"selector", "ONE"}, {"signs", false}})->changed);
+    CPPUNIT_ASSERT(!signing() && database.signing_keys("example.com").value().size() == 1);
+    CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-use"}, {"name", "example.com"}, {"selector", "one"}, {"signs", true}})->changed);
+    CPPUNIT_ASSERT(signing() && database.signing_keys("example.com").value()[0].private_key == record.private_key);
+    CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-use"}, {"name", "example.com"}, {"selector", "two"}, {"signs", true}})->answer.contains("error"));
+    CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-use"}, {"name", "example.com"}, {"selector", "one"}})->answer.contains("error"));
     CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-remove"}, {"name", "example.com"}, {"selector", "ONE"}})->changed);
     CPPUNIT_ASSERT(administer(database, {{"ask", "dkim-remove"}, {"name", "example.com"}, {"selector", "one"}})->answer.contains("error"));
   }
