@@ -404,6 +404,7 @@ struct Authentication {
   enum class Policy : std::uint8_t { report, hold, refuse } dmarc_reject = Policy::report, dmarc_quarantine = Policy::report;
   bool sign = true;                                  // mail of domains that have keys
   std::string sign_channels = "process l tcp_internal tcp_submit tcp_auth";  // source channels of mail that is ours; what has logged in is, too
+  bool sign_7bit = true;                             // 8-bit text is converted before, so that nobody on the way has to
   enum class Unsigned : std::uint8_t { defer, send } when_unsigned = Unsigned::defer;  // a signature can't be made
   std::chrono::seconds signature_lifetime{0};        // x=; 0: for ever
   std::string arc_domain;                            // whose key seals what is forwarded; empty: nothing is sealed

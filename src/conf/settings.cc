@@ -368,6 +368,7 @@ const Setting kSettings[] = {
   {"authentication.dmarc_quarantine", Type::word, "report", 0, 0, "", "report|hold|refuse", running, &server<&C::authentication, &Authentication::dmarc_quarantine>},
   {"authentication.sign", Type::boolean, "true", 0, 0, "", "", new_children, &server<&C::authentication, &Authentication::sign>},
   {"authentication.sign_channels", Type::text, "process l tcp_internal tcp_submit tcp_auth", 0, 1000, "", "", new_children, &server<&C::authentication, &Authentication::sign_channels>},
+  {"authentication.sign_7bit", Type::boolean, "true", 0, 0, "", "", new_children, &server<&C::authentication, &Authentication::sign_7bit>},
   {"authentication.when_unsigned", Type::word, "defer", 0, 0, "", "defer|send", new_children, &server<&C::authentication, &Authentication::when_unsigned>},
   {"authentication.signature_lifetime", Type::duration, "0", 0, 365 * kDay, "s", "", new_children, &server<&C::authentication, &Authentication::signature_lifetime>},
   {"authentication.arc_domain", Type::text, "", 0, 253, "", "", new_children, &server<&C::authentication, &Authentication::arc_domain>},

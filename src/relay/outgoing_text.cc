@@ -84,12 +84,13 @@ std::string with_encoding(std::string_view header, std::string_view encoding) {
 // Which bytes of the message are replaced by what; ranges come in the order of the text and don't overlap.
 class Encoder {
  public:
-  explicit Encoder(std::string_view message) : message_(message) {}
+  Encoder(std::string_view message, SealedParts sealed) : message_(message), sealed_(sealed) {}
 
   bool encode(const mail::Part& part) {
     if (!part.children.empty()) {
       if (part.type == "multipart") {
         if (has_8bit(part.header_text) || has_8bit(part.preamble) || has_8bit(part.epilogue)) return false;
+        if (sealed_ == SealedParts::kept && (part.subtype == "signed" || part.subtype == "encrypted") && has_8bit(part.body)) return false;
         // What it says of its parts is no longer true.
         if (has_8bit(part.body)) replace(part.header_text, with_encoding(part.header_text, "7bit"));
         for (const mail::Part& child : part.children)
@@ -139,6 +140,7 @@ class Encoder {
   }
 
   std::string_view message_;
+  SealedParts sealed_;
   std::string out_;
   std::size_t done_ = 0;
   bool good_ = true;
@@ -256,10 +258,10 @@ std::string dot_stuffed(std::string_view message) {
   return out;
 }
 
-std::optional<std::string> without_8bit(std::string_view message) {
+std::optional<std::string> without_8bit(std::string_view message, SealedParts sealed) {
   const std::string strict = with_strict_lines(message);
   const mail::Part structure = mail::parse_structure(strict);
-  Encoder encoder(strict);
+  Encoder encoder(strict, sealed);
   if (!encoder.encode(structure) || !encoder.good()) return std::nullopt;
   std::string out = with_strict_lines(encoder.result());
   // MIME-Version must be there for the encoding to mean anything.

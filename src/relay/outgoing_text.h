@@ -56,7 +56,9 @@ std::string with_strict_lines(std::string_view message);
 std::string dot_stuffed(std::string_view message);
 
 // The message with every part that has bytes from 0x80 in quoted-printable (text) or base64 (RFC 6152 section 3, RFC 2045), strict lines.
-// Nothing if it can't be done: the bytes stand in header fields, in a multipart around its parts, or in a structure that goes too deep.
-std::optional<std::string> without_8bit(std::string_view message);
+// Nothing if it can't be done: the bytes stand in header fields, in a multipart around its parts, in a structure that goes too deep, or, with
+// SealedParts::kept, in a part that somebody has signed or encrypted (RFC 1847: its signature would be worth nothing).
+enum class SealedParts { converted, kept };
+std::optional<std::string> without_8bit(std::string_view message, SealedParts sealed = SealedParts::converted);
 
 }  // namespace postern::relay

@@ -5,6 +5,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "mail/header.h"
+#include "relay/client.h"
+#include "relay/outgoing_text.h"
 #include "roles/sender_checks.h"
 
 #include <fcntl.h>
@@ -29,6 +32,17 @@ bool is_forwarded(const mail::Envelope& envelope) {
   return envelope.forwarded || std::any_of(envelope.recipients.begin(), envelope.recipients.end(), [](const mail::Recipient& one) {
            return !one.original.empty() && !base::equal_ignoring_case(one.original, one.address);
          });
+}
+
+// RFC 6376 section 5.3: a host on the way that takes 7 bits only would have the message converted, and the signature would be worth nothing. What
+// somebody has signed already stays as it is, as does what can't be converted.
+void make_7bit(std::string& message) {
+  if (message.size() > relay::kMostConvertedBytes) return;
+  const relay::TextFacts facts = relay::look_at(message);
+  if (!facts.eight_bit_body || facts.eight_bit_header) return;
+  for (const mail::HeaderField& field : mail::parse_header(message).fields)
+    if (base::equal_ignoring_case(field.name, "DKIM-Signature") || base::equal_ignoring_case(field.name, "ARC-Seal")) return;
+  if (auto converted = relay::without_8bit(message, relay::SealedParts::kept)) message = std::move(*converted);
 }
 
 std::int64_t seconds_now() { return base::to_microseconds(base::wall_now()) / 1'000'000; }
@@ -87,13 +101,14 @@ Awaitable<Result<void>> OutgoingMail::prepare(delivery::Outgoing& message) {
 }
 
 Awaitable<Result<void>> OutgoingMail::sign(delivery::Outgoing& message) {
-  authentication::SignedText text(message.second);
-  const auto author = authentication::author_domain(text.header());
+  const auto author = authentication::author_domain(mail::parse_header(message.second));
   // Without one domain in From nothing could be aligned with a signature.
   if (!author) co_return Result<void>();
   auto domain = co_await directory_.domain(*author);
   if (!domain) co_return domain.error();
   if (!*domain || (*domain)->signing_keys.empty()) co_return Result<void>();
+  if (configuration_->authentication.sign_7bit) make_7bit(message.second);
+  authentication::SignedText text(message.second);
   const authentication::SignDigest sign_digest = signer();
   std::string fields;
   for (const directory::SigningKey& key : (*domain)->signing_keys) {

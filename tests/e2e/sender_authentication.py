@@ -3,6 +3,8 @@
 """Who sent a message: what comes from outside is checked by SPF, DKIM, DMARC and ARC, ours is signed, and what is forwarded gets a seal and a
 sender of ours. Signatures are compared with those of another program (dkimpy) where that is installed. Clients of any address come through a
 socket with PROXY headers."""
+import base64
+
 from dns_responder import Responder
 from mail_sink import Sink
 from postern_testing import *
@@ -268,6 +270,70 @@ def ours_is_signed_with_all_keys_of_the_domain():
             check(not dkim.DKIM(text.replace(b"A  line", b"Another line")).verify(number, dnsfunc=look_up), "and notices a change")
         except dkim.ValidationError as error:
             contains(str(error), "body hash mismatch")
+
+
+def send_own(body, extra="", domain="example.com"):
+    message_id = new_id()
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.begin("anna@" + domain, "x@remote.example")
+        session.data(message(message_id, to="x@remote.example", sender="anna@" + domain, body=body, extra=extra))
+        session.quit()
+    return arrived(message_id)
+
+
+def body_holds(data):
+    """Whether bh= of the signature on top is the hash of the body (relaxed)."""
+    header, body = data.split(b"\r\n\r\n", 1)
+    text = b"".join(re.sub(rb"[ \t]+", b" ", re.sub(rb"^\.\.", b".", line)).rstrip() + b"\r\n" for line in body.split(b"\r\n")[:-1])
+    text = re.sub(rb"(\r\n)+$", b"\r\n", text)
+    said = re.search(rb"bh=([^;]*);", header).group(1)
+    return re.sub(rb"\s", b"", said) == base64.b64encode(hashlib.sha256(text).digest())
+
+
+@case
+def what_is_signed_holds_for_a_host_without_8bitmime():
+    site.ctl("domain", "add", "seven.example")
+    site.ctl("account", "add", "anna@seven.example", "--password-file", "-", input="secret\n")
+    site.ctl("dkim", "make", "seven.example", "--algorithm", "ed25519")
+    offers = sink.offers
+    try:
+        # The same for both: who takes 8 bits may send it on to who does not.
+        for sink.offers in (offers, ("PIPELINING",)):
+            found = send_own("Gr\u00fc\u00dfe\r\n", "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", "seven.example")
+            contains(found.data, b"Content-Transfer-Encoding: quoted-printable")
+            contains(found.data, b"Gr=C3=BC=C3=9Fe")
+            check(found.data.startswith(b"DKIM-Signature:") or b"\r\nDKIM-Signature:" in found.data, "it is signed")
+            check(body_holds(found.data), "the signature is one of what arrived")
+    finally:
+        sink.offers = offers
+
+
+@case
+def a_key_signs_once_it_is_active():
+    site.ctl("domain", "add", "keys.example")
+    site.ctl("account", "add", "anna@keys.example", "--password-file", "-", input="secret\n")
+    made = site.ctl_json("dkim", "make", "keys.example", "--selector", "first", "--algorithm", "ed25519", "--inactive")
+    equal(made["signs"], False)
+    check(b"DKIM-Signature" not in send_own("one\r\n", domain="keys.example").data, "it does not sign yet")
+    site.ctl("dkim", "make", "keys.example", "--selector", "third", "--algorithm", "ed25519", "--inactive")
+    contains(site.ctl("dkim", "activate", "keys.example", "third", expect=1).stderr, "third._domainkey.keys.example is not published yet")
+    dns.add("first._domainkey.keys.example", "TXT", made["record_text"])
+    dns.add("second._domainkey.keys.example", "TXT", made["record_text"])
+    contains(site.ctl("dkim", "activate", "keys.example", "first").stdout, "mail of keys.example is signed with first from now on")
+    equal(send_own("two\r\n", domain="keys.example").data.count(b"DKIM-Signature:"), 1)
+    site.ctl("dkim", "make", "keys.example", "--selector", "second", "--algorithm", "ed25519", "--inactive")
+    contains(site.ctl("dkim", "activate", "keys.example", "second", expect=1).stderr, "has another record")
+    contains(site.ctl("dkim", "activate", "keys.example", "second", "--unpublished").stdout, "signed")
+    equal(send_own("three\r\n", domain="keys.example").data.count(b"DKIM-Signature:"), 2)
+    site.ctl("dkim", "deactivate", "keys.example", "first")
+    contains(send_own("four\r\n", domain="keys.example").data, b"s=second")
+    equal([(key["selector"], key["signs"]) for key in site.ctl_json("dkim", "list", "keys.example")], [("first", False), ("third", False), ("second", True)])
+    # A dump brings it back as it was.
+    dump = site.ctl("directory", "dump").stdout
+    contains(dump, "key-signs no")
+    site.ctl("dkim", "activate", "keys.example", "nosuch", expect=1)
+    site.ctl("dkim", "deactivate", "keys.example", expect=2)
 
 
 @case

@@ -479,7 +479,7 @@ class LoadTest : public CppUnit::TestFixture {
     const auto loaded = conf::load_text(
         "authentication : {\n spf = 1;\n dkim = \"yes\";\n dmarc = 0;\n arc = \"no\";\n channels = true;\n service = \"a b\";\n signatures = 0;\n"
         " body_bytes = 1;\n time = \"6 min\";\n dmarc_reject = \"drop\";\n dmarc_quarantine = 1;\n sign = \"on\";\n sign_channels = 7;\n"
-        " when_unsigned = \"bounce\";\n signature_lifetime = \"366 d\";\n arc_domain = \"a..b\";\n srs_domain = \"x/y\";\n srs_secret_file = 5;\n srs_lifetime = \"1 h\";\n};\n",
+        " when_unsigned = \"bounce\";\n signature_lifetime = \"366 d\";\n arc_domain = \"a..b\";\n srs_domain = \"x/y\";\n srs_secret_file = 5;\n srs_lifetime = \"1 h\";\n sign_7bit = 7;\n};\n",
         "t");
     const Expected rows[] = {
         {2, "authentication.spf", "expected true or false, found 1"},
@@ -500,6 +500,7 @@ class LoadTest : public CppUnit::TestFixture {
         {17, "authentication.arc_domain", "expected a domain such as \"example.com\", found \"a..b\""},
         {18, "authentication.srs_domain", "expected a domain such as \"example.com\", found \"x/y\""},
         {19, "authentication.srs_secret_file", "expected text of 0 to 4000 characters on one line, found 5"},
+        {21, "authentication.sign_7bit", "expected true or false, found 7"},
         {20, "authentication.srs_lifetime", "expected a time from 1 d to 500 d"},
     };
     for (const auto& row : rows) has(loaded, row);

@@ -119,6 +119,9 @@ class OutgoingTextTest : public CppUnit::TestFixture {
   }
 
   void what_cannot_be_encoded_is_said() {
+    const std::string sealed = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\nx\r\n--b--\r\n";
+    CPPUNIT_ASSERT(relay::without_8bit(sealed).has_value());
+    CPPUNIT_ASSERT(!relay::without_8bit(sealed, relay::SealedParts::kept).has_value());
     for (const char* text : {"Subject: \xc3\xbc\r\n\r\nx\r\n",
                              "Content-Type: multipart/mixed; boundary=b\r\n\r\n\xc3\xbc\r\n--b\r\n\r\nx\r\n--b--\r\n",
                              "Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n\xc3\xbc\r\n",
