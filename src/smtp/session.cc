@@ -33,7 +33,7 @@ net::Awaitable<Result<void>> ReplyStream::wait_readable() {
 
 bool Services::checks(const policy::SessionFacts&) { return false; }
 net::Awaitable<CheckResult> Services::check(MessageUnderCheck) { co_return CheckResult(); }
-Result<void> Services::try_now(const std::string&, std::chrono::seconds) { return Error{Kind::temporary, "there is no queue"}; }
+Result<Services::Pending> Services::try_now(const std::string&, std::chrono::seconds) { return Error{Kind::temporary, "there is no queue"}; }
 
 Session::Session(net::Stream& stream, Services& services, SessionInfo info, net::SessionWatch& watch)
     : services_(services), info_(std::move(info)), watch_(watch), stream_(stream), input_(stream_), configuration_(services.configuration()) {}
@@ -364,9 +364,17 @@ Session::Next Session::on_turn(std::string_view argument) {
   const auto domain = mail::canonical_domain(argument);
   if (!domain) return bad_command(501, "5.5.4", "expected a domain");
   const auto asked = services_.try_now(*domain, configuration_->smtp.etrn_time);
-  if (asked) reply(250, "2.0.0", "Ok, messages for " + *domain + " are tried now");
-  else if (asked.error().kind == Kind::denied) reply(458, "4.7.0", "somebody has asked for " + *domain + " just now, come back later");
-  else reply(458, "4.3.0", "messages for " + *domain + " can't be tried now");
+  if (!asked) {
+    if (asked.error().kind == Kind::denied) reply(458, "4.7.0", "somebody has asked for " + *domain + " just now, come back later");
+    else reply(458, "4.3.0", "messages for " + *domain + " can't be tried now");
+  } else if (asked->messages == 0) {
+    if (asked->all) reply(251, "2.0.0", "Ok, no messages are waiting for " + *domain);
+    else reply(250, "2.0.0", "Ok, messages for " + *domain + " are tried now");
+  } else if (!asked->all) {
+    reply(252, "2.0.0", "Ok, pending messages for " + *domain + " are tried now");
+  } else {
+    reply(253, "2.0.0", "Ok, " + std::to_string(asked->messages) + " pending messages for " + *domain + " are tried now");
+  }
   return Next::command;
 }
 

@@ -121,8 +121,13 @@ class Services {
   virtual net::Awaitable<void> tell(std::vector<std::string> addresses, std::string subject, std::string text) = 0;
   // A message whose text had come was refused with this status, "5.4.6": for who watches the server.
   virtual void message_refused(std::string_view) {}
-  // Lets the queue try everything for `domain` now. Kind::denied: somebody has asked for it less than `interval` ago.
-  virtual Result<void> try_now(const std::string& domain, std::chrono::seconds interval);
+  // Lets the queue try everything for `domain` now; how much that is, as far as it costs little to know. Kind::denied: somebody has asked for it less
+  // than `interval` ago.
+  struct Pending {
+    std::size_t messages = 0;
+    bool all = false;  // there are no others
+  };
+  virtual Result<Pending> try_now(const std::string& domain, std::chrono::seconds interval);
 };
 
 // What is known of a session before its first byte.

@@ -102,8 +102,8 @@ constexpr std::string_view kMessageOrderPrefix = ".order-";
 constexpr std::pair<std::string_view, Deferred::MessageOrder> kMessageOrders[] = {
     {"bounce", Deferred::MessageOrder::bounce}, {"hold", Deferred::MessageOrder::hold}, {"remove", Deferred::MessageOrder::remove}};
 
-// Names of a directory as they come, one at a time: a million of them together would take a hundred megabytes.
-Result<void> visit_directory(int directory, const std::function<void(const char*)>& visit) {
+// Names of a directory as they come, one at a time: a million of them together would take a hundred megabytes. Until `visit` says that it is enough.
+Result<void> visit_until(int directory, const std::function<bool(const char*)>& visit) {
   const int fresh = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fresh < 0) return system_error(errno, "open directory");
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fresh), &::closedir);
@@ -114,11 +114,18 @@ Result<void> visit_directory(int directory, const std::function<void(const char*
   }
   errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
-    visit(entry->d_name);
+    if (visit(entry->d_name)) return {};
     errno = 0;
   }
   if (errno != 0) return system_error(errno, "read directory");
   return {};
+}
+
+Result<void> visit_directory(int directory, const std::function<void(const char*)>& visit) {
+  return visit_until(directory, [&](const char* name) {
+    visit(name);
+    return false;
+  });
 }
 
 // As many bytes as there are.
@@ -310,6 +317,22 @@ Result<void> Deferred::each(const std::function<void(DeferredEntry)>& visit) con
   });
   if (!visited) return visited.error().in("list deferred messages");
   return {};
+}
+
+Result<Deferred::Counted> Deferred::count(std::uint32_t destination, std::size_t most) const {
+  Counted counted;
+  auto visited = visit_until(directory_.get(), [&, seen = std::size_t{0}](const char* name) mutable {
+    if (seen++ == most) {
+      counted.all = false;
+      return true;
+    }
+    const auto entry = entry_from(name);
+    if (entry && entry->destination == destination) ++counted.messages;
+    else if (entry && entry->destination == 0) counted.all = false;
+    return false;
+  });
+  if (!visited) return visited.error().in("count deferred messages");
+  return counted;
 }
 
 Result<std::vector<DeferredEntry>> Deferred::list(std::size_t limit) const {

@@ -81,6 +81,12 @@ class Deferred {
   static std::optional<DeferredEntry> entry_of(const std::string& name);
   // Visits all entries, in no order. For queues of a million: memory for one name at a time.
   Result<void> each(const std::function<void(DeferredEntry)>& visit) const;
+  // How many messages wait for this destination alone, as far as the first `most` names tell.
+  struct Counted {
+    std::size_t messages = 0;
+    bool all = true;  // there are no others; false: there are more names, or messages for several destinations, of which this may be one
+  };
+  Result<Counted> count(std::uint32_t destination, std::size_t most) const;
   // All entries, earliest first, at most `limit`.
   Result<std::vector<DeferredEntry>> list(std::size_t limit) const;
 

@@ -12,7 +12,7 @@ slow = Sink(answers={"MAIL": lambda: (go_on.wait(60), "450 4.2.0 not now")[1]})
 site = Site(settings={
     "delivery": {"retry_first": "1 s", "retry_most": "2 s"},
     "queue": {"retry_first": "30 s", "retry_most": "60 s", "retry_factor": 2, "expire_time_high": "2 s", "delay_notice": "2 s"},
-    "relay": {"dead_time": 0, "dead_time_most": 0, "routes": ["dead.example [127.0.0.1]:%d" % DEAD, "slow.example [127.0.0.1]:%d" % slow.port]},
+    "relay": {"dead_time": 0, "dead_time_most": 0, "routes": ["dead.example [127.0.0.1]:%d" % DEAD, "slow.example [127.0.0.1]:%d" % slow.port, "etrn.example [127.0.0.1]:%d" % DEAD]},
     "smtp": {"etrn_clients": "127.0.0.1", "etrn_time": "1 h"},
 })
 
@@ -157,13 +157,19 @@ def who_asks_for_it_is_told_of_success():
 def etrn_and_flush_try_at_once_what_waits_for_a_domain():
     with Smtp(site.smtp) as session:
         session.hello()
-        session.command("ETRN dead.example", 250)
+        check(session.command("ETRN dead.example")[0] in (250, 251, 252, 253), "an answer of RFC 1985")
         session.command("ETRN dead.example", 458)
         session.command("ETRN", 501)
         session.command("ETRN @dead.example", 459)
         session.command("ETRN #low", 459)
     message_id = send("alive@dead.example")
     waiting("alive@dead.example")
+    send("one@etrn.example")
+    waiting("one@etrn.example")
+    with Smtp(site.smtp) as session:
+        session.hello()
+        # It is known that there are some; how many, only where no message waits for several domains.
+        contains(str(session.command("ETRN etrn.example")), "pending messages for etrn.example")
     sink = Sink(port=DEAD)
     site.ctl("queue", "flush", "--host", "dead.example")
     wait_until(lambda: any(message_id.encode() in one.data for one in list(sink.messages)), 20 * slow_build(),

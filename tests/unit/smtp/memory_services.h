@@ -51,6 +51,10 @@ class MemoryServices final : public smtp::Services {
     if (full) return Error{Kind::temporary, "disk full"};
     return {};
   }
+  Result<Pending> try_now(const std::string& domain, std::chrono::seconds) override {
+    if (domain == "asked.example") return Error{Kind::denied, "just now"};
+    return pending;
+  }
   std::string new_message_id() override { return "id" + std::to_string(++ids_); }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     co_return take(std::move(envelope), std::move(message), false, each_answered);
@@ -103,6 +107,7 @@ class MemoryServices final : public smtp::Services {
   directory::FixedDirectory directory;
   policy::Questions questions;
   bool backlog = false, full = false, fails = false;
+  Pending pending;
   std::map<std::string, unsigned> quotas, uses;
   std::vector<std::string> told;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits

@@ -85,6 +85,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(restricted_sessions_have_lower_limits);
   CPPUNIT_TEST(smtputf8_is_needed_for_utf8);
   CPPUNIT_TEST(idle_sessions_are_told_why_they_end);
+  CPPUNIT_TEST(turns_are_answered_by_what_waits);
   CPPUNIT_TEST(a_finishing_process_finishes_transactions);
   CPPUNIT_TEST(starttls_protects_the_session);
   CPPUNIT_TEST(starttls_is_refused);
@@ -178,6 +179,25 @@ class SessionTest : public CppUnit::TestFixture {
     for (const char* extension : {"250-PIPELINING", "250-SIZE 52428800", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250 SMTPUTF8"})
       CPPUNIT_ASSERT_MESSAGE(extension, hello.find(std::string(extension) + "\r\n") != std::string::npos);
     CPPUNIT_ASSERT(hello.find("BINARYMIME") == std::string::npos && hello.find("250-DSN") != std::string::npos);
+  }
+
+  // RFC 1985 section 5.3.
+  void turns_are_answered_by_what_waits() {
+    MemoryServices services;
+    std::vector<net::AddressList::Mistake> mistakes;
+    services.settings.smtp.etrn_clients = net::AddressList::compile("198.51.100.7", mistakes);
+    struct {
+      std::size_t messages;
+      bool all;
+      const char* want;
+    } rows[] = {{0, true, "251"}, {3, true, "253"}, {3, false, "252"}, {0, false, "250"}};
+    for (const auto& row : rows) {
+      services.pending = {row.messages, row.all};
+      CPPUNIT_ASSERT_EQUAL(std::string("220 250 ") + row.want, codes(play(services, {"EHLO x\r\nETRN waits.example\r\n"}).written));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("220 250 458 459 501"), codes(play(services, {"EHLO x\r\nETRN asked.example\r\nETRN @waits.example\r\nETRN\r\n"}).written));
+    services.pending = {3, true};
+    CPPUNIT_ASSERT(play(services, {"EHLO x\r\nETRN waits.example\r\n"}).written.find("253 2.0.0 Ok, 3 pending messages for waits.example are tried now\r\n") != std::string::npos);
   }
 
   void replies_carry_enhanced_codes() {

@@ -20,6 +20,7 @@ class DeferredTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(who_is_done_with_is_taken_out_of_a_dead_ones_entry);
   CPPUNIT_TEST(orders_wait_beside_the_entries);
   CPPUNIT_TEST(names_carry_destination_and_priority);
+  CPPUNIT_TEST(messages_for_a_destination_are_counted);
   CPPUNIT_TEST(what_is_put_there_meanwhile_stays_when_the_old_entry_goes);
   CPPUNIT_TEST(who_joins_a_later_entry_has_its_attempts);
   CPPUNIT_TEST(a_name_without_the_random_part_counts);
@@ -55,6 +56,29 @@ class DeferredTest : public CppUnit::TestFixture {
     std::size_t all = 0;
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, deferred.due(at(9000), 1, nullptr, &all).value().size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{4}, all);
+  }
+  void messages_for_a_destination_are_counted() {
+    Scratch scratch;
+    auto deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    const auto put = [&](const char* id, std::vector<std::string> addresses) {
+      mail::Envelope made = envelope(id);
+      made.recipients.clear();
+      for (std::string& address : addresses) made.recipients.emplace_back().address = std::move(address);
+      CPPUNIT_ASSERT(deferred.put(made, "x", at(1)));
+    };
+    put("a", {"x@one.example"});
+    put("b", {"x@one.example", "y@one.example"});
+    put("c", {"x@two.example"});
+    const auto counted = [&](const char* domain, std::size_t most) {
+      const auto found = deferred.count(destination_key(domain), most).value();
+      return std::to_string(found.messages) + (found.all ? "" : " or more");
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("2"), counted("one.example", 1000));
+    CPPUNIT_ASSERT_EQUAL(std::string("0"), counted("three.example", 1000));
+    CPPUNIT_ASSERT_EQUAL(std::string("0 or more"), counted("three.example", 2));
+    put("d", {"x@one.example", "y@three.example"});
+    CPPUNIT_ASSERT_EQUAL(std::string("0 or more"), counted("three.example", 1000));
+    CPPUNIT_ASSERT_EQUAL(std::string("2 or more"), counted("one.example", 1000));
   }
   void a_replay_waits_once() {
     Scratch scratch;
