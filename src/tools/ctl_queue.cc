@@ -238,7 +238,7 @@ int run_held(const Context& context, const std::string& action, const std::strin
 }  // namespace
 
 const char* const kQueueDetails =
-    "  list [FILTER …]                     messages in the queue, whatever they wait for\n"
+    "  list [ID …] [FILTER …]              messages in the queue, whatever they wait for\n"
     "  show ID [--message]                 one of them, with what became of each recipient so far; its text\n"
     "  stats                               how many there are, for which domains, and why they wait\n"
     "  flush [--host DOMAIN]               tries everything now, or everything for a domain\n"

@@ -344,28 +344,37 @@ int print_list(const Context& context, Spool& spool, const Filter& filter) {
   std::size_t limit = SIZE_MAX, shown = 0;
   if (filter.limit) limit = base::number_from<std::size_t>(*filter.limit).value_or(0);
   std::vector<std::vector<std::string>> rows;
+  std::set<std::string> missing(filter.ids.begin(), filter.ids.end());
+  const auto look = [&](const Filter& which) {
+    return spool.each(which, [&](Message& message) {
+      if (!fits(which, message, now)) return true;
+      missing.erase(message.envelope.id);
+      if (context.json) {
+        std::cout << (shown == 0 ? "" : ",\n") << boost::json::serialize(to_json(message));
+      } else {
+        rows.push_back({queue_text(message.envelope.id), when(message, now), short_time(age(message.envelope, now)), std::to_string(message.bytes),
+                        "<" + queue_text(message.envelope.reverse_path) + ">", recipients_of(message.envelope), queue_text(base::printable(reason_of(message), 120))});
+      }
+      return ++shown < limit;
+    });
+  };
   if (context.json) std::cout << "[";
-  auto listed = spool.each(filter, [&](Message& message) {
-    if (!fits(filter, message, now)) return true;
-    if (context.json) {
-      std::cout << (shown == 0 ? "" : ",\n") << boost::json::serialize(to_json(message));
-    } else {
-      rows.push_back({queue_text(message.envelope.id), when(message, now), short_time(age(message.envelope, now)), std::to_string(message.bytes),
-                      "<" + queue_text(message.envelope.reverse_path) + ">", recipients_of(message.envelope), queue_text(base::printable(reason_of(message), 120))});
-    }
-    return ++shown < limit;
-  });
+  auto listed = look(filter);
+  if (listed && !missing.empty() && shown < limit) {
+    // One that went from a journal to where it waits while we looked the other way round.
+    Filter again = filter;
+    again.ids.assign(missing.begin(), missing.end());
+    listed = look(again);
+  }
   if (context.json) std::cout << "]\n";
-  if (!listed) {
-    // The list is its own answer, as far as it goes.
-    Troubles().add(listed.error().what);
-    return kFailed;
-  }
-  if (!context.json) {
-    if (rows.empty()) std::puts("no such message is in the queue");
-    else print_table({"ID", "NEXT", "AGE", "BYTES", "SENDER", "RECIPIENTS", "REASON"}, rows);
-  }
-  return spool.trouble() ? kFailed : kDone;
+  else if (!rows.empty()) print_table({"ID", "NEXT", "AGE", "BYTES", "SENDER", "RECIPIENTS", "REASON"}, rows);
+  else if (listed && filter.ids.empty()) std::puts("no such message is in the queue");
+  // The list is its own answer, as far as it goes.
+  Troubles troubles;
+  if (!listed) troubles.add(listed.error().what);
+  else if (shown < limit)
+    for (const std::string& id : missing) troubles.add("no message " + id + (filter.any() ? " fits" : " is in the queue"));
+  return troubles.any() || spool.trouble() ? kFailed : kDone;
 }
 
 void print_message(const Message& message) {
@@ -399,23 +408,28 @@ int show(const Context& context, Spool& spool, const std::string& id, bool text)
   array found;
   std::size_t count = 0;
   int status = kDone;
-  auto listed = spool.each(filter, [&](Message& message) {
-    if (message.envelope.id != id) return true;
-    ++count;
-    if (text) {
-      auto read = spool.text(message);
-      if (!read) {
-        print_error(context, read.error().what);
-        status = kFailed;
-      } else {
-        status = print_text(*read);
+  const auto look = [&] {
+    return spool.each(filter, [&](Message& message) {
+      if (message.envelope.id != id) return true;
+      ++count;
+      if (text) {
+        auto read = spool.text(message);
+        if (!read) {
+          print_error(context, read.error().what);
+          status = kFailed;
+        } else {
+          status = print_text(*read);
+        }
+        return false;
       }
-      return false;
-    }
-    if (context.json) found.push_back(to_json(message));
-    else print_message(message);
-    return true;
-  });
+      if (context.json) found.push_back(to_json(message));
+      else print_message(message);
+      return true;
+    });
+  };
+  auto listed = look();
+  // One that went from a journal to where it waits while we looked the other way round.
+  if (listed && count == 0) listed = look();
   if (!listed || count == 0) {
     print_error(context, listed ? "no message " + id + " is in the queue" : listed.error().what);
     return kFailed;

@@ -113,6 +113,24 @@ def what_nobody_wants_is_removed():
 
 
 @case
+def a_message_that_is_not_there_is_told_by_every_command():
+    send("known@dead.example")
+    found = waiting("known@dead.example")
+    for command in ("list", "show", "retry", "hold", "release", "bounce", "remove"):
+        answer = site.ctl("queue", command, "nosuchmessage", expect=1)
+        contains(answer.stderr, "no message nosuchmessage")
+        contains(site.ctl("--json", "queue", command, "nosuchmessage", expect=1).stderr, "no message nosuchmessage")
+    both = site.ctl("queue", "list", found["id"], "nosuchmessage", expect=1)
+    contains(both.stdout, found["id"])
+    contains(both.stderr, "no message nosuchmessage is in the queue")
+    answer = site.ctl("--json", "queue", "list", found["id"], "nosuchmessage", expect=1)
+    equal([one["id"] for one in json.loads(answer.stdout)], [found["id"]], "what is listed")
+    site.ctl("queue", "list", found["id"])
+    contains(site.ctl("queue", "list", found["id"], "--state", "held", expect=1).stderr, "no message %s fits" % found["id"])
+    site.ctl("queue", "remove", found["id"])
+
+
+@case
 def a_delay_is_told_once_and_an_end():
     send("late@dead.example", mail=" RET=HDRS ENVID=order+2B7", rcpt=" NOTIFY=DELAY,FAILURE ORCPT=rfc822;Late@dead.example")
     waiting("late@dead.example")
