@@ -56,6 +56,8 @@ Result<void> Held::release(const std::string& id, bool returned) {
 }
 
 Result<void> Held::release(const DeferredEntry& entry, bool returned) {
+  const auto claimed = held_.claim(entry);
+  if (!claimed) return claimed.error();
   auto message = held_.read(entry);
   if (!message) return message.error();
   message->envelope.held = false;
@@ -68,12 +70,13 @@ Result<void> Held::release(const DeferredEntry& entry, bool returned) {
   // Forced: however old it is, it has an attempt before it is given up.
   auto put = deferred_.put(message->envelope, message->message, base::WallTime{});
   if (!put) return put.error();
-  return remove(entry);
+  return held_.remove(entry);
 }
 
 Result<void> Held::remove(const DeferredEntry& entry) {
-  if (auto removed = held_.remove(entry); !removed && removed.error().kind != Kind::not_found) return removed.error();
-  return {};
+  const auto claimed = held_.claim(entry);
+  if (!claimed) return claimed.error().kind == Kind::not_found ? Result<void>() : claimed.error();
+  return held_.remove(entry);
 }
 
 Result<void> Held::remove(const std::string& id) {

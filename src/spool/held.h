@@ -4,7 +4,8 @@
 //
 // One file each in spool/held, of the form of deferred messages; the time in its name says since when. put() is durable on return.
 // release() makes a deferred message of it that is due now, under its own id: it stands on stable storage before the held one
-// goes, and mailboxes that have it already recognise that id. So a crash in between, or a second release, neither loses nor doubles it.
+// goes, and mailboxes that have it already recognise that id. So a crash in between, or a second release, neither loses nor doubles it. Both are done
+// under its claim, so that of a release and a removal at once only one comes to pass; Kind::temporary: somebody else is at it.
 //
 // Failure: Result; Kind::not_found for an id that is not held; Kind::corrupt for a file that doesn't read back. Limits: as
 // spool/deferred.h.

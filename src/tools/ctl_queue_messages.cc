@@ -123,6 +123,17 @@ namespace {
 
 std::chrono::seconds age(const mail::Envelope& envelope, base::WallTime now) { return std::chrono::floor<std::chrono::seconds>(now - envelope.received); }
 
+// Whoever else is at work on a message is so for moments.
+template <class Work>
+auto patiently(const Work& work) {
+  auto done = work();
+  for (int tries = 1; !done && done.error().kind == Kind::temporary && tries < kClaimTries; ++tries) {
+    std::this_thread::sleep_for(kClaimWait);
+    done = work();
+  }
+  return done;
+}
+
 class Spool {
  public:
   static Result<Spool> open(const Context& context) {
@@ -195,16 +206,11 @@ class Spool {
 
   Result<void> act(const std::string& action, const Message& message) {
     if (message.state == State::held) {
-      if (action == "remove") return held_.remove(*message.entry);
-      return held_.release(*message.entry, action == "bounce");
+      return patiently([&] { return action == "remove" ? held_.remove(*message.entry) : held_.release(*message.entry, action == "bounce"); });
     }
     const spool::DeferredEntry& entry = *message.entry;
     spool::Deferred& waiting = waiting_of(message.state);
-    auto claim = waiting.claim(entry);
-    for (int tries = 1; !claim && claim.error().kind == Kind::temporary && tries < kClaimTries; ++tries) {
-      std::this_thread::sleep_for(kClaimWait);
-      claim = waiting.claim(entry);
-    }
+    const auto claim = patiently([&] { return waiting.claim(entry); });
     if (!claim) return claim.error();
     // What was said of it while it was being tried counts no more.
     waiting.forget_message_order(entry.id);

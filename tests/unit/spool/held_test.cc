@@ -16,6 +16,7 @@ class HeldTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(parts_of_one_message_are_held_together);
   CPPUNIT_TEST(a_released_part_leaves_the_part_that_waits_alone);
   CPPUNIT_TEST(what_is_not_held_is_not_found);
+  CPPUNIT_TEST(what_somebody_is_at_is_left_to_him);
   CPPUNIT_TEST_SUITE_END();
 
   static base::WallTime death(int number) { return base::from_microseconds(number); }
@@ -44,6 +45,26 @@ class HeldTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!released.envelope.held && released.envelope.released);
     CPPUNIT_ASSERT_EQUAL(1U, released.envelope.attempts);
     CPPUNIT_ASSERT_EQUAL(std::string("text\r\n"), released.message);
+  }
+
+  // Let go and removed at once, or let go twice.
+  void what_somebody_is_at_is_left_to_him() {
+    Scratch scratch;
+    auto all = Held::open(base::system_files(), scratch.directory.get()).value();
+    auto files = Deferred::open(base::system_files(), scratch.directory.get(), "held").value(), deferred = Deferred::open(base::system_files(), scratch.directory.get()).value();
+    CPPUNIT_ASSERT(all.put(held("a", "x@example.com"), "text\r\n", std::nullopt));
+    const auto entry = all.list(10).value().at(0);
+    {
+      const auto claim = files.claim(entry).value();
+      CPPUNIT_ASSERT(all.release(entry).error().kind == Kind::temporary);
+      CPPUNIT_ASSERT(all.remove(entry).error().kind == Kind::temporary);
+      CPPUNIT_ASSERT(all.remove("a").error().kind == Kind::temporary);
+    }
+    CPPUNIT_ASSERT(deferred.list(10).value().empty() && all.list(10).value().size() == 1);
+    CPPUNIT_ASSERT(all.release(entry));
+    CPPUNIT_ASSERT(all.release(entry).error().kind == Kind::not_found);
+    CPPUNIT_ASSERT(all.remove(entry));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, deferred.list(10).value().size());
   }
 
   void parts_of_one_message_are_held_together() {
