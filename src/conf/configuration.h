@@ -131,7 +131,7 @@ struct SmtpLimits {
   unsigned errors = 20;                  // bad commands and refused addresses between two accepted messages, then 421
   unsigned idle_commands = 100;          // EHLO, NOOP, RSET, VRFY … between two accepted messages; further ones are errors
   unsigned messages = 1000;              // a session, then 421
-  unsigned received_fields = 50;         // loop detection
+  unsigned received_fields = 100;        // loop detection
   std::chrono::seconds data_time{3600};  // one whole message
   std::chrono::seconds future_release{7 * 86400};  // longest time that a client may have a message wait (RFC 4865); 0: not offered
   net::AddressList etrn_clients;         // who may ask for the mail of its domains (RFC 1985); empty: not offered

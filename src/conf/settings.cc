@@ -207,7 +207,7 @@ const Setting kSettings[] = {
   {"smtp.errors", Type::number, "20", 1, 1'000'000, "commands", "", running, &server<&C::smtp, &SmtpLimits::errors>},
   {"smtp.idle_commands", Type::number, "100", 1, 1'000'000, "commands", "", running, &server<&C::smtp, &SmtpLimits::idle_commands>},
   {"smtp.messages", Type::number, "1000", 1, 1'000'000'000, "messages", "", running, &server<&C::smtp, &SmtpLimits::messages>},
-  {"smtp.received_fields", Type::number, "50", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
+  {"smtp.received_fields", Type::number, "100", 10, 10'000, "fields", "", running, &server<&C::smtp, &SmtpLimits::received_fields>},
   {"smtp.data_time", Type::duration, "3600", 1, kDay, "s", "", running, &server<&C::smtp, &SmtpLimits::data_time>},
   {"smtp.login_failures", Type::number, "3", 1, 1000, "logins", "", running, &server<&C::smtp, &SmtpLimits::login_failures>},
   {"smtp.failure_delay", Type::duration, "2", 0, 60, "s", "", running, &server<&C::smtp, &SmtpLimits::failure_delay>},
