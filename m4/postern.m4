@@ -32,6 +32,16 @@ AC_DEFUN([AX_POSTERN_FLAG], [
   CXXFLAGS=$postern_save
 ])
 
+# POSTERN_LINK_FLAG(FLAG, VARIABLE): appends FLAG to VARIABLE if a program can be linked with it.
+AC_DEFUN([POSTERN_LINK_FLAG], [
+  AC_MSG_CHECKING([whether $CXX links with $1])
+  postern_save=$LDFLAGS
+  LDFLAGS="$1 $LDFLAGS"
+  AC_LINK_IFELSE([AC_LANG_PROGRAM()],
+    [AC_MSG_RESULT([yes]); $2="$$2 $1"], [AC_MSG_RESULT([no])])
+  LDFLAGS=$postern_save
+])
+
 # POSTERN_PKG(VARIABLE, MODULE, DEBIAN-PACKAGE): pkg-config check; a missing one is collected, not fatal yet.
 AC_DEFUN([POSTERN_PKG], [
   PKG_CHECK_MODULES([$1], [$2], [], [missing_packages="$missing_packages $3"])

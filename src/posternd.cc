@@ -13,6 +13,7 @@
 #include "gate/activity.h"
 #include "gate/datagram_counts.h"
 #include "gate/scoreboard.h"
+#include "install_directories.h"
 #include "keyfile/compiled.h"
 #include "mail/envelope.h"
 #include "mapping/effect.h"

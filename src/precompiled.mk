@@ -14,14 +14,17 @@ TEST_STANDARD_PCH = pch/tests/standard.h.made
 $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += -O0 -U_FORTIFY_SOURCE
 $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += $(CPPUNIT_CFLAGS)
 $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private PCH_HEADERS += <cppunit/extensions/HelperMacros.h>
-$(ASIO_PCH) $(TEST_ASIO_PCH): private PCH_HEADERS += "net/asio.h"
-$(ASIO_PCH) $(TEST_ASIO_PCH): src/net/asio.h
-# Clang can instantiate templates in the precompiled header rather than in each file. A cache of compilations would give back one that knows the
-# stub of another day, which clang refuses to use.
-$(ASIO_PCH) $(STANDARD_PCH) $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): src/base/standard_library.h config.status
+$(ASIO_PCH) $(TEST_ASIO_PCH): private PCH_HEADERS += "net/asio.h" "net/address_list.h"
+$(ASIO_PCH) $(TEST_ASIO_PCH): src/net/asio.h src/net/address.h src/net/address_list.h
+# Clang can instantiate templates in the precompiled header rather than in each file. A cache of compilations would give back one that
+# knows the stub of another day, which clang refuses to use. Times and paths are in what is precompiled; with CCACHE_PCH_EXTSUM ccache goes
+# by the sum beside it instead, so that one cache serves several build trees.
+$(ASIO_PCH) $(STANDARD_PCH) $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): config.status \
+  $(addprefix src/base/,standard_library.h clock.h descriptor.h files.h log.h result.h text.h)
 	$(AM_V_GEN)header='$(@:.made=)' && $(MKDIR_P) `dirname $@` && rm -f $$header.pch $$header.gch && \
 	for name in '"base/standard_library.h"' $(foreach name,$(PCH_HEADERS),'$(name)'); do echo "#include $$name"; done > $$header && \
 	case `$(CXX) --version` in *clang*) made="$$header.pch -fpch-instantiate-templates";; *) made=$$header.gch;; esac && \
-	CCACHE_DISABLE=1 $(CXX) $(DEFS) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CXXFLAGS) $(CXXFLAGS) -x c++-header $$header -o $$made && touch $@
-CLEANFILES += $(foreach name,asio standard tests/asio tests/standard,$(addprefix pch/$(name).h,.made .pch .gch) pch/$(name).h)
+	compile() { CCACHE_DISABLE=1 $(CXX) $(DEFS) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CXXFLAGS) $(CXXFLAGS) -x c++-header $$header "$$@"; } && \
+	compile -o $$made && compile -E | cksum >$${made%% *}.sum && touch $@
+CLEANFILES += $(foreach name,asio standard tests/asio tests/standard,$(addprefix pch/$(name).h,.made .pch .gch .pch.sum .gch.sum) pch/$(name).h)
 EXTRA_DIST += src/base/standard_library.h

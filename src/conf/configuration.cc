@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "conf/settings.h"
+#include "install_directories.h"
 
 #include <algorithm>
 
@@ -59,6 +60,8 @@ bool same_throttles(const std::vector<ThrottleTable>& a, const std::vector<Throt
 }
 
 }  // namespace
+
+std::string shipped_notices() { return POSTERN_DATADIR "/notices"; }
 
 std::string_view to_string(Module module) {
   switch (module) {

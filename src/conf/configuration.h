@@ -38,6 +38,9 @@ static_assert(kModules <= kModuleRoom);
 // "smtp", "lmtp", "pop3", "snmp", "managesieve": the names of the groups under `listeners`.
 std::string_view to_string(Module module);
 
+// The directory of the texts of notices that were installed with the server.
+std::string shipped_notices();
+
 // What a service's sockets are. Ports of TCP and of UDP are separate worlds (listeners.md L-4).
 enum class Transport : std::uint8_t { tcp, udp };
 Transport transport(Module module);
@@ -282,7 +285,7 @@ struct Queue {
   unsigned notice_recipients = 100;           // that one notice tells of
   bool double_bounces = false;                // what can't be returned goes to postmaster; else it is only logged
   std::string notices_language = "en";
-  std::string notices_directory = POSTERN_DATADIR "/notices";  // has a directory for each language
+  std::string notices_directory = shipped_notices();  // has a directory for each language
 };
 
 // Sending to other hosts. Times are those of RFC 5321 section 4.5.3.2, each for one answer.

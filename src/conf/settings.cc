@@ -2,6 +2,7 @@
 #include "conf/settings.h"
 
 #include "base/text.h"
+#include "install_directories.h"
 
 #include <algorithm>
 

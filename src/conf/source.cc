@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "install_directories.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-compile: mapping tables, general table and aliases from text into one compiled file (postern-compile(8)).
 #include "config.h"
+#include "install_directories.h"
 #include "tools/compile_site.h"
 
 #include <exception>

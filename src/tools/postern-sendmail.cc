@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "conf/configuration.h"
+#include "install_directories.h"
 #include "tools/sendmail_message.h"
 #include "tools/sendmail_submit.h"
 

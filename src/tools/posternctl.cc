@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "install_directories.h"
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>

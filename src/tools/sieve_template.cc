@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // postern-sieve template: shipped templates, their forms, and rules made from them and read back.
 #include "base/files.h"
+#include "install_directories.h"
 #include "sieve/templates.h"
 #include "tools/sieve_tool.h"
 
