@@ -6,7 +6,7 @@
 #include "net/openssl.h"
 #include "net/tls.h"
 
-#include "../net/ocsp_response.h"
+#include "../ocsp_response.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 

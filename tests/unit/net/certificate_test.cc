@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/certificate.h"
 
-#include "ocsp_response.h"
+#include "../ocsp_response.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 

@@ -11,7 +11,7 @@ tests_unit_net_net_test_SOURCES = tests/unit/main.cc tests/unit/net/run_coroutin
   tests/unit/net/proxy_header_test.cc \
   tests/unit/net/resolver_test.cc \
   tests/unit/net/run_for_life_test.cc \
-  tests/unit/net/certificate_test.cc tests/unit/net/ocsp_response.h \
+  tests/unit/net/certificate_test.cc tests/unit/ocsp_response.h \
   tests/unit/net/server_name_test.cc \
   tests/unit/net/stream_test.cc \
   tests/unit/net/tls_client.h tests/unit/net/tls_test.cc
