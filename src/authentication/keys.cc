@@ -63,7 +63,7 @@ net::Awaitable<std::shared_ptr<const Keys::Found>> Keys::find(std::string name) 
 
 net::Awaitable<Checked> Keys::check(const Signature& signature, std::string digest) {
   // Between two signatures, over a megabyte of header each at worst, others have their turn.
-  co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+  co_await net::asio::post(co_await net::asio::this_coro::executor, net::use_awaitable);
   const auto found = co_await find(signature.selector + "._domainkey." + signature.domain);
   if (found->trouble) co_return *found->trouble;
   Checked checked{Outcome::permerror, "the key is not for this algorithm"};

@@ -112,7 +112,7 @@ net::Awaitable<std::string> SignedText::body_hash() {
   for (std::string_view rest = text_.substr(header_.body_offset); !rest.empty();) {
     hash.add(rest.substr(0, kPieceBytes));
     rest.remove_prefix(std::min(kPieceBytes, rest.size()));
-    if (!rest.empty()) co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+    if (!rest.empty()) co_await net::asio::post(co_await net::asio::this_coro::executor, net::use_awaitable);
   }
   body_hash_ = hash.finish();
   co_return body_hash_;

@@ -359,7 +359,7 @@ net::Awaitable<Ended> run_program(std::vector<std::string> words, std::vector<st
       end_all();
     });
     boost::system::error_code ignored;
-    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, ignored));
+    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(net::use_awaitable, ignored));
     watch->over = true;
     timer.cancel();
     room->stop();

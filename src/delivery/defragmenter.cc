@@ -105,7 +105,7 @@ Awaitable<void> Defragmenter::run() {
     if (arrived_ || finishing_) continue;
     wake_.expires_after(wait);
     boost::system::error_code ignored;
-    co_await wake_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    co_await wake_.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   }
 }
 

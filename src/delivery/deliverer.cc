@@ -408,7 +408,7 @@ Awaitable<Result<void>> Deliverer::note(std::string directory, std::vector<store
     if (base::steady_now() >= until) co_return Error{Kind::temporary, "another process keeps the memory locked"};
     pause.expires_after(kMemoryPause);
     boost::system::error_code ignored;
-    co_await pause.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    co_await pause.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   }
 }
 

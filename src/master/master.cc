@@ -513,7 +513,7 @@ void Master::State::hand_certificates() {
 net::Awaitable<void> Master::State::pause(std::chrono::milliseconds time) {
   net::asio::steady_timer timer(io, time);
   boost::system::error_code ignored;
-  co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+  co_await timer.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
 }
 
 void Master::State::each_second() {

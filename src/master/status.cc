@@ -83,7 +83,7 @@ void Master::State::listen_to_control() {
 net::Awaitable<void> Master::State::accept_control() {
   for (;;) {
     boost::system::error_code error;
-    net::asio::local::stream_protocol::socket socket = co_await control->async_accept(net::asio::redirect_error(net::asio::use_awaitable, error));
+    net::asio::local::stream_protocol::socket socket = co_await control->async_accept(net::asio::redirect_error(net::use_awaitable, error));
     if (error == net::asio::error::operation_aborted) {
       accepting_control = false;
       co_return;

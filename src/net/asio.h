@@ -21,7 +21,13 @@ namespace postern::net {
 
 namespace asio = boost::asio;
 
+// Where every coroutine runs. Asio's default, an executor of any kind, would be asked through a table of functions at each step.
+using Executor = asio::io_context::executor_type;
+
 template <class T>
-using Awaitable = asio::awaitable<T>;
+using Awaitable = asio::awaitable<T, Executor>;
+
+// For all operations that a coroutine waits for.
+inline constexpr asio::use_awaitable_t<Executor> use_awaitable;
 
 }  // namespace postern::net

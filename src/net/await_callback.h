@@ -17,7 +17,7 @@ namespace postern::net {
 template <class T>
 Awaitable<T> await_callback(std::function<void(std::function<void(T)>)> start) {
   const auto executor = co_await asio::this_coro::executor;
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<Executor>, void(T)>(
       [&](auto handler) {
         // std::function wants a copy; the handler can only be moved.
         auto shared = std::make_shared<decltype(handler)>(std::move(handler));
@@ -26,7 +26,7 @@ Awaitable<T> await_callback(std::function<void(std::function<void(T)>)> start) {
           asio::post(work, [shared, result = std::move(result)]() mutable { (*shared)(std::move(result)); });
         });
       },
-      asio::use_awaitable);
+      net::use_awaitable);
 }
 
 }  // namespace postern::net

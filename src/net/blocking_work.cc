@@ -45,7 +45,7 @@ Awaitable<BlockingWork::Ended> BlockingWork::run(std::function<std::optional<std
   });
   // The result is there already if the thread was faster than we are.
   boost::system::error_code ignored;
-  if (!shared->done) co_await shared->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (!shared->done) co_await shared->timer.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   if (shared->done) ended.text = std::move(shared->text);
   else ended.outcome = Outcome::too_late;
   co_return ended;

@@ -43,7 +43,7 @@ class FrameClient::State : public std::enable_shared_from_this<FrameClient::Stat
       self->questions_.emplace(id, question);
       self->send(frame(request));
       boost::system::error_code ignored;
-      co_await question->answered.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await question->answered.async_wait(asio::redirect_error(net::use_awaitable, ignored));
       self->questions_.erase(id);
       if (question->answer) co_return std::move(*question->answer);
       if (!question->lost) co_return self->away("no answer within the time limit");
@@ -130,7 +130,7 @@ class FrameClient::State : public std::enable_shared_from_this<FrameClient::Stat
     while (!connection->unsent.empty()) {
       std::string piece = std::exchange(connection->unsent, std::string());
       boost::system::error_code error;
-      co_await asio::async_write(connection->socket, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(connection->socket, asio::buffer(piece), asio::redirect_error(net::use_awaitable, error));
       ::explicit_bzero(piece.data(), piece.size());  // there may have been a password in it
       if (error) {
         if (self->connection_ == connection) self->drop();

@@ -27,8 +27,8 @@ bool holds(const std::vector<uid_t>& list, uid_t user) { return std::find(list.b
 // One peer. Kept alive by its two coroutines and by answers that are still to come.
 class Connection final : public FramePeer, public std::enable_shared_from_this<Connection> {
  public:
-  Connection(UnixSocket socket, uid_t user, bool administrator, std::size_t question_bytes)
-      : socket_(std::move(socket)), reader_(question_bytes), room_(socket_.get_executor()), user_(user), administrator_(administrator) {}
+  Connection(asio::io_context& io, UnixSocket socket, uid_t user, bool administrator, std::size_t question_bytes)
+      : io_(io), socket_(std::move(socket)), reader_(question_bytes), room_(io), user_(user), administrator_(administrator) {}
 
   [[nodiscard]] bool administrator() const override { return administrator_; }
   [[nodiscard]] uid_t user() const override { return user_; }
@@ -41,8 +41,7 @@ class Connection final : public FramePeer, public std::enable_shared_from_this<C
     unsent_ += frame(answer);
     if (writing_) return;
     writing_ = true;
-    run_task(socket_.get_executor(), "answers", write_all(shared_from_this()),
-                  [self = shared_from_this()](const std::string&) { self->close(); });
+    run_task(io_, "answers", write_all(shared_from_this()), [self = shared_from_this()](const std::string&) { self->close(); });
   }
 
   // Waits until the peer has read enough.
@@ -50,7 +49,7 @@ class Connection final : public FramePeer, public std::enable_shared_from_this<C
     while (!closed_ && unsent_.size() > kUnreadBytes) {
       room_.expires_at(std::chrono::steady_clock::time_point::max());
       boost::system::error_code ignored;
-      co_await room_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await room_.async_wait(asio::redirect_error(net::use_awaitable, ignored));
     }
   }
 
@@ -67,12 +66,13 @@ class Connection final : public FramePeer, public std::enable_shared_from_this<C
       const std::string piece = std::exchange(self->unsent_, std::string());
       self->room_.cancel();
       boost::system::error_code error;
-      co_await asio::async_write(self->socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(self->socket_, asio::buffer(piece), asio::redirect_error(net::use_awaitable, error));
       if (error) self->close();
     }
     self->writing_ = false;
   }
 
+  asio::io_context& io_;
   UnixSocket socket_;
   FrameReader reader_;
   asio::steady_timer room_;
@@ -88,12 +88,13 @@ class Connection final : public FramePeer, public std::enable_shared_from_this<C
 class FrameServer::State : public std::enable_shared_from_this<FrameServer::State> {
  public:
   State(asio::io_context& io, base::Descriptor listening, FrameServerSettings settings, Handler handler)
-      : settings_(std::move(settings)),
+      : io_(io),
+        settings_(std::move(settings)),
         handler_(std::move(handler)),
         acceptor_(io, asio::local::stream_protocol(), listening.release()),
         pause_(io) {}
 
-  void start() { run_for_life(acceptor_.get_executor(), accept_all(shared_from_this())); }
+  void start() { run_for_life(io_, accept_all(shared_from_this())); }
 
   void stop() {
     stopped_ = true;
@@ -108,15 +109,15 @@ class FrameServer::State : public std::enable_shared_from_this<FrameServer::Stat
  private:
   static Awaitable<void> accept_all(std::shared_ptr<State> self) {
     while (!self->stopped_) {
-      UnixSocket socket(self->acceptor_.get_executor());
+      UnixSocket socket(self->io_);
       boost::system::error_code error;
-      co_await self->acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
+      co_await self->acceptor_.async_accept(socket, asio::redirect_error(net::use_awaitable, error));
       if (self->stopped_) co_return;
       if (error) {
         // Out of descriptors or memory: what ends by itself needs a moment.
         base::log_event(base::Severity::error, "process-accept", {{"process", self->settings_.process}, {"error", error.message()}});
         self->pause_.expires_after(std::chrono::milliseconds(200));
-        co_await self->pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        co_await self->pause_.async_wait(asio::redirect_error(net::use_awaitable, error));
         continue;
       }
       self->admit(std::move(socket));
@@ -139,10 +140,10 @@ class FrameServer::State : public std::enable_shared_from_this<FrameServer::Stat
     if (connections_.size() >= settings_.connections + (administrator ? kConnectionsForAdministrators : 0)) {
       return refuse(peer, "connections");
     }
-    auto connection = std::make_shared<Connection>(std::move(socket), peer.uid, administrator,
+    auto connection = std::make_shared<Connection>(io_, std::move(socket), peer.uid, administrator,
                                                    administrator ? settings_.administrator_bytes : settings_.question_bytes);
     connections_.insert(connection);
-    run_task(acceptor_.get_executor(), "connection", serve(shared_from_this(), connection),
+    run_task(io_, "connection", serve(shared_from_this(), connection),
                   [self = shared_from_this(), connection](const std::string&) { self->end(connection); });
   }
 
@@ -172,6 +173,7 @@ class FrameServer::State : public std::enable_shared_from_this<FrameServer::Stat
     connections_.erase(peer);
   }
 
+  asio::io_context& io_;
   const FrameServerSettings settings_;
   const Handler handler_;
   UnixAcceptor acceptor_;

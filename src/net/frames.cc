@@ -100,7 +100,7 @@ Awaitable<Result<boost::json::object>> read_frame(asio::local::stream_protocol::
     auto message = reader.next();
     if (message || message.error().kind != Kind::not_found) co_return message;
     boost::system::error_code error;
-    const std::size_t got = co_await socket.async_read_some(asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t got = co_await socket.async_read_some(asio::buffer(piece), asio::redirect_error(net::use_awaitable, error));
     if (error) co_return Error{Kind::permanent, "read frame: " + error.message()};
     reader.feed(std::string_view(piece.data(), got));
     ::explicit_bzero(piece.data(), got);
@@ -110,7 +110,7 @@ Awaitable<Result<boost::json::object>> read_frame(asio::local::stream_protocol::
 Awaitable<Result<void>> write_frame(asio::local::stream_protocol::socket& socket, boost::json::object message) {
   const std::string bytes = frame(message);
   boost::system::error_code error;
-  co_await asio::async_write(socket, asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_write(socket, asio::buffer(bytes), asio::redirect_error(net::use_awaitable, error));
   if (error) co_return Error{Kind::permanent, "write frame: " + error.message()};
   co_return Result<void>();
 }

@@ -22,7 +22,7 @@ struct Waiting {
   static Awaitable<void> wait(std::shared_ptr<Waiting> self) {
     if (self->told) co_return;
     boost::system::error_code ignored;
-    co_await self->over.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await self->over.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   }
 };
 

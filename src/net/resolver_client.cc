@@ -23,7 +23,7 @@ class ResolverClient::State {
     if (const auto found = self->under_way_.find(question); found != self->under_way_.end()) {
       const auto other = found->second;
       boost::system::error_code ignored;
-      co_await other->answered.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await other->answered.async_wait(asio::redirect_error(net::use_awaitable, ignored));
       co_return *other->answer;
     }
     const auto shared = std::make_shared<Shared>(self->io_);

@@ -126,7 +126,7 @@ Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
   drained_ = false;
   if (socket_.take_ready(what)) co_return Result<void>();
   boost::system::error_code error;
-  co_await socket_.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
+  co_await socket_.async_wait(what, asio::redirect_error(net::use_awaitable, error));
   if (expired_) co_return Error{Kind::temporary, "time limit is over"};
   if (aborted_ || error) co_return Error{Kind::temporary, "stream was closed"};
   co_return Result<void>();
@@ -135,7 +135,7 @@ Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
 Awaitable<Result<void>> SocketStream::wait_readable() {
   if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) {
     // Readiness is told once: waiting for it could be in vain. But whoever sends nothing but key updates gets no more than his turn.
-    co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
     if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
     if (expired_) co_return Error{Kind::temporary, "time limit is over"};
     co_return Result<void>();
@@ -289,7 +289,7 @@ Awaitable<Result<std::span<char>>> Input::receive() {
   for (;;) {
     if (reads_without_wait_ >= kReadsWithoutWait) {
       reads_without_wait_ = 0;
-      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+      co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
       if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
     }
     const auto got = stream_.try_read(common);

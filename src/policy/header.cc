@@ -56,7 +56,7 @@ net::Awaitable<std::optional<std::string>> TransactionAccess::changed_header(std
           notes.push_back({base::Severity::warning, "access-limit", {{"table", kTable}, {"limit", "steps of a header"}}});
         } else if (steps - steps_at_turn >= kStepsAtOnce) {
           steps_at_turn = steps;
-          co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+          co_await net::asio::post(co_await net::asio::this_coro::executor, net::use_awaitable);
         }
       }
       if (found->second.empty()) continue;

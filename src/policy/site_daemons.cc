@@ -110,7 +110,7 @@ net::Awaitable<bool> SiteDaemons::connect(Turn& turn) {
     }
     asio::steady_timer pause(io_, kConnectPause);
     boost::system::error_code ignored;
-    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await pause.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   }
   turn.socket = std::make_unique<Socket>(io_, asio::local::stream_protocol(), socket.release());
   co_return true;
@@ -122,11 +122,11 @@ net::Awaitable<DaemonAnswer> SiteDaemons::talk(Turn& turn, std::string_view argu
   std::string received = std::string(argument) + "\n";
   boost::system::error_code error;
   turn.watch();
-  co_await asio::async_write(*turn.socket, asio::buffer(received), asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_write(*turn.socket, asio::buffer(received), asio::redirect_error(net::use_awaitable, error));
   received.clear();
   while (!error && answer.state == DaemonAnswer::State::incomplete) {
     std::array<char, 1024> piece;
-    const std::size_t got = co_await turn.socket->async_read_some(asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t got = co_await turn.socket->async_read_some(asio::buffer(piece), asio::redirect_error(net::use_awaitable, error));
     received.append(piece.data(), got);
     if (!error) answer = read_daemon_answer(received);
   }
@@ -175,7 +175,7 @@ net::Awaitable<std::optional<std::string>> SiteDaemons::ask(std::string path, st
     const auto wakes = std::make_shared<asio::steady_timer>(io_, turn.until);
     turns_->queue.push_back(wakes);
     boost::system::error_code ignored;
-    co_await wakes->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await wakes->async_wait(asio::redirect_error(net::use_awaitable, ignored));
     std::erase(turns_->queue, wakes);
   }
   if (turns_->open >= kDaemonConnections) {

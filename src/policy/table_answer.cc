@@ -79,7 +79,7 @@ net::Awaitable<TableAnswer> ask_access_table(const Access& access, std::string t
 net::Awaitable<void> give_way(std::size_t count) {
   if (count % 100 != 0) co_return;
   const auto executor = co_await net::asio::this_coro::executor;
-  co_await net::asio::post(executor, net::asio::use_awaitable);
+  co_await net::asio::post(executor, net::use_awaitable);
 }
 
 }  // namespace postern::policy

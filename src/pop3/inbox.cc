@@ -36,7 +36,7 @@ net::Awaitable<Value> run_on(net::asio::io_context& io, net::asio::thread_pool& 
   // The timer never ends by itself, so whoever wakes up has the value.
   while (!shared->value) {
     boost::system::error_code ignored;
-    co_await shared->done.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    co_await shared->done.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   }
   co_return std::move(*shared->value);
 }

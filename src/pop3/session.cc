@@ -411,7 +411,7 @@ class Session {
       delay -= slice;
       timer.expires_after(slice);
       boost::system::error_code ignored;
-      co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+      co_await timer.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
     }
   }
 

@@ -563,7 +563,7 @@ Awaitable<bool> Relayer::wait_for_next(Destination& destination) {
   Idle idle{destination, asio::steady_timer(parts_.io, settings_.idle_time)};
   const auto place = idle_.insert(idle_.end(), &idle);
   boost::system::error_code woken;
-  co_await idle.timer.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  co_await idle.timer.async_wait(asio::redirect_error(net::use_awaitable, woken));
   idle_.erase(place);
   if (idle.woken) --destination.woken;
   co_return idle.woken && !finishing_;
@@ -805,7 +805,7 @@ Awaitable<bool> Relayer::put_off(Job& job, mail::Envelope envelope, base::WallTi
     base::log_event(Severity::error, "deferred-not-written", {{"id", envelope.id}, {"reason", ended.text.value_or("the disk takes too long")}});
     if (finishing_) co_return false;
     asio::steady_timer timer(parts_.io, kDiskRetry);
-    co_await timer.async_wait(asio::use_awaitable);
+    co_await timer.async_wait(net::use_awaitable);
   }
 }
 

@@ -112,7 +112,7 @@ class StsPolicies::State : public std::enable_shared_from_this<StsPolicies::Stat
     if (const auto known = self->under_way_.find(domain); known != self->under_way_.end()) {
       const auto other = known->second;
       boost::system::error_code ignored;
-      co_await other->over.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await other->over.async_wait(asio::redirect_error(net::use_awaitable, ignored));
       co_return other->result;
     }
     if (const auto failed = self->failed_.find(domain);

@@ -85,7 +85,7 @@ net::Awaitable<void> TlsAdvisor::run() {
   net::asio::steady_timer timer(io_);
   for (;;) {
     timer.expires_after(kSaveEvery);
-    co_await timer.async_wait(net::asio::use_awaitable);
+    co_await timer.async_wait(net::use_awaitable);
     [[maybe_unused]] const auto ended = co_await disk_.run(reports_.writing(), kSaveEvery);
   }
 }

@@ -32,7 +32,7 @@ Awaitable<Result<net::DnsAnswer>> ask_source(net::asio::io_context& io, SourcePo
     answered.cancel();
   });
   boost::system::error_code ignored;
-  if (!answer) co_await answered.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+  if (!answer) co_await answered.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   co_return std::move(*answer);
 }
 
@@ -107,7 +107,7 @@ class Validation::State : public std::enable_shared_from_this<Validation::State>
       while (!self->stopped_ && steady_clock::now() < self->next_trial_) {
         self->pause_.expires_at(self->next_trial_);
         boost::system::error_code cut_short;
-        co_await self->pause_.async_wait(net::asio::redirect_error(net::asio::use_awaitable, cut_short));
+        co_await self->pause_.async_wait(net::asio::redirect_error(net::use_awaitable, cut_short));
       }
     }
   }

@@ -117,7 +117,7 @@ class ConversionRole {
       }
       wake_.expires_after(wait);
       boost::system::error_code ignored;
-      co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await wake_.async_wait(asio::redirect_error(net::use_awaitable, ignored));
     }
     io_.stop();
   }

@@ -180,7 +180,7 @@ class DeliveryRole {
   // Says of records that are not answered yet who refuses them. One question at a time: others that wait are for whoever is idle.
   Awaitable<void> answer_questions() {
     for (;;) {
-      co_await questions_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+      co_await questions_.async_wait(asio::posix::stream_descriptor::wait_read, net::use_awaitable);
       auto question = base::receive_with_descriptors(questions_.native_handle(), spool::kMostNoticeBytes);
       // Another child was faster.
       if (!question || question->descriptors.size() != 1) continue;
@@ -223,7 +223,7 @@ class DeliveryRole {
       working_ = false;
       if (feed_.has_notices() || !found_.empty() || feed_.scan_due() || finishing_) {
         // Orders of the master come in between.
-        co_await asio::post(io_, asio::use_awaitable);
+        co_await asio::post(io_, net::use_awaitable);
         continue;
       }
       co_await feed_.wait();

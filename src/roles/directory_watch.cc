@@ -25,12 +25,12 @@ void DirectoryWatch::begin(int directory, std::function<void()> after) {
     return;
   }
   watch_.assign(watch.release());
-  net::run_for_life(watch_.get_executor(), listen());
+  net::run_for_life(io_, listen());
 }
 
 net::Awaitable<void> DirectoryWatch::listen() {
   for (;;) {
-    co_await watch_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+    co_await watch_.async_wait(asio::posix::stream_descriptor::wait_read, net::use_awaitable);
     catch_up();
     after_();
   }

@@ -16,7 +16,7 @@ class DirectoryWatch {
     std::function<void(const std::string& name)> appeared, disappeared;
     std::function<void()> lost;  // reports: the directory must be looked through
   };
-  DirectoryWatch(net::asio::io_context& io, Reports reports) : reports_(std::move(reports)), watch_(io) {}
+  DirectoryWatch(net::asio::io_context& io, Reports reports) : io_(io), reports_(std::move(reports)), watch_(io) {}
   // `directory`: its descriptor, which is not needed any more afterwards. `after` is called behind each round of reports. To be called once.
   void begin(int directory, std::function<void()> after);
   [[nodiscard]] bool is_open() const { return watch_.is_open(); }
@@ -25,6 +25,7 @@ class DirectoryWatch {
 
  private:
   net::Awaitable<void> listen();
+  net::asio::io_context& io_;
   Reports reports_;
   std::function<void()> after_;
   net::asio::posix::stream_descriptor watch_;

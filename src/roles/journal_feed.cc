@@ -42,13 +42,13 @@ void JournalFeed::begin() { net::run_for_life(io_, listen()); }
 // Wakes the worker when a notice has come; the worker reads them, all that wait at once.
 Awaitable<void> JournalFeed::listen() {
   for (;;) {
-    co_await notices_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+    co_await notices_.async_wait(asio::posix::stream_descriptor::wait_read, net::use_awaitable);
     notices_wait_ = true;
     wake_.cancel();
     // Until the worker has been there; waiting again at once would find the same notices.
     asio::steady_timer& read = notices_read_.emplace(io_, std::chrono::steady_clock::time_point::max());
     boost::system::error_code ignored;
-    co_await read.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await read.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   }
 }
 
@@ -129,7 +129,7 @@ void JournalFeed::forget_finished_suspects() {
 Awaitable<void> JournalFeed::wait() {
   wake_.expires_at(std::min(next_scan_, next_marks_));
   boost::system::error_code ignored;
-  co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_await wake_.async_wait(asio::redirect_error(net::use_awaitable, ignored));
 }
 
 void JournalFeed::rescan() {

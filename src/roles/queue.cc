@@ -94,12 +94,12 @@ class QueueRole {
       working_ = false;
       if (finishing_) break;
       if (wait.count() == 0) {
-        co_await asio::post(io_, asio::use_awaitable);
+        co_await asio::post(io_, net::use_awaitable);
         continue;
       }
       wake_.expires_after(wait);
       boost::system::error_code ignored;
-      co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      co_await wake_.async_wait(asio::redirect_error(net::use_awaitable, ignored));
     }
     io_.stop();
   }

@@ -109,7 +109,7 @@ class RelayRole {
       feed_.upkeep();
       relayer_.upkeep();
       base::flush_log();
-      if (more) co_await asio::post(io_, asio::use_awaitable);
+      if (more) co_await asio::post(io_, net::use_awaitable);
       else co_await wait();
     }
   }
@@ -136,7 +136,7 @@ class RelayRole {
   Awaitable<void> wait() {
     if (relayer_.room() > 0) co_return co_await feed_.wait();
     asio::steady_timer timer(io_, std::chrono::milliseconds(20));
-    co_await timer.async_wait(asio::use_awaitable);
+    co_await timer.async_wait(net::use_awaitable);
   }
 
   asio::io_context& io_;

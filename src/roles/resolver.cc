@@ -45,7 +45,7 @@ net::Awaitable<void> watch(service::ControlLink& link, std::string path, FileSta
   do {
     timer.expires_after(kLookEvery);
     boost::system::error_code ignored;
-    co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    co_await timer.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   } while (state_of(path) == before);
   link.ask_replacement("resolv.conf");
 }

@@ -123,7 +123,7 @@ net::Awaitable<smtp::CheckResult> SenderChecks::check(std::shared_ptr<const conf
     if (*got == 0) break;
     verifier.add(std::string_view(piece).substr(0, *got));
     at += *got;
-    if (at < message.text->size_bytes()) co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+    if (at < message.text->size_bytes()) co_await net::asio::post(co_await net::asio::this_coro::executor, net::use_awaitable);
   }
   const std::string service = authentication_service(*configuration);
   const mail::Header& header = verifier.header();

@@ -99,7 +99,7 @@ void TableObserver::asked(std::string_view table, mapping::Flags input, std::str
 
 net::Awaitable<void> TableObserver::observe(std::size_t table, mapping::Flags input, std::string probe, mapping::Mapped result) {
   // Behind the session, which has a reply to send.
-  co_await net::asio::post(io_, net::asio::use_awaitable);
+  co_await net::asio::post(io_, net::use_awaitable);
   const mapping::Tables tables = tables_;
   const std::shared_ptr<const policy::Site> site = site_;
   policy::QuestionFacts facts;

@@ -47,7 +47,7 @@ Awaitable<bool> wait_for(std::shared_ptr<asio::posix::stream_descriptor> descrip
     if (!error) descriptor->cancel();
   });
   boost::system::error_code error;
-  co_await descriptor->async_wait(what, asio::redirect_error(asio::use_awaitable, error));
+  co_await descriptor->async_wait(what, asio::redirect_error(net::use_awaitable, error));
   timer.cancel();
   co_return !error;
 }
@@ -156,7 +156,7 @@ Awaitable<std::vector<mail::Refusal>> Verdicts::ask(spool::Position position, st
     if (std::chrono::steady_clock::now() + kTryAgain >= until) co_return unanswered(sent.error().what);
     asio::steady_timer timer(io_, kTryAgain);
     boost::system::error_code ignored;
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await timer.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   }
   ends->second.reset();
   const bool ready = co_await wait_for(answer, Wait::wait_read, until);

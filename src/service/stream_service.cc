@@ -14,11 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// After a connection was taken, whether another one waits is found out by trying, or by waiting for the socket again, which costs
-// about the same but is for nothing when there is one. Trying goes on as long as it is not in vain; then after every so many.
-// Between two tries the sessions, and the other children, get their turn: a child that took all that wait would end up with all
-// the work while the others idle.
-constexpr unsigned kTryAgainAfter = 8;
 // Out of descriptors: how soon to try again, and how often to say so (L-47).
 constexpr auto kAcceptPause = 200ms;
 constexpr auto kComplainEvery = 60s;
@@ -45,10 +40,10 @@ void set_dscp(int socket, std::optional<unsigned> dscp) {
 void StreamService::State::add(ListeningSocket socket) {
   if (finishing || !socket.socket.valid() || listening.contains(socket.id)) return;
   const auto id = socket.id;
-  auto added = std::make_shared<Listening>(io, std::move(socket));
+  auto added = std::make_unique<Listening>(io, std::move(socket), [this, id] { accept_next(id); });
   find_row_of(*added);
-  listening[id] = added;
-  if (begun) wait(added);
+  if (begun) watch(*added);
+  listening[id] = std::move(added);
 }
 
 void StreamService::State::find_row_of(Listening& socket) {
@@ -58,63 +53,56 @@ void StreamService::State::find_row_of(Listening& socket) {
   const bool marked = socket.row.row != nullptr && socket.row.row->dscp.has_value();
   socket.configuration = configuration;
   socket.row = found;
-  if (marked || found.row->dscp) set_dscp(socket.waiter.native_handle(), found.row->dscp);
+  if (marked || found.row->dscp) set_dscp(socket.socket.native_handle(), found.row->dscp);
 }
 
 void StreamService::State::remove(std::uint32_t id, const std::shared_ptr<void>& under_way) {
   const auto found = listening.find(id);
   if (found == listening.end()) return;
-  const auto socket = found->second;
+  std::shared_ptr<Listening> socket = std::move(found->second);
   listening.erase(found);
-  socket->leaving = true;
+  socket->socket.pause();
   empty(socket, under_way);
 }
 
 // What the kernel had completed before is treated normally (L-43): without descriptors, as soon as there are some, until the master has
-// waited enough and shuts the socket down.
+// waited enough and shuts the socket down. It is closed with the last who holds it.
 void StreamService::State::empty(const std::shared_ptr<Listening>& socket, const std::shared_ptr<void>& under_way) {
   Accepted last = Accepted::one;
   while (last == Accepted::one) last = accept_one(*socket);
-  if (last != Accepted::out_of_resources) return socket->close();
+  if (last != Accepted::out_of_resources) return;
   socket->pause.expires_after(kEmptyPause);
   socket->pause.async_wait([self = shared_from_this(), socket, under_way](const boost::system::error_code&) {
-    if (self->finishing) socket->close();
-    else self->empty(socket, under_way);
+    if (!self->finishing) self->empty(socket, under_way);
   });
 }
 
-void StreamService::State::wait(const std::shared_ptr<Listening>& socket) {
-  socket->waiter.async_wait(net::asio::posix::stream_descriptor::wait_read,
-                            [self = shared_from_this(), socket](const boost::system::error_code& error) {
-                              if (!error && !socket->closed) self->accept_next(socket);
-                            });
+void StreamService::State::watch(Listening& socket) {
+  if (const int error = socket.socket.watch(); error != 0) {
+    complain(error, socket);
+    watch_after(socket, kAcceptPause);
+  }
 }
 
-void StreamService::State::try_again(const std::shared_ptr<Listening>& socket) {
-  net::asio::post(io, [self = shared_from_this(), socket] {
-    if (!socket->closed) self->accept_next(socket);
+void StreamService::State::watch_after(Listening& socket, std::chrono::milliseconds pause) {
+  socket.socket.pause();
+  socket.pause.expires_after(pause);
+  // Cancelled, with an error, when the socket goes.
+  socket.pause.async_wait([self = shared_from_this(), id = socket.info.id](const boost::system::error_code& error) {
+    if (error) return;
+    if (const auto found = self->listening.find(id); found != self->listening.end()) self->watch(*found->second);
   });
 }
 
-void StreamService::State::accept_next(const std::shared_ptr<Listening>& socket) {
-  if (socket->leaving) return;
-  switch (accept_one(*socket)) {
+// One each time, so that the sessions, and the other children, get their turn: a child that took all that wait would end up with all
+// the work while the others idle.
+void StreamService::State::accept_next(std::uint32_t id) {
+  Listening& socket = *listening.at(id);
+  switch (accept_one(socket)) {
     case Accepted::one:
-      if (socket->tries_skipped == 0) return try_again(socket);
-      --socket->tries_skipped;
-      return wait(socket);
-    case Accepted::none:
-      socket->tries_skipped = kTryAgainAfter;
-      return wait(socket);
-    case Accepted::out_of_resources:
-      socket->pause.expires_after(kAcceptPause);
-      socket->pause.async_wait([self = shared_from_this(), socket](const boost::system::error_code& error) {
-        if (!error && !socket->closed) self->wait(socket);
-      });
-      return;
-    case Accepted::useless:
-      listening.erase(socket->info.id);
-      return socket->close();
+    case Accepted::none: return;
+    case Accepted::out_of_resources: return watch_after(socket, kAcceptPause);
+    case Accepted::useless: listening.erase(id);
   }
 }
 
@@ -123,7 +111,7 @@ StreamService::State::Accepted StreamService::State::accept_one(Listening& socke
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     base::Descriptor connection(
-        ::accept4(socket.waiter.native_handle(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        ::accept4(socket.socket.native_handle(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (connection) {
       // Without a row, no configuration ever named it: closed without a byte.
       if (socket.row.row != nullptr) take(std::move(connection), net::Endpoint::from(peer), socket);
@@ -153,10 +141,7 @@ void StreamService::State::complain(int error, const Listening& socket) {
 void StreamService::State::finish(std::chrono::milliseconds grace) {
   const bool first = !finishing;
   finishing = true;
-  if (first) {
-    for (auto& [id, socket] : listening) socket->close();
-    listening.clear();
-  }
+  if (first) listening.clear();
   if (grace > 0ms && !hurry) {
     hurry = true;
     abort_idle();
@@ -271,16 +256,14 @@ StreamService::StreamService(net::asio::io_context& io, Start& start, ControlLin
   });
 }
 
-StreamService::~StreamService() {
-  for (auto& [id, socket] : state_->listening) socket->close();
-}
+StreamService::~StreamService() { state_->listening.clear(); }
 
 Result<void> StreamService::begin() {
   if (!state_->table || !state_->ledger) return state_->memory_error.in("connection table and ledger");
   state_->begun = true;
   state_->limits.start();
   state_->each_second();
-  for (auto& [id, socket] : state_->listening) state_->wait(socket);
+  for (auto& [id, socket] : state_->listening) state_->watch(*socket);
   state_->link.ready();
   return {};
 }

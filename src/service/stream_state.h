@@ -12,6 +12,7 @@
 #include "gate/ledger.h"
 #include "gate/refusals.h"
 #include "gate/scoreboard.h"
+#include "net/polled_socket.h"
 #include "net/proxy_header.h"
 #include "net/tls.h"
 #include "service/lingering.h"
@@ -27,28 +28,19 @@ namespace postern::service {
 
 // One socket that is accepted from.
 struct Listening {
-  Listening(net::asio::io_context& io, ListeningSocket from)
-      : waiter(io), pause(io), name(std::make_shared<std::string>(from.row_address + ":" + std::to_string(from.port))) {
-    waiter.assign(from.socket.release());
+  Listening(net::asio::io_context& io, ListeningSocket from, std::function<void()> connection_waits)
+      : socket(io, std::move(from.socket), std::move(connection_waits)),
+        pause(io),
+        name(std::make_shared<std::string>(from.row_address + ":" + std::to_string(from.port))) {
     info = std::move(from);
   }
   ListeningSocket info;
-  net::asio::posix::stream_descriptor waiter;
+  net::PolledListener socket;
   net::asio::steady_timer pause;
   std::shared_ptr<const std::string> name;  // for logs: "192.0.2.1:25"
   // The configuration that `row` points into: the present one, or the last that had the row.
   std::shared_ptr<const conf::Configuration> configuration;
   RowOf row;
-  bool closed = false;
-  bool leaving = false;        // only what waits in its queue is taken still
-  unsigned tries_skipped = 0;  // see kTryAgainAfter
-
-  void close() {
-    closed = true;
-    boost::system::error_code ignored;
-    waiter.close(ignored);
-    pause.cancel();
-  }
 };
 
 // A connection that has a coroutine: from its admission, or from its acceptance where a PROXY header comes first, to its end.
@@ -84,9 +76,9 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   void find_row_of(Listening& listening);
   void remove(std::uint32_t id, const std::shared_ptr<void>& under_way);
   void empty(const std::shared_ptr<Listening>& listening, const std::shared_ptr<void>& under_way);
-  void wait(const std::shared_ptr<Listening>& listening);
-  void try_again(const std::shared_ptr<Listening>& listening);
-  void accept_next(const std::shared_ptr<Listening>& listening);
+  void watch(Listening& listening);
+  void watch_after(Listening& listening, std::chrono::milliseconds pause);
+  void accept_next(std::uint32_t id);
   enum class Accepted : std::uint8_t { one, none, out_of_resources, useless };
   Accepted accept_one(Listening& listening);
   void complain(int error, const Listening& listening);
@@ -132,7 +124,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   StreamService* service = nullptr;
   net::TimeLimits limits;
   net::asio::steady_timer second, grace_timer, log_time;
-  std::map<std::uint32_t, std::shared_ptr<Listening>> listening;
+  std::map<std::uint32_t, std::unique_ptr<Listening>> listening;
   std::vector<Connection*> running;
   Lingering lingering;
   // Takes a new set over; one that can't be used leaves the present one where it is.

@@ -61,7 +61,7 @@ net::Awaitable<Result<void>> TextBuilder::copy(const mail::TextSource& from, std
     since += *got;
     if (since < kCopiedAtOnce) continue;
     since = 0;
-    co_await net::asio::post(co_await net::asio::this_coro::executor, net::asio::use_awaitable);
+    co_await net::asio::post(co_await net::asio::this_coro::executor, net::use_awaitable);
   }
   co_return Result<void>();
 }

@@ -116,7 +116,7 @@ net::Awaitable<void> Session::pause(std::chrono::milliseconds delay) {
     delay -= slice;
     timer.expires_after(slice);
     boost::system::error_code ignored;
-    co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+    co_await timer.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
   }
 }
 

@@ -65,7 +65,7 @@ net::Awaitable<void> session(net::SocketStream& stream, service::SessionContext&
     if (line == "wait") {
       // Something under way: not idle for two seconds.
       net::asio::steady_timer timer(co_await net::asio::this_coro::executor, std::chrono::seconds(2));
-      co_await timer.async_wait(net::asio::use_awaitable);
+      co_await timer.async_wait(net::use_awaitable);
     }
     if (line == "write") answer = g_start->map("toy-read", true) ? "+OK possible\r\n" : "+OK refused\r\n";
     if (line == "read") answer = g_start->map("toy-read", false) ? "+OK possible\r\n" : "+OK refused\r\n";

@@ -107,7 +107,7 @@ struct Site {
   void connect() { client = std::make_unique<Client>(io, place.get(), generations, client_settings); }
 
   template <class T>
-  T run(asio::awaitable<T> work) {
+  T run(net::Awaitable<T> work) {
     std::optional<T> result;
     std::exception_ptr failed;
     asio::co_spawn(io, std::move(work), [&](std::exception_ptr error, T value) {
@@ -187,7 +187,7 @@ class OtherSource final : public AccountSource {
   asio::io_context& io_;
 };
 
-asio::awaitable<std::size_t> count_accepted(Client& client, int logins) {
+net::Awaitable<std::size_t> count_accepted(Client& client, int logins) {
   std::size_t busy = 0;
   int left = logins;
   asio::steady_timer all(co_await asio::this_coro::executor);
@@ -200,7 +200,7 @@ asio::awaitable<std::size_t> count_accepted(Client& client, int logins) {
                    });
   }
   boost::system::error_code ignored;
-  co_await all.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_await all.async_wait(asio::redirect_error(net::use_awaitable, ignored));
   co_return busy;
 }
 

@@ -222,7 +222,7 @@ class ResolverTest : public CppUnit::TestFixture {
       explicit Silent(net::asio::io_context& context) : never(context, std::chrono::steady_clock::time_point::max()) {}
       net::Awaitable<Result<net::DnsAnswer>> query(std::string name, std::uint16_t type) override {
         boost::system::error_code ignored;
-        if (name.ends_with("silent.example")) co_await never.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+        if (name.ends_with("silent.example")) co_await never.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
         auto answer = co_await others.query(name, type);
         co_return answer;
       }

@@ -15,12 +15,12 @@ namespace postern::net {
 namespace {
 
 Awaitable<void> fails_later(asio::io_context& io, bool with_text) {
-  co_await asio::post(io, asio::use_awaitable);
+  co_await asio::post(io, net::use_awaitable);
   if (with_text) throw std::runtime_error("no more room");
   throw 7;
 }
 
-Awaitable<void> ends(asio::io_context& io) { co_await asio::post(io, asio::use_awaitable); }
+Awaitable<void> ends(asio::io_context& io) { co_await asio::post(io, net::use_awaitable); }
 
 class RunForLifeTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(RunForLifeTest);

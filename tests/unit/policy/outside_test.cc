@@ -268,7 +268,7 @@ class OutsideTest : public CppUnit::TestFixture {
     policy::Questions questions;
     questions.add("throws", [](const Question&, const QuestionFacts&) -> net::Awaitable<std::optional<std::string>> { throw std::runtime_error("no"); });
     questions.add("throws_later", [](const Question&, const QuestionFacts&) -> net::Awaitable<std::optional<std::string>> {
-      co_await net::asio::post(net::asio::use_awaitable);
+      co_await net::asio::post(net::use_awaitable);
       throw std::runtime_error("no");
     });
     CPPUNIT_ASSERT(!ask(questions, call_out("postern", "throws")));

@@ -41,7 +41,7 @@ class Daemon {
     for (;;) {
       boost::system::error_code error;
       auto socket = std::make_shared<asio::local::stream_protocol::socket>(acceptor_.get_executor());
-      co_await acceptor_.async_accept(*socket, asio::redirect_error(asio::use_awaitable, error));
+      co_await acceptor_.async_accept(*socket, asio::redirect_error(net::use_awaitable, error));
       if (error) co_return;
       ++connections;
       sockets_.push_back(socket);
@@ -52,12 +52,12 @@ class Daemon {
     std::string buffer;
     for (;;) {
       boost::system::error_code error;
-      const std::size_t got = co_await asio::async_read_until(*socket, asio::dynamic_buffer(buffer), '\n', asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t got = co_await asio::async_read_until(*socket, asio::dynamic_buffer(buffer), '\n', asio::redirect_error(net::use_awaitable, error));
       if (error) co_return;
       ++questions;
       const std::string answer = rule_(buffer.substr(0, got - 1));
       buffer.erase(0, got);
-      co_await asio::async_write(*socket, asio::buffer(answer), asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(*socket, asio::buffer(answer), asio::redirect_error(net::use_awaitable, error));
       if (closes_after_each) {
         socket->close();
         co_return;

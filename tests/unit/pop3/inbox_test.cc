@@ -35,7 +35,7 @@ class InboxTest : public CppUnit::TestFixture {
 
  private:
   template <class T>
-  static T run(asio::io_context& io, asio::awaitable<T> work) {
+  static T run(asio::io_context& io, net::Awaitable<T> work) {
     std::optional<T> result;
     asio::co_spawn(io, std::move(work), [&](std::exception_ptr error, T value) {
       CPPUNIT_ASSERT(!error);
@@ -47,7 +47,7 @@ class InboxTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(result.has_value());
     return std::move(*result);
   }
-  static asio::awaitable<std::string> whole(pop3::Inbox& inbox, std::size_t index) {
+  static net::Awaitable<std::string> whole(pop3::Inbox& inbox, std::size_t index) {
     auto reader = co_await inbox.read(index);
     if (!reader) co_return "error: " + reader.error().what;
     std::string text;

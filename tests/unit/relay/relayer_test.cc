@@ -83,14 +83,14 @@ class Site {
                          if (target.domain.starts_with("silent")) {
                            most_silent_ = std::max(most_silent_, ++silent_now_);
                            net::asio::steady_timer timer(*io_, std::chrono::milliseconds(200));
-                           co_await timer.async_wait(net::asio::use_awaitable);
+                           co_await timer.async_wait(net::use_awaitable);
                            --silent_now_;
                          }
                          if (target.domain == silent_) {
                            net::asio::steady_timer timer(*io_);
                            for (int i = 0; i < 1000 && asked_.size() < others_expected_ + 1; ++i) {
                              timer.expires_after(std::chrono::milliseconds(10));
-                             co_await timer.async_wait(net::asio::use_awaitable);
+                             co_await timer.async_wait(net::use_awaitable);
                            }
                            others_asked_meanwhile_ = asked_.size() - 1;
                          }

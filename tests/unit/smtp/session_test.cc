@@ -626,7 +626,7 @@ class SessionTest : public CppUnit::TestFixture {
     net::Awaitable<Result<void>> wait_readable() override {
       net::asio::steady_timer timer(co_await net::asio::this_coro::executor, limit_ < std::chrono::milliseconds(300) ? limit_ : std::chrono::milliseconds(300));
       boost::system::error_code ignored;
-      co_await timer.async_wait(net::asio::redirect_error(net::asio::use_awaitable, ignored));
+      co_await timer.async_wait(net::asio::redirect_error(net::use_awaitable, ignored));
       expired_ = limit_ < std::chrono::milliseconds(300);
       if (expired_) co_return Error{Kind::temporary, "time limit is over"};
       ready_ = true;
