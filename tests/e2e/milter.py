@@ -4,6 +4,9 @@
 from postern_testing import *
 
 
+NOT_ANSWERED = {"L": 0x80, "N": 0x40000, "B": 0x80000}  # steps: fields, their end, and pieces of the body
+
+
 class Milter:
     """One milter on a socket: answers each session in a thread of its own, by what `behave` says."""
 
@@ -57,6 +60,8 @@ class Milter:
                 elif letter in "RL":
                     message[letter].append(texts)
                 answers = self.behave(letter, texts, message)
+                if self.steps & NOT_ANSWERED.get(letter, 0):
+                    continue
                 if answers is None:
                     answers = [("c", b"")]
                 for kind, content in answers:

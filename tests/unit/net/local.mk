@@ -14,7 +14,7 @@ tests_unit_net_net_test_SOURCES = tests/unit/main.cc tests/unit/net/run_coroutin
   tests/unit/net/certificate_test.cc tests/unit/ocsp_response.h \
   tests/unit/net/server_name_test.cc \
   tests/unit/net/stream_test.cc \
-  tests/unit/net/tls_client.h tests/unit/net/tls_test.cc
+  tests/unit/tls_client.h tests/unit/net/tls_test.cc
 tests_unit_net_net_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit/net
 tests_unit_net_net_test_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)
 tests_unit_net_net_test_LDADD = libpostern_net.a libpostern_base.a $(BOOST_JSON_LIBS) $(CPPUNIT_LIBS)

@@ -5,7 +5,7 @@
 #include "net/stream.h"
 #include "net/tls_session.h"
 #include "run_coroutine.h"
-#include "tls_client.h"
+#include "../tls_client.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 

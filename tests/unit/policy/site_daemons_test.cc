@@ -45,7 +45,7 @@ class Daemon {
       if (error) co_return;
       ++connections;
       sockets_.push_back(socket);
-      asio::co_spawn(acceptor_.get_executor(), serve(socket), asio::detached);
+      asio::co_spawn(co_await asio::this_coro::executor, serve(socket), asio::detached);
     }
   }
   net::Awaitable<void> serve(std::shared_ptr<asio::local::stream_protocol::socket> socket) {
