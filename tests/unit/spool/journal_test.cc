@@ -28,6 +28,22 @@ using test::envelope;
 using test::Scratch;
 using test::small_settings;
 
+// The first sync of data takes until it is let go on.
+class FirstSyncWaits final : public postern::test::ForwardingFiles {
+ public:
+  Result<void> sync_data(int file) override {
+    go_on_.wait(false);
+    return ForwardingFiles::sync_data(file);
+  }
+  void go_on() {
+    go_on_ = true;
+    go_on_.notify_all();
+  }
+
+ private:
+  std::atomic<bool> go_on_ = false;
+};
+
 class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(JournalTest);
   CPPUNIT_TEST(a_message_reads_back);
@@ -113,9 +129,11 @@ class JournalTest : public CppUnit::TestFixture {
   }
   void many_at_once_share_syncs_and_all_are_found() {
     Scratch scratch;
-    auto out = writer(scratch, small_settings(1024 * 1024));
+    FirstSyncWaits files;
+    auto out = JournalWriter::open(files, scratch.directory.get(), small_settings(1024 * 1024), 0).value();
     Answers answers;
     for (int i = 0; i < 1000; ++i) out->append(envelope("m" + std::to_string(i)), std::string(300, 'a'), answers.next());
+    files.go_on();
     std::set<Position> told;
     for (const auto& answer : answers.wait()) told.insert(answer.value());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1000}, told.size());
