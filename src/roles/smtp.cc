@@ -36,10 +36,10 @@ class LargeFile final : public smtp::LargeText {
   spool::LargeMessage file_;
 };
 
-// What sessions need, as this process has it.
 // Names that are looked at to say how many messages wait for a domain (ETRN): a few milliseconds.
 constexpr std::size_t kMostCounted = 5000;
 
+// What sessions need, as this process has it.
 class ProcessServices final : public smtp::Services {
  public:
   ProcessServices(RulesInForce& rules, Submitter& submitter, const spool::SharedState& outgoing, gate::Throttles* throttles, Verdicts& verdicts,
