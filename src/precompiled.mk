@@ -15,7 +15,7 @@ $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += -O0 -U_FORTIFY_SOURCE
 $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private CXXFLAGS += $(CPPUNIT_CFLAGS)
 $(TEST_ASIO_PCH) $(TEST_STANDARD_PCH): private PCH_HEADERS += <cppunit/extensions/HelperMacros.h>
 $(ASIO_PCH) $(TEST_ASIO_PCH): private PCH_HEADERS += "net/asio.h" "net/address_list.h"
-$(ASIO_PCH) $(TEST_ASIO_PCH): src/net/asio.h src/net/address.h src/net/address_list.h
+$(ASIO_PCH) $(TEST_ASIO_PCH): src/net/asio.h src/net/coroutine_frames.h src/net/address.h src/net/address_list.h
 # Clang can instantiate templates in the precompiled header rather than in each file. A cache of compilations would give back one that
 # knows the stub of another day, which clang refuses to use. Times and paths are in what is precompiled; with CCACHE_PCH_EXTSUM ccache goes
 # by the sum beside it instead, so that one cache serves several build trees.

@@ -11,6 +11,8 @@ using WallTime = std::chrono::sys_time<std::chrono::microseconds>;
 
 WallTime wall_now();
 inline std::chrono::steady_clock::time_point steady_now() { return std::chrono::steady_clock::now(); }
+// The same, some milliseconds behind at most, for a quarter of the work.
+std::chrono::steady_clock::time_point coarse_steady_now();
 
 // Microseconds since 1970-01-01 UTC, as stored in records.
 inline std::int64_t to_microseconds(WallTime time) { return time.time_since_epoch().count(); }

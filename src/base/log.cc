@@ -7,6 +7,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <ctime>
@@ -45,7 +47,11 @@ int syslog_priority(Severity severity) {
   return LOG_INFO;
 }
 
-bool is_plain(unsigned char byte) { return byte > 0x20 && byte != 0x7f && byte != '"' && byte != '\\' && byte != '='; }
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t byte = 0x21; byte < plain.size(); ++byte) plain[byte] = byte != 0x7f && byte != '"' && byte != '\\' && byte != '=';
+  return plain;
+}();
 
 // "2026-11-21T20:05:00.123Z"; the calendar is asked once a second. Under the lock.
 void append_time(std::string& out) {
@@ -69,9 +75,7 @@ void append_time(std::string& out) {
 void append_quoted(std::string& out, std::string_view value) {
   const bool cut = value.size() > kValueBytes;
   if (cut) value = value.substr(0, kValueBytes);
-  bool plain = !value.empty() && !cut;
-  for (const unsigned char byte : value) plain = plain && is_plain(byte);
-  if (plain) {
+  if (!value.empty() && !cut && std::all_of(value.begin(), value.end(), [](char byte) { return kPlain[static_cast<unsigned char>(byte)]; })) {
     out += value;
     return;
   }
@@ -129,6 +133,13 @@ bool log_gathered() { return g_has_gathered.load(std::memory_order_relaxed); }
 
 bool log_enabled(Severity severity) { return severity >= g_least.load(std::memory_order_relaxed); }
 
+void append_field(std::string& fields, std::string_view key, std::string_view value) {
+  fields += ' ';
+  fields += key;
+  fields += '=';
+  append_quoted(fields, value);
+}
+
 std::string quoted_for_log(std::string_view value) {
   std::string out;
   append_quoted(out, value);
@@ -137,20 +148,21 @@ std::string quoted_for_log(std::string_view value) {
 
 namespace {
 
+void append_fields(std::string& line, const Fields& fields) {
+  for (const Field& field : fields) append_field(line, field.key, field.value);
+}
+void append_fields(std::string& line, std::string_view fields) { line += fields; }
+
 // `facility`: of syslog.
-void write_event(Severity severity, std::string_view event, const Fields& fields, bool may_wait, int facility = LOG_MAIL) {
+template <class FieldsOrText>
+void write_event(Severity severity, std::string_view event, const FieldsOrText& fields, bool may_wait, int facility = LOG_MAIL) {
   if (!log_enabled(severity)) return;
   static const int registered = ::pthread_atfork(nullptr, nullptr, forked);
   static_cast<void>(registered);
   const std::lock_guard lock(g_mutex);
   const auto append_line = [&](std::string& out) {
     out += event;
-    for (const Field& field : fields) {
-      out += ' ';
-      out += field.key;
-      out += '=';
-      append_quoted(out, field.value);
-    }
+    append_fields(out, fields);
   };
   if (g_destination == Destination::syslog) {
     std::string line;
@@ -188,6 +200,10 @@ void log_event(Severity severity, std::string_view event, const Fields& fields) 
 void log_user_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false, LOG_USER); }
 
 void log_event_gathered(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, true); }
+
+void log_text(Severity severity, std::string_view event, std::string_view fields) { write_event(severity, event, fields, false); }
+
+void log_text_gathered(Severity severity, std::string_view event, std::string_view fields) { write_event(severity, event, fields, true); }
 
 std::string_view to_string(Severity severity) {
   switch (severity) {

@@ -49,6 +49,11 @@ void log_user_event(Severity severity, std::string_view event, const Fields& fie
 
 // As log_event(), but the line may wait for others; see above. To syslog it goes at once, which takes one line at a time.
 void log_event_gathered(Severity severity, std::string_view event, const Fields& fields);
+
+// The same two for lines of which there are thousands a second: `fields` is as the line has it, made by append_field(), which adds " key=value".
+void log_text(Severity severity, std::string_view event, std::string_view fields);
+void log_text_gathered(Severity severity, std::string_view event, std::string_view fields);
+void append_field(std::string& fields, std::string_view key, std::string_view value);
 void flush_log();
 // True if lines wait for flush_log().
 bool log_gathered();

@@ -15,7 +15,7 @@ namespace postern::gate {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'74'61'62'6c'65'67'31;  // "1tableg1"
-constexpr std::uint32_t kVersion = 5;
+constexpr std::uint32_t kVersion = 6;
 constexpr std::uint32_t kMaxSessions = 4'000'000;
 // Indexes are kept plus one, so that untouched memory means "none".
 constexpr std::uint32_t kNone = 0;
@@ -58,6 +58,7 @@ struct ListenerState {
   std::uint32_t active, clients;
   std::uint32_t waiting;  // for a PROXY header: the sum over the children
   std::uint32_t lingering;  // refused, but open for their last words: likewise
+  std::uint64_t claim;  // atomic: microseconds of the steady clock until which it holds, and behind them the child, plus one
   std::uint64_t admitted;
   std::uint64_t refused[kReasonRoom];  // atomic
   std::uint64_t would_refuse[kReasonRoom];  // atomic
@@ -405,6 +406,37 @@ std::optional<Prefixes> prefixes_of_all(const conf::Configuration& configuration
                       });
   if (!wanted) return std::nullopt;
   return Prefixes{configuration.gate.ipv4_prefix, configuration.gate.ipv6_prefix, 0};
+}
+
+namespace {
+
+constexpr unsigned kClaimChildBits = 16;
+
+}  // namespace
+
+void ConnectionTable::claim(conf::Module module, std::chrono::steady_clock::time_point now, std::chrono::milliseconds time) {
+  std::uint64_t& word = Layout::of(memory_, capacity_).header.listeners[static_cast<std::uint8_t>(module)].claim;
+  std::uint64_t present = load(word);
+  if (claimed_by_other(module).count() > 0) return;
+  const auto until = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>((now + time).time_since_epoch()).count());
+  // Should another one be quicker, it has the claim.
+  __atomic_compare_exchange_n(&word, &present, until << kClaimChildBits | (owner_.child + 1), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+void ConnectionTable::give_up(conf::Module module) {
+  std::uint64_t& word = Layout::of(memory_, capacity_).header.listeners[static_cast<std::uint8_t>(module)].claim;
+  std::uint64_t present = load(word);
+  if ((present & ((1U << kClaimChildBits) - 1)) != owner_.child + 1) return;
+  __atomic_compare_exchange_n(&word, &present, std::uint64_t{0}, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+std::chrono::milliseconds ConnectionTable::claimed_by_other(conf::Module module) const {
+  const std::uint64_t word = load(Layout::of(memory_, capacity_).header.listeners[static_cast<std::uint8_t>(module)].claim);
+  if (word == 0 || (word & ((1U << kClaimChildBits) - 1)) == owner_.child + 1) return {};
+  const std::chrono::microseconds until(word >> kClaimChildBits);
+  const auto left = until - std::chrono::duration_cast<std::chrono::microseconds>(base::coarse_steady_now().time_since_epoch());
+  if (left.count() <= 0 || left > kMostClaim) return {};
+  return std::chrono::ceil<std::chrono::milliseconds>(left);
 }
 
 Admission ConnectionTable::admit(const Ask& ask) {

@@ -170,6 +170,14 @@ class ConnectionTable {
   // The same for refused connections that stay open for their last words (L-27).
   bool begin_lingering(conf::Module module, unsigned limit);
   void end_lingering(conf::Module module);
+  // All connections of the listener are for this process to accept, for `time`, unless another one's claim still holds (service/rush.h).
+  // Takes no lock. At most kMostClaim: what a broken process may have written for longer is no claim.
+  static constexpr std::chrono::milliseconds kMostClaim{1000};
+  void claim(conf::Module module, std::chrono::steady_clock::time_point now, std::chrono::milliseconds time);
+  // Ends the process's own claim, if there is one.
+  void give_up(conf::Module module);
+  // How long another process's claim holds; 0: there is none.
+  [[nodiscard]] std::chrono::milliseconds claimed_by_other(conf::Module module) const;
   // PORT_ACCESS marked the session as restricted ($W): an objection if the address has `per_address` such sessions already, or its IPv6
   // site `per_site` (0: no limit). Then the caller refuses by Reason::per_address, which is counted, and releases the slot. With
   // `dry_run` the session is restricted in any case, and an objection counts as one that would have been.

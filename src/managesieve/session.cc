@@ -323,6 +323,7 @@ class Session {
   net::Awaitable<void> logout(Command) {
     over_ = true;
     end_reason_ = "logout";
+    stream_.expect_end();
     ok("goodbye");
     co_return;
   }

@@ -103,20 +103,23 @@ Address Address::prefix(unsigned length) const {
   return cut;
 }
 
-std::string Address::to_string() const {
-  char text[INET6_ADDRSTRLEN];
+char* Address::print(char* at) const {
   if (is_ipv4()) {
     // By hand: for each connection this is done several times, and inet_ntop() prints IPv4 by way of sprintf().
-    char* at = text;
     for (std::size_t i = 0; i < 4; ++i) {
       if (i > 0) *at++ = '.';
-      at = std::to_chars(at, text + sizeof text, bytes_[i]).ptr;
+      at = std::to_chars(at, at + 3, bytes_[i]).ptr;
     }
-    return {text, at};
+    return at;
   }
   // inet_ntop() of glibc prints as RFC 5952 wants: lower case, the longest run of zeros shortened, no run of one.
-  ::inet_ntop(AF_INET6, bytes_.data(), text, sizeof text);
-  return text;
+  ::inet_ntop(AF_INET6, bytes_.data(), at, kMostPrinted);
+  return at + std::strlen(at);
+}
+
+std::string Address::to_string() const {
+  char text[kMostPrinted];
+  return {text, print(text)};
 }
 
 std::string Address::to_literal() const { return is_ipv4() ? to_string() : "IPv6:" + to_string(); }
@@ -139,8 +142,21 @@ socklen_t Address::to_sockaddr(std::uint16_t port, sockaddr_storage& storage) co
   return sizeof v6;
 }
 
+void Endpoint::append_to(std::string& text) const {
+  char printed[Address::kMostPrinted + sizeof "[]:65535"];
+  char* at = printed;
+  if (!address.is_ipv4()) *at++ = '[';
+  at = address.print(at);
+  if (!address.is_ipv4()) *at++ = ']';
+  *at++ = ':';
+  at = std::to_chars(at, std::end(printed), port).ptr;
+  text.append(printed, at);
+}
+
 std::string Endpoint::to_string() const {
-  return (address.is_ipv4() ? address.to_string() : "[" + address.to_string() + "]") + ":" + std::to_string(port);
+  std::string text;
+  append_to(text);
+  return text;
 }
 
 Endpoint Endpoint::from(const sockaddr_storage& storage) {

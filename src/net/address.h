@@ -49,6 +49,10 @@ class Address {
   friend bool operator==(const Address&, const Address&) = default;
 
  private:
+  friend struct Endpoint;
+  static constexpr std::size_t kMostPrinted = 46;  // INET6_ADDRSTRLEN
+  // As to_string(), without a NUL; returns the end.
+  char* print(char* at) const;
   Family family_ = Family::ipv4;
   std::array<std::uint8_t, 16> bytes_{};  // IPv4: the first four
 };
@@ -57,8 +61,9 @@ struct Endpoint {
   Address address;
   std::uint16_t port = 0;
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
-  // "192.0.2.1:25", "[2001:db8::1]:25".
+  // "192.0.2.1:25", "[2001:db8::1]:25"; the second one adds it to `text`.
   [[nodiscard]] std::string to_string() const;
+  void append_to(std::string& text) const;
   static Endpoint from(const sockaddr_storage& storage);
 };
 

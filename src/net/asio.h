@@ -2,6 +2,8 @@
 #pragma once
 // The one door to Boost.Asio: compiled once (net/asio.cc), precompiled for the folders that speak it, never included by
 // domain headers. Every awaitable below runs on the one thread of its process.
+#include "net/coroutine_frames.h"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>

@@ -14,6 +14,7 @@ libpostern_net_a_SOURCES = \
   src/net/frame_server.h src/net/frame_server.cc \
   src/net/frames.h src/net/frames.cc \
   src/net/orders.h src/net/orders.cc \
+  src/net/coroutine_frames.h \
   src/net/polled_socket.h src/net/polled_socket.cc \
   src/net/proxy_header.h src/net/proxy_header.cc \
   src/net/read_proxy_header.h src/net/read_proxy_header.cc \

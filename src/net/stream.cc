@@ -133,14 +133,16 @@ Awaitable<Result<void>> SocketStream::wait(PolledSocket::For what) {
 }
 
 Awaitable<Result<void>> SocketStream::wait_readable() {
-  if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) {
-    // Readiness is told once: waiting for it could be in vain. But whoever sends nothing but key updates gets no more than his turn.
-    co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
-    if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
-    if (expired_) co_return Error{Kind::temporary, "time limit is over"};
-    co_return Result<void>();
-  }
-  co_return co_await wait(reading_wants_write_ ? PolledSocket::For::writing : PolledSocket::For::reading);
+  // Readiness is told once: waiting for it could be in vain. But whoever sends nothing but key updates gets no more than his turn.
+  if (tls_ready_ && tls_->has_pending() && !aborted_ && !expired_) return wait_for_turn();
+  return wait(reading_wants_write_ ? PolledSocket::For::writing : PolledSocket::For::reading);
+}
+
+Awaitable<Result<void>> SocketStream::wait_for_turn() {
+  co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
+  if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
+  if (expired_) co_return Error{Kind::temporary, "time limit is over"};
+  co_return Result<void>();
 }
 
 Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, PolledSocket::For& waits_for) {
@@ -162,6 +164,13 @@ Result<std::optional<std::size_t>> SocketStream::send(std::string_view bytes, Po
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::optional<std::size_t>();
     return connection_error(errno, "write");
   }
+}
+
+Result<std::size_t> SocketStream::try_write(std::string_view bytes) {
+  auto waits_for = PolledSocket::For::writing;
+  const auto sent = send(bytes, waits_for);
+  if (!sent) return sent.error();
+  return sent->value_or(0);
 }
 
 Awaitable<Result<void>> SocketStream::write(std::string_view bytes) {
@@ -248,6 +257,7 @@ Awaitable<Result<void>> SocketStream::start_tls_as_client(std::shared_ptr<const 
 }
 
 bool SocketStream::has_unread() {
+  if (end_expected_ && drained()) return false;
   drained_ = false;
   std::array<char, 512> unread;
   const auto more = try_read(unread);
@@ -283,25 +293,30 @@ static void wipe(std::span<char> bytes) {
   if (bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
 }
 
-Awaitable<Result<std::span<char>>> Input::receive() {
+Result<std::optional<std::span<char>>> Input::receive() {
   // Beside the sessions' own memory: most of them have nothing to say most of the time.
   static thread_local std::array<char, kReadBytes> common;
-  for (;;) {
-    if (reads_without_wait_ >= kReadsWithoutWait) {
-      reads_without_wait_ = 0;
-      co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
-      if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
-    }
-    const auto got = stream_.try_read(common);
-    if (!got) co_return got.error();
-    if (got->has_value()) {
-      ++reads_without_wait_;
-      co_return std::span<char>(common).first(**got);
-    }
+  if (reads_without_wait_ >= kReadsWithoutWait) return std::optional<std::span<char>>();
+  const auto got = stream_.try_read(common);
+  if (!got) return got.error();
+  if (!got->has_value()) {
     reads_without_wait_ = 0;
-    auto ready = co_await stream_.wait_readable();
-    if (!ready) co_return ready.error();
+    return std::optional<std::span<char>>();
   }
+  ++reads_without_wait_;
+  return std::optional(std::span<char>(common).first(**got));
+}
+
+Awaitable<Result<void>> Input::wait_for_more() {
+  if (reads_without_wait_ == 0) return stream_.wait_readable();
+  reads_without_wait_ = 0;
+  return wait_for_turn();
+}
+
+Awaitable<Result<void>> Input::wait_for_turn() {
+  co_await asio::post(co_await asio::this_coro::executor, net::use_awaitable);
+  if (stream_.expired()) co_return Error{Kind::temporary, "time limit is over"};
+  co_return Result<void>();
 }
 
 Awaitable<Result<bool>> Input::fill() {
@@ -315,19 +330,28 @@ Awaitable<Result<bool>> Input::fill() {
     }
     taken_ = 0;
   }
-  const auto got = co_await receive();
-  if (!got) co_return got.error();
-  if (got->empty()) co_return false;
+  std::span<char> got;
+  for (;;) {
+    const auto received = receive();
+    if (!received) co_return received.error();
+    if (received->has_value()) {
+      got = **received;
+      break;
+    }
+    const auto ready = co_await wait_for_more();
+    if (!ready) co_return ready.error();
+  }
+  if (got.empty()) co_return false;
   // What grows is copied, and would be left behind.
-  if (!buffer_.empty() && buffer_.size() <= kWipedBytes && buffer_.capacity() < buffer_.size() + got->size()) {
+  if (!buffer_.empty() && buffer_.size() <= kWipedBytes && buffer_.capacity() < buffer_.size() + got.size()) {
     std::string larger;
-    larger.reserve(std::max(2 * buffer_.size(), buffer_.size() + got->size()));
+    larger.reserve(std::max(2 * buffer_.size(), buffer_.size() + got.size()));
     larger.append(buffer_);
     wipe(buffer_);
     buffer_ = std::move(larger);
   }
-  buffer_.append(got->data(), got->size());
-  wipe(*got);
+  buffer_.append(got.data(), got.size());
+  wipe(got);
   co_return true;
 }
 
@@ -390,10 +414,16 @@ Awaitable<Result<std::string_view>> Input::read_some() {
   if (taken_ < buffer_.size()) co_return std::string_view(buffer_).substr(taken_);
   release_if_empty();
   // The text of a message is copied by who reads it, and that once is enough.
-  const auto got = co_await receive();
-  if (!got) co_return got.error();
-  shown_ = *got;
-  co_return std::string_view(shown_.data(), shown_.size());
+  for (;;) {
+    const auto got = receive();
+    if (!got) co_return got.error();
+    if (got->has_value()) {
+      shown_ = **got;
+      co_return std::string_view(shown_.data(), shown_.size());
+    }
+    const auto ready = co_await wait_for_more();
+    if (!ready) co_return ready.error();
+  }
 }
 
 void Input::consume(std::size_t count) {
@@ -456,6 +486,11 @@ Result<std::optional<std::size_t>> ScriptedStream::try_read(std::span<char> into
 Awaitable<Result<void>> ScriptedStream::wait_readable() {
   if (aborted_) co_return Error{Kind::temporary, "stream was closed"};
   co_return Result<void>();
+}
+
+Result<std::size_t> ScriptedStream::try_write(std::string_view bytes) {
+  written_.append(bytes);
+  return bytes.size();
 }
 
 Awaitable<Result<void>> ScriptedStream::write(std::string_view bytes) {

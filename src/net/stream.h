@@ -30,11 +30,15 @@ class Stream {
   virtual Result<std::optional<std::size_t>> try_read(std::span<char> into) = 0;
   // Waits until reading makes sense, after a try_read() that found nothing. Error when the time limit is over (expired() is then true) or the stream was closed.
   virtual Awaitable<Result<void>> wait_readable() = 0;
+  // Writes what can be written without waiting: bytes taken, which may be none. Errors as of write().
+  virtual Result<std::size_t> try_write(std::string_view) { return std::size_t{0}; }
   // Writes all of `bytes`, which must stay alive until it returns. Errors as above; Kind::permanent if the peer is gone.
   virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;
   // What is written from now on is the last: it goes out together with the end of the connection, which must follow at once, and
   // saves a packet and its receiver a wakeup. Without effect where that can't be done.
   virtual void set_last() {}
+  // The peer has asked for the end (QUIT) and has nothing more to say.
+  virtual void expect_end() {}
   // From now on each wait may last this long, counted anew from each call of set_time_limit().
   virtual void set_time_limit(std::chrono::milliseconds limit) = 0;
   [[nodiscard]] virtual bool expired() const = 0;
@@ -90,8 +94,10 @@ class SocketStream final : public Stream {
 
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
   Awaitable<Result<void>> wait_readable() override;
+  Result<std::size_t> try_write(std::string_view bytes) override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
   void set_last() override { last_ = true; }
+  void expect_end() override { end_expected_ = true; }
   void set_time_limit(std::chrono::milliseconds limit) override;
   [[nodiscard]] bool expired() const override { return expired_; }
   void abort() override;
@@ -101,7 +107,8 @@ class SocketStream final : public Stream {
 
   // What is wrong with the other side's certificate: also when that has ended the handshake and tls() knows nothing.
   [[nodiscard]] CertificateFault certificate_fault() const;
-  // Whether input is there that was not read (some of it is now): closing would reset the connection, and the last words could be lost.
+  // Whether input is there that was not read (some of it is now): closing would reset the connection, and the last words could be lost. Not looked
+  // for behind the end that was asked for, if the last read took all there was.
   bool has_unread();
   // A peer that speaks only when it was spoken to: looking for its words before the first wait is for nothing.
   void expect_silence() { drained_ = true; }
@@ -115,6 +122,7 @@ class SocketStream final : public Stream {
  private:
   friend class TimeLimits;
   void expire();
+  Awaitable<Result<void>> wait_for_turn();
   // The handshake of `tls_`, to its end.
   Awaitable<Result<void>> shake_hands();
   // Whether the last read took all there was, and the kernel will tell when there is more: then reading on is for nothing.
@@ -130,6 +138,7 @@ class SocketStream final : public Stream {
   std::unique_ptr<TlsSession> tls_;   // once the handshake has begun
   bool tls_ready_ = false;            // once it is complete
   bool last_ = false;
+  bool end_expected_ = false;
   bool drained_ = false;
   bool reading_wants_write_ = false;  // TLS has something to say before it can read on
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
@@ -169,9 +178,12 @@ class Input {
   Awaitable<Result<void>> start_tls_as_client(std::shared_ptr<const TlsClient> client, TlsServer server);
 
  private:
-  // Reads into memory that all sessions of the thread share: good until the caller waits for anything. Empty at the end of the stream. A peer
-  // that always has more to say lets the others have their turn all the same, and its time limit holds.
-  Awaitable<Result<std::span<char>>> receive();
+  // Reads into memory that all sessions of the thread share: good until the caller waits for anything. Empty at the end of the stream. Nothing: to be
+  // asked again after wait_for_more().
+  Result<std::optional<std::span<char>>> receive();
+  // Of a peer that always has more to say others have their turn all the same, and its time limit holds.
+  Awaitable<Result<void>> wait_for_more();
+  Awaitable<Result<void>> wait_for_turn();
   // Reads more behind what is buffered; false at the end of the stream.
   Awaitable<Result<bool>> fill();
   void release_if_empty();
@@ -195,6 +207,7 @@ class ScriptedStream final : public Stream {
   void script_tls(Error failure);
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override;
   Awaitable<Result<void>> wait_readable() override;
+  Result<std::size_t> try_write(std::string_view bytes) override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
   void set_time_limit(std::chrono::milliseconds) override {}
   [[nodiscard]] bool expired() const override { return false; }

@@ -57,7 +57,10 @@ const PortAnswers::Answer* PortAnswers::find(const std::shared_ptr<const Site>& 
     site_ = site;
     generation_ = tables.generation();
     usable_ = tables.ignores_last_field("PORT_ACCESS", kMostEntries);
+    missing_ = !tables.has("PORT_ACCESS");
   }
+  static const Answer nothing;
+  if (missing_) return &nothing;
   if (!usable_) return nullptr;
   const auto found = answers_.find(question);
   return found == answers_.end() ? nullptr : &found->second;
@@ -72,6 +75,12 @@ void PortAnswers::keep(const Question& question, Answer answer) {
   answers_.insert_or_assign(question, std::move(answer));
 }
 
+const PortAnswers::Answer* Access::known_port_answer(const net::Endpoint& local, const net::Address& client, bool listener) const {
+  // Where each verdict is logged, there must be one.
+  Remembered* const memory = base::log_enabled(base::Severity::debug) ? nullptr : remembered("PORT_ACCESS");
+  return memory == nullptr ? nullptr : memory->port_answers.find(site_, tables_, {local, client, listener});
+}
+
 net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const {
   static const std::string kTable = "PORT_ACCESS";
   PortDecision decision;
@@ -79,17 +88,12 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   const auto make_probe = [&] {
     return "TCP|" + local.address.to_string() + "|" + std::to_string(local.port) + "|" + remote.address.to_string() + "|" + std::to_string(remote.port);
   };
-  if (is_missing(*this, kTable, flags, make_probe)) co_return decision;
-  // Where each verdict is logged, there must be one.
-  Remembered* const memory = base::log_enabled(base::Severity::debug) ? nullptr : remembered(kTable);
-  const PortAnswers::Question question{local, remote.address, listener};
-  if (memory != nullptr) {
-    if (const PortAnswers::Answer* const known = memory->port_answers.find(site_, tables_, question)) {
-      decision.matched = known->matched;
-      decision.auth_rules = known->auth_rules;
-      co_return decision;
-    }
+  if (const PortAnswers::Answer* const known = known_port_answer(local, remote.address, listener)) {
+    decision.matched = known->matched;
+    decision.auth_rules = known->auth_rules;
+    co_return decision;
   }
+  if (is_missing(*this, kTable, flags, make_probe)) co_return decision;
   const Access snapshot = *this;  // of the tables: `this` may be replaced while an answer is waited for
   const std::string probe = make_probe();
   QuestionFacts facts;
@@ -104,8 +108,9 @@ net::Awaitable<PortDecision> Access::port_access(conf::Module module, net::Endpo
   decision.verdict = std::move(answer.verdict);
   // The second probe chooses rules for AUTH and refuses nobody (2.1).
   decision.verdict.dry_run = !listener && answer.refused();
+  Remembered* const memory = snapshot.remembered(kTable);
   if (memory != nullptr && answer.lasts && says_nothing_else(result) && decision.notes.empty() && memory->port_answers.keeps(snapshot.site_, snapshot.tables_))
-    memory->port_answers.keep(question, {result.matched, result.auth_rules});
+    memory->port_answers.keep({local, remote.address, listener}, {result.matched, result.auth_rules});
   if (!listener) co_return decision;
   if (answer.over_limit) {
     decision.accepted = false;
@@ -154,14 +159,16 @@ net::Awaitable<LoginDecision> Access::login_access(LoginFacts login) const {
   co_return decision;
 }
 
-net::Awaitable<std::string> Access::source_channel(std::string initial, net::Address remote, Notes& notes) const {
-  const Channel* channel = site_->channels.find(initial);
-  if (channel == nullptr || channel->switching != Channel::Switching::switches) co_return initial;
+const std::string* Access::known_source_channel(const std::string& initial, const net::Address& client) const {
   // Whoever wants to hear of every probe is asked nothing from memory.
-  Remembered* const memory = remembered("INTERNAL_IP");
-  SourceChannels* const known = memory == nullptr ? nullptr : &memory->source_channels;
-  if (known != nullptr)
-    if (const std::string* const channel_before = known->find(site_, tables_.generation(), initial, remote)) co_return *channel_before;
+  if (const Remembered* const memory = remembered("INTERNAL_IP"))
+    if (const std::string* const before = memory->source_channels.find(site_, tables_.generation(), initial, client)) return before;
+  const Channel* channel = site_->channels.find(initial);
+  return channel == nullptr || channel->switching != Channel::Switching::switches ? &initial : nullptr;
+}
+
+net::Awaitable<std::string> Access::source_channel(std::string initial, net::Address remote, Notes& notes) const {
+  if (const std::string* const known = known_source_channel(initial, remote)) co_return *known;
   const Access snapshot = *this;
   // An envelope, backward-pointing address; local domains play no part for a literal (3.2, step 2).
   const Rewritten rewritten = co_await rewrite(*snapshot.site_, snapshot.tables_, nullptr, *snapshot.questions_, Direction::backward,
@@ -175,7 +182,8 @@ net::Awaitable<std::string> Access::source_channel(std::string initial, net::Add
     const Channel* other = snapshot.site_->channels.find(rewritten.channel);
     if (other != nullptr && other->switching != Channel::Switching::never) chosen = rewritten.channel;
   }
-  if (known != nullptr && rewritten.lasts) known->keep(snapshot.site_, snapshot.tables_.generation(), initial, remote, chosen);
+  Remembered* const memory = snapshot.remembered("INTERNAL_IP");
+  if (memory != nullptr && rewritten.lasts) memory->source_channels.keep(snapshot.site_, snapshot.tables_.generation(), initial, remote, chosen);
   co_return chosen;
 }
 

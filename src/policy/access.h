@@ -135,7 +135,7 @@ class PortAnswers {
     bool matched = false;
     std::string auth_rules;
   };
-  // Null: it is not known.
+  // Null: it is not known. Without the table there is nothing else to know.
   const Answer* find(const std::shared_ptr<const Site>& site, const mapping::Tables& tables, const Question& question);
   // Whether the answers of these rules and tables, which find() was asked for before, are kept.
   [[nodiscard]] bool keeps(const std::shared_ptr<const Site>& site, const mapping::Tables& tables) const;
@@ -150,7 +150,7 @@ class PortAnswers {
   };
   std::shared_ptr<const Site> site_;
   std::uint64_t generation_ = 0;
-  bool usable_ = false;
+  bool usable_ = false, missing_ = false;
   std::unordered_map<Question, Answer, Hash> answers_;
 };
 
@@ -171,12 +171,17 @@ class Access {
   // PORT_ACCESS. `listener`: asked at accept (input flag A), else by the session (flag S, second probe). Of `module` only the
   // words depend that are sent if the table can't be trusted (step limit).
   [[nodiscard]] net::Awaitable<PortDecision> port_access(conf::Module module, net::Endpoint local, net::Endpoint remote, bool listener) const;
+  // The same, where it is known without asking anybody that the client is let in and nothing else is said; good until somebody is asked.
+  // Null: port_access() must be asked.
+  [[nodiscard]] const PortAnswers::Answer* known_port_answer(const net::Endpoint& local, const net::Address& client, bool listener) const;
   // LOGIN_ACCESS, to be asked after a correct password and before the login succeeds. Whoever is refused gets the answer to a wrong
   // password. Without any compiled tables nobody is let in: they may have been damaged, and hold a LOGIN_ACCESS.
   [[nodiscard]] net::Awaitable<LoginDecision> login_access(LoginFacts login) const;
   // The source channel of a session that begins on channel `initial` (3.2, step 2). What is to be logged goes to `notes`, which must
   // outlive the call: a table that could not answer, so that the session stays where it began.
   [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote, Notes& notes) const;
+  // The same, where it is known without asking the tables; good until somebody is asked. Null: source_channel() must be asked.
+  [[nodiscard]] const std::string* known_source_channel(const std::string& initial, const net::Address& client) const;
 
   [[nodiscard]] const Site& site() const { return *site_; }
   [[nodiscard]] const mapping::Tables& tables() const { return tables_; }

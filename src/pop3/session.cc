@@ -560,6 +560,7 @@ class Session {
   net::Awaitable<void> quit(std::string_view) {
     over_ = true;
     end_reason_ = "quit";
+    stream_.expect_end();
     if (state_ == State::authorization) co_return ok("goodbye");
     std::vector<std::size_t> indexes;
     for (std::size_t i = 0; i < marked_.size(); ++i)

@@ -22,6 +22,7 @@ void RulesInForce::take_tables(base::Descriptor image) {
     return;
   }
   tables_ = std::move(*tables);
+  make_access();
   if (observer_ != nullptr) observer_->take_tables(tables_);
 }
 
@@ -29,12 +30,18 @@ void RulesInForce::take_configuration(std::shared_ptr<const conf::Configuration>
   auto site = std::make_shared<policy::Site>(*policy::Site::from(*configuration));
   site->rewriting = sender_rewriting(*configuration);
   site_ = std::move(site);
+  make_access();
   if (observer_ != nullptr) observer_->take_configuration(*configuration, site_);
   configuration_ = std::move(configuration);
 }
 
 service::PortAccess RulesInForce::port_access() const {
-  return [this](const service::SessionContext& context) -> net::Awaitable<service::PortDecision> {
+  service::PortAccess port_access;
+  port_access.known = [this](const service::SessionContext& context) -> std::optional<bool> {
+    const auto* const known = access().known_port_answer(context.local, context.remote.address, true);
+    return known == nullptr ? std::nullopt : std::optional(known->matched);
+  };
+  port_access.ask = [this](const service::SessionContext& context) -> net::Awaitable<service::PortDecision> {
     const policy::Access tables = access();
     const net::Endpoint remote = context.remote;
     policy::PortDecision decision = co_await tables.port_access(context.module, context.local, remote, true);
@@ -47,6 +54,7 @@ service::PortAccess RulesInForce::port_access() const {
     answer.matched = decision.matched;
     co_return answer;
   };
+  return port_access;
 }
 
 }  // namespace postern::roles

@@ -11,6 +11,7 @@
 #include "service/stream_service.h"
 
 #include <memory>
+#include <optional>
 
 namespace postern::roles {
 
@@ -24,11 +25,13 @@ class RulesInForce {
   RulesInForce& operator=(const RulesInForce&) = delete;
 
   [[nodiscard]] const std::shared_ptr<const conf::Configuration>& configuration() const { return configuration_; }
-  [[nodiscard]] policy::Access access() const { return {site_, tables_, directory_, questions_, observer_, &remembered_}; }
+  // Of this moment: to be copied by whoever waits.
+  [[nodiscard]] const policy::Access& access() const { return *access_; }
   // The answer of PORT_ACCESS for StreamService. Asks this object: it must live as long.
   [[nodiscard]] service::PortAccess port_access() const;
 
  private:
+  void make_access() { access_.emplace(site_, tables_, directory_, questions_, observer_, &remembered_); }
   void take_tables(base::Descriptor image);
   void take_configuration(std::shared_ptr<const conf::Configuration> configuration);
 
@@ -38,7 +41,8 @@ class RulesInForce {
   std::shared_ptr<const conf::Configuration> configuration_;
   std::shared_ptr<const policy::Site> site_;
   mapping::Tables tables_;
-  mutable policy::Remembered remembered_;
+  policy::Remembered remembered_;
+  std::optional<policy::Access> access_;  // of site_ and tables_
 };
 
 }  // namespace postern::roles

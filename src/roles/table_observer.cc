@@ -74,10 +74,12 @@ void TableObserver::take_configuration(const conf::Configuration& configuration,
 void TableObserver::take_tables(const mapping::Tables& tables) {
   tables_ = tables;
   for (std::size_t i = 0; i < kTables; ++i) observed_[i] = tables_.has(kPrefix + std::string(mapping::kAskedTables[i]));
+  any_observed_ = std::any_of(observed_.begin(), observed_.end(), [](bool observed) { return observed; });
 }
 
 bool TableObserver::wants_missing(std::string_view table) const {
   if (ring_ && ring_->on()) return true;
+  if (!any_observed_) return false;
   const auto number = mapping::asked_table(table);
   return number && observed_[*number];
 }
@@ -86,7 +88,7 @@ void TableObserver::asked(std::string_view table, mapping::Flags input, std::str
                           std::uint64_t generation) {
   static_assert(kTables == mapping::kAskedTables.size());
   if (ring_) ring_->add(table, input, probe, result, generation);
-  if (std::none_of(observed_.begin(), observed_.end(), [](bool observed) { return observed; })) return;
+  if (!any_observed_) return;
   const auto number = mapping::asked_table(table);
   if (!number || !observed_[*number] || generation != tables_.generation()) return;
   if (running_ >= kObservedAtOnce) {

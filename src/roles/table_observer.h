@@ -66,6 +66,7 @@ class TableObserver final : public policy::ProbeObserver {
   std::shared_ptr<const policy::Site> site_;
   mapping::Tables tables_;
   std::array<bool, kTables> observed_{};
+  bool any_observed_ = false;
   std::size_t running_ = 0;
   // By table, line that is observed, line in force.
   std::map<std::tuple<std::size_t, int, int>, Pair> pairs_;

@@ -9,6 +9,8 @@
 
 #include <sys/socket.h>
 
+#include <charconv>
+
 namespace postern::service {
 namespace {
 
@@ -21,38 +23,44 @@ constexpr std::size_t kLingerBytes = 65536;
 constexpr auto kLogTime = 20ms;
 // A DNS list that does not answer would be complained of at every connection.
 constexpr auto kSilentListEvery = 60s;
+// Of a line in the log: most have less.
+constexpr std::size_t kLogTextBytes = 240;
 
-// "1a2b": short numbers for session ids.
-std::string base36(std::uint64_t number) {
+// What logs say of a connection's TLS: who began it, or the device outside; and for ours, what it is.
+void add_tls_fields(std::string& text, const SessionContext& context, const net::TlsFacts* facts) {
+  const conf::InitTls mode = context.row->init_tls;
+  const std::string_view word = mode == conf::InitTls::ext ? "ext" : mode == conf::InitTls::on ? "on" : facts != nullptr ? "starttls" : "off";
+  text.append(" tls=").append(word);
+  if (facts == nullptr) return;
+  base::append_field(text, "protocol", facts->protocol);
+  base::append_field(text, "cipher", facts->cipher);
+  if (!facts->peer_subject.empty()) base::append_field(text, "certificate", facts->peer_subject);
+}
+
+// What logs say of a connection, as base::append_field() makes it; what never needs quotes without asking whether it does.
+std::string log_text_of(const Connection& connection, const net::TlsFacts* facts) {
+  const SessionContext& context = connection.context;
   std::string text;
-  do text.insert(text.begin(), "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]);
-  while ((number /= 36) != 0);
+  text.reserve(kLogTextBytes);
+  const auto add = [&](std::string_view key, const net::Endpoint& endpoint) {
+    text += key;
+    endpoint.append_to(text);
+  };
+  text.append(*connection.listener_fields).append(" session=").append(context.session_id);
+  add(" remote=", context.remote);
+  if (context.peer != context.remote) add(" peer=", context.peer);
+  add(" local=", context.local);
+  add_tls_fields(text, context, facts);
   return text;
 }
 
-// What logs say of a connection's TLS: who began it, or the device outside; and for ours, what it is.
-void add_tls_fields(base::Fields& fields, const SessionContext& context, const net::TlsFacts* facts) {
-  const conf::InitTls mode = context.row->init_tls;
-  const std::string_view word = mode == conf::InitTls::ext ? "ext" : mode == conf::InitTls::on ? "on" : facts != nullptr ? "starttls" : "off";
-  fields.emplace_back("tls", word);
-  if (facts == nullptr) return;
-  fields.emplace_back("protocol", facts->protocol);
-  fields.emplace_back("cipher", facts->cipher);
-  if (!facts->peer_subject.empty()) fields.emplace_back("certificate", facts->peer_subject);
-}
-
-base::Fields log_fields_of(const Connection& connection, const net::TlsFacts* facts) {
-  const SessionContext& context = connection.context;
-  base::Fields fields;
-  fields.reserve(12);
-  fields.emplace_back("listener", conf::to_string(context.module));
-  fields.emplace_back("socket", *connection.socket_name);
-  fields.emplace_back("session", context.session_id);
-  fields.emplace_back("remote", context.remote.to_string());
-  if (context.peer != context.remote) fields.emplace_back("peer", context.peer.to_string());
-  fields.emplace_back("local", context.local.to_string());
-  add_tls_fields(fields, context, facts);
-  return fields;
+// "seconds=12.345".
+void append_seconds(std::string& fields, std::chrono::milliseconds time) {
+  char text[32];
+  char* at = std::to_chars(text, text + 24, time.count() / 1000).ptr;
+  *at++ = '.';
+  for (const int unit : {100, 10, 1}) *at++ = static_cast<char>('0' + time.count() / unit % 10);
+  base::append_field(fields, "seconds", {text, static_cast<std::size_t>(at - text)});
 }
 
 Verdict denied_by(const SessionContext& context, std::string setting, conf::Place place) {
@@ -122,7 +130,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   connection->holds_slot = !row.proxy;
   connection->waits_for_header = row.proxy;
   connection->context = std::move(context);
-  connection->socket_name = socket.name;
+  connection->listener_fields = socket.log_fields;
   connection->accepted = std::move(accepted);
   net::run_task(io, "connection", run(shared_from_this(), std::move(connection)), [self = shared_from_this()](const std::string&) { self->end_if_done(); });
 }
@@ -151,7 +159,9 @@ void StreamService::State::admitted(SessionContext& context, const gate::Decisio
   ++served;
   context.is_client = decision.is_client;
   context.slot = decision.slot;
-  context.session_id = id_prefix + base36(served);
+  char number[16];
+  context.session_id = id_prefix;
+  context.session_id.append(number, std::to_chars(number, std::end(number), served, 36).ptr);
   note_activity(context.module, base::steady_now());
 }
 
@@ -196,7 +206,7 @@ void StreamService::State::end(Connection& connection) {
   const auto now = base::steady_now();
   if (!context.session_id.empty()) note_activity(context.module, now);
   const bool write_line = !context.session_id.empty() && !connection.turned_away && base::log_enabled(base::Severity::info);
-  base::Fields fields;
+  std::string fields;
   {
     // Also when there is no memory for the line: a slot that is not given back would be lost as long as this child lives.
     struct Closes {
@@ -212,15 +222,13 @@ void StreamService::State::end(Connection& connection) {
         connection.waits_for_header = false;
       }
     } closes{*this, connection};
-    if (write_line) fields = log_fields_of(connection, connection.stream ? connection.stream->tls() : nullptr);
+    if (write_line) fields = log_text_of(connection, connection.stream ? connection.stream->tls() : nullptr);
   }
   if (!write_line) return;
-  fields.emplace_back("reason", context.end_reason.empty() ? std::string_view("closed") : std::string_view(context.end_reason));
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(now - connection.began).count();
-  std::string fraction = std::to_string(milliseconds % 1000);
-  fields.emplace_back("seconds", std::to_string(milliseconds / 1000) + "." + fraction.insert(0, 3 - fraction.size(), '0'));
+  base::append_field(fields, "reason", context.end_reason.empty() ? std::string_view("closed") : std::string_view(context.end_reason));
+  append_seconds(fields, std::chrono::duration_cast<std::chrono::milliseconds>(now - connection.began));
   const bool waits_already = base::log_gathered();
-  base::log_event_gathered(base::Severity::info, "session-ended", fields);
+  base::log_text_gathered(base::Severity::info, "session-ended", fields);
   if (waits_already || !base::log_gathered()) return;
   log_time.expires_after(kLogTime);
   log_time.async_wait([](const boost::system::error_code& error) {
@@ -235,8 +243,11 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
     const bool admitted = co_await pass_header(connection);
     if (!admitted) co_return;
   }
-  if (context.configuration->log.admissions) base::log_event(base::Severity::info, "session-began", log_fields_of(connection, nullptr));
-  if (port_access) {
+  if (context.configuration->log.admissions) base::log_text(base::Severity::info, "session-began", log_text_of(connection, nullptr));
+  const auto known = port_access.known ? port_access.known(context) : std::nullopt;
+  if (known) {
+    connection.port_access_matched = *known;
+  } else if (port_access.ask) {
     const bool allowed = co_await pass_port_access(connection);
     if (!allowed) co_return;
   }
@@ -298,7 +309,7 @@ net::Awaitable<bool> StreamService::State::pass_header(Connection& connection) {
 
 net::Awaitable<bool> StreamService::State::pass_port_access(Connection& connection) {
   SessionContext& context = connection.context;
-  PortDecision asked = co_await port_access(context);
+  PortDecision asked = co_await port_access.ask(context);
   connection.port_access_matched = asked.matched;
   if (asked.verdict.denied()) {
     count_refusal(context, gate::Reason::port_access, asked.verdict);

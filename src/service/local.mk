@@ -7,6 +7,7 @@ libpostern_service_a_SOURCES = \
   src/service/control_link.cc \
   src/service/datagram_service.h src/service/datagram_service.cc \
   src/service/lingering.h src/service/lingering.cc \
+  src/service/rush.h src/service/rush.cc \
   src/service/socket_orders.h \
   src/service/stream_service.h src/service/stream_state.h src/service/stream_service.cc
 libpostern_service_a_CXXFLAGS = $(AM_CXXFLAGS) $(ASIO_PCH_FLAGS)

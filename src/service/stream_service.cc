@@ -98,8 +98,9 @@ void StreamService::State::watch_after(Listening& socket, std::chrono::milliseco
 // the work while the others idle.
 void StreamService::State::accept_next(std::uint32_t id) {
   Listening& socket = *listening.at(id);
+  if (const auto others = table->claimed_by_other(socket.info.module); others.count() > 0) return watch_after(socket, others);
   switch (accept_one(socket)) {
-    case Accepted::one:
+    case Accepted::one: return rush.accepted(*table, socket.info.module, running.size());
     case Accepted::none: return;
     case Accepted::out_of_resources: return watch_after(socket, kAcceptPause);
     case Accepted::useless: listening.erase(id);
@@ -134,7 +135,7 @@ void StreamService::State::complain(int error, const Listening& socket) {
   if (last_complaint.time_since_epoch().count() != 0 && now - last_complaint < kComplainEvery) return;
   last_complaint = now;
   base::log_event(base::Severity::error, "accept-paused",
-                  {{"listener", conf::to_string(socket.info.module)}, {"socket", *socket.name}, {"error", system_error(error, "accept").what},
+                  {{"listener", conf::to_string(socket.info.module)}, {"socket", socket.name}, {"error", system_error(error, "accept").what},
                    {"sessions", running.size()}});
 }
 

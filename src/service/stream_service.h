@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -102,7 +103,11 @@ struct PortDecision {
   int debug_level = 0;
   bool matched = false;  // an entry fitted: DNS lists are not asked then (access-control.md 2.2)
 };
-using PortAccess = std::function<net::Awaitable<PortDecision>(const SessionContext& context)>;
+struct PortAccess {
+  std::function<net::Awaitable<PortDecision>(const SessionContext& context)> ask{};  // empty: nobody is asked, all are let in
+  // Asked before `ask`, if it is there: PortDecision::matched, where it is known already that the answer is to let in and nothing more.
+  std::function<std::optional<bool>(const SessionContext& context)> known{};
+};
 
 class StreamService {
  public:

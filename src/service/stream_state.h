@@ -5,6 +5,7 @@
 #include "service/stream_service.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "gate/activity.h"
 #include "gate/admission.h"
@@ -16,6 +17,7 @@
 #include "net/proxy_header.h"
 #include "net/tls.h"
 #include "service/lingering.h"
+#include "service/rush.h"
 
 #include <array>
 #include <map>
@@ -31,13 +33,18 @@ struct Listening {
   Listening(net::asio::io_context& io, ListeningSocket from, std::function<void()> connection_waits)
       : socket(io, std::move(from.socket), std::move(connection_waits)),
         pause(io),
-        name(std::make_shared<std::string>(from.row_address + ":" + std::to_string(from.port))) {
+        name(from.row_address + ":" + std::to_string(from.port)) {
     info = std::move(from);
+    auto fields = std::make_shared<std::string>();
+    base::append_field(*fields, "listener", conf::to_string(info.module));
+    base::append_field(*fields, "socket", name);
+    log_fields = std::move(fields);
   }
   ListeningSocket info;
   net::PolledListener socket;
   net::asio::steady_timer pause;
-  std::shared_ptr<const std::string> name;  // for logs: "192.0.2.1:25"
+  std::string name;                               // for logs: "192.0.2.1:25"
+  std::shared_ptr<const std::string> log_fields;  // that name it, as append_field() makes them
   // The configuration that `row` points into: the present one, or the last that had the row.
   std::shared_ptr<const conf::Configuration> configuration;
   RowOf row;
@@ -46,7 +53,7 @@ struct Listening {
 // A connection that has a coroutine: from its admission, or from its acceptance where a PROXY header comes first, to its end.
 struct Connection {
   SessionContext context;
-  std::shared_ptr<const std::string> socket_name;
+  std::shared_ptr<const std::string> listener_fields;  // Listening::log_fields
   base::Descriptor accepted;  // until `stream` takes it over
   std::optional<net::SocketStream> stream;
   std::chrono::steady_clock::time_point began = base::steady_now();
@@ -127,6 +134,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   std::map<std::uint32_t, std::unique_ptr<Listening>> listening;
   std::vector<Connection*> running;
   Lingering lingering;
+  Rush rush;
   // Takes a new set over; one that can't be used leaves the present one where it is.
   void take_certificates(int sealed_file);
   std::shared_ptr<const net::TlsContexts> certificates;  // null: none

@@ -23,6 +23,9 @@ constexpr std::pair<std::string_view, Verb> kVerbs[] = {
     {"OPTIONS", Verb::other_protocol},
 };
 
+constexpr std::size_t kLongestVerbBytes =
+    std::max_element(std::begin(kVerbs), std::end(kVerbs), [](const auto& a, const auto& b) { return a.first.size() < b.first.size(); })->first.size();
+
 constexpr std::size_t kHelloBytes = 255;
 
 // Takes the next word off `text`; empty at its end.
@@ -214,8 +217,12 @@ Command parse_command(std::string_view line) {
   const std::string_view word = line.substr(0, end);
   Command command;
   command.argument = base::trim(line.substr(end));
-  for (const auto& [text, verb] : kVerbs)
-    if (base::equal_ignoring_case(word, text)) command.verb = verb;
+  if (word.size() > kLongestVerbBytes) return command;
+  char upper[kLongestVerbBytes];
+  std::transform(word.begin(), word.end(), upper, base::ascii_upper);
+  const std::string_view wanted(upper, word.size());
+  const auto* const known = std::find_if(std::begin(kVerbs), std::end(kVerbs), [&](const auto& one) { return one.first == wanted; });
+  if (known != std::end(kVerbs)) command.verb = known->second;
   return command;
 }
 

@@ -28,8 +28,10 @@ class ReplyStream final : public net::Stream {
   explicit ReplyStream(net::Stream& stream) : stream_(stream) {}
   Result<std::optional<std::size_t>> try_read(std::span<char> into) override { return stream_.try_read(into); }
   net::Awaitable<Result<void>> wait_readable() override;
+  Result<std::size_t> try_write(std::string_view bytes) override { return stream_.try_write(bytes); }
   net::Awaitable<Result<void>> write(std::string_view bytes) override { return stream_.write(bytes); }
   void set_last() override { stream_.set_last(); }
+  void expect_end() override { stream_.expect_end(); }
   void set_time_limit(std::chrono::milliseconds limit) override { stream_.set_time_limit(limit); }
   [[nodiscard]] bool expired() const override { return stream_.expired(); }
   void abort() override { stream_.abort(); }
@@ -42,8 +44,13 @@ class ReplyStream final : public net::Stream {
   void add(std::string_view text) { waiting_ += text; }
   [[nodiscard]] bool many() const { return waiting_.size() > 8192; }
   net::Awaitable<Result<void>> flush();
+  // As far as that goes without waiting; true: all of them.
+  Result<bool> flush_now();
 
  private:
+  net::Awaitable<Result<void>> flush_and_wait(Result<bool> begun);
+  void forget();
+
   net::Stream& stream_;
   std::string waiting_;
 };

@@ -17,15 +17,38 @@ constexpr std::chrono::milliseconds kPauseSlice{1000};
 
 }  // namespace
 
-net::Awaitable<Result<void>> ReplyStream::flush() {
-  if (waiting_.empty()) co_return Result<void>();
-  auto sent = co_await stream_.write(waiting_);
+void ReplyStream::forget() {
   waiting_.clear();
   if (waiting_.capacity() > 1024) waiting_.shrink_to_fit();
+}
+
+Result<bool> ReplyStream::flush_now() {
+  if (waiting_.empty()) return true;
+  const auto sent = stream_.try_write(waiting_);
+  const bool all = sent && *sent == waiting_.size();
+  if (all || !sent) forget();
+  else waiting_.erase(0, *sent);
+  if (!sent) return sent.error();
+  return all;
+}
+
+net::Awaitable<Result<void>> ReplyStream::flush() {
+  const auto all = flush_now();
+  if (!all) co_return all.error();
+  if (*all) co_return Result<void>();
+  auto sent = co_await stream_.write(waiting_);
+  forget();
   co_return sent;
 }
 
 net::Awaitable<Result<void>> ReplyStream::wait_readable() {
+  const auto all = flush_now();
+  if (all && *all) return stream_.wait_readable();
+  return flush_and_wait(all);
+}
+
+net::Awaitable<Result<void>> ReplyStream::flush_and_wait(Result<bool> begun) {
+  if (!begun) co_return begun.error();
   auto sent = co_await flush();
   if (!sent) co_return sent.error();
   co_return co_await stream_.wait_readable();
@@ -140,9 +163,13 @@ net::Awaitable<void> Session::prepare() {
 
 net::Awaitable<void> Session::choose_channel() {
   const policy::Access access = services_.access();
-  policy::Notes notes;
-  source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address, notes);
-  policy::log_notes(info_.id, notes);
+  if (const std::string* const known = access.known_source_channel(info_.initial_channel, info_.remote.address)) {
+    source_channel_ = *known;
+  } else {
+    policy::Notes notes;
+    source_channel_ = co_await access.source_channel(info_.initial_channel, info_.remote.address, notes);
+    policy::log_notes(info_.id, notes);
+  }
   const policy::Channel* channel = access.site().channels.find(source_channel_);
   if (channel != nullptr && !channel->tls_switch.empty() && !cipher().empty()) {
     source_channel_ = channel->tls_switch;
@@ -153,6 +180,10 @@ net::Awaitable<void> Session::choose_channel() {
   if (channel == nullptr || channel->authentication == policy::Channel::Authentication::none) co_return;
   authentication_ = channel->authentication;
   // The second probe (access-control.md 2.2): it names the AUTH rule set, which is logged and has no other effect yet.
+  if (const auto* const known = access.known_port_answer(info_.local, info_.remote.address, false)) {
+    authentication_rules_ = known->auth_rules;
+    co_return;
+  }
   policy::PortDecision decision = co_await access.port_access(info_.module, info_.local, info_.remote, false);
   policy::log_decision(info_.remote, decision);
   authentication_rules_ = std::move(decision.auth_rules);
@@ -179,7 +210,6 @@ net::Awaitable<void> Session::serve() {
       co_return;
     }
   }
-  stream_.set_time_limit(patience());
   stream_.add("220 " + configuration_->host_name + (lmtp() ? " LMTP" : " ESMTP") + " Postern\r\n");
   for (;;) {
     stream_.set_time_limit(patience());
@@ -254,7 +284,9 @@ net::Awaitable<Session::Next> Session::one_command() {
       if (milters_) co_await milters_->abort();
       co_return idle_command(250, "2.0.0", "Ok");
     case Verb::noop: co_return idle_command(250, "2.0.0", "Ok");
-    case Verb::quit: co_return close_with(221, "2.0.0", "Bye", "quit");
+    case Verb::quit:
+      stream_.expect_end();
+      co_return close_with(221, "2.0.0", "Bye", "quit");
     case Verb::vrfy: co_return on_verify(command.argument);
     case Verb::expn:
       ++idle_commands_;  // and an error every time

@@ -72,6 +72,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(random_operations_end_in_zero);
   CPPUNIT_TEST(the_table_can_be_filled_to_the_last_slot);
   CPPUNIT_TEST(garbage_in_the_memory_ends_nobody);
+  CPPUNIT_TEST(a_claim_holds_for_one_listener_and_for_a_while);
   CPPUNIT_TEST(other_memory_is_refused);
   CPPUNIT_TEST_SUITE_END();
 
@@ -586,6 +587,30 @@ class ConnectionTableTest : public CppUnit::TestFixture {
       table.release_all_but({});
       CPPUNIT_ASSERT_EQUAL(0U, active(table));
     }
+  }
+
+  // service/rush.h
+  void a_claim_holds_for_one_listener_and_for_a_while() {
+    auto one = view(memory_, {1, 11}), other = view(memory_, {2, 22});
+    const auto now = base::steady_now();
+    constexpr auto kSmtp = conf::Module::smtp, kPop3 = conf::Module::pop3;
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kSmtp) == 0ms);
+    one.claim(kSmtp, now, 500ms);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kPop3) == 0ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) > 0ms && other.claimed_by_other(kSmtp) <= 510ms);
+    // It is not taken over, nor ended, by another one.
+    other.claim(kSmtp, now, 900ms);
+    other.give_up(kSmtp);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kSmtp) > 0ms);
+    one.give_up(kSmtp);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) == 0ms);
+    // What has run out, or goes on for ever, is none.
+    one.claim(kSmtp, now - 20ms, 10ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) == 0ms);
+    other.claim(kSmtp, now + std::chrono::hours(1), 10ms);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms);
+    one.claim(kSmtp, now, 500ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) > 0ms);
   }
 
   void other_memory_is_refused() {

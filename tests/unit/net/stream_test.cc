@@ -273,6 +273,15 @@ class StreamTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!stream.has_unread());
     send(ends.second, "unread");
     CPPUNIT_ASSERT(stream.has_unread());
+    // Not behind the end that the peer has asked for; only if there was no more when it did.
+    send(ends.second, "0123456789abc");
+    stream.expect_end();
+    CPPUNIT_ASSERT(run(io, wait_for_input(stream)).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::string("0123456789"), look(stream));
+    CPPUNIT_ASSERT(stream.has_unread());
+    CPPUNIT_ASSERT(!stream.has_unread());
+    send(ends.second, "unread");
+    CPPUNIT_ASSERT(!stream.has_unread());
   }
 
   void the_end_and_what_is_urgent_are_not_missed() {

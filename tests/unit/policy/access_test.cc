@@ -333,6 +333,10 @@ class AccessTest : public CppUnit::TestFixture {
         [[maybe_unused]] const std::string channel = test::run(access.source_channel("tcp_local", *net::Address::parse("203.0.113.9"), notes));
       }
       CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.asked, written.lines.size());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.asked == 1, access.known_source_channel("tcp_local", *net::Address::parse("203.0.113.9")) != nullptr);
+      // It does not switch whatever the tables say.
+      const std::string other = "tcp_submit";
+      CPPUNIT_ASSERT(access.known_source_channel(other, *net::Address::parse("203.0.113.9")) == &other);
     }
     // Other rules or tables begin anew, and so does it when it is full.
     SourceChannels known;
@@ -403,8 +407,23 @@ class AccessTest : public CppUnit::TestFixture {
     }
     CPPUNIT_ASSERT_EQUAL(std::size_t{6}, written.lines.size());
     const Access other(Site::from(world.configuration), world.tables, world.directory, world.questions, &written, &known);
+    CPPUNIT_ASSERT(other.known_port_answer(test::endpoint("192.0.2.1", 25), *net::Address::parse("203.0.113.9"), true) == nullptr);
     CPPUNIT_ASSERT(ask(other, "192.0.2.1", "203.0.113.9", true).matched);
     CPPUNIT_ASSERT_EQUAL(std::size_t{7}, written.lines.size());
+    const auto* const answer = other.known_port_answer(test::endpoint("192.0.2.1", 25), *net::Address::parse("203.0.113.9"), true);
+    CPPUNIT_ASSERT(answer != nullptr && answer->matched && answer->auth_rules == "listener");
+    // Without the table nobody is asked, but those who want to hear of that, too.
+    World none("FROM_ACCESS\n\n  *  $Y\n");
+    for (const bool heard : {false, true}) {
+      WrittenDown missing;
+      missing.missing_too = heard;
+      const Access without(Site::from(none.configuration), none.tables, none.directory, none.questions, &missing, &known);
+      const auto* const nothing = without.known_port_answer(test::endpoint("192.0.2.1", 25), *net::Address::parse("203.0.113.9"), true);
+      CPPUNIT_ASSERT_EQUAL(heard, nothing == nullptr);
+      CPPUNIT_ASSERT(heard || (!nothing->matched && nothing->auth_rules.empty()));
+      CPPUNIT_ASSERT(!ask(without, "192.0.2.1", "203.0.113.9", true).matched);
+      CPPUNIT_ASSERT_EQUAL(heard ? std::size_t{1} : std::size_t{0}, missing.lines.size());
+    }
   }
 
   void relay_rows() {

@@ -4,6 +4,7 @@ tests_unit_service_service_test_SOURCES = tests/unit/main.cc \
   tests/unit/service/confinement_test.cc \
   tests/unit/service/control_link_test.cc \
   tests/unit/service/datagram_service_test.cc \
+  tests/unit/service/rush_test.cc \
   tests/unit/service/stream_service_test.cc \
   tests/unit/service/toy_master.h
 tests_unit_service_service_test_CXXFLAGS = $(AM_CXXFLAGS) $(CPPUNIT_CFLAGS) $(ASIO_PCH_FLAGS)

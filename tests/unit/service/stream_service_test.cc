@@ -89,6 +89,7 @@ class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(StreamServiceTest);
   CPPUNIT_TEST(a_session_counts_from_admission_until_its_socket_is_closed);
   CPPUNIT_TEST(the_one_too_many_is_refused_with_a_reply_and_not_counted);
+  CPPUNIT_TEST(what_another_child_claims_is_left_to_it_as_long_as_it_does);
   CPPUNIT_TEST(an_exception_ends_only_its_session);
   CPPUNIT_TEST(port_access_decides_before_the_first_byte);
   CPPUNIT_TEST(idle_sessions_are_told_at_a_stop);
@@ -142,6 +143,26 @@ class StreamServiceTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(clients[3]));
   }
 
+  // Whether that child comes to it or not.
+  void what_another_child_claims_is_left_to_it_as_long_as_it_does() {
+    Fixture fixture(greet_and_wait);
+    base::Descriptor memory(::fcntl(fixture.master.table().descriptor(), F_DUPFD_CLOEXEC, 3));
+    auto other = *gate::ConnectionTable::attach(*base::SharedMemory::map(std::move(memory), true), {77, 7});
+    auto before = fixture.master.connect();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(before));
+    other.claim(conf::Module::pop3, base::steady_now(), 200ms);
+    auto client = fixture.master.connect();
+    fixture.run(50ms);
+    CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(client));
+    // Sessions that it has go on.
+    fixture.write(before, "QUIT\r\n");
+    fixture.run(20ms);
+    CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(before));
+    fixture.run(300ms);
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(client));
+  }
+
   void an_exception_ends_only_its_session() {
     Fixture fixture(greet_and_wait);
     auto first = fixture.master.connect(), second = fixture.master.connect();
@@ -160,14 +181,14 @@ class StreamServiceTest : public CppUnit::TestFixture {
         [](net::SocketStream& stream, SessionContext& context) -> net::Awaitable<void> {
           [[maybe_unused]] const auto written = co_await stream.write(context.restricted ? "restricted\r\n" : "free\r\n");
         },
-        [&](const SessionContext& context) -> net::Awaitable<PortDecision> {
+        {[&](const SessionContext& context) -> net::Awaitable<PortDecision> {
           CPPUNIT_ASSERT(context.row != nullptr && context.remote.port != 0);
           PortDecision decision;
           if (deny) decision.verdict.answer = Verdict::Answer::deny;
           decision.text_to_send = "-ERR not you";
           decision.restricted = restrict;
           co_return decision;
-        });
+        }});
     auto client = fixture.master.connect();
     fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("-ERR not you\r\n<end>"), fixture.read(client));
@@ -320,11 +341,11 @@ class StreamServiceTest : public CppUnit::TestFixture {
 
   // L-11 step 8, L-27
   void port_access_without_words_ends_without_a_reset() {
-    Fixture fixture(greet_and_wait, [](const SessionContext&) -> net::Awaitable<PortDecision> {
+    Fixture fixture(greet_and_wait, {[](const SessionContext&) -> net::Awaitable<PortDecision> {
       PortDecision decision;
       decision.verdict.answer = Verdict::Answer::deny;
       co_return decision;
-    });
+    }});
     auto client = fixture.master.connect();
     fixture.write(client, "QUIT\r\n");
     fixture.run();

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// When connections come and go in quick succession, each of them wakes all children that sleep, and most of those find that another one
+// has taken it: one child alone does the same with a quarter less work. So a child that sees such a rush claims the listener for some
+// milliseconds, again and again while it lasts, and the others leave its sockets alone until the claim has run out.
+//
+// A claim is nothing to rely on: it says how long, never longer than kClaim, and if its child is stopped or killed the others come back
+// by themselves. Who has sessions that stay, or hardly keeps up, claims nothing, so that long sessions and much work are shared as ever.
+#include "conf/configuration.h"
+#include "gate/connection_table.h"
+
+#include <chrono>
+#include <cstdint>
+
+namespace postern::service {
+
+class Rush {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  // What a child notices of itself, so that a test can say it.
+  struct Moment {
+    Time now;
+    std::chrono::nanoseconds processor_time{0};  // that it has used
+  };
+  static constexpr std::chrono::milliseconds kTerm{10}, kClaim{30};
+  // Connections that end in a term make a rush; more is looked at only if it was no longer than twice that.
+  static constexpr std::uint64_t kFewest = 100;
+  // Who uses more of a processor shares, and does so for a while.
+  static constexpr unsigned kBusyPercent = 90;
+  static constexpr std::chrono::milliseconds kShares{500};
+
+  // A connection of `module` was accepted; `running` have not ended yet. Claims the listener in `table`, or gives the claim up.
+  void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running);
+  void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running, const Moment& moment);
+
+ private:
+  Time began_{}, shares_until_{};
+  std::chrono::nanoseconds processor_time_{0};
+  std::uint64_t accepted_ = 0, ended_before_ = 0;
+};
+
+}  // namespace postern::service
