@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libpostern_base.a
 libpostern_base_a_SOURCES = \
   src/base/base64.h src/base/base64.cc \
+  src/base/byte_search.h \
   src/base/clock.h src/base/clock.cc \
   src/base/crc32c.h src/base/crc32c.cc \
   src/base/descriptor.h src/base/descriptor.cc \

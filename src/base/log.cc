@@ -148,7 +148,8 @@ std::string quoted_for_log(std::string_view value) {
 
 namespace {
 
-void append_fields(std::string& line, const Fields& fields) {
+template <class FieldRange>
+void append_fields(std::string& line, const FieldRange& fields) {
   for (const Field& field : fields) append_field(line, field.key, field.value);
 }
 void append_fields(std::string& line, std::string_view fields) { line += fields; }
@@ -195,11 +196,13 @@ void write_event(Severity severity, std::string_view event, const FieldsOrText& 
 
 }  // namespace
 
+void log_event(Severity severity, std::string_view event, std::initializer_list<Field> fields) { write_event(severity, event, fields, false); }
+
 void log_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false); }
 
 void log_user_event(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, false, LOG_USER); }
 
-void log_event_gathered(Severity severity, std::string_view event, const Fields& fields) { write_event(severity, event, fields, true); }
+void log_event_gathered(Severity severity, std::string_view event, std::initializer_list<Field> fields) { write_event(severity, event, fields, true); }
 
 void log_text(Severity severity, std::string_view event, std::string_view fields) { write_event(severity, event, fields, false); }
 

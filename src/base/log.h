@@ -10,6 +10,7 @@
 // out together and in order. A process that is killed takes with it what has gathered since; a service calls flush_log() before it
 // waits for events again.
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -42,13 +43,14 @@ void configure_log(Destination destination, std::string_view program, Severity l
 void set_log_descriptor(int descriptor);
 
 // Writes one line. Values with spaces, quotes or control bytes are quoted; control bytes become \xNN; a value is cut at 512 bytes.
-void log_event(Severity severity, std::string_view event, const Fields& fields = {});
+void log_event(Severity severity, std::string_view event, std::initializer_list<Field> fields = {});
+void log_event(Severity severity, std::string_view event, const Fields& fields);
 
 // The same, but to syslog with the facility user: what an administrator's own rules wanted written (access-control.md 2.2, 2.6).
 void log_user_event(Severity severity, std::string_view event, const Fields& fields);
 
 // As log_event(), but the line may wait for others; see above. To syslog it goes at once, which takes one line at a time.
-void log_event_gathered(Severity severity, std::string_view event, const Fields& fields);
+void log_event_gathered(Severity severity, std::string_view event, std::initializer_list<Field> fields);
 
 // The same two for lines of which there are thousands a second: `fields` is as the line has it, made by append_field(), which adds " key=value".
 void log_text(Severity severity, std::string_view event, std::string_view fields);

@@ -106,6 +106,7 @@ Awaitable<std::size_t> Deliverer::work(std::vector<spool::Position> positions, s
   }
   parts_.reader.expect(unfinished);
   std::vector<Job> together, alone;
+  together.reserve(unfinished.size());
   auto next = unfinished.begin();
   for (std::size_t i = 0; i < claims.size() && next != unfinished.end(); ++i) {
     if (!claims[i].granted || *next != positions[i]) continue;
@@ -131,6 +132,7 @@ Awaitable<void> Deliverer::work_on(std::vector<Job> jobs) {
   auto next = jobs.begin();
   while (next != jobs.end()) {
     std::vector<Job> group;
+    group.reserve(static_cast<std::size_t>(jobs.end() - next));
     store::Batch batch = parts_.store.begin_batch();
     std::chrono::microseconds script_time{0};
     std::uint64_t bytes = 0;

@@ -427,12 +427,18 @@ Awaitable<Result<std::string_view>> Input::read_some() {
 }
 
 void Input::consume(std::size_t count) {
+  wipe(shown_.first(shown_.empty() ? 0 : count));
+  consume_text(count);
+}
+
+void Input::consume_text(std::size_t count) {
   if (shown_.empty()) {
     taken_ += count;
     return release_if_empty();
   }
-  buffer_.assign(shown_.data() + count, shown_.size() - count);
-  wipe(std::exchange(shown_, {}));
+  const std::span<char> behind = std::exchange(shown_, {}).subspan(count);
+  buffer_.assign(behind.data(), behind.size());
+  wipe(behind);
 }
 
 void Input::discard_buffered() {

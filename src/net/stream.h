@@ -166,6 +166,8 @@ class Input {
   Awaitable<Result<std::string_view>> read_some();
   // Takes the first `count` of what read_some() showed; to be called once for each of its answers that was not empty.
   void consume(std::size_t count);
+  // The same for the text of a message, which is no secret: a command behind it may be one.
+  void consume_text(std::size_t count);
 
   // True if a complete line, or anything else, is already buffered: replies may be held back (RFC 2920 section 3.2).
   [[nodiscard]] bool has_buffered() const { return taken_ < buffer_.size() || !shown_.empty(); }

@@ -100,7 +100,7 @@ net::Awaitable<Session::Next> Session::read_text(std::optional<std::uint64_t> ch
     }
     const std::string_view text = piece->substr(0, std::min<std::uint64_t>(chunk_bytes.value_or(piece->size()), piece->size()));
     const TextDecoder::Fed fed = transaction.decoder->feed(text, incoming.text());
-    input_.consume(fed.consumed);
+    input_.consume_text(fed.consumed);
     if (chunk_bytes) *chunk_bytes -= fed.consumed;
     incoming.settle();
     if (incoming.is_header_due()) co_await change_header(transaction);
@@ -182,7 +182,7 @@ net::Awaitable<Session::Next> Session::skip_chunk(std::uint64_t size_bytes) {
       co_return Next::close;
     }
     const auto count = std::min<std::uint64_t>(size_bytes, piece->size());
-    input_.consume(count);
+    input_.consume_text(count);
     size_bytes -= count;
   }
   co_return Next::command;

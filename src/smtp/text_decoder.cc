@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "smtp/text_decoder.h"
 
-#include <cstring>
+#include "base/byte_search.h"
 
 namespace postern::smtp {
 
 TextDecoder::Fed TextDecoder::feed(std::string_view bytes, std::string& out) {
-  // Nothing behind a NUL is looked at, unless the end comes first.
-  const void* nul = bytes.empty() ? nullptr : std::memchr(bytes.data(), '\0', bytes.size());
-  const std::size_t size = nul == nullptr ? bytes.size() : static_cast<std::size_t>(static_cast<const char*>(nul) - bytes.data());
+  const std::size_t size = bytes.size();
   std::size_t i = 0;
   std::size_t run = 0;  // bytes [run, i) are text and not yet copied
   const auto copy_run = [&](std::size_t end) { out.append(bytes.data() + run, end - run); };
@@ -47,28 +45,21 @@ TextDecoder::Fed TextDecoder::feed(std::string_view bytes, std::string& out) {
         at_ = At::line_start;
         break;
       case At::line: {
-        const char* begin = bytes.data() + i;
-        const auto* lf = static_cast<const char*>(std::memchr(begin, '\n', size - i));
-        const std::size_t length = lf == nullptr ? size - i : static_cast<std::size_t>(lf - begin);
-        const auto* cr = static_cast<const char*>(std::memchr(begin, '\r', length));
-        if (lf != nullptr) {
-          if (cr == nullptr || cr + 1 != lf) {
-            copy_run(i);
-            return {i, State::garbage};
-          }
-          count(length - 1);
-          i += length + 1;
-          at_ = At::line_start;
-          break;
-        }
-        if (cr == nullptr) {
+        const char* const end = bytes.data() + size;
+        const char* const found = base::find_byte<'\r', '\n', '\0'>(bytes.data() + i, end);
+        const auto length = static_cast<std::size_t>(found - bytes.data()) - i;
+        if (found == end) {
           count(length);
           i = size;
-        } else if (cr + 1 == begin + length) {
-          count(length - 1);
+        } else if (*found == '\r' && found + 1 == end) {
+          count(length);
           copy_run(size - 1);
           run = i = size;
           at_ = At::cr;
+        } else if (*found == '\r' && found[1] == '\n') {
+          count(length);
+          i += length + 2;
+          at_ = At::line_start;
         } else {
           copy_run(i);
           return {i, State::garbage};
@@ -78,7 +69,7 @@ TextDecoder::Fed TextDecoder::feed(std::string_view bytes, std::string& out) {
     }
   }
   copy_run(i);
-  return {i, nul == nullptr ? State::more : State::garbage};
+  return {i, State::more};
 }
 
 bool TextDecoder::finish(std::string& out) {

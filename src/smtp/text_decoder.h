@@ -5,7 +5,7 @@
 // Strict (RFC 5321 sections 2.3.8 and 4.1.1.4; hardening.md 3): CR and LF come together or not at all, NUL never, and the one end of
 // DATA is CRLF.CRLF. Anything looser lets two servers disagree about where a message ends.
 //
-// Whole runs of lines are found with memchr and copied at once; there is no work a line but the search.
+// Whole runs of lines are copied at once; there is no work a line but the search for its end.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -195,7 +195,8 @@ bool SegmentScan::zeros(int file, std::uint64_t from, std::uint64_t to) {
   const auto size = static_cast<std::size_t>(std::min(to, size_) - from);
   if (buffer_.size() < size) buffer_.resize(size);
   if (read(file, buffer_.data(), size, from) != size) return false;
-  return std::all_of(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c == '\0'; });
+  // Each byte is the next one, and the first is zero.
+  return size == 0 || (buffer_[0] == '\0' && std::memcmp(buffer_.data(), buffer_.data() + 1, size - 1) == 0);
 }
 
 // The first readable record at or behind `from` and before `farthest`, within a batch's length; or the first that starts a block.

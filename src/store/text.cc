@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/maildir.h"
 
+#include "base/byte_search.h"
+
 #include <atomic>
 #include <cstring>
 
@@ -19,13 +21,14 @@ Text::Text(std::span<const std::string_view> pieces) {
   bool after_return = false;  // the last byte written is a CR
   for (std::string_view piece : pieces) {
     while (!piece.empty()) {
-      const void* const found = std::memchr(piece.data(), '\n', piece.size());
-      const std::size_t length = found == nullptr ? piece.size() : static_cast<std::size_t>(static_cast<const char*>(found) - piece.data());
+      const char* const end = piece.data() + piece.size();
+      const char* const found = base::find_byte<'\n'>(piece.data(), end);
+      const auto length = static_cast<std::size_t>(found - piece.data());
       std::memcpy(to, piece.data(), length);
       to += length;
       if (length > 0) after_return = to[-1] == '\r';
       piece.remove_prefix(length);
-      if (found == nullptr) continue;
+      if (found == end) continue;
       piece.remove_prefix(1);
       if (after_return) --to;
       // Two returns before the line end: the first one stays, and a reader takes it for the line end's own.

@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/base/base_test
 tests_unit_base_base_test_SOURCES = tests/unit/main.cc \
   tests/unit/base/base64_test.cc \
+  tests/unit/base/byte_search_test.cc \
   tests/unit/base/clock_test.cc \
   tests/unit/base/crc32c_test.cc \
   tests/unit/base/descriptor_test.cc \
