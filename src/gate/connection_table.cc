@@ -417,7 +417,7 @@ constexpr unsigned kClaimChildBits = 16;
 void ConnectionTable::claim(conf::Module module, std::chrono::steady_clock::time_point now, std::chrono::milliseconds time) {
   std::uint64_t& word = Layout::of(memory_, capacity_).header.listeners[static_cast<std::uint8_t>(module)].claim;
   std::uint64_t present = load(word);
-  if (claimed_by_other(module).count() > 0) return;
+  if (claimed_by_other(module, now).count() > 0) return;
   const auto until = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>((now + time).time_since_epoch()).count());
   // Should another one be quicker, it has the claim.
   __atomic_compare_exchange_n(&word, &present, until << kClaimChildBits | (owner_.child + 1), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
@@ -430,11 +430,11 @@ void ConnectionTable::give_up(conf::Module module) {
   __atomic_compare_exchange_n(&word, &present, std::uint64_t{0}, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-std::chrono::milliseconds ConnectionTable::claimed_by_other(conf::Module module) const {
+std::chrono::milliseconds ConnectionTable::claimed_by_other(conf::Module module, std::chrono::steady_clock::time_point now) const {
   const std::uint64_t word = load(Layout::of(memory_, capacity_).header.listeners[static_cast<std::uint8_t>(module)].claim);
   if (word == 0 || (word & ((1U << kClaimChildBits) - 1)) == owner_.child + 1) return {};
   const std::chrono::microseconds until(word >> kClaimChildBits);
-  const auto left = until - std::chrono::duration_cast<std::chrono::microseconds>(base::coarse_steady_now().time_since_epoch());
+  const auto left = until - std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
   if (left.count() <= 0 || left > kMostClaim) return {};
   return std::chrono::ceil<std::chrono::milliseconds>(left);
 }

@@ -13,6 +13,7 @@
 // costs wrong counts until the next rebuild, never a fault or an endless loop.
 // Limits: as many sessions as it was created for (L-36); children with numbers below kMaxChildren. No allocation and, while
 // nobody else holds the lock, no system call.
+#include "base/clock.h"
 #include "base/shared_memory.h"
 #include "conf/configuration.h"
 #include "net/address.h"
@@ -177,7 +178,7 @@ class ConnectionTable {
   // Ends the process's own claim, if there is one.
   void give_up(conf::Module module);
   // How long another process's claim holds; 0: there is none.
-  [[nodiscard]] std::chrono::milliseconds claimed_by_other(conf::Module module) const;
+  [[nodiscard]] std::chrono::milliseconds claimed_by_other(conf::Module module, std::chrono::steady_clock::time_point now = base::coarse_steady_now()) const;
   // PORT_ACCESS marked the session as restricted ($W): an objection if the address has `per_address` such sessions already, or its IPv6
   // site `per_site` (0: no limit). Then the caller refuses by Reason::per_address, which is counted, and releases the slot. With
   // `dry_run` the session is restricted in any case, and an objection counts as one that would have been.

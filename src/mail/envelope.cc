@@ -28,11 +28,16 @@ enum NotifyFlag : unsigned { kSuccess = 1, kFailure = 2, kDelay = 4, kGiven = 8,
 
 enum WayFlag : unsigned { kForwarded = 1, kDefragmented = 2, kWayFlags = 3, kEarlierWayFlags = 1 };
 
+// Of an envelope with one recipient.
+constexpr std::size_t kUsualBytes = 512;
+
 class Writer {
  public:
   template <class Number>
   void number(Number value) {
-    for (std::size_t i = 0; i < sizeof(Number); ++i) out_ += static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i));
+    char bytes[sizeof(Number)];
+    for (std::size_t i = 0; i < sizeof(Number); ++i) bytes[i] = static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i));
+    out_.append(bytes, sizeof bytes);
   }
   void time(base::WallTime value) { number(static_cast<std::uint64_t>(base::to_microseconds(value))); }
   void text(std::string_view value) {
@@ -142,6 +147,7 @@ void read_authentication(Reader& in, SenderAuthentication& known) {
 
 std::string encode(const Envelope& envelope) {
   Writer out;
+  out.out_.reserve(kUsualBytes);
   out.out_.append(kMagic);
   out.out_ += static_cast<char>(kEnvelopeVersion);
   out.text(envelope.id);

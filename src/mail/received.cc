@@ -12,6 +12,9 @@ namespace postern::mail {
 
 namespace {
 
+// Of the field, as a rule.
+constexpr std::size_t kUsualBytes = 400;
+
 // Text that may stand in a comment: printable ASCII without parentheses and backslashes, cut.
 std::string comment_text(std::string_view text, std::size_t limit) {
   std::string out(text.substr(0, limit));
@@ -21,8 +24,9 @@ std::string comment_text(std::string_view text, std::size_t limit) {
 }
 
 std::string literal(std::string_view address) {
-  const bool v6 = address.find(':') != std::string_view::npos;
-  return (v6 ? "[IPv6:" : "[") + comment_text(address, 80) + "]";
+  std::string out = address.find(':') == std::string_view::npos ? "[" : "[IPv6:";
+  out.append(comment_text(address, 80)).append("]");
+  return out;
 }
 
 bool fits_a_path(std::string_view address) {
@@ -40,24 +44,26 @@ std::string protocol_keyword(const ProtocolFacts& facts) {
 }
 
 std::string received_field(const ReceivedFacts& facts) {
-  std::string out = "Received: from ";
+  std::string out;
+  out.reserve(kUsualBytes);
+  out += "Received: from ";
   const auto name = canonical_domain(facts.helo);
   if (name) out += *name;
   else out += facts.client_address.empty() ? std::string("unknown") : literal(facts.client_address);
   std::string info;
   if (!facts.client_name.empty())
     if (const auto host = canonical_domain(facts.client_name)) info = *host;
-  if (!facts.client_address.empty()) info += (info.empty() ? "" : " ") + literal(facts.client_address);
-  if (!info.empty()) out += " (" + info + ")";
+  if (!facts.client_address.empty()) info.append(info.empty() ? "" : " ").append(literal(facts.client_address));
+  if (!info.empty()) out.append(" (").append(info).append(")");
   // What is no name at all is shown in a comment, where it can do no harm.
-  if (!name && !facts.helo.empty()) out += " (helo " + comment_text(facts.helo, 100) + ")";
-  out += "\r\n\tby " + facts.host_name + " with " + facts.protocol;
-  if (!facts.tls.empty()) out += "\r\n\t(" + comment_text(facts.tls, 100) + ")";
-  if (!facts.id.empty()) out += " id " + facts.id;
-  if (!facts.recipient.empty() && fits_a_path(facts.recipient)) out += "\r\n\tfor <" + facts.recipient + ">";
+  if (!name && !facts.helo.empty()) out.append(" (helo ").append(comment_text(facts.helo, 100)).append(")");
+  out.append("\r\n\tby ").append(facts.host_name).append(" with ").append(facts.protocol);
+  if (!facts.tls.empty()) out.append("\r\n\t(").append(comment_text(facts.tls, 100)).append(")");
+  if (!facts.id.empty()) out.append(" id ").append(facts.id);
+  if (!facts.recipient.empty() && fits_a_path(facts.recipient)) out.append("\r\n\tfor <").append(facts.recipient).append(">");
   // RFC 6710 section 6: one of RFC 5321's additional clauses, behind all others.
-  if (facts.priority != 0) out += "\r\n\tPRIORITY " + std::to_string(facts.priority);
-  out += ";\r\n\t" + base::rfc5322_date(facts.time) + "\r\n";
+  if (facts.priority != 0) out.append("\r\n\tPRIORITY ").append(std::to_string(facts.priority));
+  out.append(";\r\n\t").append(base::rfc5322_date(facts.time)).append("\r\n");
   return out;
 }
 

@@ -45,7 +45,7 @@ class CoroutineFrames {
   };
   // The C library's blocks are multiples of 16 bytes, 8 of them its own: with 8 less than a multiple of 32 nothing is wasted by both of us.
   static constexpr std::size_t kStep = 32, kOverhead = 8, kKinds = 128;
-  // At most 4 MB a thread, were all kinds in use.
+  // 4.2 MB a thread, were all kinds in use.
   static constexpr std::size_t kMostKept = 16;
   static constexpr std::size_t kind_of(std::size_t bytes) { return (bytes + kOverhead - 1) / kStep; }
   static constexpr std::size_t bytes_of(std::size_t kind) { return (kind + 1) * kStep - kOverhead; }
@@ -55,7 +55,9 @@ class CoroutineFrames {
 
 }  // namespace postern::net
 
-#if defined(__has_feature)
+#if defined(__SANITIZE_ADDRESS__)
+#define POSTERN_FRAMES_ONE_BY_ONE
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define POSTERN_FRAMES_ONE_BY_ONE
 #endif

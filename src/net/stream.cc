@@ -40,15 +40,24 @@ Awaitable<Result<void>> Stream::start_tls_as_client(std::shared_ptr<const TlsCli
 TimeLimits::TimeLimits(asio::io_context& io, std::chrono::milliseconds tick) : timer_(io), tick_(tick) {}
 
 void TimeLimits::start() {
+  started_ = true;
+  wait();
+}
+
+void TimeLimits::wait() {
   timer_.expires_after(tick_);
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    // A tick that was due when it was stopped comes without an error.
+    if (error || !started_) return;
     tick();
-    start();
+    wait();
   });
 }
 
-void TimeLimits::stop() { timer_.cancel(); }
+void TimeLimits::stop() {
+  started_ = false;
+  timer_.cancel();
+}
 
 void TimeLimits::tick() {
   const auto now = std::chrono::steady_clock::now();

@@ -75,9 +75,11 @@ class TimeLimits {
 
  private:
   friend class SocketStream;
+  void wait();
   void tick();
   asio::steady_timer timer_;
   std::chrono::milliseconds tick_;
+  bool started_ = false;
   std::vector<SocketStream*> streams_;
 };
 

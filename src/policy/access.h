@@ -180,7 +180,8 @@ class Access {
   // The source channel of a session that begins on channel `initial` (3.2, step 2). What is to be logged goes to `notes`, which must
   // outlive the call: a table that could not answer, so that the session stays where it began.
   [[nodiscard]] net::Awaitable<std::string> source_channel(std::string initial, net::Address remote, Notes& notes) const;
-  // The same, where it is known without asking the tables; good until somebody is asked. Null: source_channel() must be asked.
+  // The same, where it is known without asking the tables: `initial` itself, or good until somebody is asked. Null: source_channel() must be
+  // asked.
   [[nodiscard]] const std::string* known_source_channel(const std::string& initial, const net::Address& client) const;
 
   [[nodiscard]] const Site& site() const { return *site_; }

@@ -227,31 +227,33 @@ net::Awaitable<Expanded> expand(const Site& site, const mapping::Tables& tables,
   co_return expanded;
 }
 
-// One way in which a pattern may fit the host.
+// One way in which a pattern may fit the host. Parts of the host, and of `made`.
 struct Candidate {
-  std::string pattern;
-  std::string host_in_front, matched;
+  std::string_view pattern;
+  std::string_view host_in_front, matched;
   bool ask_directory = false;  // not a pattern: is the host a local domain?
 };
 
-std::vector<Candidate> candidates(const std::string& host, std::string& literal) {
+std::vector<Candidate> candidates(std::string_view host, std::string& literal, std::vector<std::string>& made) {
   std::vector<Candidate> list;
+  list.reserve(8);
   if (host.starts_with('[')) {
     const auto address = literal_address(host);
-    literal = address ? address->to_string() : host.substr(1, host.size() - (host.ends_with(']') ? 2 : 1));
-    list.push_back({base::lower(host), "", host});
+    literal = address ? address->to_string() : std::string(host.substr(1, host.size() - (host.ends_with(']') ? 2 : 1)));
+    made.push_back(base::lower(host));
     if (address && address->is_ipv4()) {
       std::string part = "[" + literal;
       for (int i = 0; i < 3; ++i) {
         part.resize(part.rfind('.', part.size() - 2) + 1);
-        list.push_back({part + "]", "", host});
+        made.push_back(part + "]");
       }
     }
+    for (const std::string& pattern : made) list.push_back({pattern, "", host});
     list.push_back({"[]", "", host});
   } else {
     list.push_back({host, "", host});
     list.push_back({"", "", host, true});
-    for (auto dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1))
+    for (auto dot = host.find('.'); dot != std::string_view::npos; dot = host.find('.', dot + 1))
       list.push_back({host.substr(dot), host.substr(0, dot), host.substr(dot)});
   }
   list.push_back({".", host, ""});
@@ -332,7 +334,8 @@ net::Awaitable<Rewritten> rewrite(const Site& site, const mapping::Tables& table
   host = normal_host(host);
   for (unsigned round = 0; round <= kRounds; ++round) {
     Matched matched;
-    const std::vector<Candidate> list = candidates(host, matched.literal);
+    std::vector<std::string> made;
+    const std::vector<Candidate> list = candidates(host, matched.literal, made);
     matched.local_part = local_part;
     bool again = false;
     for (const Candidate& candidate : list) {

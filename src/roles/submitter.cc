@@ -75,39 +75,39 @@ void Submitter::announce() {
   if (::send(notices_.get(), notice.data(), notice.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) state_.add_unannounced();
 }
 
-Awaitable<Result<spool::Position>> Submitter::append(mail::Envelope envelope, std::string message, bool pending) {
+Awaitable<Result<spool::Position>> Submitter::append(const mail::Envelope& envelope, std::string& message, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message, pending](spool::JournalWriter::Done done) {
-    writer_->append(std::move(envelope), std::move(message), std::move(done), pending);
+    writer_->append(envelope, std::move(message), std::move(done), pending);
   };
   co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
 }
 
-Awaitable<Result<spool::Position>> Submitter::append_large(mail::Envelope envelope, spool::LargeMessage file, bool pending) {
+Awaitable<Result<spool::Position>> Submitter::append_large(const mail::Envelope& envelope, spool::LargeMessage& file, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file, pending](spool::JournalWriter::Done done) {
-    writer_->append_large(std::move(envelope), std::move(file), std::move(done), pending);
+    writer_->append_large(envelope, std::move(file), std::move(done), pending);
   };
   co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
 }
 
 Awaitable<Result<spool::Position>> Submitter::append_pending(mail::Envelope envelope, std::string message) {
-  co_return co_await append(std::move(envelope), std::move(message), true);
+  co_return co_await append(envelope, message, true);
 }
 
 Awaitable<Result<spool::Position>> Submitter::append_pending_large(mail::Envelope envelope, spool::LargeMessage file) {
-  co_return co_await append_large(std::move(envelope), std::move(file), true);
+  co_return co_await append_large(envelope, file, true);
 }
 
 Awaitable<Result<spool::Position>> Submitter::submit_at(mail::Envelope envelope, std::string message) {
-  auto position = co_await append(std::move(envelope), std::move(message), false);
+  auto position = co_await append(envelope, message, false);
   auto concluded = co_await conclude(position);
   if (!concluded) co_return concluded.error();
   co_return *position;
 }
 
 Awaitable<Result<void>> Submitter::submit(mail::Envelope envelope, std::string message) {
-  auto position = co_await append(std::move(envelope), std::move(message), false);
+  auto position = co_await append(envelope, message, false);
   co_return co_await conclude(std::move(position));
 }
 
@@ -132,7 +132,7 @@ Awaitable<std::vector<Result<void>>> Submitter::submit_all(std::vector<std::pair
     gathered->left = messages.size();
     gathered->done = std::move(done);
     for (std::size_t i = 0; i < messages.size(); ++i)
-      writer_->append(std::move(messages[i].first), std::move(messages[i].second), [gathered, i](Result<spool::Position> position) {
+      writer_->append(messages[i].first, std::move(messages[i].second), [gathered, i](Result<spool::Position> position) {
         bool last = false;
         {
           const std::lock_guard lock(gathered->mutex);
@@ -151,7 +151,7 @@ Awaitable<std::vector<Result<void>>> Submitter::submit_all(std::vector<std::pair
 }
 
 Awaitable<Result<void>> Submitter::submit_large(mail::Envelope envelope, spool::LargeMessage file) {
-  auto position = co_await append_large(std::move(envelope), std::move(file), false);
+  auto position = co_await append_large(envelope, file, false);
   co_return co_await conclude(std::move(position));
 }
 

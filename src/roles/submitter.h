@@ -59,8 +59,9 @@ class Submitter {
  private:
   Submitter(base::Descriptor spool, base::Descriptor notices, spool::SharedState state, spool::JournalSettings settings, unsigned child)
       : spool_(std::move(spool)), notices_(std::move(notices)), state_(std::move(state)), settings_(settings), child_(child) {}
-  net::Awaitable<Result<spool::Position>> append(mail::Envelope envelope, std::string message, bool pending);
-  net::Awaitable<Result<spool::Position>> append_large(mail::Envelope envelope, spool::LargeMessage file, bool pending);
+  // The caller waits for them in the same breath and keeps what they refer to; the text is taken out of it.
+  net::Awaitable<Result<spool::Position>> append(const mail::Envelope& envelope, std::string& message, bool pending);
+  net::Awaitable<Result<spool::Position>> append_large(const mail::Envelope& envelope, spool::LargeMessage& file, bool pending);
   void announce();
 
   base::Descriptor spool_, notices_;

@@ -271,7 +271,7 @@ net::Awaitable<void> StreamService::State::all_steps(Connection& connection) {
   // Where TLS is to come later, or never, we speak first.
   if (context.row->init_tls != conf::InitTls::on && !context.row->proxy) stream.expect_silence();
   co_await session(stream, context);
-  // If the peer has sent more than the session read, closing now would destroy our last words (L-27).
+  // If the peer has sent more than the session read, closing now would destroy our last words (L-27). Whoever said QUIT has no more to send.
   if (stream.has_unread()) co_await stream.linger(kLinger, kLingerBytes);
 }
 

@@ -20,22 +20,25 @@ class Rush {
   // What a child notices of itself, so that a test can say it.
   struct Moment {
     Time now;
-    std::chrono::nanoseconds processor_time{0};  // that it has used
+    std::chrono::microseconds processor_time{0};  // that it has used
+    std::uint64_t sleeps = 0;                     // how often it has waited for something to do
   };
   static constexpr std::chrono::milliseconds kTerm{10}, kClaim{30};
-  // Connections that end in a term make a rush; more is looked at only if it was no longer than twice that.
+  // Connections that end in a term make a rush, if it was shorter than three (the clock that is looked at first may be one behind).
   static constexpr std::uint64_t kFewest = 100;
-  // Who uses more of a processor shares, and does so for a while.
+  // Who uses more of a processor, or has hardly slept (it may not get a whole one), shares: for kShares, and the longer the oftener that is so.
   static constexpr unsigned kBusyPercent = 90;
-  static constexpr std::chrono::milliseconds kShares{500};
+  static constexpr std::uint64_t kFewestSleeps = 5;
+  static constexpr std::chrono::milliseconds kShares{500}, kLongestShares{8000};
 
   // A connection of `module` was accepted; `running` have not ended yet. Claims the listener in `table`, or gives the claim up.
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running);
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running, const Moment& moment);
 
  private:
-  Time began_{}, shares_until_{};
-  std::chrono::nanoseconds processor_time_{0};
+  Moment began_;
+  Time shares_until_{};
+  std::chrono::milliseconds shares_ = kShares;
   std::uint64_t accepted_ = 0, ended_before_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace postern::service {
@@ -17,6 +18,8 @@ using namespace std::chrono_literals;
 // Out of descriptors: how soon to try again, and how often to say so (L-47).
 constexpr auto kAcceptPause = 200ms;
 constexpr auto kComplainEvery = 60s;
+// A child that accepts nothing for so long because another one claims it all looks for itself.
+constexpr auto kLeftToOthers = 1s;
 // The same where the socket goes away: the master does not wait for long.
 constexpr auto kEmptyPause = 10ms;
 
@@ -95,10 +98,15 @@ void StreamService::State::watch_after(Listening& socket, std::chrono::milliseco
 }
 
 // One each time, so that the sessions, and the other children, get their turn: a child that took all that wait would end up with all
-// the work while the others idle.
+// the work while the others idle. What another one claims is left to it, but for one connection now and then, whatever the memory says
+// that all can write to.
 void StreamService::State::accept_next(std::uint32_t id) {
   Listening& socket = *listening.at(id);
-  if (const auto others = table->claimed_by_other(socket.info.module); others.count() > 0) return watch_after(socket, others);
+  if (const auto others = table->claimed_by_other(socket.info.module); others.count() > 0) {
+    const auto now = base::coarse_steady_now();
+    if (now - socket.accepted < kLeftToOthers) return watch_after(socket, std::min(others, Rush::kTerm));
+  }
+  socket.accepted = base::coarse_steady_now();
   switch (accept_one(socket)) {
     case Accepted::one: return rush.accepted(*table, socket.info.module, running.size());
     case Accepted::none: return;

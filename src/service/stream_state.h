@@ -43,6 +43,7 @@ struct Listening {
   ListeningSocket info;
   net::PolledListener socket;
   net::asio::steady_timer pause;
+  std::chrono::steady_clock::time_point accepted = base::coarse_steady_now();  // the last time
   std::string name;                               // for logs: "192.0.2.1:25"
   std::shared_ptr<const std::string> log_fields;  // that name it, as append_field() makes them
   // The configuration that `row` points into: the present one, or the last that had the row.

@@ -107,7 +107,7 @@ class Writer final : public JournalWriter {
     return {};
   }
 
-  void append(mail::Envelope envelope, std::string message, Done done, bool pending) override {
+  void append(const mail::Envelope& envelope, std::string message, Done done, bool pending) override {
     Item item{mail::encode(envelope), std::move(message), std::nullopt, std::move(done), pending};
     std::string too_long;
     if (item.envelope.size() > envelope_limit_) too_long = "envelope of " + std::to_string(item.envelope.size()) + " bytes is too long";
@@ -121,7 +121,7 @@ class Writer final : public JournalWriter {
     if (!too_long.empty()) {
       refused_.emplace_back(std::move(item), Error{Kind::permanent, std::move(too_long)});
     } else if (large) {
-      to_stream_.emplace_back(std::move(item), std::move(envelope.id));
+      to_stream_.emplace_back(std::move(item), envelope.id);
       lock.unlock();
       stream_ready_.notify_one();
       return;
@@ -133,7 +133,7 @@ class Writer final : public JournalWriter {
     if (wake) queue_ready_.notify_one();
   }
 
-  void append_large(mail::Envelope envelope, LargeMessage file, Done done, bool pending) override {
+  void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending) override {
     Item item{mail::encode(envelope), file.name(), std::move(file), std::move(done), pending};
     std::unique_lock lock(mutex_);
     if (finishing_) {

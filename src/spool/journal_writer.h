@@ -48,9 +48,9 @@ class JournalWriter {
   //
   // `pending`: the record counts only after JournalReader::mark_accepted(); until then scan() leaves it out, and after
   // a crash it is dropped as a message that was never answered.
-  virtual void append(mail::Envelope envelope, std::string message, Done done, bool pending = false) = 0;
+  virtual void append(const mail::Envelope& envelope, std::string message, Done done, bool pending = false) = 0;
   // `file` must have all its bytes. It is synced on a helper thread of its own, so that it holds up nobody else.
-  virtual void append_large(mail::Envelope envelope, LargeMessage file, Done done, bool pending = false) = 0;
+  virtual void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending = false) = 0;
 
   // Whether a message would be taken now; if not, why (Kind::temporary): free space below the minimum, or no usable segment.
   // For MAIL FROM. Cheap: free space is looked at once a second at most.

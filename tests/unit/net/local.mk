@@ -4,6 +4,7 @@ tests_unit_net_net_test_SOURCES = tests/unit/main.cc tests/unit/net/run_coroutin
   tests/unit/net/address_list_test.cc \
   tests/unit/net/address_test.cc \
   tests/unit/net/blocking_work_test.cc \
+  tests/unit/net/coroutine_frames_test.cc \
   tests/unit/net/frames_test.cc \
   tests/unit/net/never_waiting_test.cc \
   tests/unit/net/orders_test.cc \

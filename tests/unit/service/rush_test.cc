@@ -22,13 +22,19 @@ struct Children {
     return *gate::ConnectionTable::attach(*base::SharedMemory::map(std::move(file), true), owner);
   }
   // One term in which so many connections are accepted, of which `running` have not ended at its end.
-  void term(unsigned accepted, std::size_t running, unsigned busy_percent = 50, std::chrono::milliseconds lasts = Rush::kTerm) {
+  void term(unsigned accepted, std::size_t running, unsigned busy_percent = 50, std::chrono::milliseconds lasts = Rush::kTerm, std::uint64_t sleeps = 20) {
     for (unsigned i = 1; i < accepted; ++i) rush.accepted(table, kModule, running, moment);
     moment.now += lasts;
-    moment.processor_time += std::chrono::nanoseconds(lasts) * busy_percent / 100;
+    moment.processor_time += std::chrono::microseconds(lasts) * busy_percent / 100;
+    moment.sleeps += sleeps;
     rush.accepted(table, kModule, running, moment);
   }
-  bool claimed() const { return other.claimed_by_other(kModule) > 0ms; }
+  // Some time without a connection, and two terms of a rush.
+  void pause(std::chrono::milliseconds time) {
+    moment.now += time;
+    for (int i = 0; i < 2; ++i) term(500, 3);
+  }
+  bool claimed() const { return other.claimed_by_other(kModule, moment.now) > 0ms; }
 
   base::SharedMemory memory;
   gate::ConnectionTable table, other;
@@ -56,9 +62,9 @@ class RushTest : public CppUnit::TestFixture {
     children.term(10 * Rush::kFewest, 3);
     CPPUNIT_ASSERT(children.claimed());
     // As many, but in a longer time.
-    children.term(Rush::kFewest, 3, 50, 2 * Rush::kTerm);
+    children.term(Rush::kFewest, 3, 50, 3 * Rush::kTerm);
     CPPUNIT_ASSERT(!children.claimed());
-    children.term(Rush::kFewest, 3, 50, 2 * Rush::kTerm - 1ms);
+    children.term(Rush::kFewest, 3, 50, 3 * Rush::kTerm - 1ms);
     CPPUNIT_ASSERT(children.claimed());
   }
 
@@ -84,8 +90,22 @@ class RushTest : public CppUnit::TestFixture {
     // Not at once again, though there is less to do, which may be because it is shared.
     children.term(500, 3);
     CPPUNIT_ASSERT(!children.claimed());
-    children.moment.now += Rush::kShares;
-    for (int i = 0; i < 2; ++i) children.term(500, 3);
+    children.pause(Rush::kShares);
+    CPPUNIT_ASSERT(children.claimed());
+    // Who does not sleep may have less than a whole processor. So soon again, and for twice as long; then four times, up to the longest.
+    for (std::chrono::milliseconds shares = 2 * Rush::kShares; shares <= Rush::kLongestShares; shares *= 2) {
+      children.term(500, 3, 50, Rush::kTerm, Rush::kFewestSleeps - 1);
+      CPPUNIT_ASSERT(!children.claimed());
+      children.pause(shares - 4 * Rush::kTerm);
+      CPPUNIT_ASSERT(!children.claimed());
+      children.pause(4 * Rush::kTerm);
+      CPPUNIT_ASSERT(children.claimed());
+    }
+    // Long after it, it is short again.
+    children.pause(2 * Rush::kLongestShares);
+    children.term(500, 3, 50, Rush::kTerm, Rush::kFewestSleeps - 1);
+    CPPUNIT_ASSERT(!children.claimed());
+    children.pause(Rush::kShares);
     CPPUNIT_ASSERT(children.claimed());
   }
 };

@@ -90,6 +90,8 @@ class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_session_counts_from_admission_until_its_socket_is_closed);
   CPPUNIT_TEST(the_one_too_many_is_refused_with_a_reply_and_not_counted);
   CPPUNIT_TEST(what_another_child_claims_is_left_to_it_as_long_as_it_does);
+  CPPUNIT_TEST(nobody_can_claim_all_for_ever);
+  CPPUNIT_TEST(port_access_is_not_asked_where_the_answer_is_known);
   CPPUNIT_TEST(an_exception_ends_only_its_session);
   CPPUNIT_TEST(port_access_decides_before_the_first_byte);
   CPPUNIT_TEST(idle_sessions_are_told_at_a_stop);
@@ -151,16 +153,52 @@ class StreamServiceTest : public CppUnit::TestFixture {
     auto before = fixture.master.connect();
     fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(before));
-    other.claim(conf::Module::pop3, base::steady_now(), 200ms);
+    other.claim(conf::Module::pop3, base::steady_now(), 700ms);
     auto client = fixture.master.connect();
     fixture.run(50ms);
     CPPUNIT_ASSERT_EQUAL(std::string(), fixture.read(client));
     // Sessions that it has go on.
     fixture.write(before, "QUIT\r\n");
-    fixture.run(20ms);
+    fixture.run();
     CPPUNIT_ASSERT_EQUAL(std::string("<end>"), fixture.read(before));
-    fixture.run(300ms);
+    fixture.run(800ms);
     CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(client));
+  }
+
+  // Whatever is claimed again and again, one a second is accepted all the same.
+  void nobody_can_claim_all_for_ever() {
+    Fixture fixture(greet_and_wait);
+    base::Descriptor memory(::fcntl(fixture.master.table().descriptor(), F_DUPFD_CLOEXEC, 3));
+    auto other = *gate::ConnectionTable::attach(*base::SharedMemory::map(std::move(memory), true), {77, 7});
+    auto client = fixture.master.connect();
+    std::string got;
+    for (int i = 0; i < 30 && got.empty(); ++i) {
+      other.claim(conf::Module::pop3, base::steady_now(), 900ms);
+      fixture.run(100ms);
+      got = fixture.read(client);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), got);
+  }
+
+  // What is known of PORT_ACCESS is not asked for, and what is known of nobody is.
+  void port_access_is_not_asked_where_the_answer_is_known() {
+    unsigned asked = 0;
+    std::optional<bool> known = true;
+    PortAccess access;
+    access.known = [&](const SessionContext&) { return known; };
+    access.ask = [&](const SessionContext&) -> net::Awaitable<PortDecision> {
+      ++asked;
+      co_return PortDecision();
+    };
+    Fixture fixture(greet_and_wait, std::move(access));
+    for (const std::optional<bool> answer : {std::optional<bool>(true), std::optional<bool>(false), std::optional<bool>()}) {
+      known = answer;
+      const unsigned before = asked;
+      auto client = fixture.master.connect();
+      fixture.run();
+      CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(client));
+      CPPUNIT_ASSERT_EQUAL(answer ? 0U : 1U, asked - before);
+    }
   }
 
   void an_exception_ends_only_its_session() {

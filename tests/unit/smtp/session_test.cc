@@ -84,6 +84,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(one_set_of_tables_a_transaction);
   CPPUNIT_TEST(restricted_sessions_have_lower_limits);
   CPPUNIT_TEST(smtputf8_is_needed_for_utf8);
+  CPPUNIT_TEST(replies_arrive_whole_however_little_goes_at_once);
   CPPUNIT_TEST(idle_sessions_are_told_why_they_end);
   CPPUNIT_TEST(turns_are_answered_by_what_waits);
   CPPUNIT_TEST(a_finishing_process_finishes_transactions);
@@ -996,6 +997,62 @@ class SessionTest : public CppUnit::TestFixture {
     net::ScriptedStream script_;
     bool time_limit_, expired_ = false;
   };
+
+  // Takes a few bytes of each write at once, and the rest when it is waited for; or fails.
+  class NarrowStream final : public net::Stream {
+   public:
+    NarrowStream(std::vector<std::string> pieces, std::size_t room, std::size_t fails_behind)
+        : script_(std::move(pieces)), room_(room), fails_behind_(fails_behind) {}
+    // Each piece must be waited for.
+    Result<std::optional<std::size_t>> try_read(std::span<char> into) override {
+      return std::exchange(readable_, false) ? script_.try_read(into) : Result<std::optional<std::size_t>>(std::optional<std::size_t>());
+    }
+    net::Awaitable<Result<void>> wait_readable() override {
+      readable_ = true;
+      return script_.wait_readable();
+    }
+    Result<std::size_t> try_write(std::string_view bytes) override {
+      if (script_.written().size() >= fails_behind_) return Error{Kind::permanent, "write: broken"};
+      return script_.try_write(bytes.substr(0, room_));
+    }
+    net::Awaitable<Result<void>> write(std::string_view bytes) override {
+      if (script_.written().size() >= fails_behind_) co_return Error{Kind::permanent, "write: broken"};
+      co_return co_await script_.write(bytes);
+    }
+    void set_time_limit(std::chrono::milliseconds) override {}
+    [[nodiscard]] bool expired() const override { return false; }
+    void abort() override {}
+    [[nodiscard]] const std::string& written() const { return script_.written(); }
+
+   private:
+    net::ScriptedStream script_;
+    const std::size_t room_, fails_behind_;
+    bool readable_ = false;
+  };
+
+  void replies_arrive_whole_however_little_goes_at_once() {
+    // Replies are written when the session must wait, and before they become many.
+    const std::vector<std::string> pieces{"EHLO x\r\n", kBegin.substr(kBegin.find("MAIL")) + "DATA\r\n", kMessage + ".\r\nQUIT\r\n"};
+    MemoryServices usual;
+    const std::string want = play(usual, pieces).written;
+    for (const std::size_t room : {0, 1, 3, 100, 10'000}) {
+      MemoryServices services;
+      net::SessionWatch watch;
+      NarrowStream stream(pieces, room, 1'000'000);
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL(want, stream.written());
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, services.accepted.size());
+    }
+    // A connection that breaks ends its session: before a greeting is whole, or behind it.
+    for (const std::size_t room : {0, 3, 10'000}) {
+      MemoryServices services;
+      net::SessionWatch watch;
+      NarrowStream stream(pieces, room, 3);
+      run(smtp::run_session(stream, services, session_info(), watch));
+      CPPUNIT_ASSERT_EQUAL(want.substr(0, room == 3 ? 3 : want.find('\n') + 1), stream.written());
+      CPPUNIT_ASSERT(services.accepted.empty());
+    }
+  }
 
   void idle_sessions_are_told_why_they_end() {
     for (const auto* text : {"NOOP\r\n", "EHLO x\r\nMAIL FROM:<>\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<u1@example.com>\r\nDATA\r\nhalf",
