@@ -36,10 +36,11 @@ void Rush::accepted(gate::ConnectionTable& table, conf::Module module, std::size
   began_ = moment;
   ended_before_ = ended;
   if (in_rush && busy) {
-    shares_ = moment.now - shares_until_ < shares_ ? std::min(2 * shares_, kLongestShares) : kShares;
-    shares_until_ = moment.now + shares_;
+    if (claims_) shares_ = moment.now - shares_until_ < shares_ ? std::min(2 * shares_, kLongestShares) : kShares;
+    shares_until_ = std::max(shares_until_, moment.now + (claims_ ? shares_ : kShares));
   }
-  if (in_rush && moment.now >= shares_until_) table.claim(module, moment.now, kClaim);
+  claims_ = in_rush && moment.now >= shares_until_;
+  if (claims_) table.claim(module, moment.now, kClaim);
   else table.give_up(module);
 }
 

@@ -26,8 +26,9 @@ class Rush {
   static constexpr std::chrono::milliseconds kTerm{10}, kClaim{30};
   // Connections that end in a term make a rush, if it was shorter than three (the clock that is looked at first may be one behind).
   static constexpr std::uint64_t kFewest = 100;
-  // Who uses more of a processor, or has hardly slept (it may not get a whole one), shares: for kShares, and the longer the oftener that is so.
-  static constexpr unsigned kBusyPercent = 90;
+  // Who uses more of a processor, or has hardly slept (it may not get a whole one), shares: for kShares, and twice as long each time that a claim
+  // ends so soon after the last one.
+  static constexpr unsigned kBusyPercent = 97;
   static constexpr std::uint64_t kFewestSleeps = 5;
   static constexpr std::chrono::milliseconds kShares{500}, kLongestShares{8000};
 
@@ -39,6 +40,7 @@ class Rush {
   Moment began_;
   Time shares_until_{};
   std::chrono::milliseconds shares_ = kShares;
+  bool claims_ = false;
   std::uint64_t accepted_ = 0, ended_before_ = 0;
 };
 
