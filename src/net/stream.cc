@@ -299,7 +299,7 @@ constexpr std::size_t kWipedBytes = 13 * 1024;
 constexpr std::size_t kShownBytes = 8;  // of a line that is too long
 
 static void wipe(std::span<char> bytes) {
-  if (bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
+  if (!bytes.empty() && bytes.size() <= kWipedBytes) ::explicit_bzero(bytes.data(), bytes.size());
 }
 
 Result<std::optional<std::span<char>>> Input::receive() {
@@ -436,7 +436,7 @@ Awaitable<Result<std::string_view>> Input::read_some() {
 }
 
 void Input::consume(std::size_t count) {
-  wipe(shown_.first(shown_.empty() ? 0 : count));
+  if (!shown_.empty()) wipe(shown_.first(count));
   consume_text(count);
 }
 
