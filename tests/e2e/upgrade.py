@@ -36,7 +36,11 @@ def install(path):
 
 
 def executed(pid):
-    return os.readlink("/proc/%d/exe" % pid)
+    """The program that a process executes; None if the process has ended meanwhile."""
+    try:
+        return os.readlink("/proc/%d/exe" % pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 FIRST, SECOND = copy("first"), copy("second")
