@@ -229,6 +229,8 @@ struct Spool {
   unsigned backlog_messages = 20000;                     // not yet delivered; above: 451 at MAIL FROM
   unsigned slow_down_messages = 2000;                    // above: the answer to MAIL FROM waits, longer the more there are …
   std::chrono::milliseconds slow_down_time{5000};        // … up to this at backlog_messages
+  std::chrono::milliseconds commit_delay{1};             // a record waits so long for others, so that they share a sync …
+  unsigned commit_delay_messages = 4;                    // … if at least so many messages are being received by the child
 };
 
 struct Delivery {

@@ -274,6 +274,8 @@ const Setting kSettings[] = {
   {"spool.backlog_messages", Type::number, "20000", 1, 100'000'000, "messages", "", running, &server<&C::spool, &Spool::backlog_messages>},
   {"spool.slow_down_messages", Type::number, "2000", 0, 100'000'000, "messages", "", running, &server<&C::spool, &Spool::slow_down_messages>},
   {"spool.slow_down_time", Type::duration, "5000", 0, 60'000, "ms", "", running, &server<&C::spool, &Spool::slow_down_time>},
+  {"spool.commit_delay", Type::duration, "1", 0, 100, "ms", "", new_children, &server<&C::spool, &Spool::commit_delay>},
+  {"spool.commit_delay_messages", Type::number, "4", 2, 100'000, "messages", "", new_children, &server<&C::spool, &Spool::commit_delay_messages>},
 
   {"delivery.sync", Type::word, "automatic", 0, 0, "", "automatic|file_system|each_file", new_children, &server<&C::delivery, &Delivery::sync>},
   {"delivery.batch_messages", Type::number, "256", 1, 4096, "messages", "", new_children, &server<&C::delivery, &Delivery::batch_messages>},

@@ -43,7 +43,7 @@ Result<std::unique_ptr<Submitter>> Submitter::open(service::Start& start, Journa
   return std::unique_ptr<Submitter>(
       new Submitter(std::move(*spool), std::move(notices), std::move(*state),
                     {settings.segment_bytes, settings.large_message_bytes, settings.minimum_free_bytes,
-                     journal == Journal::outgoing ? kForeignRest : std::chrono::seconds(0)},
+                     journal == Journal::outgoing ? kForeignRest : std::chrono::seconds(0), settings.commit_delay, settings.commit_delay_messages},
                     start.number));
 }
 
@@ -78,7 +78,7 @@ void Submitter::announce() {
 Awaitable<Result<spool::Position>> Submitter::append(const mail::Envelope& envelope, std::string& message, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message, pending](spool::JournalWriter::Done done) {
-    writer_->append(envelope, std::move(message), std::move(done), pending);
+    writer_->append(envelope, std::move(message), std::move(done), pending, under_way_);
   };
   co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
 }

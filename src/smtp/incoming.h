@@ -53,6 +53,9 @@ class Incoming {
   };
   // `head`: what stands in front of the client's text. `expected_bytes`: what the client announced, 0 if nothing.
   Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits);
+  ~Incoming() { services_.message_ends(); }
+  Incoming(const Incoming&) = delete;
+  Incoming& operator=(const Incoming&) = delete;
 
   // Where the decoder puts text.
   [[nodiscard]] std::string& text() { return text_; }

@@ -107,7 +107,7 @@ class Writer final : public JournalWriter {
     return {};
   }
 
-  void append(const mail::Envelope& envelope, std::string message, Done done, bool pending) override {
+  void append(const mail::Envelope& envelope, std::string message, Done done, bool pending, std::size_t under_way) override {
     Item item{mail::encode(envelope), std::move(message), std::nullopt, std::move(done), pending};
     std::string too_long;
     if (item.envelope.size() > envelope_limit_) too_long = "envelope of " + std::to_string(item.envelope.size()) + " bytes is too long";
@@ -127,8 +127,9 @@ class Writer final : public JournalWriter {
       return;
     } else {
       queue_.push_back(std::move(item));
+      under_way_ = under_way;
     }
-    const bool wake = std::exchange(committer_idle_, false);
+    const bool wake = std::exchange(committer_idle_, false) || (gathering_ && waiting_ >= under_way_);
     lock.unlock();
     if (wake) queue_ready_.notify_one();
   }
@@ -173,6 +174,7 @@ class Writer final : public JournalWriter {
       const std::lock_guard lock(mutex_);
       if (std::exchange(finishing_, true)) return;
       stream_ready_.notify_all();
+      queue_ready_.notify_all();
     }
     if (streamer_.joinable()) streamer_.join();
     {
@@ -218,6 +220,7 @@ class Writer final : public JournalWriter {
           queue_ready_.wait(lock);
         }
         committer_idle_ = false;
+        gather(lock);
         items.swap(queue_);
         refused.swap(refused_);
       }
@@ -227,6 +230,15 @@ class Writer final : public JournalWriter {
       while (!left.empty()) left = left.subspan(commit_some(left));
       items.clear();
     }
+  }
+
+  // Waits a moment for others if there are many; the appending threads need not wake us for each of them.
+  void gather(std::unique_lock<std::mutex>& lock) {
+    if (settings_.commit_delay.count() == 0 || under_way_ < settings_.commit_delay_messages || waiting_ >= under_way_ || finishing_) return;
+    gathering_ = true;
+    const auto until = Clock::now() + settings_.commit_delay;
+    queue_ready_.wait_until(lock, until, [this] { return waiting_ >= under_way_ || finishing_; });
+    gathering_ = false;
   }
 
   // Commits as many items from the front as one batch of one segment takes; returns how many have been answered.
@@ -706,8 +718,9 @@ class Writer final : public JournalWriter {
   std::vector<Item> queue_;
   std::vector<std::pair<Item, Error>> refused_;
   std::deque<std::pair<Item, std::string>> to_stream_;  // with the id if the file is yet to be made
-  bool committer_idle_ = false, finishing_ = false, streamed_ = false, stop_keeper_ = false;
+  bool committer_idle_ = false, gathering_ = false, finishing_ = false, streamed_ = false, stop_keeper_ = false;
   std::size_t waiting_ = 0;
+  std::size_t under_way_ = 0;  // as the last append() said
   SegmentPointer spare_;
   std::vector<SegmentPointer> retired_;
   std::string trouble_;  // why there is no spare; empty while there is no trouble

@@ -3,7 +3,8 @@
 // Puts messages on stable storage, many with one sync; each child that accepts mail has one writer with segments of its own.
 //
 // "250" after DATA rests on append()'s callback: it gets a position once record and envelope are synced, an error otherwise.
-// While one sync runs, further records gather; the next write and sync take them all. There is no timer.
+// While one sync runs, further records gather; the next write and sync take them all. While the caller has many more messages under way
+// (append()'s `under_way`), a batch also waits a moment for them: each sync saved is processor time.
 //
 // Failure: Kind::temporary with the reason (disk full, I/O error). After a failed write or sync the segment is given up: nothing more is
 // written to it, its waiting callbacks get the error, the next batch goes to another segment. The writer recovers by
@@ -31,6 +32,8 @@ struct JournalSettings {
   std::uint64_t minimum_free_bytes = 64 * 1024 * 1024; // less free space: room() fails
   // So long after the last write to it a dead writer's segment is left as it is: what it had is still asked for (earlier_records.h).
   std::chrono::seconds foreign_rest{0};
+  std::chrono::milliseconds commit_delay{0};  // a batch waits so long for others …
+  std::size_t commit_delay_messages = 4;      // … while at least so many messages are under way
 };
 
 class JournalWriter {
@@ -48,7 +51,9 @@ class JournalWriter {
   //
   // `pending`: the record counts only after JournalReader::mark_accepted(); until then scan() leaves it out, and after
   // a crash it is dropped as a message that was never answered.
-  virtual void append(const mail::Envelope& envelope, std::string message, Done done, bool pending = false) = 0;
+  // `under_way`: how many messages the caller has begun and has no answer for, this one included; as soon as all of them
+  // wait, nobody waits for others. 0 or 1: there is nobody to wait for.
+  virtual void append(const mail::Envelope& envelope, std::string message, Done done, bool pending = false, std::size_t under_way = 0) = 0;
   // `file` must have all its bytes. It is synced on a helper thread of its own, so that it holds up nobody else.
   virtual void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending = false) = 0;
 

@@ -8,9 +8,13 @@
 #include "smtp/refusal.h"
 #include "smtp/session.h"
 
+#include <cppunit/TestAssert.h>
+
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +60,8 @@ class MemoryServices final : public smtp::Services {
     return pending;
   }
   std::string new_message_id() override { return "id" + std::to_string(++ids_); }
+  void message_begins() override { most_under_way = std::max(most_under_way, ++under_way); }
+  void message_ends() override { --under_way; }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     co_return take(std::move(envelope), std::move(message), false, each_answered);
   }
@@ -111,6 +117,7 @@ class MemoryServices final : public smtp::Services {
   std::map<std::string, unsigned> quotas, uses;
   std::vector<std::string> told;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
+  int under_way = 0, most_under_way = 0;  // messages that are being received
   std::vector<Accepted> accepted;
   std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
   ScriptedMilters scripted_milters;  // asked in sessions whose SessionInfo has their settings
@@ -119,6 +126,7 @@ class MemoryServices final : public smtp::Services {
 
  private:
   Result<smtp::Committed> take(mail::Envelope envelope, std::string message, bool large, bool each_answered) {
+    CPPUNIT_ASSERT(under_way > 0);
     if (fails) return Error{Kind::temporary, "write error"};
     std::vector<mail::Refusal> refusals;
     for (std::uint32_t i = 0; i < envelope.recipients.size(); ++i)
@@ -170,9 +178,13 @@ inline Played play(MemoryServices& services, std::vector<std::string> pieces, sm
   watch.tls = tls.has_value();
   if (tls && tls->failure) stream.script_tls(*tls->failure);
   else if (tls) stream.script_tls(tls->facts, tls->pieces);
-  smtp::Session session(stream, services, std::move(info), watch);
-  run(session.run());
-  return {stream.written(), stream.written_before_tls(), session.state_dump(), watch.end_reason, watch.protocol_errors, watch.failed_logins};
+  std::optional<smtp::Session> session;
+  session.emplace(stream, services, std::move(info), watch);
+  run(session->run());
+  Played played{stream.written(), stream.written_before_tls(), session->state_dump(), watch.end_reason, watch.protocol_errors, watch.failed_logins};
+  session.reset();
+  CPPUNIT_ASSERT_EQUAL(0, services.under_way);
+  return played;
 }
 
 }  // namespace postern::test

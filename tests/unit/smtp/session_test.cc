@@ -72,6 +72,7 @@ class SessionTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(text_without_a_header_is_parted_from_ours);
   CPPUNIT_TEST(circles_are_found);
   CPPUNIT_TEST(large_messages_go_to_files);
+  CPPUNIT_TEST(each_message_that_begins_ends);
   CPPUNIT_TEST(trouble_never_gets_a_250);
   CPPUNIT_TEST(a_backlog_makes_each_sender_wait_once);
   CPPUNIT_TEST(lmtp_answers_for_each_recipient);
@@ -751,6 +752,28 @@ class SessionTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(2U, behind.delays_asked);
     CPPUNIT_ASSERT(base::steady_now() - before >= std::chrono::milliseconds(40));
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, behind.accepted.size());
+  }
+  // play() sees that none is left under way.
+  void each_message_that_begins_ends() {
+    const std::string whole = kBegin + "DATA\r\n" + kMessage + ".\r\n";
+    struct {
+      const char *name, *codes;
+      std::string pieces;
+      int most;
+    } rows[] = {
+        {"taken", "220 250 250 250 354 250", whole, 1},
+        {"two", "220 250 250 250 354 250 250 250 250 354 250", whole + whole, 1},
+        {"cut off", "220 250 250 250 354", kBegin + "DATA\r\n" + kMessage, 1},
+        {"line ends", "220 250 250 250 354 550", kBegin + "DATA\r\nSubject: x\n\r\n", 1},
+        {"chunk, then RSET", "220 250 250 250 250 250", kBegin + chunk("Subject: x\r\n", false) + "RSET\r\n", 1},
+        {"chunk, cut off", "220 250 250 250 250", kBegin + chunk("Subject: x\r\n", false) + "BDAT 100\r\nabc", 1},
+        {"without a text", "220 250 250 250 250", kBegin + "RSET\r\n", 0},
+    };
+    for (const auto& row : rows) {
+      MemoryServices services;
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, std::string(row.codes), codes(play(services, {row.pieces}).written));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.name, row.most, services.most_under_way);
+    }
   }
   void trouble_never_gets_a_250() {
     MemoryServices full;

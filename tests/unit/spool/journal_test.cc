@@ -77,6 +77,9 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_large_message_that_was_never_answered_is_an_orphan);
   CPPUNIT_TEST(a_large_message_that_all_refused_goes_at_once);
   CPPUNIT_TEST(an_envelope_beyond_all_bounds_is_refused);
+  CPPUNIT_TEST(records_wait_for_those_that_come);
+  CPPUNIT_TEST(nobody_waits_for_few_or_for_none);
+  CPPUNIT_TEST(the_end_ends_the_wait_for_others);
   CPPUNIT_TEST(after_the_end_nothing_is_taken);
   CPPUNIT_TEST(too_little_room_is_said_at_once);
   CPPUNIT_TEST(readers_never_see_half_a_record);
@@ -637,6 +640,50 @@ class JournalTest : public CppUnit::TestFixture {
     out->append(huge, "x", answers.next());
     CPPUNIT_ASSERT(answers.wait()[0].error().kind == Kind::permanent);
     CPPUNIT_ASSERT(append_one(*out, "small", "x"));
+  }
+  // A test that waits for something that does not happen stands still.
+  static JournalSettings patient_settings(std::chrono::milliseconds delay = std::chrono::hours(1)) {
+    auto settings = small_settings();
+    settings.commit_delay = delay;
+    settings.commit_delay_messages = 4;
+    return settings;
+  }
+  void records_wait_for_those_that_come() {
+    Scratch scratch;
+    auto out = writer(scratch, patient_settings());
+    Answers answers;
+    for (int i = 0; i < 9; ++i) out->append(envelope("m" + std::to_string(i)), "x", answers.next(), false, 10);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, out->counters().syncs);
+    out->append(envelope("m9"), "x", answers.next(), false, 10);
+    for (const auto& answer : answers.wait()) CPPUNIT_ASSERT(answer);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, out->counters().syncs);
+    out.reset();
+
+    auto later = writer(scratch, patient_settings(std::chrono::milliseconds(2)));
+    CPPUNIT_ASSERT(append_one(*later, "before", "x"));
+    Answers alone;
+    later->append(envelope("n"), "x", alone.next(), false, 10);
+    CPPUNIT_ASSERT(alone.wait().front());  // the others don't come, the time passes
+  }
+  void nobody_waits_for_few_or_for_none() {
+    Scratch scratch;
+    auto out = writer(scratch, patient_settings());
+    CPPUNIT_ASSERT(append_one(*out, "a", "x"));
+    Answers few;
+    out->append(envelope("b"), "x", few.next(), false, 3);
+    CPPUNIT_ASSERT(few.wait().front());
+    auto hasty = writer(scratch, patient_settings(std::chrono::milliseconds(0)));
+    Answers many;
+    hasty->append(envelope("c"), "x", many.next(), false, 10);
+    CPPUNIT_ASSERT(many.wait().front());
+  }
+  void the_end_ends_the_wait_for_others() {
+    Scratch scratch;
+    auto out = writer(scratch, patient_settings());
+    Answers answers;
+    out->append(envelope("m"), "x", answers.next(), false, 10);
+    out->finish();
+    CPPUNIT_ASSERT(answers.wait().front());
   }
   void after_the_end_nothing_is_taken() {
     Scratch scratch;
