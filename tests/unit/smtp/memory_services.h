@@ -8,8 +8,6 @@
 #include "smtp/refusal.h"
 #include "smtp/session.h"
 
-#include <cppunit/TestAssert.h>
-
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -126,7 +124,7 @@ class MemoryServices final : public smtp::Services {
 
  private:
   Result<smtp::Committed> take(mail::Envelope envelope, std::string message, bool large, bool each_answered) {
-    CPPUNIT_ASSERT(under_way > 0);
+    POSTERN_ASSERT(under_way > 0);
     if (fails) return Error{Kind::temporary, "write error"};
     std::vector<mail::Refusal> refusals;
     for (std::uint32_t i = 0; i < envelope.recipients.size(); ++i)
@@ -183,7 +181,7 @@ inline Played play(MemoryServices& services, std::vector<std::string> pieces, sm
   run(session->run());
   Played played{stream.written(), stream.written_before_tls(), session->state_dump(), watch.end_reason, watch.protocol_errors, watch.failed_logins};
   session.reset();
-  CPPUNIT_ASSERT_EQUAL(0, services.under_way);
+  POSTERN_ASSERT(services.under_way == 0);
   return played;
 }
 
