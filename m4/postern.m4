@@ -9,7 +9,7 @@ AC_DEFUN([POSTERN_PROG_CXX], [
   for postern_candidate in ${CXX:+"$CXX"} g++ clang++; do
     postern_tried="$postern_tried $postern_candidate"
     if $postern_candidate -std=c++20 -O2 -o conftest.coroutines "$srcdir/build-aux/coroutine_check.cc" >conftest.coroutines.log 2>&1 \
-       && ./conftest.coroutines >>conftest.coroutines.log 2>&1; then
+       && "$SHELL" -c './conftest.coroutines || exit' >>conftest.coroutines.log 2>&1; then  # that shell, not ours, tells of a signal
       postern_cxx=$postern_candidate
       break
     fi
