@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += doc/man/posternctl-gate.8
 EXTRA_DIST += doc/guide
-dist_doc_DATA += doc/guide/limits.md doc/guide/from-postfix-access-maps.md doc/guide/accounts-and-submission.md doc/guide/accounts-from-ldap.md doc/guide/tls-to-other-hosts.md doc/guide/sender-authentication.md doc/guide/scanning-mail.md
+dist_doc_DATA += doc/guide/limits.md doc/guide/from-postfix-access-maps.md doc/guide/accounts-and-submission.md doc/guide/accounts-from-ldap.md doc/guide/tls-to-other-hosts.md doc/guide/sender-authentication.md doc/guide/scanning-mail.md \
+  doc/guide/filters-at-three-levels.md
 dist_man_MANS += doc/man/posternctl-account.8 doc/man/posternctl-domain.8 doc/man/postern-pop3.8
 dist_man_MANS += doc/man/postern-managesieve.8 doc/man/postern-submission.8 doc/man/postern-milter.8
 dist_man_MANS += doc/man/posternctl-alias.8 doc/man/posternctl-group.8 doc/man/posternctl-directory.8 doc/man/postern-directory.5

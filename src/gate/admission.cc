@@ -59,12 +59,12 @@ Source source_of(const conf::Configuration& configuration, const conf::Listener&
   return source;
 }
 
-Refusal refusal(Reason reason, std::string table, const conf::Place& place, const net::Endpoint& remote, bool dry_run) {
+Refusal refusal(Reason reason, std::string table, const conf::Place& place, const net::Address& remote, bool dry_run) {
   Refusal out;
   out.reason = reason;
   out.verdict.answer = Verdict::Answer::deny;
   out.verdict.table = std::move(table);
-  out.verdict.probe = remote.address.to_string();
+  out.verdict.probe = remote.to_string();
   out.verdict.file = place.file;
   out.verdict.line = place.line;
   out.verdict.dry_run = dry_run;
@@ -93,7 +93,7 @@ Refusal explain(const Connection& connection, const Objection& objection, const 
       break;
   }
   if (objection.reason == Reason::unavailable) source = {"connection table", {}};
-  Refusal out = refusal(objection.reason, std::move(source.setting), source.place, connection.remote, dry_run);
+  Refusal out = refusal(objection.reason, std::move(source.setting), source.place, connection.remote.address, dry_run);
   out.count = objection.count;
   out.limit = objection.limit;
   return out;
@@ -108,6 +108,24 @@ Blocked blocked_by(const Ledger& ledger) {
   };
 }
 
+bool kept_out(const conf::SocketRow& row, const net::Address& remote) {
+  switch (row.restriction) {
+    case conf::Restriction::none: return false;
+    case conf::Restriction::grant: return !row.addresses.contains(remote);
+    case conf::Restriction::deny: return row.addresses.contains(remote);
+  }
+  return true;
+}
+
+Refusal restriction_refusal(const conf::Listener& listener, const conf::SocketRow& row, const net::Address& remote) {
+  return refusal(Reason::restricted, setting(listener, "sockets.restriction"), row.place, remote,
+                 row.dry_run || listener.tries(conf::GateRule::restriction));
+}
+
+Refusal block_refusal(const conf::Listener& listener, std::string_view network, const net::Address& remote) {
+  return refusal(Reason::blocked, "blocked " + std::string(network), {}, remote, listener.tries(conf::GateRule::blocked));
+}
+
 Decision admit(ConnectionTable& table, const Connection& connection, const Blocked& blocked) {
   const conf::Configuration& configuration = connection.configuration;
   const conf::Listener& listener = connection.listener;
@@ -117,24 +135,18 @@ Decision admit(ConnectionTable& table, const Connection& connection, const Block
   Decision decision;
   decision.is_client = is_proxy_itself || configuration.client_addresses.contains(remote.address);
   // True if the refusal is to be obeyed.
-  const auto refuse = [&](Reason reason, std::string name, const conf::Place& place, bool dry_run) {
-    table.count_refusal(listener.module, reason, dry_run);
-    Refusal out = refusal(reason, std::move(name), place, remote, dry_run);
+  const auto refuse = [&](Refusal out) {
+    const bool dry_run = out.verdict.dry_run;
+    table.count_refusal(listener.module, out.reason, dry_run);
     if (dry_run) decision.tried.push_back(std::move(out));
     else decision.refusal = std::move(out);
     return !dry_run;
   };
 
   if (!is_proxy_itself) {
-    // L-11 step 3, L-13.
-    const bool kept_out = row.restriction == conf::Restriction::grant  ? !row.addresses.contains(remote.address)
-                          : row.restriction == conf::Restriction::deny ? row.addresses.contains(remote.address)
-                                                                       : false;
-    if (kept_out && refuse(Reason::restricted, setting(listener, "sockets.restriction"), row.place, row.dry_run || listener.tries(conf::GateRule::restriction)))
-      return decision;
-    // Step 4.
+    if (kept_out(row, remote.address) && refuse(restriction_refusal(listener, row, remote.address))) return decision;
     if (const std::string network = blocked ? blocked(remote.address) : std::string(); !network.empty())
-      if (refuse(Reason::blocked, "blocked " + network, {}, listener.tries(conf::GateRule::blocked))) return decision;
+      if (refuse(block_refusal(listener, network, remote.address))) return decision;
   }
   // Steps 5 to 7, one atomic step.
   const conf::LimitRow* const limits = row_for(listener, remote.address);
@@ -173,7 +185,7 @@ void restrict(ConnectionTable& table, const Connection& connection, Decision& de
   const std::string name = of_site ? "restricted.connections_per_site" : "restricted.connections_per_address";
   const bool unavailable = objection->reason == Reason::unavailable;
   Refusal out = refusal(objection->reason, unavailable ? "connection table" : name, unavailable ? conf::Place{} : connection.configuration.place_of(name),
-                        connection.remote, dry_run && !unavailable);
+                        connection.remote.address, dry_run && !unavailable);
   out.count = objection->count;
   out.limit = objection->limit;
   if (out.verdict.dry_run) {

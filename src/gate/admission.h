@@ -38,6 +38,14 @@ struct Decision {
   std::vector<Refusal> tried;     // what rules that are only tried had against it; also if another one refused in the end
 };
 
+// The rules that look at nothing but the address (L-11 steps 3 and 4), for connections and datagrams (U-3).
+// True if the restriction of the row keeps `remote` out (L-13).
+bool kept_out(const conf::SocketRow& row, const net::Address& remote);
+// The refusal of one who is kept out, with the row's place; only tried if the row or the listener says so.
+Refusal restriction_refusal(const conf::Listener& listener, const conf::SocketRow& row, const net::Address& remote);
+// The refusal of one in the blocked `network`; only tried if the listener says so.
+Refusal block_refusal(const conf::Listener& listener, std::string_view network, const net::Address& remote);
+
 // What a connection is about; the references live as long as the call.
 struct Connection {
   const conf::Configuration& configuration;

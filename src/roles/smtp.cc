@@ -82,8 +82,7 @@ class ProcessServices final : public smtp::Services {
     if (status == "5.4.6") activity_->add(gate::ActivityCount::loops_in);
   }
   std::string new_message_id() override { return mail::new_message_id(child_); }
-  void message_begins() override { submitter_.message_begins(); }
-  void message_ends() override { submitter_.message_ends(); }
+  std::shared_ptr<void> message_begins() override { return submitter_.message_begins(); }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     const std::size_t bytes = message.size(), recipients = envelope.recipients.size();
     const auto configuration = rules_.configuration();

@@ -57,6 +57,11 @@ Result<void> Submitter::prepare() {
   return {};
 }
 
+std::shared_ptr<void> Submitter::message_begins() {
+  ++*under_way_;
+  return {under_way_.get(), [count = under_way_](void*) { --*count; }};
+}
+
 Awaitable<Result<void>> Submitter::conclude(Result<spool::Position> position) {
   if (!position) co_return position.error();
   POSTERN_KILL_POINT("before-250");
@@ -78,7 +83,7 @@ void Submitter::announce() {
 Awaitable<Result<spool::Position>> Submitter::append(const mail::Envelope& envelope, std::string& message, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &message, pending](spool::JournalWriter::Done done) {
-    writer_->append(envelope, std::move(message), std::move(done), pending, under_way_);
+    writer_->append(envelope, std::move(message), std::move(done), pending, *under_way_);
   };
   co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
 }
@@ -86,7 +91,7 @@ Awaitable<Result<spool::Position>> Submitter::append(const mail::Envelope& envel
 Awaitable<Result<spool::Position>> Submitter::append_large(const mail::Envelope& envelope, spool::LargeMessage& file, bool pending) {
   if (auto ready = prepare(); !ready) co_return ready.error();
   std::function<void(spool::JournalWriter::Done)> start = [this, &envelope, &file, pending](spool::JournalWriter::Done done) {
-    writer_->append_large(envelope, std::move(file), std::move(done), pending);
+    writer_->append_large(envelope, std::move(file), std::move(done), pending, *under_way_);
   };
   co_return co_await net::await_callback<Result<spool::Position>>(std::move(start));
 }

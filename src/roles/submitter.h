@@ -47,9 +47,9 @@ class Submitter {
   net::Awaitable<Result<spool::Position>> append_pending_large(mail::Envelope envelope, spool::LargeMessage file);
   // The second half: the record counts. It is counted and the delivery is told. An error is handed through.
   net::Awaitable<Result<void>> conclude(Result<spool::Position> position);
-  // Of a message that is being received: while there are many, records wait a moment for each other (spool.commit_delay).
-  void message_begins() { ++under_way_; }
-  void message_ends() { --under_way_; }
+  // A message is being received until what is returned is gone: while there are many, records wait a moment for each other
+  // (spool.commit_delay). It may outlive the submitter.
+  [[nodiscard]] std::shared_ptr<void> message_begins();
   // Whether a message would be taken now (JournalWriter::room()).
   Result<void> room();
   // Waits until everything under way has been answered.
@@ -71,7 +71,7 @@ class Submitter {
   spool::SharedState state_;
   spool::JournalSettings settings_;
   unsigned child_;
-  std::size_t under_way_ = 0;
+  std::shared_ptr<std::size_t> under_way_ = std::make_shared<std::size_t>(0);
   std::vector<spool::Position> to_announce_;
   std::unique_ptr<spool::JournalWriter> writer_;
 };

@@ -93,15 +93,6 @@ std::size_t write_control(Control& control, const Beside& beside) {
 
 }  // namespace
 
-bool admits(const conf::SocketRow& row, const net::Address& remote) {
-  switch (row.restriction) {
-    case conf::Restriction::none: return true;
-    case conf::Restriction::grant: return row.addresses.contains(remote);
-    case conf::Restriction::deny: return !row.addresses.contains(remote);
-  }
-  return false;
-}
-
 // One socket that is read from.
 struct Reading {
   Reading(net::asio::io_context& io, ListeningSocket from) : waiter(io), pause(io) {
@@ -155,9 +146,10 @@ struct DatagramService::State : std::enable_shared_from_this<DatagramService::St
   enum class Read { more, empty, pause, useless };
   Read read_batch(Reading& reading);
   void handle(Reading& reading, std::string_view bytes, bool cut, const sockaddr_storage& peer, socklen_t peer_length, const Beside& beside);
-  void note(const Reading& reading, DatagramOutcome outcome, const net::Endpoint& remote, const net::Endpoint& local, std::uint64_t count = 1);
+  void note(const Reading& reading, DatagramOutcome outcome, const net::Endpoint& remote, const net::Endpoint& local, std::uint64_t count = 1,
+            const Verdict& verdict = {});
   // True: refused, and dropped; not if the rule is only tried.
-  bool refuse(const Reading& reading, gate::Reason reason, const net::Endpoint& remote, const net::Endpoint& local, bool dry_run);
+  bool refuse(const Reading& reading, const gate::Refusal& refusal, const net::Endpoint& remote, const net::Endpoint& local);
   void write_sums(bool all);
   void note_refusals();
   void each_second();
@@ -277,10 +269,11 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
   if (socket.row.row == nullptr) return;  // no row ever named it
   const net::Endpoint remote = net::Endpoint::from(peer), local{beside.local, socket.info.port};
   const conf::Listener& listener = *socket.row.listener;
-  if (!admits(*socket.row.row, remote.address) &&
-      refuse(socket, gate::Reason::restricted, remote, local, socket.row.row->dry_run || listener.tries(conf::GateRule::restriction)))
+  if (gate::kept_out(*socket.row.row, remote.address) &&
+      refuse(socket, gate::restriction_refusal(listener, *socket.row.row, remote.address), remote, local))
     return;
-  if (blocks->blocked(remote.address) && refuse(socket, gate::Reason::blocked, remote, local, listener.tries(conf::GateRule::blocked))) return;
+  if (const auto block = blocks->blocked(remote.address); block && refuse(socket, gate::block_refusal(listener, block->network.to_string(), remote.address), remote, local))
+    return;
   if (cut) return note(socket, DatagramOutcome::oversized, remote, local);
   // An answer to port 0 would go nowhere; only a forger sends from there.
   if (remote.port == 0) return note(socket, DatagramOutcome::damaged, remote, local);
@@ -308,11 +301,11 @@ void DatagramService::State::handle(Reading& socket, std::string_view bytes, boo
   note(socket, reply.outcome, remote, local);
 }
 
-bool DatagramService::State::refuse(const Reading& socket, gate::Reason reason, const net::Endpoint& remote, const net::Endpoint& local, bool dry_run) {
-  const bool restricted = reason == gate::Reason::restricted;
+bool DatagramService::State::refuse(const Reading& socket, const gate::Refusal& refusal, const net::Endpoint& remote, const net::Endpoint& local) {
+  const bool restricted = refusal.reason == gate::Reason::restricted, dry_run = refusal.verdict.dry_run;
   note(socket, dry_run ? (restricted ? DatagramOutcome::would_restrict : DatagramOutcome::would_block) : (restricted ? DatagramOutcome::restricted : DatagramOutcome::blocked),
-       remote, local);
-  const Refused kind{socket.info.module, reason, dry_run, gate::counting_key(*socket.row.listener, remote.address)};
+       remote, local, 1, refusal.verdict);
+  const Refused kind{socket.info.module, refusal.reason, dry_run, gate::counting_key(*socket.row.listener, remote.address)};
   if (const auto known = refused.find(kind); known != refused.end()) ++known->second;
   else if (refused.size() < kMostRefused) refused.emplace(kind, 1);
   return !dry_run;
@@ -324,7 +317,7 @@ void DatagramService::State::note_refusals() {
 }
 
 void DatagramService::State::note(const Reading& socket, DatagramOutcome outcome, const net::Endpoint& remote, const net::Endpoint& local,
-                                  std::uint64_t count) {
+                                  std::uint64_t count, const Verdict& verdict) {
   counts->add(socket.info.module, outcome, count);
   if (outcome == DatagramOutcome::answered) return;
   Sum& sum = sums[{socket.info.module, outcome}];
@@ -341,6 +334,8 @@ void DatagramService::State::note(const Reading& socket, DatagramOutcome outcome
   } else {
     fields.emplace_back("remote", remote.to_string());
     fields.emplace_back("local", local.to_string());
+    if (!verdict.table.empty())
+      for (auto& field : log_fields(verdict)) fields.push_back(std::move(field));
   }
   if (is_tried(outcome)) base::log_event(base::Severity::notice, "datagram-would-be-dropped", fields);
   else base::log_event(base::Severity::notice, "datagram-dropped", fields);

@@ -59,9 +59,6 @@ struct DatagramSettings {
 // Addresses of which refusals are noted within a second; those of others stand in the counts only.
 inline constexpr std::size_t kMostRefused = 1024;
 
-// True if the row's restriction lets datagrams of `remote` in (U-3).
-bool admits(const conf::SocketRow& row, const net::Address& remote);
-
 class DatagramService {
  public:
   // Takes start.sockets over and maps the counts ("datagrams") and the ledger ("ledger"). All references must outlive the service.

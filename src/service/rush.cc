@@ -31,11 +31,11 @@ void Rush::accepted(gate::ConnectionTable& table, conf::Module module, std::size
   if (lasted < kTerm) return;
   const std::uint64_t ended = accepted_ - std::min<std::uint64_t>(accepted_, running);
   const std::uint64_t in_term = ended - std::min(ended, ended_before_);
-  const bool busy = (moment.processor_time - began_.processor_time) * 100 > lasted * kBusyPercent || moment.sleeps - began_.sleeps < kFewestSleeps;
   const bool in_rush = lasted < 3 * kTerm && in_term >= kFewest && in_term > 2 * running;
+  const bool busy = in_rush && ((moment.processor_time - began_.processor_time) * 100 > lasted * kBusyPercent || moment.sleeps - began_.sleeps < kFewestSleeps);
   began_ = moment;
   ended_before_ = ended;
-  if (in_rush && busy) {
+  if (busy) {
     if (claims_) shares_ = moment.now - shares_until_ < shares_ ? std::min(2 * shares_, kLongestShares) : kShares;
     shares_until_ = std::max(shares_until_, moment.now + (claims_ ? shares_ : kShares));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // When connections come and go in quick succession, each of them wakes all children that sleep, and most of those find that another one
-// has taken it: one child alone does the same with a quarter less work. So a child that sees such a rush claims the listener for some
+// has taken it: one child alone does the same with less work. So a child that sees such a rush claims the listener for some
 // milliseconds, again and again while it lasts, and the others leave its sockets alone until the claim has run out.
 //
 // A claim is nothing to rely on: it says how long, never longer than kClaim, and if its child is stopped or killed the others come back

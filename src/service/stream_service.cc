@@ -18,10 +18,10 @@ using namespace std::chrono_literals;
 // Out of descriptors: how soon to try again, and how often to say so (L-47).
 constexpr auto kAcceptPause = 200ms;
 constexpr auto kComplainEvery = 60s;
-// A child that accepts nothing for so long because another one claims it all looks for itself.
-constexpr auto kLeftToOthers = 1s;
 // The same where the socket goes away: the master does not wait for long.
 constexpr auto kEmptyPause = 10ms;
+// A child that accepts nothing for so long because another one claims it all looks for itself.
+constexpr auto kLeftToOthers = 1s;
 
 bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
@@ -110,7 +110,9 @@ void StreamService::State::accept_next(std::uint32_t id) {
   switch (accept_one(socket)) {
     case Accepted::one: return rush.accepted(*table, socket.info.module, running.size());
     case Accepted::none: return;
-    case Accepted::out_of_resources: return watch_after(socket, kAcceptPause);
+    case Accepted::out_of_resources:
+      table->give_up(socket.info.module);
+      return watch_after(socket, kAcceptPause);
     case Accepted::useless: listening.erase(id);
   }
 }
@@ -150,7 +152,12 @@ void StreamService::State::complain(int error, const Listening& socket) {
 void StreamService::State::finish(std::chrono::milliseconds grace) {
   const bool first = !finishing;
   finishing = true;
-  if (first) listening.clear();
+  if (first) {
+    // Those that go on need not wait for the end of a claim.
+    if (table)
+      for (const auto& [id, socket] : listening) table->give_up(socket->info.module);
+    listening.clear();
+  }
   if (grace > 0ms && !hurry) {
     hurry = true;
     abort_idle();

@@ -67,9 +67,8 @@ net::Awaitable<Result<void>> TextBuilder::copy(const mail::TextSource& from, std
 }
 
 Incoming::Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits)
-    : services_(services), id_(std::move(id)), limits_(limits), text_(std::move(head)), head_bytes_(text_.size()), counted_(text_.size()) {
+    : services_(services), under_way_(services.message_begins()), id_(std::move(id)), limits_(limits), text_(std::move(head)), head_bytes_(text_.size()), counted_(text_.size()) {
   if (expected_bytes > 0) text_.reserve(text_.size() + std::min(expected_bytes, kMostReserved) + 256);
-  services_.message_begins();
 }
 
 void Incoming::settle() { settle(false); }

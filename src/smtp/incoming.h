@@ -53,7 +53,6 @@ class Incoming {
   };
   // `head`: what stands in front of the client's text. `expected_bytes`: what the client announced, 0 if nothing.
   Incoming(Services& services, std::string id, std::string head, std::uint64_t expected_bytes, Limits limits);
-  ~Incoming() { services_.message_ends(); }
   Incoming(const Incoming&) = delete;
   Incoming& operator=(const Incoming&) = delete;
 
@@ -118,6 +117,7 @@ class Incoming {
     const Incoming& incoming_;
   };
   Services& services_;
+  const std::shared_ptr<void> under_way_;  // Services::message_begins()
   const std::string id_;
   const Limits limits_;
   const Whole whole_{*this};

@@ -102,10 +102,9 @@ class Services {
   virtual std::chrono::milliseconds backlog_delay() = 0;
   virtual Result<void> check_room() = 0;
   virtual std::string new_message_id() = 0;
-  // The text of a message is received from now on, and its end: it has been answered, or it was given up. Those that are
-  // received at the same time may be stored together.
-  virtual void message_begins() {}
-  virtual void message_ends() {}
+  // The text of a message is received from now on, until what is returned is gone: it has been answered, or it was given up. Those that
+  // are received at the same time may be stored together. It may outlive the services.
+  virtual std::shared_ptr<void> message_begins() { return nullptr; }
   // Puts the message on stable storage, asks the recipients' filters if one of them may refuse it, and tells the delivery. An error: it is not there,
   // and never will be delivered. `each_answered`: the client gets an answer for each RCPT, so that some may refuse and others not
   // (smtp/refusal.h).

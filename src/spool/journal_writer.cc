@@ -44,6 +44,8 @@ static_assert(kBatchBytes + kLargestInSegment <= kMostBatchBytes);
 constexpr std::size_t kZeroBytes = 1024 * 1024;
 constexpr std::uint64_t kSpareWantedAt = 4;  // a spare segment is looked for when one part of so many of the active one is used
 constexpr auto kTryAgain = std::chrono::seconds(1);
+// Most batches in a row that do not wait for others since that was in vain: a sixty-fourth of the delay is the most that all of them lose.
+constexpr unsigned kMostLeftOut = 64;
 constexpr auto kHurry = std::chrono::milliseconds(100);
 constexpr auto kForeignAgain = std::chrono::seconds(5);
 constexpr auto kAvoidUnwritable = std::chrono::seconds(60);
@@ -109,49 +111,12 @@ class Writer final : public JournalWriter {
 
   void append(const mail::Envelope& envelope, std::string message, Done done, bool pending, std::size_t under_way) override {
     Item item{mail::encode(envelope), std::move(message), std::nullopt, std::move(done), pending};
-    std::string too_long;
-    if (item.envelope.size() > envelope_limit_) too_long = "envelope of " + std::to_string(item.envelope.size()) + " bytes is too long";
-    const bool large = item.message.size() >= large_from_;
-    std::unique_lock lock(mutex_);
-    if (finishing_) {
-      lock.unlock();
-      return item.done(closing());
-    }
-    ++waiting_;
-    if (!too_long.empty()) {
-      refused_.emplace_back(std::move(item), Error{Kind::permanent, std::move(too_long)});
-    } else if (large) {
-      to_stream_.emplace_back(std::move(item), envelope.id);
-      lock.unlock();
-      stream_ready_.notify_one();
-      return;
-    } else {
-      queue_.push_back(std::move(item));
-      under_way_ = under_way;
-    }
-    const bool wake = std::exchange(committer_idle_, false) || (gathering_ && waiting_ >= under_way_);
-    lock.unlock();
-    if (wake) queue_ready_.notify_one();
+    const std::string id = item.message.size() >= large_from_ ? envelope.id : std::string();
+    take(std::move(item), id, under_way);
   }
 
-  void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending) override {
-    Item item{mail::encode(envelope), file.name(), std::move(file), std::move(done), pending};
-    std::unique_lock lock(mutex_);
-    if (finishing_) {
-      lock.unlock();
-      return item.done(closing());
-    }
-    ++waiting_;
-    if (item.envelope.size() > envelope_limit_) {
-      refused_.emplace_back(std::move(item), Error{Kind::permanent, "envelope is too long"});
-      committer_idle_ = false;
-      lock.unlock();
-      queue_ready_.notify_one();
-      return;
-    }
-    to_stream_.emplace_back(std::move(item), std::string());
-    lock.unlock();
-    stream_ready_.notify_one();
+  void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending, std::size_t under_way) override {
+    take({mail::encode(envelope), file.name(), std::move(file), std::move(done), pending}, {}, under_way);
   }
 
   Result<void> room() override {
@@ -206,6 +171,32 @@ class Writer final : public JournalWriter {
  private:
   static Error closing() { return {Kind::temporary, "journal is closing"}; }
 
+  // `becomes_large`: the name for its file, if the text is to get one.
+  void take(Item item, const std::string& becomes_large, std::size_t under_way) {
+    std::string too_long;
+    if (item.envelope.size() > envelope_limit_) too_long = "envelope of " + std::to_string(item.envelope.size()) + " bytes is too long";
+    std::unique_lock lock(mutex_);
+    if (finishing_) {
+      lock.unlock();
+      return item.done(closing());
+    }
+    ++waiting_;
+    under_way_ = under_way;
+    bool stream = false;
+    if (!too_long.empty()) {
+      refused_.emplace_back(std::move(item), Error{Kind::permanent, std::move(too_long)});
+    } else if (item.large || !becomes_large.empty()) {
+      to_stream_.emplace_back(std::move(item), becomes_large);
+      stream = true;
+    } else {
+      queue_.push_back(std::move(item));
+    }
+    const bool wake = (!stream && std::exchange(committer_idle_, false)) || (gathering_ && waiting_ >= under_way_);
+    lock.unlock();
+    if (stream) stream_ready_.notify_one();
+    if (wake) queue_ready_.notify_one();
+  }
+
   // ---- the committer: gathers, writes, syncs, answers ----
 
   void commit_batches() {
@@ -232,13 +223,22 @@ class Writer final : public JournalWriter {
     }
   }
 
-  // Waits a moment for others if there are many; the appending threads need not wake us for each of them.
+  // Waits a moment for others if there are many; the appending threads need not wake us for each of them. While nobody comes in that
+  // moment, since others send slowly or wait for something else, it is tried less and less.
   void gather(std::unique_lock<std::mutex>& lock) {
-    if (settings_.commit_delay.count() == 0 || under_way_ < settings_.commit_delay_messages || waiting_ >= under_way_ || finishing_) return;
+    if (settings_.commit_delay.count() == 0 || under_way_ < settings_.commit_delay_messages || waiting_ >= under_way_ || finishing_ || queue_.empty())
+      return;
+    if (left_out_ < to_leave_out_) {
+      ++left_out_;
+      return;
+    }
+    const auto before = waiting_;
+    ++counters_.gathered;
     gathering_ = true;
-    const auto until = Clock::now() + settings_.commit_delay;
-    queue_ready_.wait_until(lock, until, [this] { return waiting_ >= under_way_ || finishing_; });
+    queue_ready_.wait_until(lock, Clock::now() + settings_.commit_delay, [this] { return waiting_ >= under_way_ || finishing_; });
     gathering_ = false;
+    left_out_ = 0;
+    to_leave_out_ = waiting_ > before ? 0 : std::clamp(to_leave_out_ * 2, 1U, kMostLeftOut);
   }
 
   // Commits as many items from the front as one batch of one segment takes; returns how many have been answered.
@@ -721,6 +721,7 @@ class Writer final : public JournalWriter {
   bool committer_idle_ = false, gathering_ = false, finishing_ = false, streamed_ = false, stop_keeper_ = false;
   std::size_t waiting_ = 0;
   std::size_t under_way_ = 0;  // as the last append() said
+  unsigned left_out_ = 0, to_leave_out_ = 0;  // batches that did not wait for others since one waited in vain
   SegmentPointer spare_;
   std::vector<SegmentPointer> retired_;
   std::string trouble_;  // why there is no spare; empty while there is no trouble

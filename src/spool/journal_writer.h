@@ -52,10 +52,10 @@ class JournalWriter {
   // `pending`: the record counts only after JournalReader::mark_accepted(); until then scan() leaves it out, and after
   // a crash it is dropped as a message that was never answered.
   // `under_way`: how many messages the caller has begun and has no answer for, this one included; as soon as all of them
-  // wait, nobody waits for others. 0 or 1: there is nobody to wait for.
+  // wait, nobody waits for others. 0 or 1: there is nobody to wait for. While waiting is in vain it is tried less and less.
   virtual void append(const mail::Envelope& envelope, std::string message, Done done, bool pending = false, std::size_t under_way = 0) = 0;
   // `file` must have all its bytes. It is synced on a helper thread of its own, so that it holds up nobody else.
-  virtual void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending = false) = 0;
+  virtual void append_large(const mail::Envelope& envelope, LargeMessage file, Done done, bool pending = false, std::size_t under_way = 0) = 0;
 
   // Whether a message would be taken now; if not, why (Kind::temporary): free space below the minimum, or no usable segment.
   // For MAIL FROM. Cheap: free space is looked at once a second at most.
@@ -67,6 +67,7 @@ class JournalWriter {
 
   struct Counters {
     std::uint64_t records = 0, bytes = 0, syncs = 0, failures = 0;
+    std::uint64_t gathered = 0;  // batches that waited for others
     std::uint64_t segments_made = 0, segments_recycled = 0;
     std::size_t waiting = 0;  // records not yet answered
   };

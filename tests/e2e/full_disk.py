@@ -7,9 +7,11 @@ from postern_load import *
 if os.geteuid() != 0:
     no_cases_here("only root can mount a small file system")
 if "--inside" not in sys.argv:  # in a mount namespace of our own: it is gone when we are
-    if run("unshare", "--mount", "true", expect=None).returncode != 0:
+    # In a root directory that is no mount point nothing can be made private; what is mounted goes when we go, all the same.
+    ways = [way for way in ("private", "unchanged") if run("unshare", "--mount", "--propagation", way, "true", expect=None).returncode == 0]
+    if not ways:
         no_cases_here("no mount namespace can be made here")
-    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, os.path.abspath(sys.argv[0]), "--inside"])
+    os.execvp("unshare", ["unshare", "--mount", "--propagation", ways[0], sys.executable, os.path.abspath(sys.argv[0]), "--inside"])
 
 MEGABYTE = 1024 * 1024
 disk = tempfile.mkdtemp(prefix="postern-disk-")

@@ -655,6 +655,10 @@ class Line:
         self.socket.close()
 
 
+# What some server took for the end of a text, or let through to one that did (hardening.md 3).
+WRONG_ENDS = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r", b"\r.\n", b"\r\n\x00.\r\n", b"\r\n.\x00\r\n", b"\r\n.\r\r\n"]
+
+
 class Smtp(Line):
     """A raw SMTP or LMTP session. Replies are (code, [texts])."""
 

@@ -43,6 +43,51 @@ def postfix_takes_a_message_by_verified_tls():
     contains(site.wait_for_log("relayed", "user@example.com")[0], "verified")
 
 
+def in_mailbox():
+    with contextlib.suppress(FileNotFoundError):
+        return len(os.listdir(postfix.new("user@example.com")))
+    return 0
+
+
+@cases_of([("%s by %s" % (repr(ending)[2:-1], way), ending, way) for way in ("data", "bdat") for ending in WRONG_ENDS])
+def nothing_is_smuggled_into_postfix_behind(ending, way):
+    before = in_mailbox()
+    hidden = b"MAIL FROM:<carl@example.org>\r\nRCPT TO:<user@example.com>\r\nDATA\r\n" + message(new_id(), body="smuggled\r\n") + b".\r\nQUIT\r\n"
+    text = message(new_id(), body="outside") + ending + hidden
+    with Smtp(site.smtp) as session:
+        session.hello()
+        session.begin("carl@example.org", "user@example.com")
+        with contextlib.suppress(Closed):  # what stands behind an end that is none may be commands of a session, or too much for it
+            if way == "bdat":
+                session.send(b"BDAT %d LAST\r\n" % len(text) + text)
+            else:
+                session.command("DATA", 354)
+                session.send(text + b"\r\n.\r\n")
+            check(session.reply()[0] >= 500, "refused")
+    last = deliver(site, "user@example.com", sender="carl@example.org")
+    check(b"smuggled" not in at_postfix(last), "the message behind")
+    equal(in_mailbox(), before + 1, "messages in Postfix's mailbox")
+
+
+@case
+def text_that_looks_like_commands_arrives_as_text():
+    before = in_mailbox()
+    hidden = b"one\r\n.\r\nMAIL FROM:<carl@example.org>\r\nRCPT TO:<user@example.com>\r\nDATA\r\nSubject: hidden\r\n\r\nx\r\n.\r\n..\r\nlast\r\n"
+    for way in ("data", "bdat"):
+        message_id = new_id()
+        text = message(message_id, to="user@example.com", sender="carl@example.org", body="") + hidden
+        with Smtp(site.smtp) as session:
+            session.hello()
+            session.begin("carl@example.org", "user@example.com")
+            if way == "bdat":  # in which dots are nothing special
+                session.command(b"BDAT %d LAST\r\n" % len(text) + text, 250)
+            else:
+                session.data(text)
+            session.quit()
+        contains(at_postfix(message_id), hidden.replace(b"\r\n", b"\n"))
+    equal(in_mailbox(), before + 2, "messages in Postfix's mailbox")
+
+
 @case
 def postfix_refuses_and_the_sender_hears_of_it():
     deliver(site, "nobody@example.com", sender="carl@example.org")

@@ -230,7 +230,7 @@ def case_70_a_denied_address_gets_neither_answer_nor_icmp_and_is_counted():
     here.send(request())
     equal(here.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0, "error of the socket")
     wait_until(lambda: datagrams().get("restricted", 0) == before + 2, 5, "two more refused")
-    site.wait_for_log("datagram-dropped", "reason=restricted", "127.0.0.9")
+    site.wait_for_log("datagram-dropped", "reason=restricted", "127.0.0.9", "table=listeners.snmp.sockets.restriction", "line=")
     wait_until(lambda: refused("127.0.0.9") == [("restricted", 2, False)], 10 * slow_build(), "the address has its refusals")
     contains(site.ctl("address", "127.0.0.9").stdout, "snmp")
 
@@ -249,7 +249,7 @@ def a_block_that_is_only_tried_is_answered():
     here.sendto(request(), ("127.0.0.1", snmp_port))
     check(here.recv(4096)[0] == 0x30, "an answer")
     equal(datagrams().get("would-be-blocked", 0), 1, "datagrams that would be dropped")
-    site.wait_for_log("datagram-would-be-dropped", "reason=would-be-blocked", "127.0.0.1")
+    site.wait_for_log("datagram-would-be-dropped", "reason=would-be-blocked", "127.0.0.1", "table=\"blocked 127.0.0.1", "dry_run=yes")
     wait_until(lambda: refused("127.0.0.1") == [("blocked", 1, True)], 10 * slow_build(), "the address has it")
     site.ctl("unblock", "127.0.0.1")
     site.write_configuration({"listeners": {"snmp": {"dry_run": []}}})

@@ -81,8 +81,8 @@ def a_removed_account_takes_no_mail():
 @case
 def every_log_line_is_one_event():
     for line in site.log().splitlines():
-        check(re.match(r"^\d{4}-\d\d-\d\dT[\d:.]+Z \S+( \S+)?\[\d+\]:? [a-z][a-z0-9-]*( [a-z0-9_.-]+=(\"([^\"\\]|\\.)*\"|[^\s\"]*))*$", line) or
-              re.match(r"^\d{4}-\d\d-\d\dT", line), "not an event: %r" % line)
+        check(re.match(r"^\d{4}-\d\d-\d\dT[\d:.]+Z \S+\[\d+\] [a-z]+: [a-z][a-z0-9-]*( [a-z0-9_.-]+=(\"([^\"\\]|\\.)*\"|[^\s\"]*))*$", line),
+              "not an event: %r" % line)
 
 
 with site.running():

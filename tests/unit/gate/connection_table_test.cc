@@ -341,7 +341,6 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(2U, active(two));
   }
 
-  // Case 39, L-33
   // listeners.md T-25
   void waiting_is_limited_over_all_children_and_ends_with_them() {
     const auto smtp = conf::Module::smtp, pop3 = conf::Module::pop3;
@@ -378,6 +377,7 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(again.begin_waiting(smtp, 3));
   }
 
+  // Case 39, L-33
   void many_processes_admit_exactly_the_limit() {
     constexpr unsigned kProcesses = 8, kAsks = 50, kLimit = 10;
     for (unsigned round = 0; round < 5; ++round) {
@@ -596,21 +596,21 @@ class ConnectionTableTest : public CppUnit::TestFixture {
     constexpr auto kSmtp = conf::Module::smtp, kPop3 = conf::Module::pop3;
     CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kSmtp) == 0ms);
     one.claim(kSmtp, now, 500ms);
-    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kPop3) == 0ms);
-    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) > 0ms && other.claimed_by_other(kSmtp) <= 510ms);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp, now) == 0ms && other.claimed_by_other(kPop3, now) == 0ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp, now) > 0ms && other.claimed_by_other(kSmtp, now) <= 510ms);
     // It is not taken over, nor ended, by another one.
     other.claim(kSmtp, now, 900ms);
     other.give_up(kSmtp);
-    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms && other.claimed_by_other(kSmtp) > 0ms);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp, now) == 0ms && other.claimed_by_other(kSmtp, now) > 0ms);
     one.give_up(kSmtp);
-    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) == 0ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp, now) == 0ms);
     // What has run out, or goes on for ever, is none.
     one.claim(kSmtp, now - 20ms, 10ms);
-    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) == 0ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp, now) == 0ms);
     other.claim(kSmtp, now + std::chrono::hours(1), 10ms);
-    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp) == 0ms);
+    CPPUNIT_ASSERT(one.claimed_by_other(kSmtp, now) == 0ms);
     one.claim(kSmtp, now, 500ms);
-    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp) > 0ms);
+    CPPUNIT_ASSERT(other.claimed_by_other(kSmtp, now) > 0ms);
   }
 
   void other_memory_is_refused() {

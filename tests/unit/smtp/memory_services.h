@@ -58,8 +58,10 @@ class MemoryServices final : public smtp::Services {
     return pending;
   }
   std::string new_message_id() override { return "id" + std::to_string(++ids_); }
-  void message_begins() override { most_under_way = std::max(most_under_way, ++under_way); }
-  void message_ends() override { --under_way; }
+  std::shared_ptr<void> message_begins() override {
+    most_under_way = std::max(most_under_way, ++*under_way);
+    return {under_way.get(), [count = under_way](void*) { --*count; }};
+  }
   net::Awaitable<Result<smtp::Committed>> commit(mail::Envelope envelope, std::string message, bool each_answered) override {
     co_return take(std::move(envelope), std::move(message), false, each_answered);
   }
@@ -115,7 +117,8 @@ class MemoryServices final : public smtp::Services {
   std::map<std::string, unsigned> quotas, uses;
   std::vector<std::string> told;
   unsigned delay = 0, delays_asked = 0;  // milliseconds that MAIL FROM waits
-  int under_way = 0, most_under_way = 0;  // messages that are being received
+  std::shared_ptr<int> under_way = std::make_shared<int>(0);  // messages that are being received
+  int most_under_way = 0;
   std::vector<Accepted> accepted;
   std::map<std::string, std::string> refuse;  // final addresses whose filters refuse every message, and what they say
   ScriptedMilters scripted_milters;  // asked in sessions whose SessionInfo has their settings
@@ -124,7 +127,7 @@ class MemoryServices final : public smtp::Services {
 
  private:
   Result<smtp::Committed> take(mail::Envelope envelope, std::string message, bool large, bool each_answered) {
-    POSTERN_ASSERT(under_way > 0);
+    POSTERN_ASSERT(*under_way > 0);
     if (fails) return Error{Kind::temporary, "write error"};
     std::vector<mail::Refusal> refusals;
     for (std::uint32_t i = 0; i < envelope.recipients.size(); ++i)
@@ -181,7 +184,7 @@ inline Played play(MemoryServices& services, std::vector<std::string> pieces, sm
   run(session->run());
   Played played{stream.written(), stream.written_before_tls(), session->state_dump(), watch.end_reason, watch.protocol_errors, watch.failed_logins};
   session.reset();
-  POSTERN_ASSERT(services.under_way == 0);
+  POSTERN_ASSERT(*services.under_way == 0);
   return played;
 }
 

@@ -79,6 +79,8 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_envelope_beyond_all_bounds_is_refused);
   CPPUNIT_TEST(records_wait_for_those_that_come);
   CPPUNIT_TEST(nobody_waits_for_few_or_for_none);
+  CPPUNIT_TEST(waiting_in_vain_is_left_out_more_and_more);
+  CPPUNIT_TEST(large_messages_count_for_those_that_wait);
   CPPUNIT_TEST(the_end_ends_the_wait_for_others);
   CPPUNIT_TEST(after_the_end_nothing_is_taken);
   CPPUNIT_TEST(too_little_room_is_said_at_once);
@@ -676,6 +678,39 @@ class JournalTest : public CppUnit::TestFixture {
     Answers many;
     hasty->append(envelope("c"), "x", many.next(), false, 10);
     CPPUNIT_ASSERT(many.wait().front());
+  }
+  void waiting_in_vain_is_left_out_more_and_more() {
+    Scratch scratch;
+    auto lonely = writer(scratch, patient_settings(std::chrono::milliseconds(1)));
+    const auto append_one_of_ten = [&lonely](int number) {
+      Answers answers;
+      lonely->append(envelope("m" + std::to_string(number)), "x", answers.next(), false, 10);
+      CPPUNIT_ASSERT(answers.wait().front());
+    };
+    // The 1st, 3rd, 6th, 11th, 20th, 37th, 70th; then each 65th.
+    for (int i = 0; i < 265; ++i) append_one_of_ten(i);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{10}, lonely->counters().gathered);
+
+    auto together = writer(scratch, patient_settings());
+    for (int batch = 1; batch <= 3; ++batch) {
+      Answers answers;
+      for (int i = 0; i < 10; ++i) together->append(envelope("n" + std::to_string(i)), "x", answers.next(), false, 10);
+      for (const auto& answer : answers.wait()) CPPUNIT_ASSERT(answer);
+      CPPUNIT_ASSERT_EQUAL(static_cast<std::uint64_t>(batch), together->counters().syncs);
+    }
+  }
+  // As large ones have a helper of their own, the batch that waits is not theirs.
+  void large_messages_count_for_those_that_wait() {
+    Scratch scratch;
+    auto out = writer(scratch, patient_settings());
+    Answers answers;
+    out->append(envelope("small"), "x", answers.next(), false, 4);
+    for (int i = 0; i < 3; ++i)
+      out->append(envelope("large" + std::to_string(i)), std::string(patient_settings().large_message_bytes, 'x'), answers.next(), false, 4);
+    for (const auto& answer : answers.wait()) CPPUNIT_ASSERT(answer);
+    Answers last;  // the figure of long ago holds for nobody
+    out->append(envelope("alone"), std::string(patient_settings().large_message_bytes, 'x'), last.next(), false, 1);
+    CPPUNIT_ASSERT(last.wait().front());
   }
   void the_end_ends_the_wait_for_others() {
     Scratch scratch;
