@@ -66,23 +66,22 @@ class Exim:
         os.chmod(directory, 0o755)
         owner = pwd.getpwnam("Debian-exim")
         os.chown(self.directory, owner.pw_uid, owner.pw_gid)
-        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        self.port = testing.free_port()
         configuration = os.path.join(self.directory, "exim.conf")
         with open(configuration, "w") as file:
             file.write(("""primary_hostname = mail.example.com
 spool_directory = %(directory)s
 log_file_path = %(directory)s/%%slog
 pid_file_path = %(directory)s/pid
-local_interfaces = <; 127.0.0.1.%(port)d ; 127.0.0.1.%(refusing)d
+local_interfaces = <; 127.0.0.1.%(port)d
 smtp_accept_max = 2000
 smtp_connect_backlog = 1024
-smtp_accept_max_per_host = ${if eq{$received_port}{%(refusing)d}{1}{2000}}
 host_lookup =
 rfc1413_query_timeout = 0s
 deliver_drop_privilege = true
 keep_environment =
 """ + options + "\nbegin acl\n" + acl + "\nbegin routers\n" + routers + "\nbegin transports\n" + transports + "\n")
-                       % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
+                       % {"directory": self.directory, "port": self.port})
         os.chmod(configuration, 0o644)
         start(self.program, "-C", configuration, "-bd")
         testing.wait_until(lambda: speaks(self.port), 20, "Exim's greeting")
@@ -206,11 +205,10 @@ class Postfix:
     idle_sessions = 100  # its default_process_limit
 
     def __init__(self, directory, accounts=(), settings=None):
-        """Below `directory`, with mailboxes for `accounts` of example.com. On `refusing_port` it answers 421 to whoever has one
-        connection there already."""
+        """Below `directory`, with mailboxes for `accounts` of example.com."""
         self.directory = os.path.join(directory, "postfix")
         os.chmod(directory, 0o755)
-        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        self.port = testing.free_port()
         etc, queue, data, mail = (os.path.join(self.directory, part) for part in ("etc", "queue", "data", "mail"))
         for part in (etc, queue, data, mail):
             os.makedirs(part)
@@ -222,8 +220,6 @@ class Postfix:
             services = file.read()
         with open(os.path.join(etc, "master.cf"), "w") as file:
             file.write(services.replace("\nsmtp      inet", "\n127.0.0.1:%d inet" % self.port, 1))
-            file.write("\n127.0.0.1:%d inet n - y - - smtpd -o smtpd_client_connection_count_limit=1 -o smtpd_client_event_limit_exceptions=\n"
-                       % self.refusing_port)
         with open(os.path.join(etc, "mailboxes"), "w") as file:
             file.write("".join("%s example.com/%s/\n" % (name, name.split("@")[0]) for name in accounts))
         settings = dict({
