@@ -50,8 +50,12 @@ def exim_program():
     return program_of("exim4", "exim4-daemon-light", "EXIM", "; beside Postfix: dpkg -x, and EXIM=…/usr/sbin/exim4, a user Debian-exim must be there")
 
 
-def dovecot_program():
-    return program_of("dovecot", "dovecot-pop3d", "DOVECOT")
+def dovecot_program(protocol="pop3"):
+    path, reason = program_of("dovecot", "dovecot-%sd" % protocol, "DOVECOT")
+    # The program is in a package that several protocols need.
+    if path and not os.path.exists(os.path.join(os.path.dirname(path), "../lib/dovecot/%s-login" % protocol)):
+        return None, "dovecot is left out: it does not know %s (apt-get install dovecot-%sd)." % (protocol.upper(), protocol)
+    return path, reason
 
 
 class Exim:
@@ -66,23 +70,22 @@ class Exim:
         os.chmod(directory, 0o755)
         owner = pwd.getpwnam("Debian-exim")
         os.chown(self.directory, owner.pw_uid, owner.pw_gid)
-        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        self.port = testing.free_port()
         configuration = os.path.join(self.directory, "exim.conf")
         with open(configuration, "w") as file:
             file.write(("""primary_hostname = mail.example.com
 spool_directory = %(directory)s
 log_file_path = %(directory)s/%%slog
 pid_file_path = %(directory)s/pid
-local_interfaces = <; 127.0.0.1.%(port)d ; 127.0.0.1.%(refusing)d
+local_interfaces = <; 127.0.0.1.%(port)d
 smtp_accept_max = 2000
 smtp_connect_backlog = 1024
-smtp_accept_max_per_host = ${if eq{$received_port}{%(refusing)d}{1}{2000}}
 host_lookup =
 rfc1413_query_timeout = 0s
 deliver_drop_privilege = true
 keep_environment =
 """ + options + "\nbegin acl\n" + acl + "\nbegin routers\n" + routers + "\nbegin transports\n" + transports + "\n")
-                       % {"directory": self.directory, "port": self.port, "refusing": self.refusing_port})
+                       % {"directory": self.directory, "port": self.port})
         os.chmod(configuration, 0o644)
         start(self.program, "-C", configuration, "-bd")
         testing.wait_until(lambda: speaks(self.port), 20, "Exim's greeting")
@@ -108,8 +111,8 @@ def opensmtpd_program():
 
 
 class OpenSmtpd:
-    """Its users, spool and program directories are fixed when it is built: it gets a mount namespace in which they are what it wants. The rules of `rules` may
-    use the action "keep", a Maildir below self.mail for each local part."""
+    """Its users, spool and program directories are fixed when it is built: it gets a mount namespace in which they are what it wants, and in which no
+    name server is asked for the names of clients. The rules of `rules` may use the action "keep", a Maildir below self.mail for each local part."""
     name = "OpenSMTPD"
 
     def __init__(self, directory, options="", rules="", listen=""):
@@ -125,6 +128,8 @@ class OpenSmtpd:
         for name, line in (("passwd", "%s:x:%d:%d::/:/bin/sh\n"), ("group", "%s:x:%d:\n")):
             with open("/etc/" + name) as known, open(os.path.join(self.directory, name), "w") as file:
                 file.write(known.read() + "".join(line % ((user, number, number) if name == "passwd" else (user, number)) for user, number in names))
+        with open(os.path.join(self.directory, "resolv.conf"), "w") as file:
+            file.write("lookup file\n")
         with open(os.path.join(self.directory, "smtpd.conf"), "w") as file:
             file.write("""%s
 listen on 127.0.0.1 port %d hostname mail.example.com %s
@@ -134,7 +139,7 @@ action "keep" maildir "%s/%%{rcpt.user}" virtual <addresses>
 """ % (options, self.port, listen, self.mail, rules))
         with open(os.path.join(self.directory, "start"), "w") as file:
             file.write("""set -e
-for name in passwd group; do mount --bind %(here)s/$name /etc/$name; done
+for name in passwd group resolv.conf; do test ! -e /etc/$name || mount --bind %(here)s/$name /etc/$name; done
 for place in /var/spool /var/lib /run /usr/libexec; do mkdir -p $place; mount -t tmpfs -o mode=755 tmpfs $place; done
 mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty
 chmod 711 /var/spool/smtpd
@@ -155,28 +160,32 @@ exec %(program)s -d -f %(here)s/smtpd.conf
 
 
 class Dovecot:
-    """POP3, its login processes serving many connections each, one for each processor. It has no limit before the login."""
+    """POP3 or IMAP, its login processes serving many connections each, one for each processor. It has no limit before the login; any name logs in, with any
+    password, and gets a Maildir of its own."""
     name = "Dovecot"
-    refusing_port = None
 
-    def __init__(self, directory):
-        self.program = dovecot_program()[0]
+    def __init__(self, directory, protocol="pop3"):
+        self.program = dovecot_program(protocol)[0]
         self.directory = os.path.join(directory, "dovecot")
-        os.makedirs(self.directory)
+        mail = os.path.join(self.directory, "mail")
+        os.makedirs(mail)
+        os.chown(mail, 64903, 64903)
         self.port = testing.free_port()
         self.configuration = os.path.join(self.directory, "dovecot.conf")
         with open(self.configuration, "w") as file:
-            file.write("""protocols = pop3
+            file.write("""protocols = %(protocol)s
 base_dir = %(directory)s/run
 state_dir = %(directory)s/state
 log_path = %(directory)s/log
 listen = 127.0.0.1
 ssl = no
-service pop3-login {
-  inet_listener pop3 {
+disable_plaintext_auth = no
+mail_location = maildir:~/Maildir
+service %(protocol)s-login {
+  inet_listener %(protocol)s {
     port = %(port)d
   }
-  inet_listener pop3s {
+  inet_listener %(protocol)ss {
     port = 0
   }
   service_count = 0
@@ -187,7 +196,11 @@ passdb {
   driver = static
   args = nopassword=y
 }
-""" % {"directory": self.directory, "port": self.port, "processes": os.cpu_count()})
+userdb {
+  driver = static
+  args = uid=64903 gid=64903 home=%(directory)s/mail/%%u
+}
+""" % {"directory": self.directory, "protocol": protocol, "port": self.port, "processes": os.cpu_count()})
         start(self.program, "-c", self.configuration)
         testing.wait_until(lambda: speaks(self.port), 20, "Dovecot's greeting")
         with open(os.path.join(self.directory, "run", "master.pid")) as file:
@@ -206,11 +219,10 @@ class Postfix:
     idle_sessions = 100  # its default_process_limit
 
     def __init__(self, directory, accounts=(), settings=None):
-        """Below `directory`, with mailboxes for `accounts` of example.com. On `refusing_port` it answers 421 to whoever has one
-        connection there already."""
+        """Below `directory`, with mailboxes for `accounts` of example.com."""
         self.directory = os.path.join(directory, "postfix")
         os.chmod(directory, 0o755)
-        self.port, self.refusing_port = testing.free_port(), testing.free_port()
+        self.port = testing.free_port()
         etc, queue, data, mail = (os.path.join(self.directory, part) for part in ("etc", "queue", "data", "mail"))
         for part in (etc, queue, data, mail):
             os.makedirs(part)
@@ -222,8 +234,6 @@ class Postfix:
             services = file.read()
         with open(os.path.join(etc, "master.cf"), "w") as file:
             file.write(services.replace("\nsmtp      inet", "\n127.0.0.1:%d inet" % self.port, 1))
-            file.write("\n127.0.0.1:%d inet n - y - - smtpd -o smtpd_client_connection_count_limit=1 -o smtpd_client_event_limit_exceptions=\n"
-                       % self.refusing_port)
         with open(os.path.join(etc, "mailboxes"), "w") as file:
             file.write("".join("%s example.com/%s/\n" % (name, name.split("@")[0]) for name in accounts))
         settings = dict({
