@@ -281,7 +281,7 @@ class Writer final : public JournalWriter {
       counters_.records += count;
       counters_.bytes += end - start;
       ++counters_.syncs;
-      waiting_ -= count;
+      forget(count);
       if (!spare_wanted_ && active_->next > active_->size / kSpareWantedAt) want_spare();
     }
     Position position{active_->header.number, active_->header.generation, start};
@@ -332,7 +332,7 @@ class Writer final : public JournalWriter {
   void answer(Item& item, const Error& error) {
     {
       const std::lock_guard lock(mutex_);
-      --waiting_;
+      forget(1);
       ++counters_.failures;
     }
     item.done(error);
@@ -350,6 +350,12 @@ class Writer final : public JournalWriter {
     active_->dead = sync_failed;
     active_->doubtful = true;
     retire_active();
+  }
+
+  // Under the lock: so many have their answer, nobody waits for them any more.
+  void forget(std::size_t answered) {
+    waiting_ -= answered;
+    under_way_ -= std::min(under_way_, answered);
   }
 
   // Under the lock.
@@ -720,7 +726,7 @@ class Writer final : public JournalWriter {
   std::deque<std::pair<Item, std::string>> to_stream_;  // with the id if the file is yet to be made
   bool committer_idle_ = false, gathering_ = false, finishing_ = false, streamed_ = false, stop_keeper_ = false;
   std::size_t waiting_ = 0;
-  std::size_t under_way_ = 0;  // as the last append() said
+  std::size_t under_way_ = 0;  // as the last append() said, without those that were answered since
   unsigned left_out_ = 0, to_leave_out_ = 0;  // batches that did not wait for others since one waited in vain
   SegmentPointer spare_;
   std::vector<SegmentPointer> retired_;
