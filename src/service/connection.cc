@@ -90,7 +90,7 @@ gate::Connection gate_connection(const SessionContext& context, bool own_connect
 
 }  // namespace
 
-void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& peer, Listening& socket) {
+bool StreamService::State::take(base::Descriptor accepted, const net::Endpoint& peer, Listening& socket) {
   const conf::SocketRow& row = *socket.row.row;
   SessionContext context;
   context.module = socket.info.module;
@@ -105,24 +105,27 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   } else {
     sockaddr_storage own{};
     socklen_t length = sizeof own;
-    if (::getsockname(accepted.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) return;
+    if (::getsockname(accepted.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) return false;
     context.local = net::Endpoint::from(own);
   }
   const conf::Gate& gate = context.configuration->gate;
   if (row.proxy) {
     // T-20: whatever he sends.
-    if (!row.trusted_proxies.contains(peer.address))
-      return count_refusal(context, gate::Reason::proxy_untrusted, by_row(context, "trusted_proxies"));
+    if (!row.trusted_proxies.contains(peer.address)) {
+      count_refusal(context, gate::Reason::proxy_untrusted, by_row(context, "trusted_proxies"));
+      return false;
+    }
     // T-25.
-    if (!table->begin_waiting(context.module, gate.proxy_waiting))
-      return count_refusal(context, gate::Reason::proxy_waiting, by_setting(context, "gate.proxy_waiting"));
+    if (!table->begin_waiting(context.module, gate.proxy_waiting)) {
+      count_refusal(context, gate::Reason::proxy_waiting, by_setting(context, "gate.proxy_waiting"));
+      return false;
+    }
   } else {
     const gate::Decision decision = decide(context, false);
     if (!decision.admitted) {
       const std::string reply = gate::refusal_reply(*context.configuration, *context.listener, row, decision.refusal, context.remote.address);
-      if (reply.empty()) return;
-      [[maybe_unused]] const auto sent = ::send(accepted.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      return lingering.take(std::move(accepted), context.module, gate);
+      if (!reply.empty()) lingering.take(std::move(accepted), reply, context.module, gate);
+      return false;
     }
     admitted(context, decision);
   }
@@ -133,6 +136,7 @@ void StreamService::State::take(base::Descriptor accepted, const net::Endpoint& 
   connection->listener_fields = socket.log_fields;
   connection->accepted = std::move(accepted);
   net::run_task(io, "connection", run(shared_from_this(), std::move(connection)), [self = shared_from_this()](const std::string&) { self->end_if_done(); });
+  return true;
 }
 
 gate::Decision StreamService::State::decide(const SessionContext& context, bool own_connection) {

@@ -14,8 +14,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The first look at a connection, and how often the clock is asked.
+// How often those are looked at whose time has come, and when that is for the first time: most have closed by then.
 constexpr auto kTick = 10ms;
+constexpr auto kFirstLook = 1ms;
+// In a flood each that comes looks at so many that came first, so that they go as steadily as they come: all at once would be a pause
+// for everybody.
+constexpr int kLooksEach = 2;
 // When there is no room, all are looked at, but no oftener than this: otherwise peers that never close would make each further
 // refusal cost as much as all of them.
 constexpr auto kLookAgain = 2ms;
@@ -36,12 +40,18 @@ bool Lingering::look_at(One& one, Time now) {
   }
 }
 
-void Lingering::take(base::Descriptor connection, conf::Module module, const conf::Gate& gate) {
+void Lingering::take(base::Descriptor connection, std::string_view last_words, conf::Module module, const conf::Gate& gate) {
+  // Held back until the end is known, so that both are one segment: the peer is woken once.
+  [[maybe_unused]] const auto sent = ::send(connection.get(), last_words.data(), last_words.size(), MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
   ::shutdown(connection.get(), SHUT_WR);
+  if (!begin(module, gate)) return;
   const Time now = base::steady_now();
-  One one{std::move(connection), module, now + gate.linger_time, now + kTick, kTick, gate.linger_bytes};
-  if (look_at(one, now) || !begin(module, gate)) return;
-  connections_.push_back(std::move(one));
+  for (int i = 0; i < kLooksEach && !connections_.empty() && connections_.front().next_look <= now; ++i) {
+    One one = std::move(connections_.front());
+    connections_.pop_front();
+    if (!ended(one, now)) connections_.push_back(std::move(one));
+  }
+  connections_.push_back({std::move(connection), module, now + gate.linger_time, now + kFirstLook, kFirstLook, gate.linger_bytes});
   if (!waiting_) wait();
 }
 
@@ -56,16 +66,20 @@ bool Lingering::begin(conf::Module module, const conf::Gate& gate) {
 void Lingering::look(Time now, bool all) {
   last_look_ = now;
   std::erase_if(connections_, [&](One& one) {
-    if (!all && one.next_look > now) return false;
-    if (!look_at(one, now)) {
-      if (one.next_look > now) return false;
-      one.pause *= 2;
-      one.next_look = std::min(now + one.pause, one.until);
-      return false;
-    }
+    return (all || one.next_look <= now) && ended(one, now);
+  });
+}
+
+bool Lingering::ended(One& one, Time now) {
+  if (look_at(one, now)) {
     end(one.module);
     return true;
-  });
+  }
+  if (one.next_look <= now) {
+    one.pause *= 2;
+    one.next_look = std::min(now + one.pause, one.until);
+  }
+  return false;
 }
 
 void Lingering::wait() {

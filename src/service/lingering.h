@@ -15,8 +15,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
-#include <vector>
+#include <string_view>
 
 namespace postern::service {
 
@@ -25,9 +26,9 @@ class Lingering {
   // `table` has the counts; it is filled before the first connection, and must outlive this.
   Lingering(net::asio::io_context& io, std::optional<gate::ConnectionTable>& table);
 
-  // Takes a connection over on which the last words were sent: shuts it down for writing and closes it when it may be closed; at
-  // once, if too many linger already.
-  void take(base::Descriptor connection, conf::Module module, const conf::Gate& gate);
+  // Takes a connection over: says the last words, shuts it down for writing and closes it when it may be closed; at once, if too many
+  // linger already.
+  void take(base::Descriptor connection, std::string_view last_words, conf::Module module, const conf::Gate& gate);
   // The same limit for connections that linger otherwise: true if there is room, and then end() belongs to it.
   bool begin(conf::Module module, const conf::Gate& gate);
   void end(conf::Module module) { table_->end_lingering(module); }
@@ -45,13 +46,15 @@ class Lingering {
   };
   // True if it is done.
   static bool look_at(One& one, Time now);
+  // The same, and then it stops counting; otherwise the next look is set.
+  bool ended(One& one, Time now);
   // Looks at those that are due, or at all.
   void look(Time now, bool all);
   void wait();
 
   net::asio::steady_timer timer_;
   std::optional<gate::ConnectionTable>& table_;
-  std::vector<One> connections_;
+  std::deque<One> connections_;
   Time last_look_{};
   bool waiting_ = false;
 };

@@ -36,6 +36,9 @@ class Rush {
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running);
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running, const Moment& moment);
 
+  // Whether the listener of the last one is claimed.
+  [[nodiscard]] bool claims() const { return claims_; }
+
  private:
   Moment began_;
   Time shares_until_{};

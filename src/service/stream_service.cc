@@ -22,6 +22,9 @@ constexpr auto kComplainEvery = 60s;
 constexpr auto kEmptyPause = 10ms;
 // A child that accepts nothing for so long because another one claims it all looks for itself.
 constexpr auto kLeftToOthers = 1s;
+// In a rush: so many refusals in a row, and so long a rest when all that wait are refused.
+constexpr unsigned kRefusedAtOnce = 32;
+constexpr auto kRefusedTogether = 50us;
 
 bool out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
@@ -71,8 +74,8 @@ void StreamService::State::remove(std::uint32_t id, const std::shared_ptr<void>&
 // What the kernel had completed before is treated normally (L-43): without descriptors, as soon as there are some, until the master has
 // waited enough and shuts the socket down. It is closed with the last who holds it.
 void StreamService::State::empty(const std::shared_ptr<Listening>& socket, const std::shared_ptr<void>& under_way) {
-  Accepted last = Accepted::one;
-  while (last == Accepted::one) last = accept_one(*socket);
+  Accepted last = Accepted::admitted;
+  while (last == Accepted::admitted || last == Accepted::refused) last = accept_one(*socket);
   if (last != Accepted::out_of_resources) return;
   socket->pause.expires_after(kEmptyPause);
   socket->pause.async_wait([self = shared_from_this(), socket, under_way](const boost::system::error_code&) {
@@ -87,7 +90,7 @@ void StreamService::State::watch(Listening& socket) {
   }
 }
 
-void StreamService::State::watch_after(Listening& socket, std::chrono::milliseconds pause) {
+void StreamService::State::watch_after(Listening& socket, std::chrono::microseconds pause) {
   socket.socket.pause();
   socket.pause.expires_after(pause);
   // Cancelled, with an error, when the socket goes.
@@ -99,7 +102,8 @@ void StreamService::State::watch_after(Listening& socket, std::chrono::milliseco
 
 // One each time, so that the sessions, and the other children, get their turn: a child that took all that wait would end up with all
 // the work while the others idle. What another one claims is left to it, but for one connection now and then, whatever the memory says
-// that all can write to.
+// that all can write to. In a rush that is refused there is nothing to share: all that wait get their answer, and those that come in the
+// moment after it wake nobody.
 void StreamService::State::accept_next(std::uint32_t id) {
   Listening& socket = *listening.at(id);
   if (const auto others = table->claimed_by_other(socket.info.module); others.count() > 0) {
@@ -107,13 +111,23 @@ void StreamService::State::accept_next(std::uint32_t id) {
     if (now - socket.accepted < kLeftToOthers) return watch_after(socket, std::min(others, Rush::kTerm));
   }
   socket.accepted = base::coarse_steady_now();
-  switch (accept_one(socket)) {
-    case Accepted::one: return rush.accepted(*table, socket.info.module, running.size());
-    case Accepted::none: return;
-    case Accepted::out_of_resources:
-      table->give_up(socket.info.module);
-      return watch_after(socket, kAcceptPause);
-    case Accepted::useless: listening.erase(id);
+  for (unsigned refused = 0; refused < kRefusedAtOnce; ++refused) {
+    switch (accept_one(socket)) {
+      case Accepted::admitted: return rush.accepted(*table, socket.info.module, running.size());
+      case Accepted::refused:
+        rush.accepted(*table, socket.info.module, running.size());
+        if (!rush.claims()) return;
+        break;
+      case Accepted::none:
+        if (refused > 0) watch_after(socket, kRefusedTogether);
+        return;
+      case Accepted::out_of_resources:
+        table->give_up(socket.info.module);
+        return watch_after(socket, kAcceptPause);
+      case Accepted::useless:
+        listening.erase(id);
+        return;
+    }
   }
 }
 
@@ -125,8 +139,8 @@ StreamService::State::Accepted StreamService::State::accept_one(Listening& socke
         ::accept4(socket.socket.native_handle(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (connection) {
       // Without a row, no configuration ever named it: closed without a byte.
-      if (socket.row.row != nullptr) take(std::move(connection), net::Endpoint::from(peer), socket);
-      return Accepted::one;
+      const bool admitted = socket.row.row != nullptr && take(std::move(connection), net::Endpoint::from(peer), socket);
+      return admitted ? Accepted::admitted : Accepted::refused;
     }
     const int saved = errno;
     if (saved == EAGAIN || saved == EWOULDBLOCK) return Accepted::none;

@@ -85,9 +85,9 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   void remove(std::uint32_t id, const std::shared_ptr<void>& under_way);
   void empty(const std::shared_ptr<Listening>& listening, const std::shared_ptr<void>& under_way);
   void watch(Listening& listening);
-  void watch_after(Listening& listening, std::chrono::milliseconds pause);
+  void watch_after(Listening& listening, std::chrono::microseconds pause);
   void accept_next(std::uint32_t id);
-  enum class Accepted : std::uint8_t { one, none, out_of_resources, useless };
+  enum class Accepted : std::uint8_t { admitted, refused, none, out_of_resources, useless };
   Accepted accept_one(Listening& listening);
   void complain(int error, const Listening& listening);
   void finish(std::chrono::milliseconds grace);
@@ -96,7 +96,8 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   void each_second();
 
   // connection.cc
-  void take(base::Descriptor accepted, const net::Endpoint& peer, Listening& listening);
+  // False: refused, or gone already.
+  bool take(base::Descriptor accepted, const net::Endpoint& peer, Listening& listening);
   // Steps 3 to 7 of L-11. Refusals are counted and logged.
   gate::Decision decide(const SessionContext& context, bool own_connection);
   // What was refused, and what would have been by rules that are only tried.

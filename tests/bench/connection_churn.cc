@@ -20,8 +20,10 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
@@ -37,6 +39,7 @@ constexpr const char* kUsage = R"(Usage: connection_churn --target ADDRESS:PORT 
   --mode churn     connect, read the greeting's line, send QUIT, read until the end (the default)
   --mode refuse    connect, read until the end; a greeting is a failure
   --parallel N     connections at a time (1)
+  --threads N      that many threads share them; at most as many as connections (1)
   --seconds S      how long (3)
   --pause MS       between the end of a connection and the next one in its place (0)
   --sources N      source addresses, in turn: 127.0.B.1 and following, at most 200 (200)
@@ -51,6 +54,7 @@ struct Options {
   sockaddr_in target{};
   bool refuse = false;
   unsigned parallel = 1;
+  unsigned threads = 1;
   double seconds = 3;
   unsigned pause_ms = 0;
   unsigned sources = 200;
@@ -125,13 +129,19 @@ struct Place {
   std::string first;
 };
 
+struct Result {
+  std::vector<std::uint32_t> latencies_us;
+  std::uint64_t ended = 0, failed = 0;
+  std::string first_failure;
+};
+
 class Load {
  public:
-  explicit Load(const Options& options) : options_(options), epoll_(::epoll_create1(EPOLL_CLOEXEC)), places_(options.parallel) {}
+  // `parallel` connections at a time; source addresses are taken from the one of number `first_source` on.
+  Load(const Options& options, unsigned parallel, unsigned first_source)
+      : options_(options), epoll_(::epoll_create1(EPOLL_CLOEXEC)), places_(parallel), next_source_(first_source) {}
 
-  void run() {
-    const std::uint64_t cpu = cpu_nanoseconds(options_.pids);
-    const auto start = Clock::now();
+  void run(Clock::time_point start) {
     const auto over = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.seconds));
     for (Place& place : places_) place.resume = start;
     epoll_event ready[256];
@@ -143,17 +153,9 @@ class Load {
       const int count = ::epoll_wait(epoll_, ready, 256, options_.pause_ms > 0 ? 1 : 100);
       for (int i = 0; i < count; ++i) read(places_[ready[i].data.u32]);
     }
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const double used = static_cast<double>(cpu_nanoseconds(options_.pids) - cpu);
-    std::sort(latencies_us_.begin(), latencies_us_.end());
-    const auto at = [&](double part) {
-      if (latencies_us_.empty()) return std::uint32_t{0};
-      return latencies_us_[std::min(latencies_us_.size() - 1, static_cast<std::size_t>(part * static_cast<double>(latencies_us_.size())))];
-    };
-    std::printf("{\"rate\": %.0f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, \"ended\": %llu, \"failed\": %llu, \"cpu_ms\": %.4f, \"cpu_share\": %.2f, \"first_failure\": \"%s\"}\n",
-                static_cast<double>(ended_) / seconds, at(0.5), at(0.99), latencies_us_.empty() ? 0 : latencies_us_.back(), static_cast<unsigned long long>(ended_),
-                static_cast<unsigned long long>(failed_), ended_ == 0 ? 0.0 : used / 1e6 / static_cast<double>(ended_), used / 1e9 / seconds, first_failure_.c_str());
   }
+
+  [[nodiscard]] const Result& result() const { return result_; }
 
  private:
   void open(Place& place) {
@@ -205,7 +207,7 @@ class Load {
   static bool is_greeting(std::string_view text) { return text.starts_with("220") || text.starts_with("+OK"); }
 
   void latency(const Place& place) {
-    latencies_us_.push_back(static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - place.began).count()));
+    result_.latencies_us.push_back(static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - place.began).count()));
   }
 
   void end(Place& place, const char* failure) {
@@ -213,22 +215,53 @@ class Load {
     place.socket = -1;
     place.resume = Clock::now() + std::chrono::milliseconds(options_.pause_ms);
     if (failure != nullptr) {
-      ++failed_;
-      if (first_failure_.empty()) first_failure_ = failure;
+      ++result_.failed;
+      if (result_.first_failure.empty()) result_.first_failure = failure;
       return;
     }
-    ++ended_;
+    ++result_.ended;
     if (options_.refuse) latency(place);
   }
 
   const Options& options_;
   int epoll_;
   std::vector<Place> places_;
-  std::vector<std::uint32_t> latencies_us_;
-  std::uint64_t ended_ = 0, failed_ = 0;
-  unsigned next_source_ = 0;
-  std::string first_failure_;
+  unsigned next_source_;
+  Result result_;
 };
+
+void load(const Options& options) {
+  std::vector<std::unique_ptr<Load>> loads;
+  for (unsigned i = 0; i < options.threads; ++i)
+    loads.push_back(std::make_unique<Load>(options, options.parallel / options.threads + (i < options.parallel % options.threads ? 1 : 0),
+                                           options.sources * i / options.threads));
+  const std::uint64_t cpu = cpu_nanoseconds(options.pids);
+  const auto start = Clock::now();
+  std::vector<std::thread> threads;
+  for (std::size_t i = 1; i < loads.size(); ++i) threads.emplace_back([&, i] { loads[i]->run(start); });
+  loads[0]->run(start);
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double used = static_cast<double>(cpu_nanoseconds(options.pids) - cpu);
+
+  Result all;
+  for (const auto& one : loads) {
+    const Result& part = one->result();
+    all.latencies_us.insert(all.latencies_us.end(), part.latencies_us.begin(), part.latencies_us.end());
+    all.ended += part.ended;
+    all.failed += part.failed;
+    if (all.first_failure.empty()) all.first_failure = part.first_failure;
+  }
+  std::sort(all.latencies_us.begin(), all.latencies_us.end());
+  const auto at = [&](double part) {
+    if (all.latencies_us.empty()) return std::uint32_t{0};
+    return all.latencies_us[std::min(all.latencies_us.size() - 1, static_cast<std::size_t>(part * static_cast<double>(all.latencies_us.size())))];
+  };
+  std::printf("{\"rate\": %.0f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, \"ended\": %llu, \"failed\": %llu, \"cpu_ms\": %.4f, \"cpu_share\": %.2f, \"first_failure\": \"%s\"}\n",
+              static_cast<double>(all.ended) / seconds, at(0.5), at(0.99), all.latencies_us.empty() ? 0 : all.latencies_us.back(),
+              static_cast<unsigned long long>(all.ended), static_cast<unsigned long long>(all.failed),
+              all.ended == 0 ? 0.0 : used / 1e6 / static_cast<double>(all.ended), used / 1e9 / seconds, all.first_failure.c_str());
+}
 
 Options options_from(int count, char** words) {
   Options options;
@@ -253,6 +286,9 @@ Options options_from(int count, char** words) {
     } else if (good && name == "--parallel") {
       options.parallel = static_cast<unsigned>(std::atoi(value));
       good = options.parallel > 0;
+    } else if (good && name == "--threads") {
+      options.threads = static_cast<unsigned>(std::atoi(value));
+      good = options.threads > 0;
     } else if (good && name == "--seconds") {
       options.seconds = std::atof(value);
     } else if (good && name == "--pause") {
@@ -279,6 +315,7 @@ Options options_from(int count, char** words) {
       std::exit(2);
     }
   }
+  options.threads = std::min(options.threads, options.parallel);
   if (!target && options.serve == 0) {
     std::cerr << kUsage;
     std::exit(2);
@@ -291,6 +328,6 @@ Options options_from(int count, char** words) {
 int main(int count, char** words) {
   const Options options = options_from(count, words);
   if (options.serve != 0) return serve(options.serve);
-  Load(options).run();
+  load(options);
   return 0;
 }

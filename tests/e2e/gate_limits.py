@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Limits over several sockets and services, exemptions, dry runs (listeners.md, cases 31, 37, 42, 45 and 55)."""
+import ssl
+
 from postern_testing import *
 
-SECOND = free_port()
+SECOND, ENCRYPTED = free_port(), free_port()
 STRANGER, OTHER, MEMBER = "127.0.0.50", "127.0.0.51", "127.0.0.60"
 site = Site(settings={"cluster_members": MEMBER, "gate": {"refusal_sums": 1}, "children": {"smtp": 3, "pop3": 2}})
 TWO_SOCKETS = [{"port": site.pop3, "address": "127.0.0.1"}, {"port": SECOND, "address": "127.0.0.1", "init_tls": "ext", "restriction": "grant", "list": "127.0.0.0/8"}]
+WITH_TLS = TWO_SOCKETS + [{"port": ENCRYPTED, "address": "127.0.0.1", "init_tls": "on"}]
+CERTIFICATE = os.path.join(site.etc, "server")
 
 
 def limits(module="smtp", **settings):
@@ -26,16 +30,21 @@ def nobody_left():
 def mailboxes_open(port, number, source=STRANGER):
     lines = [Line(port, source) for _ in range(number)]
     for line in lines:
+        if port == ENCRYPTED:
+            line.socket = ssl.create_default_context(cafile=CERTIFICATE + ".pem").wrap_socket(line.socket, server_hostname="mail.example.com")
         contains(line.line(), "+OK")
     return lines
 
 
 @case
 def case_31_the_sockets_of_a_listener_count_together():
-    limits("pop3", connections_per_address=5, sockets=TWO_SOCKETS)
-    lines = mailboxes_open(site.pop3, 3) + mailboxes_open(SECOND, 2)
+    site.ctl("certificate", "make", "--output", CERTIFICATE, "mail.example.com")
+    site.write_configuration({"gate": {"tls_time": 1500}, "tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": CERTIFICATE + ".pem", "key": CERTIFICATE + ".key"}]}]}})
+    limits("pop3", connections_per_address=5, sockets=WITH_TLS)
+    lines = mailboxes_open(site.pop3, 2) + mailboxes_open(SECOND, 1) + mailboxes_open(ENCRYPTED, 2)
     for port in (site.pop3, SECOND):
         contains(answer(port, STRANGER), "-ERR [SYS/TEMP] too many connections from " + STRANGER)
+    check(refused_silently(ENCRYPTED, STRANGER), "zero bytes")
     lines += mailboxes_open(site.pop3, 1, OTHER)
     close_all(lines)
     nobody_left()
@@ -78,18 +87,14 @@ def case_37_a_connection_counts_until_the_server_closes_it():
 
 @case
 def cases_45_and_55_where_tls_begins_at_once_a_silent_client_holds_a_place_and_the_refused_get_zero_bytes():
-    prefix = os.path.join(site.etc, "server")
-    site.ctl("certificate", "make", "--output", prefix, "mail.example.com")
-    tls_port = free_port()
-    site.write_configuration({"gate": {"tls_time": 1500}, "tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": prefix + ".pem", "key": prefix + ".key"}]}]}})
-    limits("pop3", connections_per_address=1, maximum_connections=2, sockets=TWO_SOCKETS + [{"port": tls_port, "address": "127.0.0.1", "init_tls": "on"}])
+    limits("pop3", connections_per_address=1, maximum_connections=2, sockets=WITH_TLS)
     # It never begins its handshake.
-    silent = Line(tls_port, STRANGER)
+    silent = Line(ENCRYPTED, STRANGER)
     wait_until(lambda: len(site.ctl_json("sessions")["sessions"]) == 1, 3 * slow_build(), "it counts")
-    check(refused_silently(tls_port, STRANGER), "zero bytes: one more from this address")
+    check(refused_silently(ENCRYPTED, STRANGER), "zero bytes: one more from this address")
     contains(answer(site.pop3, STRANGER), "-ERR [SYS/TEMP] too many connections from")
     lines = mailboxes_open(site.pop3, 1, OTHER)
-    check(refused_silently(tls_port, MEMBER), "zero bytes: full")
+    check(refused_silently(ENCRYPTED, MEMBER), "zero bytes: full")
     close_all(lines)
     wait_until(lambda: not site.ctl_json("sessions")["sessions"], 5 * slow_build(), "the place is free when the time of the handshake is over")
     equal(silent.rest(), b"")

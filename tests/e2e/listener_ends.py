@@ -61,6 +61,22 @@ def a_refused_connection_gets_its_line_though_it_has_sent_much():
     wait_until(lambda: active("smtp") == 0, 2 * slow_build(), "nothing is held")
 
 
+def segments_received(line):
+    # tcpi_segs_in of struct tcp_info (linux/tcp.h)
+    return struct.unpack_from("I", line.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 200), 140)[0]
+
+
+@case
+def the_line_of_a_refusal_and_the_end_come_in_one_segment():
+    session = hold(site.smtp, 1, STRANGER)[0]
+    with Line(site.smtp, STRANGER) as line:
+        contains(line.rest().decode(), "421 4.7.0")
+        # The first one is the answer to ours that opened the connection.
+        equal(segments_received(line), 2, "segments")
+    session.close()
+    wait_until(lambda: active("smtp") == 0, 2 * slow_build(), "nothing is held")
+
+
 @case
 def a_refused_connection_that_stays_is_closed_after_the_linger_time():
     session = hold(site.smtp, 1, STRANGER)[0]

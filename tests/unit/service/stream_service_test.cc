@@ -7,7 +7,9 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
 #include <stdexcept>
+#include <thread>
 
 namespace postern::service {
 namespace {
@@ -104,6 +106,7 @@ class StreamServiceTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_waits_in_a_removed_socket_waits_for_descriptors);
   CPPUNIT_TEST(last_words_arrive_although_input_is_unread);
   CPPUNIT_TEST(a_refusal_arrives_although_input_is_unread);
+  CPPUNIT_TEST(a_flood_is_refused_to_the_last);
   CPPUNIT_TEST(port_access_without_words_ends_without_a_reset);
   CPPUNIT_TEST(the_addresses_of_a_proxy_header_are_used_for_everything);
   CPPUNIT_TEST(a_header_in_pieces_holds_up_nobody);
@@ -427,6 +430,43 @@ class StreamServiceTest : public CppUnit::TestFixture {
   }
 
   // L-11 step 8, L-27
+  // Whether the child claims the listener meanwhile or not; some of the refused stay until they are closed.
+  void a_flood_is_refused_to_the_last() {
+    constexpr std::uint64_t kConnections = 3000;
+    Fixture fixture(greet_and_wait, {}, "maximum_connections = 1; reserve_for_clients = 0;", "", "gate = { linger_time = 100; lingering = 50; };");
+    auto holder = fixture.master.connect();
+    fixture.run();
+    std::atomic<std::uint64_t> good{0};
+    std::atomic<bool> over{false};
+    std::thread flood([&] {
+      std::vector<base::Descriptor> stay;
+      for (std::uint64_t i = 0; i < kConnections; ++i) {
+        auto client = fixture.master.connect();
+        const timeval patience{20, 0};
+        ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        std::string text(200, 0);
+        const ssize_t got = ::recv(client.get(), text.data(), text.size(), MSG_WAITALL);
+        if (got > 0 && text.starts_with("-ERR [SYS/TEMP]")) ++good;
+        if (i % 20 == 0) stay.push_back(std::move(client));
+      }
+      over = true;
+    });
+    while (!over) fixture.run(20ms);
+    flood.join();
+    CPPUNIT_ASSERT_EQUAL(kConnections, good.load());
+    CPPUNIT_ASSERT_EQUAL(kConnections, fixture.refused(gate::Reason::full));
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(holder));
+    fixture.write(holder, "QUIT\r\n");
+    fixture.run();
+    auto next = fixture.master.connect();
+    fixture.run();
+    CPPUNIT_ASSERT_EQUAL(std::string("+OK\r\n"), fixture.read(next));
+    fixture.run(200ms);
+    base::Descriptor memory(::fcntl(fixture.master.table().descriptor(), F_DUPFD_CLOEXEC, 3));
+    auto other = *gate::ConnectionTable::attach(*base::SharedMemory::map(std::move(memory), true), {77, 7});
+    CPPUNIT_ASSERT_MESSAGE("none lingers any more", other.begin_lingering(conf::Module::pop3, 1));
+  }
+
   void port_access_without_words_ends_without_a_reset() {
     Fixture fixture(greet_and_wait, {[](const SessionContext&) -> net::Awaitable<PortDecision> {
       PortDecision decision;
