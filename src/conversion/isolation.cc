@@ -54,18 +54,25 @@ bool add_rule(int rules, int file, std::uint64_t rights) {
   return ::syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-// All below `path` but what is hidden. What can't be opened can't be read by programs either.
+// Where "/" can be entered but not listed: what programs may need of it (hier(7)).
+constexpr const char* kTop[] = {"bin", "dev",   "etc",  "home", "lib", "lib32", "lib64", "libx32", "media", "mnt",
+                                "opt", "proc", "root", "run",  "sbin", "srv",  "sys",   "tmp",    "usr",   "var"};
+
+std::vector<std::string> names_in(const std::string& path) {
+  const base::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid())
+    if (auto names = base::list_directory(directory.get(), kMostVisible)) return std::move(*names);
+  return path == "/" ? std::vector<std::string>(std::begin(kTop), std::end(kTop)) : std::vector<std::string>();
+}
+
+// All below `path` but what is hidden, and what stands beside it in directories that can't be listed.
 void collect_visible(const std::string& path, const std::vector<std::string>& hidden, std::vector<std::string>& visible) {
   if (visible.size() >= kMostVisible || std::find(hidden.begin(), hidden.end(), path) != hidden.end()) return;
   if (std::none_of(hidden.begin(), hidden.end(), [&](const std::string& one) { return is_below(one, path); })) {
     visible.push_back(path);
     return;
   }
-  const base::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return;
-  auto names = base::list_directory(directory.get(), kMostVisible);
-  if (!names) return;
-  for (const std::string& name : *names) collect_visible((path == "/" ? path : path + "/") + name, hidden, visible);
+  for (const std::string& name : names_in(path)) collect_visible((path == "/" ? path : path + "/") + name, hidden, visible);
 }
 
 // In the new process, as in program.cc: nothing may allocate.
