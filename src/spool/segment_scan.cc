@@ -154,6 +154,7 @@ void SegmentScan::reset(const SegmentHeader& header, std::uint64_t segment_bytes
   header_ = header;
   size_ = segment_bytes;
   next_ = kFirstRecord;
+  skipped_from_ = 0;
   batch_ = 0;
   unwatched_ = unwatched;
   ended_ = unread_ = waits_ = false;
@@ -254,6 +255,14 @@ bool SegmentScan::is_end(int file, bool closed, bool thorough, std::optional<Rec
   return !found;
 }
 
+// A live writer's batch may have stood there as far as one record's end when its zeros were seen; whatever has been written behind them since
+// then was written after them.
+bool SegmentScan::go_back_if_continued(int file) {
+  if (skipped_from_ == 0 || !header_at(file, skipped_from_)) return false;
+  next_ = std::exchange(skipped_from_, 0);
+  return true;
+}
+
 void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorough, std::vector<RecordHeader>& whole,
                           std::vector<Unreadable>& unreadable) {
   const bool unwatched = unwatched_;
@@ -261,11 +270,14 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
   last_batch_.reset();
   std::vector<RecordHeader> last_batch;
   std::vector<Unreadable> found_unreadable;
+  go_back_if_continued(file);
   // What was the end at the last look has been continued there: nothing lay behind it.
   if (owed_looks_ > 0 && next_ + kRecordHeaderBytes <= size_ && header_at(file, next_)) owed_looks_ = 0;
   while (next_ + kRecordHeaderBytes <= size_) {
     failed_ = false;
     if (const auto record = header_at(file, next_)) {
+      if (go_back_if_continued(file)) continue;
+      skipped_from_ = 0;
       // A batch is written only after the one before has been synced, so that is whole. Whoever reads a record checks it.
       if (!last_batch.empty() && record->batch > last_batch.back().batch) {
         whole.insert(whole.end(), last_batch.begin(), last_batch.end());
@@ -277,7 +289,8 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
       continue;
     }
     const std::uint64_t block = round_up(next_, kBlockBytes);
-    if (block != next_ && zeros(file, next_, block)) {  // the end of a batch
+    if (block != next_ && zeros(file, next_, block)) {  // the end of a batch, or of what has been written of it
+      skipped_from_ = next_;
       next_ = block;
       continue;
     }
@@ -285,7 +298,7 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
     const bool end = is_end(file, closed, thorough, found);
     unread_ |= failed_;
     if (end) break;
-    if (header_at(file, next_)) {  // written while we looked
+    if (go_back_if_continued(file) || header_at(file, next_)) {  // written while we looked
       unwatched_ = true;
       continue;
     }
@@ -295,6 +308,7 @@ void SegmentScan::advance(int file, const Marks& marks, bool closed, bool thorou
     unread_ |= failed_;
     if (!failed_ && !marks.finished(next_)) found_unreadable.push_back({next_, found->offset - next_, torn});
     next_ = found->offset;
+    skipped_from_ = 0;
   }
   if (check_last_batch(file, closed || unwatched, closed, last_batch, whole, found_unreadable)) {
     ended_ = closed && !unread_;
@@ -326,6 +340,7 @@ bool SegmentScan::check_last_batch(int file, bool thorough, bool closed, const s
     const bool proven = look && highest_batch(file, record.offset) > record.batch;
     if (!proven && !closed) {
       next_ = record.offset;
+      skipped_from_ = 0;
       batch_ = record.batch;
       return false;
     }

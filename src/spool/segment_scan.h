@@ -91,6 +91,7 @@ class SegmentScan {
   Body look_at_body(int file, const RecordHeader& record);
   bool zeros(int file, std::uint64_t from, std::uint64_t to);
   std::optional<RecordHeader> find_from(int file, std::uint64_t from, std::uint64_t farthest);
+  bool go_back_if_continued(int file);
   bool is_end(int file, bool closed, bool thorough, std::optional<RecordHeader>& found);
   std::uint32_t highest_batch(int file, std::uint64_t from);
   bool check_last_batch(int file, bool thorough, bool closed, const std::vector<RecordHeader>& records, std::vector<RecordHeader>& whole,
@@ -98,6 +99,7 @@ class SegmentScan {
 
   SegmentHeader header_;
   std::uint64_t size_ = 0, next_ = kFirstRecord;
+  std::uint64_t skipped_from_ = 0;  // where the zeros begin that led to next_; 0: none did
   std::uint32_t batch_ = 0;  // of the last record seen
   bool unwatched_ = true, ended_ = false, unread_ = false, waits_ = false;
   bool failed_ = false;      // a read did, in the present step of advance()

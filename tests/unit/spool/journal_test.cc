@@ -10,6 +10,7 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,7 @@ class JournalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(unfinished_segments_are_not);
   CPPUNIT_TEST(a_dead_writers_segment_is_taken_over);
   CPPUNIT_TEST(a_live_writers_segment_is_left_alone);
+  CPPUNIT_TEST(a_batch_that_is_being_written_is_found_whole);
   CPPUNIT_TEST(a_position_of_an_earlier_generation_is_not_found);
   CPPUNIT_TEST(a_damaged_record_is_set_aside_and_the_rest_is_read);
   CPPUNIT_TEST(a_damaged_record_header_costs_one_record);
@@ -272,6 +274,34 @@ class JournalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(a.segment != b.segment);
     auto in = reader(scratch);
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, in.scan(10).value().size());
+  }
+  // A reader comes when the writer has got as far as each record's end, then when that batch and the next one are there.
+  void a_batch_that_is_being_written_is_found_whole() {
+    Scratch model;
+    auto out = writer(model, patient_settings());
+    std::vector<Position> positions;
+    for (int batch = 0; batch < 2; ++batch) {
+      Answers answers;
+      for (int i = 0; i < 10; ++i) out->append(envelope("m" + std::to_string(i)), std::string(700, 'x'), answers.next(), false, 10);
+      for (const auto& answer : answers.wait()) positions.push_back(answer.value());
+    }
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, out->counters().syncs);
+    out.reset();
+    const std::string name = segment_name(positions[0].segment);
+    std::ifstream file(model.path / "journal" / name, std::ios::binary);
+    const std::string whole((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    for (std::size_t seen = 0; seen < 10; ++seen) {
+      Scratch scratch;
+      auto in = reader(scratch);
+      const base::Descriptor live(::open((scratch.path / "journal" / name).c_str(), O_RDWR | O_CREAT, 0600));
+      CPPUNIT_ASSERT_EQUAL(0, ::flock(live.get(), LOCK_EX));
+      const std::string begun = whole.substr(0, positions[seen].offset) + std::string(whole.size() - positions[seen].offset, '\0');
+      for (const std::string& text : {begun, begun, whole}) {
+        CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(text.size()), ::pwrite(live.get(), text.data(), text.size(), 0));
+        CPPUNIT_ASSERT_EQUAL(text == whole ? positions.size() : seen, in.scan(100).value().size());
+      }
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, in.corrupt_found());
+    }
   }
   void a_position_of_an_earlier_generation_is_not_found() {
     Scratch scratch;
