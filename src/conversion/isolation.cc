@@ -55,8 +55,8 @@ bool add_rule(int rules, int file, std::uint64_t rights) {
 }
 
 // Where "/" can be entered but not listed: what programs may need of it (hier(7)).
-constexpr const char* kTop[] = {"bin", "dev",   "etc",  "home", "lib", "lib32", "lib64", "libx32", "media", "mnt",
-                                "opt", "proc", "root", "run",  "sbin", "srv",  "sys",   "tmp",    "usr",   "var"};
+constexpr const char* kTop[] = {"bin", "boot", "data", "dev", "etc", "gnu", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt",
+                                "nix", "opt", "proc", "root", "run", "sbin", "snap", "srv", "sys", "tmp", "usr", "var"};
 
 std::vector<std::string> names_in(const std::string& path) {
   const base::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

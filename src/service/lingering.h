@@ -4,8 +4,8 @@
 // input is unread would reset the connection, and the reset can overtake the words. What still comes is read and discarded until
 // the peer closes, the time is over, or it was too much.
 //
-// Made for floods: no descriptor is registered anywhere and no coroutine waits. All are looked at together, soon after their
-// refusal and then less and less often; most peers have closed by the first look.
+// Made for floods: no descriptor is registered anywhere and no coroutine waits. Each that comes looks at the two oldest that nobody has
+// looked at, a timer at all that are due: soon after their refusal and then less and less often. Most peers have closed by the first look.
 // Limits: gate.lingering for each listener, over all children; gate.linger_time, gate.linger_bytes.
 #include "net/asio.h"
 
@@ -18,6 +18,7 @@
 #include <deque>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace postern::service {
 
@@ -48,13 +49,16 @@ class Lingering {
   static bool look_at(One& one, Time now);
   // The same, and then it stops counting; otherwise the next look is set.
   bool ended(One& one, Time now);
-  // Looks at those that are due, or at all.
+  // At those that are due for the first time, at most so many.
+  void look_at_oldest(Time now, std::size_t most);
+  // At those that are due, or at all.
   void look(Time now, bool all);
   void wait();
 
   net::asio::steady_timer timer_;
   std::optional<gate::ConnectionTable>& table_;
-  std::deque<One> connections_;
+  std::deque<One> fresh_;      // not looked at when they were due yet; in the order of that
+  std::vector<One> staying_;
   Time last_look_{};
   bool waiting_ = false;
 };

@@ -40,6 +40,7 @@ void Rush::accepted(gate::ConnectionTable& table, conf::Module module, std::size
     shares_until_ = std::max(shares_until_, moment.now + (claims_ ? shares_ : kShares));
   }
   claims_ = in_rush && moment.now >= shares_until_;
+  module_ = module;
   if (claims_) table.claim(module, moment.now, kClaim);
   else table.give_up(module);
 }

@@ -36,14 +36,15 @@ class Rush {
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running);
   void accepted(gate::ConnectionTable& table, conf::Module module, std::size_t running, const Moment& moment);
 
-  // Whether the listener of the last one is claimed.
-  [[nodiscard]] bool claims() const { return claims_; }
+  // Whether the last look found a rush of this module that is to be claimed.
+  [[nodiscard]] bool claims(conf::Module module) const { return claims_ && module_ == module; }
 
  private:
   Moment began_;
   Time shares_until_{};
   std::chrono::milliseconds shares_ = kShares;
   bool claims_ = false;
+  conf::Module module_{};  // that was accepted for when claims_ was set
   std::uint64_t accepted_ = 0, ended_before_ = 0;
 };
 

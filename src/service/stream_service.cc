@@ -74,8 +74,8 @@ void StreamService::State::remove(std::uint32_t id, const std::shared_ptr<void>&
 // What the kernel had completed before is treated normally (L-43): without descriptors, as soon as there are some, until the master has
 // waited enough and shuts the socket down. It is closed with the last who holds it.
 void StreamService::State::empty(const std::shared_ptr<Listening>& socket, const std::shared_ptr<void>& under_way) {
-  Accepted last = Accepted::admitted;
-  while (last == Accepted::admitted || last == Accepted::refused) last = accept_one(*socket);
+  Accepted last = Accepted::taken;
+  while (last == Accepted::taken || last == Accepted::refused) last = accept_one(*socket);
   if (last != Accepted::out_of_resources) return;
   socket->pause.expires_after(kEmptyPause);
   socket->pause.async_wait([self = shared_from_this(), socket, under_way](const boost::system::error_code&) {
@@ -102,8 +102,8 @@ void StreamService::State::watch_after(Listening& socket, std::chrono::microseco
 
 // One each time, so that the sessions, and the other children, get their turn: a child that took all that wait would end up with all
 // the work while the others idle. What another one claims is left to it, but for one connection now and then, whatever the memory says
-// that all can write to. In a rush that is refused there is nothing to share: all that wait get their answer, and those that come in the
-// moment after it wake nobody.
+// that all can write to. In a rush that is refused there is nothing to share: up to kRefusedAtOnce that wait get their answer, and
+// those that come in the moment after the last one do not wake us.
 void StreamService::State::accept_next(std::uint32_t id) {
   Listening& socket = *listening.at(id);
   if (const auto others = table->claimed_by_other(socket.info.module); others.count() > 0) {
@@ -113,10 +113,10 @@ void StreamService::State::accept_next(std::uint32_t id) {
   socket.accepted = base::coarse_steady_now();
   for (unsigned refused = 0; refused < kRefusedAtOnce; ++refused) {
     switch (accept_one(socket)) {
-      case Accepted::admitted: return rush.accepted(*table, socket.info.module, running.size());
+      case Accepted::taken: return rush.accepted(*table, socket.info.module, running.size());
       case Accepted::refused:
         rush.accepted(*table, socket.info.module, running.size());
-        if (!rush.claims()) return;
+        if (!rush.claims(socket.info.module)) return;
         break;
       case Accepted::none:
         if (refused > 0) watch_after(socket, kRefusedTogether);
@@ -139,8 +139,8 @@ StreamService::State::Accepted StreamService::State::accept_one(Listening& socke
         ::accept4(socket.socket.native_handle(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (connection) {
       // Without a row, no configuration ever named it: closed without a byte.
-      const bool admitted = socket.row.row != nullptr && take(std::move(connection), net::Endpoint::from(peer), socket);
-      return admitted ? Accepted::admitted : Accepted::refused;
+      const bool taken = socket.row.row != nullptr && take(std::move(connection), net::Endpoint::from(peer), socket);
+      return taken ? Accepted::taken : Accepted::refused;
     }
     const int saved = errno;
     if (saved == EAGAIN || saved == EWOULDBLOCK) return Accepted::none;

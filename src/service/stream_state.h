@@ -87,7 +87,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   void watch(Listening& listening);
   void watch_after(Listening& listening, std::chrono::microseconds pause);
   void accept_next(std::uint32_t id);
-  enum class Accepted : std::uint8_t { admitted, refused, none, out_of_resources, useless };
+  enum class Accepted : std::uint8_t { taken, refused, none, out_of_resources, useless };
   Accepted accept_one(Listening& listening);
   void complain(int error, const Listening& listening);
   void finish(std::chrono::milliseconds grace);
@@ -96,7 +96,7 @@ struct StreamService::State : std::enable_shared_from_this<StreamService::State>
   void each_second();
 
   // connection.cc
-  // False: refused, or gone already.
+  // True: it has a coroutine now. False: it was refused, or is gone already.
   bool take(base::Descriptor accepted, const net::Endpoint& peer, Listening& listening);
   // Steps 3 to 7 of L-11. Refusals are counted and logged.
   gate::Decision decide(const SessionContext& context, bool own_connection);

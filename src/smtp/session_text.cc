@@ -349,6 +349,8 @@ net::Awaitable<Session::Next> Session::finish_text() {
               {"size", size}, {"recipients", transaction->envelope.recipients.size()}, {"channel", source_channel_}};
   if (!fields.empty() && !hello_->facts->auth_rules.empty()) fields.emplace_back("auth_rules", hello_->facts->auth_rules);
   if (!fields.empty()) fields.insert(fields.end(), std::make_move_iterator(examined.log.begin()), std::make_move_iterator(examined.log.end()));
+  // Nobody waits for it with his own (Services::message_begins()), whatever this session still waits for.
+  if (refused || !kept || examined.discarded) transaction->incoming.reset();
   if (refused) {
     co_await pause(transaction->delay);
     fields.emplace_back("reply", refused->code);
@@ -374,6 +376,7 @@ net::Awaitable<Session::Next> Session::finish_text() {
   } else {
     stored = co_await services_.commit(std::move(transaction->envelope), incoming->take_text(), lmtp());
   }
+  transaction->incoming.reset();
   co_await pause(transaction->delay);
   if (!stored) {
     fields.emplace_back("reason", stored.error().what);

@@ -11,6 +11,8 @@ site = Site(settings={"cluster_members": MEMBER, "gate": {"refusal_sums": 1}, "c
 TWO_SOCKETS = [{"port": site.pop3, "address": "127.0.0.1"}, {"port": SECOND, "address": "127.0.0.1", "init_tls": "ext", "restriction": "grant", "list": "127.0.0.0/8"}]
 WITH_TLS = TWO_SOCKETS + [{"port": ENCRYPTED, "address": "127.0.0.1", "init_tls": "on"}]
 CERTIFICATE = os.path.join(site.etc, "server")
+site.ctl("certificate", "make", "--output", CERTIFICATE, "mail.example.com")
+site.write_configuration({"tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": CERTIFICATE + ".pem", "key": CERTIFICATE + ".key"}]}]}})
 
 
 def limits(module="smtp", **settings):
@@ -28,18 +30,18 @@ def nobody_left():
 
 
 def mailboxes_open(port, number, source=STRANGER):
-    lines = [Line(port, source) for _ in range(number)]
-    for line in lines:
+    lines = []
+    for _ in range(number):
+        line = Line(port, source)
         if port == ENCRYPTED:
             line.socket = ssl.create_default_context(cafile=CERTIFICATE + ".pem").wrap_socket(line.socket, server_hostname="mail.example.com")
         contains(line.line(), "+OK")
+        lines.append(line)
     return lines
 
 
 @case
 def case_31_the_sockets_of_a_listener_count_together():
-    site.ctl("certificate", "make", "--output", CERTIFICATE, "mail.example.com")
-    site.write_configuration({"gate": {"tls_time": 1500}, "tls": {"domains": [{"names": ["mail.example.com"], "certificates": [{"certificate": CERTIFICATE + ".pem", "key": CERTIFICATE + ".key"}]}]}})
     limits("pop3", connections_per_address=5, sockets=WITH_TLS)
     lines = mailboxes_open(site.pop3, 2) + mailboxes_open(SECOND, 1) + mailboxes_open(ENCRYPTED, 2)
     for port in (site.pop3, SECOND):
@@ -87,6 +89,7 @@ def case_37_a_connection_counts_until_the_server_closes_it():
 
 @case
 def cases_45_and_55_where_tls_begins_at_once_a_silent_client_holds_a_place_and_the_refused_get_zero_bytes():
+    site.write_configuration({"gate": {"tls_time": 1500}})
     limits("pop3", connections_per_address=1, maximum_connections=2, sockets=WITH_TLS)
     # It never begins its handshake.
     silent = Line(ENCRYPTED, STRANGER)

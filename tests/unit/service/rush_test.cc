@@ -34,7 +34,12 @@ struct Children {
     moment.now += time;
     for (int i = 0; i < 2; ++i) term(500, 3);
   }
-  bool claimed() const { return other.claimed_by_other(kModule, moment.now) > 0ms; }
+  bool claimed() const {
+    const bool seen = other.claimed_by_other(kModule, moment.now) > 0ms;
+    CPPUNIT_ASSERT_EQUAL(seen, rush.claims(kModule));
+    CPPUNIT_ASSERT(!rush.claims(conf::Module::lmtp));
+    return seen;
+  }
 
   base::SharedMemory memory;
   gate::ConnectionTable table, other;
