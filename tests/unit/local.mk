@@ -32,6 +32,6 @@ include tests/unit/tools/local.mk
 
 # Code of tests is large and runs once: it is compiled without optimisation. The libraries under test are not.
 unit_test_objects = $(foreach program,$(check_PROGRAMS),$($(subst /,_,$(program))_OBJECTS))
-$(unit_test_objects): private CXXFLAGS += -O0 -U_FORTIFY_SOURCE
+$(unit_test_objects): private CXXFLAGS += $(TEST_CXXFLAGS)
 $(unit_test_objects): private ASIO_PCH_FLAGS = -include pch/tests/asio.h
 $(unit_test_objects): $(TEST_ASIO_PCH)
